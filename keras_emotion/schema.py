@@ -1,0 +1,158 @@
+"""The words every room of the house shares: recordings, trials, window tables, labels, errors.
+
+Nothing here reads a file, filters a signal or knows a data set. A *recording* is one array of channels with
+names, units and a rate; a *trial* is a recording under one stimulus with the ratings given to it; a *window table*
+is a `pandas.DataFrame` with one row a window (see `WINDOW_COLUMNS`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+WINDOW_COLUMNS = (
+    "dataset",
+    "subject",
+    "session",
+    "trial",
+    "presentation",
+    "stimulus",
+    "start_seconds",
+    "stop_seconds",
+)
+"""Columns that a window table starts with; one column a rating (`valence`, `arousal`, ...) follows.
+
+`subject` and `session` are integers or strings, `trial` is the data set's stimulus-ordered trial id (1-based) and
+`presentation` the place of the trial in the order in which it was shown (1-based; -1 where it is not known).
+`start_seconds` and `stop_seconds` count from the onset of the stimulus.
+"""
+
+
+class InputError(ValueError):
+    """Input of the user's that cannot be used: the message names file, field, what was expected and what to do.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording:
+    """One multichannel signal.
+
+    Args:
+        signal: `(channels, samples)` array of float32 or float64, in `units`.
+        channel_names: name of each channel, in the order of the rows of `signal`.
+        units: unit of each channel (`"uV"`, `"ohm"`, `"degC"`, `"a.u."`), in the same order.
+        sampling_rate_hz: samples a second.
+        baseline_seconds: seconds at the start of `signal` that precede the onset of the stimulus.
+        source: the file the signal was read from.
+
+    Raises:
+        ValueError: the number of names or units does not match the number of rows of `signal`.
+    """
+
+    signal: np.ndarray
+    channel_names: tuple[str, ...]
+    units: tuple[str, ...]
+    sampling_rate_hz: float
+    baseline_seconds: float = 0.0
+    source: Path | None = None
+
+    def __post_init__(self):
+        if self.signal.ndim != 2:
+            raise ValueError(f"`signal` has shape {self.signal.shape}; expected `(channels, samples)`")
+        for field in ("channel_names", "units"):
+            if len(getattr(self, field)) != len(self.signal):
+                raise ValueError(
+                    f"`{field}` has {len(getattr(self, field))} entries but `signal` has {len(self.signal)} channels"
+                )
+
+    @property
+    def n_baseline_samples(self) -> int:
+        """Number of samples before the onset of the stimulus."""
+        return round(self.baseline_seconds * self.sampling_rate_hz)
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from the onset of the stimulus to the end of the signal."""
+        return (self.signal.shape[1] - self.n_baseline_samples) / self.sampling_rate_hz
+
+    def pick(self, channel_names: Sequence[str]) -> Recording:
+        """A recording with the named channels only, in the order asked for.
+
+        Raises:
+            InputError: a name is not among the channels of this recording.
+        """
+        position = {name: index for index, name in enumerate(self.channel_names)}
+        missing = [name for name in channel_names if name not in position]
+        if missing:
+            raise InputError(
+                f"{self.source or 'recording'}: no channel named {', '.join(missing)}; "
+                f"it has {', '.join(self.channel_names)}"
+            )
+        rows = [position[name] for name in channel_names]
+        return dataclasses.replace(
+            self,
+            signal=self.signal[rows],
+            channel_names=tuple(channel_names),
+            units=tuple(self.units[row] for row in rows),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """A recording under one stimulus, with the ratings that the subject gave to it.
+
+    Args:
+        dataset: name of the data set, lower case (`"deap"`).
+        subject: the data set's own id of the subject.
+        trial: stimulus-ordered trial id, 1-based (DEAP: `Experiment_id`).
+        stimulus: id of the stimulus, the same for every subject who was shown it.
+        recording: the signals, baseline included.
+        eeg_channel_names: names of the scalp channels among `recording.channel_names`, in order.
+        ratings: float rating by target name (`{"valence": 6.5, ...}`); a target that was not rated is left out.
+        session: id of the recording session.
+        presentation: 1-based place in the order of presentation, -1 where it is not known.
+        video: the face video of the trial, or `None` where there is none.
+    """
+
+    dataset: str
+    subject: int | str
+    trial: int
+    stimulus: str
+    recording: Recording
+    eeg_channel_names: tuple[str, ...]
+    ratings: Mapping[str, float]
+    session: int | str = 1
+    presentation: int = -1
+    video: Path | None = None
+
+    @property
+    def eeg(self) -> Recording:
+        """The scalp channels of the recording."""
+        return self.recording.pick(self.eeg_channel_names)
+
+    def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
+        """Window table of this trial: one row for each start, `WINDOW_COLUMNS` and then the ratings.
+
+        Args:
+            start_seconds: `(windows,)` seconds from the onset of the stimulus.
+            window_seconds: length of each window.
+        """
+        start_seconds = np.asarray(start_seconds, dtype=float)
+        columns = {
+            "dataset": self.dataset,
+            "subject": self.subject,
+            "session": self.session,
+            "trial": self.trial,
+            "presentation": self.presentation,
+            "stimulus": self.stimulus,
+            "start_seconds": start_seconds,
+            "stop_seconds": start_seconds + window_seconds,
+            **self.ratings,
+        }
+        return pd.DataFrame(columns, index=range(len(start_seconds)))

@@ -1,0 +1,42 @@
+"""From a signal to features: filters, windows, baseline, differential entropy, band power, electrode grids.
+
+NumPy and SciPy only. Every function takes all channels (and trials) at once, keeps float32 as float32 and every other
+dtype as float64, and has time on the last axis of what it reads.
+"""
+
+from keras_emotion.signals.bands import PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
+from keras_emotion.signals.baseline import baseline_samples, remove_baseline
+from keras_emotion.signals.differential_entropy import (
+    CONVENTIONS,
+    VARIANCE_FLOOR,
+    DifferentialEntropyConvention,
+    differential_entropy,
+    differential_entropy_features,
+)
+from keras_emotion.signals.filters import band_pass
+from keras_emotion.signals.spectral_power import band_power
+from keras_emotion.signals.topography import GRID_SHAPES, from_grid, grid_positions, to_grid
+from keras_emotion.signals.windows import sample_count, window_starts, windows
+
+__all__ = [
+    "CONVENTIONS",
+    "GRID_SHAPES",
+    "PUBLISHED_BANDS",
+    "THREE_FACRNN_BANDS",
+    "VARIANCE_FLOOR",
+    "Bands",
+    "DifferentialEntropyConvention",
+    "band_pass",
+    "band_power",
+    "baseline_samples",
+    "check_bands",
+    "differential_entropy",
+    "differential_entropy_features",
+    "from_grid",
+    "grid_positions",
+    "remove_baseline",
+    "sample_count",
+    "to_grid",
+    "window_starts",
+    "windows",
+]

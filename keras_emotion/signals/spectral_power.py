@@ -1,0 +1,92 @@
+"""Power of each frequency band by Welch's method."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.signal
+
+from keras_emotion.signals.bands import Bands, check_bands
+from keras_emotion.signals.filters import BLOCK_SAMPLES, as_floating
+from keras_emotion.signals.windows import sample_count, windows
+
+
+def band_power(
+    signal: np.ndarray,
+    sampling_rate_hz: float,
+    bands: Bands,
+    window_seconds: float,
+    *,
+    hop_seconds: float | None = None,
+    segment_seconds: float | None = None,
+    taper: str = "hann",
+) -> np.ndarray:
+    """Power of each window, channel and band: the integral of Welch's one-sided power spectral density over the band.
+
+    With the density `S_k` at the frequencies `f_k = k * d`, `d = 1 / segment_seconds`, taken as constant over its cell
+    `[f_k - d/2, f_k + d/2]`: `P = sum_k S_k * |cell_k intersected with [low_hz, high_hz]|`. Bands side by side share
+    power without gap or overlap, a band narrower than `d` still has a value, and a sine of amplitude `A` well inside
+    the band gives `A^2 / 2`.
+
+    Args:
+        signal: `(channels, samples)` or `(..., channels, samples)`, any real dtype.
+        sampling_rate_hz: samples a second.
+        bands: `{name: (low_hz, high_hz)}`; its order is the order of the bands axis.
+        window_seconds: length of a window, a whole number of samples.
+        hop_seconds: seconds from window to window; `None`, the default, is `window_seconds`.
+        segment_seconds: length of Welch's segments, which overlap by half, at most `window_seconds`; `None`, the
+            default, is 1 s or the window where that is shorter.
+        taper: name of a window of `scipy.signal.get_window`, default `"hann"`.
+
+    Returns:
+        `(windows, channels, bands)` or `(..., windows, channels, bands)` in squared units of the signal; float32 for
+        float32, else float64.
+
+    Numerics: computed in float64; the mean of each segment is removed. A constant channel gives 0 (to rounding).
+
+    Raises:
+        ValueError: bands that do not fit the rate, a segment longer than the window, a length of no whole number of
+            samples, or a signal without a channels axis or shorter than a window.
+
+    Example:
+        >>> time = np.arange(512) / 128
+        >>> tones = np.array([[2.0], [4.0]]) * np.sin(2 * np.pi * 10 * time)
+        >>> power = band_power(tones, 128, {"alpha": (8, 13), "beta": (14, 30)}, window_seconds=2)
+        >>> power.shape
+        (2, 2, 2)
+        >>> np.abs(power[0].round(6))
+        array([[2., 0.],
+               [8., 0.]])
+
+    References:
+        Welch, The use of fast Fourier transform for the estimation of power spectra, IEEE Trans. Audio
+        Electroacoust. 15, 70-73, 1967.
+    """
+    signal = as_floating(signal)
+    if signal.ndim < 2:
+        raise ValueError(f"`signal` has shape {signal.shape}; expected `(..., channels, samples)`")
+    check_bands(bands, sampling_rate_hz)
+    segment_seconds = min(1.0, window_seconds) if segment_seconds is None else segment_seconds
+    if not 0 < segment_seconds <= window_seconds:
+        raise ValueError(
+            f"`segment_seconds` is {segment_seconds:g}; expected more than 0 and at most `window_seconds` "
+            f"({window_seconds:g})"
+        )
+    segment = sample_count(segment_seconds, sampling_rate_hz, "segment_seconds")
+    resolution_hz = sampling_rate_hz / segment
+    frequencies_hz = np.arange(segment // 2 + 1)[:, np.newaxis] * resolution_hz
+    low_hz, high_hz = np.array(list(bands.values()), dtype=float).T
+    shared_hz = np.minimum(high_hz, frequencies_hz + resolution_hz / 2) - np.maximum(
+        low_hz, frequencies_hz - resolution_hz / 2
+    )
+    weights = np.maximum(shared_hz, 0)
+
+    trials = windows(signal.reshape(-1, *signal.shape[-2:]), sampling_rate_hz, window_seconds, hop_seconds)
+    n_trials, n_channels, n_windows, _ = trials.shape
+    power = np.empty((n_trials, n_windows, n_channels, len(bands)), signal.dtype)
+    step = max(1, BLOCK_SAMPLES // max(1, trials[:1].size))
+    for start in range(0, n_trials, step):
+        _, density = scipy.signal.welch(
+            trials[start : start + step].astype(np.float64), sampling_rate_hz, window=taper, nperseg=segment
+        )
+        power[start : start + step] = np.swapaxes(density @ weights, 1, 2)
+    return power.reshape(*signal.shape[:-2], *power.shape[1:])

@@ -1,0 +1,164 @@
+"""Electrodes on a two-dimensional grid: features of channels to maps of rows and columns and back.
+
+The cells stand in `grids/<layout>.csv`, one row a channel, indices from 0, row 0 at the forehead, column 0 at the
+left ear. Both layouts have 9 columns; each serves DEAP's 32 and SEED's 62 channels, which agree, and more channels of
+the 10-10 system by these rules:
+
+- `"9x9"`: a line of electrodes across the head is a row (Fp, AF, F, FC, C, CP, P, PO, O). In the five full lines the
+  numbers 7 5 3 1 z 2 4 6 8 take the columns 0 to 8, in AF and PO 7 5 3 z 4 6 8 the columns 1 to 7, in Fp and O 1 z 2
+  the columns 3 to 5 (SEED's CB1 and CB2 at their sides). The outer ring (9 and 10) takes the outermost column of its
+  line: FT9 lies where FT7 does, and a montage with both has to leave one out.
+- `"8x9"` (4D-CRNN): the same with Fp and AF in one row. AF moves outwards by one column where it fits (AF3 in 2, AF7
+  in 1), AFz falls on Fpz, and AF5 and AF6 have no cell.
+
+Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, or give positions of your own.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.resources
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+GRID_SHAPES: Mapping[str, tuple[int, int]] = {"9x9": (9, 9), "8x9": (8, 9)}
+"""Rows and columns of each layout."""
+
+_OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+
+
+def _comparable(channel_name: str) -> str:
+    name = "".join(channel_name.split()).rstrip(".").upper()
+    return _OLD_NAMES.get(name, name)
+
+
+@functools.cache
+def _cells(layout: str) -> Mapping[str, tuple[int, int]]:
+    if layout not in GRID_SHAPES:
+        raise ValueError(f"`layout` is {layout!r}; expected one of {', '.join(GRID_SHAPES)}")
+    table = importlib.resources.files("keras_emotion.signals").joinpath("grids", f"{layout}.csv")
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    return {_comparable(row["channel"]): (int(row["row"]), int(row["column"])) for row in rows}
+
+
+def grid_positions(channel_names: Sequence[str], layout: str = "9x9") -> np.ndarray:
+    """Cell of each channel.
+
+    Args:
+        channel_names: names in the order of the channels axis. Case, spaces and trailing dots do not count (`"Fc5."`),
+            and T3, T4, T5, T6 are the old names of T7, T8, P7, P8.
+        layout: `"9x9"` (default, 3FACRNN) or `"8x9"` (4D-CRNN).
+
+    Returns:
+        `(channels, 2)` integers: row and column, from 0.
+
+    Raises:
+        InputError: a channel has no cell in the layout, or two channels share one.
+        ValueError: an unknown layout.
+
+    Example:
+        >>> grid_positions(["Fp1", "Fc5.", "T3"])
+        array([[0, 3],
+               [3, 1],
+               [4, 0]])
+        >>> grid_positions(["FT7", "FT9"])
+        Traceback (most recent call last):
+        ...
+        keras_emotion.schema.InputError: channels FT7 and FT9 share row 3, column 0 of the 9x9 grid; leave one out
+    """
+    if isinstance(channel_names, str):
+        raise ValueError(f"`channel_names` is the string {channel_names!r}; expected a sequence of names")
+    cells = _cells(layout)
+    unknown = [name for name in channel_names if _comparable(name) not in cells]
+    if unknown:
+        raise InputError(
+            f"no cell in the {layout} grid for {', '.join(unknown)}; leave them out, or give positions of your own"
+        )
+    positions = [cells[_comparable(name)] for name in channel_names]
+    taken: dict[tuple[int, int], str] = {}
+    for name, cell in zip(channel_names, positions, strict=True):
+        if cell in taken:
+            raise InputError(
+                f"channels {taken[cell]} and {name} share row {cell[0]}, column {cell[1]} of the {layout} grid; "
+                "leave one out"
+            )
+        taken[cell] = name
+    return np.array(positions, dtype=np.intp).reshape(-1, 2)
+
+
+def _rows_and_columns(channels: Sequence[str] | np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:
+    if layout not in GRID_SHAPES:
+        raise ValueError(f"`layout` is {layout!r}; expected one of {', '.join(GRID_SHAPES)}")
+    if isinstance(channels, str) or not np.issubdtype(np.asarray(channels).dtype, np.integer):
+        return tuple(grid_positions(channels, layout).T)
+    positions = np.asarray(channels)
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise ValueError(f"positions have shape {positions.shape}; expected `(channels, 2)`")
+    if (positions < 0).any() or (positions >= GRID_SHAPES[layout]).any():
+        raise ValueError(f"positions reach from {positions.min()} to {positions.max()}; they leave the {layout} grid")
+    if len(np.unique(positions, axis=0)) < len(positions):
+        raise ValueError("two positions are the same cell; expected one channel a cell")
+    return tuple(positions.T)
+
+
+def to_grid(features: np.ndarray, channels: Sequence[str] | np.ndarray, layout: str = "9x9") -> np.ndarray:
+    """Features of channels on the grid; empty cells are zero.
+
+    Args:
+        features: `(..., channels)` of any dtype. Differential entropies `(windows, channels, bands)` need their last
+            two axes swapped first.
+        channels: channel names as in `grid_positions`, or its `(channels, 2)` integers.
+        layout: `"9x9"` (default) or `"8x9"`.
+
+    Returns:
+        `(..., rows, columns)` of the same dtype.
+
+    Raises:
+        InputError: as `grid_positions`.
+        ValueError: an unknown layout, positions that repeat or leave the grid, or another number of channels than
+            `features` has.
+
+    Example:
+        >>> entropies = np.ones((120, 3, 4))  # windows, channels, bands
+        >>> to_grid(np.swapaxes(entropies, 1, 2), ["Fz", "Cz", "Pz"]).shape
+        (120, 4, 9, 9)
+    """
+    features = np.asarray(features)
+    rows, columns = _rows_and_columns(channels, layout)
+    if features.ndim < 1 or features.shape[-1] != len(rows):
+        raise ValueError(
+            f"`features` has shape {features.shape}; expected `(..., {len(rows)})`, the number of channels"
+        )
+    grid = np.zeros(features.shape[:-1] + GRID_SHAPES[layout], features.dtype)
+    grid[..., rows, columns] = features
+    return grid
+
+
+def from_grid(grid: np.ndarray, channels: Sequence[str] | np.ndarray, layout: str = "9x9") -> np.ndarray:
+    """Features of channels from the grid, the inverse of `to_grid`.
+
+    Args:
+        grid: `(..., rows, columns)` of any dtype.
+        channels: as in `to_grid`.
+        layout: `"9x9"` (default) or `"8x9"`.
+
+    Returns:
+        `(..., channels)` of the same dtype.
+
+    Raises:
+        InputError: as `grid_positions`.
+        ValueError: as `to_grid`, or a grid of another shape than the layout's.
+
+    Example:
+        >>> from_grid(to_grid(np.array([1.0, 2.0]), ["O1", "O2"]), ["O2", "O1"])
+        array([2., 1.])
+    """
+    grid = np.asarray(grid)
+    rows, columns = _rows_and_columns(channels, layout)
+    if grid.shape[-2:] != GRID_SHAPES[layout]:
+        raise ValueError(f"`grid` has shape {grid.shape}; expected `(..., {GRID_SHAPES[layout]})` for {layout}")
+    return grid[..., rows, columns]

@@ -1,0 +1,75 @@
+"""What all tests share."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from keras_emotion.schema import Recording, Trial
+
+# Before TensorFlow starts: one thread, as a worker of a run has, so that what is trained here is reproducible.
+os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real recordings beside the checkout."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("the real recordings are not beside the checkout (../shared/data)")
+    return REAL_DATA
+
+
+CHANNELS = ("F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
+
+
+class MemoryReader:
+    """A reader of trials that live in memory: what the runner needs of a data set, and nothing else.
+
+    Noise whose power above 31 Hz follows the label, with gains that wander anew in each trial.
+
+    `effect` is the log-gain between low and high valence; `fingerprint` the size of each trial's own log-gains,
+    independent of the ratings.
+    """
+
+    synthetic = True
+    class_names: ClassVar[dict] = {}
+
+    def __init__(self, folder: Path, n_subjects=2, n_trials=8, effect=1.5, fingerprint=0.0, seconds=12, rate=128.0):
+        self.subjects = tuple(range(1, n_subjects + 1))
+        self._folder = folder
+        self._settings = (n_trials, effect, fingerprint, seconds, rate)
+
+    def check(self, subjects=None):
+        pass
+
+    def source_files(self, subject):
+        path = self._folder / f"{subject}-{hashlib.md5(repr(self._settings).encode()).hexdigest()}.txt"
+        path.write_text(f"{subject} {self._settings}")
+        return (path,)
+
+    def trials(self, subjects=None):
+        n_trials, effect, fingerprint, seconds, rate = self._settings
+        for subject in subjects or self.subjects:
+            rng = np.random.default_rng([7, subject])
+            valence = rng.permutation(np.repeat([3.0, 7.0], n_trials // 2))
+            for trial in range(1, n_trials + 1):
+                n_samples = round((seconds + 3) * rate)
+                signal = rng.standard_normal((len(CHANNELS), n_samples))
+                fast = np.fft.irfft(np.fft.rfft(signal) * (np.fft.rfftfreq(n_samples, 1 / rate) > 30), n_samples)
+                gains = np.exp(fingerprint * rng.standard_normal((len(CHANNELS), 1)))
+                gains = gains * np.exp(effect * (valence[trial - 1] > 5))
+                signal[:, round(3 * rate) :] += ((gains - 1) * fast)[:, round(3 * rate) :]
+                recording = Recording(signal, CHANNELS, ("uV",) * len(CHANNELS), rate, 3.0)
+                ratings = {"valence": valence[trial - 1], "arousal": 10 - valence[trial - 1]}
+                yield Trial("memory", subject, trial, str(trial), recording, CHANNELS, ratings)
+
+
+@pytest.fixture(scope="session")
+def memory_reader():
+    """The class of a reader whose trials live in memory."""
+    return MemoryReader

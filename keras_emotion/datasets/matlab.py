@@ -1,0 +1,36 @@
+"""MATLAB files as data sets are distributed in: versions 5 to 7, numeric variables only."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+
+def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the named variables that a file holds.
+
+    Args:
+        path: the file.
+        names: variables to read; others are skipped over.
+
+    Returns:
+        Arrays by name, without those that are not in the file.
+
+    Raises:
+        InputError: the file is missing, damaged, truncated, or of version 7.3.
+    """
+    import scipy.io
+    from scipy.io.matlab import MatReadError
+
+    try:
+        variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
+    except NotImplementedError:
+        raise InputError(f"{path}: a MATLAB 7.3 file; expected versions 5 to 7; save it with `-v7`") from None
+    except (ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, MatReadError) as error:
+        raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
+    return {name: variables[name] for name in names if name in variables}

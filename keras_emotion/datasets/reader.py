@@ -1,0 +1,201 @@
+"""What every reader of a data set gives: its subjects, their trials one at a time, and what is wrong with the copy."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_emotion.schema import InputError, Recording, Trial
+
+SYNTHETIC_MARKER = "synthetic.json"
+"""File that our writers leave in the root of what they write: what wrote it and with which parameters."""
+
+SubjectId = int | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something wrong with a copy of a data set.
+
+    Args:
+        file: the file it is in, or the file that is missing.
+        message: field, what was expected, what to do.
+        subject: whose file it is, `None` where it is not one subject's.
+        is_blocking: the trials cannot be used. What is only missing beside them (a face video, say) does not block.
+    """
+
+    file: Path
+    message: str
+    subject: SubjectId | None = None
+    is_blocking: bool = True
+
+    def __str__(self):
+        return f"{self.file}: {self.message}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SubjectReport:
+    """What a copy holds of one subject.
+
+    Args:
+        description: the subject as JSON-able values: `subject`, `file`, `sampling_rate_hz`, `n_channels`, `trials`.
+        problems: what is wrong with it.
+    """
+
+    description: Mapping[str, Any]
+    problems: tuple[Problem, ...]
+
+
+class Reader(abc.ABC):
+    """Base of the readers.
+
+    A reader is made from the root folder of a data set and reads nothing large until asked. It knows no splits.
+
+    Attributes:
+        name: name of the data set, lower case: `Trial.dataset`.
+        class_names: classes of those ratings that are the index of a class and not a scale.
+        root: the folder.
+
+    Raises:
+        InputError: `root` is not a folder (and, by each reader, holds nothing of the data set).
+    """
+
+    name: ClassVar[str]
+    class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise InputError(f"{self.root}: no such folder; expected the root folder of the data set")
+
+    @property
+    @abc.abstractmethod
+    def subjects(self) -> tuple[SubjectId, ...]:
+        """Ids of the subjects of whom there is a file, sorted."""
+
+    @abc.abstractmethod
+    def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
+        """The trials of some subjects (default: all), subject by subject, in the order of their trial ids.
+
+        One trial is made at a time, and at most one subject's file is in memory.
+
+        Raises:
+            InputError: a file cannot be used, with one line for each thing wrong.
+        """
+
+    @abc.abstractmethod
+    def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """The files that the trials of a subject come from: what a fingerprint of them hashes."""
+
+    @abc.abstractmethod
+    def inspect(self, subject: SubjectId) -> SubjectReport:
+        """Reads all of one subject and reports what is there and what is wrong, without stopping at the first."""
+
+    def gaps(self) -> tuple[Problem, ...]:
+        """What the copy as a whole lacks, beside what `inspect` finds for a subject."""
+        return ()
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether our own writers made the files."""
+        return (self.root / SYNTHETIC_MARKER).is_file()
+
+    def check(self, subjects: Sequence[SubjectId] | None = None) -> None:
+        """Reads the files of some subjects (default: all) to the end, before any work starts.
+
+        Raises:
+            InputError: one line for each thing wrong in any of the files, all of them together.
+        """
+        chosen = self.select(subjects)
+        raise_problems(problem for subject in chosen for problem in self.inspect(subject).problems)
+
+    def describe(self) -> dict[str, Any]:
+        """What is there, subject by subject, and everything that is wrong, as JSON-able values."""
+        reports = [self.inspect(subject) for subject in self.subjects]
+        problems = dict.fromkeys([*self.gaps(), *(problem for report in reports for problem in report.problems)])
+        return {
+            "dataset": self.name,
+            "root": str(self.root),
+            "synthetic": self.synthetic,
+            "class_names": {rating: list(names) for rating, names in self.class_names.items()},
+            "subjects": [dict(report.description) for report in reports],
+            "problems": [
+                {"file": str(problem.file), "subject": problem.subject, "message": problem.message}
+                for problem in problems
+            ],
+        }
+
+    def select(self, subjects: Sequence[SubjectId] | None) -> tuple[SubjectId, ...]:
+        """The subjects asked for, all where none are named.
+
+        Raises:
+            InputError: there is no file of one of them.
+        """
+        found = self.subjects
+        if subjects is None:
+            return found
+        unknown = [str(subject) for subject in subjects if subject not in found]
+        if unknown:
+            raise InputError(
+                f"{self.root}: no file of subject {', '.join(unknown)}; there are {', '.join(map(str, found))}"
+            )
+        return tuple(found[found.index(subject)] for subject in subjects)
+
+
+def raise_problems(problems: Iterator[Problem] | Sequence[Problem]) -> None:
+    """Raises an `InputError` with a line for each blocking problem, if there is one."""
+    lines = dict.fromkeys(str(problem) for problem in problems if problem.is_blocking)
+    if lines:
+        raise InputError("\n".join(lines))
+
+
+def as_problem(error: InputError, subject: SubjectId, own_file: Path, *shared_files: Path) -> Problem:
+    """The problem that an `InputError` about one of these files speaks of: of the subject's own, or of a shared one."""
+    file = next((path for path in shared_files if str(error).startswith(f"{path}: ")), own_file)
+    return Problem(file, str(error).removeprefix(f"{file}: "), subject if file == own_file else None)
+
+
+def describe_trial(trial: Trial) -> dict[str, Any]:
+    """A trial without its signal, as JSON-able values."""
+    return {
+        "trial": trial.trial,
+        "presentation": trial.presentation,
+        "stimulus": trial.stimulus,
+        "duration_seconds": trial.recording.duration_seconds,
+        "ratings": dict(trial.ratings),
+        "video": None if trial.video is None else str(trial.video),
+    }
+
+
+def unusable_channels(recording: Recording, eeg_channel_names: Sequence[str]) -> tuple[str, ...]:
+    """What is wrong with the channels of one trial: one phrase each for missing numbers and for flat EEG channels.
+
+    Peripheral channels may be flat (a sensor that came off is no reason to lose the EEG); scalp channels may not: the
+    entropy of a constant channel is no number.
+    """
+    signal = recording.signal
+    low, high = signal.min(axis=1), signal.max(axis=1)
+    # A NaN or an infinity anywhere in a row makes its extremes so, without a temporary of the size of the signal.
+    is_broken = ~(np.isfinite(low) & np.isfinite(high))
+    is_eeg = np.isin(recording.channel_names, list(eeg_channel_names))
+    phrases = (
+        ("NaN or infinite values in", is_broken),
+        ("constant signal in EEG channel", is_eeg & ~is_broken & (low == high)),
+    )
+    return tuple(
+        f"{phrase} {', '.join(np.asarray(recording.channel_names)[mask])}" for phrase, mask in phrases if mask.any()
+    )
+
+
+def group_by_trial(faults: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
+    """Phrases by trial as lines, the trials with the same phrase on one: `trial 1, 2, 7: constant signal in ...`."""
+    trials: dict[str, list[str]] = {}
+    for trial, phrases in faults.items():
+        for phrase in phrases:
+            trials.setdefault(phrase, []).append(str(trial))
+    return tuple(f"trial {', '.join(numbers)}: {phrase}" for phrase, numbers in trials.items())

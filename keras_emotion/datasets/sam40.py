@@ -1,0 +1,333 @@
+"""SAM40: 40 subjects, 32 EEG channels, relaxation and three tasks of stress, three times 25 s each."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.reader import (
+    Problem,
+    Reader,
+    SubjectReport,
+    as_problem,
+    describe_trial,
+    raise_problems,
+    unusable_channels,
+)
+from keras_emotion.schema import InputError, Recording, Trial
+
+_FACTS = Path(__file__).parent / "facts"
+FACTS: dict[str, Any] = json.loads((_FACTS / "sam40.json").read_text(encoding="utf-8"))
+"""Counts, rates, tasks and names of variables of SAM40 (`facts/sam40.json`)."""
+
+with (_FACTS / "sam40_channels.csv").open(encoding="utf-8", newline="") as _file:
+    CHANNEL_NAMES = tuple(row["name"] for row in csv.DictReader(_file))
+"""The 32 channels in the order of the rows of the published files."""
+
+TASKS: tuple[str, ...] = tuple(FACTS["tasks"])
+RELAXATION = TASKS[0]
+N_REPETITIONS: int = FACTS["n_trials_per_task"]
+LABEL_FILE = "stress_labels.csv"
+
+FileFormat = Literal["filtered", "compact", "raw"]
+FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+_COMPACT_ARRAYS = ("eeg", "scale_uV", "fs", "task", "subject", "trial", "rating", "ch_names")
+_FILE_NAME = re.compile(rf"({'|'.join(TASKS)})_sub_(\d+)_trial([1-{N_REPETITIONS}])\.mat")
+
+
+def trial_id(task: str, repetition: int) -> int:
+    """Trial id of a task's repetition: relaxation 1-3, Stroop 4-6, arithmetic 7-9, mirror image 10-12.
+
+    Example:
+        >>> trial_id("Stroop", 2)
+        5
+    """
+    return N_REPETITIONS * TASKS.index(task) + repetition
+
+
+class SAM40(Reader):
+    """A folder of SAM40: the published files, one recording each, or all of them in one compact `.npz`.
+
+    One recording of 25 s is one trial; trial ids are 1 to 12 within a subject (`trial_id`), the stimulus is task and
+    repetition (`"Stroop_2"`), and the presentation order is not known (-1). There is no baseline.
+
+    Ratings: `task`, the index of the task in `class_names["task"]`, and `stress`, the subject's own, 0 to 10. Stress
+    was rated for the nine task recordings: the 0 that the files hold for relaxation is no rating, and is left out.
+
+    Args:
+        root: folder that holds, itself or in any folder below, `{Task}_sub_{n}_trial{m}.mat` and
+            `stress_labels.csv`; or a `.npz` with the arrays `eeg` (int16 `(recordings, channels, samples)`),
+            `scale_uV`, `fs`, `task`, `subject`, `trial`, `rating` and `ch_names`.
+        file_format: `"filtered"` (variable `Clean_data`), `"compact"` (the `.npz`, filtered too) or `"raw"` (variable
+            `Data`); by default the first that is there, in this order.
+
+    Raises:
+        InputError: `root` holds no such file, or two of the same recording.
+        ValueError: `file_format` is none of the three.
+
+    References:
+        Ghosh et al., "SAM 40: Dataset of 40 subject EEG recordings to monitor the induced-stress while performing
+        Stroop color-word test, arithmetic task, and mirror image recognition task", Data in Brief 40, 2022.
+    """
+
+    name = "sam40"
+    class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"task": TASKS}
+
+    def __init__(self, root: str | Path, file_format: FileFormat | None = None):
+        super().__init__(root)
+        if file_format is not None and file_format not in FILE_FORMATS:
+            raise ValueError(f"`file_format` is {file_format!r}; expected one of {FILE_FORMATS}")
+        self._compact_file = next(filter(_is_compact, sorted(self.root.glob("*.npz"))), None)
+        for candidate in FILE_FORMATS if file_format is None else (file_format,):
+            self._recordings = self._find(candidate)
+            if self._recordings:
+                break
+        else:
+            kind = "recordings" if file_format is None else f"{file_format} recordings"
+            raise InputError(
+                f"{self.root}: holds no {kind} of SAM40; expected Stroop_sub_1_trial1.mat and so on, in it or in a "
+                "folder below, or their compact .npz"
+            )
+        self.file_format = candidate
+        self.label_file = next(iter(sorted(self.root.rglob(LABEL_FILE))), self.root / LABEL_FILE)
+
+    def _find(self, file_format: FileFormat) -> dict[int, dict[int, Path | int]]:
+        """By subject and trial id: the file of each recording, or its row in the compact file."""
+        if file_format != "compact":
+            keys = [(*_FILE_NAME.fullmatch(path.name).groups(), path) for path in self._published_files[file_format]]
+        elif self._compact_file is None:
+            keys = []
+        else:
+            columns = map(self._compact.get, ("task", "subject", "trial"))
+            keys = [(*key, row) for row, key in enumerate(zip(*columns, strict=True))]
+        found: dict[int, dict[int, Path | int]] = {}
+        for task, subject, repetition, source in keys:
+            trials = found.setdefault(int(subject), {})
+            trial = trial_id(str(task), int(repetition))
+            if trial in trials:
+                raise InputError(
+                    f"{self.root}: {task}_{repetition} of subject {subject} is there twice: "
+                    f"{trials[trial]} and {source}; keep one of them"
+                )
+            trials[trial] = source
+        return found
+
+    @functools.cached_property
+    def _published_files(self) -> dict[str, list[Path]]:
+        """Published files by kind. A folder holds one kind: the first readable file of it says which."""
+        folders: dict[Path, list[Path]] = {}
+        for path in sorted(self.root.rglob("*_sub_*_trial*.mat")):
+            if _FILE_NAME.fullmatch(path.name):
+                folders.setdefault(path.parent, []).append(path)
+        kinds: dict[str, list[Path]] = {"filtered": [], "raw": []}
+        for paths in folders.values():
+            kind = next(filter(None, map(_published_kind, paths)), "filtered")
+            kinds[kind] += paths
+        return kinds
+
+    @property
+    def subjects(self) -> tuple[int, ...]:
+        """Ids of the subjects of whom there is a recording, sorted."""
+        return tuple(sorted(self._recordings))
+
+    def source_files(self, subject: int) -> tuple[Path, ...]:
+        """The subject's recordings (or the compact file), and the csv of the ratings where there is one."""
+        (subject,) = self.select([subject])
+        recordings = self._recordings[subject]
+        files = (
+            [self._compact_file]
+            if self.file_format == "compact"
+            else [recordings[trial] for trial in sorted(recordings)]
+        )
+        return (*files, *([self.label_file] if self.label_file.is_file() else []))
+
+    def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
+        """The recordings of some subjects (default: all), in the order of their trial ids; see `Reader.trials`."""
+        for subject in self.select(subjects):
+            for trial in sorted(self._recordings[subject]):
+                recording = self._read(subject, trial)
+                path = recording.recording.source
+                faults = unusable_channels(recording.recording, CHANNEL_NAMES)
+                raise_problems(Problem(path, self._at(subject, trial, fault), subject) for fault in faults)
+                yield recording
+
+    def inspect(self, subject: int) -> SubjectReport:
+        """Reads all recordings of one subject; see `Reader.inspect`."""
+        (subject,) = self.select([subject])
+        recordings = self._recordings[subject]
+        first = self._path(subject, min(recordings))
+        folder = first if self.file_format == "compact" else first.parent
+        problems, trials = [], []
+        for trial in sorted(recordings):
+            path = self._path(subject, trial)
+            try:
+                read = self._read(subject, trial)
+            except InputError as error:
+                problems.append(as_problem(error, subject, path, self.label_file))
+                continue
+            problems += [
+                Problem(path, self._at(subject, trial, fault), subject)
+                for fault in unusable_channels(read.recording, CHANNEL_NAMES)
+            ]
+            trials.append(describe_trial(read))
+        missing = [
+            f"{task}_{n}" for task in TASKS for n in range(1, N_REPETITIONS + 1) if trial_id(task, n) not in recordings
+        ]
+        if missing:
+            problems.append(Problem(folder, f"subject {subject}: missing {', '.join(missing)}", subject, False))
+        description = {
+            "subject": subject,
+            "file": str(folder),
+            "sampling_rate_hz": float(FACTS["sampling_rate_hz"]),
+            "n_channels": len(CHANNEL_NAMES),
+            "trials": trials,
+        }
+        return SubjectReport(description, tuple(problems))
+
+    # --- one recording
+
+    def _path(self, subject: int, trial: int) -> Path:
+        return self._compact_file if self.file_format == "compact" else self._recordings[subject][trial]
+
+    def _at(self, subject: int, trial: int, fault: str) -> str:
+        """A fault, with the recording it is in where the file does not say which."""
+        return f"subject {subject}, trial {trial}: {fault}" if self.file_format == "compact" else fault
+
+    def _read(self, subject: int, trial: int) -> Trial:
+        task, repetition = TASKS[(trial - 1) // N_REPETITIONS], (trial - 1) % N_REPETITIONS + 1
+        path = self._path(subject, trial)
+        if self.file_format == "compact":
+            arrays, row = self._compact, self._recordings[subject][trial]
+            signal = arrays["eeg"][row] * float(arrays["scale_uV"])
+            channel_names = tuple(map(str, arrays["ch_names"]))
+            stress = float(arrays["rating"][row])
+            expected = stress if self._labels is None else self._rating(subject, task, repetition)
+            if stress != expected:
+                raise InputError(
+                    f"{path}: `rating` of subject {subject}, {task}_{repetition} is {stress:g} but {expected:g} in "
+                    f"{self.label_file.name}; the files do not belong together"
+                )
+        else:
+            signal, channel_names = _published_signal(path, FACTS["variables"][self.file_format]), CHANNEL_NAMES
+            stress = self._rating(subject, task, repetition)
+        return Trial(
+            dataset=self.name,
+            subject=subject,
+            trial=trial,
+            stimulus=f"{task}_{repetition}",
+            recording=Recording(
+                signal=signal,
+                channel_names=channel_names,
+                units=("uV",) * len(channel_names),
+                sampling_rate_hz=float(FACTS["sampling_rate_hz"]),
+                source=path,
+            ),
+            eeg_channel_names=CHANNEL_NAMES,
+            ratings={"task": float(TASKS.index(task)), **({} if task == RELAXATION else {"stress": stress})},
+        )
+
+    # --- ratings and the compact file
+
+    def _rating(self, subject: int, task: str, repetition: int) -> float:
+        if self._labels is None:
+            raise InputError(f"{self.label_file}: missing: expected the stress ratings; copy it beside the recordings")
+        if (subject, task, repetition) not in self._labels:
+            raise InputError(f"{self.label_file}: no row for subject {subject}, task {task}, trial {repetition}")
+        return self._labels[subject, task, repetition]
+
+    @functools.cached_property
+    def _labels(self) -> dict[tuple[int, str, int], float] | None:
+        path = self.label_file
+        if not path.is_file():
+            return None
+        columns = ["subject", "task", "trial", "rating"]
+        try:
+            table = pd.read_csv(path, encoding="utf-8-sig", usecols=columns)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: expected a csv with the columns {', '.join(columns)} ({error})") from None
+        tasks = table["task"].astype(str).str.lower().map(FACTS["label_task_names"])
+        low, high = FACTS["rating_range"]
+        numbers = table[["subject", "trial", "rating"]].apply(pd.to_numeric, errors="coerce")
+        good = tasks.notna() & numbers.notna().all(axis=1) & numbers["rating"].between(low, high)
+        if not good.all():
+            line = int(np.flatnonzero(~good)[0])
+            raise InputError(
+                f"{path}: line {line + 2}: {', '.join(map(str, table.iloc[line]))}; expected subject, task, trial "
+                f"and a rating from {low} to {high}"
+            )
+        keys = zip(numbers["subject"].astype(int), tasks, numbers["trial"].astype(int), strict=True)
+        return dict(zip(keys, map(float, numbers["rating"]), strict=True))
+
+    @functools.cached_property
+    def _compact(self) -> dict[str, np.ndarray]:
+        """Arrays of the compact file. The recordings stay integers: a quarter of the memory of numbers in microvolt."""
+        path = self._compact_file
+        try:
+            # Opened here, because NumPy leaves a file open that turns out to be no archive.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in _COMPACT_ARRAYS}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: damaged or truncated archive ({error}); copy it again") from None
+        n_recordings = arrays["subject"].size
+        expected = {
+            "eeg": (n_recordings, len(CHANNEL_NAMES), FACTS["n_samples"]),
+            "ch_names": (len(CHANNEL_NAMES),),
+            "scale_uV": (),
+            "fs": (),
+            **dict.fromkeys(("task", "subject", "trial", "rating"), (n_recordings,)),
+        }
+        for name, shape in expected.items():
+            if arrays[name].shape != shape:
+                raise InputError(f"{path}: `{name}` has shape {arrays[name].shape}; expected {shape}")
+        unknown = sorted(set(map(str, arrays["task"])) - set(TASKS))
+        if not np.isin(arrays["trial"], np.arange(1, N_REPETITIONS + 1)).all():
+            raise InputError(
+                f"{path}: `trial` holds {sorted(set(arrays['trial'].tolist()))}; expected 1 to {N_REPETITIONS}"
+            )
+        if unknown or sorted(map(str, arrays["ch_names"])) != sorted(CHANNEL_NAMES):
+            raise InputError(
+                f"{path}: unknown tasks {unknown or 'none'}, channels {', '.join(map(str, arrays['ch_names']))}"
+            )
+        if float(arrays["fs"]) != FACTS["sampling_rate_hz"]:
+            raise InputError(f"{path}: `fs` is {arrays['fs']}; expected {FACTS['sampling_rate_hz']}")
+        return arrays
+
+
+def _is_compact(path: Path) -> bool:
+    """Whether an archive holds the arrays. One that cannot be opened may: reading it says what is wrong with it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {f"{name}.npy" for name in _COMPACT_ARRAYS} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return True
+
+
+def _published_kind(path: Path) -> str | None:
+    """Whether a published file is filtered or raw, by the name of its variable; `None` where it cannot be read."""
+    try:
+        found = read_variables(path, tuple(FACTS["variables"].values()))
+    except InputError:
+        return None
+    return next((kind for kind, variable in FACTS["variables"].items() if variable in found), None)
+
+
+def _published_signal(path: Path, variable: str) -> np.ndarray:
+    """`(channels, samples)` float64, in microvolt, of one published file."""
+    variables = read_variables(path, (variable,))
+    if variable not in variables:
+        raise InputError(f"{path}: no variable `{variable}`; expected a recording of SAM40, of the kind of its folder")
+    array, shape = variables[variable], (len(CHANNEL_NAMES), FACTS["n_samples"])
+    if array.dtype.kind not in "fiu" or array.shape != shape:
+        raise InputError(f"{path}: `{variable}` is {array.dtype} {array.shape}; expected numbers of shape {shape}")
+    return np.array(array, dtype=np.float64, order="C")

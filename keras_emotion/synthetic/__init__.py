@@ -1,0 +1,10 @@
+"""Writers of each data set's own on-disk format, with a planted effect and a planted leak, both adjustable.
+
+What they write stands in for data that cannot be distributed: it has the format, the scales and the rough statistics,
+and nothing of any person. No number measured on it says anything about emotion.
+"""
+
+from keras_emotion.synthetic.deap import write_deap
+from keras_emotion.synthetic.sam40 import write_sam40
+
+__all__ = ["write_deap", "write_sam40"]

@@ -1,0 +1,241 @@
+"""Synthetic data in the formats of DEAP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+import scipy.fft
+import scipy.special
+
+from keras_emotion.synthetic.deap_original import CHANNELS, FACTS, write_original
+from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise, spectrum_of_rms
+from keras_emotion.synthetic.facts import write_marker
+from keras_emotion.synthetic.python2_pickle import write_python2_pickle
+
+FileFormat = Literal["python", "matlab", "original"]
+EEG_CHANNEL_NAMES = tuple(CHANNELS["name"][CHANNELS["kind"] == "eeg"])
+
+RATING_SD = 1.8
+RATING_MIDDLE = 5.0
+RATING_BIAS = 0.4
+"""Largest shift of all ratings of a subject."""
+
+STIMULUS_SHARE = 0.5
+"""Share of the variance of ratings that is the stimulus's, the same for all subjects."""
+
+EFFECTS = {"valence": ("gamma", ("F7", "F8", "T7", "T8")), "arousal": ("alpha", ("P3", "Pz", "P4", "Oz"))}
+"""The band whose power follows a rating, and the electrodes where most of it does."""
+
+SKIN_RESISTANCE_OHM = 3e5
+
+# The eight channels behind the EEG, in their order.
+_GSR, _TEMPERATURE = 4, 7
+_PERIPHERAL_RMS = np.array([30.0, 30.0, 5.0, 5.0, 0.02 * SKIN_RESISTANCE_OHM, 1000.0, 1000.0, 0.5])
+
+_N_VIDEOS_RATED_ONLINE = 120
+
+
+def write_deap(
+    out: str | Path,
+    n_subjects: int = 4,
+    n_trials: int = 40,
+    seed: int = 0,
+    effect_size: float = 1.0,
+    fingerprint_size: float = 0.6,
+    files: Sequence[FileFormat] = ("python",),
+    *,
+    subjects: Sequence[int] | None = None,
+    fingerprint_in_baseline: bool = False,
+) -> Path:
+    """Writes a folder that reads as DEAP: `metadata_csv` and any of the three forms of the recordings.
+
+    Signals: 32 channels of correlated pink noise, 4-45 Hz, some 10 microvolt, average-referenced; eye, muscle, skin,
+    breath, pulse and temperature channels of plausible scales. Gamma power over temporal electrodes follows the
+    subject's valence rating, alpha power over parietal ones the arousal rating.
+
+    The original recordings hold the same trials at 512 Hz, in the order in which they were presented, with electrode
+    offsets, drift and the noise of the reference, and with the waits between trials shortened. `.dat` files are laid
+    out as Python 2 wrote them.
+
+    A subject's files are the same for any other number of subjects and for any choice of `files`; the same seed gives
+    the same files, bit for bit, on one machine.
+
+    Args:
+        out: folder to write to; made where it is missing.
+        n_subjects: subjects 1 to `n_subjects`, 1 to 32.
+        n_trials: trials of each, 1 to 40 (DEAP has 40).
+        seed: seed of everything.
+        effect_size: what ties signals to ratings: natural log-power at the electrodes of the effect (`EFFECTS`) for
+            a rating one standard deviation (`RATING_SD`) above the middle of the scale; 0 ties nothing. The average
+            reference, which mixes in the other electrodes, leaves some eight tenths of it.
+        fingerprint_size: standard deviation of the natural log-power that is drawn for each trial, channel and band,
+            whatever the rating, before the average reference; it wanders over some 20 s. 0 leaves trials with nothing
+            of their own. With the defaults, a linear model on differential entropies tells high from low in about 0.8
+            of the windows of trials that it has not seen, and in nearly all where windows of the same trial were in
+            training; with `effect_size` 0 in half of the former and still in nearly all of the latter.
+        files: which forms are written: `"python"`, `"matlab"`, `"original"`.
+        subjects: these subjects in place of the first `n_subjects`.
+        fingerprint_in_baseline: the fingerprint is in the baseline too and not only in what follows it.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: a number outside of its range, or an unknown form.
+    """
+    chosen = tuple(range(1, n_subjects + 1)) if subjects is None else tuple(subjects)
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(1, FACTS["n_subjects"] + 1)):
+        raise ValueError(
+            f"`subjects` is {chosen}; expected different ids from 1 to {FACTS['n_subjects']}, at least one"
+        )
+    if not 1 <= n_trials <= FACTS["n_trials"]:
+        raise ValueError(f"`n_trials` is {n_trials}; expected 1 to {FACTS['n_trials']}")
+    if not files or not set(files) <= set(get_args(FileFormat)):
+        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(FileFormat)}")
+    if fingerprint_size < 0:
+        raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
+    out = Path(out)
+    (out / "metadata_csv").mkdir(parents=True, exist_ok=True)
+    noise = EEGNoise(
+        channel_names=EEG_CHANNEL_NAMES,
+        sampling_rate_hz=FACTS["preprocessed"]["sampling_rate_hz"],
+        n_samples=FACTS["preprocessed"]["n_samples"],
+        n_baseline_samples=FACTS["baseline_seconds"] * FACTS["preprocessed"]["sampling_rate_hz"],
+        pass_band_hz=(4.0, 45.0),
+        fingerprint_in_baseline=fingerprint_in_baseline,
+    )
+    tables = []
+    for subject in chosen:
+        table = _ratings(seed, subject, n_trials)
+        data = _signals(noise, seed, subject, table, effect_size, fingerprint_size)
+        labels = table[[name.capitalize() for name in FACTS["ratings"]]].to_numpy(float)
+        _write_recordings(out, subject, data, labels, table["Trial"].to_numpy(), files, seed)
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    table.to_csv(
+        out / "metadata_csv" / "participant_ratings.csv", index=False, encoding="utf-8-sig", float_format="%.2f"
+    )
+    _video_list(n_trials).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
+    write_marker(
+        out,
+        dataset="deap",
+        subjects=list(chosen),
+        n_trials=n_trials,
+        seed=seed,
+        effect_size=effect_size,
+        fingerprint_size=fingerprint_size,
+        fingerprint_in_baseline=fingerprint_in_baseline,
+    )
+    return out
+
+
+def _ratings(seed: int, subject: int, n_trials: int) -> pd.DataFrame:
+    """Rows of `participant_ratings.csv` of one subject, by experiment id."""
+    shape = (n_trials, len(FACTS["ratings"]))
+    # Drawn for all 40 stimuli, so that a stimulus is rated alike however many are written.
+    stimulus = np.random.default_rng([seed, 0]).standard_normal((FACTS["n_trials"], shape[1]))[:n_trials]
+    rng = np.random.default_rng([seed, subject])
+    latent = np.sqrt(STIMULUS_SHARE) * stimulus + np.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
+    valence = latent[:, [0]]
+    # Dominance and liking go with valence, as they do in the data set.
+    latent[:, 2:] = 0.6 * valence + 0.8 * latent[:, 2:]
+    # Ranks as normal scores: half of the trials of each subject lie on either side of the subject's own middle, and
+    # however few there are, the outermost lie further from it than it lies from the middle of the scale.
+    ranks = latent.argsort(axis=0).argsort(axis=0)
+    scores = scipy.special.ndtri((ranks + 0.5) / n_trials)
+    middle = RATING_MIDDLE + rng.uniform(-RATING_BIAS, RATING_BIAS, shape[1])
+    ratings = np.clip(middle + RATING_SD * scores, *FACTS["rating_range"]).round(2)
+    presentation = rng.permutation(n_trials) + 1
+    seconds = 200 + 75 * (presentation - 1) + rng.uniform(0, 5, n_trials)
+    familiarity = pd.array(rng.integers(1, 6, n_trials), dtype="Int64")
+    if subject in FACTS["familiarity_blank_for_subjects"]:
+        familiarity[:] = pd.NA
+    return pd.DataFrame(
+        {
+            "Participant_id": subject,
+            "Trial": presentation,
+            "Experiment_id": np.arange(1, n_trials + 1),
+            "Start_time": (seconds * 1e6).astype(np.int64),
+            **{name.capitalize(): column for name, column in zip(FACTS["ratings"], ratings.T, strict=True)},
+            "Familiarity": familiarity,
+        }
+    )
+
+
+def _signals(
+    noise: EEGNoise, seed: int, subject: int, table: pd.DataFrame, effect_size: float, fingerprint_size: float
+) -> np.ndarray:
+    """`(trials, 40, samples)` float64 of one subject, by experiment id."""
+    rng = np.random.default_rng([seed, subject, 0])
+    subject_log_power = noise.subject_log_power(rng)
+    levels = np.zeros(len(_PERIPHERAL_RMS))
+    levels[_GSR], levels[_TEMPERATURE] = SKIN_RESISTANCE_OHM * np.exp(rng.normal(0, 0.3)), rng.uniform(29, 34)
+    bands = list(BAND_EDGES_HZ)
+    data = np.empty((len(table), len(CHANNELS), noise.n_samples))
+    for index, row in enumerate(table.to_dict("records")):
+        rng = np.random.default_rng([seed, subject, row["Experiment_id"]])
+        effect = np.zeros_like(subject_log_power)
+        for rating, (band, electrodes) in EFFECTS.items():
+            deviation = (row[rating.capitalize()] - RATING_MIDDLE) / RATING_SD
+            effect[bands.index(band)] += effect_size * deviation * noise.focus(electrodes)
+        n_eeg = len(EEG_CHANNEL_NAMES)
+        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effect, fingerprint_size)
+        data[index, n_eeg:] = _peripheral(rng, noise.frequencies_hz, noise.n_samples, levels)
+    return data
+
+
+def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples: int, levels: np.ndarray) -> np.ndarray:
+    """`(8, samples)`: eyes, muscles, skin, breath, pulse and temperature, each noise of its own spectrum."""
+    f = np.maximum(frequencies_hz, frequencies_hz[1])
+    eye = np.where(f < 10, 1 / f, 0)
+    muscle = np.where((f > 20) & (f < 60), 1, 0)
+    skin = np.where(f < 0.3, f**-1.5, 0)
+    breath = np.exp(-(((f - 0.25) / 0.05) ** 2))
+    pulse = np.exp(-(((f - 1.2) / 0.08) ** 2)) + 0.5 * np.exp(-(((f - 2.4) / 0.16) ** 2))
+    temperature = np.where(f < 0.1, f**-1.5, 0)
+    shapes = np.array([eye, eye, muscle, muscle, skin, breath, pulse, temperature])
+    amplitude = spectrum_of_rms(shapes, n_samples, _PERIPHERAL_RMS[:, None])
+    white = rng.standard_normal((len(shapes), 2 * len(f))).view(np.complex128)
+    return levels[:, None] + scipy.fft.irfft(amplitude * white, n_samples, axis=-1)
+
+
+def _video_list(n_trials: int) -> pd.DataFrame:
+    """`video_list.csv`: 120 videos rated online, the first of which were shown."""
+    online = np.arange(1, _N_VIDEOS_RATED_ONLINE + 1)
+    return pd.DataFrame(
+        {
+            "Online_id": online,
+            "Experiment_id": pd.array([n if n <= n_trials else pd.NA for n in online], dtype="Int64"),
+            "Lastfm_tag": "synthetic",
+            "Artist": [f"Artist {number}" for number in online],
+            "Title": [f"Title {number}" for number in online],
+        }
+    )
+
+
+def _write_recordings(
+    out: Path,
+    subject: int,
+    data: np.ndarray,
+    labels: np.ndarray,
+    presentation: np.ndarray,
+    files: Sequence[FileFormat],
+    seed: int,
+) -> None:
+    def place(folder: str, suffix: str) -> Path:
+        (out / folder).mkdir(exist_ok=True)
+        return out / folder / f"s{subject:02d}{suffix}"
+
+    if "python" in files:
+        write_python2_pickle(place("data_preprocessed_python", ".dat"), {"labels": labels, "data": data})
+    if "matlab" in files:
+        import scipy.io
+
+        scipy.io.savemat(place("data_preprocessed_matlab", ".mat"), {"data": data, "labels": labels})
+    if "original" in files:
+        rng = np.random.default_rng([seed, subject, FACTS["n_trials"] + 1])
+        write_original(place("data_original", ".bdf"), subject, data[np.argsort(presentation)], rng)

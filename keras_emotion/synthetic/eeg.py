@@ -1,0 +1,154 @@
+"""Synthetic EEG trials: pink noise with the correlation of real electrodes, and band powers that can be steered.
+
+A trial is the sum over bands `b` of noise `n[b]` of channels `c` and time `t`, each scaled by its log-power:
+
+    x[c, t] = sum_b exp(p[b, c, t] / 2) n[b, c, t],    p = subject + effect + fingerprint
+
+The noise is made in the frequency domain, all channels and bands at once. `subject` is constant for a subject,
+`effect` for a trial and proportional to its rating, and `fingerprint` is drawn anew for each trial, whatever its
+rating: it makes the windows of one trial alike, and is what a split of windows can leak.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.fft
+
+BAND_EDGES_HZ: Mapping[str, tuple[float, float]] = {
+    "theta": (0.0, 7.5),
+    "alpha": (7.5, 13.5),
+    "beta": (13.5, 30.5),
+    "gamma": (30.5, np.inf),
+}
+"""Bands that are steered: together the whole spectrum, the edges between those of the bands that papers use."""
+
+EEG_RMS_UV = 10.0
+CORRELATION_LENGTH_M = 0.06
+"""Correlation of two electrodes falls as `exp(-distance / CORRELATION_LENGTH_M)`."""
+
+FOCUS_WIDTH_M = 0.05
+FINGERPRINT_SECONDS = 20.0
+SUBJECT_LOG_POWER_SD = 0.3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EEGNoise:
+    """Generator of trials of one length, with everything that does not depend on the trial computed once.
+
+    Args:
+        channel_names: names of electrodes of the 10-10 system.
+        sampling_rate_hz: samples a second.
+        n_samples: samples of a trial, baseline included.
+        n_baseline_samples: samples before the stimulus.
+        pass_band_hz: edges of the band that the signals were filtered to, order 4 roll-off outside.
+        fingerprint_in_baseline: the fingerprint covers the baseline too, where a baseline correction sees it.
+    """
+
+    channel_names: tuple[str, ...]
+    sampling_rate_hz: float
+    n_samples: int
+    n_baseline_samples: int
+    pass_band_hz: tuple[float, float]
+    fingerprint_in_baseline: bool = False
+
+    @functools.cached_property
+    def frequencies_hz(self) -> np.ndarray:
+        """Frequencies of the half spectrum."""
+        return np.fft.rfftfreq(self.n_samples, 1 / self.sampling_rate_hz)
+
+    @functools.cached_property
+    def band_amplitude(self) -> np.ndarray:
+        """`(bands, 1, frequencies)` amplitude of pink noise in the pass band, split into bands."""
+        frequencies = np.maximum(self.frequencies_hz, self.frequencies_hz[1])
+        low, high = self.pass_band_hz
+        # Squared magnitude of a Butterworth band-pass, as filtering forwards and backwards gives.
+        roll_off = 1 / (1 + ((frequencies**2 - low * high) / (frequencies * (high - low))) ** 8)
+        amplitude = spectrum_of_rms(frequencies**-0.5 * roll_off, self.n_samples, EEG_RMS_UV)
+        edges = np.array(list(BAND_EDGES_HZ.values()))[:, :, None]
+        in_band = (edges[:, 0] <= self.frequencies_hz) & (self.frequencies_hz < edges[:, 1])
+        return (in_band * amplitude)[:, None].astype(np.float32)
+
+    @functools.cached_property
+    def mixing(self) -> np.ndarray:
+        """`(channels, channels)` matrix that turns independent noise into noise correlated as the electrodes are."""
+        positions = electrode_positions_m(self.channel_names)
+        distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
+        return np.linalg.cholesky(np.exp(-distances / CORRELATION_LENGTH_M)).astype(np.float32)
+
+    @functools.cached_property
+    def fingerprint_basis(self) -> np.ndarray:
+        """`(knots, samples)` weights that turn one normal number a knot into noise that wanders.
+
+        It has unit variance and the autocorrelation `exp(-t^2 / (2 FINGERPRINT_SECONDS^2))`: bumps of that width,
+        half of it apart, summed.
+        """
+        seconds = (np.arange(self.n_samples) - self.n_baseline_samples) / self.sampling_rate_hz
+        margin = 2 * FINGERPRINT_SECONDS
+        knots = np.arange(seconds[0] - margin, seconds[-1] + margin, FINGERPRINT_SECONDS / 2)
+        basis = np.exp(-(((seconds - knots[:, None]) / FINGERPRINT_SECONDS) ** 2))
+        basis /= np.linalg.norm(basis, axis=0)
+        if not self.fingerprint_in_baseline:
+            basis[:, : self.n_baseline_samples] = 0
+        return basis.astype(np.float32)
+
+    def focus(self, electrodes: Sequence[str]) -> np.ndarray:
+        """`(channels,)` weights in 0..1 that fall with the distance from the nearest of some electrodes."""
+        positions, centres = electrode_positions_m(self.channel_names), electrode_positions_m(tuple(electrodes))
+        nearest = np.linalg.norm(positions[:, None] - centres, axis=-1).min(axis=1)
+        return np.exp(-((nearest / FOCUS_WIDTH_M) ** 2))
+
+    def subject_log_power(self, rng: np.random.Generator) -> np.ndarray:
+        """`(bands, channels)` log-power by which a subject differs from the others."""
+        return rng.normal(0, SUBJECT_LOG_POWER_SD, (len(BAND_EDGES_HZ), len(self.channel_names)))
+
+    def trial(
+        self,
+        rng: np.random.Generator,
+        subject_log_power: np.ndarray,
+        effect_log_power: np.ndarray,
+        fingerprint_size: float,
+    ) -> np.ndarray:
+        """One trial, referenced to the average of its channels.
+
+        Args:
+            rng: source of the noise.
+            subject_log_power: `(bands, channels)` natural log-power of each band during the whole trial.
+            effect_log_power: the same from the start of the stimulus on.
+            fingerprint_size: standard deviation of the natural log-power of each channel and band over trials.
+
+        Returns:
+            `(channels, samples)` float32, microvolt.
+        """
+        n_channels, n_bands = len(self.channel_names), len(BAND_EDGES_HZ)
+        white = rng.standard_normal((n_channels, 2 * len(self.frequencies_hz)), np.float32).view(np.complex64)
+        bands = scipy.fft.irfft(self.band_amplitude * (self.mixing @ white), self.n_samples, axis=-1)
+        knots = rng.standard_normal((n_bands * n_channels, len(self.fingerprint_basis)), np.float32)
+        # One matrix product gives the log-power of every band, channel and sample: noise, subject and effect.
+        is_stimulus = np.arange(self.n_samples) >= self.n_baseline_samples
+        basis = np.vstack([self.fingerprint_basis, np.ones(self.n_samples), is_stimulus]).astype(np.float32)
+        weights = np.column_stack([fingerprint_size * knots, subject_log_power.ravel(), effect_log_power.ravel()])
+        gain = np.exp((weights / 2).astype(np.float32) @ basis)
+        bands *= gain.reshape(bands.shape)
+        signal = bands.sum(axis=0)
+        return signal - signal.mean(axis=0)
+
+
+def spectrum_of_rms(amplitude: np.ndarray, n_samples: int, rms: float | np.ndarray) -> np.ndarray:
+    """Scales amplitudes of a half spectrum so that complex unit noise times them is a signal of that RMS.
+
+    `irfft` of `A[k] (u + iv)` with standard normal `u`, `v` has the variance `4 sum A[k]^2 / n^2`.
+    """
+    return amplitude * (n_samples * rms / 2 / np.linalg.norm(amplitude, axis=-1, keepdims=True))
+
+
+@functools.cache
+def electrode_positions_m(names: tuple[str, ...]) -> np.ndarray:
+    """`(names, 3)` positions on a standard head, in metres (MNE's `easycap-M1`)."""
+    import mne
+
+    positions = mne.channels.make_standard_montage("easycap-M1").get_positions()["ch_pos"]
+    return np.array([positions[name] for name in names])

@@ -1,0 +1,8 @@
+"""Keras layers, one a file; each runs on every backend of Keras."""
+
+from keras_emotion.layers.eca_band_attention import ECABandAttention
+from keras_emotion.layers.feature_scaling import FeatureScaling
+from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
+from keras_emotion.layers.step_self_attention import StepSelfAttention
+
+__all__ = ["ECABandAttention", "FeatureScaling", "PeepholeLSTMCell", "StepSelfAttention"]

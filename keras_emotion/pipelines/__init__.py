@@ -1,0 +1,24 @@
+"""Window tables and feature arrays on disk, and the batches that networks read from them.
+
+This is the one room that meets TensorFlow, and only when a `tf.data.Dataset` is asked for.
+"""
+
+from keras_emotion.pipelines.backend import prepare_backend
+from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
+from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
+from keras_emotion.pipelines.features import EEGGridFeatures, Features
+from keras_emotion.pipelines.scaling import feature_statistics
+from keras_emotion.pipelines.teacher_features import TeacherFeatures
+
+__all__ = [
+    "EEGGridFeatures",
+    "FeatureStore",
+    "Features",
+    "JoinedArrays",
+    "StoredFeatures",
+    "TeacherFeatures",
+    "WindowBatches",
+    "content_hash",
+    "feature_statistics",
+    "prepare_backend",
+]

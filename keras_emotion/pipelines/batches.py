@@ -1,0 +1,170 @@
+"""Batches of windows: the same windows in the same order on every backend.
+
+A batch is gathered from memory-mapped arrays by one array operation for each modality. The order of an epoch depends
+on `(seed, epoch)` alone. Every batch has the same static shape: the last one of an epoch is filled up with repeated
+windows of weight 0, so that a compiled model is traced once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+Adapter = Callable[[dict[str, np.ndarray], np.ndarray], tuple]
+
+
+class JoinedArrays:
+    """Several `(windows, ...)` arrays read as one, without copying them into memory.
+
+    Args:
+        parts: arrays with equal trailing shapes (one a subject, memory-mapped).
+        rows: indices into the concatenation of `parts` that are to be seen, in that order; all of them by default.
+
+    Raises:
+        ValueError: the trailing shapes differ.
+
+    Example:
+        >>> joined = JoinedArrays([np.array([[1], [2]]), np.array([[3]])], rows=np.array([2, 0]))
+        >>> joined.shape, joined[np.array([1, 0, 0])].tolist()
+        ((2, 1), [[1], [3], [3]])
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray], rows: np.ndarray | None = None):
+        shapes = {part.shape[1:] for part in parts}
+        if len(shapes) != 1:
+            raise ValueError(f"`parts` have different trailing shapes: {sorted(shapes)}")
+        self._parts = list(parts)
+        self._offsets = np.cumsum([0] + [len(part) for part in parts])
+        self._rows = np.arange(self._offsets[-1]) if rows is None else np.asarray(rows)
+        self.shape = (len(self._rows), *parts[0].shape[1:])
+        self.dtype = parts[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """The windows at `rows` (an integer array), in that order."""
+        rows = self._rows[rows]
+        if len(self._parts) == 1:
+            return self._parts[0][rows]
+        gathered = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        owners = np.searchsorted(self._offsets, rows, side="right") - 1
+        for owner in np.unique(owners):
+            chosen = owners == owner
+            gathered[chosen] = self._parts[owner][rows[chosen] - self._offsets[owner]]
+        return gathered
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowBatches:
+    """Batches of the windows at `rows`.
+
+    Args:
+        arrays: `(windows, ...)` array by modality: `{"eeg": (windows, steps, rows, columns, bands),
+            "teacher_features": (windows, steps, features)}`.
+        labels: `(windows,)` integer class of each window of `arrays`.
+        rows: indices of the windows to serve.
+        batch_size: windows a batch.
+        shuffle_seed: seed of the order of each epoch; `None` serves `rows` as they stand, in every epoch.
+        adapter: turns `(elements, labels)` of a batch into what the model's `fit` takes as `(inputs, targets)`;
+            by default they stay as they are.
+
+    Raises:
+        ValueError: no rows, or a batch size below 1.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    rows: np.ndarray
+    batch_size: int
+    shuffle_seed: int | None = None
+    adapter: Adapter = lambda elements, labels: (elements, labels)
+
+    def __post_init__(self):
+        if not len(self.rows):
+            raise ValueError("`rows` is empty: there is no window to serve")
+        if self.batch_size < 1:
+            raise ValueError(f"`batch_size` is {self.batch_size}; expected at least 1")
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """`(len(self), batch_size)` row indices of an epoch; -1 where the last batch is filled up."""
+        rows = np.asarray(self.rows)
+        if self.shuffle_seed is not None:
+            rows = rows[np.random.default_rng([self.shuffle_seed, epoch]).permutation(len(rows))]
+        padded = np.full(len(self) * self.batch_size, -1)
+        padded[: len(rows)] = rows
+        return padded.reshape(len(self), self.batch_size)
+
+    def gather(self, indices: np.ndarray) -> tuple:
+        """`(inputs, targets, sample_weights)` of one row of `order`; weights are float32, 0 for filling."""
+        weights = (indices >= 0).astype(np.float32)
+        # The first window of the batch fills it up: it is valid, near in memory, and counts for nothing.
+        indices = np.where(indices >= 0, indices, indices[0])
+        elements = {name: array[indices] for name, array in self.arrays.items()}
+        return (*self.adapter(elements, self.labels[indices]), weights)
+
+    def epochs(self, first: int = 0) -> Iterator[tuple]:
+        """Batches of epoch `first`, then of the next, without end."""
+        epoch = first
+        while True:
+            for indices in self.order(epoch):
+                yield self.gather(indices)
+            epoch += 1
+
+    def as_dataset(self):
+        """What `keras.Model.fit` takes on the current backend.
+
+        Returns:
+            On TensorFlow a prefetched `tf.data.Dataset`, else a `keras.utils.PyDataset`; the batches are the same. A
+            shuffled `tf.data.Dataset` runs through the epochs without end: give `steps_per_epoch=len(batches)`. One
+            that is not shuffled ends after its only epoch.
+        """
+        import keras
+
+        if keras.config.backend() == "tensorflow":
+            return self._tensorflow_dataset()
+        return _py_dataset(self)
+
+    def _tensorflow_dataset(self):
+        import tensorflow as tf
+
+        example = self.gather(self.order(0)[0])
+        signature = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), example)
+        if self.shuffle_seed is None:
+            generate = lambda: (self.gather(indices) for indices in self.order(0))  # noqa: E731
+        else:
+            generate = self.epochs
+        dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+        if self.shuffle_seed is None:
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _py_dataset(batches: WindowBatches):
+    import keras
+
+    class BatchesPyDataset(keras.utils.PyDataset):
+        """The batches of `WindowBatches` by index; the next epoch's order is drawn when an epoch ends."""
+
+        def __init__(self):
+            super().__init__(workers=1, use_multiprocessing=False)
+            self._epoch = 0
+            self._order = batches.order(0)
+
+        def __len__(self):
+            return len(batches)
+
+        def __getitem__(self, index):
+            return batches.gather(self._order[index])
+
+        def on_epoch_end(self):
+            self._epoch += 1
+            self._order = batches.order(self._epoch)
+
+    return BatchesPyDataset()

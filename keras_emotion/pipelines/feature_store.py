@@ -1,0 +1,128 @@
+"""Features on disk: computed once, memory-mapped, reused by every fold and every run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.schema import InputError
+
+_TABLE, _KEY = "windows.csv", "key.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredFeatures:
+    """Arrays by modality, memory-mapped read-only and `(windows, ...)` each, and their window table."""
+
+    arrays: Mapping[str, np.ndarray]
+    table: pd.DataFrame
+
+    @classmethod
+    def open(cls, folder: Path) -> StoredFeatures:
+        """The features in a folder that a `FeatureStore` wrote."""
+        types = json.loads((folder / _KEY).read_text())["table_types"]
+        table = pd.read_csv(folder / _TABLE, dtype=types)
+        return cls({path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}, table)
+
+    def keep(self, rows: np.ndarray) -> StoredFeatures:
+        """The features of the windows at `rows` only (read into memory)."""
+        arrays = {name: array[rows] for name, array in self.arrays.items()}
+        return StoredFeatures(arrays, self.table.iloc[rows].reset_index(drop=True))
+
+
+class FeatureStore:
+    """A folder of feature arrays, one sub-folder for each key.
+
+    The key is the hash of what decides the numbers: the contents of the source files, the parameters and the code
+    version of the feature. An entry is written to a temporary name and renamed, so a killed run leaves no half entry
+    and two runs may share a store. Nothing is pickled; nothing that the store did not write is ever deleted.
+
+    Args:
+        root: folder of the store; made when it is first written to.
+    """
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    def path(self, key: Mapping) -> Path:
+        """Where the features under `key` lie, or would lie: the folder is there when they are."""
+        return self.root / hashlib.blake2b(_text(key).encode(), digest_size=16).hexdigest()
+
+    def folder(self, key: Mapping, compute: Callable[[], tuple[Mapping[str, np.ndarray], pd.DataFrame]]) -> Path:
+        """Where the features under `key` lie; they are computed and written first where they are not there.
+
+        Args:
+            key: JSON-able mapping of everything that decides the numbers.
+            compute: gives arrays by modality, `(windows, ...)` each, and the window table.
+
+        Returns:
+            A folder for `StoredFeatures.open`.
+
+        Raises:
+            InputError: the store cannot be written (no space, no permission).
+            ValueError: the arrays and the table have different numbers of windows.
+        """
+        folder = self.path(key)
+        if not folder.is_dir():
+            arrays, table = compute()
+            lengths = {name: len(array) for name, array in arrays.items()}
+            if set(lengths.values()) != {len(table)}:
+                raise ValueError(f"features have {lengths} windows but the window table has {len(table)} rows")
+            try:
+                self._write(folder, _text(key), arrays, table)
+            except OSError as error:
+                raise InputError(f"{self.root}: the feature store cannot be written: {error.strerror}") from error
+        return folder
+
+    def _write(self, folder: Path, key: str, arrays: Mapping[str, np.ndarray], table: pd.DataFrame) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+        try:
+            for name, array in arrays.items():
+                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            table.to_csv(temporary / _TABLE, index=False)
+            types = {column: str(dtype) for column, dtype in table.dtypes.items()}
+            (temporary / _KEY).write_text(json.dumps({"key": json.loads(key), "table_types": types}, indent=1))
+            os.replace(temporary, folder)
+        except OSError:
+            # Somebody else wrote the same entry meanwhile: theirs has the same numbers.
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _text(key: Mapping) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
+def content_hash(paths: Iterable[Path]) -> str:
+    """Hash of the names and contents of files, independent of the folder they lie in and of their order.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    whole = hashlib.blake2b(digest_size=16)
+    for path in sorted(paths, key=lambda path: path.name):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        status = path.stat()
+        whole.update(f"{path.name}:{_file_hash(path, status.st_size, status.st_mtime_ns)};".encode())
+    return whole.hexdigest()
+
+
+@functools.cache
+def _file_hash(path: Path, size: int, modified: int) -> str:
+    # Size and time of change are arguments so that a file that changed under a running process is hashed again.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

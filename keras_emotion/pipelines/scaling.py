@@ -1,0 +1,41 @@
+"""Statistics of features over training windows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def feature_statistics(array, rows: np.ndarray, chunk: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the given windows and all their steps.
+
+    Args:
+        array: `(windows, steps, ...)` array (memory-mapped, or `JoinedArrays`); only `chunk` windows are held at once.
+        rows: `(n,)` indices of the windows to use: the training windows and no others.
+        chunk: windows read at a time.
+
+    Returns:
+        `(mean, standard_deviation)`, each with the shape of one step, float32. Accumulated in float64 as the mean of
+        chunk means and the pooled sum of squares about them (Chan et al., 1979), so a large mean costs no precision.
+
+    Raises:
+        ValueError: `rows` is empty.
+
+    Example:
+        >>> mean, standard_deviation = feature_statistics(np.array([[[1.0], [3.0]], [[99.0], [99.0]]]), np.array([0]))
+        >>> mean.tolist(), standard_deviation.tolist()
+        ([2.0], [1.0])
+    """
+    rows = np.sort(np.asarray(rows))
+    if not len(rows):
+        raise ValueError("`rows` is empty: statistics need at least one training window")
+    count, mean, squares = 0, 0.0, 0.0
+    for first in range(0, len(rows), chunk):
+        part = np.asarray(array[rows[first : first + chunk]], dtype=np.float64)
+        part = part.reshape(-1, *part.shape[2:])
+        part_mean = part.mean(axis=0)
+        difference = part_mean - mean
+        total = count + len(part)
+        squares = squares + np.square(part - part_mean).sum(axis=0) + difference**2 * (count * len(part) / total)
+        mean = mean + difference * (len(part) / total)
+        count = total
+    return mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32)

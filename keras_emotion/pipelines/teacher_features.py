@@ -1,0 +1,92 @@
+"""Features that another network gave to the same windows, paired by subject, trial and time."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.schema import InputError
+
+_FIELDS = ("subject", "trial", "start_seconds", "features")
+
+
+class TeacherFeatures:
+    """Teacher features from an `.npz` file.
+
+    The file holds four arrays of equal length: `subject`, `trial`, `start_seconds` (from the onset of the stimulus)
+    and `features` `(windows, steps, units)` float32. `write` makes one.
+
+    Args:
+        path: the `.npz` file.
+        tolerance_seconds: two starts that differ by at most this belong to the same window.
+
+    Raises:
+        InputError: the file is missing, is no `.npz`, lacks an array, or its arrays do not fit together.
+    """
+
+    def __init__(self, path: Path | str, tolerance_seconds: float = 1e-3):
+        self.path = Path(path)
+        self.tolerance_seconds = tolerance_seconds
+        if not self.path.is_file():
+            raise InputError(f"{path}: no such file; --system.teacher takes an .npz of teacher features")
+        try:
+            # Opened here, because NumPy leaves the file open when it turns out to be no zip.
+            with self.path.open("rb") as opened:
+                file = np.load(opened, allow_pickle=False)
+                if not isinstance(file, np.lib.npyio.NpzFile):
+                    raise ValueError("a single array")
+                missing = [field for field in _FIELDS if field not in file]
+                if missing:
+                    raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
+                arrays = {field: file[field] for field in _FIELDS}
+        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not a readable .npz file of plain arrays ({error})") from error
+        self.features = arrays.pop("features")
+        if self.features.ndim != 3 or any(len(array) != len(self.features) for array in arrays.values()):
+            shapes = {field: array.shape for field, array in {**arrays, "features": self.features}.items()}
+            raise InputError(
+                f"{path}: shapes {shapes}; expected features (windows, steps, units), the others (windows,)"
+            )
+        self._rows = pd.DataFrame(arrays)
+        self._rows["subject"] = self._rows["subject"].astype(str)
+
+    def of_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The features of the windows of a window table.
+
+        Returns:
+            `(features, found)`: `(windows, steps, units)` float32 (zeros where there are none) and `(windows,)` bool.
+        """
+        step = self.tolerance_seconds * 2
+        # Times are compared on a lattice twice as coarse as the tolerance, from both sides, so that a start that lies
+        # on a border of the lattice still meets its partner.
+        found = np.full(len(table), -1)
+        for shift in (0.0, 0.5):
+            teacher = self._keys(self._rows["subject"], self._rows["trial"], self._rows["start_seconds"], step, shift)
+            windows = self._keys(table["subject"].astype(str), table["trial"], table["start_seconds"], step, shift)
+            partner = pd.Series(np.arange(len(teacher)), index=teacher).groupby(level=[0, 1, 2]).first()
+            matched = partner.reindex(windows).to_numpy(dtype=float)
+            found = np.where((found < 0) & ~np.isnan(matched), np.nan_to_num(matched), found).astype(int)
+        features = np.zeros((len(table), *self.features.shape[1:]), np.float32)
+        features[found >= 0] = self.features[found[found >= 0]]
+        return features, found >= 0
+
+    @staticmethod
+    def _keys(subject, trial, start_seconds, step: float, shift: float) -> pd.MultiIndex:
+        place = np.floor(np.asarray(start_seconds, dtype=float) / step + shift).astype(np.int64)
+        return pd.MultiIndex.from_arrays([np.asarray(subject, dtype=object), np.asarray(trial), place])
+
+    @staticmethod
+    def write(path: Path | str, table: pd.DataFrame, features: np.ndarray) -> None:
+        """Write the features `(windows, steps, units)` of the windows of `table`."""
+        np.savez(
+            path,
+            subject=table["subject"].astype(str).to_numpy(dtype=np.str_),
+            trial=table["trial"].to_numpy(),
+            start_seconds=table["start_seconds"].to_numpy(),
+            features=np.asarray(features, np.float32),
+        )

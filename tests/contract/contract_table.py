@@ -1,0 +1,229 @@
+"""The table of the layer contract: one row a layer or model (more where its arguments exclude each other).
+
+A new layer or model needs a row here and nothing else in this folder.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_emotion.layers import ECABandAttention, FeatureScaling, PeepholeLSTMCell, StepSelfAttention
+from keras_emotion.models import FACRNNEEGNetwork, distillation_losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A value of an argument that only means something beside others."""
+
+    value: Any
+    others: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a model is trained: arguments of `compile` and targets for a batch."""
+
+    losses: Callable[[], Mapping[str, Any]]
+    targets: Callable[[keras.Model, np.random.Generator, int], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What the contract must know of one class.
+
+    Args:
+        layer: the class.
+        arguments: constructor arguments, where possible none at its default.
+        inputs: input shapes without the batch, a tuple or a nest of them; a model knows its own.
+        alive: for each argument another value, which must change outputs, weights or what `observed` gives.
+        rejected: pairs of an argument and a value that it must refuse.
+        rejected_inputs: input shapes, batch included, that must be refused.
+        wrap: makes of the layer what is called on the inputs (a cell becomes a recurrent layer).
+        off_policy: sublayers that keep their own dtype policy, with the reason.
+        without_gradient: trainable weights that rightly have a zero gradient, with the reason.
+        observed: what an argument changes besides outputs and weights.
+        training: how a model is trained.
+    """
+
+    layer: type
+    arguments: Mapping[str, Any]
+    inputs: Any = None
+    alive: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rejected: Sequence[tuple[str, Any]] = ()
+    rejected_inputs: Sequence[Any] = ()
+    wrap: Callable = lambda layer: layer
+    off_policy: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    without_gradient: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    observed: Callable = lambda layer: None
+    training: Training | None = None
+
+    def build(self, dtype="float32", **changes):
+        """The layer or model of this row, and a model to call it by (the model itself, if it is one)."""
+        layer = self.layer(**{**self.arguments, **changes}, dtype=dtype)
+        if isinstance(layer, keras.Model):
+            return layer, layer
+        inputs = keras.tree.map_shape_structure(lambda shape: keras.Input(shape), self.inputs)
+        return layer, keras.Model(inputs, self.wrap(layer)(inputs))
+
+
+def samples(model, rng, batch=4):
+    """Random inputs for a model."""
+    return keras.tree.map_structure(
+        lambda tensor: rng.standard_normal((batch, *tensor.shape[1:])).astype("float32"), model.input
+    )
+
+
+def perturb_weights(model, rng):
+    """Moves every weight away from a start (zeros, ones) that could hide a mistake."""
+    model.set_weights([weight + 0.3 * rng.standard_normal(weight.shape) for weight in model.get_weights()])
+
+
+def flat_arrays(outputs):
+    """The arrays of a nest of outputs, in the order of the nest."""
+    return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+
+
+def train(row, model, inputs, targets, sample_weight):
+    """Two steps of gradient descent by plain `fit`."""
+    model.compile(keras.optimizers.SGD(0.1), **row.training.losses())
+    model.fit(
+        inputs,
+        targets,
+        sample_weight=sample_weight,
+        batch_size=len(sample_weight) // 2,
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def _facrnn_targets(model, rng, batch):
+    return {
+        "probabilities": rng.integers(0, model.n_classes, (batch, model.n_steps)),
+        "features": rng.standard_normal((batch, model.n_steps, model.units)).astype("float32"),
+    }
+
+
+_FACRNN_OFF_POLICY = {
+    "probabilities": "softmax in float32; the output leaves the network in float32",
+    "features": "the output leaves the network in float32",
+}
+_SMALL_FACRNN = {"n_steps": 3, "grid_shape": (5, 4), "width_multiplier": 1 / 16, "units": 6}
+
+ROWS = (
+    Row(
+        ECABandAttention,
+        {"kernel_size": 4, "gamma": 1, "b": 2, "kernel_initializer": "he_normal"},
+        inputs=(3, 4, 5),
+        alive={
+            "kernel_size": 2,
+            "gamma": Given(5, {"kernel_size": None}),
+            "b": Given(4, {"kernel_size": None}),
+            "kernel_initializer": "ones",
+        },
+        rejected=(("kernel_size", 0), ("gamma", 0)),
+        rejected_inputs=((2, 3, 4), (2, 2, 2, 3, 3, 4)),
+    ),
+    Row(ECABandAttention, {"kernel_size": 3}, inputs=(2, 3, 4, 5)),
+    Row(
+        FeatureScaling,
+        {"axes": (-2, -1)},
+        inputs=(4, 3, 2),
+        alive={"axes": (-1,)},
+        rejected=(("axes", (-1, 0)), ("axes", ()), ("axes", (-1, -1))),
+        rejected_inputs=((5, 3), (5, None, 2)),
+    ),
+    Row(
+        PeepholeLSTMCell,
+        {
+            "units": 5,
+            "kernel_initializer": "he_normal",
+            "recurrent_initializer": "glorot_normal",
+            "peephole_initializer": "ones",
+            "bias_initializer": "ones",
+            "unit_forget_bias": False,
+        },
+        inputs=(4, 3),
+        alive={
+            "units": 3,
+            "kernel_initializer": "zeros",
+            "recurrent_initializer": "zeros",
+            "peephole_initializer": "zeros",
+            "bias_initializer": "zeros",
+            "unit_forget_bias": Given(True, {"bias_initializer": "zeros"}),
+        },
+        rejected=(("units", 0),),
+        wrap=lambda cell: keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy),
+    ),
+    Row(
+        StepSelfAttention,
+        {"kernel_initializer": "he_normal", "bias_initializer": "ones"},
+        inputs=(4, 5),
+        alive={"kernel_initializer": "ones", "bias_initializer": "zeros"},
+        rejected_inputs=((2, 5), (2, 3, 4, 5)),
+    ),
+    Row(
+        FACRNNEEGNetwork,
+        {
+            **_SMALL_FACRNN,
+            "n_bands": 8,
+            "n_classes": 3,
+            "band_attention_kernel_size": 4,
+            "cell": "peephole",
+            "dense_activation": "relu",
+            "distillation_features": "lstm",
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "grid_shape": (4, 5),
+            "n_bands": 3,
+            "n_classes": 2,
+            "band_attention": False,
+            "band_attention_kernel_size": None,
+            "self_attention": False,
+            "cell": "lstm",
+            "dense_activation": None,
+            "width_multiplier": 1 / 8,
+            "units": 4,
+            "distillation_features": "attention",
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("grid_shape", (1, 9)),
+            ("grid_shape", (9, 9, 9)),
+            ("n_bands", 0),
+            ("n_classes", 1),
+            ("cell", "gru"),
+            ("dense_activation", "tanh"),
+            ("width_multiplier", 0),
+            ("units", 0),
+            ("distillation_features", "cnn"),
+            ("inference", {"scale": float("nan")}),
+            ("inference", {1.0, 2.0}),
+        ),
+        rejected_inputs=({"eeg": (2, 3, 5, 4)}, {"eeg": (2, 2, 5, 4, 8)}),
+        off_policy=_FACRNN_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=Training(distillation_losses, _facrnn_targets),
+    ),
+    Row(
+        FACRNNEEGNetwork,
+        {**_SMALL_FACRNN, "n_bands": 5, "band_attention": False, "self_attention": False, "scale_features": False},
+        off_policy=_FACRNN_OFF_POLICY,
+        training=Training(lambda: distillation_losses(teacher=False), _facrnn_targets),
+    ),
+    Row(
+        FACRNNEEGNetwork,
+        _SMALL_FACRNN,
+        off_policy=_FACRNN_OFF_POLICY,
+        training=Training(
+            lambda: distillation_losses(rho=0.6, distillation_weight=1.5, step_reduction="mean"), _facrnn_targets
+        ),
+    ),
+)

@@ -1,0 +1,38 @@
+"""Computes the whole contract table on the backend of this process, from the weights and inputs of another.
+
+Usage: `KERAS_BACKEND=jax python other_backend.py FOLDER`. For each row it reads `<row>.npz` and writes
+`<row>_<backend>.npz` with the outputs and, for a model, its weights after two steps of training.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from contract_table import ROWS, flat_arrays, train
+
+
+def main(folder):
+    """Writes one file for each row of the table."""
+    for number, row in enumerate(ROWS):
+        with np.load(folder / f"{number}.npz") as stored:
+            arrays = {name: stored[name] for name in stored.files}
+
+        def nest(prefix, structure, arrays=arrays):
+            flat = [arrays[f"{prefix}_{index}"] for index in range(len(keras.tree.flatten(structure)))]
+            return keras.tree.pack_sequence_as(structure, flat)
+
+        _, model = row.build()
+        inputs = nest("input", model.input)
+        model.set_weights(nest("weight", model.get_weights()))
+        outputs = flat_arrays(model.predict_on_batch(inputs))
+        results = {f"output_{index}": output for index, output in enumerate(outputs)}
+        if row.training:
+            targets = nest("target", row.training.targets(model, np.random.default_rng(0), 1))
+            train(row, model, inputs, targets, arrays["sample_weight"])
+            results |= {f"trained_{index}": weight for index, weight in enumerate(model.get_weights())}
+        np.savez(folder / f"{number}_{keras.backend.backend()}.npz", **results)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

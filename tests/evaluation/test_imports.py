@@ -1,0 +1,22 @@
+"""The package of numbers loads no deep-learning framework and no other room of the house."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_evaluation_imports_only_the_schema():
+    code = (
+        "import sys; import keras_emotion.evaluation\n"
+        "ours = {name.split('.')[1] for name in sys.modules if name.startswith('keras_emotion.')}\n"
+        "print(sorted(ours), sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "['evaluation', 'schema'] []"

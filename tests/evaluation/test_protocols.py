@@ -1,0 +1,171 @@
+"""Protocols: who trains, who validates, who is tested, and what is flagged."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pydantic
+import pytest
+
+from keras_emotion.evaluation import POOL, PROTOCOLS, NotEvaluable, Protocol, evaluability
+from keras_emotion.schema import WINDOW_COLUMNS
+
+
+def window_table(labels_of_trials, n_windows=6):
+    """Windows of 1 s without overlap; `labels_of_trials` maps subject to the labels of its trials."""
+    rows = [
+        ("made", subject, 1, trial, -1, f"film{trial}", float(start), start + 1.0, label)
+        for subject, labels in labels_of_trials.items()
+        for trial, label in enumerate(labels, start=1)
+        for start in range(n_windows)
+    ]
+    table = pd.DataFrame(rows, columns=[*WINDOW_COLUMNS, "label"])
+    return table, table["label"].to_numpy()
+
+
+ONE_SUBJECT = {"s01": [0, 1] * 10}
+FOUR_SUBJECTS = {f"s{number:02d}": [0, 1] * 10 for number in range(1, 5)}
+
+
+def test_the_protocols_are_those_of_the_specification():
+    assert list(PROTOCOLS) == [
+        "as_published",
+        "window_disjoint",
+        "trial_disjoint",
+        "stimulus_disjoint",
+        "subject_disjoint",
+    ]
+    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
+    with pytest.raises(TypeError):
+        PROTOCOLS["mine"] = PROTOCOLS["as_published"]
+
+
+def test_as_published_selects_on_the_test_fold_five_times_ten_fold():
+    protocol = PROTOCOLS["as_published"]
+    table, labels = window_table(ONE_SUBJECT)
+    assert protocol.n_repetitions == 5
+    seen = set()
+    for repetition in range(protocol.n_repetitions):
+        folds = list(protocol.folds(table, labels, seed=3, repetition=repetition))
+        assert len(folds) == 10
+        for train, validation, test in folds:
+            np.testing.assert_array_equal(validation, test)
+            np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(table)))
+        seen.add(str([test.tolist() for _, _, test in folds]))
+    assert len(seen) == 5
+    assert "epoch chosen on the test fold" in protocol.flags
+    assert "windows of one trial in training and test" in protocol.flags
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "subjects", "n_folds"),
+    [
+        ("window_disjoint", ["trial", "start_seconds"], ONE_SUBJECT, 10),
+        ("trial_disjoint", ["trial"], ONE_SUBJECT, 10),
+        ("stimulus_disjoint", ["stimulus"], FOUR_SUBJECTS, 10),
+        ("subject_disjoint", ["subject"], FOUR_SUBJECTS, 4),
+    ],
+)
+def test_honest_protocols_keep_their_unit_apart_in_three_parts(name, unit, subjects, n_folds):
+    table, labels = window_table(subjects)
+    ids = table[unit].astype(str).agg("/".join, axis=1).to_numpy()
+    folds = list(PROTOCOLS[name].folds(table, labels, seed=1))
+    assert len(folds) == n_folds
+    for parts in folds:
+        assert sum(map(len, parts)) == len(table)
+        assert sum(len(set(ids[part])) for part in parts) == len(set(ids))
+    assert "epoch chosen on the test fold" not in PROTOCOLS[name].flags
+    assert len(list(PROTOCOLS[name].folds(table, labels, maximum_folds=3))) == 3
+
+
+def test_window_disjoint_keeps_overlapping_windows_together_and_as_published_does_not():
+    table, labels = window_table(ONE_SUBJECT)
+    table["stop_seconds"] = table["start_seconds"] + 1.5  # a chain of overlaps through the trial
+
+    def split_trials(name):
+        trials = table["trial"].to_numpy()
+        return sum(
+            len(set(trials[train]) & set(trials[test])) for train, _, test in PROTOCOLS[name].folds(table, labels)
+        )
+
+    assert split_trials("window_disjoint") == 0
+    assert split_trials("as_published") > 0
+
+
+def test_flags_follow_from_the_fields():
+    def flags(**fields):
+        return Protocol(**{"name": "mine", "disjoint": "trials", "scope": "within_subject", **fields}).flags
+
+    assert flags() == ()
+    assert PROTOCOLS["window_disjoint"].flags == ("windows of one trial in training and test",)
+    assert PROTOCOLS["stimulus_disjoint"].flags == PROTOCOLS["subject_disjoint"].flags == ()
+    assert flags(epoch_chosen_by="test_fold") == ("epoch chosen on the test fold",)
+    assert flags(fitted_on="all_rows") == ("scaling and selection fitted on test rows too",)
+    assert flags(scope="across_subjects") == ("trials of one subject in training and test, all subjects mixed",)
+    assert (
+        len(flags(scope="across_subjects", disjoint="windows", epoch_chosen_by="test_fold", fitted_on="all_rows")) == 4
+    )
+
+
+def test_a_protocol_is_immutable_and_survives_json():
+    for protocol in PROTOCOLS.values():
+        described = json.loads(json.dumps(protocol.describe()))
+        assert tuple(described.pop("flags")) == protocol.flags
+        assert Protocol(**described) == protocol
+        with pytest.raises(pydantic.ValidationError):
+            protocol.n_splits = 3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n_splits": 2},
+        {"n_splits": None},
+        {"n_repetitions": 0},
+        {"disjoint": "subjects"},
+        {"disjoint": "hopes"},
+        {"unknown": 1},
+    ],
+)
+def test_contradictory_protocols_are_refused(fields):
+    with pytest.raises(ValueError, match="validation error"):
+        Protocol(**{"name": "mine", "disjoint": "trials", "scope": "within_subject", **fields})
+
+
+def test_pools_are_subjects_or_all_rows():
+    table, labels = window_table(FOUR_SUBJECTS)
+    table = table.sample(frac=1, random_state=0)
+    pools = PROTOCOLS["trial_disjoint"].pools(table)
+    assert sorted(pools) == list(FOUR_SUBJECTS)
+    for subject, rows in pools.items():
+        assert set(table["subject"].iloc[rows]) == {subject}
+    assert sum(map(len, pools.values())) == len(table)
+    (whole,) = PROTOCOLS["subject_disjoint"].pools(table).items()
+    assert whole[0] == POOL
+    assert whole[1].tolist() == list(range(len(table)))
+    with pytest.raises(ValueError, match="4 subjects"):
+        PROTOCOLS["trial_disjoint"].folds(table, labels)
+
+
+def test_evaluability_names_who_cannot_be_split_under_what():
+    subjects = {1: [0, 1] * 5, 2: [1] * 2 + [0] * 8, 3: [0] * 10, 4: [0, 1] * 5}
+    table, labels = window_table(subjects)
+    order = np.random.default_rng(0).permutation(len(table))
+    protocols = [PROTOCOLS[name] for name in ("as_published", "trial_disjoint", "subject_disjoint")]
+    found = evaluability(table.iloc[order], labels[order], protocols)
+    assert len(found) == 12
+    split = found.pivot(index="subject", columns="protocol", values="evaluable")
+    assert split["as_published"].to_dict() == {1: True, 2: True, 3: False, 4: True}
+    assert split["trial_disjoint"].to_dict() == {1: True, 2: False, 3: False, 4: True}
+    assert split["subject_disjoint"].all()
+    reasons = found.set_index(["protocol", "subject"])["reason"]
+    assert "2 with label 1" in reasons["trial_disjoint", 2]
+    assert reasons["trial_disjoint", 1] == ""
+    assert set(found.loc[found["protocol"] == "as_published", "setting"]) == {"3facrnn"}
+
+    with pytest.raises(NotEvaluable):
+        list(PROTOCOLS["trial_disjoint"].folds(table[table["subject"] == 2], labels[table["subject"] == 2]))
+    pair = table["subject"].isin([1, 4]).to_numpy()
+    too_few = evaluability(table[pair], labels[pair], [PROTOCOLS["subject_disjoint"]])
+    assert too_few["subject"].tolist() == [1, 4]
+    assert not too_few["evaluable"].any()

@@ -1,0 +1,124 @@
+import errno
+import json
+import os
+
+import pandas as pd
+import pytest
+
+from keras_emotion.experiment import RunFolder
+from keras_emotion.experiment.records import PREDICTION_COLUMNS, RESULT_COLUMNS
+from keras_emotion.schema import InputError
+
+SCIENCE = {"seed": 0, "training": {"epochs": 5}}
+DATA = {"dataset": "deap", "synthetic": True, "fingerprints": {"1": "abc"}}
+
+
+def _record(subject, fold, accuracy=0.5):
+    return {
+        "job": {"protocol": "trial_disjoint", "target": "valence", "subject": subject, "repetition": 0, "fold": fold},
+        "metrics": {str(subject): {"accuracy": accuracy, "f1": float("nan")}},
+        "training_majority": 1,
+        "n_training_windows": 9,
+        "n_validation_windows": 1,
+        "best_epoch": 3,
+        "diagnostics": {"band_attention_gamma": 0.7},
+        "seconds": 1.0,
+        "predictions": {
+            "subject": [subject] * 2,
+            "trial": [2, 1],
+            "stimulus": ["2", "1"],
+            "start_seconds": [0.0, 2.0],
+            "stop_seconds": [2.0, 4.0],
+            "label": [0, 1],
+            "prediction": [1, 1],
+            "probability_low": [0.1, 1 / 3],
+            "probability_high": [0.9, 2 / 3],
+        },
+    }
+
+
+def _started(path):
+    folder = RunFolder(path / "run")
+    folder.start(SCIENCE, "identity", DATA, resume=False)
+    return folder
+
+
+def test_tables_hold_the_promised_columns_in_a_stable_order(tmp_path):
+    folders = []
+    for name, order in (("a", [10, 9, 1]), ("b", [1, 10, 9])):
+        folder = _started(tmp_path / name)
+        for subject in order:
+            folder.write_job(f"job-{subject}", _record(subject, fold=0))
+        folder.finish({})
+        folders.append(folder)
+    results, predictions = folders[0].results(), folders[0].predictions()
+    assert tuple(results.columns) == RESULT_COLUMNS
+    assert tuple(predictions.columns[: len(PREDICTION_COLUMNS)]) == PREDICTION_COLUMNS
+    assert predictions["subject"].unique().tolist() == ["1", "9", "10"]
+    assert predictions["trial"].tolist() == [1, 2] * 3
+    assert predictions["probability_low"].iloc[0] == 1 / 3
+    assert set(results["metric"]) >= {"accuracy", "f1", "training_majority", "best_epoch", "band_attention_gamma"}
+    for file in ("results.csv", "predictions.csv"):
+        assert (folders[0].path / file).read_bytes() == (folders[1].path / file).read_bytes()
+
+
+def test_a_broken_off_run_asks_for_resume(tmp_path):
+    folder = _started(tmp_path)
+    folder.write_job("job-1", _record(1, 0))
+    with pytest.raises(InputError, match="broken off after 1 jobs; give --resume"):
+        folder.start(SCIENCE, "identity", DATA, resume=False)
+    folder.start(SCIENCE, "identity", DATA, resume=True)
+    assert folder.finished_jobs() == {"job-1"}
+
+
+def test_another_configuration_or_other_data_are_refused_with_the_difference(tmp_path):
+    folder = _started(tmp_path)
+    with pytest.raises(InputError, match=r"another configuration[^:]*:\n  training.epochs: 5 -> 6"):
+        folder.start({**SCIENCE, "training": {"epochs": 6}}, "other", DATA, resume=True)
+    with pytest.raises(InputError, match=r'another data[^:]*:\n  fingerprints.1: "abc" -> "xyz"'):
+        folder.start(SCIENCE, "identity", {**DATA, "fingerprints": {"1": "xyz"}}, resume=True)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        RunFolder(tmp_path / "run").start(SCIENCE, "identity", DATA, resume=True)
+
+
+def test_a_half_written_record_does_not_count(tmp_path):
+    folder = _started(tmp_path)
+    (folder.path / "jobs" / ".writing-abc").write_text('{"job": ')
+    assert folder.finished_jobs() == set()
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    folder = _started(tmp_path)
+    (folder.path / "jobs" / "job-1.json").write_text('{"job": ')
+    with pytest.raises(InputError, match=r"job-1\.json: not readable as JSON"):
+        folder.finish({})
+
+
+def test_a_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
+    folder = _started(tmp_path)
+    folder.write_job("job-1", _record(1, 0))
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device; free some space"):
+        folder.write_job("job-2", _record(2, 0))
+    assert folder.finished_jobs() == {"job-1"}
+    assert [path.name for path in (folder.path / "jobs").iterdir()] == ["job-1.json"]
+
+
+def test_numbers_are_plain_json(tmp_path):
+    folder = _started(tmp_path)
+    folder.write_json("extra.json", {"value": pd.Series([1]).iloc[0], "path": tmp_path})
+    assert json.loads((folder.path / "extra.json").read_text()) == {"value": 1, "path": str(tmp_path)}
+
+
+def test_a_missing_run_is_said(tmp_path):
+    with pytest.raises(InputError, match=r"is .* a run folder"):
+        RunFolder(tmp_path / "nowhere").config  # noqa: B018

@@ -1,0 +1,179 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_emotion.experiment import Runtime, Training, prepare, training
+from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.pipelines import StoredFeatures, TeacherFeatures
+from keras_emotion.schema import InputError
+
+
+def _experiment(tmp_path, **fields):
+    return FACRNNExperiment(
+        **{
+            "name": "test",
+            "dataset": "memory",
+            "targets": ("valence",),
+            "maximum_folds": 3,
+            "maximum_repetitions": 1,
+            "system": FACRNN(width_multiplier=0.05),
+            "training": Training(epochs=3, learning_rate=3e-3, batch_size=16),
+            "runtime": Runtime(jobs=1, feature_store=tmp_path / "features"),
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def plan(tmp_path, memory_reader):
+    return prepare(_experiment(tmp_path), memory_reader(tmp_path, n_subjects=1))[0]
+
+
+def _jobs(plan):
+    return [job for job, _ in plan.jobs()[0]]
+
+
+def _without_time(record):
+    return json.dumps({name: value for name, value in record.items() if name != "seconds"}, sort_keys=True)
+
+
+def _state(model):
+    return [keras.ops.convert_to_numpy(variable) for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def test_a_reset_model_gives_what_a_new_one_gives(plan):
+    first, second = _jobs(plan)[:2]
+    training._COMPILED.clear()
+    fresh = _without_time(training.run_job(plan, second))
+    training._COMPILED.clear()
+    training.run_job(plan, first)
+    assert _without_time(training.run_job(plan, second)) == fresh
+
+
+def test_reset_goes_back_to_the_start_whatever_was_trained(plan):
+    job = _jobs(plan)[0]
+    training.prepare_backend(1)
+    fold = training.fold_of(plan, job)
+    compiled = training.compiled_model(plan.experiment, fold.shapes, 2, {})
+    compiled.reset(5)
+    start = _state(compiled.model)
+    batches = fold.batches(fold.train)
+    inputs, targets, weights = batches.gather(batches.order(0)[0])
+    compiled.model.train_on_batch(inputs, targets, weights)
+    plan.experiment.system.fit_statistics(compiled.model, fold.unit.arrays, fold.train)
+    changed = [not np.array_equal(one, other) for one, other in zip(start, _state(compiled.model), strict=True)]
+    assert sum(changed) > 20
+    compiled.reset(5)
+    for one, other in zip(start, _state(compiled.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_folds_share_one_compiled_model_and_are_traced_once(plan):
+    training._COMPILED.clear()
+    training.run_job(plan, _jobs(plan)[0])
+    (compiled,) = training._COMPILED.values()
+    traced = []
+    train_step = compiled.model.train_step
+    compiled.model.train_step = lambda *arguments: traced.append(1) or train_step(*arguments)
+    for job in _jobs(plan)[1:3]:
+        training.run_job(plan, job)
+    assert list(training._COMPILED.values()) == [compiled]
+    assert not traced
+    # The counter does count: a function made anew is traced.
+    compiled.model.make_train_function(force=True)
+    training.run_job(plan, _jobs(plan)[0])
+    assert traced
+
+
+def test_scaling_sees_training_windows_only(plan):
+    job = _jobs(plan)[-1]
+    training.prepare_backend(1)
+    fold = training.fold_of(plan, job)
+    model = plan.experiment.system.model(fold.shapes, 2, {})
+    plan.experiment.system.fit_statistics(model, fold.unit.arrays, fold.train)
+    scaled = keras.ops.convert_to_numpy(model.feature_scaling(fold.unit.arrays["eeg"][fold.train]))
+    occupied = scaled[..., 2, 2, :]  # F3
+    np.testing.assert_allclose(occupied.mean(axis=(0, 1)), 0, atol=1e-4)
+    np.testing.assert_allclose(occupied.std(axis=(0, 1)), 1, rtol=1e-3)
+
+
+def test_the_epoch_is_chosen_by_the_protocol(plan):
+    # The flagged protocol looks at the test fold: its best epoch is at least as good there as any other.
+    published = next(job for job in _jobs(plan) if job.protocol == "as_published")
+    fold = training.fold_of(plan, published)
+    np.testing.assert_array_equal(fold.validation, fold.test)
+    honest = next(job for job in _jobs(plan) if job.protocol == "trial_disjoint")
+    fold = training.fold_of(plan, honest)
+    assert not set(fold.validation) & set(fold.test)
+    trials = [set(fold.unit.table["trial"].iloc[rows]) for rows in (fold.train, fold.validation, fold.test)]
+    assert not trials[0] & trials[1]
+    assert not trials[0] & trials[2]
+    assert not trials[1] & trials[2]
+
+
+@pytest.mark.parametrize(("when", "kept"), [("end", [3.0, 1.0, 2.0]), ("each_epoch", [3.0, 3.0, 3.0])])
+def test_the_best_weights_come_back(when, kept):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    seen = []
+    scores = iter([3.0, 1.0, 2.0])
+    callback = training._restore_best(lambda logs: next(scores), when)
+    callback.set_model(model)
+    callback.on_train_begin()
+    for value in (3.0, 1.0, 2.0):
+        model.set_weights([np.array([[value]])])
+        callback.on_epoch_end(len(seen))
+        seen.append(float(model.get_weights()[0][0, 0]))
+    callback.on_train_end()
+    assert seen == kept
+    assert callback.best_epoch == 1
+    assert float(model.get_weights()[0][0, 0]) == 3.0
+
+
+def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, memory_reader):
+    reader = memory_reader(tmp_path, n_subjects=1)
+    plan, _ = prepare(_experiment(tmp_path), reader)
+    table = StoredFeatures.open(plan.feature_folders[1]).table
+    features = np.random.default_rng(0).standard_normal((len(table), 4, 16))
+    TeacherFeatures.write(tmp_path / "teacher.npz", table.iloc[:-2], features[:-2])
+    taught = _experiment(tmp_path, system=FACRNN(width_multiplier=0.05, teacher=tmp_path / "teacher.npz"))
+    taught_plan, data = prepare(taught, reader)
+    assert taught_plan.dropped_windows() == {1: {"no teacher features": 2}}
+    job = _jobs(taught_plan)[0]
+    record = training.run_job(taught_plan, job)
+    windows = record["n_training_windows"] + record["n_validation_windows"]
+    assert windows == len(table) - 2
+    model = training.compiled_model(taught, training.fold_of(taught_plan, job).shapes, 2, {}).model
+    assert model.output["features"].shape == (None, 4, 16)
+    assert model.loss.keys() == {"probabilities", "features"}
+    assert data["system_files"] != prepare(_experiment(tmp_path), reader)[1]["system_files"]
+
+
+def test_a_teacher_of_other_windows_is_refused(tmp_path, memory_reader):
+    reader = memory_reader(tmp_path, n_subjects=1)
+    table = StoredFeatures.open(prepare(_experiment(tmp_path), reader)[0].feature_folders[1]).table
+    TeacherFeatures.write(tmp_path / "teacher.npz", table.assign(subject=99), np.zeros((len(table), 4, 16)))
+    taught = _experiment(tmp_path, system=FACRNN(teacher=tmp_path / "teacher.npz"))
+    plan, _ = prepare(taught, reader)
+    with pytest.raises(InputError, match="no features for the windows of subject 1"):
+        plan.jobs()
+
+
+def test_diverged_training_is_said(plan):
+    experiment = plan.experiment.changed({"training.learning_rate": 1e30})
+    diverging = type(plan)(experiment, plan.feature_folders, plan.class_names, plan.inference)
+    with pytest.raises(InputError, match=r"not finite; use a smaller --training\.learning-rate"):
+        training.run_job(diverging, _jobs(diverging)[0])
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "float32"])
+def test_precision_reaches_the_layers(plan, precision):
+    changes = {"training.precision": precision, "training.epochs": 1}
+    changed = type(plan)(plan.experiment.changed(changes), plan.feature_folders, plan.class_names, plan.inference)
+    training.run_job(changed, _jobs(changed)[0])
+    fold = training.fold_of(changed, _jobs(changed)[0])
+    inference = {"target": "valence", "class_names": ["low", "high"], **plan.inference}
+    model = training.compiled_model(changed.experiment, fold.shapes, 2, inference).model
+    assert model.get_layer("convolution_1").compute_dtype == ("bfloat16" if precision != "float32" else "float32")
+    assert keras.config.dtype_policy().name == "float32"

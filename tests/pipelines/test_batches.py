@@ -1,0 +1,124 @@
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_emotion.pipelines import JoinedArrays, WindowBatches
+
+
+def _batches(n_rows=10, batch_size=4, shuffle_seed=3, **arguments):
+    arrays = {"eeg": np.arange(40, dtype=np.float32).reshape(20, 2), "teacher_features": np.ones((20, 3), np.float32)}
+    return WindowBatches(arrays, np.arange(20) % 2, np.arange(5, 5 + n_rows), batch_size, shuffle_seed, **arguments)
+
+
+@given(n_rows=st.integers(1, 15), batch_size=st.integers(1, 8), epoch=st.integers(0, 5))
+def test_each_window_is_served_once_an_epoch_and_filling_weighs_nothing(n_rows, batch_size, epoch):
+    batches = _batches(n_rows, batch_size)
+    served, weights = [], []
+    for indices in batches.order(epoch):
+        elements, labels, weight = batches.gather(indices)
+        assert elements["eeg"].shape == (batch_size, 2)
+        np.testing.assert_array_equal(labels, (elements["eeg"][:, 0] / 2).astype(int) % 2)
+        served.extend((elements["eeg"][:, 0] / 2)[weight > 0].astype(int).tolist())
+        weights.extend(weight)
+    assert sorted(served) == list(range(5, 5 + n_rows))
+    assert sum(weights) == n_rows
+
+
+def test_epochs_differ_seeds_differ_and_both_repeat():
+    orders = [_batches(shuffle_seed=seed).order(epoch).tolist() for seed in (1, 2) for epoch in (0, 1)]
+    assert len({json.dumps(order) for order in orders}) == 4
+    assert orders[0] == _batches(shuffle_seed=1).order(0).tolist()
+    assert _batches(shuffle_seed=None).order(0).ravel().tolist()[:10] == list(range(5, 15))
+
+
+def test_tf_data_gives_the_batches_of_numpy_epoch_after_epoch():
+    batches = _batches()
+    wanted = [batches.gather(indices) for epoch in range(3) for indices in batches.order(epoch)]
+    dataset = batches.as_dataset()
+    got = list(dataset.take(len(wanted)).as_numpy_iterator())
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(one[0]["eeg"], other[0]["eeg"])
+        np.testing.assert_array_equal(one[0]["teacher_features"], other[0]["teacher_features"])
+        np.testing.assert_array_equal(one[1], other[1])
+        np.testing.assert_array_equal(one[2], other[2])
+    # A static batch shape: nothing is traced anew for the last batch.
+    assert dataset.element_spec[0]["eeg"].shape == (4, 2)
+
+
+def test_an_unshuffled_dataset_ends_after_its_epoch():
+    assert len(list(_batches(shuffle_seed=None).as_dataset())) == 3
+
+
+def test_without_tensorflow_a_py_dataset_gives_the_same_batches():
+    program = """
+import sys, json, numpy as np
+sys.modules["tensorflow"] = None  # as if it were not installed
+import keras
+from keras_emotion.pipelines import WindowBatches
+arrays = {"eeg": np.arange(40, dtype=np.float32).reshape(20, 2), "teacher_features": np.ones((20, 3), np.float32)}
+batches = WindowBatches(arrays, np.arange(20) % 2, np.arange(5, 15), 4, 3)
+dataset = batches.as_dataset()
+assert isinstance(dataset, keras.utils.PyDataset)
+served = []
+for epoch in range(3):
+    served += [dataset[index][0]["eeg"].tolist() for index in range(len(dataset))]
+    dataset.on_epoch_end()
+print(json.dumps(served))
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    answer = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    batches = _batches()
+    wanted = [batches.gather(indices)[0]["eeg"].tolist() for epoch in range(3) for indices in batches.order(epoch)]
+    assert json.loads(answer.stdout.splitlines()[-1]) == wanted
+
+
+def test_the_adapter_makes_what_fit_takes():
+    batches = _batches(adapter=lambda elements, labels: ({"eeg": elements["eeg"]}, {"classes": labels}))
+    inputs, targets, weights = batches.gather(batches.order(0)[0])
+    assert (set(inputs), set(targets), weights.dtype) == ({"eeg"}, {"classes"}, np.float32)
+
+
+def test_filling_leaves_the_gradient_alone():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    loss = keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
+    model.compile(keras.optimizers.SGD(0.01), loss=loss)
+    start = model.get_weights()
+    padded = _batches(n_rows=3, batch_size=4, shuffle_seed=None)
+    exact = _batches(n_rows=3, batch_size=3, shuffle_seed=None)
+    after = []
+    for batches in (padded, exact):
+        elements, labels, weights = batches.gather(batches.order(0)[0])
+        model.set_weights(start)
+        model.train_on_batch(elements["eeg"], labels.astype(np.float32)[:, None], weights)
+        after.append(model.get_weights())
+    np.testing.assert_allclose(after[0][0], after[1][0], rtol=1e-6)
+    assert not np.allclose(after[0][0], start[0])
+
+
+def test_joined_arrays_equal_the_concatenation():
+    rng = np.random.default_rng(0)
+    parts = [rng.standard_normal((length, 3)) for length in (4, 1, 6)]
+    rows = rng.permutation(11)[:7]
+    joined = JoinedArrays(parts, rows)
+    wanted = np.concatenate(parts)[rows]
+    chosen = rng.integers(0, 7, 20)
+    np.testing.assert_array_equal(joined[chosen], wanted[chosen])
+    assert (len(joined), joined.shape, joined.dtype) == (7, (7, 3), np.float64)
+    with pytest.raises(ValueError, match="trailing shapes"):
+        JoinedArrays([np.zeros((2, 3)), np.zeros((2, 4))])
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="`rows` is empty"):
+        _batches(n_rows=0)
+    with pytest.raises(ValueError, match="`batch_size` is 0"):
+        _batches(batch_size=0)

@@ -1,0 +1,119 @@
+"""The numbers of the papers, and files of them that are broken."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_emotion.reports import PAPER_COLUMNS, paper_numbers
+from keras_emotion.schema import InputError
+
+FACRNN = Path(__file__).parents[2] / "reproductions" / "papers" / "3facrnn.csv"
+HEADER = ",".join(PAPER_COLUMNS)
+GOOD = "2,deap,3FACRNN,arousal,accuracy,96.75,1.75,"
+
+
+def one(table, dataset, variant, target, metric="accuracy"):
+    rows = paper_numbers(FACRNN, dataset, table, variant)
+    rows = rows[(rows["target"] == target) & (rows["metric"] == metric)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_every_number_of_the_tables_is_there():
+    counts = paper_numbers(FACRNN).groupby("table").size().to_dict()
+    assert counts == {"2": 16, "3": 16, "4": 8, "5": 8, "6": 40}
+
+
+@pytest.mark.parametrize(
+    ("table", "dataset", "variant", "target", "metric", "value", "deviation"),
+    [
+        (2, "deap", "3FACRNN", "arousal", "accuracy", 96.75, np.nan),
+        (2, "deap", "3FACRNN", "valence", "precision", 97.95, np.nan),
+        (2, "mahnob_hci", "3FACRNN", "arousal", "recall", 96.42, np.nan),
+        (2, "mahnob_hci", "3FACRNN", "valence", "f1", 97.33, np.nan),
+        (3, "deap", "W/O any attention", "valence", "accuracy", 89.43, 4.49),
+        (3, "mahnob_hci", "With only Frequency Band-attention", "arousal", "accuracy", 93.61, 3.91),
+        (4, "mahnob_hci", "With raw EEG signals", "valence", "accuracy", 93.74, 2.32),
+        (5, "deap", "W/O visual feature", "arousal", "accuracy", 93.47, 3.01),
+        (6, "deap", "TR&CA", "valence", "accuracy", 95.18, 2.46),
+        (6, "mahnob_hci", "M-CLASS", "arousal", "accuracy", 66.5, np.nan),
+        (6, "deap", "DBN", "valence", "accuracy", 51.2, np.nan),
+    ],
+)
+def test_numbers_as_printed(table, dataset, variant, target, metric, value, deviation):
+    row = one(table, dataset, variant, target, metric)
+    assert row["value"] == value
+    np.testing.assert_equal(row["standard_deviation"], deviation)
+
+
+@pytest.mark.parametrize(
+    ("table", "full", "ablated", "gains"),
+    [
+        (3, "With all attention", "W/O any attention", (6.64, 7.43, 9.02, 7.19)),
+        (3, "With all attention", "With only Self-attention", (1.91, 2.51, 3.33, 4.22)),
+        (4, "With 3D-feature structure", "With raw EEG signals", (2.53, 3.06, 3.56, 4.63)),
+        (5, "With visual feature", "W/O visual feature", (3.28, 3.68, 5.09, 3.83)),
+    ],
+)
+def test_gains_that_the_text_states(table, full, ablated, gains):
+    """The text of sections 3.2 and 3.3 prints these differences: a second source for both lines of each table."""
+    places = [(dataset, target) for dataset in ("deap", "mahnob_hci") for target in ("arousal", "valence")]
+    found = [
+        one(table, dataset, full, target)["value"] - one(table, dataset, ablated, target)["value"]
+        for dataset, target in places
+    ]
+    np.testing.assert_allclose(found, gains, atol=1e-9)
+
+
+def test_notes_say_where_the_print_contradicts_itself():
+    for dataset in ("deap", "mahnob_hci"):
+        for target in ("arousal", "valence"):
+            row = one(2, dataset, "3FACRNN", target, "f1")
+            precision, recall = (one(2, dataset, "3FACRNN", target, name)["value"] for name in ("precision", "recall"))
+            harmonic = 2 * precision * recall / (precision + recall)
+            if abs(harmonic - row["value"]) > 0.01:
+                assert (
+                    f"not the harmonic mean of the printed precision and recall, which is {harmonic:.2f}" in row["note"]
+                )
+            else:
+                assert "harmonic" not in row["note"]
+    assert '"94.22 ± 0.2.37%"' in one(3, "mahnob_hci", "With only Self-attention", "arousal")["note"]
+    assert "74.17 and 75.21" in one(6, "mahnob_hci", "Deep learning", "arousal")["note"]
+    for table, variant in ((2, "3FACRNN"), (3, "With all attention"), (6, "3FACRNN")):
+        assert "in the order valence, arousal" in one(table, "deap", variant, "valence")["note"]
+
+
+def test_nothing_for_a_data_set_that_the_paper_does_not_use():
+    rows = paper_numbers(FACRNN, dataset="sam40")
+    assert len(rows) == 0
+    assert tuple(rows.columns) == PAPER_COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not readable as csv"),
+        (b"\xff\xfe\x00table", "not readable as csv"),
+        ("table,dataset\n2,deap\n", "has the columns table, dataset; expected table, dataset, variant"),
+        (f"{HEADER}\n{GOOD}\n2,deap,,arousal,f1,96.09,,\n", "line 3: variant is empty"),
+        (f"{HEADER}\n2,deap,3FACRNN,arousal,accurracy,96.75,,\n", "line 2: metric is none of accuracy"),
+        (f"{HEADER}\n{GOOD}\n{GOOD}\n", "line 3: the same table, dataset, variant, target, metric as on a line before"),
+        (f"{HEADER}\n2,deap,3FACRNN,arousal,accuracy,0.2.37,,\n", "line 2: value is no number from 0 to 100"),
+        (f"{HEADER}\n2,deap,3FACRNN,arousal,accuracy,,,\n", "line 2: value is empty"),
+        (f"{HEADER}\n2,deap,3FACRNN,arousal,accuracy,967.5,,\n", "line 2: value is no number from 0 to 100"),
+        (f"{HEADER}\n2,deap,3FACRNN,arousal,accuracy,96.75,±1,\n", "line 2: standard_deviation is no number"),
+        (f"{HEADER}\n{GOOD},surplus,more\n", "not readable as csv|has the columns|line 2"),
+    ],
+)
+def test_malformed_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "paper.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=message) as refused:
+        paper_numbers(path)
+    assert str(path) in str(refused.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        paper_numbers(tmp_path / "paper.csv")

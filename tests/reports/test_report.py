@@ -1,0 +1,482 @@
+"""Reports of fabricated runs whose numbers are known by hand."""
+
+import io
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import rich.console
+
+from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
+from keras_emotion.reports.numbers import read_numbers
+from keras_emotion.reports.tables import gap_sentence, main_table
+from keras_emotion.schema import InputError
+
+SCRIPT = "<script>alert('x')</script>"
+BINARY = {"arousal": ("low", "high")}
+
+
+def paper_rows(*rows):
+    return pd.DataFrame(rows, columns=PAPER_COLUMNS)
+
+
+PAPER = paper_rows(
+    ("2", "deap", "3FACRNN", "arousal", "accuracy", 96.75, np.nan, "a remark on the print"),
+    ("2", "deap", "3FACRNN", "arousal", "f1", 96.09, np.nan, ""),
+    ("3", "deap", "W/O any attention", "arousal", "accuracy", 90.11, 3.58, ""),
+    ("3", "deap", "With all attention", "arousal", "accuracy", 96.75, 1.75, ""),
+    ("2", "mahnob_hci", "3FACRNN", "arousal", "accuracy", 97.55, np.nan, ""),
+)
+
+
+def start(path, protocols, targets=BINARY, synthetic=False, dataset="deap", name="deap_3facrnn", command="python x.py"):
+    folder = RunFolder(path)
+    science = {
+        "name": name,
+        "dataset": dataset,
+        "targets": list(targets),
+        "protocols": [PROTOCOLS[protocol].describe() for protocol in protocols],
+    }
+    data = {
+        "dataset": dataset,
+        "synthetic": synthetic,
+        "subjects": [2, 10],
+        "fingerprints": {"2": "ab12", "10": "cd34"},
+    }
+    folder.start(science, "0011223344556677", data, resume=False)
+    folder.write_json(
+        "environment.json", {"command": command, "python": "3.11", "packages": {"numpy": "2.0"}, "gpu": []}
+    )
+    return folder
+
+
+def write_fold(
+    folder, protocol, subject, labels, predictions, majority, *, target="arousal", fold=0, trials=None, diagnostics=None
+):
+    """One job: a window a trial; the trials are numbered on from `fold` in steps of two unless they are given."""
+    names = {"task": ("Relax", "Stroop", "$\\bad$", "Mirror")}.get(target, ("low", "high"))
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    trials = 1 + fold + 2 * np.arange(len(labels)) if trials is None else np.asarray(trials)
+    probabilities = np.where(np.arange(len(names)) == predictions[:, None], 0.7, 0.3 / (len(names) - 1))
+    columns = {
+        "subject": [subject] * len(labels),
+        "trial": trials.tolist(),
+        "stimulus": [str(trial) for trial in trials],
+        "start_seconds": [0.0] * len(labels),
+        "stop_seconds": [2.0] * len(labels),
+        "label": labels.tolist(),
+        "prediction": predictions.tolist(),
+        **{f"probability_{name}": probabilities[:, place].tolist() for place, name in enumerate(names)},
+    }
+    job = {"protocol": protocol, "target": target, "subject": subject, "repetition": 0, "fold": fold}
+    record = {
+        "job": job,
+        # Wrong on purpose: nothing but the predictions may count.
+        "metrics": {str(subject): {"accuracy": 0.123}},
+        "training_majority": majority,
+        "n_training_windows": 4,
+        "n_validation_windows": 2,
+        "predictions": columns,
+        "best_epoch": 1,
+        "seconds": 0.1,
+        "diagnostics": diagnostics or {},
+    }
+    folder.write_job(f"{protocol}-{target}-{subject}-repetition0-fold{fold}", record)
+
+
+def finish(folder, not_evaluable=(), class_names=BINARY, dropped=None):
+    folder.finish({"not_evaluable": list(not_evaluable), "dropped_windows": dropped or {}, "class_names": class_names})
+    return folder
+
+
+def hand_run(path, **options):
+    """Subjects 2 and 10, four trials each, all right as published; subject 3 cannot be evaluated by trial.
+
+    Subject 2, labels 0 0 1 1, by trial 0 1 1 1: three of four right. Subject 10, labels 0 1 1 1, by trial 1 1 0 0:
+    one of four. Folds hold the odd and the even trials.
+    """
+    folder = start(path, ("as_published", "trial_disjoint"), **options)
+    for subject, labels, by_trial in ((2, [0, 0, 1, 1], [0, 1, 1, 1]), (10, [0, 1, 1, 1], [1, 1, 0, 0])):
+        for fold in (0, 1):
+            attention = {f"band_attention_{band}": subject / 20 + fold / 10 for band in ("alpha", "gamma", "theta")}
+            write_fold(
+                folder, "as_published", subject, labels[fold::2], labels[fold::2], 1, fold=fold, diagnostics=attention
+            )
+            # Training majority: 1 then 0 for subject 2, always 0 for subject 10.
+            majority = 1 if (subject, fold) == (2, 0) else 0
+            write_fold(folder, "trial_disjoint", subject, labels[fold::2], by_trial[fold::2], majority, fold=fold)
+    write_fold(folder, "as_published", 3, [0, 0, 0, 1], [1, 1, 1, 0], 0)
+    reason = {"protocol": "trial_disjoint", "target": "arousal", "subject": 3, "reason": f"too few trials {SCRIPT}"}
+    return finish(folder, [reason], dropped={"10": {"no teacher features": 7}})
+
+
+def sam40_run(path):
+    """Synthetic, three protocols, four classes and two, twelve subjects; labels in equal shares."""
+    targets = {"task": ("Relax", "Stroop", "$\\bad$", "Mirror"), "stress": ("low", "high")}
+    protocols = ("as_published", "trial_disjoint", "subject_disjoint")
+    folder = start(path, protocols, targets, synthetic=True, dataset="sam40", name="sam40_3facrnn")
+    generator = np.random.default_rng(0)
+    for target, names in targets.items():
+        labels = np.arange(12) % len(names)
+        for subject in range(1, 13):
+            for protocol in protocols:
+                wrong = generator.random(12) < (0.1 if protocol == "as_published" else 1 - 1 / len(names))
+                write_fold(folder, protocol, subject, labels, (labels + wrong) % len(names), 0, target=target)
+    return finish(folder, class_names=targets)
+
+
+@pytest.fixture(scope="module")
+def hand_report(tmp_path_factory):
+    options = {"name": f"run {SCRIPT}", "command": f"python x.py --output {SCRIPT}"}
+    folder = hand_run(tmp_path_factory.mktemp("hand") / "run", **options)
+    return build_report(folder, PAPER, [f"training.epochs: 100 -> 3 {SCRIPT}", "[bold]kept[/bold]"])
+
+
+@pytest.fixture(scope="module")
+def sam40_report(tmp_path_factory):
+    return build_report(sam40_run(tmp_path_factory.mktemp("sam40") / "run"), PAPER)
+
+
+def printed(report, width=170):
+    console = rich.console.Console(file=io.StringIO(), width=width)
+    report.print(console)
+    return console.file.getvalue()
+
+
+def cells(table, target, label):
+    section = next(section for section in table.sections if section.target == target)
+    row = next(row for row in section.rows if row.label == label)
+    return [(cell.value, cell.detail) for cell in row.cells]
+
+
+class Rows(HTMLParser):
+    """Text of each row of the tables of a class; and the tags that occur."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.rows, self.tags, self._table, self._in_body = {}, [], None, False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag == "table":
+            self._table = dict(attributes).get("class")
+        self._in_body = {"tbody": True, "thead": False}.get(tag, self._in_body)
+        if tag == "tr" and self._in_body:
+            self.rows.setdefault(self._table, []).append("")
+
+    def handle_endtag(self, tag):
+        if tag == "tbody":
+            self._in_body = False
+
+    def handle_data(self, data):
+        if self._in_body and self.rows.get(self._table):
+            self.rows[self._table][-1] += f" {data.strip()}"
+
+
+def test_table_equals_the_hand_computation(hand_report):
+    table = hand_report.table
+    assert table.columns == ("paper", "as_published¹,²", "trial_disjoint")
+    assert table.notes[:2] == ("¹ epoch chosen on the test fold", "² windows of one trial in training and test")
+    expected = {
+        "accuracy": [("96.75 ± 1.75", ""), ("100.0", "100.0 100.0"), ("50.0", "75.0 25.0")],
+        # By trial: subject 2 two of four, subject 10 one of four; as published all 1: two of four, three of four.
+        "majority class of training": [("", ""), ("62.5", ""), ("37.5", "")],
+        "best constant on test": [("", ""), ("62.5", ""), ("62.5", "")],
+        # Recalls 1/2 and 1; 0 and 1/3.
+        "balanced accuracy": [("–", ""), ("100.0", "100.0 100.0"), ("45.8", "75.0 16.7")],
+        # 2 * 2 / (2 + 3) and 2 * 1 / (3 + 2)
+        "F1 of 'high'": [("96.09", ""), ("100.0", "100.0 100.0"), ("60.0", "80.0 40.0")],
+        # 2 p / (1 + p) with p of 1/2 and 3/4
+        "always 'high'": [("", ""), ("76.2", ""), ("76.2", "")],
+        # Expected agreement is 1/2 in both.
+        "Cohen's kappa": [("–", ""), ("1.00", "1.00 1.00"), ("0.00", "0.50 -0.50")],
+        "precision of 'high'": [("–", ""), ("100.0", "100.0 100.0"), ("58.3", "66.7 50.0")],
+        "recall of 'high'": [("–", ""), ("100.0", "100.0 100.0"), ("66.7", "100.0 33.3")],
+    }
+    assert {label: cells(table, "arousal", label) for label in expected} == expected
+    assert [section.heading for section in table.sections] == ["arousal, 2 classes, 2 subjects"]
+    text = printed(hand_report)
+    assert re.search(r"accuracy +96\.75 ± 1\.75 +100\.0 +50\.0 *\n +100\.0 100\.0 +75\.0 25\.0", text)
+    assert "paper: table 2, 3FACRNN, as printed" in text
+    assert "paper, accuracy of arousal: a remark on the print" in text
+
+
+def test_chance_band_equals_the_exact_null(hand_report):
+    # All permutations: each subject scores 1/4 or 3/4, either with probability 1/2, independently. So the mean is
+    # 1/4, 1/2, 3/4 with probabilities 1/4, 1/2, 1/4, and 1/2 is reached with probability 3/4 (standard error 0.014).
+    band, p_value = cells(hand_report.table, "arousal", "chance, 95 % band")[2]
+    assert band == "25.0 – 75.0"
+    assert abs(float(p_value.removeprefix("p = ")) - 0.75) < 0.06
+
+
+def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, hand_report):
+    assert any("2 subjects, fewer than the 10" in note and "subjects 2, 10" in note for note in hand_report.table.notes)
+    folder = start(tmp_path / "run", ("trial_disjoint",))
+    for subject in range(1, 11):
+        labels = np.array([0, 1, 0, 1])
+        write_fold(folder, "trial_disjoint", subject, labels, labels if subject > 5 else [0, 0, 0, 0], 0)
+    table = main_table(read_numbers(finish(folder)), None, ())
+    # Half of ten subjects at 1/2, half at 1: sd sqrt(10/9) / 4; the interval holds binomial(10, 1/2) from 2 to 8.
+    assert cells(table, "arousal", "accuracy") == [("75.0 ± 26.4", "[60.0, 90.0]")]
+    assert not any("fewer than" in note for note in table.notes)
+
+
+def test_subjects_that_are_not_evaluable_are_listed_and_left_out(hand_report):
+    # Subject 3 has every window wrong as published: the 100.0 above is without it.
+    note = f"not evaluable: arousal, subject 3, trial_disjoint: too few trials {SCRIPT} (left out of every protocol)"
+    assert note in hand_report.table.notes
+    assert "windows dropped: subject 10: 7 (no teacher features)" in hand_report.table.notes
+    text = " ".join(printed(hand_report).split())
+    assert note in text
+    assert "&lt;script&gt;" in hand_report.path.read_text()
+    rows = Rows(hand_report.path.read_text()).rows
+    assert [row.split()[0] for row in rows["subjects"]] == ["2", "10"]
+
+
+def test_reductions_stand_below_the_table(hand_report):
+    text = printed(hand_report)
+    assert f"differs from the paper: training.epochs: 100 -> 3 {SCRIPT}" in text
+    assert "differs from the paper: [bold]kept[/bold]" in text
+
+
+def test_text_of_the_users_is_never_markup(hand_report):
+    page = hand_report.path.read_text()
+    assert "script" not in Rows(page).tags
+    # Name (title, heading), reduction (notes, list), reason, command, configuration.
+    assert page.count("&lt;script&gt;alert(") >= 7
+    assert SCRIPT not in page
+
+
+def test_page_needs_nothing_beside_it(hand_report):
+    page = hand_report.path.read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:image/png;base64,)""", page)
+    assert page.count("data:image/png;base64,") == len(hand_report.figures)
+    for piece in ("0011223344556677", "ab12", "numpy: 2.0", "epoch chosen on the test fold", "predictions.csv"):
+        assert piece in page
+    # Defined and done: two folds, one repetition.
+    assert page.count("<td>at most 10; here 2</td>") == page.count("<td>5; here 1</td>") == 2
+    assert str(hand_report.path.parent) not in page
+
+
+def test_synthetic_data_are_marked_in_every_line_and_figure(sam40_report):
+    lines = printed(sam40_report).splitlines()
+    table = lines[: next(place for place, line in enumerate(lines) if line.startswith("¹"))]
+    assert SYNTHETIC_MARK in table[0]
+    numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not line.strip().startswith(("[", "p ="))]
+    assert len(numbers) == 2 + 19
+    assert all(re.search(r"\d.* synthetic", line) for line in numbers)
+    assert SYNTHETIC_MARK in sam40_report.sentence
+    page = sam40_report.path.read_text()
+    rows = Rows(page).rows
+    assert len(rows["main"]) == 2 + 19
+    assert len(rows["subjects"]) == 2 * 12
+    assert all(SYNTHETIC_MARK in row for row in rows["main"] + rows["subjects"])
+    assert page.count(f"({SYNTHETIC_MARK}).</strong>") == len(sam40_report.figures)
+    for picture in sam40_report.pictures:
+        assert SYNTHETIC_MARK in picture.figure.get_suptitle()
+        assert picture.figure.get_suptitle().startswith("SAM40: ")
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_narrow_terminal_still_marks_and_loses_no_number(sam40_report, width):
+    text = printed(sam40_report, width)
+    table = text.split("¹ epoch")[0]
+    # The mark begins on the line of the number; nothing is cut off with an ellipsis.
+    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 19
+    assert "…" not in text
+    for section in sam40_report.table.sections:
+        for row in section.rows:
+            for cell in row.cells:
+                assert all(word in table for word in cell.value.split())
+
+
+def test_real_data_carry_no_mark(hand_report):
+    assert "synthetic" not in printed(hand_report)
+    assert SYNTHETIC_MARK not in hand_report.path.read_text()
+    titles = {picture.name: picture.figure.get_suptitle() for picture in hand_report.pictures}
+    assert titles == {
+        "overview": "DEAP: accuracy by protocol",
+        "accuracy_by_subject": "DEAP: accuracy of each subject",
+        "confusion_arousal": "DEAP: confusion matrix, arousal",
+        "band_attention": "DEAP: mean attention to each band",
+    }
+
+
+def test_four_classes_three_protocols_and_no_paper(sam40_report):
+    table = sam40_report.table
+    assert table.columns == ("as_published¹,²", "trial_disjoint", "subject_disjoint")
+    assert [section.heading for section in table.sections] == [
+        "task, 4 classes, 12 subjects",
+        "stress, 2 classes, 12 subjects",
+    ]
+    # The training majority is class 0 throughout, which a quarter or a half of the labels are.
+    assert cells(table, "task", "majority class of training") == [("25.0", "")] * 3
+    assert cells(table, "stress", "majority class of training") == [("50.0", "")] * 3
+    labels = [[row.label for row in section.rows] for section in table.sections]
+    assert "F1, mean over classes" in labels[0]
+    assert "F1 of 'high'" in labels[1]
+    assert not any("always" in label for label in labels[0])
+    assert "paper" not in printed(sam40_report).split("¹ epoch")[0]
+    assert {path.stem for path in sam40_report.figures} == {
+        "overview",
+        "accuracy_by_subject",
+        "confusion_task",
+        "confusion_stress",
+    }
+
+
+def test_figures_show_the_numbers(hand_report, sam40_report):
+    figures = {picture.name: picture.figure for picture in hand_report.pictures}
+    # Subjects 2 and 10 are all right; subject 3, all wrong, is left out.
+    as_published = figures["confusion_arousal"].axes[0]
+    assert [text.get_text() for text in as_published.texts] == ["100%\n3", "0%\n0", "0%\n0", "100%\n5"]
+    by_trial = figures["confusion_arousal"].axes[1]
+    assert by_trial.get_title() == "trial_disjoint"
+    # Labels 0: three windows, predicted 0, 1, 1; labels 1: five windows, predicted 0 twice.
+    assert [text.get_text() for text in by_trial.texts] == ["33%\n1", "67%\n2", "40%\n2", "60%\n3"]
+    # Errors of this run are always one class too high, modulo four: columns are predictions.
+    task = {picture.name: picture.figure for picture in sam40_report.pictures}["confusion_task"].axes[1]
+    shown = np.array([int(text.get_text().split("\n")[1]) for text in task.texts]).reshape(4, 4)
+    assert (shown.sum(axis=1) == 36).all()
+    assert (np.argwhere(shown == 0) == [[0, 2], [0, 3], [1, 0], [1, 3], [2, 0], [2, 1], [3, 1], [3, 2]]).all()
+    attention = figures["band_attention"].axes[0]
+    assert [tick.get_text() for tick in attention.get_xticklabels()] == ["theta", "alpha", "gamma"]
+    # Mean over folds 0.15 and 0.55, then over subjects; standard deviation 0.4 / sqrt(2).
+    heights = [bar.get_height() for bar in attention.patches]
+    np.testing.assert_allclose(heights, [0.35, 0.35, 0.35])
+    assert [text.get_text() for text in attention.texts] == ["0.35", "0.35", "0.35"]
+    ends = attention.containers[0][2][0].get_segments()[0][:, 1]
+    np.testing.assert_allclose(ends, [0.35 - 0.4 / 2**0.5, 0.35 + 0.4 / 2**0.5])
+    overview = figures["overview"].axes[0]
+    assert [tick.get_text() for tick in overview.get_yticklabels()] == ["paper", "as_published", "trial_disjoint"]
+    assert [text.get_text() for text in overview.texts] == ["96.75", "100.0", "50.0"]
+    subjects = figures["accuracy_by_subject"].axes[0]
+    assert [tick.get_text() for tick in subjects.get_xticklabels()] == ["2", "10"]
+    # By protocol: the majority class, then the accuracy of each subject.
+    heights = [line.get_ydata().tolist() for line in subjects.lines]
+    assert heights == [[50.0, 75.0], [100.0, 100.0], [50.0, 25.0], [75.0, 25.0]]
+
+
+def test_figures_are_png_files_of_150_dpi_without_metadata(hand_report, sam40_report):
+    for path in hand_report.figures + sam40_report.figures:
+        content = path.read_bytes()
+        assert content[:8] == b"\x89PNG\r\n\x1a\n"
+        chunks, place = {}, 8
+        while place < len(content):
+            length, kind = struct.unpack(">I4s", content[place : place + 8])
+            chunks[kind] = content[place + 8 : place + 8 + length]
+            place += 12 + length
+        assert not chunks.keys() & {b"tEXt", b"iTXt", b"zTXt", b"tIME"}
+        assert round(struct.unpack(">I", chunks[b"pHYs"][:4])[0] * 0.0254) == 150
+        pixels = matplotlib.image.imread(path)
+        assert min(pixels.shape[:2]) > 300
+        assert pixels[..., :3].std() > 0.05
+
+
+def test_the_same_folder_gives_the_same_bytes_under_other_settings(hand_report, tmp_path):
+    shutil.copytree(hand_report.path.parent, tmp_path / "copy")
+    copy = RunFolder(tmp_path / "copy")
+    (copy.path / "report.html").unlink()
+    with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 40, "lines.markersize": 20}):
+        before = dict(matplotlib.rcParams)
+        again = build_report(copy, PAPER, [f"training.epochs: 100 -> 3 {SCRIPT}", "[bold]kept[/bold]"])
+        assert dict(matplotlib.rcParams) == before
+    assert again.path.read_bytes() == hand_report.path.read_bytes()
+    for first, second in zip(hand_report.figures, again.figures, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    assert not list(copy.path.rglob(".writing-*"))
+
+
+def test_numbers_come_from_the_predictions(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    path = folder.path / "predictions.csv"
+    table = pd.read_csv(path)
+    table["prediction"] = table["label"]
+    table.to_csv(path, index=False)
+    assert cells(main_table(read_numbers(folder), None, ()), "arousal", "accuracy")[1] == ("100.0", "100.0 100.0")
+
+
+def test_paper_column_is_left_out_without_numbers_of_the_data_set(tmp_path):
+    numbers = read_numbers(hand_run(tmp_path / "run"))
+    for paper in (None, PAPER[PAPER["dataset"] == "mahnob_hci"], PAPER[:0]):
+        assert main_table(numbers, paper, ()).columns == ("as_published¹,²", "trial_disjoint")
+    chosen = PAPER[PAPER["variant"] == "W/O any attention"]
+    assert cells(main_table(numbers, chosen, ()), "arousal", "accuracy")[0] == ("90.11 ± 3.58", "")
+
+
+def sentence(path, protocols, predictions):
+    """Sentence on eight subjects of four trials; the share right of subject and protocol by `predictions`."""
+    folder = start(path, protocols)
+    for subject in range(8):
+        labels = np.array([0, 1, 0, 1])
+        for protocol in protocols:
+            n_right = predictions[protocol][subject % 2]
+            write_fold(folder, protocol, subject, labels, np.where(np.arange(4) < n_right, labels, 1 - labels), 0)
+    return gap_sentence(read_numbers(finish(folder)))
+
+
+def test_sentence_says_what_the_gap_means(tmp_path):
+    # Eight differences, four of 1/2 and four of 3/4.
+    lost = sentence(
+        tmp_path / "lost", ("as_published", "trial_disjoint"), {"as_published": (4, 4), "trial_disjoint": (1, 2)}
+    )
+    assert lost.startswith(
+        "From as_published to trial_disjoint, accuracy goes from 100.0 to 37.5 % for arousal "
+        "(lower in 8 of 8 subjects, paired t-test p < 0.001): the difference in arousal comes from the protocol "
+        "(epoch chosen on the test fold; windows of one trial in training and test), not from emotion recognised. "
+        "Under trial_disjoint, arousal with 37.5 % lies "
+    )
+    same = sentence(
+        tmp_path / "same", ("as_published", "trial_disjoint"), {"as_published": (4, 2), "trial_disjoint": (2, 3)}
+    )
+    assert "a difference that these subjects cannot tell from none" in same
+    assert "emotion recognised" not in same
+    clean = sentence(tmp_path / "clean", ("trial_disjoint",), {"trial_disjoint": (4, 4)})
+    assert clean.startswith("Under trial_disjoint, arousal with 100.0 % lies above the chance band (")
+    flawed = sentence(tmp_path / "flawed", ("as_published",), {"as_published": (4, 4)})
+    assert flawed.startswith("No protocol of this run keeps training and test apart: epoch chosen on the test fold")
+    # Another scope: the gap would be that between subjects, not the leak's.
+    across = sentence(
+        tmp_path / "across", ("as_published", "subject_disjoint"), {"as_published": (4, 4), "subject_disjoint": (2, 2)}
+    )
+    assert across.startswith("Under subject_disjoint, arousal with 50.0 % lies within the chance band (")
+
+
+def test_unfinished_run_is_refused(tmp_path):
+    folder = start(tmp_path / "run", ("trial_disjoint",))
+    write_fold(folder, "trial_disjoint", 1, [0, 1], [0, 1], 0)
+    with pytest.raises(InputError, match="not finished"):
+        build_report(folder)
+
+
+def test_damaged_predictions_are_refused(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    path = folder.path / "predictions.csv"
+    pd.read_csv(path).drop(columns="probability_high").to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"predictions\.csv has no column probability_high"):
+        build_report(folder)
+
+
+def test_folder_that_cannot_be_written(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    (folder.path / "figures").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be written"):
+        build_report(folder)
+    assert not (folder.path / "report.html").exists()
+
+
+def test_reports_import_without_keras():
+    code = "import sys, keras_emotion.reports; print({'keras', 'tensorflow', 'matplotlib.pyplot'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"

@@ -1,0 +1,77 @@
+"""Speed and memory of keras_emotion against named peers: `python benchmarks/run.py --only features`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import features
+import rich.box
+import rich.console
+import rich.table
+import tyro
+from measurement import Outcome, environment, in_fresh_process
+
+BENCHMARKS: dict[str, Callable[..., Outcome]] = {"features": features.benchmark}
+"""By the name that `--only` takes; each is called with `data_root`, `repeats` and `full`."""
+
+
+def main(
+    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(BENCHMARKS),
+    data_root: Path | None = None,
+    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 5,
+    full: bool = False,
+    json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
+) -> int:
+    """Runs benchmarks and prints a table of each.
+
+    Args:
+        only: the benchmarks to run, by default all.
+        data_root: folder of DEAP; without it, a synthetic subject of the same size is written to a temporary folder.
+        repeats: runs of each contender, of which the median is printed.
+        full: measure slow peers on all of the data, too, and not on a stated part of it.
+        json_file: file to write every single measurement to.
+
+    Returns:
+        The exit code: 1 where a process failed or results that should agree do not, else 0.
+    """
+    console = rich.console.Console()
+    machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
+    try:
+        outcomes = {name: BENCHMARKS[name](data_root=data_root, repeats=repeats, full=full) for name in only}
+    except subprocess.CalledProcessError as error:
+        console.print(f"A measuring process ended with code {error.returncode}; its message is above.")
+        return 1
+    for outcome in outcomes.values():
+        table = rich.table.Table(box=rich.box.MARKDOWN, title=outcome.title, title_justify="left")
+        for index, column in enumerate(outcome.columns):
+            table.add_column(column, justify="right" if 0 < index < len(outcome.columns) - 1 else "left")
+        for row in outcome.rows:
+            table.add_row(*row)
+        console.print(table)
+        for note in outcome.notes:
+            console.print(f"- {note}", highlight=False, soft_wrap=True)
+    versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    console.print(
+        f"- {machine['started']}, {machine['cpu']}, {machine['n_cores']} cores, {machine['platform']}; "
+        f"Python {machine['python']}, {versions}; commit {machine['git_commit']}\n- `{machine['command']}`",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_file is not None:
+        json_file.write_text(
+            json.dumps(
+                {"environment": machine} | {name: dataclasses.asdict(o) for name, o in outcomes.items()}, indent=1
+            )
+        )
+    return 0 if all(outcome.passed for outcome in outcomes.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main))

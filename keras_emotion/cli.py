@@ -1,0 +1,292 @@
+"""The command line: `keras-emotion describe` and `keras-emotion synthesize`.
+
+Exit codes: 0 done (for `describe`: the copy is whole), 1 `describe` found something wrong or missing, 2 unusable input
+or command line. Everything slow to import is imported by the command that needs it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
+
+import tyro
+
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import rich.table
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DatasetName = Literal["deap", "sam40"]
+FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw"]
+
+
+def exit_on_input_error(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator of a command: an `InputError` in it becomes one clean message and exit code 2.
+
+    The message goes to standard error as `error: ...`, without a traceback. Every other exception is a bug of ours
+    and keeps its traceback.
+
+    Example:
+        >>> @exit_on_input_error
+        ... def command():
+        ...     raise InputError("s01.dat: truncated")
+        >>> command()
+        Traceback (most recent call last):
+            ...
+        SystemExit: 2
+    """
+
+    @functools.wraps(function)
+    def guarded(*arguments: P.args, **options: P.kwargs) -> T:
+        try:
+            return function(*arguments, **options)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    return guarded
+
+
+@dataclasses.dataclass(frozen=True)
+class Describe:
+    """Say what a copy of a data set holds, subject by subject, and everything that is wrong with it.
+
+    Every file is read to its end. Exit code 0: the copy is whole; 1: something is wrong or missing; 2: not a copy.
+
+    Args:
+        root: root folder of the data set.
+        dataset: which data set it is.
+        file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
+            original. SAM40: filtered, compact, raw.
+        brief: one row for each subject, without one for each trial.
+        json: one JSON object on standard output in place of tables.
+    """
+
+    root: tyro.conf.Positional[Path]
+    dataset: DatasetName
+    file_format: FileFormat | None = None
+    brief: bool = False
+    json: bool = False
+
+    def run(self) -> int:
+        """Describes, and returns the exit code."""
+        from keras_emotion.datasets import READERS
+
+        try:
+            reader = READERS[self.dataset](self.root, file_format=self.file_format)
+        except InputError:
+            raise
+        except ValueError as error:
+            # A bad value of an option of ours is the user's input here.
+            raise InputError(str(error)) from None
+        description = reader.describe()
+        if self.json:
+            print(json.dumps(description, indent=2, allow_nan=False))
+        else:
+            _print_description(description, self.brief)
+        return 1 if description["problems"] else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesizeDEAP:
+    """Write synthetic files in the formats of DEAP.
+
+    Args:
+        out: folder to write to.
+        subjects: number of subjects, 1 to 32.
+        trials: trials of each subject, 1 to 40.
+        seed: seed of everything.
+        effect_size: natural log-power for one standard deviation of a rating; 0 ties nothing to the ratings.
+        fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
+        files: forms to write.
+    """
+
+    out: tyro.conf.Positional[Path]
+    subjects: int = 4
+    trials: int = 40
+    seed: int = 0
+    effect_size: float = 1.0
+    fingerprint_size: float = 0.6
+    files: tuple[Literal["python", "matlab", "original"], ...] = ("python",)
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_deap
+
+        return _write(
+            write_deap,
+            self.out,
+            n_subjects=self.subjects,
+            n_trials=self.trials,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            fingerprint_size=self.fingerprint_size,
+            files=self.files,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesizeSAM40:
+    """Write synthetic files in the published format of SAM40.
+
+    Args:
+        out: folder to write to.
+        subjects: number of subjects, 1 to 40.
+        seed: seed of everything.
+        effect_size: natural log-power that a task adds in its band; 0 ties nothing to tasks and ratings.
+        fingerprint_size: standard deviation of the log-power that each recording has of its own.
+        files: forms to write.
+    """
+
+    out: tyro.conf.Positional[Path]
+    subjects: int = 4
+    seed: int = 0
+    effect_size: float = 1.0
+    fingerprint_size: float = 0.6
+    files: tuple[Literal["filtered", "raw"], ...] = ("filtered",)
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_sam40
+
+        return _write(
+            write_sam40,
+            self.out,
+            n_subjects=self.subjects,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            fingerprint_size=self.fingerprint_size,
+            files=self.files,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthesize:
+    """Write synthetic data in a data set's own format on disk."""
+
+    dataset: (
+        Annotated[SynthesizeDEAP, tyro.conf.subcommand("deap")]
+        | Annotated[SynthesizeSAM40, tyro.conf.subcommand("sam40")]
+    )
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        return self.dataset.run()
+
+
+_Command = (
+    Annotated[Describe, tyro.conf.subcommand("describe")] | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
+)
+
+
+@exit_on_input_error
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    Args:
+        arguments: words of the command line, `sys.argv[1:]` by default.
+    """
+    command = tyro.cli(
+        _Command,
+        prog="keras-emotion",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
+    return command.run()
+
+
+def _write(writer: Callable[..., Path], out: Path, **options: Any) -> int:
+    try:
+        writer(out, **options)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    except OSError as error:
+        raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+    print(f"wrote {out}")
+    return 0
+
+
+def _print_description(description: dict[str, Any], brief: bool) -> None:
+    import rich.console
+
+    # Where nobody looks at a terminal, lines are not cut to its width.
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 160)
+    console.print(_subject_table(description))
+    if not brief:
+        console.print(_trial_table(description))
+    problems = description["problems"]
+    for problem in problems:
+        text = f"problem: {problem['file']}: {problem['message']}"
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(problems)} problem(s)" if problems else "the copy is whole", highlight=False)
+
+
+def _subject_table(description: dict[str, Any]) -> rich.table.Table:
+    subjects = description["subjects"]
+    kind = "synthetic files" if description["synthetic"] else "files"
+    title = f"{description['dataset']}, {kind} in {description['root']}: {len(subjects)} subjects"
+    ratings = [name for name in _rating_names(description) if name not in description["class_names"]]
+    headings = ["subject", "trials", "videos", "Hz", "channels", *(f"mean {name}" for name in ratings), "file"]
+    rows = []
+    for subject in subjects:
+        trials = subject["trials"]
+        rated = [[trial["ratings"][name] for trial in trials if name in trial["ratings"]] for name in ratings]
+        means = [f"{sum(values) / len(values):.2f}" if values else "-" for values in rated]
+        n_videos = sum(trial["video"] is not None for trial in trials)
+        rate, n_channels = f"{subject.get('sampling_rate_hz', 0):g}", subject.get("n_channels", 0)
+        rows.append(
+            [subject["subject"], len(trials), n_videos, rate, n_channels, *means, _below(description, subject["file"])]
+        )
+    return _table(title, headings, rows)
+
+
+def _trial_table(description: dict[str, Any]) -> rich.table.Table:
+    ratings = _rating_names(description)
+    rows = [
+        [
+            subject["subject"],
+            trial["trial"],
+            "-" if trial["presentation"] < 0 else trial["presentation"],
+            trial.get("title") or trial["stimulus"],
+            f"{trial['duration_seconds']:g}",
+            *(f"{trial['ratings'][name]:g}" if name in trial["ratings"] else "-" for name in ratings),
+            _below(description, trial["video"]) if trial["video"] else "-",
+        ]
+        for subject in description["subjects"]
+        for trial in subject["trials"]
+    ]
+    return _table("trials", ["subject", "trial", "shown as", "stimulus", "seconds", *ratings, "video"], rows)
+
+
+def _rating_names(description: dict[str, Any]) -> list[str]:
+    trials = [trial for subject in description["subjects"] for trial in subject["trials"]]
+    return list(dict.fromkeys(name for trial in trials for name in trial["ratings"]))
+
+
+def _below(description: dict[str, Any], path: str) -> str:
+    return str(Path(path).relative_to(description["root"]))
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> rich.table.Table:
+    import rich.table
+    from rich.text import Text
+
+    table = rich.table.Table(title=Text(title))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        # As plain text: names of files and videos may look like markup.
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

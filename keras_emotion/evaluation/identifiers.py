@@ -1,0 +1,57 @@
+"""Row codes from id columns: sorted, so that nothing depends on hashing or on the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.schema import InputError
+
+
+def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Number of each distinct combination of ids, in the order of the sorted ids.
+
+    Args:
+        table: any table with those columns; ids are numbers or strings, numbers come first.
+        columns: the columns that make up an id, the first one sorted first.
+
+    Returns:
+        `(rows,)` int64, 0 to the number of distinct combinations - 1.
+
+    Raises:
+        InputError: a column is missing, or a value in one.
+
+    Example:
+        >>> row_codes(pd.DataFrame({"subject": ["s2", "s1", "s2"], "trial": [10, 9, 2]}), ("subject", "trial"))
+        array([2, 0, 1])
+    """
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise InputError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, table))}")
+    codes = np.zeros(len(table), dtype=np.int64)
+    for name in columns:
+        own = _column_codes(table[name])
+        # Numbered anew column by column: the product of all columns' sizes could overflow.
+        codes = np.unique(codes * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
+    return codes
+
+
+def crossed_counts(
+    first: np.ndarray, second: np.ndarray, n_second: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """How often each pair of codes occurs, or the sum of its weights: `(distinct first, n_second)`."""
+    n_first = first.max(initial=-1) + 1
+    pairs = np.bincount(first * n_second + second, weights=weights, minlength=n_first * n_second)
+    return pairs.reshape(n_first, n_second)
+
+
+def _column_codes(column: pd.Series) -> np.ndarray:
+    codes, values = pd.factorize(column)
+    if (codes < 0).any():
+        raise InputError(f"row {np.argmax(codes < 0)} of the table: {column.name} is missing")
+    places = sorted(range(len(values)), key=lambda place: (isinstance(values[place], str), values[place]))
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[places] = np.arange(len(values))
+    return rank[codes]

@@ -1,0 +1,147 @@
+"""From float ratings to class labels: frozen rules, part of a run's identity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+
+from keras_emotion.schema import InputError
+
+
+class LabelRule(pydantic.BaseModel):
+    """How a rating becomes a class.
+
+    | kind | class of a rating `r` | name in records |
+    |---|---|---|
+    | `"greater_than"` | 1 (high) where `r > threshold`, else 0 (low) | `>5` |
+    | `"greater_equal"` | 1 (high) where `r >= threshold`, else 0 (low) | `>=5` |
+    | `"median"` | 1 (high) where `r` is above the median of the training ratings, else 0 (low) | `>median` |
+    | `"levels"` | the number of `edges` that `r` is above, so an edge belongs to the level below it | `levels(3,6)` |
+    | `"classes"` | the place of `r` in `values`: the rating column already says the class | `classes(-1,0,1)` |
+
+    Ratings are compared as floats: 5.0 is low and 5.01 is high under `>5`, whatever `int` would make of them.
+
+    The median is fitted: `apply` takes it from `training_ratings`, the ratings of the training *rows*, so that a
+    trial weighs as many times as it has windows. A splitter that stratifies needs labels before there is a training
+    part; give it `rule.apply(ratings, ratings)` for that purpose alone and label each fold anew from its own
+    training rows.
+
+    A combined target (the valence-arousal quadrant, say) is a column of class indices under `"classes"`.
+
+    Args:
+        kind: the rule.
+        threshold: on the scale of the rating; default 5, the middle of DEAP's and MAHNOB-HCI's 1 to 9.
+        edges: strictly increasing, at least one; for `"levels"`.
+        values: the distinct ratings that stand for class 0, 1, ...; for `"classes"`.
+        names: names of the classes in order; empty for the default ones.
+
+    Raises:
+        ValueError: `edges` do not increase, `values` repeat, or `names` do not number the classes.
+
+    Example:
+        >>> rule = LabelRule()
+        >>> rule.name, rule.class_names, rule.apply([4.9999, 5.0, 5.01, 9.0])
+        ('>5', ('low', 'high'), array([0, 0, 1, 1]))
+        >>> LabelRule(kind="levels", edges=(3, 6)).apply([1, 3, 3.5, 6.5])
+        array([0, 0, 1, 2])
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["greater_than", "greater_equal", "median", "levels", "classes"] = "greater_than"
+    threshold: float = 5.0
+    edges: tuple[float, ...] = ()
+    values: tuple[float, ...] = (0.0, 1.0)
+    names: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.kind == "levels" and (not self.edges or np.any(np.diff(self.edges) <= 0)):
+            raise ValueError(f"`edges` must be one or more strictly increasing numbers; got {self.edges}")
+        if self.kind == "classes" and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
+            raise ValueError(f"`values` must be two or more distinct numbers; got {self.values}")
+        if self.names and len(self.names) != self.n_classes:
+            raise ValueError(f"`names` has {len(self.names)} entries for {self.n_classes} classes: {self.names}")
+        return self
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, whether or not each of them occurs in the data."""
+        return {"levels": len(self.edges) + 1, "classes": len(self.values)}.get(self.kind, 2)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class, in the order of the labels."""
+        if self.names:
+            return self.names
+        if self.kind == "classes":
+            return tuple(f"{value:g}" for value in self.values)
+        ordered = {2: ("low", "high"), 3: ("low", "medium", "high")}
+        return ordered.get(self.n_classes) or tuple(f"level_{level + 1}" for level in range(self.n_classes))
+
+    @property
+    def name(self) -> str:
+        """Short name for records, which tells apart any two rules that label differently."""
+        listed = ",".join(f"{value:g}" for value in (self.edges if self.kind == "levels" else self.values))
+        return {
+            "greater_than": f">{self.threshold:g}",
+            "greater_equal": f">={self.threshold:g}",
+            "median": ">median",
+            "levels": f"levels({listed})",
+            "classes": f"classes({listed})",
+        }[self.kind]
+
+    def apply(self, ratings: npt.ArrayLike, training_ratings: npt.ArrayLike | None = None) -> np.ndarray:
+        """Label of each rating.
+
+        Args:
+            ratings: `(rows,)` ratings.
+            training_ratings: `(training rows,)` ratings to which the median is fitted; needed by `"median"` alone.
+
+        Returns:
+            `(rows,)` int64 labels, 0 to `n_classes - 1`.
+
+        Raises:
+            InputError: a rating is missing, infinite or not a number, or under `"classes"` not one of `values`.
+            ValueError: `"median"` without `training_ratings`.
+        """
+        ratings = _finite(ratings)
+        if self.kind == "greater_equal":
+            return (ratings >= self.threshold).astype(np.int64)
+        if self.kind == "levels":
+            return np.searchsorted(self.edges, ratings, side="left").astype(np.int64)
+        if self.kind == "classes":
+            matches = ratings[:, None] == np.asarray(self.values)
+            if not matches.any(axis=1).all():
+                stray = np.unique(ratings[~matches.any(axis=1)])
+                raise InputError(
+                    f"ratings {', '.join(f'{value:g}' for value in stray[:5])} stand for no class; "
+                    f"`values` are {', '.join(f'{value:g}' for value in self.values)}"
+                )
+            return matches.argmax(axis=1)
+        threshold = self.threshold
+        if self.kind == "median":
+            if training_ratings is None or np.size(training_ratings) == 0:
+                raise ValueError("`training_ratings` is needed: the rule `median` is fitted on the training rows")
+            threshold = np.median(_finite(training_ratings))
+        return (ratings > threshold).astype(np.int64)
+
+
+def _finite(ratings: npt.ArrayLike) -> np.ndarray:
+    """The ratings as a `(rows,)` float64 array, each of them a finite number."""
+    try:
+        ratings = np.asarray(ratings, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"ratings must be numbers: {error}") from error
+    if ratings.ndim != 1:
+        raise ValueError(f"`ratings` has shape {ratings.shape}; expected `(rows,)`")
+    bad = np.flatnonzero(~np.isfinite(ratings))
+    if len(bad):
+        raise InputError(
+            f"{len(bad)} of {len(ratings)} ratings are missing or not finite (first at row {bad[0]}); "
+            "drop those rows or complete the ratings"
+        )
+    return ratings

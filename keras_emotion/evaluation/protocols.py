@@ -1,0 +1,221 @@
+"""Protocols: what is kept disjoint, what is fitted on what, who chooses the epoch, what is scored."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pydantic
+
+from keras_emotion.evaluation.splitters import (
+    NotEvaluable,
+    StimulusKFold,
+    SubjectKFold,
+    TrialKFold,
+    UnitKFold,
+    WindowKFold,
+)
+
+POOL = "pool"
+"""Stands for the subject where a protocol trains on the rows of all subjects together."""
+
+
+class Protocol(pydantic.BaseModel):
+    """How an experiment is split, fitted, selected and scored: immutable, and part of a run's identity.
+
+    Args:
+        name: `"as_published"` or what is disjoint (`"trial_disjoint"`).
+        setting: the paper and the setting of it that `"as_published"` stands for (`"3facrnn"`).
+        disjoint: what training, validation and test do not share; `"overlapping_windows"` are windows, those that
+            overlap in time kept together.
+        scope: `"within_subject"` trains and tests on one subject at a time, `"across_subjects"` on all rows together.
+        n_splits: number of folds, at least 3; `None` leaves one subject out.
+        n_repetitions: repetitions of the cross-validation, each with folds of its own.
+        fitted_on: rows to which scalers, thresholds, teachers, feature selection and smoothing are fitted.
+        epoch_chosen_by: the part that chooses the epoch and, where any are searched, the hyper-parameters.
+        scored_unit: `"window"`, or `"trial"` by the windows' mean probability.
+        folds_averaged: `"pooled"`: the test rows of all folds of a repetition are scored together, the repetitions
+            averaged.
+
+    Raises:
+        ValueError: an unknown field or value, `n_splits` below 3, or `n_splits=None` where subjects are not what is
+            disjoint, or subjects disjoint within a subject.
+
+    Example:
+        >>> PROTOCOLS["as_published"].flags
+        ('epoch chosen on the test fold', 'windows of one trial in training and test')
+        >>> PROTOCOLS["trial_disjoint"].flags
+        ()
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    setting: str = ""
+    disjoint: Literal["windows", "overlapping_windows", "trials", "stimuli", "subjects"]
+    scope: Literal["within_subject", "across_subjects"]
+    n_splits: int | None = pydantic.Field(default=10, ge=3)
+    n_repetitions: int = pydantic.Field(default=1, ge=1)
+    fitted_on: Literal["training_rows", "all_rows"] = "training_rows"
+    epoch_chosen_by: Literal["inner_validation", "test_fold"] = "inner_validation"
+    scored_unit: Literal["window", "trial"] = "window"
+    folds_averaged: Literal["pooled"] = "pooled"
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.n_splits is None and self.disjoint != "subjects":
+            raise ValueError(f"`n_splits` is None, which leaves one subject out, but {self.disjoint} are disjoint")
+        if self.disjoint == "subjects" and self.scope == "within_subject":
+            raise ValueError("`scope` is 'within_subject', where subjects cannot be disjoint")
+        return self
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader has to know before believing a number of this protocol; empty for a clean one."""
+        shares_trials = self.disjoint in ("windows", "overlapping_windows")
+        pools_subjects = self.scope == "across_subjects" and (shares_trials or self.disjoint == "trials")
+        flags = {
+            "epoch chosen on the test fold": self.epoch_chosen_by == "test_fold",
+            "windows of one trial in training and test": shares_trials,
+            "trials of one subject in training and test, all subjects mixed": pools_subjects,
+            "scaling and selection fitted on test rows too": self.fitted_on == "all_rows",
+        }
+        return tuple(flag for flag, raised in flags.items() if raised)
+
+    def describe(self) -> dict:
+        """Every field and the flags, ready for JSON."""
+        return {**self.model_dump(mode="json"), "flags": list(self.flags)}
+
+    def splitter(self, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None) -> UnitKFold:
+        """The splitter of one repetition.
+
+        Args:
+            seed: seed of the run.
+            repetition: number of the repetition, from 0.
+            maximum_folds: a reduced run's cap on the number of folds, at least 3.
+        """
+        arguments = {
+            "n_splits": self.n_splits,
+            "seed": seed,
+            "repetition": repetition,
+            "maximum_folds": maximum_folds,
+        }
+        if self.disjoint in ("windows", "overlapping_windows"):
+            return WindowKFold(**arguments, keep_overlapping_together=self.disjoint == "overlapping_windows")
+        return {"trials": TrialKFold, "stimuli": StimulusKFold, "subjects": SubjectKFold}[self.disjoint](**arguments)
+
+    def pools(self, table: pd.DataFrame) -> dict[Hashable, np.ndarray]:
+        """Rows that are split together: those of each subject by its id, or all rows under `POOL`.
+
+        Args:
+            table: window table of one data set.
+
+        Returns:
+            Increasing row positions; subjects in the order in which they first occur.
+        """
+        if self.scope == "across_subjects":
+            return {POOL: np.arange(len(table))}
+        codes, subjects = pd.factorize(table["subject"])
+        return {subject: np.flatnonzero(codes == code) for code, subject in enumerate(subjects.tolist())}
+
+    def folds(
+        self,
+        table: pd.DataFrame,
+        labels: npt.ArrayLike,
+        seed: int = 0,
+        repetition: int = 0,
+        maximum_folds: int | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Row positions of training, validation and test part, fold by fold.
+
+        Where the epoch is chosen on the test fold, the validation part *is* the test part, and the training part is
+        all the rest.
+
+        Args:
+            table: window table of one pool (see `pools`).
+            labels: `(rows,)` labels.
+            seed: as for `splitter`.
+            repetition: as for `splitter`.
+            maximum_folds: as for `splitter`.
+
+        Yields:
+            `(train, validation, test)`, increasing positions in `table`.
+
+        Raises:
+            NotEvaluable: too few units of a class.
+            ValueError: several subjects under a protocol within subject.
+        """
+        if self.scope == "within_subject" and table["subject"].nunique() > 1:
+            raise ValueError(
+                f"`table` holds {table['subject'].nunique()} subjects; {self.name} splits one at a time (see `pools`)"
+            )
+        splitter = self.splitter(seed, repetition, maximum_folds)
+        if self.epoch_chosen_by == "test_fold":
+            return ((train, test, test) for train, test in splitter.split(table, labels))
+        return splitter.nested_split(table, labels)
+
+
+PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
+    {
+        protocol.name: protocol
+        for protocol in (
+            # Five times ten-fold over the windows of a subject; best epoch (and the weight of the distillation loss)
+            # by accuracy on the test fold.
+            Protocol(
+                name="as_published",
+                setting="3facrnn",
+                disjoint="windows",
+                scope="within_subject",
+                n_repetitions=5,
+                epoch_chosen_by="test_fold",
+            ),
+            Protocol(name="window_disjoint", disjoint="overlapping_windows", scope="within_subject", n_repetitions=5),
+            Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
+            Protocol(name="stimulus_disjoint", disjoint="stimuli", scope="across_subjects"),
+            Protocol(name="subject_disjoint", disjoint="subjects", scope="across_subjects", n_splits=None),
+        )
+    }
+)
+"""The protocols by name. `as_published` is 3FACRNN's; another paper's is a `Protocol` with a `setting` of its own."""
+
+
+def evaluability(
+    table: pd.DataFrame,
+    labels: npt.ArrayLike,
+    protocols: Sequence[Protocol],
+    seed: int = 0,
+    maximum_folds: int | None = None,
+) -> pd.DataFrame:
+    """Which subjects can be split under which protocol, found before anything is trained.
+
+    Args:
+        table: window table of one data set.
+        labels: `(rows,)` labels.
+        protocols: the protocols to compare.
+        seed: seed of the run.
+        maximum_folds: as for `Protocol.splitter`.
+
+    Returns:
+        One row a protocol and subject: `protocol`, `setting`, `subject`, `evaluable`, `reason` (empty where
+        evaluable). A pool that cannot be split is a reason for each of its subjects.
+    """
+    labels = np.asarray(labels)
+    rows = []
+    for protocol in protocols:
+        for positions in protocol.pools(table).values():
+            pool = table.iloc[positions]
+            reason = ""
+            try:
+                for repetition in range(protocol.n_repetitions):
+                    for _ in protocol.folds(pool, labels[positions], seed, repetition, maximum_folds):
+                        pass
+            except NotEvaluable as error:
+                reason = str(error)
+            rows += [
+                (protocol.name, protocol.setting, subject, not reason, reason) for subject in pool.subject.unique()
+            ]
+    return pd.DataFrame(rows, columns=["protocol", "setting", "subject", "evaluable", "reason"])

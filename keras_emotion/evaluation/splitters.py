@@ -1,0 +1,322 @@
+"""Splitters over a window table, named for what they keep disjoint.
+
+Each of them deals *units* (windows, trials, stimuli, subjects) into folds: `split` yields `(train, test)` row positions
+as scikit-learn's splitters do, `nested_split` yields `(train, validation, test)`. A splitter keeps no state: the same
+table, labels, seed and repetition give the same folds at each call, under every `PYTHONHASHSEED`, and whatever the
+order of the rows (a window stays in its fold when the rows are permuted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator
+
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.schema import InputError
+
+SMALLEST_NUMBER_OF_FOLDS = 3
+"""Training, validation and test each need a fold."""
+
+# Far below one sample of any signal here, far above the rounding of `start + length`: windows that only touch
+# do not overlap.
+OVERLAP_TOLERANCE_SECONDS = 1e-6
+
+
+class NotEvaluable(InputError):
+    """A subject (or a pool of subjects) that cannot be split: a class has too few units.
+
+    Args:
+        message: who, which counts, what is needed.
+        counts: number of units that hold each class, by label.
+    """
+
+    def __init__(self, message: str, counts: dict | None = None):
+        super().__init__(message)
+        self.counts = counts or {}
+
+
+class UnitKFold(BaseCrossValidator):
+    """Deals whole units into stratified folds; the base of all splitters here.
+
+    The units are sorted by id, shuffled, ordered by class and dealt to the folds in turn, so that for each class the
+    numbers of units in any two folds differ by at most one. The class of a unit is the commonest label of its rows
+    (the lowest of equals); units with rows of several classes (a stimulus rated by many subjects) are stratified by
+    that alone.
+
+    The number of folds is `min(n_splits, maximum_folds, units that hold the rarest class)`. Below three the table is
+    not evaluable, nor is it where the labels are constant or some training part would lack a class.
+
+    `nested_split` takes the next fold as the validation part: the same unit, just as stratified, and each fold
+    validates once. Where that would leave the training part without one of the classes, the first later fold
+    that does not is taken.
+
+    Args:
+        n_splits: number of folds, at least 3.
+        seed: non-negative; with `repetition` it seeds every call of `split` anew.
+        repetition: number of the repetition of the cross-validation, from 0: each has folds of its own.
+        maximum_folds: run at most this many folds (a reduced run's larger, fewer folds), at least 3.
+
+    Raises:
+        ValueError: `n_splits` or `maximum_folds` below 3, or a negative seed or repetition.
+    """
+
+    # Where scikit-learn's metadata routing is switched on, the window table travels as `groups`.
+    __metadata_request__split = {"groups": True}  # noqa: RUF012
+
+    unit = ""
+    unit_columns: tuple[str, ...] = ()
+
+    def __init__(self, n_splits: int | None = 10, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None):
+        for name, value in (("n_splits", n_splits), ("maximum_folds", maximum_folds)):
+            if value is not None and value < SMALLEST_NUMBER_OF_FOLDS:
+                raise ValueError(f"`{name}` is {value}; training, validation and test need at least 3 folds")
+        for name, value in (("seed", seed), ("repetition", repetition)):
+            if value < 0:
+                raise ValueError(f"`{name}` is {value}; expected a non-negative integer")
+        self.n_splits = n_splits
+        self.seed = seed
+        self.repetition = repetition
+        self.maximum_folds = maximum_folds
+
+    def split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Row positions of training and test part, fold by fold.
+
+        Args:
+            X: the window table, or features of the same rows where the table is given as `groups`
+                (`cross_val_score(classifier, features, labels, groups=table, cv=splitter)`).
+            y: `(rows,)` labels.
+            groups: the window table, where `X` is not.
+
+        Yields:
+            `(train, test)`, increasing positions.
+
+        Raises:
+            InputError: no window table, or one without the columns that name a unit.
+            NotEvaluable: too few units of a class.
+        """
+        fold, presence = self._folds(X, y, groups)
+        for test in range(len(presence)):
+            self._require_classes(presence.sum(axis=0) - presence[test], f"training part of fold {test}")
+            yield np.flatnonzero(fold != test), np.flatnonzero(fold == test)
+
+    def nested_split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Row positions of training, inner validation and test part, fold by fold; the test parts are `split`'s.
+
+        Args:
+            X: as for `split`.
+            y: as for `split`.
+            groups: as for `split`.
+
+        Yields:
+            `(train, validation, test)`, increasing positions.
+
+        Raises:
+            InputError: as for `split`.
+            NotEvaluable: as for `split`, or no choice of the validation fold leaves each class to the training part.
+        """
+        fold, presence = self._folds(X, y, groups)
+        n_folds = len(presence)
+        for test in range(n_folds):
+            candidates = (test + np.arange(1, n_folds)) % n_folds
+            left = presence.sum(axis=0) - presence[test] - presence[candidates]
+            chosen = np.argmax(left.min(axis=1) > 0)
+            self._require_classes(left[chosen], f"training part of fold {test}, validation taken out,")
+            validation = candidates[chosen]
+            train = np.flatnonzero((fold != test) & (fold != validation))
+            yield train, np.flatnonzero(fold == validation), np.flatnonzero(fold == test)
+
+    def get_n_splits(
+        self,
+        X: pd.DataFrame | npt.ArrayLike | None = None,
+        y: npt.ArrayLike | None = None,
+        groups: pd.DataFrame | None = None,
+    ) -> int:
+        """Number of folds: of this table where one is given with its labels, else the largest that there can be.
+
+        Raises:
+            ValueError: no table, and the number of folds is the number of subjects.
+        """
+        if y is not None:
+            return len(self._folds(X, y, groups)[1])
+        if self.n_splits is None:
+            raise ValueError(f"the number of folds is the number of {self.unit}s: pass the window table and the labels")
+        return min(self.n_splits, self.maximum_folds or self.n_splits)
+
+    def units(self, table: pd.DataFrame) -> np.ndarray:
+        """Unit of each row: `(rows,)` int, 0 to the number of units - 1, in the order of the sorted ids.
+
+        Raises:
+            InputError: a column is missing, or an id in it.
+        """
+        return row_codes(table, self.unit_columns)
+
+    def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
+        """Largest number of folds, given the `(classes,)` numbers of units that hold each class."""
+        return units_of_class.min()
+
+    def _folds(self, X, y, groups) -> tuple[np.ndarray, np.ndarray]:
+        """Fold of each row `(rows,)`, and the number of rows of each class in each fold `(folds, classes)`."""
+        table = X if groups is None else groups
+        if not isinstance(table, pd.DataFrame):
+            raise InputError(
+                f"{type(self).__name__} needs the window table, as `X` or as `groups`; got {type(table).__name__}"
+            )
+        classes, class_of_row = np.unique(np.asarray(y), return_inverse=True)
+        if class_of_row.shape != (len(table),):
+            raise ValueError(f"`y` has shape {class_of_row.shape}; the window table has {len(table)} rows")
+        unit_of_row = self.units(table)
+        counts = crossed_counts(unit_of_row, class_of_row, len(classes))
+        n_units = len(counts)
+        units_of_class = np.count_nonzero(counts, axis=0)
+
+        n_folds = 0
+        if len(classes) > 1:
+            limits = (self.n_splits, self.maximum_folds, self._largest_number_of_folds(units_of_class, n_units))
+            n_folds = min(limit for limit in limits if limit is not None)
+        if n_folds < SMALLEST_NUMBER_OF_FOLDS:
+            held = dict(zip(classes.tolist(), units_of_class.tolist(), strict=True))
+            listed = ", ".join(f"{count} with label {label}" for label, count in held.items())
+            raise NotEvaluable(
+                f"{_whose(table)}: not evaluable: {n_units} {self.unit} units, {listed or 'none'}; two classes are "
+                f"needed, and {SMALLEST_NUMBER_OF_FOLDS} units for training, validation and test",
+                held,
+            )
+
+        shuffled = np.random.default_rng([self.seed, self.repetition]).permutation(n_units)
+        dealt = shuffled[np.argsort(counts.argmax(axis=1)[shuffled], kind="stable")]
+        fold_of_unit = np.empty(n_units, dtype=np.int64)
+        fold_of_unit[dealt] = np.arange(n_units) % n_folds
+        return fold_of_unit[unit_of_row], crossed_counts(fold_of_unit[unit_of_row], class_of_row, len(classes))
+
+    def _require_classes(self, rows_of_class: np.ndarray, part: str):
+        if rows_of_class.min() < 1:
+            raise NotEvaluable(f"not evaluable: the {part} lacks a class: too few {self.unit} units hold it")
+
+
+class WindowKFold(UnitKFold):
+    """Folds over windows, stratified: what most papers publish. Windows of one trial are in training and test.
+
+    Args:
+        n_splits: as for `UnitKFold`.
+        seed: as for `UnitKFold`.
+        repetition: as for `UnitKFold`.
+        maximum_folds: as for `UnitKFold`.
+        keep_overlapping_together: windows of a trial that overlap in time share a fold, and so do those that a chain
+            of overlaps connects: windows that overlap throughout a trial make the trial one unit.
+
+    Example:
+        >>> table = pd.DataFrame({"dataset": "deap", "subject": 1, "session": 1, "trial": np.repeat([1, 2], 6),
+        ...                       "start_seconds": np.tile(np.arange(6.0), 2),
+        ...                       "stop_seconds": np.tile(np.arange(6.0), 2) + 1})
+        >>> labels = np.repeat([0, 1], 6)
+        >>> [len(test) for train, test in WindowKFold(n_splits=3).split(table, labels)]
+        [4, 4, 4]
+    """
+
+    unit = "window"
+    unit_columns = ("dataset", "subject", "session", "trial", "start_seconds", "stop_seconds")
+
+    def __init__(
+        self,
+        n_splits: int = 10,
+        seed: int = 0,
+        repetition: int = 0,
+        maximum_folds: int | None = None,
+        keep_overlapping_together: bool = False,
+    ):
+        super().__init__(n_splits, seed, repetition, maximum_folds)
+        self.keep_overlapping_together = keep_overlapping_together
+
+    def units(self, table: pd.DataFrame) -> np.ndarray:
+        """Unit of each row: the window, or the run of overlapping windows that it belongs to.
+
+        Raises:
+            InputError: a column or an id is missing, or a window ends before it starts.
+        """
+        windows = row_codes(table, self.unit_columns)
+        return overlap_runs(table) if self.keep_overlapping_together else windows
+
+
+class TrialKFold(UnitKFold):
+    """Folds over whole trials, stratified by the trial's label: `k = min(n_splits, trials of the rarer class)`.
+
+    Meant for the rows of one subject; on several, trials stay whole and are dealt over all of them together. A trial
+    is one presentation: the same film in another session is another trial (`StimulusKFold` keeps those together).
+    """
+
+    unit = "trial"
+    unit_columns = ("dataset", "subject", "session", "trial")
+
+
+class StimulusKFold(UnitKFold):
+    """Folds over stimuli, disjoint across all subjects (who are in training and test alike)."""
+
+    unit = "stimulus"
+    unit_columns = ("dataset", "stimulus")
+
+
+class SubjectKFold(UnitKFold):
+    """Leave one subject out, or folds over groups of subjects.
+
+    Unlike for the other splitters the number of folds has nothing to do with the rarest class: a test subject may
+    have constant labels, the training part may not lack a class.
+
+    Args:
+        n_splits: number of groups, at most the number of subjects; `None` leaves one subject out at a time.
+        seed: as for `UnitKFold`.
+        repetition: as for `UnitKFold`.
+        maximum_folds: as for `UnitKFold`; with more subjects than this, groups of them are left out.
+    """
+
+    unit = "subject"
+    unit_columns = ("dataset", "subject")
+
+    def __init__(
+        self, n_splits: int | None = None, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None
+    ):
+        super().__init__(n_splits, seed, repetition, maximum_folds)
+
+    def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
+        return n_units
+
+
+def overlap_runs(table: pd.DataFrame) -> np.ndarray:
+    """Runs of windows that overlap in time, directly or through others, within one trial.
+
+    Args:
+        table: window table.
+
+    Returns:
+        `(rows,)` int: the run of each row, numbered by sorted trial, then by time.
+
+    Raises:
+        InputError: a column or an id is missing, or a window ends before it starts.
+    """
+    trial = row_codes(table, TrialKFold.unit_columns)
+    start, stop = (table[name].to_numpy(dtype=float) for name in ("start_seconds", "stop_seconds"))
+    if not (stop > start).all():
+        row = np.flatnonzero(~(stop > start))[0]
+        raise InputError(f"window table, row {row}: stop_seconds {stop[row]} is not after start_seconds {start[row]}")
+    order = np.lexsort((start, trial))
+    latest_stop = pd.Series(stop[order]).groupby(trial[order]).cummax().to_numpy()
+    begins = np.ones(len(table), dtype=bool)
+    begins[1:] = (np.diff(trial[order]) > 0) | (start[order][1:] >= latest_stop[:-1] - OVERLAP_TOLERANCE_SECONDS)
+    runs = np.empty(len(table), dtype=np.int64)
+    runs[order] = np.cumsum(begins) - 1
+    return runs
+
+
+def _whose(table: pd.DataFrame) -> str:
+    """The one subject of a table by name, several by number; for messages."""
+    subjects = table.filter(["dataset", "subject"]).drop_duplicates()
+    if len(subjects) == 1:
+        return ", ".join(f"{name} {value}" for name, value in subjects.iloc[0].items())
+    return f"{len(subjects)} subjects"

@@ -1,0 +1,21 @@
+"""Experiments: configuration, jobs, training, records. Keras is imported when the first job starts, not before."""
+
+from keras_emotion.experiment.configuration import Experiment, Runtime, Training
+from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.runner import Estimate, estimate, prepare, run
+from keras_emotion.experiment.system import System
+
+__all__ = [
+    "Estimate",
+    "Experiment",
+    "Job",
+    "Plan",
+    "RunFolder",
+    "Runtime",
+    "System",
+    "Training",
+    "estimate",
+    "prepare",
+    "run",
+]

@@ -1,0 +1,67 @@
+"""What a run was made with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("keras_emotion", "tensorflow", "keras", "jax", "torch", "numpy", "scipy", "mne", "pandas", "scikit-learn")
+
+
+def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
+    """Versions, machine, commit and command, JSON-able."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "git_commit": _git_commit(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "n_cores": os.cpu_count(),
+        "gpu": _gpus(),
+        "threads_per_worker": threads_per_worker,
+        "jobs": jobs,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    folder = Path(__file__).parent
+    answer = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
+    changed = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"])
+    return f"{answer}{' with changes' if changed else ''}" if answer else None
+
+
+def _cpu() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    answer = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    return answer.splitlines() if answer else []
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (FileNotFoundError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return None

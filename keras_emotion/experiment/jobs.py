@@ -1,0 +1,167 @@
+"""A run as a list of jobs: one for each protocol, target, subject (or all subjects), repetition and fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
+from keras_emotion.experiment.configuration import Experiment
+from keras_emotion.pipelines import JoinedArrays, StoredFeatures
+from keras_emotion.schema import WINDOW_COLUMNS, InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training: the unit of work that is done, recorded and resumed as a whole."""
+
+    protocol: str
+    target: str
+    subject: int | str
+    repetition: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """File-name-safe name, unique in a run."""
+        return f"{self.protocol}-{self.target}-{self.subject}-repetition{self.repetition}-fold{self.fold}"
+
+    def seed(self, seed: int) -> int:
+        """Seed of weights and shuffling: depends on the run's seed and the job alone, not on order or workers."""
+        text = json.dumps([seed, *dataclasses.astuple(self)])
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """The windows that one protocol divides: of one subject, or of all.
+
+    Args:
+        arrays: `(windows, ...)` by modality.
+        table: window table.
+        ratings: `(windows,)` float rating of the target; windows without one are not in the unit.
+        label_rule: how a rating becomes a class.
+    """
+
+    arrays: Mapping[str, Any]
+    table: pd.DataFrame
+    ratings: np.ndarray
+    label_rule: LabelRule
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their index."""
+        return self.label_rule.class_names
+
+    def labels(self, training_rows: np.ndarray | None = None) -> np.ndarray:
+        """`(windows,)` classes; a rule that is fitted (the median) sees the training rows only.
+
+        Without `training_rows` the rule is fitted on all windows: that is for stratifying folds, never for training.
+        """
+        fitted_on = self.ratings if training_rows is None else self.ratings[training_rows]
+        return self.label_rule.apply(self.ratings, fitted_on)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything a worker needs to do any job of a run; small, so that it travels to worker processes.
+
+    Args:
+        experiment: the experiment.
+        feature_folders: where the features of each subject lie.
+        class_names: class names by target, for targets that are classes and not ratings.
+        inference: what a saved model carries along (bands, channels, rates).
+        model_folder: where models of the last repetition are saved, or `None`.
+    """
+
+    experiment: Experiment
+    feature_folders: Mapping[int | str, Path]
+    class_names: Mapping[str, tuple[str, ...]]
+    inference: Mapping[str, Any]
+    model_folder: Path | None = None
+
+    def rule(self, target: str) -> LabelRule:
+        """The label rule of a target."""
+        if target not in self.class_names:
+            return self.experiment.label_rule
+        names = tuple(self.class_names[target])
+        return LabelRule(kind="classes", values=tuple(range(len(names))), names=names)
+
+    def unit(self, subject: int | str, target: str) -> Unit:
+        """The windows of a subject (or of all of them) that have a rating of the target."""
+        subjects = tuple(self.feature_folders) if subject == POOL else (subject,)
+        stored = [_joined(self, name)[0] for name in subjects]
+        table = pd.concat([one.table for one in stored], ignore_index=True)
+        if target not in table:
+            raise InputError(
+                f"target {target!r} is no rating of data set {self.experiment.dataset}; "
+                f"it has {', '.join(table.columns[len(WINDOW_COLUMNS) :])}"
+            )
+        rated = np.flatnonzero(table[target].notna())
+        arrays = {name: JoinedArrays([one.arrays[name] for one in stored], rated) for name in stored[0].arrays}
+        table = table.iloc[rated].reset_index(drop=True)
+        ratings = table[target].to_numpy(dtype=float)
+        return Unit(arrays, table, ratings, self.rule(target))
+
+    def folds(self, unit: Unit, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """`(training, validation, test)` rows of each fold.
+
+        Raises:
+            NotEvaluable: the protocol cannot be applied to this unit.
+        """
+        experiment = self.experiment
+        return list(
+            PROTOCOLS[protocol].folds(
+                unit.table, unit.labels(), experiment.seed, repetition, experiment.maximum_folds or None
+            )
+        )
+
+    def jobs(self) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
+        """All jobs of the run, each with its number of training windows; and what cannot be evaluated, with reasons."""
+        jobs, not_evaluable = [], []
+        for protocol, target, subject in self._units():
+            unit = self.unit(subject, target)
+            try:
+                for repetition in range(self.n_repetitions(protocol)):
+                    for fold, (train, _, _) in enumerate(self.folds(unit, protocol, repetition)):
+                        jobs.append((Job(protocol, target, subject, repetition, fold), len(train)))
+            except NotEvaluable as reason:
+                not_evaluable.append(
+                    {"protocol": protocol, "target": target, "subject": subject, "reason": str(reason)}
+                )
+        return jobs, not_evaluable
+
+    def dropped_windows(self) -> dict[int | str, dict[str, int]]:
+        """Windows that were dropped for want of a partner in another modality, by subject and reason."""
+        return {subject: dropped for subject in self.feature_folders if (dropped := _joined(self, subject)[1])}
+
+    def n_repetitions(self, protocol: str) -> int:
+        """Repetitions of a protocol in this run."""
+        defined = PROTOCOLS[protocol].n_repetitions
+        return min(defined, self.experiment.maximum_repetitions or defined)
+
+    def _units(self) -> Iterator[tuple[str, str, int | str]]:
+        for protocol in self.experiment.protocols:
+            within = PROTOCOLS[protocol].scope == "within_subject"
+            for target in self.experiment.targets:
+                for subject in tuple(self.feature_folders) if within else (POOL,):
+                    yield protocol, target, subject
+
+
+_OPENED: dict[tuple[str, Path], tuple[StoredFeatures, dict[str, int]]] = {}
+
+
+def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, dict[str, int]]:
+    # A worker does many jobs on the same few subjects: the tables are read, and teachers paired, once a process.
+    system, folder = plan.experiment.system, plan.feature_folders[subject]
+    key = (system.model_dump_json(), folder)
+    if key not in _OPENED:
+        _OPENED[key] = system.join(StoredFeatures.open(folder))
+    return _OPENED[key]

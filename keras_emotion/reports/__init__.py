@@ -1,0 +1,7 @@
+"""Tables and figures from the records of a run. No Keras."""
+
+from keras_emotion.reports.numbers import SYNTHETIC_MARK
+from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
+from keras_emotion.reports.report import Report, build_report
+
+__all__ = ["PAPER_COLUMNS", "SYNTHETIC_MARK", "Report", "build_report", "paper_numbers"]

@@ -1,0 +1,287 @@
+"""The pictures of a report. Nothing here changes matplotlib's settings for anybody else."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from collections.abc import Iterator
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
+from keras_emotion.reports.tables import printed_numbers
+
+# Okabe and Ito's colours, told apart with any kind of colour vision; markers differ too, for print in grey.
+_COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
+_MARKERS = ("o", "D", "s", "v", "^", "P")
+_WARNING = "#8A3C00"
+
+_STYLE = {
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    # Names of targets and classes are the user's: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure of the report.
+
+    Args:
+        name: file name without ending.
+        title: what is shown, of which data set, with the mark of synthetic data; also the title in the figure.
+        caption: how to read it.
+        figure: the figure.
+        png: the figure as a PNG file of 150 dpi without date or software.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    png: bytes
+
+
+def draw(numbers: RunNumbers, paper: pd.DataFrame | None) -> list[Picture]:
+    """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded."""
+    pictures = []
+    with matplotlib.style.context(["default", _STYLE]):
+        for name, what, caption, figure in _figures(numbers, paper):
+            title = f"{numbers.title_of_dataset}: {what}"
+            _set_title(figure, title, numbers.mark)
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", metadata={"Software": None})
+            full_title = f"{title} ({numbers.mark})" if numbers.mark else title
+            pictures.append(Picture(name, full_title, caption, figure, buffer.getvalue()))
+    return pictures
+
+
+def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[str, str, str, Figure]]:
+    unit = f"Scored by {numbers.scored_unit}."
+    flags = "".join(
+        f" {name}: {', '.join(protocol['flags'])}." for name, protocol in numbers.protocols.items() if protocol["flags"]
+    )
+    yield (
+        "overview",
+        "accuracy by protocol",
+        "Dot: mean over subjects, with a 95 % bootstrap interval where there are ten subjects or more, else with the "
+        "subjects as small dots below it. Grey: the middle 95 % of accuracies when labels are shuffled between trials. "
+        f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}",
+        _overview(numbers, paper),
+    )
+    yield (
+        "accuracy_by_subject",
+        "accuracy of each subject",
+        "One column a subject, one sign a protocol; dashes: the majority class of the training part, by "
+        f"protocol. {unit}",
+        _accuracy_by_subject(numbers),
+    )
+    for target in numbers.evaluated:
+        yield (
+            f"confusion_{re.sub(r'[^A-Za-z0-9_-]', '_', target)}",
+            f"confusion matrix, {target}",
+            "Share of the windows of each label that were given each prediction; below it the number of windows, all "
+            "subjects, folds and repetitions together.",
+            _confusion(numbers, target),
+        )
+    if len(numbers.band_attention):
+        yield (
+            "band_attention",
+            "mean attention to each band",
+            "Weights over the test windows, mean over folds and then over subjects; bars: standard deviation "
+            "over subjects. 0.5 is what a network gives that prefers nothing.",
+            _band_attention(numbers),
+        )
+
+
+def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
+    printed = printed_numbers(numbers, paper)
+    targets = list(numbers.evaluated)
+    has_paper = any((target, "accuracy") in printed for target in targets)
+    names = [*(["paper"] if has_paper else []), *numbers.protocols]
+    figure = Figure(figsize=(7.5, 1.3 + len(targets) * (0.5 + 0.42 * len(names))), layout="constrained")
+    rows = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, target in zip(rows, targets, strict=True):
+        for place, name in enumerate(names):
+            if name == "paper":
+                row = printed.get((target, "accuracy"))
+                if row is not None:
+                    spread = None if np.isnan(row.standard_deviation) else row.standard_deviation
+                    axes.errorbar(row.value, place, xerr=spread, fmt="*", color="black", markersize=9, capsize=3)
+                    _write_beside(axes, row.value + (spread or 0), place, f"{row.value:.2f}")
+                continue
+            _overview_row(axes, numbers, target, name, place)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_title(_with_subjects(numbers, target), loc="left")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    rows[-1].set_xlabel("accuracy (%)")
+    low = min(axes.get_xlim()[0] for axes in rows)
+    rows[-1].set_xlim(max(0, 10 * np.floor(low / 10)), 107)
+    rows[-1].set_xticks([tick for tick in range(0, 101, 10) if tick >= rows[-1].get_xlim()[0]])
+    figure.legend(
+        handles=[
+            Line2D([], [], marker="o", color="#555555", label="mean over subjects"),
+            Patch(color="#CCCCCC", label="chance, 95 % band"),
+            Line2D([], [], marker="|", color="black", linestyle="", markersize=11, label="majority class of training"),
+        ],
+        loc="outside lower center",
+        ncols=3,
+    )
+    return figure
+
+
+def _overview_row(axes, numbers: RunNumbers, target: str, protocol: str, place: int) -> None:
+    accuracy = numbers.overall(protocol, target, "accuracy")
+    if accuracy is None:
+        return
+    colour, marker = _look(numbers, protocol)
+    low, high = 100 * accuracy["chance_low"], 100 * accuracy["chance_high"]
+    axes.barh(place, high - low, left=low, height=0.62, color="#CCCCCC")
+    majority = 100 * numbers.overall(protocol, target, "majority_accuracy")["mean"]
+    axes.plot(majority, place, marker="|", color="black", markersize=15, markeredgewidth=1.6)
+    mean = end = 100 * accuracy["mean"]
+    if accuracy["n_subjects"] < ENOUGH_SUBJECTS:
+        values = 100 * numbers.by_subject(protocol, target, "accuracy")
+        axes.plot(values, np.full(len(values), place + 0.22), ".", color=colour, markersize=4)
+        interval = None
+    else:
+        end = 100 * accuracy["confidence_high"]
+        interval = [[mean - 100 * accuracy["confidence_low"]], [end - mean]]
+    axes.errorbar(mean, place, xerr=interval, fmt=marker, color=colour, markersize=7, capsize=3)
+    _write_beside(axes, max(end, high, majority), place, f"{mean:.1f}")
+
+
+def _accuracy_by_subject(numbers: RunNumbers) -> Figure:
+    targets = list(numbers.evaluated)
+    most = max(map(len, numbers.evaluated.values()))
+    longest = max(len(subject) for subjects in numbers.evaluated.values() for subject in subjects)
+    width = min(14, max(5.5, 1.8 + 0.3 * most))
+    figure = Figure(figsize=(width, 1.2 + 2.1 * len(targets)), layout="constrained")
+    rows = figure.subplots(len(targets), 1, squeeze=False)[:, 0]
+    n_protocols = len(numbers.protocols)
+    for axes, target in zip(rows, targets, strict=True):
+        subjects = numbers.evaluated[target]
+        for index, protocol in enumerate(numbers.protocols_of(target)):
+            colour, marker = _look(numbers, protocol)
+            x = np.arange(len(subjects)) + (index - (n_protocols - 1) / 2) * 0.6 / n_protocols
+            accuracy = 100 * numbers.by_subject(protocol, target, "accuracy")
+            majority = 100 * numbers.by_subject(protocol, target, "majority_accuracy")
+            axes.plot(x, majority, linestyle="", marker="_", color=colour, markersize=8, markeredgewidth=1.4)
+            axes.plot(x, accuracy, linestyle="", marker=marker, color=colour, markersize=5)
+        crowded = 0.09 * (longest + 1) * most > width - 1
+        axes.set_xticks(range(len(subjects)), subjects, rotation=90 if crowded else 0)
+        axes.set_xlim(-0.6, len(subjects) - 0.4)
+        axes.set_ylim(min(40, axes.get_ylim()[0]), 102)
+        axes.set_title(_with_subjects(numbers, target), loc="left")
+        axes.set_ylabel("accuracy (%)")
+        axes.grid(axis="y")
+    rows[-1].set_xlabel("subject")
+    handles = [_handle(numbers, protocol) for protocol in numbers.protocols]
+    handles.append(
+        Line2D([], [], marker="_", color="#555555", linestyle="", markersize=9, label="majority class of training")
+    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) if width > 7 else 2)
+    return figure
+
+
+def _confusion(numbers: RunNumbers, target: str) -> Figure:
+    protocols = numbers.protocols_of(target)
+    names = numbers.class_names[target]
+    side = max(1.7, 0.62 * len(names))
+    longest = 0.085 * max(map(len, names))
+    crowded = longest > 0.9 * side / len(names)
+    size = (max(4.6, 1.6 + longest + (side + 0.25) * len(protocols)), side + 1.3 + (longest if crowded else 0.2))
+    figure = Figure(figsize=size, layout="compressed")
+    panels = figure.subplots(1, len(protocols), squeeze=False, sharey=True)[0]
+    for axes, protocol in zip(panels, protocols, strict=True):
+        counts = numbers.confusion[protocol, target]
+        totals = counts.sum(axis=1, keepdims=True)
+        # A class that does not occur among the labels has no shares.
+        shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            text = "–" if np.isnan(share) else f"{share:.0%}\n{counts[row, column]:,}"
+            colour = "white" if share > 0.6 else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7.5)
+        axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("prediction")
+        axes.set_title(protocol)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    panels[0].set_ylabel("label")
+    bar = figure.colorbar(image, ax=panels, shrink=0.85, aspect=18)
+    bar.set_label("share of the label")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _band_attention(numbers: RunNumbers) -> Figure:
+    table = numbers.band_attention
+    targets = [target for target in numbers.evaluated if target in set(table["target"])]
+    bands = band_order(table["band"].unique())
+    figure = Figure(figsize=(max(5.0, 1.5 + 2.9 * len(targets)), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
+    width = 0.8 / len(numbers.protocols)
+    for axes, target in zip(panels, targets, strict=True):
+        for index, protocol in enumerate(numbers.protocols_of(target)):
+            colour, _ = _look(numbers, protocol)
+            rows = table[(table["protocol"] == protocol) & (table["target"] == target)]
+            if rows.empty:
+                continue
+            weights = rows.pivot(index="subject", columns="band", values="value").reindex(columns=bands)
+            x = np.arange(len(bands)) + (index - (len(numbers.protocols) - 1) / 2) * width
+            spread = weights.std(ddof=1) if len(weights) > 1 else None
+            axes.bar(x, weights.mean(), width * 0.92, color=colour, yerr=spread, capsize=2, error_kw={"linewidth": 0.9})
+            for place, value in zip(x, weights.mean(), strict=True):
+                axes.text(place, 0.02, f"{value:.2f}", ha="center", color="white", fontsize=7, rotation=90)
+        axes.set_xticks(range(len(bands)), bands)
+        axes.set_ylim(0, 1)
+        axes.set_title(_with_subjects(numbers, target), loc="left")
+        axes.grid(axis="y")
+    panels[0].set_ylabel("attention weight")
+    handles = [Patch(color=_look(numbers, protocol)[0], label=protocol) for protocol in numbers.protocols]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _set_title(figure: Figure, title: str, mark: str) -> None:
+    figure.suptitle(f"{title}\n{mark}" if mark else title, fontsize=10.5, color=_WARNING if mark else "black")
+
+
+def _look(numbers: RunNumbers, protocol: str) -> tuple[str, str]:
+    """Colour and marker of a protocol: the same in every figure of every run."""
+    place = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols])).index(protocol)
+    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+
+
+def _handle(numbers: RunNumbers, protocol: str) -> Line2D:
+    colour, marker = _look(numbers, protocol)
+    return Line2D([], [], marker=marker, color=colour, linestyle="", label=protocol)
+
+
+def _with_subjects(numbers: RunNumbers, target: str) -> str:
+    count = len(numbers.evaluated[target])
+    return f"{target}, {count} subject{'' if count == 1 else 's'}"
+
+
+def _write_beside(axes, x: float, y: float, text: str) -> None:
+    axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)

@@ -1,0 +1,212 @@
+"""Everything a report says about a run, computed from its predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.evaluation import Summary, summarise
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.schema import InputError
+
+SYNTHETIC_MARK = "synthetic data: says nothing about emotion"
+"""Stands beside every number that comes from synthetic data."""
+
+ENOUGH_SUBJECTS = 10
+"""Fewer subjects are shown one by one: an interval over them would be too narrow."""
+
+N_PERMUTATIONS = 999
+
+EVERYBODY = "all"
+"""Stands in a run's records for the subject where a protocol mixes all of them."""
+
+_PROBABILITY = "probability_"
+_BAND_ATTENTION = "band_attention_"
+_BANDS_BY_FREQUENCY = ("delta", "theta", "alpha", "beta", "gamma")
+
+
+@dataclasses.dataclass(frozen=True)
+class NotEvaluated:
+    """A subject that is not compared, and why.
+
+    Args:
+        target: the target.
+        subject: the subject, or `"all"` where a protocol that mixes the subjects cannot be applied.
+        protocol: the protocol that could not be applied, or has no predictions.
+        reason: why.
+    """
+
+    target: str
+    subject: str
+    protocol: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunNumbers:
+    """What a run found, on the subjects that all its protocols have predictions of.
+
+    Args:
+        name: name of the reproduction.
+        dataset: name of the data set.
+        mark: `SYNTHETIC_MARK`, or empty where the data are real.
+        targets: targets, in the run's order.
+        protocols: definition of each protocol by its name, in the run's order.
+        class_names: names of the classes by target.
+        scored_unit: `"window"` or `"trial"`.
+        n_repetitions: repetitions that were run, by protocol: a reduced run does fewer than its protocol defines.
+        n_folds: folds of a repetition that were run, by protocol; the most that any subject had.
+        summary: scores by subject and over subjects (shares, not percent).
+        confusion: `(classes, classes)` counts by `(protocol, target)`, label by prediction, all repetitions together.
+        band_attention: `protocol`, `target`, `subject`, `band`, `value` (mean over folds); empty where there is none.
+        not_evaluated: who is not compared.
+        dropped_windows: windows without a partner in another modality, by subject and reason.
+    """
+
+    name: str
+    dataset: str
+    mark: str
+    targets: tuple[str, ...]
+    protocols: Mapping[str, Mapping[str, Any]]
+    class_names: Mapping[str, Sequence[str]]
+    scored_unit: str
+    n_repetitions: Mapping[str, int]
+    n_folds: Mapping[str, int]
+    summary: Summary
+    confusion: Mapping[tuple[str, str], np.ndarray]
+    band_attention: pd.DataFrame
+    not_evaluated: tuple[NotEvaluated, ...]
+    dropped_windows: Mapping[str, Mapping[str, int]]
+
+    @property
+    def title_of_dataset(self) -> str:
+        """The data set as it is written in titles: `MAHNOB-HCI`."""
+        return self.dataset.replace("_", "-").upper()
+
+    @property
+    def evaluated(self) -> dict[str, tuple[str, ...]]:
+        """Subjects that are compared, by target; targets without any are left out."""
+        subjects = self.summary.subjects
+        found = {
+            target: natural_order(subjects.loc[subjects["target"] == target, "subject"]) for target in self.targets
+        }
+        return {target: names for target, names in found.items() if names}
+
+    def overall(self, protocol: str, target: str, metric: str) -> pd.Series | None:
+        """The row of `summary.overall`, or `None` where the protocol was not applied to the target."""
+        rows = self.summary.overall
+        rows = rows[(rows["protocol"] == protocol) & (rows["target"] == target) & (rows["metric"] == metric)]
+        return None if rows.empty else rows.iloc[0]
+
+    def by_subject(self, protocol: str, target: str, metric: str) -> pd.Series:
+        """Value of each subject that is compared, in their order; NaN where the metric is not defined."""
+        rows = self.summary.subjects
+        rows = rows[(rows["protocol"] == protocol) & (rows["target"] == target)].set_index("subject")
+        return rows[metric].reindex(self.evaluated[target])
+
+    def protocols_of(self, target: str) -> list[str]:
+        """Names of the protocols that were applied to a target."""
+        return [name for name in self.protocols if self.overall(name, target, "accuracy") is not None]
+
+
+def read_numbers(folder: RunFolder) -> RunNumbers:
+    """Compute a run's numbers from its folder.
+
+    Args:
+        folder: a finished run.
+
+    Raises:
+        InputError: the run is not finished, its protocols score different units, a column is missing, or no subject
+            has predictions under every protocol.
+    """
+    if not folder.is_finished:
+        raise InputError(f"{folder.path}: the run is not finished; give --resume to go on with it")
+    science, data, facts, results = folder.config["science"], folder.data, folder.summary, folder.results()
+    protocols = {protocol["name"]: protocol for protocol in science["protocols"]}
+    units = sorted({protocol["scored_unit"] for protocol in protocols.values()})
+    if len(units) > 1:
+        raise InputError(f"{folder.path}: its protocols score {' and '.join(units)}s, which cannot be compared")
+    predictions = _numbered_probabilities(folder.predictions(), facts["class_names"])
+    majority = results[results["metric"] == "training_majority"].rename(columns={"value": "majority_class"})
+    summary = summarise(predictions, majority, units[0], n_permutations=N_PERMUTATIONS)
+    compared = pd.MultiIndex.from_frame(summary.subjects[["target", "subject"]].drop_duplicates())
+
+    def of_compared(table: pd.DataFrame) -> pd.DataFrame:
+        return table[pd.MultiIndex.from_frame(table[["target", "subject"]]).isin(compared)]
+
+    return RunNumbers(
+        name=science["name"],
+        dataset=data["dataset"],
+        mark=SYNTHETIC_MARK if data["synthetic"] else "",
+        targets=tuple(science["targets"]),
+        protocols=protocols,
+        class_names=facts["class_names"],
+        scored_unit=units[0],
+        n_repetitions=predictions.groupby("protocol")["repetition"].nunique().to_dict(),
+        n_folds=predictions.groupby("protocol")["fold"].nunique().to_dict(),
+        summary=summary,
+        confusion=dict(_confusion(of_compared(predictions), facts["class_names"])),
+        band_attention=_band_attention(of_compared(results)),
+        not_evaluated=tuple(_not_evaluated(facts["not_evaluable"], summary.left_out)),
+        dropped_windows=facts["dropped_windows"],
+    )
+
+
+def natural_order(subjects: pd.Series) -> tuple[str, ...]:
+    """Distinct subjects, "10" after "9"."""
+    return tuple(sorted(set(subjects), key=lambda name: (name.rjust(12), name)))
+
+
+def _numbered_probabilities(predictions: pd.DataFrame, class_names: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The predictions with `probability_0, probability_1, ...` in place of columns named after classes.
+
+    Targets have classes of their own; a column of another target's class is empty.
+    """
+    named = [column for column in predictions if column.startswith(_PROBABILITY)]
+    numbered = np.full((len(predictions), max(map(len, class_names.values()))), np.nan)
+    for target, names in class_names.items():
+        rows = np.flatnonzero(predictions["target"] == target)
+        missing = [name for name in names if _PROBABILITY + name not in named]
+        if missing and len(rows):
+            raise InputError(f"predictions.csv has no column {', '.join(_PROBABILITY + name for name in missing)}")
+        if len(rows):
+            numbered[rows, : len(names)] = predictions[[_PROBABILITY + name for name in names]].iloc[rows]
+    columns = [f"{_PROBABILITY}{index}" for index in range(numbered.shape[1])]
+    return predictions.drop(columns=named).join(pd.DataFrame(numbered, columns=columns))
+
+
+def _confusion(
+    predictions: pd.DataFrame, class_names: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    for (protocol, target), rows in predictions.groupby(["protocol", "target"]):
+        n_classes = len(class_names[target])
+        pairs = rows["label"].to_numpy() * n_classes + rows["prediction"].to_numpy()
+        yield (protocol, target), np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def _band_attention(results: pd.DataFrame) -> pd.DataFrame:
+    rows = results[results["metric"].str.startswith(_BAND_ATTENTION)]
+    rows = rows.assign(band=rows["metric"].str.removeprefix(_BAND_ATTENTION))
+    return rows.groupby(["protocol", "target", "subject", "band"], as_index=False)["value"].mean()
+
+
+def band_order(bands: Sequence[str]) -> list[str]:
+    """Bands from low to high frequency; names that are not the usual ones come last."""
+    usual = {name: place for place, name in enumerate(_BANDS_BY_FREQUENCY)}
+    return sorted(bands, key=lambda name: (usual.get(name, len(usual)), name))
+
+
+def _not_evaluated(recorded: Sequence[Mapping[str, Any]], left_out: pd.DataFrame) -> Iterator[NotEvaluated]:
+    known = set()
+    for entry in recorded:
+        one = NotEvaluated(entry["target"], str(entry["subject"]), entry["protocol"], entry["reason"])
+        known.add((one.target, one.subject, one.protocol))
+        yield one
+    for row in left_out.itertuples():
+        for protocol in row.missing_from.split(","):
+            if (row.target, row.subject, protocol) not in known:
+                yield NotEvaluated(row.target, row.subject, protocol, "it has no predictions")

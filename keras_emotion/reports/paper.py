@@ -1,0 +1,63 @@
+"""Numbers as a paper prints them: `reproductions/papers/*.csv`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from keras_emotion.evaluation import METRICS
+from keras_emotion.schema import InputError
+
+PAPER_COLUMNS = ("table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note")
+"""`value` and `standard_deviation` in percent; `note` says where the print is garbled or contradicts itself."""
+
+_KEYS = list(PAPER_COLUMNS[:5])
+
+
+def paper_numbers(
+    path: Path | str, dataset: str | None = None, table: int | str | None = None, variant: str | None = None
+) -> pd.DataFrame:
+    """The numbers of a paper, or some of them.
+
+    Args:
+        path: csv file with the columns `PAPER_COLUMNS`.
+        dataset: rows of this data set only (`"deap"`).
+        table: rows of this table of the paper only.
+        variant: rows of this line of a table only, as printed (`"With raw EEG signals"`).
+
+    Returns:
+        `PAPER_COLUMNS`, in the order of the file: `value` and `standard_deviation` float64 (NaN where none is
+        printed), the others strings. No rows where the paper has nothing of what is asked for.
+
+    Raises:
+        InputError: the file is missing or cannot be parsed, has other columns, an empty field, an unknown metric,
+            the same number twice, or a value that is no percentage.
+    """
+    path = Path(path)
+    try:
+        numbers = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected a csv of a paper's numbers") from error
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not readable as csv: {error}") from error
+    if tuple(numbers.columns) != PAPER_COLUMNS:
+        raise InputError(f"{path}: has the columns {', '.join(numbers.columns)}; expected {', '.join(PAPER_COLUMNS)}")
+
+    def refuse(wrong: pd.Series, what: str):
+        if wrong.any():
+            # The first line of the file holds the names of the columns.
+            raise InputError(f"{path}: line {wrong.argmax() + 2}: {what}")
+
+    for column in [*_KEYS, "value"]:
+        refuse(numbers[column].str.strip() == "", f"{column} is empty")
+    refuse(~numbers["metric"].isin(METRICS), f"metric is none of {', '.join(METRICS)}")
+    refuse(numbers.duplicated(_KEYS), f"the same {', '.join(_KEYS)} as on a line before")
+    for column in ("value", "standard_deviation"):
+        printed = numbers[column].str.strip() != ""
+        numbers[column] = pd.to_numeric(numbers[column], errors="coerce")
+        refuse(printed & ~numbers[column].between(0, 100), f"{column} is no number from 0 to 100 (percent)")
+    for column, wanted in (("dataset", dataset), ("table", table), ("variant", variant)):
+        if wanted is not None:
+            numbers = numbers[numbers[column] == str(wanted)]
+    return numbers.reset_index(drop=True)

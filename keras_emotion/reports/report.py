@@ -1,0 +1,180 @@
+"""The report of a run: a table for the terminal, a page that needs nothing beside it, and figures."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import rich.console
+from rich.text import Text
+
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.reports.figures import Picture, draw
+from keras_emotion.reports.numbers import RunNumbers, read_numbers
+from keras_emotion.reports.tables import MainTable, gap_sentence, main_table, rendered, shown_score
+
+_SUBJECT_METRICS = {
+    "accuracy": "accuracy",
+    "majority_accuracy": "majority",
+    "balanced_accuracy": "balanced",
+    "f1": "F1",
+    "cohen_kappa": "kappa",
+}
+"""Columns of each protocol in the table of subjects."""
+
+_PROTOCOL_FIELDS = {
+    "disjoint": "what training and test do not share",
+    "scope": "trained",
+    "n_splits": "folds",
+    "n_repetitions": "repetitions",
+    "fitted_on": "scaling and selection fitted on",
+    "epoch_chosen_by": "epoch chosen by",
+    "scored_unit": "scored",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """What was written, and what can be printed.
+
+    Args:
+        path: the page, `report.html`.
+        figures: the PNG files.
+        pictures: the figures themselves, with titles and captions, in the same order.
+        sentence: what the gap between the protocols means.
+        table: the main table.
+        numbers: all the numbers, by subject and over subjects.
+    """
+
+    path: Path
+    figures: tuple[Path, ...]
+    pictures: tuple[Picture, ...]
+    sentence: str
+    table: MainTable
+    numbers: RunNumbers
+
+    def print(self, console: rich.console.Console | None = None) -> None:
+        """Print the table, what it means and where the page is.
+
+        Args:
+            console: where to; standard output by default.
+        """
+        console = console or rich.console.Console()
+        # A line that is too long for the terminal goes on in its next one; cropped, it would lose numbers and marks.
+        console.print(rendered(self.table, console.width), crop=False)
+        console.print(Text(self.sentence))
+        console.print(Text(f"report: {self.path}"), soft_wrap=True)
+
+
+def build_report(folder: RunFolder, paper: pd.DataFrame | None = None, reductions: Sequence[str] = ()) -> Report:
+    """Write `report.html` and `figures/*.png` into the folder of a finished run.
+
+    Every number is computed from `predictions.csv` (the training parts' majority classes and the attention to bands
+    from `results.csv`). The same folder, paper and reductions give the same bytes.
+
+    Args:
+        folder: the run.
+        paper: numbers as printed, from `paper_numbers`; those of other data sets are not used. The first row of a
+            target and metric counts: filter it by `variant` for an ablation.
+        reductions: how the run differs from the paper's, one line each.
+
+    Raises:
+        InputError: the run is not finished, its tables are damaged, or the folder cannot be written.
+    """
+    numbers = read_numbers(folder)
+    table, sentence = main_table(numbers, paper, reductions), gap_sentence(numbers)
+    pictures = tuple(draw(numbers, paper))
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            table=table,
+            sentence=sentence,
+            mark=numbers.mark,
+            subject_tables=list(_subject_tables(numbers)),
+            pictures=[
+                {"title": one.title, "caption": one.caption, "png": base64.b64encode(one.png).decode()}
+                for one in pictures
+            ],
+            protocols=[_definition(numbers, name) for name in numbers.protocols],
+            reductions=list(reductions),
+            identity=folder.config["identity"],
+            configuration=json.dumps(folder.config["science"], indent=2, ensure_ascii=False),
+            environment=_facts({name: value for name, value in folder.environment.items() if name != "command"}),
+            command=folder.environment.get("command", ""),
+            data=_facts(folder.data),
+        )
+    )
+    names = [f"figures/{one.name}.png" for one in pictures]
+    for name, picture in zip(names, pictures, strict=True):
+        folder.write_bytes(name, picture.png)
+    folder.write_bytes("report.html", page.encode())
+    paths = tuple(folder.path / name for name in names)
+    return Report(folder.path / "report.html", paths, pictures, sentence, table, numbers)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        # Names of targets, classes and subjects, reasons and commands are the user's: they are text, never markup.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _subject_tables(numbers: RunNumbers) -> Iterator[dict[str, Any]]:
+    for target, subjects in numbers.evaluated.items():
+        protocols = numbers.protocols_of(target)
+        values = [numbers.by_subject(name, target, metric) for name in protocols for metric in _SUBJECT_METRICS]
+        counts = numbers.by_subject(protocols[0], target, "n_trials")
+        units = [numbers.by_subject(name, target, "n_units") for name in protocols]
+        rows = []
+        for subject in subjects:
+            cells = [
+                shown_score(metric, column[subject])
+                for metric, column in zip(list(_SUBJECT_METRICS) * len(protocols), values, strict=True)
+            ]
+            rows.append((subject, int(counts[subject]), f"{units[0][subject]:.0f}", cells))
+        yield {
+            "target": target,
+            "unit": numbers.scored_unit,
+            "protocols": protocols,
+            "metrics": list(_SUBJECT_METRICS.values()),
+            "rows": rows,
+        }
+
+
+def _definition(numbers: RunNumbers, name: str) -> dict[str, Any]:
+    protocol = numbers.protocols[name]
+
+    def shown(field: str) -> str:
+        value = protocol[field]
+        if field == "n_splits":
+            return f"{'one a subject' if value is None else f'at most {value}'}; here {numbers.n_folds.get(name, 0)}"
+        if field == "n_repetitions":
+            return f"{value}; here {numbers.n_repetitions.get(name, 0)}"
+        return str(value).replace("_", " ")
+
+    fields = {label: shown(field) for field, label in _PROTOCOL_FIELDS.items()}
+    return {"name": name, "fields": fields, "flags": protocol["flags"]}
+
+
+def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each entry as text; one line for each entry of a nested one."""
+
+    def shown(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return "\n".join(f"{name}: {one}" for name, one in value.items())
+        if isinstance(value, list):
+            return ", ".join(map(str, value)) or "none"
+        return "none" if value is None else str(value)
+
+    return [(name.replace("_", " "), shown(value)) for name, value in record.items()]

@@ -1,0 +1,351 @@
+"""The tables of a report as plain rows, for the terminal and for the page alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import rich.box
+from rich.table import Table
+from rich.text import Text
+
+from keras_emotion.evaluation import paired_subject_test
+from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, EVERYBODY, N_PERMUTATIONS, RunNumbers
+
+_WIDE = 110
+"""Characters; on narrower terminals headings are broken, so that no number needs to be."""
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A number, and below it what says how far to trust it (an interval, the subjects' values)."""
+
+    value: str
+    detail: str = ""
+
+
+EMPTY = Cell("–")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the main table.
+
+    Args:
+        label: name of the score or of what it is read against.
+        cells: one by column of `MainTable.columns`.
+        is_reference: whether it is no score but what a score is read against.
+    """
+
+    label: str
+    cells: tuple[Cell, ...]
+    is_reference: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """The lines of one target."""
+
+    target: str
+    heading: str
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MainTable:
+    """Paper and protocols side by side.
+
+    Args:
+        title: names reproduction and data set.
+        mark: mark of synthetic data, on every line; empty for real data.
+        columns: headings: the paper where it has numbers, then the protocols with the numbers of their flags.
+        sections: one a target.
+        notes: what has to be read with it, flags first.
+    """
+
+    title: str
+    mark: str
+    columns: tuple[str, ...]
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...]
+
+
+def main_table(numbers: RunNumbers, paper: pd.DataFrame | None, reductions: Sequence[str]) -> MainTable:
+    """Put the main table together.
+
+    Args:
+        numbers: what the run found.
+        paper: rows of `paper_numbers`; those of other data sets and targets are not used. Where several rows hold a
+            number of the same target and metric, the first counts.
+        reductions: how the run differs from the paper's.
+    """
+    printed = printed_numbers(numbers, paper)
+    flags = list(dict.fromkeys(flag for protocol in numbers.protocols.values() for flag in protocol["flags"]))
+    headings = [
+        name + ",".join(str(flags.index(flag) + 1).translate(_SUPERSCRIPTS) for flag in protocol["flags"])
+        for name, protocol in numbers.protocols.items()
+    ]
+    sections = tuple(_section(numbers, target, printed) for target in numbers.evaluated)
+    notes = [f"{str(place).translate(_SUPERSCRIPTS)} {flag}" for place, flag in enumerate(flags, start=1)]
+    notes += _reading_notes(numbers)
+    if printed:
+        sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
+        notes.append(f"paper: {'; '.join(sources)}, as printed; ± is over subjects")
+        remarks = {row.note: [] for row in printed.values() if row.note}
+        for row in printed.values():
+            remarks.get(row.note, []).append(f"{row.metric.replace('f1', 'F1')} of {row.target}")
+        notes += [f"paper, {_join(places)}: {remark}" for remark, places in remarks.items()]
+    notes += [f"differs from the paper: {line}" for line in reductions]
+    notes += _missing_notes(numbers)
+    return MainTable(
+        title=f"{numbers.title_of_dataset}, {numbers.name}",
+        mark=numbers.mark,
+        columns=(*(["paper"] if printed else []), *headings),
+        sections=sections,
+        notes=tuple(notes),
+    )
+
+
+def rendered(table: MainTable, width: int) -> Table:
+    """The main table for a terminal of `width` characters."""
+    title = f"{table.title} – {table.mark}" if table.mark else table.title
+    caption = "\n".join(table.notes)
+    shown = Table(
+        title=Text(title, style="bold"),
+        caption=Text(caption),
+        title_justify="left",
+        caption_justify="left",
+        box=rich.box.SIMPLE_HEAD,
+        caption_style="",
+    )
+    shown.add_column("", min_width=10, overflow="fold")
+    for heading in table.columns:
+        if width < _WIDE:
+            heading = heading.replace("_", "_\n")
+        shown.add_column(Text(heading), justify="right", min_width=12)
+    if table.mark:
+        shown.add_column("data", min_width=9)
+    # The title says what it means; a word on each line is enough that no line can be quoted without it.
+    mark = [Text("synthetic", style="yellow")] if table.mark else []
+    for section in table.sections:
+        shown.add_row(Text(section.heading, style="bold"), *[""] * len(table.columns), *mark)
+        for row in section.rows:
+            style = "dim" if row.is_reference else ""
+            label = Text(f"  {row.label}" if row.is_reference else row.label, style=style)
+            shown.add_row(label, *(_text(cell, style) for cell in row.cells), *mark)
+        shown.add_section()
+    return shown
+
+
+def gap_sentence(numbers: RunNumbers) -> str:
+    """What the difference between a flawed protocol and an honest one means, in a sentence on this run."""
+    flawed = [name for name, protocol in numbers.protocols.items() if protocol["flags"]]
+    clean = [name for name, protocol in numbers.protocols.items() if not protocol["flags"]]
+    # Across subjects everything is harder: only protocols of one scope differ by their flaws alone.
+    pairs = [
+        (first, second)
+        for first in flawed
+        for second in clean
+        if numbers.protocols[first]["scope"] == numbers.protocols[second]["scope"]
+        and any({first, second} <= set(numbers.protocols_of(target)) for target in numbers.evaluated)
+    ]
+    mark = f" ({numbers.mark})" if numbers.mark else ""
+    if not pairs:
+        if not clean:
+            return f"No protocol of this run keeps training and test apart: {_flags(numbers, flawed[0])}{mark}."
+        levels = _join(_level(numbers, clean[0], target) for target in numbers.evaluated)
+        return f"Under {clean[0]}, {levels}{mark}."
+    first, second = pairs[0]
+    changes, lost = [], []
+    for target in numbers.evaluated:
+        if not {first, second} <= set(numbers.protocols_of(target)):
+            continue
+        before, after = (numbers.by_subject(name, target, "accuracy") for name in (first, second))
+        p_value = paired_subject_test(before, after).p_value if len(after) > 1 else np.nan
+        tested = (
+            "" if np.isnan(p_value) else f", paired t-test p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
+        )
+        changes.append(
+            f"from {percent(before.mean())} to {percent(after.mean())} % for {target} "
+            f"(lower in {int((after < before).sum())} of {_subjects(len(after))}{tested})"
+        )
+        if after.mean() < before.mean() and p_value < 0.05:
+            lost.append(target)
+    meaning = (
+        f"the difference in {_join(lost)} comes from the protocol ({_flags(numbers, first)}), "
+        "not from emotion recognised"
+        if lost
+        else "a difference that these subjects cannot tell from none"
+    )
+    levels = _join(_level(numbers, second, target) for target in numbers.evaluated)
+    return f"From {first} to {second}, accuracy goes {_join(changes)}: {meaning}. Under {second}, {levels}{mark}."
+
+
+def shown_score(metric: str, value: float) -> str:
+    """A share in percent with one digit; kappa, which is no share, with two; a dash where it is not defined."""
+    if np.isnan(value):
+        return EMPTY.value
+    return f"{value:.2f}" if metric == "cohen_kappa" else percent(value)
+
+
+def percent(value: float) -> str:
+    """A share in percent with one digit."""
+    return f"{100 * value:.1f}"
+
+
+def _section(numbers: RunNumbers, target: str, printed: dict[tuple[str, str], pd.Series]) -> Section:
+    subjects = numbers.evaluated[target]
+    n_classes = len(numbers.class_names[target])
+    positive = f" of {numbers.class_names[target][1]!r}" if n_classes == 2 else ", mean over classes"
+    has_paper = bool(printed)
+
+    def paper(metric: str) -> list[Cell]:
+        if not has_paper:
+            return []
+        row = printed.get((target, metric))
+        if row is None:
+            return [EMPTY]
+        deviation = "" if np.isnan(row.standard_deviation) else f" ± {row.standard_deviation:.2f}"
+        return [Cell(f"{row.value:.2f}{deviation}")]
+
+    def score(metric: str, label: str) -> Row:
+        cells = [_score_cell(numbers, protocol, target, metric) for protocol in numbers.protocols]
+        return Row(label, (*paper(metric), *cells))
+
+    def reference(metric: str, label: str) -> Row:
+        found = [numbers.overall(protocol, target, metric) for protocol in numbers.protocols]
+        cells = [EMPTY if row is None else Cell(percent(row["mean"])) for row in found]
+        return Row(label, (*([Cell("")] if has_paper else []), *cells), is_reference=True)
+
+    accuracies = [numbers.overall(protocol, target, "accuracy") for protocol in numbers.protocols]
+    chance = [
+        EMPTY
+        if row is None
+        else Cell(f"{percent(row['chance_low'])} – {percent(row['chance_high'])}", f"p = {row['chance_p_value']:.3f}")
+        for row in accuracies
+    ]
+    rows = [
+        score("accuracy", "accuracy"),
+        reference("majority_accuracy", "majority class of training"),
+        reference("best_constant_accuracy", "best constant on test"),
+        Row("chance, 95 % band", (*([Cell("")] if has_paper else []), *chance), is_reference=True),
+        score("balanced_accuracy", "balanced accuracy"),
+        score("f1", f"F1{positive}"),
+        *([reference("always_high_f1", f"always {numbers.class_names[target][1]!r}")] if n_classes == 2 else []),
+        score("cohen_kappa", "Cohen's kappa"),
+        score("precision", f"precision{positive}"),
+        score("recall", f"recall{positive}"),
+    ]
+    return Section(target, f"{target}, {n_classes} classes, {_subjects(len(subjects))}", tuple(rows))
+
+
+def _score_cell(numbers: RunNumbers, protocol: str, target: str, metric: str) -> Cell:
+    row = numbers.overall(protocol, target, metric)
+    if row is None:
+        return EMPTY
+
+    def shown(name: str) -> str:
+        return shown_score(metric, row[name])
+
+    if row["n_subjects"] < ENOUGH_SUBJECTS:
+        values = numbers.by_subject(protocol, target, metric)
+        return Cell(shown("mean"), " ".join(shown_score(metric, value) for value in values))
+    return Cell(
+        f"{shown('mean')} ± {shown('standard_deviation')}", f"[{shown('confidence_low')}, {shown('confidence_high')}]"
+    )
+
+
+def printed_numbers(numbers: RunNumbers, paper: pd.DataFrame | None) -> dict[tuple[str, str], pd.Series]:
+    """The paper's row by `(target, metric)`.
+
+    A first table that prints means alone is completed by the standard deviation that a later table prints beside the
+    same mean.
+    """
+    if paper is None:
+        return {}
+    rows = paper[(paper["dataset"] == numbers.dataset) & paper["target"].isin(tuple(numbers.evaluated))]
+    found = {}
+    for place, group in rows.groupby(["target", "metric"]):
+        first = group.iloc[0].copy()
+        same = group.loc[group["value"] == first["value"], "standard_deviation"].dropna()
+        if len(same):
+            first["standard_deviation"] = same.iloc[0]
+        found[place] = first
+    return found
+
+
+def _reading_notes(numbers: RunNumbers) -> Iterator[str]:
+    yield f"all but kappa in percent; scored by {numbers.scored_unit}, the folds of a repetition pooled"
+    few = {target: names for target, names in numbers.evaluated.items() if len(names) < ENOUGH_SUBJECTS}
+    if len(few) < len(numbers.evaluated):
+        yield "mean ± standard deviation over subjects; in brackets a 95 % bootstrap interval over subjects"
+    for target, names in few.items():
+        yield (
+            f"{target}: {_subjects(len(names))}, fewer than the {ENOUGH_SUBJECTS} that an interval over subjects "
+            f"needs; below each mean the values of {_subject_names(names)}"
+        )
+    yield (
+        "majority class of training: each fold's test part predicted as its training part's commonest class; "
+        "best constant on test: a bound, chosen with the test labels"
+    )
+    yield (
+        f"chance: these predictions against labels shuffled between the trials of a subject ({N_PERMUTATIONS} times); "
+        f"p = (1 + shuffles that reach the accuracy) / {N_PERMUTATIONS + 1}. One run in twenty that knows nothing "
+        "falls outside the band. What training on shuffled labels scores under a leaking protocol is higher: see the "
+        "leak audit"
+    )
+
+
+def _missing_notes(numbers: RunNumbers) -> Iterator[str]:
+    for target in numbers.targets:
+        if target not in numbers.evaluated:
+            yield f"{target}: not evaluable for any subject under all protocols"
+    for one in numbers.not_evaluated:
+        subject = "all subjects together" if one.subject == EVERYBODY else f"subject {one.subject}"
+        left_out = one.subject != EVERYBODY and one.subject not in numbers.evaluated.get(one.target, ())
+        consequence = " (left out of every protocol)" if left_out else ""
+        yield f"not evaluable: {one.target}, {subject}, {one.protocol}: {one.reason}{consequence}"
+    for subject, dropped in numbers.dropped_windows.items():
+        listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
+        yield f"windows dropped: subject {subject}: {listed}"
+
+
+def _level(numbers: RunNumbers, protocol: str, target: str) -> str:
+    row = numbers.overall(protocol, target, "accuracy")
+    if row is None:
+        return f"{target} is not evaluable"
+    where = "within"
+    if row["mean"] > row["chance_high"]:
+        where = "above"
+    elif row["mean"] < row["chance_low"]:
+        where = "below"
+    band = f"{percent(row['chance_low'])} to {percent(row['chance_high'])} %"
+    return f"{target} with {percent(row['mean'])} % lies {where} the chance band ({band})"
+
+
+def _flags(numbers: RunNumbers, protocol: str) -> str:
+    return "; ".join(numbers.protocols[protocol]["flags"])
+
+
+def _subjects(count: int) -> str:
+    return f"{count} subject{'' if count == 1 else 's'}"
+
+
+def _subject_names(names: Sequence[str]) -> str:
+    return f"subject {names[0]}" if len(names) == 1 else f"subjects {', '.join(names)}, in this order"
+
+
+def _join(parts: Iterable[str]) -> str:
+    parts = list(parts)
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _text(cell: Cell, style: str) -> Text:
+    text = Text(cell.value, style=style)
+    if cell.detail:
+        text.append(f"\n{cell.detail}", style="dim")
+    return text

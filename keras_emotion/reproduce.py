@@ -1,0 +1,140 @@
+"""The command line of a reproduction: presets, the user's data or the demo's, run, report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import rich.console
+import tyro
+from pydantic import create_model
+
+from keras_emotion import experiment, reports
+from keras_emotion.cli import exit_on_input_error
+from keras_emotion.datasets import READERS
+from keras_emotion.experiment.configuration import Configuration, Experiment, differences
+from keras_emotion.schema import InputError
+
+PRESETS = ("paper", "converged", "reduced", "demo")
+
+
+class CommandLine(Configuration):
+    """What a reproduction is asked for, besides the fields of its experiment.
+
+    Args:
+        data_root: folder of the data set; without it the demo's synthetic data are written and used.
+        output: run folder; by default one under `runs/`, named after reproduction, preset and configuration.
+        preset: values to start from; any option given beside it changes one of them. `paper`: as printed. `converged`:
+            the same with a learning rate at which the network learns. `reduced`: that with a quarter of the channels,
+            one repetition and at most five folds. `demo`: minutes on two cores.
+        resume: go on with a run that was broken off.
+        dry_run: say what would be trained and how long it would take, and stop.
+    """
+
+    data_root: Path | None = None
+    output: Path | None = None
+    preset: Annotated[str, tyro.conf.arg(metavar="{paper,converged,reduced,demo}")] = "demo"
+    resume: bool = False
+    dry_run: bool = False
+
+
+@exit_on_input_error
+def main(
+    presets: Mapping[str, Experiment],
+    demo_data: Callable[[Path], object],
+    paper: Path | None = None,
+    description: str = "",
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Run a reproduction from the command line.
+
+    Args:
+        presets: the experiment for each of `PRESETS`; `paper` is what the others are reduced from.
+        demo_data: writes the demo's data set into a folder.
+        paper: csv of the numbers as printed, `None` where the paper has none on this data set.
+        description: first lines of `--help`.
+        arguments: command line, `sys.argv[1:]` by default.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", choices=presets)
+    first.add_argument("--data-root", "--data_root")
+    chosen, _ = first.parse_known_args(arguments)
+    # Without data there is the demo; a night on two cores is what somebody with data can afford first.
+    preset = chosen.preset or ("reduced" if chosen.data_root else "demo")
+    asked = _parse(presets[preset], preset, description, arguments)
+    wanted = type(presets[preset])(**{name: getattr(asked, name) for name in type(presets[preset]).model_fields})
+    # Where nobody looks at a terminal, lines are not cut to its width.
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
+    data_root = asked.data_root or _demo_folder(Path("runs") / "data" / f"{wanted.dataset}-demo", demo_data)
+    dataset = READERS[wanted.dataset](data_root)
+    if wanted.subjects and wanted.subjects == presets[preset].subjects:
+        # A preset names the paper's subjects; a copy of the data set may hold fewer, which the table then says.
+        found = dataset.subjects
+        wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
+        if not wanted.subjects:
+            raise InputError(f"{data_root}: holds none of the subjects of preset {preset}; name some with --subjects")
+    reductions = differences(presets["paper"].science(), wanted.science())
+    output = asked.output or Path("runs") / f"{wanted.name}-{preset}-{wanted.identity()}"
+    if asked.dry_run:
+        plan, _ = experiment.prepare(wanted, dataset)
+        finished = experiment.RunFolder(output).finished_jobs()
+        _print_estimate(console, experiment.estimate(plan, finished), reductions)
+        return
+    folder = experiment.run(wanted, dataset, output, resume=asked.resume)
+    numbers = None if paper is None else _numbers_to_compare(paper, wanted, reductions)
+    reports.build_report(folder, numbers, reductions).print(console)
+
+
+def _parse(default: Experiment, preset: str, description: str, arguments: Sequence[str] | None):
+    # One flat command line: the options of CommandLine, then every field of the experiment.
+    both = create_model("Reproduction", __base__=(CommandLine, type(default)), __doc__=description)
+    fields = {name: getattr(default, name) for name in type(default).model_fields}
+    return tyro.cli(both, default=both(**fields, preset=preset), args=arguments)
+
+
+def _demo_folder(folder: Path, write: Callable[[Path], object]) -> Path:
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed when whole: a demo that was interrupted while writing is written anew.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as temporary:
+            write(Path(temporary) / "data")
+            try:
+                os.replace(Path(temporary) / "data", folder)
+            except OSError as error:
+                if not folder.is_dir():
+                    raise InputError(f"{folder}: the demo's data cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _numbers_to_compare(paper: Path, wanted: Experiment, reductions: list[str]) -> pd.DataFrame:
+    # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
+    printed = reports.paper_numbers(paper, dataset=wanted.dataset)
+    variant = wanted.system.paper_variant
+    if variant is None:
+        return printed
+    main_rows = printed[(printed["table"] == printed["table"].iloc[0]) & (printed["metric"] == "accuracy")]
+    means = ", ".join(f"{row.target} {row.value:.2f}" for row in main_rows.itertuples())
+    reductions.append(f"this is the paper's variant {variant!r}; its full model reaches accuracies of {means}")
+    return printed[printed["variant"] == variant]
+
+
+def _print_estimate(console: rich.console.Console, cost: experiment.Estimate, reductions: Sequence[str]) -> None:
+    console.print(f"{cost.jobs} jobs to do, {cost.training_steps:,} training steps", highlight=False)
+    console.print(
+        f"about {cost.hours:.1f} hours with {cost.workers} worker(s), "
+        f"from {cost.seconds_per_step * 1000:.0f} ms measured for a training step",
+        highlight=False,
+    )
+    for line in reductions:
+        console.print(f"differs from the paper: {line}", highlight=False, markup=False, soft_wrap=True)
+    if cost.hours > 24:
+        console.print(
+            "ways out: --preset reduced (a night), a GPU, more cores (--jobs), fewer --subjects or --targets, "
+            "--maximum-repetitions 1, --maximum-folds 5, --system.width-multiplier 0.25"
+        )

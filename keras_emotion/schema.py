@@ -104,36 +104,76 @@ class Recording:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ImageSequence:
+    """Frames of a clip that are files of their own, as data sets of faces give them.
+
+    Args:
+        files: one image a frame, in order.
+        times_seconds: `(frames,)` seconds from the start of the clip.
+        ratings: `(frames,)` float score of each frame by target name; NaN where a frame has none.
+        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the image, in the order of the 68-point markup of
+            iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's right side first); NaN
+            where a frame has none; `None` where the data set has none.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+
+    files: tuple[Path, ...]
+    times_seconds: np.ndarray
+    ratings: Mapping[str, np.ndarray]
+    landmarks: np.ndarray | None = None
+
+    def __post_init__(self):
+        lengths = {"times_seconds": len(self.times_seconds)} | {name: len(row) for name, row in self.ratings.items()}
+        if self.landmarks is not None:
+            lengths["landmarks"] = len(self.landmarks)
+        wrong = {name: length for name, length in lengths.items() if length != len(self.files)}
+        if wrong:
+            raise ValueError(f"{len(self.files)} files but {wrong}; expected one entry a file")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """A recording under one stimulus, with the ratings that the subject gave to it.
+
+    Data sets of faces alone have trials too: a clip is a trial without a recording, its actor the subject.
 
     Args:
         dataset: name of the data set, lower case (`"deap"`).
         subject: the data set's own id of the subject.
         trial: stimulus-ordered trial id, 1-based (DEAP: `Experiment_id`).
         stimulus: id of the stimulus, the same for every subject who was shown it.
-        recording: the signals, baseline included.
+        recording: the signals, baseline included; `None` in a data set without any.
         eeg_channel_names: names of the scalp channels among `recording.channel_names`, in order.
         ratings: float rating by target name (`{"valence": 6.5, ...}`); a target that was not rated is left out.
         session: id of the recording session.
         presentation: 1-based place in the order of presentation, -1 where it is not known.
         video: the face video of the trial, or `None` where there is none.
+        images: the frames of the trial where they are files of their own, else `None`.
     """
 
     dataset: str
     subject: int | str
     trial: int
     stimulus: str
-    recording: Recording
+    recording: Recording | None
     eeg_channel_names: tuple[str, ...]
     ratings: Mapping[str, float]
     session: int | str = 1
     presentation: int = -1
     video: Path | None = None
+    images: ImageSequence | None = None
 
     @property
     def eeg(self) -> Recording:
-        """The scalp channels of the recording."""
+        """The scalp channels of the recording.
+
+        Raises:
+            InputError: the data set has no recordings.
+        """
+        if self.recording is None:
+            raise InputError(f"{self.dataset}: has no EEG; choose a system that needs faces alone")
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The command line: `keras-emotion describe` and `keras-emotion synthesize`.
+"""The command line: `keras-emotion describe`, `keras-emotion synthesize` and `keras-emotion faces`.
 
 Exit codes: 0 done (for `describe`: the copy is whole), 1 `describe` found something wrong or missing, 2 unusable input
 or command line. Everything slow to import is imported by the command that needs it, so that `--help` is quick.
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DatasetName = Literal["deap", "sam40"]
-FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw"]
+DatasetName = Literal["deap", "sam40", "afew_va", "affectnet"]
+FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays"]
 
 
 def exit_on_input_error(function: Callable[P, T]) -> Callable[P, T]:
@@ -182,8 +182,98 @@ class Synthesize:
         return self.dataset.run()
 
 
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Cut the face out of videos: sampled in time, found, followed, upright, square.
+
+    Writes `faces.npy` (frames, size, size, 3) uint8 RGB, `frames.csv`, `contact_sheet.png` and `quality.json` into the
+    output folder, for several videos into a folder for each. Videos that cannot be read are listed at the end, and the
+    exit code is then 2.
+
+    Args:
+        videos: video files.
+        out: folder to write to.
+        rate: faces a second.
+        size: side of a face in pixels.
+        margin: share of the side around the face, on each side.
+        detector: which detector finds faces. auto: the Face Landmarker where `model` or the environment variable
+            KERAS_EMOTION_FACE_LANDMARKER names its .task file, YuNet where `model` is an .onnx file, else BlazeFace.
+        model: file of the detector's network.
+        frame_rate: frames a second to believe in place of the file's time stamps.
+    """
+
+    videos: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path
+    rate: float = 5.0
+    size: int = 64
+    margin: float = 0.1
+    detector: Literal["auto", "blazeface", "yunet", "face_landmarker"] = "auto"
+    model: Path | None = None
+    frame_rate: float | None = None
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion import faces
+
+        names = [video.stem for video in self.videos]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"several videos are named {', '.join(doubles)}; give each its own --out")
+        for option, value, least in (("rate", self.rate, 0), ("size", self.size, 7), ("margin", self.margin, -1e-9)):
+            if not value > least:
+                raise InputError(f"--{option} {value} is too small")
+        failed = []
+        with faces.make_detector(self.detector, self.model) as detector:
+            for video in self.videos:
+                out = self.out if len(self.videos) == 1 else self.out / video.stem
+                try:
+                    quality = self._extract(video, detector, out)
+                except InputError as error:
+                    failed.append(str(error))
+                    continue
+                _print_quality(quality, out, detector.name)
+                if quality["problem"]:
+                    failed.append(str(quality["problem"]))
+                elif not quality["found"]:
+                    failed.append(f"{video}: no face found in {quality['frames']} frames")
+        if failed:
+            raise InputError("\n".join(failed))
+        return 0
+
+    def _extract(self, video: Path, detector: Any, out: Path) -> dict[str, Any]:
+        import os
+
+        import cv2
+        import numpy as np
+
+        from keras_emotion import faces
+
+        sequence = faces.extract_faces(
+            video,
+            detector,
+            self.rate,
+            size=self.size,
+            margin=self.margin,
+            assumed_frame_rate_hz=self.frame_rate,
+            n_threads=os.cpu_count() or 1,
+        )
+        quality = {**sequence.quality, "detector": detector.name}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            np.save(out / "faces.npy", sequence.faces)
+            sequence.frames.to_csv(out / "frames.csv", index=False, float_format="%.6g")
+            for name, values in sequence.details.items():
+                np.save(out / f"{name}.npy", values)
+            cv2.imwrite(str(out / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])
+            (out / "quality.json").write_text(json.dumps(quality, indent=1))
+        except OSError as error:
+            raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+        return quality
+
+
 _Command = (
-    Annotated[Describe, tyro.conf.subcommand("describe")] | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
+    Annotated[Describe, tyro.conf.subcommand("describe")]
+    | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
+    | Annotated[Faces, tyro.conf.subcommand("faces")]
 )
 
 
@@ -212,6 +302,15 @@ def _write(writer: Callable[..., Path], out: Path, **options: Any) -> int:
         raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
     print(f"wrote {out}")
     return 0
+
+
+def _print_quality(quality: dict[str, Any], out: Path, detector: str) -> None:
+    blur = "-" if quality["median_blur"] is None else f"{quality['median_blur']:.0f}"
+    print(
+        f"{quality['video']}: face in {quality['found']} of {quality['frames']} frames ({quality['found_share']:.1%}), "
+        f"longest gap {quality['longest_gap_seconds']:.1f} s, {quality['jumps']} jumps, sharpness {blur}, "
+        f"at most {quality['most_faces']} faces at once, by {detector}; wrote {out}"
+    )
 
 
 def _print_description(description: dict[str, Any], brief: bool) -> None:

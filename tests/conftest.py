@@ -52,6 +52,9 @@ class MemoryReader:
         path.write_text(f"{subject} {self._settings}")
         return (path,)
 
+    def video_files(self, subject):
+        return ()
+
     def trials(self, subjects=None):
         n_trials, effect, fingerprint, seconds, rate = self._settings
         for subject in subjects or self.subjects:

@@ -3,10 +3,12 @@
 A reader knows nothing of windows, labels or splits. `READERS` names each for the command line.
 """
 
+from keras_emotion.datasets.afew_va import AFEWVA
+from keras_emotion.datasets.affectnet import AffectNet
 from keras_emotion.datasets.deap import DEAP
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.sam40 import SAM40
 
-READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (DEAP, SAM40)}
+READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (DEAP, SAM40, AFEWVA, AffectNet)}
 
-__all__ = ["DEAP", "READERS", "SAM40", "Problem", "Reader", "SubjectReport"]
+__all__ = ["AFEWVA", "DEAP", "READERS", "SAM40", "AffectNet", "Problem", "Reader", "SubjectReport"]

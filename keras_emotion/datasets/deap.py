@@ -123,6 +123,11 @@ class DEAP(Reader):
         (subject,) = self.select([subject])
         return (self._files[subject], *([self.ratings_file] if self.ratings_file.is_file() else []))
 
+    def video_files(self, subject: int) -> tuple[Path, ...]:
+        """See `Reader.video_files`."""
+        (subject,) = self.select([subject])
+        return tuple(self._videos(subject).values())
+
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
         """The trials of some subjects (default: all), in the order of their experiment ids; see `Reader.trials`."""
         for subject in self.select(subjects):

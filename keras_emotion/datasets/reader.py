@@ -92,6 +92,10 @@ class Reader(abc.ABC):
     def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
         """The files that the trials of a subject come from: what a fingerprint of them hashes."""
 
+    def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """The face videos of a subject's trials, which count only where faces are used."""
+        return ()
+
     @abc.abstractmethod
     def inspect(self, subject: SubjectId) -> SubjectReport:
         """Reads all of one subject and reports what is there and what is wrong, without stopping at the first."""
@@ -161,12 +165,22 @@ def as_problem(error: InputError, subject: SubjectId, own_file: Path, *shared_fi
 
 
 def describe_trial(trial: Trial) -> dict[str, Any]:
-    """A trial without its signal, as JSON-able values."""
+    """A trial without its signal, as JSON-able values.
+
+    A trial without a recording lasts as its images do: to the time of the last and one frame period more, which is
+    the smallest step between two of them. A single image lasts 0 s.
+    """
+    if trial.recording is not None:
+        duration_seconds = trial.recording.duration_seconds
+    else:
+        times_seconds = [] if trial.images is None else trial.images.times_seconds
+        is_moving = len(times_seconds) > 1
+        duration_seconds = float(times_seconds[-1] + np.diff(times_seconds).min()) if is_moving else 0.0
     return {
         "trial": trial.trial,
         "presentation": trial.presentation,
         "stimulus": trial.stimulus,
-        "duration_seconds": trial.recording.duration_seconds,
+        "duration_seconds": duration_seconds,
         "ratings": dict(trial.ratings),
         "video": None if trial.video is None else str(trial.video),
     }

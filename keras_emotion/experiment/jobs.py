@@ -14,7 +14,8 @@ import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
 from keras_emotion.experiment.configuration import Experiment
-from keras_emotion.pipelines import JoinedArrays, StoredFeatures
+from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
+from keras_emotion.pipelines.face_features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
 
 
@@ -27,15 +28,20 @@ class Job:
     subject: int | str
     repetition: int
     fold: int
+    candidate: str = ""
 
     @property
     def name(self) -> str:
         """File-name-safe name, unique in a run."""
-        return f"{self.protocol}-{self.target}-{self.subject}-repetition{self.repetition}-fold{self.fold}"
+        name = f"{self.protocol}-{self.target}-{self.subject}-repetition{self.repetition}-fold{self.fold}"
+        return f"{name}-{self.candidate}" if self.candidate else name
 
     def seed(self, seed: int) -> int:
-        """Seed of weights and shuffling: depends on the run's seed and the job alone, not on order or workers."""
-        text = json.dumps([seed, *dataclasses.astuple(self)])
+        """Seed of weights and shuffling: depends on the run's seed and the fold alone, not on order or workers.
+
+        The candidates of a search start from the same weights and see the same batches.
+        """
+        text = json.dumps([seed, self.protocol, self.target, self.subject, self.repetition, self.fold])
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
@@ -48,12 +54,14 @@ class Unit:
         table: window table.
         ratings: `(windows,)` float rating of the target; windows without one are not in the unit.
         label_rule: how a rating becomes a class.
+        step_ratings: `(windows, steps)` rating of each step, where the data have them.
     """
 
     arrays: Mapping[str, Any]
     table: pd.DataFrame
     ratings: np.ndarray
     label_rule: LabelRule
+    step_ratings: np.ndarray | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -68,6 +76,13 @@ class Unit:
         fitted_on = self.ratings if training_rows is None else self.ratings[training_rows]
         return self.label_rule.apply(self.ratings, fitted_on)
 
+    def taught_labels(self, training_rows: np.ndarray) -> np.ndarray:
+        """What a network is trained with: `(windows, steps)` classes where steps are rated, else as `labels`."""
+        if self.step_ratings is None:
+            return self.labels(training_rows)
+        fitted_on = self.step_ratings[training_rows].ravel()
+        return self.label_rule.apply(self.step_ratings.ravel(), fitted_on).reshape(self.step_ratings.shape)
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -75,14 +90,14 @@ class Plan:
 
     Args:
         experiment: the experiment.
-        feature_folders: where the features of each subject lie.
+        feature_folders: where the features of each subject lie, by part.
         class_names: class names by target, for targets that are classes and not ratings.
         inference: what a saved model carries along (bands, channels, rates).
         model_folder: where models of the last repetition are saved, or `None`.
     """
 
     experiment: Experiment
-    feature_folders: Mapping[int | str, Path]
+    feature_folders: Mapping[int | str, Mapping[str, Path]]
     class_names: Mapping[str, tuple[str, ...]]
     inference: Mapping[str, Any]
     model_folder: Path | None = None
@@ -105,10 +120,15 @@ class Plan:
                 f"it has {', '.join(table.columns[len(WINDOW_COLUMNS) :])}"
             )
         rated = np.flatnonzero(table[target].notna())
-        arrays = {name: JoinedArrays([one.arrays[name] for one in stored], rated) for name in stored[0].arrays}
+        # An array `<name>@<target>` is for that target alone.
+        names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in ("", target)}
+        arrays = {short: JoinedArrays([one.arrays[name] for one in stored], rated) for name, short in names.items()}
         table = table.iloc[rated].reset_index(drop=True)
         ratings = table[target].to_numpy(dtype=float)
-        return Unit(arrays, table, ratings, self.rule(target))
+        step_ratings = arrays.pop(STEP_RATINGS, None)
+        if step_ratings is not None:
+            step_ratings = step_ratings[np.arange(len(step_ratings))]
+        return Unit(arrays, table, ratings, self.rule(target), step_ratings)
 
     def folds(self, unit: Unit, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """`(training, validation, test)` rows of each fold.
@@ -131,16 +151,27 @@ class Plan:
             try:
                 for repetition in range(self.n_repetitions(protocol)):
                     for fold, (train, _, _) in enumerate(self.folds(unit, protocol, repetition)):
-                        jobs.append((Job(protocol, target, subject, repetition, fold), len(train)))
+                        for candidate in self.experiment.system.candidates():
+                            jobs.append((Job(protocol, target, subject, repetition, fold, candidate), len(train)))
             except NotEvaluable as reason:
                 not_evaluable.append(
                     {"protocol": protocol, "target": target, "subject": subject, "reason": str(reason)}
                 )
         return jobs, not_evaluable
 
-    def dropped_windows(self) -> dict[int | str, dict[str, int]]:
-        """Windows that were dropped for want of a partner in another modality, by subject and reason."""
-        return {subject: dropped for subject in self.feature_folders if (dropped := _joined(self, subject)[1])}
+    def dropped_windows(self) -> pd.DataFrame:
+        """Windows without a partner in another modality: `n_windows` for each `subject`, `trial` and `reason`.
+
+        Raises:
+            InputError: of some subject no window is left.
+        """
+        dropped = pd.concat([_joined(self, subject)[1] for subject in self.feature_folders], ignore_index=True)
+        empty = [subject for subject in self.feature_folders if not len(_joined(self, subject)[0].table)]
+        if empty:
+            reasons = dropped.drop_duplicates(["subject", "reason"]).set_index("subject")["reason"]
+            lines = [f"subject {subject}: {'; '.join(reasons.loc[[subject]].head(3))}" for subject in empty]
+            raise InputError("no window is left, for want of a partner in another modality:\n  " + "\n  ".join(lines))
+        return dropped
 
     def n_repetitions(self, protocol: str) -> int:
         """Repetitions of a protocol in this run."""
@@ -155,13 +186,15 @@ class Plan:
                     yield protocol, target, subject
 
 
-_OPENED: dict[tuple[str, Path], tuple[StoredFeatures, dict[str, int]]] = {}
+_OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 
 
-def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, dict[str, int]]:
-    # A worker does many jobs on the same few subjects: the tables are read, and teachers paired, once a process.
-    system, folder = plan.experiment.system, plan.feature_folders[subject]
-    key = (system.model_dump_json(), folder)
+def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
+    # A worker does many jobs on the same few subjects: tables are read, and windows paired, once a process.
+    system, folders = plan.experiment.system, plan.feature_folders[subject]
+    key = (system.model_dump_json(), *map(str, folders.values()))
     if key not in _OPENED:
-        _OPENED[key] = system.join(StoredFeatures.open(folder))
+        paired, dropped = pair_windows({part: StoredFeatures.open(folder) for part, folder in folders.items()})
+        joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])
+        _OPENED[key] = joined, pd.concat([dropped, dropped_by_join], ignore_index=True)
     return _OPENED[key]

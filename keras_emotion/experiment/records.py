@@ -140,10 +140,15 @@ class RunFolder:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Put `results.csv` and `predictions.csv` together from the records of the jobs.
 
+        Where a fold was trained with several candidates, the one with the best score on the validation windows counts
+        (of equals the first by name); `search.csv` lists them all.
+
         Args:
             summary: JSON-able facts about the run as a whole (what could not be evaluated, reductions).
         """
-        records = list(self._records())
+        records, search = _chosen(self._records())
+        if len(search):
+            self.write_bytes("search.csv", search.to_csv(index=False).encode())
         results = pd.DataFrame([row for record in records for row in _result_rows(record)], columns=RESULT_COLUMNS)
         predictions = pd.concat([_prediction_rows(record) for record in records], ignore_index=True)
         front = list(PREDICTION_COLUMNS)
@@ -193,6 +198,29 @@ def _plain(value):
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value)} is not JSON-able")
+
+
+def _chosen(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], pd.DataFrame]:
+    """The record of each fold, and what was searched: a row a candidate."""
+    folds: dict[tuple, list[Mapping[str, Any]]] = {}
+    for record in records:
+        place = {field: value for field, value in record["job"].items() if field != "candidate"}
+        folds.setdefault(tuple(place.items()), []).append(record)
+    chosen, rows = [], []
+    for place, candidates in folds.items():
+        best = max(candidates, key=lambda record: record.get("validation_score", 0.0))
+        chosen.append(best)
+        rows += [
+            {
+                **dict(place),
+                "candidate": record["job"]["candidate"],
+                "validation_score": record["validation_score"],
+                "chosen": record is best,
+            }
+            for record in candidates
+            if "validation_score" in record
+        ]
+    return chosen, pd.DataFrame(rows)
 
 
 def _result_rows(record: Mapping[str, Any]) -> Iterable[tuple]:

@@ -18,8 +18,9 @@ from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.environment import environment
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.system import DerivedPart
 from keras_emotion.experiment.training import run_job, seconds_per_step
-from keras_emotion.pipelines import FeatureStore, content_hash
+from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
 from keras_emotion.schema import InputError
 
 
@@ -30,7 +31,7 @@ class Estimate:
     Args:
         jobs: number of trainings that remain.
         training_steps: their training steps in all.
-        seconds_per_step: measured seconds of one training step in one worker.
+        seconds_per_step: measured seconds of one training step in one worker, a teacher's included.
         hours: estimated hours with `workers` workers, evaluation included.
         workers: worker processes.
     """
@@ -58,57 +59,109 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
     """
     subjects = experiment.subjects or tuple(dataset.subjects)
     dataset.check(subjects)
-    runtime, system = experiment.runtime, experiment.system
-    store = FeatureStore(runtime.feature_store)
-    keys = {subject: _feature_key(dataset, system, subject) for subject in subjects}
-    missing = [subject for subject in subjects if not store.path(keys[subject]).is_dir()]
-    # Workers of their own (another idle time makes them so): a worker that later imports a deep learning framework
-    # would grow so much that loky took it for leaking, and replaced it with all it has compiled.
-    with joblib.parallel_config("loky", n_jobs=runtime.n_workers, inner_max_num_threads=1, idle_worker_timeout=10):
-        joblib.Parallel()(joblib.delayed(_compute)(store, keys[one], dataset, system, one) for one in missing)
+    system = experiment.system
+    folders = _compute_features(experiment, dataset, subjects)
     first = next(iter(dataset.trials(subjects[:1])))
     plan = Plan(
         experiment=experiment,
-        feature_folders={subject: store.path(keys[subject]).absolute() for subject in subjects},
+        feature_folders=folders,
         class_names=dataset.class_names,
         inference=system.inference(first),
         model_folder=save_models_to,
     )
+    uses_videos = any(part.uses_videos for part in system.parts().values())
     data = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
         "subjects": list(subjects),
-        "fingerprints": {str(subject): content_hash(dataset.source_files(subject)) for subject in subjects},
+        "fingerprints": {str(subject): _fingerprint(dataset, subject, uses_videos) for subject in subjects},
         "system_files": content_hash(system.source_files()),
     }
     return plan, data
 
 
-def _feature_key(dataset, system, subject) -> dict[str, Any]:
+def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | str, dict[str, Path]]:
+    """Compute what the store does not hold yet; gives the folder of each part of each subject."""
+    runtime, system = experiment.runtime, experiment.system
+    store = FeatureStore(runtime.feature_store)
+    parts, derived = system.parts(), system.derived()
+    keys = {(subject, name): _key(dataset, part, subject) for subject in subjects for name, part in parts.items()}
+    missing = [place for place, key in keys.items() if not store.path(key).is_dir()]
+    # Workers of their own (another idle time makes them so): a worker that later imports a deep learning framework
+    # would grow so much that loky took it for leaking, and replaced it with all it has compiled.
+    with joblib.parallel_config("loky", n_jobs=runtime.n_workers, inner_max_num_threads=1, idle_worker_timeout=10):
+        joblib.Parallel()(
+            joblib.delayed(_compute)(store, keys[subject, name], dataset, parts[name], subject)
+            for subject, name in missing
+        )
+    # The key of what a network makes of features: the network, and the key of these features.
+    derived_keys = {
+        (subject, name): {"of": keys[subject, part.replaces], "by": part.key()}
+        for subject in subjects
+        for name, part in derived.items()
+    }
+    missing = [place for place, key in derived_keys.items() if not store.path(key).is_dir()]
+    with _training_workers(runtime):
+        joblib.Parallel()(
+            joblib.delayed(_derive)(
+                store,
+                derived_keys[subject, name],
+                derived[name],
+                store.path(keys[subject, derived[name].replaces]).absolute(),
+                runtime.threads_per_worker,
+            )
+            for subject, name in missing
+        )
+    replaced = {part.replaces for part in derived.values()}
+    trained_on = {place: key for place, key in {**keys, **derived_keys}.items() if place[1] not in replaced}
     return {
-        "dataset": type(dataset).__name__,
-        "subject": subject,
-        "source": content_hash(dataset.source_files(subject)),
-        "features": system.feature_key(),
+        subject: {name: store.path(key).absolute() for (owner, name), key in trained_on.items() if owner == subject}
+        for subject in subjects
     }
 
 
-def _compute(store: FeatureStore, key: dict[str, Any], dataset, system, subject) -> None:
-    store.folder(key, lambda: system.compute_features(dataset.trials([subject])))
+def _fingerprint(dataset, subject, with_videos: bool) -> str:
+    videos = dataset.video_files(subject) if with_videos else ()
+    return content_hash((*dataset.source_files(subject), *videos))
+
+
+def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
+    return {
+        "dataset": type(dataset).__name__,
+        "subject": subject,
+        "source": _fingerprint(dataset, subject, part.uses_videos),
+        "features": part.key(),
+    }
+
+
+def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
+    store.folder(key, lambda: part.of_trials(dataset.trials([subject])))
+
+
+def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:
+    prepare_backend(threads)
+    store.folder(key, lambda: part.of_features(StoredFeatures.open(folder)))
+
+
+def _training_workers(runtime):
+    limits = {} if runtime.n_workers == 1 else {"inner_max_num_threads": runtime.threads_per_worker}
+    return joblib.parallel_config("loky", n_jobs=runtime.n_workers, **limits)
 
 
 def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> Estimate:
     """What the jobs that are not finished will cost, from a few timed steps."""
-    training = plan.experiment.training
     remaining = [(job, n_windows) for job, n_windows in plan.jobs()[0] if job.name not in finished]
     workers = plan.experiment.runtime.n_workers
     if not remaining:
         return Estimate(0, 0, 0.0, 0.0, workers)
-    steps = sum(-(-n_windows // training.batch_size) for _, n_windows in remaining) * training.epochs
-    train_seconds, test_seconds = seconds_per_step(plan, remaining[0][0])
-    # Each epoch also passes through the validation windows: about one ninth as many as there are training windows.
-    seconds = steps * (train_seconds + test_seconds / 9) / workers
-    return Estimate(len(remaining), steps, train_seconds, seconds / 3600, workers)
+    steps, train_seconds, seconds = 0, 0.0, 0.0
+    for training, train_step, test_step in seconds_per_step(plan, remaining[0][0]):
+        own_steps = sum(-(-n_windows // training.batch_size) for _, n_windows in remaining) * training.epochs
+        steps += own_steps
+        train_seconds += own_steps * train_step
+        # Each epoch also passes through the validation windows: about one ninth as many as there are for training.
+        seconds += own_steps * (train_step + test_step / 9)
+    return Estimate(len(remaining), steps, train_seconds / steps, seconds / workers / 3600, workers)
 
 
 def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = False) -> RunFolder:
@@ -131,6 +184,9 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
         return folder
     runtime = experiment.runtime
     folder.write_json("environment.json", environment(runtime.threads_per_worker, runtime.n_workers))
+    dropped = plan.dropped_windows()
+    if len(dropped):
+        folder.write_bytes("pairing.csv", dropped.to_csv(index=False).encode())
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         reasons = "\n  ".join(entry["reason"] for entry in not_evaluable)
@@ -143,7 +199,10 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
     folder.finish(
         {
             "not_evaluable": not_evaluable,
-            "dropped_windows": {str(subject): dropped for subject, dropped in plan.dropped_windows().items()},
+            "dropped_windows": {
+                str(subject): rows.groupby("reason")["n_windows"].sum().to_dict()
+                for subject, rows in dropped.groupby("subject")
+            },
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
         }
     )
@@ -151,9 +210,7 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
 
 
 def _do(plan: Plan, jobs: list[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-    runtime = plan.experiment.runtime
-    limits = {} if runtime.n_workers == 1 else {"inner_max_num_threads": runtime.threads_per_worker}
-    with joblib.parallel_config("loky", n_jobs=runtime.n_workers, **limits):
+    with _training_workers(plan.experiment.runtime):
         yield from joblib.Parallel(return_as="generator_unordered")(
             joblib.delayed(_named_job)(plan, job) for job in jobs
         )

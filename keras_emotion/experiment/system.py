@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.pipelines import Features, StoredFeatures
+from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures
+from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
 
 if TYPE_CHECKING:
     import keras
 
+    from keras_emotion.experiment.configuration import Training
+
+
+class DerivedPart(Protocol):
+    """Features computed from other features by a trained network; stored like these, once for each network."""
+
+    replaces: str
+    """Name of the part that they are computed from, and that nothing needs afterwards."""
+
+    def key(self) -> dict[str, Any]:
+        """JSON-able parameters, code version and content of the network."""
+
+    def of_features(self, stored: StoredFeatures) -> Features:
+        """Arrays by modality and window table. An array `<name>@<target>` is for that target, there called `<name>`."""
+
 
 class System(BaseModel, abc.ABC):
     """A paper's features, network and loss, as a frozen value.
 
-    The runner calls the methods in this order: `feature_key`, `compute_features` and `join` once a subject,
-    `model` once for each architecture and shape, then for each fold `fit_statistics`, `batch`, `diagnostics`.
+    The runner calls the methods in this order: `parts`, `derived` and `join` once a subject, `model` once for each
+    architecture and shape, then for each fold `fold_teacher`, `fit_statistics`, `batch`, `diagnostics`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,20 +53,34 @@ class System(BaseModel, abc.ABC):
         return None
 
     @abc.abstractmethod
-    def feature_key(self) -> dict[str, Any]:
-        """JSON-able parameters and code version of the features: with the source files, their key in the store."""
+    def parts(self) -> dict[str, FeaturePart]:
+        """The features of each modality by name; windows are those of the first, the others are paired with them."""
 
-    @abc.abstractmethod
-    def compute_features(self, trials: Iterable[Trial]) -> Features:
-        """Arrays by modality and window table of the trials of one subject."""
+    def derived(self) -> dict[str, DerivedPart]:
+        """Features that a trained network makes of some of the parts."""
+        return {}
 
-    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, dict[str, int]]:
+    def candidates(self) -> dict[str, System]:
+        """Systems by name among which each fold chooses on its validation windows.
+
+        This one alone, under an empty name, where nothing is searched. A name is part of a file name.
+        """
+        return {"": self}
+
+    def fold_teacher(self) -> tuple[System, Training] | None:
+        """A system that is trained first, on the training windows of the fold, and whose features this one learns from.
+
+        It comes with how it is trained. Its output `features` becomes the array `teacher_features` of this one.
+        """
+        return None
+
+    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """Add what does not come from the recordings.
 
         Returns:
-            The features to train on, and by reason the number of windows dropped.
+            The features to train on, and what was dropped, as `keras_emotion.pipelines.pair_windows` gives it.
         """
-        return stored, {}
+        return stored, pd.DataFrame(columns=list(DROPPED_COLUMNS))
 
     @abc.abstractmethod
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
@@ -61,7 +92,10 @@ class System(BaseModel, abc.ABC):
 
     @abc.abstractmethod
     def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """`(inputs, targets)` of the model from the arrays and labels `(batch,)` of a batch."""
+        """`(inputs, targets)` of the model from the arrays and labels of a batch.
+
+        Labels are `(batch,)`, or `(batch, steps)` where the data have a rating for each step.
+        """
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""

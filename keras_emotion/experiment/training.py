@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_emotion.evaluation import PROTOCOLS, classification_metrics
-from keras_emotion.experiment.configuration import Experiment, Training
+from keras_emotion.evaluation import POOL, PROTOCOLS, classification_metrics
+from keras_emotion.experiment.configuration import Training
 from keras_emotion.experiment.jobs import Job, Plan, Unit
+from keras_emotion.experiment.system import System
 from keras_emotion.pipelines import WindowBatches, prepare_backend
 from keras_emotion.schema import InputError
 
@@ -27,22 +29,23 @@ class CompiledModel:
     equals that of a new model.
 
     Args:
-        experiment: says which system and how it is trained.
+        system: what is built.
+        training: how it is trained.
         shapes: window shape by modality.
         n_classes: number of classes.
         inference: what the saved model carries along.
     """
 
-    def __init__(self, experiment: Experiment, shapes: dict[str, tuple[int, ...]], n_classes: int, inference: dict):
+    def __init__(
+        self, system: System, training: Training, shapes: dict[str, tuple[int, ...]], n_classes: int, inference: dict
+    ):
         import keras
-
-        training = experiment.training
 
         def build():
             before = keras.config.dtype_policy()
             keras.config.set_dtype_policy(training.precision)
             try:
-                return experiment.system.model(shapes, n_classes, inference)
+                return system.model(shapes, n_classes, inference)
             finally:
                 keras.config.set_dtype_policy(before)
 
@@ -54,7 +57,7 @@ class CompiledModel:
         self.model.compile(
             optimizer=optimizer,
             jit_compile=use_xla(training),
-            **experiment.system.losses(),
+            **system.losses(),
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self._optimizer_state = [keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables]
@@ -83,13 +86,12 @@ def use_xla(training: Training) -> bool:
 _COMPILED: dict[str, CompiledModel] = {}
 
 
-def compiled_model(
-    experiment: Experiment, shapes: dict[str, tuple[int, ...]], n_classes: int, inference: dict
-) -> CompiledModel:
-    """This process's compiled model for an architecture and shape; made at the first call."""
-    key = json.dumps([experiment.system.science(), experiment.training.model_dump(), shapes, n_classes, inference])
+def compiled_model(fold: Fold, inference: dict) -> CompiledModel:
+    """This process's compiled model for the architecture and shapes of a fold; made at the first call."""
+    n_classes = len(fold.unit.class_names)
+    key = json.dumps([fold.system.science(), fold.training.model_dump(), fold.shapes, n_classes, inference])
     if key not in _COMPILED:
-        _COMPILED[key] = CompiledModel(experiment, shapes, n_classes, inference)
+        _COMPILED[key] = CompiledModel(fold.system, fold.training, fold.shapes, n_classes, inference)
     return _COMPILED[key]
 
 
@@ -121,33 +123,129 @@ def _restore_best(score: Callable[[dict[str, float]], float], when: str):
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """The batches of one job."""
+    """The batches of one training.
+
+    Args:
+        unit: the windows.
+        arrays: those of the unit's arrays, and what was made of them, that the system learns from.
+        system: what is trained.
+        training: how.
+        train: rows trained on.
+        validation: rows that choose the epoch; none where it is the last.
+        test: rows that are reported.
+    """
 
     unit: Unit
-    labels: np.ndarray
+    arrays: Mapping[str, Any]
+    system: System
+    training: Training
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-    experiment: Experiment
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """`(windows,)` class of each window."""
+        return self.unit.labels(self.train)
 
     def batches(self, rows: np.ndarray, shuffle_seed: int | None = None) -> WindowBatches:
         """Batches of the windows at `rows`."""
-        batch_size = self.experiment.training.batch_size
-        return WindowBatches(
-            self.unit.arrays, self.labels, rows, batch_size, shuffle_seed, self.experiment.system.batch
-        )
+        labels = self.unit.taught_labels(self.train)
+        return WindowBatches(self.arrays, labels, rows, self.training.batch_size, shuffle_seed, self.system.batch)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Window shape by modality."""
-        return {name: tuple(array.shape[1:]) for name, array in self.unit.arrays.items()}
+        return {name: tuple(array.shape[1:]) for name, array in self.arrays.items()}
 
 
 def fold_of(plan: Plan, job: Job) -> Fold:
     """The windows and labels of a job."""
+    experiment = plan.experiment
     unit = plan.unit(job.subject, job.target)
     train, validation, test = plan.folds(unit, job.protocol, job.repetition)[job.fold]
-    return Fold(unit, unit.labels(train), train, validation, test, plan.experiment)
+    system = experiment.system.candidates()[job.candidate]
+    return Fold(unit, unit.arrays, system, experiment.training, train, validation, test)
+
+
+def fit(compiled: CompiledModel, fold: Fold, seed: int, chosen_by_accuracy: bool = False) -> tuple[int, float]:
+    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch.
+
+    Args:
+        compiled: the model; it is set back first.
+        fold: the windows. Without validation windows the weights of the last epoch stay.
+        seed: of weights and shuffling.
+        chosen_by_accuracy: the best epoch is that of the greatest accuracy on the validation windows; by default that
+            of the smallest loss.
+
+    Returns:
+        The best epoch, from 1, and its score.
+    """
+    compiled.reset(seed)
+    model = compiled.model
+    fold.system.fit_statistics(model, fold.arrays, fold.train)
+    training_batches = fold.batches(fold.train, shuffle_seed=seed)
+    callbacks, validation_data = [], None
+    if len(fold.validation):
+        validation = fold.batches(fold.validation)
+        if chosen_by_accuracy:
+            truth = fold.labels[fold.validation]
+            score = lambda logs: float((predict(model, validation).argmax(axis=1) == truth).mean())  # noqa: E731
+        else:
+            validation_data = validation.as_dataset()
+            score = lambda logs: -logs["val_loss"]  # noqa: E731
+        callbacks = [_restore_best(score, fold.training.restore_best)]
+    model.fit(
+        training_batches.as_dataset(),
+        steps_per_epoch=len(training_batches),
+        epochs=fold.training.epochs,
+        validation_data=validation_data,
+        callbacks=callbacks,
+        shuffle=False,  # the batches come shuffled, by a seed
+        verbose=0,
+    )
+    return (callbacks[0].best_epoch, callbacks[0].best_score) if callbacks else (fold.training.epochs, float("nan"))
+
+
+def with_teacher(plan: Plan, job: Job, fold: Fold) -> Fold:
+    """The fold with the features of a teacher that is trained on its training windows; as it is without a teacher.
+
+    The teacher sees nothing of the test windows, neither what they show nor their labels: where a protocol chooses
+    epochs on the test fold, the teacher's last epoch stays. Its features of test windows are not computed: they are
+    zeros.
+    """
+    lesson = _lesson(fold, has_validation=PROTOCOLS[job.protocol].epoch_chosen_by != "test_fold")
+    if lesson is None:
+        return fold
+    compiled = compiled_model(lesson, {})
+    fit(compiled, lesson, job.seed(plan.experiment.seed))
+    rows = np.concatenate([lesson.train, lesson.validation])
+    learnt = outputs(compiled.model, lesson.batches(rows), "features")
+    features = np.zeros((len(fold.unit.table), *learnt.shape[1:]), np.float32)
+    features[rows] = learnt
+    return _taught(fold, lesson, features)
+
+
+def _lesson(fold: Fold, has_validation: bool = True) -> Fold | None:
+    """What the teacher of a fold is trained on: its own arrays, and no test windows."""
+    taught = fold.system.fold_teacher()
+    if taught is None:
+        return None
+    teacher, training = taught
+    return Fold(
+        unit=fold.unit,
+        arrays={name: fold.arrays[name] for name in teacher.parts()},
+        system=teacher,
+        training=training,
+        train=fold.train,
+        validation=fold.validation if has_validation else fold.validation[:0],
+        test=fold.test[:0],
+    )
+
+
+def _taught(fold: Fold, lesson: Fold, features: np.ndarray) -> Fold:
+    others = {name: array for name, array in fold.arrays.items() if name not in lesson.arrays}
+    return dataclasses.replace(fold, arrays={**others, "teacher_features": features})
 
 
 def run_job(plan: Plan, job: Job) -> dict[str, Any]:
@@ -160,45 +258,82 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
         InputError: the network's outputs are not finite.
     """
     started = time.perf_counter()
-    experiment, system = plan.experiment, plan.experiment.system
+    experiment = plan.experiment
     prepare_backend(experiment.runtime.threads_per_worker)
-    fold = fold_of(plan, job)
-    seed = job.seed(experiment.seed)
-    inference = {**plan.inference, "target": job.target, "class_names": list(fold.unit.class_names)}
-    compiled = compiled_model(experiment, fold.shapes, len(fold.unit.class_names), inference)
-    compiled.reset(seed)
+    fold = with_teacher(plan, job, fold_of(plan, job))
+    compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
+    chosen_on_test = PROTOCOLS[job.protocol].epoch_chosen_by == "test_fold"
+    # What is flagged: the epoch with the best accuracy on the windows that are then reported.
+    best_epoch, _ = fit(compiled, fold, job.seed(experiment.seed), chosen_by_accuracy=chosen_on_test)
     model = compiled.model
-    system.fit_statistics(model, fold.unit.arrays, fold.train)
-    validation = fold.batches(fold.validation)
-    if PROTOCOLS[job.protocol].epoch_chosen_by == "test_fold":
-        # What is flagged: the epoch with the best accuracy on the windows that are then reported.
-        validation_data = None
-        truth = fold.labels[fold.validation]
-        score = lambda logs: float((predict(model, validation).argmax(axis=1) == truth).mean())  # noqa: E731
-    else:
-        validation_data = validation.as_dataset()
-        score = lambda logs: -logs["val_loss"]  # noqa: E731
-    best = _restore_best(score, experiment.training.restore_best)
-    training_batches = fold.batches(fold.train, shuffle_seed=seed)
-    model.fit(
-        training_batches.as_dataset(),
-        steps_per_epoch=len(training_batches),
-        epochs=experiment.training.epochs,
-        validation_data=validation_data,
-        callbacks=[best],
-        shuffle=False,  # the batches come shuffled, by a seed
-        verbose=0,
-    )
     probabilities = predict(model, fold.batches(fold.test))
     if not np.isfinite(probabilities).all():
         raise InputError(f"{job.name}: the network's outputs are not finite; use a smaller --training.learning-rate")
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
         _save(model, plan.model_folder / f"{job.name}.keras")
     record = _record(job, fold, probabilities)
-    record["best_epoch"] = best.best_epoch
+    record["best_epoch"] = best_epoch
+    if job.candidate:
+        record["validation_score"] = _candidate_score(model, fold, chosen_on_test)
     record["seconds"] = time.perf_counter() - started
-    record["diagnostics"] = system.diagnostics(model, fold.unit.arrays, fold.test)
+    record["diagnostics"] = fold.system.diagnostics(model, fold.arrays, fold.test)
     return record
+
+
+def _candidate_score(model, fold: Fold, by_accuracy: bool) -> float:
+    # Not the loss: candidates may weigh its terms differently.
+    truth = fold.labels[fold.validation]
+    probabilities = predict(model, fold.batches(fold.validation))
+    if by_accuracy:
+        return float((probabilities.argmax(axis=1) == truth).mean())
+    return float(np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
+
+
+def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple[int | str, ...] = ()) -> Path:
+    """Train one network on all windows but those of a few subjects, which choose the epoch, and save it.
+
+    Args:
+        plan: the experiment.
+        target: rating to recognise.
+        path: where it is saved; a file that is there already stays as it is.
+        validation_subjects: the subjects that choose the epoch; by default those of the first inner validation of
+            the protocol `subject_disjoint`.
+
+    Returns:
+        `path`.
+    """
+    if path.is_file():
+        return path
+    prepare_backend(plan.experiment.runtime.threads_per_worker)
+    unit = plan.unit(POOL, target)
+    if validation_subjects:
+        is_validation = unit.table["subject"].isin(validation_subjects).to_numpy()
+        train, validation = np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+    else:
+        train, validation, test = plan.folds(unit, "subject_disjoint", 0)[0]
+        train = np.sort(np.concatenate([train, test]))
+    experiment = plan.experiment
+    fold = Fold(unit, unit.arrays, experiment.system, experiment.training, train, validation, train[:0])
+    compiled = compiled_model(fold, _inference(plan, target, unit))
+    seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
+    fit(compiled, fold, seed)
+    _save(compiled.model, path)
+    return path
+
+
+def _inference(plan: Plan, target: str, unit: Unit) -> dict[str, Any]:
+    return {**plan.inference, "target": target, "class_names": list(unit.class_names)}
+
+
+def outputs(model, batches: WindowBatches, name: str) -> np.ndarray:
+    """`(windows, ...)` float32: an output of the model for the windows of `batches`, in their order."""
+    import keras
+
+    values = []
+    for indices in batches.order(0):
+        inputs, _, _ = batches.gather(indices)
+        values.append(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)[name]))
+    return np.concatenate(values)[: len(batches.rows)]
 
 
 def predict(model, batches: WindowBatches) -> np.ndarray:
@@ -212,13 +347,29 @@ def predict(model, batches: WindowBatches) -> np.ndarray:
     return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
 
 
-def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> tuple[float, float]:
-    """Measured seconds of a training step and of a test step of a job, as a worker would take for it."""
+def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Training, float, float]]:
+    """How long the steps of a job take, as a worker would take for them.
+
+    Returns:
+        For each network that the job trains (a teacher first): how it is trained, and the measured seconds of a
+        training step and of a test step.
+    """
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     fold = fold_of(plan, job)
-    inference = {**plan.inference, "target": job.target, "class_names": list(fold.unit.class_names)}
-    model = compiled_model(plan.experiment, fold.shapes, len(fold.unit.class_names), inference).model
-    inputs, targets, weights = fold.batches(fold.train).gather(fold.batches(fold.train).order(0)[0])
+    measured = []
+    if (lesson := _lesson(fold)) is not None:
+        measured.append((lesson.training, *_seconds_of_steps(lesson, {}, n_steps)))
+        features = compiled_model(lesson, {}).model.output_shape["features"][1:]
+        # Only the time counts here: nothing has been learnt yet.
+        fold = _taught(fold, lesson, np.zeros((len(fold.unit.table), *features), np.float32))
+    measured.append((fold.training, *_seconds_of_steps(fold, _inference(plan, job.target, fold.unit), n_steps)))
+    return measured
+
+
+def _seconds_of_steps(fold: Fold, inference: dict[str, Any], n_steps: int) -> tuple[float, float]:
+    model = compiled_model(fold, inference).model
+    batches = fold.batches(fold.train)
+    inputs, targets, weights = batches.gather(batches.order(0)[0])
     times = {model.train_on_batch: [], model.test_on_batch: []}
     for step, measured in times.items():
         for _ in range(n_steps + 1):

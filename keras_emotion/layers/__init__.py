@@ -3,6 +3,15 @@
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
+from keras_emotion.layers.residual_tcn import ResidualTCN
 from keras_emotion.layers.step_self_attention import StepSelfAttention
+from keras_emotion.layers.temporal_block import TemporalBlock
 
-__all__ = ["ECABandAttention", "FeatureScaling", "PeepholeLSTMCell", "StepSelfAttention"]
+__all__ = [
+    "ECABandAttention",
+    "FeatureScaling",
+    "PeepholeLSTMCell",
+    "ResidualTCN",
+    "StepSelfAttention",
+    "TemporalBlock",
+]

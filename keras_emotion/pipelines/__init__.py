@@ -5,13 +5,17 @@ This is the one room that meets TensorFlow, and only when a `tf.data.Dataset` is
 
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
+from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
-from keras_emotion.pipelines.features import EEGGridFeatures, Features
+from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
+from keras_emotion.pipelines.pairing import match_windows, pair_windows
 from keras_emotion.pipelines.scaling import feature_statistics
 from keras_emotion.pipelines.teacher_features import TeacherFeatures
 
 __all__ = [
     "EEGGridFeatures",
+    "FaceFeatures",
+    "FeaturePart",
     "FeatureStore",
     "Features",
     "JoinedArrays",
@@ -20,5 +24,7 @@ __all__ = [
     "WindowBatches",
     "content_hash",
     "feature_statistics",
+    "match_windows",
+    "pair_windows",
     "prepare_backend",
 ]

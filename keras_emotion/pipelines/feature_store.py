@@ -31,7 +31,14 @@ class StoredFeatures:
     def open(cls, folder: Path) -> StoredFeatures:
         """The features in a folder that a `FeatureStore` wrote."""
         types = json.loads((folder / _KEY).read_text())["table_types"]
-        table = pd.read_csv(folder / _TABLE, dtype=types)
+        # Texts may be empty, or look like a missing number.
+        texts = {column: "" for column, kind in types.items() if kind in ("str", "object", "string")}
+        table = pd.read_csv(
+            folder / _TABLE,
+            dtype=types,
+            keep_default_na=False,
+            na_values={column: [""] for column in types if column not in texts},
+        )
         return cls({path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}, table)
 
     def keep(self, rows: np.ndarray) -> StoredFeatures:

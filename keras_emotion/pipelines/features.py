@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,36 @@ Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
 
 
-class EEGGridFeatures(BaseModel):
+UNUSABLE = "unusable"
+"""Optional column of a part's window table: why the window has no features in this part; empty where it has."""
+
+
+class FeaturePart(BaseModel, abc.ABC):
+    """Features of one modality, as a frozen value: computed from the trials of one subject, and stored by themselves.
+
+    Attributes:
+        code_version: to be raised when the same fields give other numbers: stored features are then computed again.
+        uses_videos: whether the face videos are among the files that the features come from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    code_version: ClassVar[int]
+    uses_videos: ClassVar[bool] = False
+
+    def key(self) -> dict[str, Any]:
+        """JSON-able parameters and code version: with the source files, the key in the feature store."""
+        return {"kind": type(self).__name__, "code_version": self.code_version, **self.model_dump(mode="json")}
+
+    @abc.abstractmethod
+    def of_trials(self, trials: Iterable[Trial]) -> Features:
+        """Arrays by modality and window table of the trials of one subject, read one at a time.
+
+        Raises:
+            InputError: a trial cannot be used.
+        """
+
+
+class EEGGridFeatures(FeaturePart):
     """The 3D feature construction of 3FACRNN [1]: `E_i = [E_1, ..., E_T]`, Eq. (3), bands last.
 
     A window is cut into `steps` slices; each slice gives one map `(rows, columns, bands)` of differential entropies
@@ -45,8 +75,7 @@ class EEGGridFeatures(BaseModel):
         recognition, Front. Neurosci. 17:1330077, 2024.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    code_version: ClassVar[int] = 1  # raise it when the same fields give other numbers: stored features are then redone
+    code_version: ClassVar[int] = 1
 
     representation: Literal["differential_entropy", "raw_slices", "raw_samples"] = "differential_entropy"
     sequence: Literal["slices", "windows"] = "slices"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_emotion.pipelines.pairing import match_windows
 from keras_emotion.schema import InputError
 
 _FIELDS = ("subject", "trial", "start_seconds", "features")
@@ -53,7 +54,6 @@ class TeacherFeatures:
                 f"{path}: shapes {shapes}; expected features (windows, steps, units), the others (windows,)"
             )
         self._rows = pd.DataFrame(arrays)
-        self._rows["subject"] = self._rows["subject"].astype(str)
 
     def of_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """The features of the windows of a window table.
@@ -61,24 +61,10 @@ class TeacherFeatures:
         Returns:
             `(features, found)`: `(windows, steps, units)` float32 (zeros where there are none) and `(windows,)` bool.
         """
-        step = self.tolerance_seconds * 2
-        # Times are compared on a lattice twice as coarse as the tolerance, from both sides, so that a start that lies
-        # on a border of the lattice still meets its partner.
-        found = np.full(len(table), -1)
-        for shift in (0.0, 0.5):
-            teacher = self._keys(self._rows["subject"], self._rows["trial"], self._rows["start_seconds"], step, shift)
-            windows = self._keys(table["subject"].astype(str), table["trial"], table["start_seconds"], step, shift)
-            partner = pd.Series(np.arange(len(teacher)), index=teacher).groupby(level=[0, 1, 2]).first()
-            matched = partner.reindex(windows).to_numpy(dtype=float)
-            found = np.where((found < 0) & ~np.isnan(matched), np.nan_to_num(matched), found).astype(int)
+        found = match_windows(table, self._rows, self.tolerance_seconds)
         features = np.zeros((len(table), *self.features.shape[1:]), np.float32)
         features[found >= 0] = self.features[found[found >= 0]]
         return features, found >= 0
-
-    @staticmethod
-    def _keys(subject, trial, start_seconds, step: float, shift: float) -> pd.MultiIndex:
-        place = np.floor(np.asarray(start_seconds, dtype=float) / step + shift).astype(np.int64)
-        return pd.MultiIndex.from_arrays([np.asarray(subject, dtype=object), np.asarray(trial), place])
 
     @staticmethod
     def write(path: Path | str, table: pd.DataFrame, features: np.ndarray) -> None:

@@ -12,11 +12,13 @@ import scipy.fft
 import scipy.special
 
 from keras_emotion.synthetic.deap_original import CHANNELS, FACTS, write_original
+from keras_emotion.synthetic.deap_videos import EXPRESSION_PER_DEVIATION, trial_expression, write_face_videos
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise, spectrum_of_rms
 from keras_emotion.synthetic.facts import write_marker
 from keras_emotion.synthetic.python2_pickle import write_python2_pickle
 
 FileFormat = Literal["python", "matlab", "original"]
+EffectFollows = Literal["rating", "expression"]
 EEG_CHANNEL_NAMES = tuple(CHANNELS["name"][CHANNELS["kind"] == "eeg"])
 
 RATING_SD = 1.8
@@ -50,8 +52,13 @@ def write_deap(
     *,
     subjects: Sequence[int] | None = None,
     fingerprint_in_baseline: bool = False,
+    face_videos: bool = False,
+    face_effect_size: float = 1.0,
+    video_frame_rate_hz: float = 50.0,
+    video_size: tuple[int, int] = (720, 576),
+    effect_follows: EffectFollows = "rating",
 ) -> Path:
-    """Writes a folder that reads as DEAP: `metadata_csv` and any of the three forms of the recordings.
+    """Writes a folder that reads as DEAP: `metadata_csv`, any of the three forms of the recordings, and face videos.
 
     Signals: 32 channels of correlated pink noise, 4-45 Hz, some 10 microvolt, average-referenced; eye, muscle, skin,
     breath, pulse and temperature channels of plausible scales. Gamma power over temporal electrodes follows the
@@ -61,8 +68,11 @@ def write_deap(
     offsets, drift and the noise of the reference, and with the waits between trials shortened. `.dat` files are laid
     out as Python 2 wrote them.
 
-    A subject's files are the same for any other number of subjects and for any choice of `files`; the same seed gives
-    the same files, bit for bit, on one machine.
+    Videos show one photographed face, made to look like another person for each subject, whose mouth follows valence
+    and whose brows, lids and jaw follow arousal (see `faces`); head and light wander whatever the ratings.
+
+    A subject's files are the same for any other number of subjects and for any choice of `files`, and recordings are
+    the same with videos and without; the same seed gives the same files, bit for bit, on one machine.
 
     Args:
         out: folder to write to; made where it is missing.
@@ -80,6 +90,17 @@ def write_deap(
         files: which forms are written: `"python"`, `"matlab"`, `"original"`.
         subjects: these subjects in place of the first `n_subjects`.
         fingerprint_in_baseline: the fingerprint is in the baseline too and not only in what follows it.
+        face_videos: `face_video/sNN/sNN_trialMM.avi` are written too, H.264, of the subjects of whom DEAP has any; a
+            subject with all 40 trials lacks as many as in DEAP, the last presented (which ones is not verified).
+        face_effect_size: what ties the face to the ratings: during a trial valence and arousal of the face, in
+            [-1, 1], wander around `tanh(face_effect_size / 2 * d)` for a rating `d` standard deviations (`RATING_SD`)
+            above the middle of the scale, over some 10 s; at 0 they wander as much around 0.
+        video_frame_rate_hz: frames of a video a second, 1 to 120 (DEAP has 50).
+        video_size: width and height of a video, even numbers from 32 on (DEAP: 720 x 576, not verified).
+        effect_follows: what the effect on the signals is proportional to, from the onset of the stimulus on:
+            `"rating"`, the same during a whole trial, or `"expression"` of the face at that moment, scaled so that a
+            standard deviation is worth as much. In the latter case what signals say of ratings they say through the
+            face: by `face_effect_size`. It is so without videos too, and for subjects who have none.
 
     Returns:
         `out`.
@@ -98,6 +119,12 @@ def write_deap(
         raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(FileFormat)}")
     if fingerprint_size < 0:
         raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
+    if effect_follows not in get_args(EffectFollows):
+        raise ValueError(f"`effect_follows` is {effect_follows!r}; expected one of {get_args(EffectFollows)}")
+    if not 1 <= video_frame_rate_hz <= 120:
+        raise ValueError(f"`video_frame_rate_hz` is {video_frame_rate_hz}; expected 1 to 120")
+    if len(video_size) != 2 or min(video_size) < 32 or any(side % 2 for side in video_size):
+        raise ValueError(f"`video_size` is {tuple(video_size)}; expected an even width and height from 32 on")
     out = Path(out)
     (out / "metadata_csv").mkdir(parents=True, exist_ok=True)
     noise = EEGNoise(
@@ -111,15 +138,34 @@ def write_deap(
     tables = []
     for subject in chosen:
         table = _ratings(seed, subject, n_trials)
-        data = _signals(noise, seed, subject, table, effect_size, fingerprint_size)
+        followed = face_effect_size if effect_follows == "expression" else None
+        data = _signals(noise, seed, subject, table, effect_size, fingerprint_size, followed)
         labels = table[[name.capitalize() for name in FACTS["ratings"]]].to_numpy(float)
         _write_recordings(out, subject, data, labels, table["Trial"].to_numpy(), files, seed)
+        if face_videos:
+            deviations = {name: _deviation(table[name.capitalize()].to_numpy()) for name in EFFECTS}
+            write_face_videos(
+                out / "face_video",
+                seed,
+                subject,
+                table,
+                deviations,
+                face_effect_size,
+                video_frame_rate_hz,
+                video_size,
+            )
         tables.append(table)
     table = pd.concat(tables, ignore_index=True)
     table.to_csv(
         out / "metadata_csv" / "participant_ratings.csv", index=False, encoding="utf-8-sig", float_format="%.2f"
     )
     _video_list(n_trials).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
+    # Where there is no face, nothing is said of one, so that what was written without remains as it was.
+    of_faces = {}
+    if face_videos or effect_follows == "expression":
+        of_faces = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
+    if face_videos:
+        of_faces |= {"video_frame_rate_hz": video_frame_rate_hz, "video_size": list(video_size)}
     write_marker(
         out,
         dataset="deap",
@@ -129,6 +175,7 @@ def write_deap(
         effect_size=effect_size,
         fingerprint_size=fingerprint_size,
         fingerprint_in_baseline=fingerprint_in_baseline,
+        **of_faces,
     )
     return out
 
@@ -166,24 +213,48 @@ def _ratings(seed: int, subject: int, n_trials: int) -> pd.DataFrame:
     )
 
 
+def _deviation(rating: float | np.ndarray) -> float | np.ndarray:
+    """Ratings in standard deviations above the middle of the scale."""
+    return (rating - RATING_MIDDLE) / RATING_SD
+
+
 def _signals(
-    noise: EEGNoise, seed: int, subject: int, table: pd.DataFrame, effect_size: float, fingerprint_size: float
+    noise: EEGNoise,
+    seed: int,
+    subject: int,
+    table: pd.DataFrame,
+    effect_size: float,
+    fingerprint_size: float,
+    face_effect_size: float | None,
 ) -> np.ndarray:
-    """`(trials, 40, samples)` float64 of one subject, by experiment id."""
+    """`(trials, 40, samples)` float64 of one subject, by experiment id.
+
+    The effect follows the expression of the face where `face_effect_size` is given, else the ratings.
+    """
     rng = np.random.default_rng([seed, subject, 0])
     subject_log_power = noise.subject_log_power(rng)
     levels = np.zeros(len(_PERIPHERAL_RMS))
     levels[_GSR], levels[_TEMPERATURE] = SKIN_RESISTANCE_OHM * np.exp(rng.normal(0, 0.3)), rng.uniform(29, 34)
     bands = list(BAND_EDGES_HZ)
+    times_seconds = (np.arange(noise.n_samples) - noise.n_baseline_samples) / noise.sampling_rate_hz
     data = np.empty((len(table), len(CHANNELS), noise.n_samples))
     for index, row in enumerate(table.to_dict("records")):
         rng = np.random.default_rng([seed, subject, row["Experiment_id"]])
-        effect = np.zeros_like(subject_log_power)
-        for rating, (band, electrodes) in EFFECTS.items():
-            deviation = (row[rating.capitalize()] - RATING_MIDDLE) / RATING_SD
-            effect[bands.index(band)] += effect_size * deviation * noise.focus(electrodes)
+        deviations = {rating: _deviation(row[rating.capitalize()]) for rating in EFFECTS}
+        courses = None
+        if face_effect_size is not None:
+            expression = trial_expression(
+                seed, subject, row["Experiment_id"], deviations, times_seconds, face_effect_size
+            )
+            courses = np.stack([expression[rating] / EXPRESSION_PER_DEVIATION for rating in EFFECTS])
+        effects = np.zeros((len(EFFECTS), *subject_log_power.shape))
+        for effect, (rating, (band, electrodes)) in zip(effects, EFFECTS.items(), strict=True):
+            strength = effect_size if courses is not None else effect_size * deviations[rating]
+            effect[bands.index(band)] = strength * noise.focus(electrodes)
+        if courses is None:
+            effects = effects.sum(axis=0)
         n_eeg = len(EEG_CHANNEL_NAMES)
-        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effect, fingerprint_size)
+        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses)
         data[index, n_eeg:] = _peripheral(rng, noise.frequencies_hz, noise.n_samples, levels)
     return data
 

@@ -5,8 +5,9 @@ A trial is the sum over bands `b` of noise `n[b]` of channels `c` and time `t`, 
     x[c, t] = sum_b exp(p[b, c, t] / 2) n[b, c, t],    p = subject + effect + fingerprint
 
 The noise is made in the frequency domain, all channels and bands at once. `subject` is constant for a subject,
-`effect` for a trial and proportional to its rating, and `fingerprint` is drawn anew for each trial, whatever its
-rating: it makes the windows of one trial alike, and is what a split of windows can leak.
+`effect` for a trial and proportional to its rating (or it follows a course that is given), and `fingerprint` is drawn
+anew for each trial, whatever its rating: it makes the windows of one trial alike, and is what a split of windows can
+leak.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class EEGNoise:
         subject_log_power: np.ndarray,
         effect_log_power: np.ndarray,
         fingerprint_size: float,
+        effect_courses: np.ndarray | None = None,
     ) -> np.ndarray:
         """One trial, referenced to the average of its channels.
 
@@ -119,6 +121,8 @@ class EEGNoise:
             subject_log_power: `(bands, channels)` natural log-power of each band during the whole trial.
             effect_log_power: the same from the start of the stimulus on.
             fingerprint_size: standard deviation of the natural log-power of each channel and band over trials.
+            effect_courses: `(effects, samples)` factors of effects that change during the trial; `effect_log_power` is
+                then `(effects, bands, channels)`. One effect, constant, by default.
 
         Returns:
             `(channels, samples)` float32, microvolt.
@@ -129,8 +133,10 @@ class EEGNoise:
         knots = rng.standard_normal((n_bands * n_channels, len(self.fingerprint_basis)), np.float32)
         # One matrix product gives the log-power of every band, channel and sample: noise, subject and effect.
         is_stimulus = np.arange(self.n_samples) >= self.n_baseline_samples
-        basis = np.vstack([self.fingerprint_basis, np.ones(self.n_samples), is_stimulus]).astype(np.float32)
-        weights = np.column_stack([fingerprint_size * knots, subject_log_power.ravel(), effect_log_power.ravel()])
+        courses = np.ones((1, self.n_samples)) if effect_courses is None else effect_courses
+        effects = effect_log_power.reshape(len(courses), -1)
+        basis = np.vstack([self.fingerprint_basis, np.ones(self.n_samples), is_stimulus * courses]).astype(np.float32)
+        weights = np.column_stack([fingerprint_size * knots, subject_log_power.ravel(), effects.T])
         gain = np.exp((weights / 2).astype(np.float32) @ basis)
         bands *= gain.reshape(bands.shape)
         signal = bands.sum(axis=0)

@@ -10,8 +10,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_emotion.layers import ECABandAttention, FeatureScaling, PeepholeLSTMCell, StepSelfAttention
-from keras_emotion.models import FACRNNEEGNetwork, distillation_losses
+from keras_emotion.layers import (
+    ECABandAttention,
+    FeatureScaling,
+    PeepholeLSTMCell,
+    ResidualTCN,
+    StepSelfAttention,
+    TemporalBlock,
+)
+from keras_emotion.models import FACRNNEEGNetwork, FACRNNVisualNetwork, distillation_losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,11 +114,18 @@ def _facrnn_targets(model, rng, batch):
     }
 
 
+def _dropout_rates(layer):
+    """What its dropout layers drop: in inference, nothing shows it."""
+    return [sublayer.rate for sublayer in layer._flatten_layers() if isinstance(sublayer, keras.layers.Dropout)]
+
+
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
     "features": "the output leaves the network in float32",
 }
 _SMALL_FACRNN = {"n_steps": 3, "grid_shape": (5, 4), "width_multiplier": 1 / 16, "units": 6}
+# Without dropout, which draws other numbers on each backend, so that training can be compared.
+_SMALL_FACRNN_VISUAL = {"n_steps": 3, "image_size": 25, "width_multiplier": 1 / 8, "units": 6, "dropout": 0.0}
 
 ROWS = (
     Row(
@@ -165,6 +179,84 @@ ROWS = (
         alive={"kernel_initializer": "ones", "bias_initializer": "zeros"},
         rejected_inputs=((2, 5), (2, 3, 4, 5)),
     ),
+    Row(
+        TemporalBlock,
+        {
+            "filters": 4,
+            "kernel_size": 2,
+            "dilation_rates": (1, 3),
+            "padding": "same",
+            "normalization": "layer",
+            "dropout": 0.25,
+            "activation": "elu",
+            "output_activation": "tanh",
+        },
+        inputs=(7, 3),
+        alive={
+            "filters": 5,
+            "kernel_size": 3,
+            "dilation_rates": (1, 2),
+            "padding": "causal",
+            "normalization": "batch",
+            "dropout": 0.5,
+            "activation": "relu",
+            "output_activation": None,
+        },
+        rejected=(
+            ("filters", 0),
+            ("kernel_size", 0),
+            ("dilation_rates", ()),
+            ("dilation_rates", (1, 0)),
+            ("dilation_rates", 2),
+            ("padding", "valid"),
+            ("normalization", "weight"),
+            ("dropout", 1.0),
+            ("dropout", -0.1),
+        ),
+        rejected_inputs=((2, 3), (2, 3, 4, 5)),
+        observed=_dropout_rates,
+    ),
+    Row(TemporalBlock, {"filters": 5}, inputs=(6, 5)),
+    Row(
+        ResidualTCN,
+        {
+            "filters": 4,
+            "dilation_rates": ((1, 3), (2,)),
+            "kernel_size": 2,
+            "padding": "same",
+            "normalization": "layer",
+            "dropout": 0.25,
+            "activation": "elu",
+            "output_activation": "tanh",
+        },
+        inputs=(7, 3),
+        alive={
+            "filters": 5,
+            "dilation_rates": ((1, 3), (1,)),
+            "kernel_size": 3,
+            "padding": "causal",
+            "normalization": "batch",
+            "dropout": 0.5,
+            "activation": "relu",
+            "output_activation": None,
+        },
+        rejected=(
+            ("filters", 0),
+            ("dilation_rates", ()),
+            ("dilation_rates", (1, 2)),
+            ("dilation_rates", ((1,), (0,))),
+            ("dilation_rates", 2),
+            ("kernel_size", 0),
+            ("padding", "valid"),
+            ("normalization", "weight"),
+            ("dropout", 1.0),
+            ("share_modules", True),
+        ),
+        rejected_inputs=((2, 3), (2, 3, 4, 5)),
+        observed=_dropout_rates,
+    ),
+    Row(ResidualTCN, {"filters": 4, "share_modules": True}, inputs=(6, 3), alive={"share_modules": False}),
+    Row(ResidualTCN, {"filters": 3, "share_modules": True, "normalization": "layer"}, inputs=(6, 3)),
     Row(
         FACRNNEEGNetwork,
         {
@@ -225,5 +317,50 @@ ROWS = (
         training=Training(
             lambda: distillation_losses(rho=0.6, distillation_weight=1.5, step_reduction="mean"), _facrnn_targets
         ),
+    ),
+    Row(
+        FACRNNVisualNetwork,
+        {
+            **_SMALL_FACRNN_VISUAL,
+            "n_classes": 3,
+            "padding": "same",
+            "share_modules": True,
+            "normalization": "layer",
+            "inference": {"frame_rate_hz": 2.0, "label_rule": "> 0"},
+        },
+        alive={
+            "n_steps": 2,
+            "image_size": 36,
+            "n_classes": 2,
+            "width_multiplier": 1 / 4,
+            "units": 4,
+            "padding": "causal",
+            "share_modules": False,
+            "dropout": 0.5,
+            "normalization": "batch",
+            "inference": {"label_rule": ">= 0"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("image_size", 11),
+            ("n_classes", 1),
+            ("width_multiplier", 0),
+            ("units", 0),
+            ("padding", "valid"),
+            ("dropout", 1.0),
+            ("normalization", "weight"),
+            ("inference", {"scale": float("nan")}),
+            ("inference", {1.0, 2.0}),
+        ),
+        rejected_inputs=({"faces": (2, 3, 25, 25)}, {"faces": (2, 2, 25, 25, 3)}),
+        off_policy=_FACRNN_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=Training(lambda: distillation_losses(teacher=False), _facrnn_targets),
+    ),
+    Row(
+        FACRNNVisualNetwork,
+        _SMALL_FACRNN_VISUAL,
+        off_policy=_FACRNN_OFF_POLICY,
+        training=Training(lambda: distillation_losses(teacher=False), _facrnn_targets),
     ),
 )

@@ -154,7 +154,7 @@ def test_missing_recording_is_described_and_does_not_block(copy):
 
 def test_registry():
     assert READERS["sam40"] is SAM40
-    assert {name: reader.name for name, reader in READERS.items()} == {"deap": "deap", "sam40": "sam40"}
+    assert all(reader.name == name for name, reader in READERS.items())
 
 
 # --- what is refused

@@ -56,7 +56,7 @@ def test_reset_goes_back_to_the_start_whatever_was_trained(plan):
     job = _jobs(plan)[0]
     training.prepare_backend(1)
     fold = training.fold_of(plan, job)
-    compiled = training.compiled_model(plan.experiment, fold.shapes, 2, {})
+    compiled = training.compiled_model(fold, {})
     compiled.reset(5)
     start = _state(compiled.model)
     batches = fold.batches(fold.train)
@@ -134,17 +134,18 @@ def test_the_best_weights_come_back(when, kept):
 def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, memory_reader):
     reader = memory_reader(tmp_path, n_subjects=1)
     plan, _ = prepare(_experiment(tmp_path), reader)
-    table = StoredFeatures.open(plan.feature_folders[1]).table
+    table = StoredFeatures.open(plan.feature_folders[1]["eeg"]).table
     features = np.random.default_rng(0).standard_normal((len(table), 4, 16))
     TeacherFeatures.write(tmp_path / "teacher.npz", table.iloc[:-2], features[:-2])
     taught = _experiment(tmp_path, system=FACRNN(width_multiplier=0.05, teacher=tmp_path / "teacher.npz"))
     taught_plan, data = prepare(taught, reader)
-    assert taught_plan.dropped_windows() == {1: {"no teacher features": 2}}
+    dropped = taught_plan.dropped_windows()
+    assert dropped.groupby("reason")["n_windows"].sum().to_dict() == {"no teacher features": 2}
     job = _jobs(taught_plan)[0]
     record = training.run_job(taught_plan, job)
     windows = record["n_training_windows"] + record["n_validation_windows"]
     assert windows == len(table) - 2
-    model = training.compiled_model(taught, training.fold_of(taught_plan, job).shapes, 2, {}).model
+    model = training.compiled_model(training.fold_of(taught_plan, job), {}).model
     assert model.output["features"].shape == (None, 4, 16)
     assert model.loss.keys() == {"probabilities", "features"}
     assert data["system_files"] != prepare(_experiment(tmp_path), reader)[1]["system_files"]
@@ -152,7 +153,7 @@ def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, 
 
 def test_a_teacher_of_other_windows_is_refused(tmp_path, memory_reader):
     reader = memory_reader(tmp_path, n_subjects=1)
-    table = StoredFeatures.open(prepare(_experiment(tmp_path), reader)[0].feature_folders[1]).table
+    table = StoredFeatures.open(prepare(_experiment(tmp_path), reader)[0].feature_folders[1]["eeg"]).table
     TeacherFeatures.write(tmp_path / "teacher.npz", table.assign(subject=99), np.zeros((len(table), 4, 16)))
     taught = _experiment(tmp_path, system=FACRNN(teacher=tmp_path / "teacher.npz"))
     plan, _ = prepare(taught, reader)
@@ -174,6 +175,6 @@ def test_precision_reaches_the_layers(plan, precision):
     training.run_job(changed, _jobs(changed)[0])
     fold = training.fold_of(changed, _jobs(changed)[0])
     inference = {"target": "valence", "class_names": ["low", "high"], **plan.inference}
-    model = training.compiled_model(changed.experiment, fold.shapes, 2, inference).model
+    model = training.compiled_model(fold, inference).model
     assert model.get_layer("convolution_1").compute_dtype == ("bfloat16" if precision != "float32" else "float32")
     assert keras.config.dtype_policy().name == "float32"

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
+import tyro
 from pydantic import Field, model_validator
 
-from keras_emotion.experiment.configuration import Experiment
-from keras_emotion.experiment.system import System
-from keras_emotion.pipelines import EEGGridFeatures, Features, StoredFeatures, TeacherFeatures, feature_statistics
+from keras_emotion.experiment.configuration import Experiment, Training
+from keras_emotion.experiment.system import DerivedPart, System
+from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual, TeacherOfFile, teacher_files
+from keras_emotion.pipelines import (
+    EEGGridFeatures,
+    FaceFeatures,
+    FeaturePart,
+    StoredFeatures,
+    TeacherFeatures,
+    feature_statistics,
+)
 from keras_emotion.schema import InputError, Trial
 
 if TYPE_CHECKING:
@@ -28,10 +38,11 @@ class FACRNN(System):
     | Table 3, only self-attention | `band_attention=False` |
     | Table 3, without any attention | both of these |
     | Table 4, raw EEG | `features.representation="raw_slices"` (or `"raw_samples"`); turns band attention off |
-    | Table 5, without visual features | `teacher=None` |
+    | Table 5, without visual features | `teacher="none"` |
 
     Args:
         features: the 3D feature construction, see `EEGGridFeatures`.
+        faces: how faces come from videos, see `FaceFeatures`; length and steps of a window are those of `features`.
         band_attention: attention over bands, Eq. (4)-(5).
         band_attention_kernel_size: width of its convolution; `None` is the adaptive size of Eq. (4), 1 for four bands.
         self_attention: attention over steps, Eq. (18)-(20).
@@ -39,14 +50,21 @@ class FACRNN(System):
         dense_activation: activation of the dense layer after the convolutions; Eq. (11) prints none.
         width_multiplier: scales the channels of the convolutions and the dense layer, for reduced runs.
         distillation_features: which features approach the teacher's: `"attention"` (A_t) or `"lstm"` (h_t).
-        teacher: `.npz` file of teacher features (`keras_emotion.pipelines.TeacherFeatures`), or `None`: the network
-            then learns from the labels alone.
+        teacher: whose features the network's approach. `"none"`: it learns from the labels alone. `"fold"`: a visual
+            network that is trained on the faces of each fold's training windows. A path: visual networks that were
+            trained before, a `.keras` file or a folder with `<target>.keras`, as `afew_va_visual.py` saves them (the
+            paper's way, on AFEW-VA and AffectNet); or an `.npz` file of features
+            (`keras_emotion.pipelines.TeacherFeatures`).
+        teacher_training: how the teacher `"fold"` is trained.
         rho: weight of the cross-entropy in Eq. (21).
         w: weight of the distillation loss in Eq. (22); the paper's best was 1.0.
+        w_grid: weights among which each fold chooses on its validation windows, in place of `w`; the paper's grid is
+            0.5, 0.6, ... 1.5, and its choice was made on the test set.
         step_reduction: `"sum"` of the cross-entropy over the steps as printed, or `"mean"`.
     """
 
     features: EEGGridFeatures = EEGGridFeatures()
+    faces: FaceFeatures = Field(default_factory=FaceFeatures)
     band_attention: bool = True
     band_attention_kernel_size: int | None = None
     self_attention: bool = True
@@ -54,16 +72,29 @@ class FACRNN(System):
     dense_activation: Literal["relu"] | None = None
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
     distillation_features: Literal["attention", "lstm"] = "attention"
-    teacher: Path | None = None
+    teacher: Annotated[Literal["none", "fold"] | Path, tyro.conf.arg(aliases=("--teacher",))] = "none"
+    teacher_training: Training = Training(learning_rate=1e-5)
     rho: Annotated[float, Field(ge=0, le=1)] = 0.8
     w: Annotated[float, Field(ge=0)] = 1.0
+    w_grid: tuple[Annotated[float, Field(ge=0)], ...] = ()
     step_reduction: Literal["sum", "mean"] = "sum"
 
     @model_validator(mode="after")
     def _steps_match_the_teacher(self):
-        if self.teacher is not None and self.features.representation == "raw_samples":
+        if self.teacher != "none" and self.features.representation == "raw_samples":
             raise ValueError("teacher: has one feature vector a slice; representation 'raw_samples' has no slices")
+        if self.w_grid and self.teacher == "none":
+            raise ValueError("w_grid: weighs the features of a teacher, and there is none")
         return self
+
+    @property
+    def _has_network_of_file(self) -> bool:
+        return isinstance(self.teacher, Path) and self.teacher.suffix != ".npz"
+
+    @property
+    def _faces_of_windows(self) -> FaceFeatures:
+        own = {"window_seconds": self.features.sample_seconds, "steps": self.features.steps, "hop_seconds": None}
+        return FaceFeatures(**{**dict(self.faces), **own})
 
     @property
     def _attends_to_bands(self) -> bool:
@@ -79,34 +110,59 @@ class FACRNN(System):
             return "W/O any attention"
         if not self.self_attention:
             return "With only Frequency Band-attention"
-        if self.teacher is None:
+        if self.teacher == "none":
             return "W/O visual feature"
         return None if self.band_attention else "With only Self-attention"
 
     def science(self) -> dict[str, Any]:
-        """See `System`; the teacher's path is replaced by whether there is one (its content is fingerprinted)."""
-        return {**self.model_dump(mode="json"), "teacher": "none" if self.teacher is None else "file"}
+        """See `System`; the teacher's path is replaced by its kind (its content is fingerprinted)."""
+        fields = self.model_dump(mode="json")
+        if self.teacher == "none":
+            # What nothing is done with does not make another experiment.
+            for field in ("faces", "teacher_training", "w", "w_grid", "rho"):
+                del fields[field]
+            return fields
+        if self.teacher != "fold":
+            del fields["teacher_training"]
+        kind = (
+            self.teacher if isinstance(self.teacher, str) else "networks" if self._has_network_of_file else "features"
+        )
+        return {**fields, "teacher": kind, "faces": self._faces_of_windows.key()}
 
     def source_files(self) -> tuple[Path, ...]:
         """See `System`."""
-        return () if self.teacher is None else (self.teacher,)
+        if self._has_network_of_file:
+            return tuple(teacher_files(self.teacher).values())
+        return () if isinstance(self.teacher, str) else (self.teacher,)
 
-    def feature_key(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
-        return {
-            "kind": type(self.features).__name__,
-            "code_version": self.features.code_version,
-            **self.features.model_dump(mode="json"),
-        }
+        has_faces = self.teacher == "fold" or self._has_network_of_file
+        return {"eeg": self.features, **({"faces": self._faces_of_windows} if has_faces else {})}
 
-    def compute_features(self, trials: Iterable[Trial]) -> Features:
+    def derived(self) -> dict[str, DerivedPart]:
         """See `System`."""
-        return self.features.of_trials(trials)
+        if not self._has_network_of_file:
+            return {}
+        return {"teacher_features": TeacherOfFile(self.teacher, self._faces_of_windows)}
 
-    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, dict[str, int]]:
-        """Pair each window with its teacher features; a window without them is dropped and counted."""
-        if self.teacher is None:
-            return stored, {}
+    def candidates(self) -> dict[str, System]:
+        """See `System`; one for each weight of `w_grid`."""
+        if not self.w_grid:
+            return {"": self}
+        return {f"w{w:g}": self.model_copy(update={"w": w, "w_grid": ()}) for w in self.w_grid}
+
+    def fold_teacher(self) -> tuple[System, Training] | None:
+        """See `System`."""
+        if self.teacher != "fold":
+            return None
+        system = FACRNNVisual(faces=self._faces_of_windows, width_multiplier=self.width_multiplier)
+        return system, self.teacher_training
+
+    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
+        """Pair each window with the teacher features of an `.npz` file; one without them is dropped and counted."""
+        if isinstance(self.teacher, str) or self._has_network_of_file:
+            return super().join(stored)
         features, found = TeacherFeatures(self.teacher).of_windows(stored.table)
         if not found.any():
             raise InputError(
@@ -119,8 +175,9 @@ class FACRNN(System):
         kept = np.flatnonzero(found)
         joined = stored if found.all() else stored.keep(kept)
         arrays = {**joined.arrays, "teacher_features": features[kept]}
-        dropped = {"no teacher features": int((~found).sum())} if not found.all() else {}
-        return StoredFeatures(arrays, joined.table), dropped
+        dropped = stored.table.loc[~found, ["subject", "trial"]].assign(reason="no teacher features")
+        counted = dropped.groupby(["subject", "trial", "reason"]).size().rename("n_windows").reset_index()
+        return StoredFeatures(arrays, joined.table), counted
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """See `System`."""
@@ -149,11 +206,11 @@ class FACRNN(System):
         """See `System`; Eq. (21)-(22)."""
         from keras_emotion.models import distillation_losses
 
-        return distillation_losses(self.rho, self.w, self.step_reduction, teacher=self.teacher is not None)
+        return distillation_losses(self.rho, self.w, self.step_reduction, teacher=self.teacher != "none")
 
     def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
         """See `System`; every step of a window has the label of the window."""
-        targets = {"probabilities": np.repeat(labels[:, np.newaxis], elements["eeg"].shape[1], axis=1)}
+        targets = {"probabilities": np.repeat(labels.reshape(len(labels), 1), elements["eeg"].shape[1], axis=1)}
         if "teacher_features" in elements:
             targets["features"] = elements["teacher_features"]
         return {"eeg": elements["eeg"]}, targets
@@ -198,7 +255,14 @@ def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRN
         By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
         channels, one repetition and at most five folds besides; `demo`, that on few subjects, folds and epochs.
     """
-    converged = paper.changed({"training.learning_rate": 1e-3})
-    reduced = converged.changed({"system.width_multiplier": 0.25, "maximum_repetitions": 1, "maximum_folds": 5})
+    converged = paper.changed({"training.learning_rate": 1e-3, "system.teacher_training.learning_rate": 1e-3})
+    reduced = converged.changed(
+        {
+            "system.width_multiplier": 0.25,
+            "system.teacher_training.epochs": 30,
+            "maximum_repetitions": 1,
+            "maximum_folds": 5,
+        }
+    )
     small = reduced.changed({"maximum_folds": 3, "training.epochs": 6, "training.batch_size": 32, **demo})
     return {"paper": paper, "converged": converged, "reduced": reduced, "demo": small}

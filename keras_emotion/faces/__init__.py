@@ -1,0 +1,28 @@
+"""From video files to aligned face crops: sampling by time, detection, tracking, alignment, quality."""
+
+from keras_emotion.faces.alignment import align, crop_geometry, four_landmarks
+from keras_emotion.faces.detection import BlazeFace, Detector, Face, FaceLandmarker, YuNet, make_detector
+from keras_emotion.faces.sequence import FaceSequence, contact_sheet, extract_faces, nearest_found
+from keras_emotion.faces.tracking import FaceTracker
+from keras_emotion.faces.video import Frame, VideoFacts, sample_frames, video_facts
+
+__all__ = [
+    "BlazeFace",
+    "Detector",
+    "Face",
+    "FaceLandmarker",
+    "FaceSequence",
+    "FaceTracker",
+    "Frame",
+    "VideoFacts",
+    "YuNet",
+    "align",
+    "contact_sheet",
+    "crop_geometry",
+    "extract_faces",
+    "four_landmarks",
+    "make_detector",
+    "nearest_found",
+    "sample_frames",
+    "video_facts",
+]

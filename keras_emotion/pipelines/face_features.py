@@ -1,0 +1,268 @@
+"""From face videos and face pictures to aligned crops, window by window."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from keras_emotion import faces
+from keras_emotion.faces.detection import LANDMARKER_VARIABLE
+from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features
+from keras_emotion.schema import InputError, Trial
+
+STEP_RATINGS = "step_ratings"
+"""Arrays named `step_ratings@<target>` hold a rating for each step of a window, `(windows, steps)` float32."""
+
+
+class FaceFeatures(FeaturePart):
+    """Face crops of the windows: `{"faces": (windows, steps, image_size, image_size, 3) uint8 RGB}`.
+
+    A window is cut into `steps` slices as its EEG is; the frame nearest to the middle of each slice is taken, the face
+    in it found, aligned and cut out. A frame without a face takes the face of the nearest frame within
+    `maximum_gap_seconds`; a window with a step that has none is unusable, and says why in the table.
+
+    From a video (`Trial.video`), windows start with the stimulus and follow each other as those of the EEG do. From
+    pictures (`Trial.images`) with landmarks, faces are cut out by these, without a detector, and each frame's ratings
+    go along as `step_ratings@<target>`; a clip shorter than a window gives one window with `steps` frames spread
+    evenly over it; a clip of a single picture gives a window of one step.
+
+    **Deviations**: the paper brings videos to 60 frames a second and does not say how T frames come of them:
+    `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is taken.
+
+    Args:
+        window_seconds: length of a window in seconds.
+        steps: T, the number of steps of a window.
+        hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`. Less makes windows
+            overlap: only for data that are split by clip or person.
+        image_size: side of the crops in pixels.
+        margin: share of the crop's side around the face, on each side.
+        offset_seconds: time in the video at which the stimulus starts.
+        frame_rate_hz: samples a second of a slice, whose average is the slice's image; `None`: one, in the middle.
+        maximum_gap_seconds: how far away in time a face may be taken from.
+        length_tolerance_seconds: a video that lasts so much longer than the recording, by its header, is taken for one
+            with a wrong frame rate in it, and not used.
+        assumed_frame_rate_hz: frame rate to believe in place of the headers; `None` believes them.
+        detector: `"blazeface"`, `"yunet"` or `"face_landmarker"`; by default the last one where the environment
+            variable `KERAS_EMOTION_FACE_LANDMARKER` names its file.
+        detector_model: file of the network, for the latter two.
+    """
+
+    code_version: ClassVar[int] = 1
+    uses_videos: ClassVar[bool] = True
+
+    window_seconds: Annotated[float, Field(gt=0)] = 2.0
+    steps: Annotated[int, Field(ge=1)] = 4
+    hop_seconds: Annotated[float, Field(gt=0)] | None = None
+    image_size: Annotated[int, Field(ge=8)] = 48
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.1
+    offset_seconds: float = 0.0
+    frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    maximum_gap_seconds: Annotated[float, Field(ge=0)] = 1.0
+    length_tolerance_seconds: Annotated[float, Field(gt=0)] = 5.0
+    assumed_frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    detector: Literal["blazeface", "yunet", "face_landmarker"] = Field(
+        default_factory=lambda: "face_landmarker" if os.environ.get(LANDMARKER_VARIABLE) else "blazeface"
+    )
+    detector_model: Path | None = None
+
+    @model_validator(mode="after")
+    def _rate_reaches_every_slice(self):
+        if self.frame_rate_hz is not None and self.frame_rate_hz * self.slice_seconds < 1:
+            raise ValueError(f"frame_rate_hz: a slice of {self.slice_seconds:g} s holds no frame at this rate")
+        return self
+
+    @property
+    def slice_seconds(self) -> float:
+        """Length of a step in seconds."""
+        return self.window_seconds / self.steps
+
+    def key(self) -> dict:
+        """See `FeaturePart`; of the detector's file the size, not the place."""
+        model = self.detector_model
+        size = model.stat().st_size if model is not None and model.is_file() else None
+        return {**super().key(), "detector_model": size}
+
+    def of_trials(self, trials: Iterable[Trial]) -> Features:
+        """See `FeaturePart`.
+
+        Raises:
+            InputError: the detector's file is missing, or there are no trials. A video that cannot be used makes
+                the windows of its trial unusable, and stops nothing.
+        """
+        # Workers share the cores among themselves already.
+        cv2.setNumThreads(1)
+        tables, step_ratings = [], []
+        # The crops of a large data set are more than fits into memory.
+        with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
+            detector, n_steps = None, set()
+            for trial in trials:
+                if trial.images is not None:
+                    crops, table, ratings = self._of_images(trial)
+                    step_ratings.append(ratings)
+                else:
+                    if detector is None:
+                        detector = opened.enter_context(faces.make_detector(self.detector, self.detector_model))
+                    crops, table = self._of_video(trial, detector)
+                n_steps.add(crops.shape[1])
+                spool.write(crops.tobytes())
+                tables.append(table)
+            if not tables:
+                raise InputError("no trials to compute features from")
+            if len(n_steps) > 1:
+                raise InputError(f"{trial.dataset}: single pictures and clips of several cannot be mixed")
+            table = pd.concat(tables, ignore_index=True)
+            shape = (len(table), *n_steps, self.image_size, self.image_size, 3)
+            spool.flush()
+            crops = np.memmap(spool, np.uint8, "r", shape=shape) if len(table) else np.zeros(shape, np.uint8)
+        arrays = {"faces": crops}
+        for target in step_ratings[0] if step_ratings else ():
+            arrays[f"{STEP_RATINGS}@{target}"] = np.concatenate([ratings[target] for ratings in step_ratings])
+        return arrays, table
+
+    # --- videos
+
+    def _of_video(self, trial: Trial, detector: faces.Detector) -> tuple[np.ndarray, pd.DataFrame]:
+        duration_seconds = None if trial.recording is None else trial.recording.duration_seconds
+        problem, facts = None, None
+        if trial.video is None:
+            problem = "no face video"
+        else:
+            try:
+                facts = faces.video_facts(trial.video)
+            except InputError as error:
+                problem = str(error)
+        if duration_seconds is None:
+            if facts is None or not facts.duration_seconds:
+                raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known")
+            duration_seconds = facts.duration_seconds - self.offset_seconds
+        problem = problem or self._length_problem(facts, duration_seconds)
+        starts = self._starts(duration_seconds)
+        table = trial.window_table(starts, self.window_seconds)
+        crops = np.zeros((len(starts), self.steps, self.image_size, self.image_size, 3), np.uint8)
+        if problem is not None:
+            return crops, table.assign(**{UNUSABLE: problem})
+        times = starts[:, np.newaxis, np.newaxis] + self._times_of_a_window() + self.offset_seconds
+        wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
+        inverse = inverse.reshape(times.shape)
+        in_video = wanted >= 0
+        try:
+            sequence = faces.extract_faces(
+                trial.video,
+                detector,
+                times_seconds=wanted[in_video],
+                size=self.image_size,
+                margin=self.margin,
+                assumed_frame_rate_hz=self.assumed_frame_rate_hz,
+            )
+        except InputError as error:
+            return crops, table.assign(**{UNUSABLE: str(error)})
+        n_reached = len(sequence.frames)
+        nearest = np.full(len(wanted), -1)
+        first = int((~in_video).sum())
+        nearest[first : first + n_reached] = faces.nearest_found(
+            sequence.frames["time_seconds"].to_numpy(),
+            sequence.frames["found"].to_numpy(bool),
+            self.maximum_gap_seconds,
+        )
+        source = nearest[inverse]
+        usable = (source >= 0).all(axis=(1, 2))
+        crops[usable] = self._averaged(sequence.faces, source[usable])
+        beyond = inverse >= first + n_reached
+        ends = sequence.problem or f"{trial.video}: ends before the trial, at {self._end_seconds(sequence):.1f} s"
+        reasons = np.select(
+            [usable, beyond.any(axis=(1, 2)), (inverse < first).any(axis=(1, 2))],
+            ["", ends, "before the start of the video"],
+            "no face in the video",
+        )
+        return crops, table.assign(**{UNUSABLE: reasons})
+
+    def _length_problem(self, facts: faces.VideoFacts | None, duration_seconds: float) -> str | None:
+        if facts is None or not facts.duration_seconds:
+            return None
+        lasts = facts.duration_seconds
+        if self.assumed_frame_rate_hz is not None and facts.n_frames:
+            lasts = facts.n_frames / self.assumed_frame_rate_hz
+        if lasts <= duration_seconds + self.offset_seconds + self.length_tolerance_seconds:
+            return None
+        return (
+            f"{facts.path}: lasts {lasts:.1f} s by its header ({facts.frame_rate_hz:g} frames a second), the trial "
+            f"{duration_seconds:.1f} s: is the rate in the header wrong? give assumed_frame_rate_hz"
+        )
+
+    @staticmethod
+    def _end_seconds(sequence: faces.FaceSequence) -> float:
+        return float(sequence.frames["frame_time_seconds"].iloc[-1]) if len(sequence.frames) else 0.0
+
+    def _starts(self, duration_seconds: float) -> np.ndarray:
+        hop_seconds = self.hop_seconds or self.window_seconds
+        # Rounded before it is cut: 60 s hold thirty windows of 2 s, also where floating point says 29.999...
+        n_windows = int(np.floor(round((duration_seconds - self.window_seconds) / hop_seconds, 6))) + 1
+        return np.arange(max(n_windows, 0)) * hop_seconds
+
+    def _times_of_a_window(self) -> np.ndarray:
+        """`(steps, samples)` seconds from the start of the window."""
+        n_samples = 1 if self.frame_rate_hz is None else int(round(self.frame_rate_hz * self.slice_seconds, 6))
+        within = (np.arange(n_samples) + 0.5) / n_samples
+        return (np.arange(self.steps)[:, np.newaxis] + within) * self.slice_seconds
+
+    @staticmethod
+    def _averaged(crops: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """The crops at `source` `(windows, steps, samples)`, averaged over the samples, a window at a time."""
+        if source.shape[-1] == 1:
+            return crops[source[..., 0]]
+        averaged = [crops[rows].mean(axis=1).round().astype(np.uint8) for rows in source]
+        return np.reshape(averaged, (len(source), source.shape[1], *crops.shape[1:]))
+
+    # --- pictures
+
+    def _of_images(self, trial: Trial) -> tuple[np.ndarray, pd.DataFrame, dict[str, np.ndarray]]:
+        images = trial.images
+        if images.landmarks is None:
+            raise InputError(f"{images.files[0]}: pictures without landmarks are not read yet")
+        times = np.asarray(images.times_seconds, float)
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        duration_seconds = float(times[-1]) + step
+        if len(times) == 1:
+            starts, chosen = np.zeros(1), np.zeros((1, 1), int)
+            lasts = self.window_seconds
+        elif duration_seconds < self.window_seconds - 1e-6:
+            starts, lasts = np.zeros(1), duration_seconds
+            wanted = (np.arange(self.steps) + 0.5) / self.steps * duration_seconds - step / 2
+            chosen = _nearest(times, wanted[np.newaxis])
+        else:
+            starts, lasts = self._starts(duration_seconds), self.window_seconds
+            chosen = _nearest(times, starts[:, np.newaxis] + self._times_of_a_window().mean(axis=1))
+        landmarks = faces.four_landmarks(np.asarray(images.landmarks, float))
+        # Each frame is read once, however many windows it is in.
+        used, inverse = np.unique(chosen, return_inverse=True)
+        crops = np.zeros((len(used), self.image_size, self.image_size, 3), np.uint8)
+        reasons = np.full(len(used), "", dtype=object)
+        for row, frame in enumerate(used):
+            picture = cv2.imread(str(images.files[frame]))
+            if picture is None:
+                reasons[row] = f"{images.files[frame]}: not a readable picture"
+            elif not np.isfinite(landmarks[frame]).all():
+                reasons[row] = f"{images.files[frame]}: no landmarks"
+            else:
+                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                crops[row] = faces.align(picture, landmarks[frame], self.image_size, self.margin)
+        inverse = inverse.reshape(chosen.shape)
+        unusable = [next((reason for reason in row if reason), "") for row in reasons[inverse]]
+        table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
+        ratings = {name: np.asarray(row, np.float32)[chosen] for name, row in images.ratings.items()}
+        return crops[inverse], table, ratings
+
+
+def _nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Position of the time nearest to each wanted one; the earlier of two."""
+    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
+    return np.where(wanted - times[after - 1] <= times[after] - wanted, after - 1, after)

@@ -1,0 +1,89 @@
+"""Windows of one modality and their partners in another: the same subject, the same trial, the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.pipelines.feature_store import StoredFeatures
+from keras_emotion.pipelines.features import UNUSABLE
+
+DROPPED_COLUMNS = ("subject", "trial", "reason", "n_windows")
+
+
+def match_windows(table: pd.DataFrame, other: pd.DataFrame, tolerance_seconds: float = 1e-3) -> np.ndarray:
+    """For each window, its partner in another window table: of the same subject and trial, starting at the same time.
+
+    Args:
+        table: a window table; `subject`, `trial` and `start_seconds` are looked at.
+        other: another one. Of several partners the first counts.
+        tolerance_seconds: two starts that differ by at most this are the same.
+
+    Returns:
+        `(len(table),)` positions in `other`, -1 where a window has no partner.
+
+    Example:
+        >>> one = pd.DataFrame({"subject": 1, "trial": 1, "start_seconds": [0.0, 2.0, 4.0]})
+        >>> other = pd.DataFrame({"subject": 1, "trial": 1, "start_seconds": [4.0, 0.0]})
+        >>> match_windows(one, other).tolist()
+        [1, -1, 0]
+    """
+    step = tolerance_seconds * 2
+    found = np.full(len(table), -1)
+    # Times are compared on a lattice twice as coarse as the tolerance, from both sides, so that a start that lies on a
+    # border of the lattice still meets its partner.
+    for shift in (0.0, 0.5):
+        places = _keys(other, step, shift)
+        partner = pd.Series(np.arange(len(places)), index=places).groupby(level=[0, 1, 2]).first()
+        matched = partner.reindex(_keys(table, step, shift)).to_numpy(dtype=float)
+        found = np.where((found < 0) & ~np.isnan(matched), np.nan_to_num(matched), found).astype(int)
+    return found
+
+
+def _keys(table: pd.DataFrame, step: float, shift: float) -> pd.MultiIndex:
+    place = np.floor(table["start_seconds"].to_numpy(dtype=float) / step + shift).astype(np.int64)
+    # As texts: ids read from different files may be numbers here and texts there.
+    ids = (table[column].astype(str).to_numpy(dtype=object) for column in ("subject", "trial"))
+    return pd.MultiIndex.from_arrays([*ids, place])
+
+
+def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, pd.DataFrame]:
+    """The windows that every part has, with the arrays of all parts.
+
+    Args:
+        parts: features by name of their part; the first one's windows and table are those that the others are matched
+            to. Where a part's table has a column `unusable` that is not empty, the window counts as missing there.
+
+    Returns:
+        The paired features (memory-mapped still, where nothing was dropped), and what was dropped: one row for each
+        `subject`, `trial` and `reason`, with `n_windows`.
+
+    Raises:
+        ValueError: two parts have arrays of the same name.
+    """
+    names = [name for part in parts.values() for name in part.arrays]
+    if len(set(names)) < len(names):
+        raise ValueError(f"parts {', '.join(parts)} have arrays of the same name: {', '.join(sorted(names))}")
+    table = next(iter(parts.values())).table
+    reasons = np.full(len(table), "", dtype=object)
+    rows = {}
+    for name, part in parts.items():
+        rows[name] = np.arange(len(table)) if part.table is table else match_windows(table, part.table)
+        missing = rows[name] < 0
+        reasons[missing & (reasons == "")] = f"{name}: no window at this time"
+        if UNUSABLE in part.table:
+            why = np.where(missing, "", part.table[UNUSABLE].to_numpy(dtype=object)[rows[name]])
+            reasons = np.where((reasons == "") & (why != ""), why, reasons)
+    kept = np.flatnonzero(reasons == "")
+    arrays = {}
+    for name, part in parts.items():
+        chosen = rows[name][kept]
+        in_order = len(chosen) == len(part.table) and (chosen == np.arange(len(chosen))).all()
+        for array, values in part.arrays.items():
+            arrays[array] = values if in_order else values[chosen]
+    paired = table.iloc[kept].reset_index(drop=True).drop(columns=UNUSABLE, errors="ignore")
+    dropped = table.loc[reasons != "", ["subject", "trial"]].assign(reason=reasons[reasons != ""])
+    counted = dropped.groupby(["subject", "trial", "reason"], sort=True).size().rename("n_windows").reset_index()
+    return StoredFeatures(arrays, paired), counted[list(DROPPED_COLUMNS)]

@@ -1,0 +1,144 @@
+"""Synthetic data in the format of AFEW-VA."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from keras_emotion.synthetic.faces import (
+    AnimatedFace,
+    FaceIdentity,
+    blink_course,
+    light_course,
+    pose_course,
+    wander,
+    write_image,
+)
+from keras_emotion.synthetic.facts import write_marker
+
+Layout = Literal["grouped", "flat"]
+
+N_CLIPS = 600
+CLIPS_PER_GROUP = 50
+"""Clips of a zip file, and of a folder of the grouped layout."""
+
+FRAME_RATE_HZ = 25.0
+HIGHEST_SCORE = 10
+TARGETS = ("valence", "arousal")
+
+CLIP_SD, WANDER_SD, WANDER_SECONDS = 0.6, 0.4, 2.0
+"""Deviations of a clip's mean and of the wandering around it, before they are squashed into [-1, 1]."""
+
+# Last words of seeds `[seed, clip, ...]`; those of actors are `[seed, 0, actor]`. None is 0: a seed that ends in zeros
+# is the seed without them.
+_SCORES, _OWN_EXPRESSION = (1, 2), (3, 4)
+_HEAD, _LIGHT, _BLINKS, _LENGTH = 5, 6, 7, 8
+
+
+def write_afew_va(
+    out: str | Path,
+    n_clips: int = 20,
+    n_actors: int = 10,
+    frames_per_clip: int | tuple[int, int] = (10, 120),
+    seed: int = 0,
+    effect_size: float = 1.0,
+    layout: Layout = "grouped",
+    *,
+    frame_size: tuple[int, int] = (720, 576),
+) -> Path:
+    """Writes a folder that reads as AFEW-VA: clips of single PNG frames, each frame scored and with its landmarks.
+
+    A clip shows one actor. Its scores wander around a mean of its own, and at `effect_size` 1 they are ten times the
+    valence and arousal of the face (see `faces`), rounded; head and light wander whatever the scores. Landmarks are
+    those of the rendered frame, exact to a thousandth of a pixel. A clip's files are the same for any other number of
+    clips.
+
+    Args:
+        out: folder to write to; made where it is missing.
+        n_clips: clips 001 to `n_clips`, 1 to 600.
+        n_actors: actors, who take turns.
+        frames_per_clip: frames of each clip, or the fewest and the most; at 25 a second.
+        seed: seed of everything.
+        effect_size: correlation of what the face shows with the scores, before both are squashed into their range: 0
+            to 1. The face moves as much whatever it is.
+        layout: `"grouped"` (`01/001/00000.png`, 50 clips in a folder, as the zip files have them) or `"flat"`
+            (`001/00000.png`).
+        frame_size: width and height of a frame.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: a number outside of its range, or an unknown layout.
+    """
+    if not 1 <= n_clips <= N_CLIPS:
+        raise ValueError(f"`n_clips` is {n_clips}; expected 1 to {N_CLIPS}")
+    if n_actors < 1:
+        raise ValueError(f"`n_actors` is {n_actors}; expected 1 or more")
+    fewest, most = (frames_per_clip,) * 2 if isinstance(frames_per_clip, int) else frames_per_clip
+    if not 1 <= fewest <= most:
+        raise ValueError(f"`frames_per_clip` is {frames_per_clip}; expected 1 or more, or the fewest and the most")
+    if not 0 <= effect_size <= 1:
+        raise ValueError(f"`effect_size` is {effect_size}; expected 0 to 1")
+    if layout not in get_args(Layout):
+        raise ValueError(f"`layout` is {layout!r}; expected one of {get_args(Layout)}")
+    if min(frame_size) < 32:
+        raise ValueError(f"`frame_size` is {tuple(frame_size)}; expected 32 or more")
+    out = Path(out)
+    width, height = frame_size
+    # An actor's clips come one after another, so that only one face is in memory.
+    for actor in range(1, min(n_actors, n_clips) + 1):
+        face = AnimatedFace(height, width, FaceIdentity.draw(np.random.default_rng([seed, 0, actor])))
+        for clip in range(actor, n_clips + 1, n_actors):
+            n_frames = int(np.random.default_rng([seed, clip, _LENGTH]).integers(fewest, most + 1))
+            group = f"{(clip - 1) // CLIPS_PER_GROUP + 1:02d}/" if layout == "grouped" else ""
+            folder = out / f"{group}{clip:03d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            frames = _write_frames(folder, face, seed, clip, n_frames, effect_size)
+            content = {"actor": f"actor_{actor:02d}", "frames": frames, "video_id": f"{clip:03d}"}
+            (folder / f"{clip:03d}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_marker(
+        out,
+        dataset="afew_va",
+        n_clips=n_clips,
+        n_actors=n_actors,
+        frames_per_clip=[fewest, most],
+        seed=seed,
+        effect_size=effect_size,
+        layout=layout,
+        frame_size=list(frame_size),
+    )
+    return out
+
+
+def _write_frames(
+    folder: Path, face: AnimatedFace, seed: int, clip: int, n_frames: int, effect_size: float
+) -> dict[str, dict]:
+    """Writes the frames of a clip and returns what its JSON file says of each."""
+
+    def source(tag: int) -> np.random.Generator:
+        return np.random.default_rng([seed, clip, tag])
+
+    def course(tag: int) -> np.ndarray:
+        rng = source(tag)
+        return CLIP_SD * rng.standard_normal() + WANDER_SD * wander(rng, times, WANDER_SECONDS)
+
+    times = np.arange(n_frames) / FRAME_RATE_HZ
+    scored = np.stack([course(tag) for tag in _SCORES], axis=-1)
+    own = np.stack([course(tag) for tag in _OWN_EXPRESSION], axis=-1)
+    shown = np.tanh(effect_size * scored + np.sqrt(1 - effect_size**2) * own)
+    scores = np.rint(HIGHEST_SCORE * np.tanh(scored)).astype(int)
+    poses, blinks = pose_course(source(_HEAD), times), blink_course(source(_BLINKS), times)
+    frames = {}
+    for index, light in enumerate(light_course(source(_LIGHT), times)):
+        name = f"{index:05d}"
+        write_image(folder / f"{name}.png", face.frame(*shown[index], poses[index], light, blinks[index]))
+        landmarks = face.landmarks(*shown[index], poses[index], blinks[index])
+        frames[name] = {
+            "landmarks": landmarks.round(3).tolist(),
+            **dict(zip(TARGETS, scores[index].tolist(), strict=True)),
+        }
+    return frames

@@ -1,0 +1,140 @@
+"""Synthetic face videos of DEAP: a face whose expression follows the ratings of its trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.synthetic.faces import (
+    AnimatedFace,
+    FaceIdentity,
+    blink_course,
+    expression_course,
+    light_course,
+    pose_course,
+)
+from keras_emotion.synthetic.facts import read_facts
+
+FACTS = read_facts("deap")
+
+EXPRESSION_PER_DEVIATION = 0.5
+"""Expression for one standard deviation of a rating, before it is squashed into [-1, 1]."""
+
+EXPRESSION_WANDER = 0.35
+"""Standard deviation of the wandering of the expression during a trial, before it is squashed."""
+
+# Last words of seeds `[seed, subject, experiment id, ...]`, experiment id 0 for what is the subject's. None is 0: a
+# seed that ends in zeros is the seed without them.
+_VALENCE, _AROUSAL, _HEAD, _LIGHT, _BLINKS, _IDENTITY = 1, 2, 3, 4, 5, 6
+
+
+def trial_expression(
+    seed: int,
+    subject: int,
+    trial: int,
+    deviations: Mapping[str, float],
+    times_seconds: np.ndarray,
+    face_effect_size: float = 1.0,
+) -> dict[str, np.ndarray]:
+    """Valence and arousal that a subject's face shows during a trial, as a function of time.
+
+    Args:
+        seed: seed of the data set.
+        subject: id of the subject.
+        trial: experiment id.
+        deviations: ratings of valence and arousal in standard deviations above the middle of the scale.
+        times_seconds: when, from the onset of the stimulus.
+        face_effect_size: what ties the expression to the ratings: it wanders around
+            `tanh(face_effect_size * EXPRESSION_PER_DEVIATION * deviation)`.
+
+    Returns:
+        `valence` and `arousal`, of the shape of `times_seconds`, in (-1, 1).
+    """
+    courses = {}
+    for name, tag in (("valence", _VALENCE), ("arousal", _AROUSAL)):
+        mean = np.tanh(face_effect_size * EXPRESSION_PER_DEVIATION * deviations[name])
+        rng = np.random.default_rng([seed, subject, trial, tag])
+        courses[name] = expression_course(rng, times_seconds, mean, EXPRESSION_WANDER)
+    return courses
+
+
+def write_face_videos(
+    folder: Path,
+    seed: int,
+    subject: int,
+    ratings: pd.DataFrame,
+    deviations: Mapping[str, np.ndarray],
+    face_effect_size: float,
+    frame_rate_hz: float,
+    size: tuple[int, int],
+) -> None:
+    """Writes `sNN/sNN_trialMM.avi` of one subject, MM the place of the trial in the order of presentation.
+
+    Each is 60 s from the onset of the stimulus. Where the data set lacks videos of a subject, the last ones are not
+    written (which ones are missing is not verified), provided that all trials are.
+
+    Args:
+        folder: `face_video` of the data set.
+        seed: seed of the data set.
+        subject: id of the subject; nothing is written for those whom the data set has no videos of.
+        ratings: rows of `participant_ratings.csv` of the subject.
+        deviations: `valence` and `arousal` of each row, see `trial_expression`.
+        face_effect_size: see `trial_expression`.
+        frame_rate_hz: frames a second.
+        size: width and height of a frame, even numbers.
+    """
+    facts = FACTS["face_video"]
+    if subject > facts["last_subject"]:
+        return
+    n_videos = len(ratings)
+    if n_videos == FACTS["n_trials"]:
+        n_videos = facts["n_videos"].get(str(subject), n_videos)
+    folder = folder / f"s{subject:02d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    face = AnimatedFace(height, width, FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY])))
+    times = np.arange(round(FACTS["trial_seconds"] * frame_rate_hz)) / frame_rate_hz
+    for row, (trial, presentation) in enumerate(zip(ratings["Experiment_id"], ratings["Trial"], strict=True)):
+        if presentation > n_videos:
+            continue
+        own = {name: values[row] for name, values in deviations.items()}
+        expression = trial_expression(seed, subject, trial, own, times, face_effect_size)
+        head, light, blinks = (np.random.default_rng([seed, subject, trial, tag]) for tag in (_HEAD, _LIGHT, _BLINKS))
+        moments = zip(
+            expression["valence"],
+            expression["arousal"],
+            pose_course(head, times),
+            light_course(light, times),
+            blink_course(blinks, times),
+            strict=True,
+        )
+        frames = (face.frame(*moment) for moment in moments)
+        write_video(folder / f"s{subject:02d}_trial{presentation:02d}.avi", frames, frame_rate_hz, size)
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, size: tuple[int, int]) -> None:
+    """Writes an AVI file of H.264, the same bytes for the same frames whatever the number of cores.
+
+    Args:
+        path: file to write.
+        frames: `(height, width, 3)` uint8 each, RGB.
+        frame_rate_hz: frames a second, kept to a millionth.
+        size: width and height, even numbers.
+    """
+    import av
+
+    width, height = size
+    with av.open(str(path), "w", format="avi") as container:
+        stream = container.add_stream("libx264", rate=Fraction(frame_rate_hz).limit_denominator(10_000))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        # AVI has no place for times of presentation: without B-frames the order of coding is that of showing.
+        stream.options = {"preset": "veryfast", "bf": "0"}
+        # What more threads write differs.
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())

@@ -107,6 +107,13 @@ class SynthesizeDEAP:
         effect_size: natural log-power for one standard deviation of a rating; 0 ties nothing to the ratings.
         fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
         files: forms to write.
+        face_videos: write face videos too, of subjects 1 to 22; at the default rate and size, several megabytes and
+            about a minute each.
+        face_effect_size: what ties the expression of the face to the ratings; 0 nothing.
+        video_frame_rate_hz: frames of a video a second.
+        video_size: width and height of a video.
+        effect_follows: what the signals follow: the rating, the same during a whole trial, or the expression that the
+            face has at that moment.
     """
 
     out: tyro.conf.Positional[Path]
@@ -116,6 +123,11 @@ class SynthesizeDEAP:
     effect_size: float = 1.0
     fingerprint_size: float = 0.6
     files: tuple[Literal["python", "matlab", "original"], ...] = ("python",)
+    face_videos: bool = False
+    face_effect_size: float = 1.0
+    video_frame_rate_hz: float = 50.0
+    video_size: tuple[int, int] = (720, 576)
+    effect_follows: Literal["rating", "expression"] = "rating"
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
@@ -130,6 +142,11 @@ class SynthesizeDEAP:
             effect_size=self.effect_size,
             fingerprint_size=self.fingerprint_size,
             files=self.files,
+            face_videos=self.face_videos,
+            face_effect_size=self.face_effect_size,
+            video_frame_rate_hz=self.video_frame_rate_hz,
+            video_size=self.video_size,
+            effect_follows=self.effect_follows,
         )
 
 
@@ -169,12 +186,93 @@ class SynthesizeSAM40:
 
 
 @dataclasses.dataclass(frozen=True)
+class SynthesizeAFEWVA:
+    """Write synthetic clips of faces in the format of AFEW-VA.
+
+    Args:
+        out: folder to write to.
+        clips: number of clips, 1 to 600.
+        actors: number of actors.
+        frames: fewest and most frames of a clip.
+        seed: seed of everything.
+        effect_size: correlation of what the face shows with the scores, 0 to 1.
+        layout: grouped: 50 clips in a folder, as the zip files have them; flat: without these folders.
+        frame_size: width and height of a frame; at the default size a frame takes half a megabyte.
+    """
+
+    out: tyro.conf.Positional[Path]
+    clips: int = 20
+    actors: int = 10
+    frames: tuple[int, int] = (10, 120)
+    seed: int = 0
+    effect_size: float = 1.0
+    layout: Literal["grouped", "flat"] = "grouped"
+    frame_size: tuple[int, int] = (720, 576)
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_afew_va
+
+        return _write(
+            write_afew_va,
+            self.out,
+            n_clips=self.clips,
+            n_actors=self.actors,
+            frames_per_clip=self.frames,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            layout=self.layout,
+            frame_size=self.frame_size,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesizeAffectNet:
+    """Write synthetic images of faces in one of the two formats of AffectNet.
+
+    Args:
+        out: folder to write to.
+        training: images for training.
+        validation: images for validation.
+        seed: seed of everything.
+        effect_size: what ties the face to its valence and arousal, 0 to 1.
+        generation: lists: csv files (old); arrays: an annotation file for each value (new).
+        broken: broken rows added to each partition.
+    """
+
+    out: tyro.conf.Positional[Path]
+    training: int = 80
+    validation: int = 40
+    seed: int = 0
+    effect_size: float = 1.0
+    generation: Literal["lists", "arrays"] = "lists"
+    broken: int = 0
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_affectnet
+
+        return _write(
+            write_affectnet,
+            self.out,
+            n_training=self.training,
+            n_validation=self.validation,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            generation=self.generation,
+            n_broken=self.broken,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Synthesize:
     """Write synthetic data in a data set's own format on disk."""
 
     dataset: (
         Annotated[SynthesizeDEAP, tyro.conf.subcommand("deap")]
         | Annotated[SynthesizeSAM40, tyro.conf.subcommand("sam40")]
+        | Annotated[SynthesizeAFEWVA, tyro.conf.subcommand("afew_va")]
+        | Annotated[SynthesizeAffectNet, tyro.conf.subcommand("affectnet")]
     )
 
     def run(self) -> int:

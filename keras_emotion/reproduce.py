@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import tempfile
+import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +19,7 @@ from pydantic import create_model
 
 from keras_emotion import experiment, reports
 from keras_emotion.cli import exit_on_input_error
-from keras_emotion.datasets import READERS
+from keras_emotion.datasets import READERS, Reader
 from keras_emotion.experiment.configuration import Configuration, Experiment, differences
 from keras_emotion.schema import InputError
 
@@ -50,6 +52,8 @@ def main(
     demo_data: Callable[[Path], object],
     paper: Path | None = None,
     description: str = "",
+    demo_files: Mapping[str, str] = types.MappingProxyType({}),
+    afterwards: Callable[[Experiment, Reader, Path], str] | None = None,
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Run a reproduction from the command line.
@@ -59,6 +63,10 @@ def main(
         demo_data: writes the demo's data set into a folder.
         paper: csv of the numbers as printed, `None` where the paper has none on this data set.
         description: first lines of `--help`.
+        demo_files: fields (dotted names) that are files of the demo's data, by their place in its folder; they hold
+            where the demo's data are used and the field was not given.
+        afterwards: done when the run is finished, with the experiment, the data set and the run folder; what it
+            returns is printed.
         arguments: command line, `sys.argv[1:]` by default.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -73,13 +81,22 @@ def main(
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     data_root = asked.data_root or _demo_folder(Path("runs") / "data" / f"{wanted.dataset}-demo", demo_data)
     dataset = READERS[wanted.dataset](data_root)
+    if asked.data_root is None:
+        untouched = {name: _field(wanted, name) == _field(presets[preset], name) for name in demo_files}
+        wanted = wanted.changed({name: data_root / demo_files[name] for name in demo_files if untouched[name]})
     if wanted.subjects and wanted.subjects == presets[preset].subjects:
         # A preset names the paper's subjects; a copy of the data set may hold fewer, which the table then says.
         found = dataset.subjects
         wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
         if not wanted.subjects:
             raise InputError(f"{data_root}: holds none of the subjects of preset {preset}; name some with --subjects")
-    reductions = differences(presets["paper"].science(), wanted.science())
+    paper_system = presets["paper"].system
+    as_printed = {
+        **presets["paper"].science(),
+        "system": {"kind": type(paper_system).__name__, **paper_system.printed()},
+    }
+    shown = [{**science, "protocols": [one["name"] for one in science["protocols"]]} for science in (as_printed, wanted.science())]
+    reductions = differences(*shown)
     output = asked.output or Path("runs") / f"{wanted.name}-{preset}-{wanted.identity()}"
     if asked.dry_run:
         plan, _ = experiment.prepare(wanted, dataset)
@@ -89,6 +106,12 @@ def main(
     folder = experiment.run(wanted, dataset, output, resume=asked.resume)
     numbers = None if paper is None else _numbers_to_compare(paper, wanted, reductions)
     reports.build_report(folder, numbers, reductions).print(console)
+    if afterwards is not None:
+        console.print(afterwards(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
+
+
+def _field(value: object, name: str) -> object:
+    return functools.reduce(getattr, name.split("."), value)
 
 
 def _parse(default: Experiment, preset: str, description: str, arguments: Sequence[str] | None):

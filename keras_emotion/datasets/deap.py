@@ -27,6 +27,7 @@ from keras_emotion.datasets.reader import (
     raise_problems,
     unusable_channels,
 )
+from keras_emotion.faces import video_facts
 from keras_emotion.schema import InputError, Recording, Trial
 
 FileFormat = Literal["python", "matlab", "original"]
@@ -36,6 +37,9 @@ _PLACES: dict[str, tuple[str, str]] = {
     "matlab": ("data_preprocessed_matlab", ".mat"),
     "original": ("data_original", ".bdf"),
 }
+
+VIDEO_TOLERANCE_SECONDS = 5.0
+"""A face video that lasts so much longer or shorter than its trial is reported."""
 
 RATING_TOLERANCE = 0.01
 """The csv prints two decimals; `labels` may hold more."""
@@ -321,11 +325,19 @@ class DEAP(Reader):
             return []
         videos = self._videos(subject)
         folder = self.video_folder / f"s{subject:02d}"
-        problems = [
-            Problem(path, "empty file; copy it again", subject, False)
-            for path in videos.values()
-            if path.stat().st_size == 0
-        ]
+        problems = []
+        for path in videos.values():
+            try:
+                seconds = video_facts(path).duration_seconds
+            except InputError as error:
+                problems.append(Problem(path, str(error).removeprefix(f"{path}: "), subject, False))
+                continue
+            if seconds and abs(seconds - FACTS["trial_seconds"]) > VIDEO_TOLERANCE_SECONDS:
+                message = (
+                    f"lasts {seconds:.1f} s by its header; expected {FACTS['trial_seconds']} s: "
+                    "a wrong frame rate in it, or a cut"
+                )
+                problems.append(Problem(path, message, subject, False))
         expected = (
             facts["n_videos"].get(str(subject), FACTS["n_trials"]) if len(rows) == FACTS["n_trials"] else len(rows)
         )

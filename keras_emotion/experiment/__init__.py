@@ -3,7 +3,7 @@
 from keras_emotion.experiment.configuration import Experiment, Runtime, Training
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.experiment.runner import Estimate, estimate, prepare, run
+from keras_emotion.experiment.runner import Estimate, estimate, prepare, run, train_teachers
 from keras_emotion.experiment.system import System
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "estimate",
     "prepare",
     "run",
+    "train_teachers",
 ]

@@ -170,7 +170,9 @@ class Plan:
         if empty:
             reasons = dropped.drop_duplicates(["subject", "reason"]).set_index("subject")["reason"]
             lines = [f"subject {subject}: {'; '.join(reasons.loc[[subject]].head(3))}" for subject in empty]
-            raise InputError("no window is left, for want of a partner in another modality:\n  " + "\n  ".join(lines))
+            lines = "\n  ".join(lines)
+            hint = f"; {self.experiment.system.hint}" if self.experiment.system.hint else ""
+            raise InputError(f"no window is left, for want of a partner in another modality{hint}:\n  {lines}")
         return dropped
 
     def n_repetitions(self, protocol: str) -> int:

@@ -14,12 +14,13 @@ import joblib
 import rich.console
 import rich.progress
 
+from keras_emotion.evaluation import NotEvaluable
 from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.environment import environment
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.system import DerivedPart
-from keras_emotion.experiment.training import run_job, seconds_per_step
+from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
 from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
 from keras_emotion.schema import InputError
 
@@ -207,6 +208,36 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
         }
     )
     return folder
+
+
+def train_teachers(
+    experiment: Experiment, dataset, folder: Path, validation_subjects: tuple[int | str, ...] = ()
+) -> dict[str, Path]:
+    """Train one network for each target on all subjects but those that choose the epoch, and save it.
+
+    Args:
+        experiment: the experiment; its protocols are not used.
+        dataset: a reader (see `keras_emotion.datasets`).
+        folder: where `<target>.keras` is written; what is there already stays.
+        validation_subjects: the subjects that choose the epoch; by default those of the first inner validation of
+            the protocol `subject_disjoint`.
+
+    Returns:
+        The file of each target.
+
+    Raises:
+        InputError: the data cannot be used, or there are too few subjects to leave some out.
+    """
+    plan, _ = prepare(experiment, dataset)
+    files = {target: folder / f"{target}.keras" for target in experiment.targets}
+    try:
+        with _training_workers(experiment.runtime):
+            joblib.Parallel()(
+                joblib.delayed(train_on_all)(plan, target, file, validation_subjects) for target, file in files.items()
+            )
+    except NotEvaluable as reason:
+        raise InputError(f"{dataset.root}: no subjects can be kept apart to choose the epoch: {reason}") from None
+    return files
 
 
 def _do(plan: Plan, jobs: list[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:

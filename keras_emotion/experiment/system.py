@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -42,10 +42,16 @@ class System(BaseModel, abc.ABC):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    hint: ClassVar[str] = ""
+    """How to do without a modality that the data lack, for the user who is told so."""
 
     def science(self) -> dict[str, Any]:
         """JSON-able fields that decide the numbers; paths are replaced by what lies there."""
         return self.model_dump(mode="json")
+
+    def printed(self) -> dict[str, Any]:
+        """`science()` as the paper has it, where a preset that stands for the paper cannot be quite that."""
+        return self.science()
 
     @property
     def paper_variant(self) -> str | None:

@@ -359,7 +359,7 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
     measured = []
     if (lesson := _lesson(fold)) is not None:
         measured.append((lesson.training, *_seconds_of_steps(lesson, {}, n_steps)))
-        features = compiled_model(lesson, {}).model.output_shape["features"][1:]
+        features = compiled_model(lesson, {}).model.output["features"].shape[1:]
         # Only the time counts here: nothing has been learnt yet.
         fold = _taught(fold, lesson, np.zeros((len(fold.unit.table), *features), np.float32))
     measured.append((fold.training, *_seconds_of_steps(fold, _inference(plan, job.target, fold.unit), n_steps)))

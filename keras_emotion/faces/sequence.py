@@ -117,6 +117,10 @@ class _Spool:
         self._file.seek(position * int(np.prod(self._shape)) * self._dtype.itemsize)
         self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
 
+    def close(self) -> None:
+        """An array over the file outlives it."""
+        self._file.close()
+
     def as_array(self, n_rows: int) -> np.ndarray:
         if not n_rows:
             return np.zeros((0, *self._shape), self._dtype)
@@ -189,24 +193,29 @@ def extract_faces(
                 found, last_number = tracker.update(frame.image, frame.time_seconds), frame.number
             rows.append((wanted_seconds, frame.time_seconds, frame.number, len(found)))
             for number, face in found.items():
-                person = people.setdefault(number, _Person(size))
-                person.add(position, face, align(frame.image, face.landmarks, size, margin))
+                if number not in people:
+                    people[number] = _Person(size)
+                people[number].add(position, face, align(frame.image, face.landmarks, size, margin))
     except InputError as error:
         if not rows:
             raise
         problem = str(error)
     if not rows and rate_hz is not None:
         raise InputError(f"{video}: no frame could be sampled; copy it again")
-    # Where nobody was seen, a person without frames stands in.
-    person = max(people.values(), key=lambda person: len(person.faces), default=_Person(size))
     frames = pd.DataFrame(rows, columns=["time_seconds", "frame_time_seconds", "frame", "n_faces"])
-    return FaceSequence(
+    # Where nobody was seen, a person without frames stands in.
+    people = people or {0: _Person(size)}
+    person = max(people.values(), key=lambda person: len(person.faces))
+    sequence = FaceSequence(
         faces=person.crops.as_array(len(rows)),
         frames=_with_faces(frames, person.faces),
         source=Path(video),
         details=_stacked(person.details, len(rows)),
         problem=problem,
     )
+    for person in people.values():
+        person.crops.close()
+    return sequence
 
 
 def _with_faces(frames: pd.DataFrame, faces: dict[int, tuple[float, ...]]) -> pd.DataFrame:

@@ -176,7 +176,9 @@ class FACRNNEEGNetwork(keras.Model):
             "probabilities": softmax(classifier(x)),
             "features": features(x if distillation_features == "attention" else hidden_states),
         }
-        super().__init__(inputs=inputs, outputs=outputs, name=name, trainable=trainable)
+        super().__init__(inputs=inputs, outputs=outputs, name=name)
+        # Set here: what a functional model's constructor is given does not reach its layers.
+        self.trainable = trainable
 
         # === Configuration ===
         self.dtype_policy = policy

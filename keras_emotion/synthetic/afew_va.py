@@ -17,16 +17,15 @@ from keras_emotion.synthetic.faces import (
     wander,
     write_image,
 )
-from keras_emotion.synthetic.facts import write_marker
+from keras_emotion.synthetic.facts import read_facts, write_marker
 
 Layout = Literal["grouped", "flat"]
 
-N_CLIPS = 600
+FACTS = read_facts("afew_va")
+
 CLIPS_PER_GROUP = 50
 """Clips of a zip file, and of a folder of the grouped layout."""
 
-FRAME_RATE_HZ = 25.0
-HIGHEST_SCORE = 10
 TARGETS = ("valence", "arousal")
 
 CLIP_SD, WANDER_SD, WANDER_SECONDS = 0.6, 0.4, 2.0
@@ -74,8 +73,8 @@ def write_afew_va(
     Raises:
         ValueError: a number outside of its range, or an unknown layout.
     """
-    if not 1 <= n_clips <= N_CLIPS:
-        raise ValueError(f"`n_clips` is {n_clips}; expected 1 to {N_CLIPS}")
+    if not 1 <= n_clips <= FACTS["n_clips"]:
+        raise ValueError(f"`n_clips` is {n_clips}; expected 1 to {FACTS['n_clips']}")
     if n_actors < 1:
         raise ValueError(f"`n_actors` is {n_actors}; expected 1 or more")
     fewest, most = (frames_per_clip,) * 2 if isinstance(frames_per_clip, int) else frames_per_clip
@@ -126,11 +125,11 @@ def _write_frames(
         rng = source(tag)
         return CLIP_SD * rng.standard_normal() + WANDER_SD * wander(rng, times, WANDER_SECONDS)
 
-    times = np.arange(n_frames) / FRAME_RATE_HZ
+    times = np.arange(n_frames) / FACTS["frame_rate_hz"]
     scored = np.stack([course(tag) for tag in _SCORES], axis=-1)
     own = np.stack([course(tag) for tag in _OWN_EXPRESSION], axis=-1)
     shown = np.tanh(effect_size * scored + np.sqrt(1 - effect_size**2) * own)
-    scores = np.rint(HIGHEST_SCORE * np.tanh(scored)).astype(int)
+    scores = np.rint(FACTS["score_range"][1] * np.tanh(scored)).astype(int)
     poses, blinks = pose_course(source(_HEAD), times), blink_course(source(_BLINKS), times)
     frames = {}
     for index, light in enumerate(light_course(source(_LIGHT), times)):

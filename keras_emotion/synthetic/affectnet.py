@@ -18,9 +18,11 @@ from keras_emotion.synthetic.faces import (
     surroundings,
     write_image,
 )
-from keras_emotion.synthetic.facts import write_marker
+from keras_emotion.synthetic.facts import read_facts, write_marker
 
 Generation = Literal["lists", "arrays"]
+
+FACTS = read_facts("affectnet")
 
 CLASSES: Mapping[int, tuple[float, float]] = {
     0: (0.0, 0.0),
@@ -49,10 +51,8 @@ BROKEN = {
 }
 """What is wrong with the broken rows, in turn."""
 
-PARTITIONS = {"training": "train_set", "validation": "val_set"}
 _COLUMNS = ("face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression", "valence", "arousal")
 _CROP_SIZE = 224
-_N_COORDINATES = 136
 
 
 def write_affectnet(
@@ -67,7 +67,7 @@ def write_affectnet(
 ) -> Path:
     """Writes a folder that reads as AffectNet: images of faces, each of its own person, with class and ratings.
 
-    Old generation, `"lists"`: `Manually_Annotated_Images/<folder>/<name>.jpg` of 160 to 400 pixels and
+    Old generation, `"lists"`: `Manually_Annotated_Images/<folder>/<name>.jpg` of 160 to 400 rows and
     `Manually_Annotated_file_lists/{training,validation}.csv`; a tenth of the images are of no class, uncertain or
     without a face. New generation, `"arrays"`: `{train_set,val_set}/images/0.jpg` of 224 pixels and
     `annotations/0_{exp,val,aro,lnd}.npy`; class and ratings are text in an array without axes, and all images have one
@@ -100,7 +100,7 @@ def write_affectnet(
         raise ValueError(f"`generation` is {generation!r}; expected one of {get_args(Generation)}")
     out = Path(out)
     write = _write_list if generation == "lists" else _write_arrays
-    for index, (partition, n_images) in enumerate(zip(PARTITIONS, (n_training, n_validation), strict=True), start=1):
+    for index, (partition, n_images) in enumerate(zip(FACTS["sets"], (n_training, n_validation), strict=True), start=1):
         wrong = [None] * n_images + [BROKEN[generation][row % 4] for row in range(n_broken)]
         write(out, partition, [seed, index], effect_size, wrong)
     write_marker(
@@ -120,37 +120,37 @@ def _write_list(out: Path, partition: str, seed: list[int], effect_size: float, 
     rows = []
     for number, fault in enumerate(wrong, start=1):
         rng = np.random.default_rng([*seed, number])
-        size = tuple(rng.integers(160, 401, 2).tolist())
-        kind = rng.choice([NO_CLASS, UNCERTAIN, NON_FACE]) if rng.random() < SHARE_WITHOUT_CLASS else None
-        if fault is not None:
-            kind = None
+        height = int(rng.integers(160, 401))
+        size = round(height * rng.uniform(0.85, 1.25)), height
+        is_without, kind = rng.random() < SHARE_WITHOUT_CLASS, int(rng.integers(NO_CLASS, NON_FACE + 1))
+        kind = kind if is_without and fault is None else None
         image, landmarks, expression, valence, arousal = _image(rng, size, effect_size, kind)
         name = hashlib.sha224(repr((seed, number)).encode()).hexdigest()
         path = f"{int(name[:4], 16) % 1000 + 1}/{name}.jpg"
-        box, points = [-1] * 4, np.full(_N_COORDINATES, -1.0)
+        box, points = [-1] * 4, np.full(2 * FACTS["n_landmarks"], -1.0)
         if landmarks is not None:
-            low, high = np.floor(landmarks.min(axis=0)), np.ceil(landmarks.max(axis=0))
+            low, high = landmarks.min(axis=0), landmarks.max(axis=0)
             # The points end at the brows, the box at the hair.
             low[1] -= 0.25 * (high[1] - low[1])
-            low, high = np.clip([low, high], 0, [size])
-            box, points = np.rint([*low, *(high - low)]).astype(int).tolist(), landmarks.ravel()
+            low, high = np.clip([np.floor(low), np.ceil(high)], 0, [size]).astype(int)
+            box, points = [*low.tolist(), *(high - low).tolist()], landmarks.ravel()
         if fault == "landmarks short":
             points = points[:50]
         text = ";".join(f"{value:.2f}" for value in points)
         value = "happy" if fault == "valence no number" else f"{valence:.6g}"
         rows.append([path, *box, text, expression, value, f"{arousal:.6g}"])
-        file = out / "Manually_Annotated_Images" / path
+        file = out / FACTS["image_folder"] / path
         file.parent.mkdir(parents=True, exist_ok=True)
         if fault != "image missing":
             _write_image(file, image, fault)
-    folder = out / "Manually_Annotated_file_lists"
+    folder = out / FACTS["list_folder"]
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows, columns=["subDirectory_filePath", *_COLUMNS])
-    table.to_csv(folder / f"{partition}.csv", index=False)
+    table.to_csv(folder / FACTS["lists"][partition], index=False)
 
 
 def _write_arrays(out: Path, partition: str, seed: list[int], effect_size: float, wrong: list[str | None]) -> None:
-    root = out / PARTITIONS[partition]
+    root = out / FACTS["sets"][partition]
     for folder in ("images", "annotations"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for number, fault in enumerate(wrong, start=1):
@@ -176,13 +176,13 @@ def _image(
     """An image with its landmarks, class, valence and arousal; drawn in this order whatever the effect."""
     width, height = size
     identity = FaceIdentity.draw(rng)
-    pose, light = pose_course(rng, np.zeros(1), size=1.5)[0], light_course(rng, np.zeros(1), size=1.5)[0]
+    pose, light = pose_course(rng, np.zeros(1), size=1.3)[0], light_course(rng, np.zeros(1), size=1.3)[0]
     (expression, rated), (_, other) = _rated(rng), _rated(rng)
     valence, arousal = rated.tolist()
     if kind == NON_FACE:
         return surroundings(height, width, identity), None, kind, NOT_RATED, NOT_RATED
     if kind is not None:
-        expression = int(kind)
+        expression = kind
     if kind == UNCERTAIN:
         valence = arousal = NOT_RATED
     shown = np.clip(effect_size * rated + np.sqrt(1 - effect_size**2) * other, -1, 1)

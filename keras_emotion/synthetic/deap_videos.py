@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -62,6 +62,29 @@ def trial_expression(
     return courses
 
 
+def trial_frames(
+    face: AnimatedFace,
+    seed: int,
+    subject: int,
+    trial: int,
+    deviations: Mapping[str, float],
+    times_seconds: np.ndarray,
+    face_effect_size: float,
+) -> Iterator[np.ndarray]:
+    """The frames of a trial, `(height, width, 3)` uint8 each, RGB; arguments as `trial_expression`."""
+    expression = trial_expression(seed, subject, trial, deviations, times_seconds, face_effect_size)
+    head, light, blinks = (np.random.default_rng([seed, subject, trial, tag]) for tag in (_HEAD, _LIGHT, _BLINKS))
+    moments = zip(
+        expression["valence"],
+        expression["arousal"],
+        pose_course(head, times_seconds),
+        light_course(light, times_seconds),
+        blink_course(blinks, times_seconds),
+        strict=True,
+    )
+    return (face.frame(*moment) for moment in moments)
+
+
 def write_face_videos(
     folder: Path,
     seed: int,
@@ -102,17 +125,7 @@ def write_face_videos(
         if presentation > n_videos:
             continue
         own = {name: values[row] for name, values in deviations.items()}
-        expression = trial_expression(seed, subject, trial, own, times, face_effect_size)
-        head, light, blinks = (np.random.default_rng([seed, subject, trial, tag]) for tag in (_HEAD, _LIGHT, _BLINKS))
-        moments = zip(
-            expression["valence"],
-            expression["arousal"],
-            pose_course(head, times),
-            light_course(light, times),
-            blink_course(blinks, times),
-            strict=True,
-        )
-        frames = (face.frame(*moment) for moment in moments)
+        frames = trial_frames(face, seed, subject, trial, own, times, face_effect_size)
         write_video(folder / f"s{subject:02d}_trial{presentation:02d}.avi", frames, frame_rate_hz, size)
 
 
@@ -122,19 +135,22 @@ def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, 
     Args:
         path: file to write.
         frames: `(height, width, 3)` uint8 each, RGB.
-        frame_rate_hz: frames a second, kept to a millionth.
+        frame_rate_hz: frames a second, to the nearest fraction with a denominator of at most 10000. FFmpeg gives the
+            first frame of H.264 in AVI a time of one frame, not 0: times count from the first frame.
         size: width and height, even numbers.
     """
     import av
+    import cv2
 
     width, height = size
     with av.open(str(path), "w", format="avi") as container:
         stream = container.add_stream("libx264", rate=Fraction(frame_rate_hz).limit_denominator(10_000))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         # AVI has no place for times of presentation: without B-frames the order of coding is that of showing.
-        stream.options = {"preset": "veryfast", "bf": "0"}
-        # What more threads write differs.
+        # The macroblock tree of x264 (core 165) gives other bytes now and then, and more threads always do.
+        stream.options = {"preset": "veryfast", "bf": "0", "x264-params": "mbtree=0:weightp=0"}
         stream.codec_context.thread_count = 1
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(stream.encode())

@@ -28,8 +28,6 @@ from pathlib import Path
 
 import numpy as np
 
-N_LANDMARKS = 68
-
 _MESH_HEIGHT = 108.0
 """Pixels of the photograph from the forehead to the chin, as MediaPipe's mesh has them: what `face_height` counts."""
 
@@ -80,10 +78,10 @@ _JAW: tuple[Bump, ...] = (
     ((54,), (-2.5, 0.8), (9, 9)),
 )
 _BLINK: tuple[Bump, ...] = (
-    ((37, 38), (0, 3.4), (9, 4.4)),
-    ((43, 44), (0, 3.4), (9, 4.4)),
-    ((40, 41), (0, -2.6), (9, 3.6)),
-    ((46, 47), (0, -2.6), (9, 3.6)),
+    ((37, 38), (0, 4.0), (9, 4.6)),
+    ((43, 44), (0, 4.0), (9, 4.6)),
+    ((40, 41), (0, -3.0), (9, 3.8)),
+    ((46, 47), (0, -3.0), (9, 3.8)),
 )
 _TURN: tuple[Bump, ...] = (((30,), (26.0, 0), (30, 36)),)
 _NOD: tuple[Bump, ...] = (((30,), (0, 26.0), (34, 32)),)
@@ -304,7 +302,7 @@ class AnimatedFace:
             arousal: -1 (brows low, eyes narrow, mouth shut) to 1 (brows high, eyes and mouth open).
             pose: where the head is; at rest by default.
             light: the light; as photographed by default.
-            blink: 0 (eyes as `arousal` has them) to 1 (lids as close as they come here, which is not quite shut).
+            blink: 0 (eyes as `arousal` has them) to 1 (lids as close as smooth fields bring them: about half shut).
 
         Returns:
             `(height, width, 3)` uint8, RGB.
@@ -427,7 +425,7 @@ class AnimatedFace:
         expressiveness = self.identity.expressiveness
         turn, nod = np.sin(np.radians([pose.yaw_degrees, pose.pitch_degrees]))
         valence, arousal = expressiveness * valence, expressiveness * arousal
-        # Eyes that are shut are so however wide they would be open.
+        # In a blink the lids are where they are, however wide the eyes would be open.
         return np.array([1, valence, arousal, (1 - blink) * arousal, blink, turn, nod], np.float32)
 
     def _motion(self, pose: HeadPose | None) -> tuple[np.ndarray, np.ndarray]:

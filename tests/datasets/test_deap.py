@@ -5,6 +5,7 @@ import pickle
 import shutil
 
 import mne
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,11 +225,20 @@ def test_pickles_with_byte_keys_and_fortran_order(copy):
 # --- videos
 
 
+def write_video(path, seconds=60, rate=1):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width = stream.height = 16
+        for _ in range(seconds * rate):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+
+
 def add_videos(root, subject, numbers):
     folder = root / "face_video" / f"s{subject:02d}"
     folder.mkdir(parents=True)
     for number in numbers:
-        (folder / f"s{subject:02d}_trial{number:02d}.avi").write_bytes(b"RIFF")
+        write_video(folder / f"s{subject:02d}_trial{number:02d}.avi")
     return folder
 
 
@@ -252,6 +262,20 @@ def test_missing_videos_are_described_and_do_not_block(copy):
         (str(folder / "s01_trial01.avi"), "empty file; copy it again"),
         (str(folder), "2 face videos; expected 3"),
     ]
+
+
+def test_videos_that_cannot_be_right_are_described_and_do_not_block(copy):
+    folder = add_videos(copy, 1, [1, 2, 3])
+    whole = (folder / "s01_trial01.avi").read_bytes()
+    (folder / "s01_trial01.avi").write_bytes(whole[:200])
+    write_video(folder / "s01_trial03.avi", seconds=30)
+    dataset = DEAP(copy)
+    dataset.check()
+    first, second = dataset.describe()["problems"]
+    assert first["file"] == str(folder / "s01_trial01.avi")
+    assert "no readable video" in first["message"]
+    assert second["file"] == str(folder / "s01_trial03.avi")
+    assert second["message"].startswith("lasts 30.0 s by its header; expected 60 s")
 
 
 def test_videos_of_no_trial_are_described(copy):

@@ -28,6 +28,8 @@ class FACRNNVisual(System):
         width_multiplier: scales the channels of the convolutions, for reduced runs.
         padding: `"causal"`, or `"same"`: a step sees later ones too.
         share_modules: whether both temporal modules are one.
+        normalization: in the temporal modules, `"layer"` (the paper: "normalization layer", of no named kind) or
+            `"batch"`, whose moving averages need hundreds of steps and count windows that fill a last batch.
         step_reduction: `"sum"` of the cross-entropy over the steps, or `"mean"`.
     """
 
@@ -35,6 +37,7 @@ class FACRNNVisual(System):
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
     padding: Literal["causal", "same"] = "causal"
     share_modules: bool = False
+    normalization: Literal["layer", "batch"] = "layer"
     step_reduction: Literal["sum", "mean"] = "sum"
 
     def science(self) -> dict[str, Any]:
@@ -56,6 +59,7 @@ class FACRNNVisual(System):
             width_multiplier=self.width_multiplier,
             padding=self.padding,
             share_modules=self.share_modules,
+            normalization=self.normalization,
             inference=inference,
         )
 
@@ -84,6 +88,23 @@ class FACRNNVisualExperiment(Experiment):
     """An experiment with the visual network of 3FACRNN."""
 
     system: FACRNNVisual = Field(default_factory=FACRNNVisual)
+
+
+def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExperiment]:
+    """The presets of a reproduction of the visual network alone.
+
+    Args:
+        paper: the experiment as printed.
+
+    Returns:
+        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
+        channels and at most five folds besides; `demo`, for the few hundred windows of the synthetic clips.
+    """
+    converged = paper.changed({"training.learning_rate": 1e-3})
+    reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
+    few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
+    demo = reduced.changed({"maximum_folds": 3, **few_batches})
+    return {"paper": paper, "converged": converged, "reduced": reduced, "demo": demo}
 
 
 class TeacherOfFile:
@@ -122,7 +143,7 @@ class TeacherOfFile:
         for target, file in self.files.items():
             model = self._load(file)
             name = f"teacher_features@{target}" if target else "teacher_features"
-            shape = model.output_shape["features"][1:]
+            shape = model.output["features"].shape[1:]
             arrays[name] = np.zeros((len(stored.table), *shape), np.float32)
             for start in range(0, len(usable), 128):
                 rows = usable[start : start + 128]

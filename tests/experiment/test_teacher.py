@@ -1,0 +1,268 @@
+"""Teachers: what they see, what they give, and that none of it comes from test windows."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from keras_emotion.evaluation import LabelRule
+from keras_emotion.experiment import Runtime, Training, prepare, train_teachers, training
+from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
+from keras_emotion.pipelines import FaceFeatures, StoredFeatures
+from keras_emotion.schema import InputError, Recording, Trial
+
+N_TRIALS = 12
+WINDOWS = 3
+
+
+class FacesOfTrials(FaceFeatures):
+    """Faces without videos: light where valence is high, noise elsewhere, and nothing in one window of each subject."""
+
+    def of_trials(self, trials):
+        arrays, tables = [], []
+        for trial in trials:
+            rng = np.random.default_rng([3, trial.subject, trial.trial])
+            faces = rng.integers(0, 60, (WINDOWS, self.steps, self.image_size, self.image_size, 3))
+            faces[:, :, 8:24] += 150 * (trial.ratings["valence"] > 5)
+            arrays.append(faces.astype(np.uint8))
+            missing = ["no face in the video" if trial.trial == 1 and row == 0 else "" for row in range(WINDOWS)]
+            tables.append(trial.window_table(np.arange(WINDOWS) * 2.0, 2.0).assign(unusable=missing))
+        import pandas as pd
+
+        return {"faces": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
+
+
+class Reader:
+    """Trials in memory: EEG is noise, ratings alternate."""
+
+    name = "memory"
+    synthetic = True
+    class_names = {}  # noqa: RUF012
+
+    def __init__(self, folder, subjects=(1, 2, 3)):
+        self.subjects, self.root = subjects, folder
+
+    def check(self, subjects=None):
+        pass
+
+    def source_files(self, subject):
+        path = self.root / f"{subject}.txt"
+        path.write_text(str(subject))
+        return (path,)
+
+    def video_files(self, subject):
+        return ()
+
+    def trials(self, subjects=None):
+        for subject in subjects or self.subjects:
+            for number in range(1, N_TRIALS + 1):
+                rng = np.random.default_rng([5, subject, number])
+                signal = rng.standard_normal((2, 3 * 128 + WINDOWS * 2 * 128))
+                recording = Recording(signal, ("F3", "F4"), ("uV", "uV"), 128.0, 3.0)
+                ratings = {"valence": 7.0 if number % 2 else 3.0}
+                yield Trial("memory", subject, number, str(number), recording, ("F3", "F4"), ratings)
+
+
+def faces():
+    return FacesOfTrials(image_size=32)
+
+
+def experiment(tmp_path, **system):
+    return FACRNNExperiment(
+        name="test",
+        dataset="memory",
+        subjects=(1,),
+        targets=("valence",),
+        maximum_folds=3,
+        maximum_repetitions=1,
+        system=SmallFACRNN(width_multiplier=0.05, faces=faces(), **system),
+        training=Training(epochs=1, learning_rate=1e-3, batch_size=16),
+        runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
+    )
+
+
+class SmallFACRNN(FACRNN):
+    @property
+    def _faces_of_windows(self):
+        return self.faces
+
+
+TEACHING = Training(epochs=2, learning_rate=1e-3, batch_size=16)
+
+
+def jobs(plan, protocol):
+    return [job for job, _ in plan.jobs()[0] if job.protocol == protocol]
+
+
+def test_windows_without_a_face_are_dropped_and_counted(tmp_path):
+    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    assert plan.dropped_windows().to_dict("records") == [
+        {"subject": 1, "trial": 1, "reason": "no face in the video", "n_windows": 1}
+    ]
+    assert len(plan.unit(1, "valence").table) == N_TRIALS * WINDOWS - 1
+
+
+@pytest.mark.parametrize("protocol", ["as_published", "trial_disjoint"])
+def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protocol):
+    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    job = jobs(plan, protocol)[0]
+    training.prepare_backend(1)
+    fold = training.fold_of(plan, job)
+
+    def teacher_weights(fold):
+        taught = training.with_teacher(plan, job, fold)
+        (compiled,) = [one for one in training._COMPILED.values() if "faces" in one.model.input]
+        return taught.arrays["teacher_features"], compiled.model.get_weights()
+
+    training._COMPILED.clear()
+    features, weights = teacher_weights(fold)
+    assert not features[fold.test].any()
+    assert features[fold.train].any()
+    # Other faces and other ratings in the test windows: the teacher is the same, bit for bit.
+    everything = np.arange(len(fold.labels))
+    shown = fold.arrays["faces"][everything].copy()
+    shown[fold.test] = 255 - shown[fold.test]
+    ratings = fold.unit.ratings.copy()
+    ratings[fold.test] = 10 - ratings[fold.test]
+    unit = dataclasses.replace(fold.unit, ratings=ratings)
+    spoilt = dataclasses.replace(fold, unit=unit, arrays={**fold.arrays, "faces": shown})
+    _, same = teacher_weights(spoilt)
+    for one, other in zip(weights, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The comparison can tell: a change in the training windows makes another teacher.
+    shown = fold.arrays["faces"][everything].copy()
+    shown[fold.train] = 255 - shown[fold.train]
+    _, others = teacher_weights(dataclasses.replace(fold, arrays={**fold.arrays, "faces": shown}))
+    assert any(not np.array_equal(one, other) for one, other in zip(weights, others, strict=True))
+
+
+def test_the_network_learns_from_the_teacher_of_the_fold(tmp_path):
+    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    job = jobs(plan, "trial_disjoint")[0]
+    training._COMPILED.clear()
+    record = training.run_job(plan, job)
+    assert record["metrics"]["1"]["accuracy"] >= 0
+    student = next(one.model for one in training._COMPILED.values() if "eeg" in one.model.input)
+    assert student.loss.keys() == {"probabilities", "features"}
+    steps = training.seconds_per_step(plan, job)
+    assert [one for one, *_ in steps] == [TEACHING, plan.experiment.training]
+    # As if no other fold had been before it.
+    training._COMPILED.clear()
+    again = training.run_job(plan, job)
+    assert again["predictions"] == record["predictions"]
+
+
+def visual(tmp_path):
+    return FACRNNVisualExperiment(
+        name="visual",
+        dataset="memory",
+        targets=("valence",),
+        label_rule=LabelRule(),
+        protocols=("subject_disjoint",),
+        system=FACRNNVisual(faces=faces(), width_multiplier=0.1),
+        training=Training(epochs=8, learning_rate=3e-3, batch_size=16),
+        runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A folder with a teacher that learnt on three subjects."""
+    folder = tmp_path_factory.mktemp("teacher")
+    files = train_teachers(visual(folder), Reader(folder), folder / "teacher")
+    assert files == {"valence": folder / "teacher" / "valence.keras"}
+    return folder / "teacher"
+
+
+def test_a_saved_teacher_gives_its_features_once(tmp_path, teacher):
+    reader = Reader(tmp_path)
+    asked = experiment(tmp_path, teacher=teacher)
+    plan, data = prepare(asked, reader)
+    unit = plan.unit(1, "valence")
+    assert set(unit.arrays) == {"eeg", "teacher_features"}
+    stored = StoredFeatures.open(plan.feature_folders[1]["teacher_features"])
+    assert set(stored.arrays) == {"teacher_features@valence"}
+    model = keras.models.load_model(teacher / "valence.keras")
+    shown, table = faces().of_trials(reader.trials([1]))
+    usable = (table["unusable"] == "").to_numpy()
+    expected = model.predict({"faces": shown["faces"][usable]}, verbose=0)["features"]
+    given = unit.arrays["teacher_features"][np.arange(len(unit.table))]
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
+    # Kept: neither files nor folders change when the same is asked for again.
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").rglob("*")}
+    again, _ = prepare(asked, reader)
+    assert again.feature_folders == plan.feature_folders
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").rglob("*")} == before
+    assert data["system_files"]
+
+
+def test_a_saved_teacher_knows_what_it_learnt_from(tmp_path, teacher):
+    model = keras.models.load_model(teacher / "valence.keras")
+    assert model.inference["features"]["image_size"] == 32
+    assert model.inference["target"] == "valence"
+    other = experiment(tmp_path, teacher=teacher).changed({"system.faces": FacesOfTrials(image_size=40)})
+    with pytest.raises(InputError, match=r"faces with image_size 32, here it is 40; use --system\.faces\.image-size 32"):
+        prepare(other, Reader(tmp_path))
+
+
+def test_the_saved_teacher_recognises_subjects_it_was_not_shown(tmp_path, teacher):
+    model = keras.models.load_model(teacher / "valence.keras")
+    reader = Reader(tmp_path, subjects=(9,))
+    shown, table = faces().of_trials(reader.trials())
+    outputs = model.predict({"faces": shown["faces"]}, verbose=0)
+    found = np.asarray(model.window_probabilities(outputs)).argmax(axis=1)
+    assert ((found == 1) == (table["valence"] > 5)).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder / "nowhere", "no such file; --teacher takes a saved network"),
+        (lambda folder: folder, r"holds no <target>\.keras"),
+    ],
+)
+def test_a_teacher_that_is_not_there_is_said(tmp_path, make, message):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(InputError, match=message):
+        prepare(experiment(tmp_path, teacher=make(folder)), Reader(tmp_path))
+
+
+def test_a_file_that_is_no_teacher_is_said(tmp_path):
+    (tmp_path / "text.keras").write_text("no network")
+    with pytest.raises(InputError, match=r"text\.keras: not a saved network"):
+        prepare(experiment(tmp_path, teacher=tmp_path / "text.keras"), Reader(tmp_path))
+
+
+def test_without_any_face_the_way_out_is_named(tmp_path):
+    class Nothing(FacesOfTrials):
+        def of_trials(self, trials):
+            arrays, table = super().of_trials(trials)
+            return arrays, table.assign(unusable="no face video")
+
+    asked = experiment(tmp_path, teacher="fold").changed({"system.faces": Nothing(image_size=32)})
+    plan, _ = prepare(asked, Reader(tmp_path))
+    with pytest.raises(InputError, match=r"--teacher none trains on EEG alone:\n  subject 1: no face video"):
+        plan.dropped_windows()
+
+
+def test_weights_of_the_grid_are_candidates_that_validation_chooses_from(tmp_path):
+    asked = experiment(tmp_path, teacher="fold", teacher_training=TEACHING, w_grid=(0.5, 1.5))
+    candidates = asked.system.candidates()
+    assert {name: (one.w, one.w_grid) for name, one in candidates.items()} == {"w0.5": (0.5, ()), "w1.5": (1.5, ())}
+    plan, _ = prepare(asked, Reader(tmp_path))
+    pair = [job for job in jobs(plan, "trial_disjoint") if job.fold == 0]
+    assert [job.candidate for job in pair] == ["w0.5", "w1.5"]
+    assert pair[0].seed(0) == pair[1].seed(0)
+    assert len({job.name for job, _ in plan.jobs()[0]}) == len(plan.jobs()[0])
+    record = training.run_job(plan, pair[0])
+    fold = training.fold_of(plan, pair[0])
+    assert record["validation_score"] < 0
+    assert record["n_validation_windows"] == len(fold.validation)
+
+
+def test_a_grid_without_a_teacher_is_refused():
+    with pytest.raises(ValueError, match="w_grid: weighs the features of a teacher"):
+        FACRNN(w_grid=(0.5,))

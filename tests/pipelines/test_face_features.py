@@ -1,0 +1,179 @@
+import av
+import cv2
+import numpy as np
+import pytest
+
+from keras_emotion import faces
+from keras_emotion.faces import Detector, Face
+from keras_emotion.pipelines import FaceFeatures
+from keras_emotion.schema import ImageSequence, InputError, Recording, Trial
+
+RATE = 10
+SIDE = 96
+
+
+class MiddleDetector(Detector):
+    """Finds a face in the middle of every frame whose red is not below 20."""
+
+    name = "middle"
+
+    def detect(self, image, time_seconds=0.0):
+        if image[..., 0].mean() < 20:
+            return []
+        # The cut-out around the face is 2.2 boxes wide, so its middle is the face's too.
+        side = image.shape[0] / 2.2
+        corner = image.shape[0] / 2 - side / 2
+        points = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [0, 0.2]]) * side + image.shape[0] / 2
+        return [Face(np.array([corner, corner, side, side]), points, 1.0)]
+
+
+@pytest.fixture(autouse=True)
+def detector(monkeypatch):
+    monkeypatch.setattr(faces, "make_detector", lambda name, model=None: MiddleDetector())
+
+
+def write_video(path, levels, rate=RATE):
+    """A video whose frames are of one red level each."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width = stream.height = SIDE
+        stream.options = {"qscale": "1"}
+        for level in levels:
+            frame = np.full((SIDE, SIDE, 3), (level, 60, 60), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def trial(video, seconds=8.0, number=1):
+    recording = Recording(np.zeros((1, round(seconds * 128))), ("Fz",), ("uV",), 128.0)
+    return Trial("test", 1, number, str(number), recording, ("Fz",), {"valence": 7.0}, video=video)
+
+
+def levels_of(array):
+    return array[..., 0].mean(axis=(-1, -2)).round()
+
+
+def test_frames_are_those_nearest_to_the_middles_of_the_slices(tmp_path):
+    # Frame n of ten a second is red 40 + 2 n: slices of 0.5 s have their middles at 0.25, 0.75, ...
+    video = write_video(tmp_path / "a.avi", 40 + 2 * np.arange(80))
+    arrays, table = FaceFeatures().of_trials([trial(video)])
+    assert arrays["faces"].shape == (4, 4, 48, 48, 3)
+    assert arrays["faces"].dtype == np.uint8
+    assert table["start_seconds"].tolist() == [0, 2, 4, 6]
+    assert (table["unusable"] == "").all()
+    middles = np.arange(16) * 0.5 + 0.25
+    # A middle lies half way between two frames; the later one is as good as the earlier.
+    shown = (levels_of(arrays["faces"]).ravel() - 40) / 2
+    # Half a frame, and what the coding of the video changes.
+    assert np.abs(shown - middles * RATE).max() <= 1.5
+
+
+def test_the_offset_moves_the_windows_in_the_video(tmp_path):
+    video = write_video(tmp_path / "a.avi", 40 + np.arange(100))
+    plain, _ = FaceFeatures().of_trials([trial(video)])
+    moved, table = FaceFeatures(offset_seconds=2.0).of_trials([trial(video)])
+    np.testing.assert_array_equal(moved["faces"][:3], plain["faces"][1:])
+    assert table["start_seconds"].tolist() == [0, 2, 4, 6]
+    _, early = FaceFeatures(offset_seconds=-1.0).of_trials([trial(video)])
+    assert early["unusable"].tolist() == ["before the start of the video", "", "", ""]
+
+
+def test_a_rate_averages_the_frames_of_a_slice(tmp_path):
+    levels = np.where(np.arange(80) % 2, 40, 80)
+    video = write_video(tmp_path / "a.avi", levels)
+    arrays, _ = FaceFeatures(frame_rate_hz=4.0).of_trials([trial(video)])
+    one, _ = FaceFeatures().of_trials([trial(video)])
+    assert set(levels_of(one["faces"]).ravel()) <= {38, 39, 40, 41, 42, 78, 79, 80, 81, 82}
+    assert np.abs(levels_of(arrays["faces"]) - 60).min() < 25
+    with pytest.raises(ValueError, match="holds no frame at this rate"):
+        FaceFeatures(frame_rate_hz=1.0)
+
+
+def test_a_frame_without_a_face_takes_the_nearest_within_the_limit(tmp_path):
+    levels = np.full(80, 100)
+    levels[24:30] = 0  # 2.4 to 3.0 s: the slice with its middle at 2.75 s
+    levels[44:70] = 0  # 4.4 to 7.0 s
+    video = write_video(tmp_path / "a.avi", levels)
+    arrays, table = FaceFeatures(maximum_gap_seconds=0.9).of_trials([trial(video)])
+    assert table["unusable"].tolist() == ["", "", "no face in the video", "no face in the video"]
+    assert levels_of(arrays["faces"])[:2].min() > 80
+    assert not arrays["faces"][2:].any()
+    _, strict = FaceFeatures(maximum_gap_seconds=0.0).of_trials([trial(video)])
+    assert strict["unusable"].tolist()[:2] == ["", "no face in the video"]
+
+
+def test_windows_without_a_usable_video_say_why(tmp_path):
+    whole = write_video(tmp_path / "whole.avi", np.full(80, 100))
+    short = write_video(tmp_path / "short.avi", np.full(50, 100))
+    slow = write_video(tmp_path / "slow.avi", np.full(80, 100), rate=4)
+    (tmp_path / "torn.avi").write_bytes(whole.read_bytes()[:300])
+    trials = [
+        trial(video, number=number)
+        for number, video in enumerate([whole, short, slow, tmp_path / "torn.avi", None], start=1)
+    ]
+    arrays, table = FaceFeatures().of_trials(trials)
+    assert len(arrays["faces"]) == len(table) == 20
+    reasons = table.groupby("trial")["unusable"].agg(list)
+    assert reasons[1] == [""] * 4
+    assert reasons[2][:2] == ["", ""]
+    assert "ends before the trial" in reasons[2][3]
+    assert str(short) in reasons[2][3]
+    assert all("lasts 20.0 s by its header (4 frames a second), the trial 8.0 s" in reason for reason in reasons[3])
+    assert all("torn.avi: no readable video" in reason for reason in reasons[4])
+    assert reasons[5] == ["no face video"] * 4
+    # The true rate, given by hand, makes the slow one usable.
+    _, repaired = FaceFeatures(assumed_frame_rate_hz=10.0).of_trials([trials[2]])
+    assert (repaired["unusable"] == "").all()
+
+
+def images(tmp_path, n_frames, rate=25.0):
+    rng = np.random.default_rng(0)
+    files = []
+    for number in range(n_frames):
+        files.append(tmp_path / f"{number:05d}.png")
+        picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
+        picture[..., 2] = number  # OpenCV writes blue, green, red
+        cv2.imwrite(str(files[-1]), picture)
+    points = np.tile(rng.uniform(40, 50, (68, 2)), (n_frames, 1, 1))
+    points[:, 36:42], points[:, 42:48], points[:, [48, 54]] = (40, 40), (56, 40), (48, 56)
+    scores = np.arange(n_frames, dtype=float)
+    return ImageSequence(tuple(files), np.arange(n_frames) / rate, {"valence": scores}, points.astype(np.float32))
+
+
+def clip(sequence):
+    return Trial("clips", "somebody", 1, "1", None, (), {"valence": 1.0}, images=sequence)
+
+
+def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
+    arrays, table = FaceFeatures(hop_seconds=0.2).of_trials([clip(images(tmp_path, 60))])
+    # 60 frames last 2.4 s: windows start at 0, 0.2 and 0.4 s.
+    assert table["start_seconds"].tolist() == pytest.approx([0, 0.2, 0.4])
+    wanted = np.array([0.25, 0.75, 1.25, 1.75])
+    expected = np.array([[np.ceil(25 * (start + time) - 0.5) for time in wanted] for start in (0, 0.2, 0.4)])
+    np.testing.assert_array_equal(arrays["step_ratings@valence"], expected)
+    np.testing.assert_array_equal(levels_of(arrays["faces"]), expected)
+
+
+def test_a_short_clip_is_one_window(tmp_path):
+    arrays, table = FaceFeatures().of_trials([clip(images(tmp_path, 12))])
+    assert arrays["faces"].shape[:2] == (1, 4)
+    np.testing.assert_array_equal(arrays["step_ratings@valence"], [[1, 4, 7, 10]])
+    assert table["stop_seconds"].tolist() == pytest.approx([12 / 25])
+
+
+def test_a_single_picture_is_one_step(tmp_path):
+    arrays, _ = FaceFeatures().of_trials([clip(images(tmp_path, 1))])
+    assert arrays["faces"].shape == (1, 1, 48, 48, 3)
+
+
+def test_a_broken_picture_makes_its_windows_unusable(tmp_path):
+    sequence = images(tmp_path, 12)
+    sequence.files[4].write_bytes(b"no picture")
+    _, table = FaceFeatures().of_trials([clip(sequence)])
+    assert "00004.png: not a readable picture" in table["unusable"][0]
+
+
+def test_no_trials_are_refused():
+    with pytest.raises(InputError, match="no trials"):
+        FaceFeatures().of_trials([])

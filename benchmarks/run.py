@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
+import faces
 import features
 import rich.box
 import rich.console
@@ -18,7 +19,7 @@ import rich.table
 import tyro
 from measurement import Outcome, environment, in_fresh_process
 
-BENCHMARKS: dict[str, Callable[..., Outcome]] = {"features": features.benchmark}
+BENCHMARKS: dict[str, Callable[..., Outcome]] = {"features": features.benchmark, "faces": faces.benchmark}
 """By the name that `--only` takes; each is called with `data_root`, `repeats` and `full`."""
 
 
@@ -33,7 +34,8 @@ def main(
 
     Args:
         only: the benchmarks to run, by default all.
-        data_root: folder of DEAP; without it, a synthetic subject of the same size is written to a temporary folder.
+        data_root: folder of DEAP, for faces also a video; without it, synthetic data of the same size are written to a
+            temporary folder.
         repeats: runs of each contender, of which the median is printed.
         full: measure slow peers on all of the data, too, and not on a stated part of it.
         json_file: file to write every single measurement to.

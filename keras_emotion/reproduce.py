@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import os
 import sys
@@ -69,21 +70,9 @@ def main(
             returns is printed.
         arguments: command line, `sys.argv[1:]` by default.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", choices=presets)
-    first.add_argument("--data-root", "--data_root")
-    chosen, _ = first.parse_known_args(arguments)
-    # Without data there is the demo; a night on two cores is what somebody with data can afford first.
-    preset = chosen.preset or ("reduced" if chosen.data_root else "demo")
-    asked = _parse(presets[preset], preset, description, arguments)
-    wanted = type(presets[preset])(**{name: getattr(asked, name) for name in type(presets[preset]).model_fields})
-    # Where nobody looks at a terminal, lines are not cut to its width.
-    console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
-    data_root = asked.data_root or _demo_folder(Path("runs") / "data" / f"{wanted.dataset}-demo", demo_data)
-    dataset = READERS[wanted.dataset](data_root)
-    if asked.data_root is None:
-        untouched = {name: _field(wanted, name) == _field(presets[preset], name) for name in demo_files}
-        wanted = wanted.changed({name: data_root / demo_files[name] for name in demo_files if untouched[name]})
+    asked = _asked(presets, demo_data, description, arguments, demo_files)
+    preset, wanted, dataset, data_root = asked.preset, asked.experiment, asked.dataset, asked.dataset.root
+    console = _console()
     if wanted.subjects and wanted.subjects == presets[preset].subjects:
         # A preset names the paper's subjects; a copy of the data set may hold fewer, which the table then says.
         found = dataset.subjects
@@ -95,19 +84,85 @@ def main(
         **presets["paper"].science(),
         "system": {"kind": type(paper_system).__name__, **paper_system.printed()},
     }
-    shown = [{**science, "protocols": [one["name"] for one in science["protocols"]]} for science in (as_printed, wanted.science())]
-    reductions = differences(*shown)
-    output = asked.output or Path("runs") / f"{wanted.name}-{preset}-{wanted.identity()}"
-    if asked.dry_run:
+    # Of a protocol its name says enough.
+    named = [
+        {**science, "protocols": [protocol["name"] for protocol in science["protocols"]]}
+        for science in (as_printed, wanted.science())
+    ]
+    reductions = differences(*named)
+    output = asked.options.output or Path("runs") / f"{wanted.name}-{preset}-{wanted.identity()}"
+    if asked.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset)
         finished = experiment.RunFolder(output).finished_jobs()
         _print_estimate(console, experiment.estimate(plan, finished), reductions)
         return
-    folder = experiment.run(wanted, dataset, output, resume=asked.resume)
+    folder = experiment.run(wanted, dataset, output, resume=asked.options.resume)
     numbers = None if paper is None else _numbers_to_compare(paper, wanted, reductions)
     reports.build_report(folder, numbers, reductions).print(console)
     if afterwards is not None:
         console.print(afterwards(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
+
+
+@exit_on_input_error
+def teach(
+    presets: Mapping[str, Experiment],
+    demo_data: Callable[[Path], object],
+    description: str,
+    validation_subjects: tuple[int | str, ...],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Train and save one network for each target, without folds, from the command line.
+
+    Args:
+        presets: as for `main`.
+        demo_data: as for `main`.
+        description: as for `main`.
+        validation_subjects: the subjects that choose the epoch.
+        arguments: as for `main`.
+    """
+    asked = _asked(presets, demo_data, description, arguments, {})
+    wanted = asked.experiment
+    output = asked.options.output or Path("runs") / f"{wanted.name}-{asked.preset}-{wanted.identity()}"
+    experiment.train_teachers(wanted, asked.dataset, output / "teacher", validation_subjects)
+    mark = " (synthetic data: says nothing about emotion)" if asked.dataset.synthetic else ""
+    _console().print(f"teacher: {output / 'teacher'}{mark}", highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What the command line asks for."""
+
+    preset: str
+    options: CommandLine
+    experiment: Experiment
+    dataset: Reader
+
+
+def _asked(
+    presets: Mapping[str, Experiment],
+    demo_data: Callable[[Path], object],
+    description: str,
+    arguments: Sequence[str] | None,
+    demo_files: Mapping[str, str],
+) -> _Asked:
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", choices=presets)
+    first.add_argument("--data-root", "--data_root")
+    chosen, _ = first.parse_known_args(arguments)
+    # Without data there is the demo; a night on two cores is what somebody with data can afford first.
+    preset = chosen.preset or ("reduced" if chosen.data_root else "demo")
+    options = _parse(presets[preset], preset, description, arguments)
+    wanted = type(presets[preset])(**{name: getattr(options, name) for name in type(presets[preset]).model_fields})
+    data_root = options.data_root or _demo_folder(Path("runs") / "data" / f"{wanted.dataset}-demo", demo_data)
+    if options.data_root is None:
+        untouched = {name: _field(wanted, name) == _field(presets[preset], name) for name in demo_files}
+        wanted = wanted.changed({name: data_root / demo_files[name] for name in demo_files if untouched[name]})
+    return _Asked(preset, options, wanted, READERS[wanted.dataset](data_root))
+
+
+def _console() -> rich.console.Console:
+    # Where nobody looks at a terminal, lines are not cut to its width.
+    return rich.console.Console(width=None if sys.stdout.isatty() else 120)
 
 
 def _field(value: object, name: str) -> object:

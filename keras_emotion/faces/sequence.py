@@ -106,39 +106,51 @@ def nearest_found(times_seconds: np.ndarray, found: np.ndarray, maximum_gap_seco
 
 
 class _Spool:
-    """Rows of one kind, appended to an unnamed file as they come."""
+    """Crops of everybody in one unnamed file, in the order in which they come."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: type):
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the array over it
-        self._shape, self._dtype, self._n_rows = shape, np.dtype(dtype), 0
+    def __init__(self, size: int):
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed on the way out
+        self._shape, self._n_rows = (size, size, 3), 0
 
-    def write(self, position: int, row: np.ndarray) -> None:
-        # A seek past the end leaves a hole, which reads as zeros.
-        self._file.seek(position * int(np.prod(self._shape)) * self._dtype.itemsize)
-        self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
+    def __enter__(self):
+        return self
 
-    def close(self) -> None:
-        """An array over the file outlives it."""
+    def __exit__(self, *error):
         self._file.close()
 
-    def as_array(self, n_rows: int) -> np.ndarray:
+    def append(self, crop: np.ndarray) -> int:
+        """Writes a crop, and returns its place."""
+        self._file.write(crop.tobytes())
+        self._n_rows += 1
+        return self._n_rows - 1
+
+    def gathered(self, places: dict[int, int], n_rows: int) -> np.ndarray:
+        """`(n_rows, size, size, 3)` over a file of its own: crops by position, zeros where there is none."""
         if not n_rows:
-            return np.zeros((0, *self._shape), self._dtype)
-        self._file.truncate(n_rows * int(np.prod(self._shape)) * self._dtype.itemsize)
-        self._file.flush()
-        return np.memmap(self._file, self._dtype, mode="r", shape=(n_rows, *self._shape))
+            return np.zeros((0, *self._shape), np.uint8)
+        n_bytes = int(np.prod(self._shape))
+        with tempfile.TemporaryFile() as file:
+            for position, place in places.items():
+                self._file.seek(place * n_bytes)
+                # A seek past the end leaves a hole, which reads as zeros.
+                file.seek(position * n_bytes)
+                file.write(self._file.read(n_bytes))
+            file.truncate(n_rows * n_bytes)
+            file.flush()
+            # The array keeps the file when the handle is closed.
+            return np.memmap(file, np.uint8, mode="r", shape=(n_rows, *self._shape))
 
 
 class _Person:
-    """What is kept of one track: crops on disk, the rest in a few numbers a frame."""
+    """What is kept of one track: places of its crops, and a few numbers a frame."""
 
-    def __init__(self, size: int):
-        self.crops = _Spool((size, size, 3), np.uint8)
+    def __init__(self):
+        self.places: dict[int, int] = {}
         self.faces: dict[int, tuple[float, ...]] = {}
         self.details: dict[str, dict[int, np.ndarray]] = {"mesh": {}, "blendshapes": {}, "transformation": {}}
 
-    def add(self, position: int, face: Face, crop: np.ndarray) -> None:
-        self.crops.write(position, crop)
+    def add(self, position: int, face: Face, crop: np.ndarray, place: int) -> None:
+        self.places[position] = place
         blur = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()
         self.faces[position] = (face.score, *face.box, *face.landmarks.ravel(), float(blur))
         for name, rows in self.details.items():
@@ -187,35 +199,31 @@ def extract_faces(
     sampled = sample_frames(
         video, rate_hz, times_seconds, assumed_frame_rate_hz=assumed_frame_rate_hz, n_threads=n_threads
     )
-    try:
-        for position, (wanted_seconds, frame) in enumerate(sampled):
-            if frame.number != last_number:
-                found, last_number = tracker.update(frame.image, frame.time_seconds), frame.number
-            rows.append((wanted_seconds, frame.time_seconds, frame.number, len(found)))
-            for number, face in found.items():
-                if number not in people:
-                    people[number] = _Person(size)
-                people[number].add(position, face, align(frame.image, face.landmarks, size, margin))
-    except InputError as error:
-        if not rows:
-            raise
-        problem = str(error)
-    if not rows and rate_hz is not None:
-        raise InputError(f"{video}: no frame could be sampled; copy it again")
-    frames = pd.DataFrame(rows, columns=["time_seconds", "frame_time_seconds", "frame", "n_faces"])
-    # Where nobody was seen, a person without frames stands in.
-    people = people or {0: _Person(size)}
-    person = max(people.values(), key=lambda person: len(person.faces))
-    sequence = FaceSequence(
-        faces=person.crops.as_array(len(rows)),
-        frames=_with_faces(frames, person.faces),
-        source=Path(video),
-        details=_stacked(person.details, len(rows)),
-        problem=problem,
-    )
-    for person in people.values():
-        person.crops.close()
-    return sequence
+    with _Spool(size) as spool:
+        try:
+            for position, (wanted_seconds, frame) in enumerate(sampled):
+                if frame.number != last_number:
+                    found, last_number = tracker.update(frame.image, frame.time_seconds), frame.number
+                rows.append((wanted_seconds, frame.time_seconds, frame.number, len(found)))
+                for number, face in found.items():
+                    crop = align(frame.image, face.landmarks, size, margin)
+                    people.setdefault(number, _Person()).add(position, face, crop, spool.append(crop))
+        except InputError as error:
+            if not rows:
+                raise
+            problem = str(error)
+        if not rows and rate_hz is not None:
+            raise InputError(f"{video}: no frame could be sampled; copy it again")
+        # Where nobody was seen, a person without frames stands in.
+        person = max(people.values(), key=lambda person: len(person.faces), default=_Person())
+        frames = pd.DataFrame(rows, columns=["time_seconds", "frame_time_seconds", "frame", "n_faces"])
+        return FaceSequence(
+            faces=spool.gathered(person.places, len(rows)),
+            frames=_with_faces(frames, person.faces),
+            source=Path(video),
+            details=_stacked(person.details, len(rows)),
+            problem=problem,
+        )
 
 
 def _with_faces(frames: pd.DataFrame, faces: dict[int, tuple[float, ...]]) -> pd.DataFrame:

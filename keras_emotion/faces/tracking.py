@@ -80,7 +80,7 @@ class FaceTracker:
         half = track.face.side * _REFINE_WIDTH / 2
         cut_out = square_crop(image, track.face.centre, np.array([half, 0.0]), _REFINE_SIDE)
         scale = 2 * half / _REFINE_SIDE
-        corner = track.face.centre - half + scale / 2 - 0.5
+        corner = track.face.centre - half + scale / 2
         found = [_moved(face, scale, corner) for face in self._detector.refine(cut_out, time_seconds)]
         near = [face for face in found if _distance(face, track.face) < 0.75]
         if near:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,15 +128,16 @@ def sample_frames(
 
     Raises:
         InputError: the video cannot be opened or holds no frame, or breaks off: it ends in the middle of a frame, or
-            holds fewer frames than its header announces. The frames up to there have been given by then.
-        ValueError: neither or both of `rate_hz` and `times_seconds` are given, or one is out of range.
+            holds fewer frames or seconds than its header announces. The frames up to there have been given by then.
+        ValueError: neither or both of `rate_hz` and `times_seconds` are given, or an argument is out of range.
     """
     if (rate_hz is None) == (times_seconds is None):
         raise ValueError("give `rate_hz` or `times_seconds`, one of them")
-    if rate_hz is not None and not rate_hz > 0:
-        raise ValueError(f"`rate_hz` is {rate_hz}; expected more than 0")
-    if times_seconds is not None and np.any(np.diff(times_seconds) < 0):
-        raise ValueError("`times_seconds` must be sorted")
+    for name, value in (("rate_hz", rate_hz), ("assumed_frame_rate_hz", assumed_frame_rate_hz)):
+        if value is not None and not 0 < value < np.inf:
+            raise ValueError(f"`{name}` is {value}; expected more than 0")
+    if times_seconds is not None and not (np.all(np.isfinite(times_seconds)) and np.all(np.diff(times_seconds) >= 0)):
+        raise ValueError("`times_seconds` must be finite and sorted")
     wanted = _Wanted(rate_hz, times_seconds)
     previous, converted = None, None
     last_gap = 0.0
@@ -156,8 +158,8 @@ def sample_frames(
             return
         last_gap = current[0] - previous[0] if previous is not None else 0.0
         previous = current
-    # The last frame is shown as long as the one before it.
-    while (time := wanted.time) is not None and time < previous[0] + last_gap:
+    # The last frame is shown as long as the one before it; the rounding of times must not add a sample after its end.
+    while (time := wanted.time) is not None and time < previous[0] + last_gap - 1e-6:
         yield time, give(previous)
         wanted.advance()
 
@@ -185,6 +187,7 @@ def _decoded(
         stream.thread_type = "AUTO" if n_threads > 1 else "NONE"
         stream.thread_count = n_threads
         announced, rate = stream.frames, float(stream.average_rate or 0)
+        announced_seconds = _announced_seconds(container, stream)
         number, first, time = 0, None, 0.0
         try:
             for frame in container.decode(stream):
@@ -209,3 +212,19 @@ def _decoded(
         raise InputError(
             f"{path}: truncated: its header announces {announced} frames but only {number} can be read; copy it again"
         )
+    if assumed_frame_rate_hz is None and time < 0.98 * announced_seconds - 1:
+        raise InputError(
+            f"{path}: truncated: its header announces {announced_seconds:.2f} s but only {time:.2f} s can be read; "
+            "copy it again"
+        )
+
+
+def _announced_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Length that a Matroska file announces, which counts no frames; 0 where it is not known."""
+    if "matroska" not in container.format.name:
+        return 0.0
+    # Another stream may be longer: the length of the file is that of this one only where it is alone.
+    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    if tag is None:
+        return (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0.0
+    return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])

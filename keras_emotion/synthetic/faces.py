@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -585,10 +586,13 @@ def write_image(path: Path, frame: np.ndarray) -> None:
 @functools.cache
 def _photograph() -> tuple[np.ndarray, np.ndarray]:
     """The photograph, RGB, and its 68 points."""
-    import skimage.data
+    import cv2
 
+    # Read from its file: `skimage.data` would bring along what downloads its other pictures.
+    folder = Path(next(iter(importlib.util.find_spec("skimage").submodule_search_locations))) / "data"
+    picture = cv2.cvtColor(cv2.imread(str(folder / "astronaut.png")), cv2.COLOR_BGR2RGB)
     points = np.loadtxt(Path(__file__).with_name("astronaut_landmarks.csv"), delimiter=",", skiprows=1)
-    return skimage.data.astronaut(), points[:, 1:]
+    return picture, points[:, 1:]
 
 
 def _person(identity: FaceIdentity) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,377 @@
+"""From a face video to faces: decoding alone, our route at five faces a second and at every frame, and MTCNN.
+
+Every contender reads the same file with one thread, in a fresh process, and imports only what it needs itself. The
+detectors are given the same sampled frames.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from measurement import Outcome, in_fresh_process
+
+DECODE = "PyAV, decode only"
+RGB = "PyAV, every frame to RGB"
+OURS = "keras_emotion, 5 Hz"
+OURS_EVERY = "keras_emotion, every frame"
+YUNET = "keras_emotion with YuNet, 5 Hz"
+MTCNN = "MTCNN, 5 Hz"
+
+RATE_HZ = 5.0
+MTCNN_INSTALLATION = "pip install --no-deps mtcnn==1.0.0 lz4"
+MTCNN_SAMPLES = 20
+"""Sampled frames that MTCNN is measured on unless all are asked for."""
+
+YUNET_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "weights"
+"""Where YuNet's file is looked for: it does not come with the package."""
+
+N_FRAMES, FRAME_RATE_HZ, HEIGHT, WIDTH = 400, 50.0, 576, 720
+"""The synthetic video has the size and the rate of DEAP's."""
+
+LONGER = 4
+"""Times that the video is repeated to see whether memory grows."""
+
+EYES_AGREE = 0.15
+"""Largest median distance of an eye from where it is known to be, in distances of the eyes."""
+
+Job = Callable[[str, int | None], tuple[int, int, dict[str, list[list[float]]]]]
+"""Reads a video, or its first so many samples: frames or samples taken, faces among them, and the eyes by frame."""
+
+
+def _decode_only(convert: bool) -> Job:
+    import av
+
+    def run(file, n_samples):
+        with av.open(file) as container:
+            stream = container.streams.video[0]
+            stream.thread_type, stream.thread_count = "NONE", 1
+            n_frames = 0
+            for frame in container.decode(stream):
+                if convert:
+                    frame.to_ndarray(format="rgb24")
+                n_frames += 1
+        return n_frames, 0, {}
+
+    return run
+
+
+def _ours(rate_hz: float | None, model: str | None = None) -> Job:
+    import cv2
+
+    from keras_emotion import faces
+
+    cv2.setNumThreads(1)
+    detector = faces.make_detector("yunet" if model else "blazeface", model)
+
+    def run(file, n_samples):
+        rate = rate_hz or faces.video_facts(file).frame_rate_hz
+        frames = faces.extract_faces(file, detector, rate).frames
+        found = frames[frames["found"]]
+        eyes = found[["right_eye_x", "right_eye_y", "left_eye_x", "left_eye_y"]].to_numpy()
+        by_frame = dict(zip(found["frame"].astype(str), eyes.reshape(-1, 2, 2).tolist(), strict=True))
+        return len(frames), len(found), by_frame
+
+    return run
+
+
+def _mtcnn() -> Job:
+    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+    import cv2
+    import numpy as np
+    from mtcnn import MTCNN as Network
+
+    from keras_emotion.faces import sample_frames
+
+    cv2.setNumThreads(1)
+    network = Network()
+    # Its graph is built at the first call, as a warm-up of its own: that is not counted.
+    network.detect_faces(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+
+    def run(file, n_samples):
+        n_taken, by_frame = 0, {}
+        for _, frame in _first(sample_frames(file, RATE_HZ), n_samples):
+            n_taken += 1
+            if found := network.detect_faces(frame.image):
+                points = max(found, key=lambda face: face["box"][2] * face["box"][3])["keypoints"]
+                # It says left and right as the viewer does.
+                by_frame[str(frame.number)] = [[float(x) for x in points[name]] for name in ("left_eye", "right_eye")]
+        return n_taken, len(by_frame), by_frame
+
+    return run
+
+
+def _first(samples: Iterator[Any], n_samples: int | None) -> Iterator[Any]:
+    for index, sample in enumerate(samples):
+        if n_samples is not None and index >= n_samples:
+            return
+        yield sample
+
+
+def _yunet_file() -> str | None:
+    files = sorted(YUNET_FOLDER.glob("face_detection_yunet_*.onnx"))
+    return str(files[-1]) if files else None
+
+
+CONTENDERS: dict[str, Callable[[], Job]] = {
+    DECODE: functools.partial(_decode_only, convert=False),
+    RGB: functools.partial(_decode_only, convert=True),
+    OURS: functools.partial(_ours, rate_hz=RATE_HZ),
+    OURS_EVERY: functools.partial(_ours, rate_hz=None),
+    YUNET: lambda: _ours(RATE_HZ, _yunet_file()),
+    MTCNN: _mtcnn,
+}
+
+
+# --- called in fresh processes
+
+
+def prepare(folder: str, video: str | None) -> dict[str, Any]:
+    """The video to be measured, written if none is given, and the same one `LONGER` times over.
+
+    Returns:
+        The two files, what is known of the video, and the eyes of each frame where they are known.
+    """
+    import numpy as np
+
+    from keras_emotion.faces import four_landmarks, sample_frames, video_facts
+    from keras_emotion.synthetic.deap_videos import write_video
+    from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity, expression_course, pose_course
+
+    eyes = []
+    if video is None:
+        video = str(Path(folder, "face.avi"))
+        face, times = AnimatedFace(HEIGHT, WIDTH, FaceIdentity()), np.arange(N_FRAMES) / FRAME_RATE_HZ
+        # In eight seconds the head moves as far as otherwise in a minute.
+        moments = list(
+            zip(
+                expression_course(np.random.default_rng(0), 4 * times, 0.0),
+                expression_course(np.random.default_rng(1), 4 * times, 0.0),
+                pose_course(np.random.default_rng(2), 4 * times),
+                strict=True,
+            )
+        )
+        write_video(Path(video), (face.frame(*moment) for moment in moments), FRAME_RATE_HZ, (WIDTH, HEIGHT))
+        eyes = [four_landmarks(face.landmarks(*moment))[:2].tolist() for moment in moments]
+    facts = video_facts(video)
+    longer = str(Path(folder, "longer.mkv"))
+    n_frames, seconds = _repeat(video, longer)
+    return {
+        "file": video,
+        "longer": longer,
+        "eyes": eyes,
+        "facts": f"{facts.width}x{facts.height}, {facts.codec}, {n_frames} frames, {seconds:.1f} s",
+        "n_frames": n_frames,
+        "n_samples": sum(1 for _ in sample_frames(video, RATE_HZ)),
+    }
+
+
+def _repeat(video: str, longer: str) -> tuple[int, float]:
+    """Writes a video `LONGER` times over, without coding it anew; returns its frames and seconds."""
+    import av
+
+    with av.open(video) as container:
+        times = [frame.pts for frame in container.decode(video=0)]
+        length = max(times) - min(times) + (max(times) - min(times)) // max(len(times) - 1, 1)
+        seconds = float(length * container.streams.video[0].time_base)
+    with av.open(longer, "w", format="matroska") as target:
+        stream = None
+        for repetition in range(LONGER):
+            with av.open(video) as source:
+                if stream is None:
+                    stream = target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.dts is None:
+                        continue
+                    packet.dts += repetition * length
+                    packet.pts = packet.dts if packet.pts is None else packet.pts + repetition * length
+                    packet.stream = stream
+                    target.mux(packet)
+    return len(times), seconds
+
+
+def measure(contender: str, file: str, n_samples: int | None) -> dict[str, Any]:
+    """Time and memory of a contender on a video.
+
+    Returns:
+        Seconds by the clock on the wall and of the processor, without imports and the loading of networks; frames or
+        samples taken, faces found, eyes by frame; bytes at the peak of this process, and by how much they exceed the
+        peak after imports.
+    """
+    run = CONTENDERS[contender]()
+    loaded_bytes = _peak_bytes()
+    start = time.perf_counter(), time.process_time()
+    n_taken, n_found, eyes = run(file, n_samples)
+    wall_seconds, cpu_seconds = time.perf_counter() - start[0], time.process_time() - start[1]
+    peak_bytes = _peak_bytes()
+    return {
+        "wall_seconds": wall_seconds,
+        "cpu_seconds": cpu_seconds,
+        "n_taken": n_taken,
+        "n_found": n_found,
+        "eyes": eyes,
+        "peak_bytes": peak_bytes,
+        "peak_above_imports_bytes": peak_bytes - loaded_bytes,
+    }
+
+
+def _peak_bytes() -> int:
+    # Linux counts in kB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+# --- the benchmark
+
+
+def benchmark(data_root: Path | None, repeats: int, full: bool) -> Outcome:
+    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+
+    Args:
+        data_root: a video, or a folder of DEAP, whose first face video is taken; `None`: a synthetic video.
+        repeats: fresh processes of each contender.
+        full: MTCNN on all sampled frames and not on `MTCNN_SAMPLES` of them.
+    """
+    missing = {}
+    if importlib.util.find_spec("mtcnn") is None or importlib.util.find_spec("lz4") is None:
+        missing[MTCNN] = f"not installed: {MTCNN_INSTALLATION}"
+    if _yunet_file() is None:
+        missing[YUNET] = f"no face_detection_yunet_*.onnx in {YUNET_FOLDER}"
+    contenders = [name for name in CONTENDERS if name not in missing]
+    with tempfile.TemporaryDirectory() as folder:
+        video = in_fresh_process(prepare, folder=folder, video=_video_of(data_root))
+        known = video.pop("eyes")
+        n_measured: dict[str, int | None] = dict.fromkeys(contenders)
+        if MTCNN in contenders and not full and video["n_samples"] > MTCNN_SAMPLES:
+            n_measured[MTCNN] = MTCNN_SAMPLES
+        load = [os.getloadavg()[0]]
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+        for _ in range(repeats):
+            for name in contenders:
+                runs[name].append(
+                    in_fresh_process(measure, contender=name, file=video["file"], n_samples=n_measured[name])
+                )
+        longer = {
+            name: in_fresh_process(measure, contender=name, file=video["longer"], n_samples=None)
+            for name in (OURS, OURS_EVERY)
+        }
+        load.append(os.getloadavg()[0])
+    medians = {name: _medians(runs[name], n_measured[name], video["n_samples"]) for name in contenders}
+    eyes_off = {name: _eyes_off(runs[name][0].pop("eyes"), known) for name in contenders}
+    for run in [*longer.values(), *(run for name in contenders for run in runs[name][1:])]:
+        del run["eyes"]
+    rows = [
+        _row(name, medians, eyes_off[name], runs[name][0], video)
+        if name in medians
+        else (name, *[""] * 8, missing[name])
+        for name in CONTENDERS
+    ]
+    return Outcome(
+        title=f"Faces of a video ({video['facts']}), one thread, medians of {repeats}",
+        columns=(
+            *("", "frames/s, wall", "frames/s, CPU", "wall ratio", "CPU ratio", "faces found", "eyes off"),
+            *("peak MB", "above imports MB", "measured"),
+        ),
+        rows=tuple(rows),
+        notes=tuple(_notes(data_root is None, medians, longer, video, load)),
+        measured={
+            "video": video,
+            "n_measured": n_measured,
+            "load_average": load,
+            "runs": runs,
+            "longer": longer,
+            "eyes_off": eyes_off,
+        },
+        passed=all(off is None or off <= EYES_AGREE for off in eyes_off.values()),
+    )
+
+
+def _video_of(data_root: Path | None) -> str | None:
+    if data_root is None or data_root.is_file():
+        return None if data_root is None else str(data_root)
+    videos = sorted(data_root.glob("face_video/s*/*.avi"))
+    if not videos:
+        raise SystemExit(f"{data_root}: no face_video/s*/*.avi in it; give a video or a folder of DEAP")
+    return str(videos[0])
+
+
+def _medians(runs: list[dict[str, Any]], n_measured: int | None, n_samples: int) -> dict[str, float]:
+    scale = 1 if n_measured is None else n_samples / n_measured
+    medians = {
+        key: statistics.median(run[key] for run in runs)
+        for key in ("wall_seconds", "cpu_seconds", "peak_bytes", "peak_above_imports_bytes")
+    }
+    return medians | {key: scale * medians[key] for key in ("wall_seconds", "cpu_seconds")}
+
+
+def _eyes_off(found: dict[str, list[list[float]]], known: list[list[list[float]]]) -> float | None:
+    """Median distance of the eyes from where they are known to be, in distances of the eyes."""
+    off = []
+    for number, eyes in found.items():
+        if known:
+            right, left = (complex(*point) for point in known[int(number)])
+            pairs = zip((complex(*point) for point in eyes), (right, left), strict=True)
+            off += [abs(ours - theirs) / abs(left - right) for ours, theirs in pairs]
+    return statistics.median(off) if off else None
+
+
+def _row(
+    name: str, medians: dict[str, dict[str, float]], eyes_off: float | None, run: dict[str, Any], video: dict[str, Any]
+) -> tuple[str, ...]:
+    median, ours = medians[name], medians[OURS]
+    detects = name not in (DECODE, RGB)
+    n_all = video["n_frames"] if name in (DECODE, RGB, OURS_EVERY) else video["n_samples"]
+    kind = "frames" if n_all == video["n_frames"] else "samples"
+    if name == MTCNN:
+        name = f"{MTCNN}, {importlib.metadata.version('mtcnn')}"
+    return (
+        name,
+        f"{video['n_frames'] / median['wall_seconds']:.0f}",
+        f"{video['n_frames'] / median['cpu_seconds']:.0f}",
+        f"{median['wall_seconds'] / ours['wall_seconds']:.2f}",
+        f"{median['cpu_seconds'] / ours['cpu_seconds']:.2f}",
+        f"{run['n_found'] / run['n_taken']:.1%}" if detects else "",
+        "" if eyes_off is None else f"{eyes_off:.3f}",
+        f"{median['peak_bytes'] / 1e6:.0f}",
+        f"{median['peak_above_imports_bytes'] / 1e6:.0f}",
+        f"{run['n_taken']} of {n_all} {kind}{', scaled' if run['n_taken'] < n_all else ''}",
+    )
+
+
+def _notes(
+    synthetic: bool,
+    medians: dict[str, dict[str, float]],
+    longer: dict[str, dict[str, Any]],
+    video: dict[str, Any],
+    load: list[float],
+) -> list[str]:
+    notes = [
+        "A synthetic face: the numbers are about speed and memory, not about people."
+        if synthetic
+        else f"The video {video['file']}."
+    ]
+    notes.append(
+        "Frames/s: frames of the video by seconds, however many of them are looked at. Eyes off: median distance from "
+        "where the eyes are known to be, in distances of the eyes"
+        + (f" (allowed: {EYES_AGREE:g})." if synthetic else "; known of the synthetic video alone.")
+    )
+    for name, run in longer.items():
+        before, after = medians[name]["peak_above_imports_bytes"] / 1e6, run["peak_above_imports_bytes"] / 1e6
+        notes.append(
+            f"Memory of {name}: {before:.0f} MB above imports for the video, {after:.0f} MB for {LONGER} times its "
+            f"length ({run['n_taken']} samples)."
+        )
+    notes.append(
+        "Imports and the loading of networks are left out. Wall times suffer from whatever else runs; "
+        f"load average {load[0]:.1f} before and {load[1]:.1f} after."
+    )
+    return notes

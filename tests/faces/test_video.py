@@ -1,0 +1,291 @@
+"""Frames by their time stamps: files of constant and variable frame rate, and broken ones."""
+
+import weakref
+from fractions import Fraction
+from typing import ClassVar
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_emotion.faces import sample_frames, video, video_facts
+from keras_emotion.schema import InputError
+from keras_emotion.synthetic.deap_videos import write_video
+
+# A Matroska file stamps in milliseconds, and H.264 in MP4 stores frames in another order than it shows them.
+FORMATS = (("mpeg4", "mp4"), ("mpeg4", "mkv"), ("libx264", "mp4"), ("libx264", "mkv"))
+
+
+def check_nearest(samples, numbered, milliseconds, wanted):
+    """Compares samples with the frames that lie nearest to the wanted times before the end."""
+    times = (np.asarray(milliseconds) - milliseconds[0]) / 1000
+    end = times[-1] + (times[-1] - times[-2])
+    wanted = wanted[wanted < end - 1e-6]
+    np.testing.assert_array_equal([time for time, _ in samples], wanted)
+    for time, frame in samples:
+        assert numbered.number(frame.image) == frame.number
+        assert frame.time_seconds == pytest.approx(times[frame.number], abs=1e-6)
+        # Of two frames as near as each other, either is right.
+        assert abs(times[frame.number] - time) <= np.abs(times - time).min() + 1e-9
+
+
+@pytest.mark.parametrize(("codec", "extension"), FORMATS)
+def test_variable_frame_rate(tmp_path, numbered, codec, extension):
+    rng = np.random.default_rng(1)
+    milliseconds = 500 + np.cumsum(rng.integers(4, 150, 70))
+    path = numbered.write(tmp_path / f"a.{extension}", milliseconds, codec=codec)
+    for rate in (3, 17, 50):
+        check_nearest(list(sample_frames(path, rate)), numbered, milliseconds, np.arange(1000) / rate)
+    wanted = np.sort(rng.uniform(0, 8, 60))
+    assert wanted[-1] > (milliseconds[-1] - milliseconds[0]) / 1000 + 0.2
+    check_nearest(list(sample_frames(path, times_seconds=wanted)), numbered, milliseconds, wanted)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    gaps=st.lists(st.integers(1, 400), min_size=1, max_size=20),
+    rate=st.floats(0.7, 60),
+    times=st.lists(st.floats(0, 9, allow_subnormal=False), max_size=20).map(sorted),
+)
+def test_any_variable_frame_rate(tmp_path_factory, numbered, gaps, rate, times):
+    milliseconds = np.cumsum([0, *gaps])
+    path = numbered.write(tmp_path_factory.mktemp("any") / "a.mkv", milliseconds)
+    check_nearest(list(sample_frames(path, rate)), numbered, milliseconds, np.arange(1000) / rate)
+    check_nearest(list(sample_frames(path, times_seconds=np.array(times))), numbered, milliseconds, np.array(times))
+
+
+def test_rate_above_that_of_the_file_repeats_frames(tmp_path, numbered):
+    path = numbered.write(tmp_path / "a.mp4", rate=10, n_frames=6)
+    samples = list(sample_frames(path, 50))
+    # Frames at 0, 0.1, ...: the samples from 0.04 s before to 0.04 s after a frame take it, and the last one lasts.
+    assert [frame.number for _, frame in samples] == np.repeat(range(6), [3, 5, 5, 5, 5, 7]).tolist()
+    # Converted once, given several times.
+    assert samples[3][1] is samples[7][1]
+    assert len({id(frame) for _, frame in samples}) == 6
+
+
+def test_last_frame_lasts_as_long_as_the_one_before_it(tmp_path, numbered):
+    path = numbered.write(tmp_path / "a.mkv", [0, 100, 400])
+    samples = list(sample_frames(path, 10))
+    assert [frame.number for _, frame in samples] == [0, 1, 1, 2, 2, 2, 2]
+    assert [time for time, _ in sample_frames(path, times_seconds=np.array([0.1, 0.69, 0.7, 0.71, 5]))] == [0.1, 0.69]
+
+
+@pytest.mark.parametrize("extension", ["avi", "mp4", "mkv"])
+@pytest.mark.parametrize(
+    ("rate", "n_frames", "wanted_rate", "n_samples"),
+    # Rounding must not add a sample at 3 s to the second one, which ends there.
+    [(25, 50, 5, 10), (24, 72, 1, 3), (50, 60, 25, 30), (Fraction(30000, 1001), 45, 4, 7), (25, 1, 5, 1)],
+)
+def test_number_of_samples(tmp_path, numbered, extension, rate, n_frames, wanted_rate, n_samples):
+    path = numbered.write(tmp_path / f"a.{extension}", rate=rate, n_frames=n_frames)
+    samples = list(sample_frames(path, wanted_rate))
+    assert len(samples) == n_samples
+    assert [frame.number for _, frame in samples] == [numbered.number(frame.image) for _, frame in samples]
+
+
+def test_assumed_frame_rate_takes_the_place_of_the_time_stamps(tmp_path, numbered):
+    path = numbered.write(tmp_path / "a.avi", rate=25, n_frames=20)
+    samples = list(sample_frames(path, 5, assumed_frame_rate_hz=10))
+    assert [(frame.number, frame.time_seconds) for _, frame in samples] == [(2 * n, n / 5) for n in range(10)]
+    assert [frame.number for _, frame in sample_frames(path, 5)] == [0, 5, 10, 15]
+    # Files that announce seconds are no exception: these are over sooner.
+    path = numbered.write(tmp_path / "a.mkv", rate=5, n_frames=20)
+    assert len(list(sample_frames(path, 5, assumed_frame_rate_hz=20))) == 5
+
+
+def test_time_starts_at_the_first_frame(tmp_path):
+    # FFmpeg gives the first frame of H.264 in AVI the time of the second.
+    path = tmp_path / "a.avi"
+    write_video(path, [np.full((48, 64, 3), 9 * n, np.uint8) for n in range(10)], 5, (64, 48))
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).time > 0
+    assert [frame.time_seconds for _, frame in sample_frames(path, 5)] == pytest.approx(np.arange(10) / 5)
+
+
+def test_threads_of_the_decoder_change_nothing(tmp_path, numbered):
+    path = numbered.write(tmp_path / "a.mp4", rate=25, n_frames=40, codec="libx264")
+    one, several = (list(sample_frames(path, 10, n_threads=n)) for n in (1, 3))
+    assert [frame.number for _, frame in one] == [frame.number for _, frame in several]
+    for (_, first), (_, second) in zip(one, several, strict=True):
+        np.testing.assert_array_equal(first.image, second.image)
+
+
+class Watched:
+    """A decoded frame that is counted while it lives and when it is converted."""
+
+    alive: ClassVar = weakref.WeakSet()
+
+    def __init__(self, frame, converted):
+        self._frame, self._converted = frame, converted
+        self.alive.add(self)
+
+    def to_ndarray(self, **options):
+        self._converted.append(1)
+        return self._frame.to_ndarray(**options)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Counts of decoded, converted and living frames of what is sampled."""
+    counts = {"decoded": 0, "most_alive": 0, "converted": []}
+    decoded = video._decoded
+
+    def watch(*arguments):
+        for time, number, frame in decoded(*arguments):
+            given = Watched(frame, counts["converted"])
+            counts["decoded"] += 1
+            counts["most_alive"] = max(counts["most_alive"], len(Watched.alive))
+            yield time, number, given
+            del given
+
+    monkeypatch.setattr(video, "_decoded", watch)
+    return counts
+
+
+def test_only_given_frames_are_converted(tmp_path, numbered, watched):
+    path = numbered.write(tmp_path / "a.mp4", rate=50, n_frames=120)
+    assert len(list(sample_frames(path, 5))) == 12
+    assert watched["decoded"] == 120
+    assert len(watched["converted"]) == 12
+
+
+def test_nothing_is_decoded_after_the_last_wanted_time(tmp_path, numbered, watched):
+    path = numbered.write(tmp_path / "a.mp4", rate=50, n_frames=120)
+    samples = list(sample_frames(path, times_seconds=np.array([0.3, 0.3, 1.0])))
+    assert [frame.number for _, frame in samples] == [15, 15, 50]
+    assert len(watched["converted"]) == 2
+    assert watched["decoded"] <= 52
+
+
+@pytest.mark.parametrize("n_frames", [30, 240])
+def test_memory_holds_a_few_frames_however_long_the_video(tmp_path, numbered, watched, n_frames):
+    path = numbered.write(tmp_path / "a.mp4", rate=30, n_frames=n_frames)
+    alive, most = weakref.WeakSet(), 0
+    for _, frame in sample_frames(path, 20):
+        alive.add(frame)
+        most = max(most, len(alive))
+        del frame
+    assert most <= 2
+    assert watched["most_alive"] <= 3
+
+
+def test_facts(tmp_path, numbered):
+    facts = video_facts(numbered.write(tmp_path / "a.mp4", rate=25, n_frames=50, codec="libx264"))
+    assert (facts.path, facts.width, facts.height, facts.codec) == (tmp_path / "a.mp4", 64, 48, "h264")
+    assert (facts.frame_rate_hz, facts.n_frames, facts.duration_seconds) == (25, 50, 2)
+    facts = video_facts(numbered.write(tmp_path / "a.mkv", rate=25, n_frames=50))
+    assert (facts.frame_rate_hz, facts.n_frames, facts.duration_seconds) == (25, 0, pytest.approx(2, abs=0.05))
+
+
+def write_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("missing.avi", lambda path: None, "no such file; expected a video"),
+        ("folder.avi", lambda path: path.mkdir(), "no such file; expected a video"),
+        ("empty.avi", lambda path: path.touch(), "empty file; copy it again"),
+        ("text.avi", lambda path: path.write_text("not a video\n" * 50), "no readable video"),
+        ("zeros.mp4", lambda path: path.write_bytes(bytes(5000)), "no readable video"),
+        ("sound.wav", write_sound, "holds no video stream, only audio"),
+        ("sound.mka", write_sound, "holds no video stream, only audio"),
+    ],
+)
+def test_what_is_no_video(tmp_path, name, write, message):
+    path = tmp_path / name
+    write(path)
+    for read in (video_facts, lambda path: list(sample_frames(path, 5))):
+        with pytest.raises(InputError, match=message) as raised:
+            read(path)
+        assert str(raised.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("extension", "codec", "options", "share", "message"),
+    [
+        ("mp4", "libx264", {}, 0.9, "no readable video .* it was cut off: copy it again"),
+        (
+            "mp4",
+            "libx264",
+            {"movflags": "faststart"},
+            0.5,
+            r"breaks off after \d+ frames, \d\.\d\d s .*; copy it again",
+        ),
+        ("avi", "mpeg4", {}, 0.5, r"truncated: its header announces 100 frames but only \d+ can be read; copy"),
+        ("avi", "libx264", {}, 0.01, "no readable video"),
+        ("mkv", "mpeg4", {}, 0.5, r"truncated: its header announces 4.00 s but only \d\.\d\d s can be read; copy"),
+        ("mkv", "mpeg4", {}, 0.02, "truncated|holds no frame"),
+    ],
+)
+def test_truncated_video(tmp_path, numbered, cut, extension, codec, options, share, message):
+    whole = tmp_path / f"whole.{extension}"
+    numbered.write(whole, rate=25, n_frames=100, codec=codec, options=options)
+    assert len(list(sample_frames(whole, 25))) == 100
+    path = cut(whole, tmp_path / f"cut.{extension}", share)
+    numbers = []
+    with pytest.raises(InputError, match=message) as raised:
+        numbers.extend(numbered.number(frame.image) for _, frame in sample_frames(path, 25))
+    assert str(raised.value).startswith(f"{path}: ")
+    # What can be read has been given by then; of the last frame a part may be missing.
+    assert numbers[:-1] == list(range(len(numbers)))[:-1]
+    assert (5 <= len(numbers) < 75) == (share == 0.5)
+
+
+def test_truncated_video_without_tags(tmp_path, numbered, cut):
+    # The length of the file is that of its only stream.
+    whole = numbered.write(tmp_path / "whole.mkv", rate=25, n_frames=100)
+    path = cut(whole, tmp_path / "cut.mkv", 0.5)
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    with pytest.raises(InputError, match=r"truncated: its header announces 4\.00 s"):
+        list(sample_frames(path, 5))
+
+
+@pytest.mark.parametrize("tag", [b"DURATION", b"DURATIOX"])
+def test_sound_that_lasts_longer_than_the_picture_is_no_truncation(tmp_path, tag):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        picture, sound = container.add_stream("mpeg4", rate=10), container.add_stream("pcm_s16le", rate=8000)
+        picture.width, picture.height = 64, 48
+        for _ in range(10):
+            image = np.zeros((48, 64, 3), np.uint8)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        noise = av.AudioFrame.from_ndarray(np.zeros((1, 80_000), np.int16), format="s16", layout="mono")
+        noise.sample_rate = 8000
+        container.mux(sound.encode(noise))
+        for stream in (picture, sound):
+            container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"DURATION", tag))
+    assert video_facts(path).duration_seconds > 9
+    assert len(list(sample_frames(path, 10))) == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "give `rate_hz` or `times_seconds`, one of them"),
+        ({"rate_hz": 5, "times_seconds": np.zeros(1)}, "give `rate_hz` or `times_seconds`, one of them"),
+        ({"rate_hz": 0}, "`rate_hz` is 0; expected more than 0"),
+        ({"rate_hz": -1}, "`rate_hz` is -1"),
+        ({"rate_hz": float("inf")}, "`rate_hz` is inf"),
+        ({"rate_hz": float("nan")}, "`rate_hz` is nan"),
+        ({"rate_hz": 5, "assumed_frame_rate_hz": 0}, "`assumed_frame_rate_hz` is 0"),
+        ({"rate_hz": 5, "assumed_frame_rate_hz": -25}, "`assumed_frame_rate_hz` is -25"),
+        ({"times_seconds": np.array([1.0, 0.5])}, "`times_seconds` must be finite and sorted"),
+        ({"times_seconds": np.array([0.0, np.nan])}, "`times_seconds` must be finite and sorted"),
+    ],
+)
+def test_wrong_arguments(tmp_path, numbered, arguments, message):
+    path = numbered.write(tmp_path / "a.mp4", rate=10, n_frames=3)
+    with pytest.raises(ValueError, match=message) as raised:
+        next(sample_frames(path, **arguments))
+    assert not isinstance(raised.value, InputError)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _mtcnn() -> Job:
 
     def run(file, n_samples):
         n_taken, by_frame = 0, {}
-        for _, frame in _first(sample_frames(file, RATE_HZ), n_samples):
+        for _, frame in itertools.islice(sample_frames(file, RATE_HZ), n_samples):
             n_taken += 1
             if found := network.detect_faces(frame.image):
                 points = max(found, key=lambda face: face["box"][2] * face["box"][3])["keypoints"]
@@ -109,13 +110,6 @@ def _mtcnn() -> Job:
         return n_taken, len(by_frame), by_frame
 
     return run
-
-
-def _first(samples: Iterator[Any], n_samples: int | None) -> Iterator[Any]:
-    for index, sample in enumerate(samples):
-        if n_samples is not None and index >= n_samples:
-            return
-        yield sample
 
 
 def _yunet_file() -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -316,9 +317,19 @@ class Faces:
         names = [video.stem for video in self.videos]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"several videos are named {', '.join(doubles)}; give each its own --out")
-        for option, value, least in (("rate", self.rate, 0), ("size", self.size, 7), ("margin", self.margin, -1e-9)):
-            if not value > least:
-                raise InputError(f"--{option} {value} is too small")
+        for option, value, is_right, wanted in (
+            ("rate", self.rate, 0 < self.rate < math.inf, "a number above 0"),
+            ("size", self.size, self.size >= 8, "8 or more"),
+            ("margin", self.margin, 0 <= self.margin <= 1, "0 to 1"),
+            (
+                "frame-rate",
+                self.frame_rate,
+                self.frame_rate is None or 0 < self.frame_rate < math.inf,
+                "a number above 0",
+            ),
+        ):
+            if not is_right:
+                raise InputError(f"--{option} {value}: expected {wanted}")
         failed = []
         with faces.make_detector(self.detector, self.model) as detector:
             for video in self.videos:

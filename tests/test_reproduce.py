@@ -3,10 +3,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from keras_emotion.datasets import DEAP
-from keras_emotion.synthetic import write_deap
+from keras_emotion.synthetic import write_afew_va, write_affectnet, write_deap
 
 SCRIPTS = Path(__file__).parents[1] / "reproductions"
 
@@ -21,6 +22,8 @@ def deap(tmp_path_factory):
 def script(monkeypatch, tmp_path, capsys):
     """Runs a reproduction in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
+    # As Python does for a script: its own folder comes first.
+    monkeypatch.syspath_prepend(str(SCRIPTS))
 
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
@@ -37,10 +40,11 @@ SMALL = (
     *("--preset", "demo", "--subjects", "1", "--targets", "valence", "--jobs", "1", "--training.epochs", "1"),
     *("--system.width-multiplier", "0.02", "--protocols", "trial_disjoint"),
 )
+EEG_ALONE = (*SMALL, "--teacher", "none")
 
 
 def test_from_a_folder_to_a_report(script, deap, tmp_path):
-    code, out, err = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *SMALL)
+    code, out, err = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE)
     assert code == 0, err
     assert "says nothing about emotion" in out
     assert "differs from the paper: system.width_multiplier: 1.0 -> 0.02" in out
@@ -61,13 +65,13 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
     ],
 )
 def test_ablations_of_the_paper_run_by_argument(script, deap, ablation):
-    code, out, err = script("deap_3facrnn.py", "--data-root", deap, *SMALL, *ablation)
+    code, out, err = script("deap_3facrnn.py", "--data-root", deap, *EEG_ALONE, *ablation)
     assert code == 0, err
     assert "report:" in out
 
 
 def test_a_dry_run_says_what_it_costs_and_trains_nothing(script, deap, tmp_path):
-    code, out, _ = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *SMALL, "--dry-run")
+    code, out, _ = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE, "--dry-run")
     assert code == 0
     assert "3 jobs to do" in out
     assert "hours" in out
@@ -75,7 +79,8 @@ def test_a_dry_run_says_what_it_costs_and_trains_nothing(script, deap, tmp_path)
 
 
 def test_the_paper_preset_names_the_ways_out(script, deap):
-    arguments = ("--data-root", deap, "--preset", "paper", "--subjects", "1", "--dry-run", "--jobs", "1")
+    alone = ("--teacher", "none")
+    arguments = ("--data-root", deap, "--preset", "paper", "--subjects", "1", "--dry-run", "--jobs", "1", *alone)
     code, out, _ = script(
         "deap_3facrnn.py", *arguments, "--training.epochs", "100000", "--system.width-multiplier", "0.02"
     )
@@ -100,9 +105,9 @@ def _two_broken(root):
         (_truncated, [], ["s01.dat"]),
         (_two_broken, [], ["s01.dat", "s02.dat"]),
         (lambda root: None, ["--subjects", "31"], ["no file of subject 31"]),
-        (lambda root: None, ["--targets", "mood"], ["target 'mood' is no rating of data set deap"]),
-        (lambda root: None, ["--system.teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
-        (lambda root: None, ["--output", "data"], ["is not empty and holds no run"]),
+        (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of data set"]),
+        (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
+        (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and holds no run"]),
     ],
 )
 def test_a_users_mistake_gets_clear_lines_and_exit_code_2(script, deap, tmp_path, break_it, arguments, messages):
@@ -140,6 +145,63 @@ def test_a_preset_takes_the_subjects_that_are_there(script, deap, tmp_path):
         "1",
         "--system.width-multiplier",
         "0.02",
+        "--teacher",
+        "none",
     )
     assert code == 0, err
     assert DEAP(deap).subjects == (1, 2)
+
+
+@pytest.fixture(scope="module")
+def deap_with_faces(tmp_path_factory):
+    """A small DEAP folder with face videos."""
+    folder = tmp_path_factory.mktemp("data") / "deap"
+    video = {"video_frame_rate_hz": 5.0, "video_size": (160, 128)}
+    return write_deap(folder, n_subjects=1, n_trials=10, face_videos=True, **video)
+
+
+def test_a_teacher_of_each_fold_is_what_a_run_has(script, deap_with_faces, tmp_path):
+    (next((deap_with_faces / "face_video" / "s01").iterdir())).unlink()
+    few = ("--system.teacher-training.epochs", "1", "--system.w-grid", "0.5", "1.5")
+    code, out, err = script(
+        "deap_3facrnn.py", "--data-root", deap_with_faces, "--output", tmp_path / "run", *SMALL, *few
+    )
+    assert code == 0, err
+    assert 'differs from the paper: system.teacher: "networks" -> "fold"' in out
+    assert "windows dropped: subject 1: 30 (no face video)" in out
+    pairing = pd.read_csv(tmp_path / "run" / "pairing.csv")
+    assert pairing["n_windows"].tolist() == [30]
+    search = pd.read_csv(tmp_path / "run" / "search.csv")
+    assert search.groupby("fold")["chosen"].sum().tolist() == [1, 1, 1]
+    assert set(search["candidate"]) == {"w0.5", "w1.5"}
+
+
+def test_without_videos_the_way_out_is_named(script, deap):
+    code, _, err = script("deap_3facrnn.py", "--data-root", deap, *SMALL)
+    assert code == 2
+    assert "--teacher none trains on EEG alone" in err
+    assert "subject 1: no face video" in err
+
+
+def test_a_teacher_is_trained_saved_and_used(script, deap_with_faces, tmp_path):
+    write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=10, frame_size=(96, 80))
+    small = ("--preset", "demo", "--training.epochs", "1", "--jobs", "1", "--targets", "valence")
+    arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
+    code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")
+    assert code == 0, err
+    assert "subject_disjoint" in out
+    teacher = tmp_path / "visual" / "teacher"
+    assert [path.name for path in teacher.iterdir()] == ["valence.keras"]
+    code, out, err = script("deap_3facrnn.py", "--data-root", deap_with_faces, *SMALL, "--teacher", teacher)
+    assert code == 0, err
+    assert "system.teacher" not in out
+
+
+def test_pictures_teach_too(script, tmp_path):
+    write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
+    small = ("--preset", "demo", "--training.epochs", "1", "--jobs", "1", "--targets", "valence")
+    arguments = ("--data-root", tmp_path / "affectnet", "--output", tmp_path / "out", *small)
+    code, out, err = script("affectnet_visual.py", *arguments, "--system.width-multiplier", "0.1")
+    assert code == 0, err
+    assert "says nothing about emotion" in out
+    assert (tmp_path / "out" / "teacher" / "valence.keras").is_file()

@@ -70,6 +70,8 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
         inference=system.inference(first),
         model_folder=save_models_to,
     )
+    # Now, and not after hours: subjects of whom no window has its partner.
+    plan.dropped_windows()
     uses_videos = any(part.uses_videos for part in system.parts().values())
     data = {
         "dataset": experiment.dataset,

@@ -4,8 +4,8 @@ import json
 import pickle
 import shutil
 
-import mne
 import av
+import mne
 import numpy as np
 import pandas as pd
 import pytest

@@ -314,6 +314,8 @@ class Faces:
         """Writes, and returns the exit code."""
         from keras_emotion import faces
 
+        if not self.videos:
+            raise InputError("give at least one video; see --help")
         names = [video.stem for video in self.videos]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"several videos are named {', '.join(doubles)}; give each its own --out")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -119,14 +120,23 @@ def write_face_videos(
     folder = folder / f"s{subject:02d}"
     folder.mkdir(parents=True, exist_ok=True)
     width, height = size
-    face = AnimatedFace(height, width, FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY])))
+    identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY]))
     times = np.arange(round(FACTS["trial_seconds"] * frame_rate_hz)) / frame_rate_hz
-    for row, (trial, presentation) in enumerate(zip(ratings["Experiment_id"], ratings["Trial"], strict=True)):
-        if presentation > n_videos:
-            continue
+
+    def write(row: int, trial: int, presentation: int) -> None:
+        # A face has buffers of its own: each thread needs one.
+        face = AnimatedFace(height, width, identity)
         own = {name: values[row] for name, values in deviations.items()}
         frames = trial_frames(face, seed, subject, trial, own, times, face_effect_size)
         write_video(folder / f"s{subject:02d}_trial{presentation:02d}.avi", frames, frame_rate_hz, size)
+
+    shown = enumerate(zip(ratings["Experiment_id"], ratings["Trial"], strict=True))
+    # Threads: warping and coding release the interpreter.
+    joblib.Parallel(n_jobs=-1, prefer="threads")(
+        joblib.delayed(write)(row, trial, presentation)
+        for row, (trial, presentation) in shown
+        if presentation <= n_videos
+    )
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, size: tuple[int, int]) -> None:

@@ -322,3 +322,10 @@ def test_learns_a_planted_effect_and_from_its_teacher(cell):
 def test_wrong_arguments_of_the_loss_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         distillation_losses(**arguments)
+
+
+def test_frozen_it_has_nothing_to_train():
+    model = FACRNNEEGNetwork(width_multiplier=0.05, units=8, trainable=False)
+    assert model.trainable_weights == []
+    assert model.weights
+    assert FACRNNEEGNetwork(width_multiplier=0.05, units=8).trainable_weights

@@ -275,5 +275,5 @@ def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRN
             "maximum_folds": 5,
         }
     )
-    small = reduced.changed({"maximum_folds": 3, "training.epochs": 6, "training.batch_size": 32, **demo})
+    small = reduced.changed({"maximum_folds": 3, "training.epochs": 5, "training.batch_size": 32, **demo})
     return {"paper": paper, "converged": converged, "reduced": reduced, "demo": small}

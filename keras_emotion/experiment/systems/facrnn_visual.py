@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,7 +103,7 @@ def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExper
     """
     converged = paper.changed({"training.learning_rate": 1e-3})
     reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
-    few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
+    few_batches = {"training.epochs": 45, "training.batch_size": 32, "training.learning_rate": 3e-3}
     demo = reduced.changed({"maximum_folds": 3, **few_batches})
     return {"paper": paper, "converged": converged, "reduced": reduced, "demo": demo}
 
@@ -141,7 +142,7 @@ class TeacherOfFile:
         )
         arrays = {}
         for target, file in self.files.items():
-            model = self._load(file)
+            model = _load(file, self.faces)
             name = f"teacher_features@{target}" if target else "teacher_features"
             shape = model.output["features"].shape[1:]
             arrays[name] = np.zeros((len(stored.table), *shape), np.float32)
@@ -151,27 +152,28 @@ class TeacherOfFile:
                 arrays[name][rows] = given["features"]
         return arrays, stored.table
 
-    def _load(self, file: Path) -> keras.Model:
-        import keras
 
-        try:
-            model = keras.models.load_model(file, compile=False)
-        except (ValueError, OSError, TypeError) as error:
-            raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
-        inference = getattr(model, "inference", None)
-        learnt = (inference or {}).get("features", {})
-        if "image_size" not in learnt:
+@functools.lru_cache(maxsize=4)
+def _load(file: Path, faces: FaceFeatures) -> keras.Model:
+    """A saved visual network, checked against how faces are cut out; once a process, not once a subject."""
+    import keras
+
+    try:
+        model = keras.models.load_model(file, compile=False)
+    except (ValueError, OSError, TypeError) as error:
+        raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
+    learnt = (getattr(model, "inference", None) or {}).get("features", {})
+    if "image_size" not in learnt:
+        raise InputError(f"{file}: not a visual network that this package trained; train one with afew_va_visual.py")
+    for field in ("image_size", "margin", "steps"):
+        wanted = getattr(faces, field)
+        if learnt[field] != wanted:
+            option = "features.steps" if field == "steps" else f"faces.{field.replace('_', '-')}"
             raise InputError(
-                f"{file}: not a visual network that this package trained; train one with afew_va_visual.py"
+                f"{file}: learnt from faces with {field} {learnt[field]}, here it is {wanted}; "
+                f"use --system.{option} {learnt[field]}"
             )
-        for field in ("image_size", "margin", "steps"):
-            if learnt[field] != getattr(self.faces, field):
-                raise InputError(
-                    f"{file}: learnt from faces with {field} {learnt[field]}, here it is {getattr(self.faces, field)}; "
-                    f"use --system.faces.{field.replace('_', '-')} {learnt[field]}"
-                    + (" and as many --system.features.steps" if field == "steps" else "")
-                )
-        return model
+    return model
 
 
 def teacher_files(path: Path) -> dict[str, Path]:

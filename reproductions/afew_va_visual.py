@@ -39,7 +39,7 @@ if __name__ == "__main__":
     main(
         visual_presets(PAPER),
         demo_data=lambda folder: write_afew_va(
-            folder, n_clips=160, n_actors=40, frames_per_clip=10, frame_size=(128, 104)
+            folder, n_clips=160, n_actors=40, frames_per_clip=8, frame_size=(160, 128)
         ),
         description=__doc__,
         afterwards=teach,

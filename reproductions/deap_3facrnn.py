@@ -32,9 +32,9 @@ DEMO = {"subjects": (1, 2, 3)}
 
 def write_demo(folder: Path) -> None:
     """Write a small DEAP with videos, and a teacher that learnt from a small AFEW-VA, all synthetic."""
-    video = {"video_frame_rate_hz": 8.0, "video_size": (128, 104)}
+    video = {"video_frame_rate_hz": 8.0, "video_size": (160, 128)}
     write_deap(folder, n_subjects=3, n_trials=12, effect_size=2.0, face_videos=True, **video)
-    faces = write_afew_va(folder / "afew_va", n_clips=160, n_actors=40, frames_per_clip=10, frame_size=(128, 104))
+    faces = write_afew_va(folder / "afew_va", n_clips=160, n_actors=40, frames_per_clip=8, frame_size=(160, 128))
     train_teachers(visual_presets(afew_va_visual.PAPER)["demo"], AFEWVA(faces), folder / "teacher")
 
 

@@ -90,9 +90,7 @@ def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | s
     parts, derived = system.parts(), system.derived()
     keys = {(subject, name): _key(dataset, part, subject) for subject in subjects for name, part in parts.items()}
     missing = [place for place, key in keys.items() if not store.path(key).is_dir()]
-    # Workers of their own (another idle time makes them so): a worker that later imports a deep learning framework
-    # would grow so much that loky took it for leaking, and replaced it with all it has compiled.
-    with joblib.parallel_config("loky", n_jobs=runtime.n_workers, inner_max_num_threads=1, idle_worker_timeout=10):
+    with _feature_workers(runtime):
         joblib.Parallel()(
             joblib.delayed(_compute)(store, keys[subject, name], dataset, parts[name], subject)
             for subject, name in missing
@@ -146,7 +144,21 @@ def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder:
     store.folder(key, lambda: part.of_features(StoredFeatures.open(folder)))
 
 
+_training_workers_run = False
+
+
+def _feature_workers(runtime):
+    # Workers of their own (another idle time makes them so): a worker that later imports a deep learning framework
+    # would grow so much that loky took it for leaking, and replaced it with all it has compiled. Where workers that
+    # train are there already, they have grown, and to replace them would only cost them that again.
+    if _training_workers_run:
+        return _training_workers(runtime)
+    return joblib.parallel_config("loky", n_jobs=runtime.n_workers, inner_max_num_threads=1, idle_worker_timeout=10)
+
+
 def _training_workers(runtime):
+    global _training_workers_run
+    _training_workers_run = True
     limits = {} if runtime.n_workers == 1 else {"inner_max_num_threads": runtime.threads_per_worker}
     return joblib.parallel_config("loky", n_jobs=runtime.n_workers, **limits)
 

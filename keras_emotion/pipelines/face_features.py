@@ -31,9 +31,8 @@ class FaceFeatures(FeaturePart):
     `maximum_gap_seconds`; a window with a step that has none is unusable, and says why in the table.
 
     From a video (`Trial.video`), windows start with the stimulus and follow each other as those of the EEG do. From
-    pictures (`Trial.images`) with landmarks, faces are cut out by these, without a detector, and each frame's ratings
-    go along as `step_ratings@<target>`; a clip shorter than a window gives one window with `steps` frames spread
-    evenly over it; a clip of a single picture gives a window of one step.
+    pictures (`Trial.images`), each frame's ratings go along as `step_ratings@<target>`; a clip shorter than a window
+    gives one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
 
     **Deviations**: the paper brings videos to 60 frames a second and does not say how T frames come of them:
     `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is taken.
@@ -54,6 +53,9 @@ class FaceFeatures(FeaturePart):
         detector: `"blazeface"`, `"yunet"` or `"face_landmarker"`; by default the last one where the environment
             variable `KERAS_EMOTION_FACE_LANDMARKER` names its file.
         detector_model: file of the network, for the latter two.
+        align_pictures_by: what places the face in pictures that come with landmarks. `"detector"`: the face nearest to
+            them that the detector finds, so that a network which learnt from pictures meets faces cut out alike in
+            videos; where it finds none, and for pictures only, the landmarks. `"landmarks"`: these alone, quicker.
     """
 
     code_version: ClassVar[int] = 1
@@ -73,6 +75,7 @@ class FaceFeatures(FeaturePart):
         default_factory=lambda: "face_landmarker" if os.environ.get(LANDMARKER_VARIABLE) else "blazeface"
     )
     detector_model: Path | None = None
+    align_pictures_by: Literal["detector", "landmarks"] = "detector"
 
     @model_validator(mode="after")
     def _rate_reaches_every_slice(self):
@@ -105,12 +108,13 @@ class FaceFeatures(FeaturePart):
         with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
             detector, n_steps = None, set()
             for trial in trials:
+                has_landmarks = trial.images is not None and trial.images.landmarks is not None
+                if detector is None and not (has_landmarks and self.align_pictures_by == "landmarks"):
+                    detector = opened.enter_context(faces.make_detector(self.detector, self.detector_model))
                 if trial.images is not None:
-                    crops, table, ratings = self._of_images(trial)
+                    crops, table, ratings = self._of_images(trial, detector)
                     step_ratings.append(ratings)
                 else:
-                    if detector is None:
-                        detector = opened.enter_context(faces.make_detector(self.detector, self.detector_model))
                     crops, table = self._of_video(trial, detector)
                 n_steps.add(crops.shape[1])
                 spool.write(crops.tobytes())
@@ -224,10 +228,10 @@ class FaceFeatures(FeaturePart):
 
     # --- pictures
 
-    def _of_images(self, trial: Trial) -> tuple[np.ndarray, pd.DataFrame, dict[str, np.ndarray]]:
+    def _of_images(
+        self, trial: Trial, detector: faces.Detector | None
+    ) -> tuple[np.ndarray, pd.DataFrame, dict[str, np.ndarray]]:
         images = trial.images
-        if images.landmarks is None:
-            raise InputError(f"{images.files[0]}: pictures without landmarks are not read yet")
         times = np.asarray(images.times_seconds, float)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         duration_seconds = float(times[-1]) + step
@@ -241,25 +245,47 @@ class FaceFeatures(FeaturePart):
         else:
             starts, lasts = self._starts(duration_seconds), self.window_seconds
             chosen = _nearest(times, starts[:, np.newaxis] + self._times_of_a_window().mean(axis=1))
-        landmarks = faces.four_landmarks(np.asarray(images.landmarks, float))
         # Each frame is read once, however many windows it is in.
         used, inverse = np.unique(chosen, return_inverse=True)
         crops = np.zeros((len(used), self.image_size, self.image_size, 3), np.uint8)
         reasons = np.full(len(used), "", dtype=object)
+        tracker = None if detector is None else faces.FaceTracker(detector)
         for row, frame in enumerate(used):
+            given = (
+                None if images.landmarks is None else faces.four_landmarks(np.asarray(images.landmarks[frame], float))
+            )
             picture = cv2.imread(str(images.files[frame]))
             if picture is None:
                 reasons[row] = f"{images.files[frame]}: not a readable picture"
-            elif not np.isfinite(landmarks[frame]).all():
-                reasons[row] = f"{images.files[frame]}: no landmarks"
+                continue
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            places = _face_of_picture(tracker, picture, times[frame], given)
+            if places is None:
+                reasons[row] = f"{images.files[frame]}: no face"
             else:
-                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-                crops[row] = faces.align(picture, landmarks[frame], self.image_size, self.margin)
+                crops[row] = faces.align(picture, places, self.image_size, self.margin)
         inverse = inverse.reshape(chosen.shape)
         unusable = [next((reason for reason in row if reason), "") for row in reasons[inverse]]
         table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
         ratings = {name: np.asarray(row, np.float32)[chosen] for name, row in images.ratings.items()}
         return crops[inverse], table, ratings
+
+
+def _face_of_picture(
+    tracker: faces.FaceTracker | None, picture: np.ndarray, time_seconds: float, given: np.ndarray | None
+) -> np.ndarray | None:
+    """Landmarks `(4, 2)` of the face in a picture of a clip: the detector's nearest to the given ones, else these."""
+    is_given = given is not None and np.isfinite(given).all()
+    if tracker is not None:
+        found = tracker.update(picture, time_seconds)
+        # A face just found is looked at again from near, as those are that were there before.
+        found = list((tracker.update(picture, time_seconds + 1e-4) or found).values())
+        if not is_given:
+            return max(found, key=lambda face: face.side).landmarks if found else None
+        apart = [np.hypot(*(face.landmarks - given).T).mean() / face.side for face in found]
+        if apart and min(apart) < 0.5:
+            return found[int(np.argmin(apart))].landmarks
+    return given if is_given else None
 
 
 def _nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:

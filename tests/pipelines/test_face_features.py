@@ -146,7 +146,7 @@ def clip(sequence):
 
 
 def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
-    arrays, table = FaceFeatures(hop_seconds=0.2).of_trials([clip(images(tmp_path, 60))])
+    arrays, table = FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks").of_trials([clip(images(tmp_path, 60))])
     # 60 frames last 2.4 s: windows start at 0, 0.2 and 0.4 s.
     assert table["start_seconds"].tolist() == pytest.approx([0, 0.2, 0.4])
     wanted = np.array([0.25, 0.75, 1.25, 1.75])
@@ -172,6 +172,35 @@ def test_a_broken_picture_makes_its_windows_unusable(tmp_path):
     sequence.files[4].write_bytes(b"no picture")
     _, table = FaceFeatures().of_trials([clip(sequence)])
     assert "00004.png: not a readable picture" in table["unusable"][0]
+
+
+class CornerDetector(MiddleDetector):
+    """Finds two faces in every frame: a large one in a corner, and a small one around the middle."""
+
+    def detect(self, image, time_seconds=0.0):
+        points = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [0, 0.2]])
+        places = ((image.shape[0] * 0.2, 30.0), (image.shape[0] * 0.5, 20.0))
+        return [Face(np.array([at - side / 2] * 2 + [side] * 2), points * side + at, 1.0) for at, side in places]
+
+    def refine(self, image, time_seconds=0.0):
+        return []
+
+
+def test_of_several_faces_in_a_picture_the_annotated_one_is_taken(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(faces, "make_detector", lambda name, model=None: CornerDetector())
+    align = faces.align
+    monkeypatch.setattr(faces, "align", lambda image, points, *size: seen.append(points) or align(image, points, *size))
+    sequence = images(tmp_path, 1)
+    FaceFeatures().of_trials([clip(sequence)])
+    np.testing.assert_allclose(seen[0].mean(axis=0), [48, 48 - 1], atol=1)
+    # Nobody near the landmarks: they are used themselves. Without landmarks: the largest face.
+    far = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings, sequence.landmarks + 200)
+    FaceFeatures().of_trials([clip(far)])
+    np.testing.assert_allclose(seen[1], faces.four_landmarks(far.landmarks[0]))
+    without = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings)
+    FaceFeatures().of_trials([clip(without)])
+    np.testing.assert_allclose(seen[2].mean(axis=0), [19.2, 17.7], atol=1)
 
 
 def test_no_trials_are_refused():

@@ -31,6 +31,7 @@ class FACRNNVisual(System):
         share_modules: whether both temporal modules are one.
         normalization: in the temporal modules, `"layer"` (the paper: "normalization layer", of no named kind) or
             `"batch"`, whose moving averages need hundreds of steps and count windows that fill a last batch.
+        dropout: share of the temporal network's values that a training step leaves out.
         step_reduction: `"sum"` of the cross-entropy over the steps, or `"mean"`.
     """
 
@@ -39,6 +40,7 @@ class FACRNNVisual(System):
     padding: Literal["causal", "same"] = "causal"
     share_modules: bool = False
     normalization: Literal["layer", "batch"] = "layer"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     step_reduction: Literal["sum", "mean"] = "sum"
 
     def science(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class FACRNNVisual(System):
             padding=self.padding,
             share_modules=self.share_modules,
             normalization=self.normalization,
+            dropout=self.dropout,
             inference=inference,
         )
 
@@ -103,8 +106,8 @@ def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExper
     """
     converged = paper.changed({"training.learning_rate": 1e-3})
     reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
-    few_batches = {"training.epochs": 45, "training.batch_size": 32, "training.learning_rate": 3e-3}
-    demo = reduced.changed({"maximum_folds": 3, **few_batches})
+    few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
+    demo = reduced.changed({"maximum_folds": 3, "system.dropout": 0.2, **few_batches})
     return {"paper": paper, "converged": converged, "reduced": reduced, "demo": demo}
 
 

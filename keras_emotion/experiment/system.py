@@ -106,6 +106,10 @@ class System(BaseModel, abc.ABC):
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""
 
+    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Mapping[str, Any]:
+        """The arrays as they are trained on: what is fitted to change them sees the training windows at `rows` only."""
+        return arrays
+
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
         """Quantities of the trained model worth a figure, over the test windows at `rows`; recorded as metrics."""
         return {}

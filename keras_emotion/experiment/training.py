@@ -261,6 +261,7 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
     experiment = plan.experiment
     prepare_backend(experiment.runtime.threads_per_worker)
     fold = with_teacher(plan, job, fold_of(plan, job))
+    fold = dataclasses.replace(fold, arrays=fold.system.fit_arrays(fold.arrays, fold.train))
     compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
     chosen_on_test = PROTOCOLS[job.protocol].epoch_chosen_by == "test_fold"
     # What is flagged: the epoch with the best accuracy on the windows that are then reported.

@@ -267,3 +267,25 @@ def test_weights_of_the_grid_are_candidates_that_validation_chooses_from(tmp_pat
 def test_a_grid_without_a_teacher_is_refused():
     with pytest.raises(ValueError, match="w_grid: weighs the features of a teacher"):
         FACRNN(w_grid=(0.5,))
+
+
+def test_scaling_of_the_teacher_is_fitted_on_training_windows():
+    rng = np.random.default_rng(0)
+    features = (5 + rng.standard_normal((20, 4, 6)) * np.arange(6)).astype(np.float32)
+    arrays = {"eeg": np.zeros(20), "teacher_features": features}
+    assert FACRNN(teacher="fold").fit_arrays(arrays, np.arange(12)) is arrays
+    scaling = FACRNN(teacher="fold", teacher_scaling="standard")
+    scaled = scaling.fit_arrays(arrays, np.arange(12))["teacher_features"]
+    np.testing.assert_allclose(scaled[:12].mean(axis=(0, 1)), 0, atol=1e-5)
+    # The first feature is constant: it stays at 0.
+    np.testing.assert_allclose(scaled[:12].std(axis=(0, 1)), [0, *[0.4] * 5], rtol=1e-4, atol=1e-5)
+    spoilt = {**arrays, "teacher_features": np.where(np.arange(20)[:, None, None] < 12, features, 99)}
+    np.testing.assert_array_equal(scaling.fit_arrays(spoilt, np.arange(12))["teacher_features"][:12], scaled[:12])
+
+
+def test_scaled_features_are_what_the_network_learns_from(tmp_path):
+    asked = experiment(tmp_path, teacher="fold", teacher_training=TEACHING, teacher_scaling="standard")
+    plan, _ = prepare(asked, Reader(tmp_path))
+    job = jobs(plan, "trial_disjoint")[0]
+    plain, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    assert training.run_job(plan, job)["predictions"] != training.run_job(plain, job)["predictions"]

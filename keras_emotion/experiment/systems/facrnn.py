@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     import keras
 
 
+_TEACHER_SPREAD = 0.4
+"""Standard deviation of scaled teacher features: what lies within 2.5 of them is within reach of an LSTM's outputs."""
+
+
 class FACRNN(System):
     """The EEG network of 3FACRNN and how it is fed and trained; the ablations of the paper's Tables 3 to 5 are fields.
 
@@ -56,6 +60,10 @@ class FACRNN(System):
             paper's way, on AFEW-VA and AffectNet); or an `.npz` file of features
             (`keras_emotion.pipelines.TeacherFeatures`).
         teacher_training: how the teacher `"fold"` is trained.
+        teacher_scaling: `"none"`: the teacher's features as they are. `"standard"`: each with mean 0 and standard
+            deviation 0.4 over the training windows, so that the recurrent states, which lie within -1 and 1, can reach
+            them: a teacher whose features are large and vary little is else approached by a constant. The paper leaves
+            this open.
         rho: weight of the cross-entropy in Eq. (21).
         w: weight of the distillation loss in Eq. (22); the paper's best was 1.0.
         w_grid: weights among which each fold chooses on its validation windows, in place of `w`; the paper's grid is
@@ -76,6 +84,7 @@ class FACRNN(System):
     distillation_features: Literal["attention", "lstm"] = "attention"
     teacher: Annotated[Literal["none", "fold"] | Path, tyro.conf.arg(aliases=("--teacher",))] = "none"
     teacher_training: Training = Training(learning_rate=1e-5)
+    teacher_scaling: Literal["none", "standard"] = "none"
     rho: Annotated[float, Field(ge=0, le=1)] = 0.8
     w: Annotated[float, Field(ge=0)] = 1.0
     w_grid: tuple[Annotated[float, Field(ge=0)], ...] = ()
@@ -121,7 +130,7 @@ class FACRNN(System):
         fields = self.model_dump(mode="json")
         if self.teacher == "none":
             # What nothing is done with does not make another experiment.
-            for field in ("faces", "teacher_training", "w", "w_grid", "rho"):
+            for field in ("faces", "teacher_training", "teacher_scaling", "w", "w_grid", "rho"):
                 del fields[field]
             return fields
         if self.teacher != "fold":
@@ -188,6 +197,16 @@ class FACRNN(System):
         dropped = stored.table.loc[~found, ["subject", "trial"]].assign(reason="no teacher features")
         counted = dropped.groupby(["subject", "trial", "reason"]).size().rename("n_windows").reset_index()
         return StoredFeatures(arrays, joined.table), counted
+
+    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Mapping[str, Any]:
+        """See `System`; the scaling of the teacher's features."""
+        if self.teacher_scaling == "none" or "teacher_features" not in arrays:
+            return arrays
+        features = arrays["teacher_features"][np.arange(len(arrays["teacher_features"]))]
+        known = features[rows].astype(np.float64)
+        mean, deviation = known.mean(axis=(0, 1)), known.std(axis=(0, 1))
+        scaled = _TEACHER_SPREAD * (features - mean) / np.maximum(deviation, 1e-6)
+        return {**arrays, "teacher_features": scaled.astype(np.float32)}
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """See `System`."""

@@ -102,17 +102,18 @@ def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | s
         for name, part in derived.items()
     }
     missing = [place for place, key in derived_keys.items() if not store.path(key).is_dir()]
-    with _training_workers(runtime):
-        joblib.Parallel()(
-            joblib.delayed(_derive)(
-                store,
-                derived_keys[subject, name],
-                derived[name],
-                store.path(keys[subject, derived[name].replaces]).absolute(),
-                runtime.threads_per_worker,
+    if missing:
+        with _training_workers(runtime):
+            joblib.Parallel()(
+                joblib.delayed(_derive)(
+                    store,
+                    derived_keys[subject, name],
+                    derived[name],
+                    store.path(keys[subject, derived[name].replaces]).absolute(),
+                    runtime.threads_per_worker,
+                )
+                for subject, name in missing
             )
-            for subject, name in missing
-        )
     replaced = {part.replaces for part in derived.values()}
     trained_on = {place: key for place, key in {**keys, **derived_keys}.items() if place[1] not in replaced}
     return {

@@ -8,7 +8,7 @@ from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
-from keras_emotion.pipelines.pairing import match_windows, pair_windows
+from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.scaling import feature_statistics
 from keras_emotion.pipelines.teacher_features import TeacherFeatures
 
@@ -23,6 +23,7 @@ __all__ = [
     "TeacherFeatures",
     "WindowBatches",
     "content_hash",
+    "count_dropped",
     "feature_statistics",
     "match_windows",
     "pair_windows",

@@ -84,6 +84,16 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
         for array, values in part.arrays.items():
             arrays[array] = values if in_order else values[chosen]
     paired = table.iloc[kept].reset_index(drop=True).drop(columns=UNUSABLE, errors="ignore")
+    return StoredFeatures(arrays, paired), count_dropped(table, reasons)
+
+
+def count_dropped(table: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
+    """The windows of a table that have a reason, counted: a row for each `subject`, `trial` and `reason`.
+
+    Args:
+        table: window table.
+        reasons: `(windows,)` texts, empty for windows that stay.
+    """
     dropped = table.loc[reasons != "", ["subject", "trial"]].assign(reason=reasons[reasons != ""])
     counted = dropped.groupby(["subject", "trial", "reason"], sort=True).size().rename("n_windows").reset_index()
-    return StoredFeatures(arrays, paired), counted[list(DROPPED_COLUMNS)]
+    return counted[list(DROPPED_COLUMNS)]

@@ -21,6 +21,7 @@ from keras_emotion.pipelines import (
     FeaturePart,
     StoredFeatures,
     TeacherFeatures,
+    count_dropped,
     feature_statistics,
 )
 from keras_emotion.schema import InputError, Trial
@@ -194,9 +195,8 @@ class FACRNN(System):
         kept = np.flatnonzero(found)
         joined = stored if found.all() else stored.keep(kept)
         arrays = {**joined.arrays, "teacher_features": features[kept]}
-        dropped = stored.table.loc[~found, ["subject", "trial"]].assign(reason="no teacher features")
-        counted = dropped.groupby(["subject", "trial", "reason"]).size().rename("n_windows").reset_index()
-        return StoredFeatures(arrays, joined.table), counted
+        reasons = np.where(found, "", "no teacher features")
+        return StoredFeatures(arrays, joined.table), count_dropped(stored.table, reasons)
 
     def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Mapping[str, Any]:
         """See `System`; the scaling of the teacher's features."""

@@ -18,23 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_emotion.evaluation import PREDICTION_COLUMNS
 from keras_emotion.experiment.configuration import differences
 from keras_emotion.schema import InputError
 
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
-PREDICTION_COLUMNS = (
-    "protocol",
-    "subject",
-    "trial",
-    "stimulus",
-    "start_seconds",
-    "stop_seconds",
-    "target",
-    "repetition",
-    "fold",
-    "label",
-    "prediction",
-)
 
 
 class RunFolder:

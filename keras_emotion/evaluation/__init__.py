@@ -1,5 +1,6 @@
 """Splitters, protocols, metrics and their statistics: what a number means. No Keras."""
 
+from keras_emotion.evaluation.comparison import TRAINING_WINDOWS, Comparison, compare, holm_correction
 from keras_emotion.evaluation.labels import LabelRule
 from keras_emotion.evaluation.metrics import (
     METRICS,
@@ -45,7 +46,9 @@ __all__ = [
     "POOL",
     "PREDICTION_COLUMNS",
     "PROTOCOLS",
+    "TRAINING_WINDOWS",
     "ChanceBand",
+    "Comparison",
     "LabelRule",
     "NotEvaluable",
     "PairedTest",
@@ -61,9 +64,11 @@ __all__ = [
     "bootstrap_confidence_interval",
     "classification_metrics",
     "comparable_subjects",
+    "compare",
     "corrected_t_test",
     "evaluability",
     "grouped_metrics",
+    "holm_correction",
     "majority_baseline",
     "majority_class",
     "mcnemar_test",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -17,8 +17,12 @@ from keras_emotion.schema import Trial
 
 if TYPE_CHECKING:
     import keras
+    import sklearn.base
 
     from keras_emotion.experiment.configuration import Training
+
+Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""What fitted parameters make of the arrays."""
 
 
 class DerivedPart(Protocol):
@@ -37,8 +41,9 @@ class DerivedPart(Protocol):
 class System(BaseModel, abc.ABC):
     """A paper's features, network and loss, as a frozen value.
 
-    The runner calls the methods in this order: `parts`, `derived` and `join` once a subject, `model` once for each
-    architecture and shape, then for each fold `fold_teacher`, `fit_statistics`, `batch`, `diagnostics`.
+    `NetworkSystem` is one with a Keras network, `EstimatorSystem` one with a scikit-learn estimator. The runner calls
+    the methods in this order: `parts`, `derived` and `join` once a subject, then for each fold `fold_teacher`,
+    `fit_arrays` and those of the kind of system.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +93,37 @@ class System(BaseModel, abc.ABC):
         """
         return stored, pd.DataFrame(columns=list(DROPPED_COLUMNS))
 
+    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
+        """Fit what changes the arrays themselves, and give the change: `arrays -> arrays`.
+
+        Fitting sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`.
+        """
+        return lambda arrays: arrays
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """`(windows, features)` float32: each window as one vector, for models that are not networks.
+
+        By default every array that a network is given: numbers averaged over the steps, pictures as 8 x 8 grey values
+        averaged over the steps.
+        """
+        names = sorted(name for name in arrays if name != "teacher_features")
+        return np.concatenate([_vectors_of(arrays[name]) for name in names], axis=1)
+
+    def source_files(self) -> tuple[Path, ...]:
+        """Files besides the recordings that decide the numbers; they enter the data fingerprint."""
+        return ()
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """What a saved model must know to be applied: bands, channel order, grid, window length."""
+        return {}
+
+
+class NetworkSystem(System):
+    """A system with a Keras network.
+
+    `model` is called once for each architecture and shape, then for each fold `fit_statistics`, `batch`, `diagnostics`.
+    """
+
     @abc.abstractmethod
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """A new, uncompiled model for windows of the given shapes (by modality, without the batch axis)."""
@@ -106,18 +142,30 @@ class System(BaseModel, abc.ABC):
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""
 
-    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Mapping[str, Any]:
-        """The arrays as they are trained on: what is fitted to change them sees the training windows at `rows` only."""
-        return arrays
-
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
         """Quantities of the trained model worth a figure, over the test windows at `rows`; recorded as metrics."""
         return {}
 
-    def source_files(self) -> tuple[Path, ...]:
-        """Files besides the recordings that decide the numbers; they enter the data fingerprint."""
-        return ()
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
-        """What a saved model must know to be applied: bands, channel order, grid, window length."""
-        return {}
+class EstimatorSystem(System):
+    """A system with a scikit-learn estimator on `vectors`: one fit a fold, nothing to choose an epoch of."""
+
+    @abc.abstractmethod
+    def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
+        """A new estimator with `fit` and `predict_proba`; scaling is part of it, so that training rows alone fit it."""
+
+
+def _vectors_of(array: Any, block: int = 1024, side: int = 8) -> np.ndarray:
+    """`(windows, features)` of a `(windows, steps, ...)` array, read block by block."""
+    vectors = []
+    for first in range(0, len(array), block):
+        values = np.asarray(array[np.arange(first, min(first + block, len(array)))])
+        if values.dtype == np.uint8:
+            # Pictures `(windows, steps, rows, columns, colours)`: blocks of pixels averaged, no colours.
+            rows, columns = (size // side * side for size in values.shape[2:4])
+            grey = values[:, :, :rows, :columns].mean(axis=-1, dtype=np.float32)
+            values = grey.reshape(*grey.shape[:2], side, rows // side, side, columns // side).mean(axis=(3, 5))
+        if values.ndim > 2:
+            values = values.mean(axis=1, dtype=np.float64)
+        vectors.append(values.reshape(len(values), -1).astype(np.float32))
+    return np.concatenate(vectors)

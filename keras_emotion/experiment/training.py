@@ -16,7 +16,8 @@ import numpy as np
 from keras_emotion.evaluation import POOL, PROTOCOLS, classification_metrics
 from keras_emotion.experiment.configuration import Training
 from keras_emotion.experiment.jobs import Job, Plan, Unit
-from keras_emotion.experiment.system import System
+from keras_emotion.experiment.scope import TrainingPart
+from keras_emotion.experiment.system import EstimatorSystem, NetworkSystem, System
 from keras_emotion.pipelines import WindowBatches, prepare_backend
 from keras_emotion.schema import InputError
 
@@ -183,7 +184,7 @@ def fit(compiled: CompiledModel, fold: Fold, seed: int, chosen_by_accuracy: bool
     """
     compiled.reset(seed)
     model = compiled.model
-    fold.system.fit_statistics(model, fold.arrays, fold.train)
+    fold.system.fit_statistics(model, _training_part(fold), fold.train)
     training_batches = fold.batches(fold.train, shuffle_seed=seed)
     callbacks, validation_data = [], None
     if len(fold.validation):
@@ -214,7 +215,7 @@ def with_teacher(plan: Plan, job: Job, fold: Fold) -> Fold:
     epochs on the test fold, the teacher's last epoch stays. Its features of test windows are not computed: they are
     zeros.
     """
-    lesson = _lesson(fold, has_validation=PROTOCOLS[job.protocol].epoch_chosen_by != "test_fold")
+    lesson = _lesson(fold, has_validation=not _chosen_on_test(job))
     if lesson is None:
         return fold
     compiled = compiled_model(lesson, {})
@@ -248,6 +249,71 @@ def _taught(fold: Fold, lesson: Fold, features: np.ndarray) -> Fold:
     return dataclasses.replace(fold, arrays={**others, "teacher_features": features})
 
 
+@dataclasses.dataclass(frozen=True)
+class Learnt:
+    """What became of one fold.
+
+    Args:
+        fold: the fold as it was trained on.
+        probabilities: `(test windows, n_classes)`.
+        best_epoch: the epoch whose weights were used, from 1; 1 for what has no epochs.
+        validation_score: what a candidate is chosen by; `None` where nothing is searched.
+        diagnostics: further quantities to record.
+    """
+
+    fold: Fold
+    probabilities: np.ndarray
+    best_epoch: int
+    validation_score: float | None
+    diagnostics: Mapping[str, float]
+
+
+@functools.singledispatch
+def learn(system: System, plan: Plan, job: Job, fold: Fold) -> Learnt:
+    """Train a system on a fold and apply it to the test windows, in the way of its kind."""
+    raise TypeError(f"{type(system).__name__} is neither a NetworkSystem nor an EstimatorSystem")
+
+
+@learn.register
+def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
+    prepare_backend(plan.experiment.runtime.threads_per_worker)
+    fold = with_teacher(plan, job, fold)
+    fold = dataclasses.replace(fold, arrays=_fitted_arrays(fold))
+    compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
+    # What is flagged: the epoch with the best accuracy on the windows that are then reported.
+    chosen_on_test = _chosen_on_test(job)
+    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), chosen_by_accuracy=chosen_on_test)
+    model = compiled.model
+    probabilities = predict(model, fold.batches(fold.test))
+    if not np.isfinite(probabilities).all():
+        raise InputError(f"{job.name}: the network's outputs are not finite; use a smaller --training.learning-rate")
+    if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
+        _save(model, plan.model_folder / f"{job.name}.keras")
+    score = None
+    if job.candidate:
+        score = _validation_score(predict(model, fold.batches(fold.validation)), fold, chosen_on_test)
+    return Learnt(fold, probabilities, best_epoch, score, system.diagnostics(model, fold.arrays, fold.test))
+
+
+@learn.register
+def _(system: EstimatorSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
+    vectors = system.vectors(_fitted_arrays(fold))
+    chosen_on_test = _chosen_on_test(job)
+    # Without epochs, and with nothing searched, nothing is chosen on the validation windows: they are learnt from too.
+    spare = chosen_on_test or bool(job.candidate)
+    known = fold.train if spare else np.sort(np.concatenate([fold.train, fold.validation]))
+    estimator = system.estimator(job.seed(plan.experiment.seed)).fit(vectors[known], fold.labels[known])
+
+    def probabilities(rows: np.ndarray) -> np.ndarray:
+        # A class that no training window has keeps probability 0.
+        given = np.zeros((len(rows), len(fold.unit.class_names)))
+        given[:, estimator.classes_] = estimator.predict_proba(vectors[rows])
+        return given
+
+    score = _validation_score(probabilities(fold.validation), fold, chosen_on_test) if job.candidate else None
+    return Learnt(fold, probabilities(fold.test), 1, score, {})
+
+
 def run_job(plan: Plan, job: Job) -> dict[str, Any]:
     """Train and test one fold.
 
@@ -256,35 +322,35 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
 
     Raises:
         InputError: the network's outputs are not finite.
+        OutsideTrainingPart: the system fits something on windows that it is not trained on.
     """
     started = time.perf_counter()
-    experiment = plan.experiment
-    prepare_backend(experiment.runtime.threads_per_worker)
-    fold = with_teacher(plan, job, fold_of(plan, job))
-    fold = dataclasses.replace(fold, arrays=fold.system.fit_arrays(fold.arrays, fold.train))
-    compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
-    chosen_on_test = PROTOCOLS[job.protocol].epoch_chosen_by == "test_fold"
-    # What is flagged: the epoch with the best accuracy on the windows that are then reported.
-    best_epoch, _ = fit(compiled, fold, job.seed(experiment.seed), chosen_by_accuracy=chosen_on_test)
-    model = compiled.model
-    probabilities = predict(model, fold.batches(fold.test))
-    if not np.isfinite(probabilities).all():
-        raise InputError(f"{job.name}: the network's outputs are not finite; use a smaller --training.learning-rate")
-    if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
-        _save(model, plan.model_folder / f"{job.name}.keras")
-    record = _record(job, fold, probabilities)
-    record["best_epoch"] = best_epoch
-    if job.candidate:
-        record["validation_score"] = _candidate_score(model, fold, chosen_on_test)
+    fold = fold_of(plan, job)
+    learnt = learn(fold.system, plan, job, fold)
+    record = _record(job, learnt.fold, learnt.probabilities)
+    record["best_epoch"] = learnt.best_epoch
+    if learnt.validation_score is not None:
+        record["validation_score"] = learnt.validation_score
     record["seconds"] = time.perf_counter() - started
-    record["diagnostics"] = fold.system.diagnostics(model, fold.arrays, fold.test)
+    record["diagnostics"] = dict(learnt.diagnostics)
     return record
 
 
-def _candidate_score(model, fold: Fold, by_accuracy: bool) -> float:
+def _chosen_on_test(job: Job) -> bool:
+    return PROTOCOLS[job.protocol].epoch_chosen_by == "test_fold"
+
+
+def _fitted_arrays(fold: Fold) -> Mapping[str, Any]:
+    return fold.system.fit_arrays(_training_part(fold), fold.train)(fold.arrays)
+
+
+def _training_part(fold: Fold) -> TrainingPart:
+    return TrainingPart(fold.arrays, fold.train, type(fold.system).__name__)
+
+
+def _validation_score(probabilities: np.ndarray, fold: Fold, by_accuracy: bool) -> float:
     # Not the loss: candidates may weigh its terms differently.
     truth = fold.labels[fold.validation]
-    probabilities = predict(model, fold.batches(fold.validation))
     if by_accuracy:
         return float((probabilities.argmax(axis=1) == truth).mean())
     return float(np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
@@ -355,8 +421,14 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
         For each network that the job trains (a teacher first): how it is trained, and the measured seconds of a
         training step and of a test step.
     """
-    prepare_backend(plan.experiment.runtime.threads_per_worker)
     fold = fold_of(plan, job)
+    if isinstance(fold.system, EstimatorSystem):
+        started = time.perf_counter()
+        learn(fold.system, plan, job, fold)
+        # A fit is one step on all windows.
+        once = Training(epochs=1, batch_size=max(len(fold.unit.table), 1))
+        return [(once, time.perf_counter() - started, 0.0)]
+    prepare_backend(plan.experiment.runtime.threads_per_worker)
     measured = []
     if (lesson := _lesson(fold)) is not None:
         measured.append((lesson.training, *_seconds_of_steps(lesson, {}, n_steps)))

@@ -273,14 +273,14 @@ def test_scaling_of_the_teacher_is_fitted_on_training_windows():
     rng = np.random.default_rng(0)
     features = (5 + rng.standard_normal((20, 4, 6)) * np.arange(6)).astype(np.float32)
     arrays = {"eeg": np.zeros(20), "teacher_features": features}
-    assert FACRNN(teacher="fold").fit_arrays(arrays, np.arange(12)) is arrays
+    assert FACRNN(teacher="fold").fit_arrays(arrays, np.arange(12))(arrays) is arrays
     scaling = FACRNN(teacher="fold", teacher_scaling="standard")
-    scaled = scaling.fit_arrays(arrays, np.arange(12))["teacher_features"]
+    scaled = scaling.fit_arrays(arrays, np.arange(12))(arrays)["teacher_features"]
     np.testing.assert_allclose(scaled[:12].mean(axis=(0, 1)), 0, atol=1e-5)
     # The first feature is constant: it stays at 0.
     np.testing.assert_allclose(scaled[:12].std(axis=(0, 1)), [0, *[0.4] * 5], rtol=1e-4, atol=1e-5)
     spoilt = {**arrays, "teacher_features": np.where(np.arange(20)[:, None, None] < 12, features, 99)}
-    np.testing.assert_array_equal(scaling.fit_arrays(spoilt, np.arange(12))["teacher_features"][:12], scaled[:12])
+    np.testing.assert_array_equal(scaling.fit_arrays(spoilt, np.arange(12))(spoilt)["teacher_features"][:12], scaled[:12])
 
 
 def test_scaled_features_are_what_the_network_learns_from(tmp_path):

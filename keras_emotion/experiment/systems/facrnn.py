@@ -13,7 +13,7 @@ import tyro
 from pydantic import Field, model_validator
 
 from keras_emotion.experiment.configuration import Experiment, Training
-from keras_emotion.experiment.system import DerivedPart, System
+from keras_emotion.experiment.system import DerivedPart, NetworkSystem, System, Transform
 from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual, TeacherOfFile, teacher_files
 from keras_emotion.pipelines import (
     EEGGridFeatures,
@@ -34,7 +34,7 @@ _TEACHER_SPREAD = 0.4
 """Standard deviation of scaled teacher features: what lies within 2.5 of them is within reach of an LSTM's outputs."""
 
 
-class FACRNN(System):
+class FACRNN(NetworkSystem):
     """The EEG network of 3FACRNN and how it is fed and trained; the ablations of the paper's Tables 3 to 5 are fields.
 
     | row of the paper | fields |
@@ -198,15 +198,24 @@ class FACRNN(System):
         reasons = np.where(found, "", "no teacher features")
         return StoredFeatures(arrays, joined.table), count_dropped(stored.table, reasons)
 
-    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Mapping[str, Any]:
+    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
         """See `System`; the scaling of the teacher's features."""
         if self.teacher_scaling == "none" or "teacher_features" not in arrays:
-            return arrays
-        features = arrays["teacher_features"][np.arange(len(arrays["teacher_features"]))]
-        known = features[rows].astype(np.float64)
+            return super().fit_arrays(arrays, rows)
+        known = arrays["teacher_features"][rows].astype(np.float64)
         mean, deviation = known.mean(axis=(0, 1)), known.std(axis=(0, 1))
-        scaled = _TEACHER_SPREAD * (features - mean) / np.maximum(deviation, 1e-6)
-        return {**arrays, "teacher_features": scaled.astype(np.float32)}
+
+        def scaled(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+            features = arrays["teacher_features"][np.arange(len(arrays["teacher_features"]))]
+            scaled = _TEACHER_SPREAD * (features - mean) / np.maximum(deviation, 1e-6)
+            return {**arrays, "teacher_features": scaled.astype(np.float32)}
+
+        return scaled
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """See `System`; EEG alone, as the network has in the test, and without the empty cells of the grid."""
+        vectors = super().vectors({"eeg": arrays["eeg"]})
+        return vectors[:, vectors.any(axis=0)]
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """See `System`."""

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.experiment.configuration import Experiment
-from keras_emotion.experiment.system import System
+from keras_emotion.experiment.system import NetworkSystem
 from keras_emotion.pipelines import FaceFeatures, FeaturePart, Features, StoredFeatures, content_hash
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import InputError, Trial
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class FACRNNVisual(System):
+class FACRNNVisual(NetworkSystem):
     """The visual network of 3FACRNN, trained alone; every step has a label, its own where the data rate each frame.
 
     Args:

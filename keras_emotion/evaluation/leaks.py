@@ -1,0 +1,545 @@
+"""Static checks of a split: what training and test share, found without training anything.
+
+The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. What finds each of them here:
+
+| kind of leakage [1] | `Finding.kind`, or what else finds it |
+|---|---|
+| L1.1 no test set | `"test windows in training"`, `"selection on the test fold"` |
+| L1.2 preprocessing on training and test set | `"fitted on test rows"` |
+| L1.3 feature selection on training and test set | `"fitted on test rows"`, `"selection on the test fold"` |
+| L1.4 duplicates in the data | `"duplicated windows"` |
+| L2 features that are not legitimate | the accuracy from the order of presentation alone (`experiment.audit`) |
+| L3.1 temporal leakage | `"overlap in time"`; the accuracy from the order of presentation alone |
+| L3.2 training and test samples depend on each other | `"shared trial"`, `"shared stimulus"`, `"shared subject"` |
+| L3.3 the test set is not what the claim is about | `"shared subject"`, `"constant labels"`, `"uneven trials"` |
+
+What no check of rows can see (a fingerprint of the trial in the signal, say, that a model uses) is what training
+on shuffled labels measures: `keras_emotion.experiment.audit`.
+
+References:
+    [1] Kapoor and Narayanan (2023). Leakage and the reproducibility crisis in machine-learning-based science.
+        Patterns 4(9):100804.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
+from keras_emotion.evaluation.protocols import PROTOCOLS, Protocol
+from keras_emotion.evaluation.splitters import OVERLAP_TOLERANCE_SECONDS
+from keras_emotion.evaluation.statistics import permutation_chance
+from keras_emotion.schema import InputError
+
+Severity = Literal["leak", "warning", "note"]
+Disjoint = Literal["windows", "trials", "stimuli", "subjects"]
+Folds = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+KINDS: Mapping[str, str] = {
+    "test windows in training": "L1.1",
+    "selection on the test fold": "L1.1, L1.3",
+    "fitted on test rows": "L1.2, L1.3",
+    "duplicated windows": "L1.4",
+    "overlap in time": "L3.1",
+    "shared trial": "L3.2",
+    "shared stimulus": "L3.2",
+    "shared subject": "L3.2, L3.3",
+    "constant labels": "L3.3",
+    "uneven trials": "L3.3",
+    "several labels in a trial": "",
+    "unknown origin": "",
+}
+"""Every kind of finding, with its place in the taxonomy of Kapoor and Narayanan."""
+
+_SEVERITIES = ("leak", "warning", "note")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that a reader of a number has to know.
+
+    Args:
+        kind: one of `KINDS`.
+        severity: `"leak"`: the test knows something of the training that it would not know of new data; `"warning"`:
+            the number does not mean what it seems to; `"note"`: worth knowing, and no fault of the split.
+        message: one sentence with the counts and the first example.
+        protocol: name of the protocol, where there are several.
+        target: name of the target, where there are several.
+        n_windows: test windows concerned (of subjects, where the sentence counts those).
+        n_tested: test windows looked at.
+    """
+
+    kind: str
+    severity: Severity
+    message: str
+    protocol: str = ""
+    target: str = ""
+    n_windows: int = 0
+    n_tested: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Leaks first, then warnings, then notes; within these in the order of `KINDS`."""
+    kinds = list(KINDS)
+    return sorted(findings, key=lambda one: (_SEVERITIES.index(one.severity), kinds.index(one.kind)))
+
+
+@dataclasses.dataclass
+class _Count:
+    n_windows: int = 0
+    example: str = ""
+
+
+class SplitChecks:
+    """Looks at one fold after the other, and says at the end what was found.
+
+    Args:
+        disjoint: what training and test are claimed not to share. Subjects or stimuli that both sides have are a leak
+            only where the claim is that they do not; a shared trial, or a window that overlaps, always is one.
+        several_subjects: whether folds mix the rows of subjects; of those of one subject at a time, a shared
+            subject is no news.
+        protocol: goes into the findings.
+        target: goes into the findings.
+
+    Example:
+        >>> table = pd.DataFrame({"dataset": "mine", "subject": 1, "session": 1, "trial": [1, 1, 2, 2],
+        ...                       "start_seconds": [0.0, 2.0, 0.0, 2.0], "stop_seconds": [2.0, 4.0, 2.0, 4.0]})
+        >>> checks = SplitChecks("trials")
+        >>> checks.fold(table, train=[0, 2], validation=[], test=[1, 3])
+        >>> [(finding.kind, finding.severity) for finding in checks.findings()]
+        [('shared trial', 'leak')]
+    """
+
+    def __init__(
+        self, disjoint: Disjoint = "trials", several_subjects: bool = True, protocol: str = "", target: str = ""
+    ):
+        self.disjoint = disjoint
+        self.several_subjects = several_subjects
+        self.place = {"protocol": protocol, "target": target}
+        self._counts: dict[tuple[str, str], _Count] = {}
+        self._n_tested = 0
+
+    def fold(
+        self,
+        table: pd.DataFrame,
+        train: npt.ArrayLike,
+        validation: npt.ArrayLike,
+        test: npt.ArrayLike,
+        contents: np.ndarray | None = None,
+    ) -> None:
+        """Look at one fold.
+
+        Args:
+            table: window table with `subject`, `trial`, `start_seconds` and `stop_seconds`; `dataset`, `session` and
+                `stimulus` are used where they are.
+            train: row positions of the training part.
+            validation: of the part that chooses epoch and hyper-parameters.
+            test: of the part that is reported.
+            contents: `(rows,)` hash of what each window holds (see `content_hashes`), where it is known.
+
+        Raises:
+            InputError: a column is missing.
+        """
+        train, validation, test = (np.asarray(rows, dtype=np.int64) for rows in (train, validation, test))
+        self._n_tested += len(test)
+        used = np.union1d(train, validation)
+        ids = _Ids.of(table)
+
+        def shared(column: np.ndarray, known: np.ndarray = used) -> np.ndarray:
+            return np.isin(column[test], column[known])
+
+        is_trained = np.isin(test, train)
+        self._count("test windows in training", "leak", table, test, is_trained)
+        self._count("selection on the test fold", "leak", table, test, np.isin(test, validation) & ~is_trained)
+        # What is said of rows that are on both sides themselves is said: the rest looks at the others.
+        apart = ~np.isin(test, used)
+        in_trial = shared(ids.trial) & apart
+        self._count("shared trial", "leak", table, test, in_trial)
+        self._count("overlap in time", "leak", table, test, apart & _overlaps(ids.trial, table, used, test))
+        if contents is not None:
+            self._count("duplicated windows", "leak", table, test, apart & shared(contents))
+        if ids.stimulus is not None:
+            own = shared(ids.stimulus_of_subject) & apart & ~in_trial
+            self._count("shared stimulus", "leak", table, test, own)
+            claimed = self.disjoint == "stimuli"
+            others = shared(ids.stimulus) & apart & ~in_trial & ~own
+            self._count("shared stimulus", "leak" if claimed else "note", table, test, others)
+        if self.several_subjects:
+            claimed = self.disjoint == "subjects"
+            self._count("shared subject", "leak" if claimed else "note", table, test, shared(ids.subject) & apart)
+
+    def findings(self) -> list[Finding]:
+        """What was found, leaks first."""
+        found = []
+        for (kind, severity), count in self._counts.items():
+            share = count.n_windows / max(self._n_tested, 1)
+            text = _TEXTS[kind, severity] if (kind, severity) in _TEXTS else _TEXTS[kind, "leak"]
+            message = f"{count.n_windows} of {self._n_tested} test windows ({share:.1%}) {text}; first: {count.example}"
+            found.append(Finding(kind, severity, message, **self.place, **self._size(count.n_windows)))
+        return sorted_findings(found)
+
+    def _size(self, n_windows: int) -> dict[str, int]:
+        return {"n_windows": n_windows, "n_tested": self._n_tested}
+
+    def _count(self, kind: str, severity: str, table: pd.DataFrame, test: np.ndarray, concerned: np.ndarray):
+        if not concerned.any():
+            return
+        count = self._counts.setdefault((kind, severity), _Count())
+        count.n_windows += int(np.count_nonzero(concerned))
+        if not count.example:
+            row = table.iloc[test[np.argmax(concerned)]]
+            count.example = (
+                f"subject {row['subject']}, trial {row['trial']}, {row['start_seconds']:g} to {row['stop_seconds']:g} s"
+            )
+
+
+_TEXTS = {
+    ("test windows in training", "leak"): "are training windows too",
+    ("selection on the test fold", "leak"): "also choose the epoch or the hyper-parameters that are reported on them",
+    ("shared trial", "leak"): "lie in a trial of which training has other windows",
+    ("overlap in time", "leak"): "overlap in time with a training window of the same trial",
+    ("duplicated windows", "leak"): "hold exactly what a training window holds",
+    ("shared stimulus", "leak"): "show a stimulus that training has seen, where it should not have",
+    ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: what is recognised may be the "
+    "stimulus (see the permutation between stimuli)",
+    ("shared subject", "leak"): "belong to a subject who is in training as well",
+    ("shared subject", "note"): "belong to a subject who is in training as well: it says nothing about new people",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ids:
+    """Codes of the rows of a table, whatever of the id columns it has."""
+
+    subject: np.ndarray
+    trial: np.ndarray
+    stimulus: np.ndarray | None
+    stimulus_of_subject: np.ndarray | None
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> _Ids:
+        data = [name for name in ("dataset",) if name in table]
+        subject = row_codes(table, [*data, "subject"])
+        trial = row_codes(table, [*data, "subject", *(["session"] if "session" in table else []), "trial"])
+        if "stimulus" not in table:
+            return cls(subject, trial, None, None)
+        stimulus = row_codes(table, [*data, "stimulus"])
+        return cls(subject, trial, stimulus, row_codes(table, [*data, "subject", "stimulus"]))
+
+
+def _overlaps(trial: np.ndarray, table: pd.DataFrame, known: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Whether each test window overlaps in time with a known window of its trial: `(test rows,)`."""
+    if not len(known) or not len(test):
+        return np.zeros(len(test), dtype=bool)
+    start, stop = (table[name].to_numpy(dtype=np.float64) for name in ("start_seconds", "stop_seconds"))
+    # Trials one after the other on one axis, so that two sorted searches serve all of them.
+    length = stop.max() - start.min() + 1.0
+    offset = trial * length - start.min()
+    begin, end = offset + start, offset + stop
+    # Known windows that begin before the window ends, less those that end before it begins: the rest overlaps.
+    begun = np.searchsorted(np.sort(begin[known]), end[test] - OVERLAP_TOLERANCE_SECONDS)
+    over = np.searchsorted(np.sort(end[known]), begin[test] + OVERLAP_TOLERANCE_SECONDS, side="right")
+    return begun > over
+
+
+def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:
+    """A 64-bit hash of what each window holds, over all arrays together.
+
+    The bytes of a window are taken as 64-bit words, each multiplied by an odd random number, and added up modulo 2^64:
+    two windows that differ have the same hash with a probability of at most 2^-63 a word.
+
+    Args:
+        arrays: `(windows, ...)` arrays with the same number of windows, memory-mapped or not.
+        block: windows read at a time.
+
+    Returns:
+        `(windows,)` uint64.
+    """
+    n_windows = len(arrays[0])
+    hashes = np.zeros(n_windows, dtype=np.uint64)
+    for place, array in enumerate(arrays):
+        rng = np.random.default_rng([place, 20231])
+        factors = None
+        for first in range(0, n_windows, block):
+            rows = np.arange(first, min(first + block, n_windows))
+            values = np.ascontiguousarray(array[rows]).reshape(len(rows), -1)
+            raw = values.view(np.uint8)
+            padded = np.zeros((len(rows), -(-raw.shape[1] // 8) * 8), dtype=np.uint8)
+            padded[:, : raw.shape[1]] = raw
+            words = padded.view(np.uint64)
+            if factors is None:
+                factors = rng.integers(0, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+            hashes[rows] += (words * factors).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def protocol_findings(protocol: Protocol, target: str = "") -> list[Finding]:
+    """What the definition of a protocol says by itself: where it selects, and on what it fits."""
+    place = {"protocol": protocol.name, "target": target}
+    found = []
+    if protocol.epoch_chosen_by == "test_fold":
+        message = "the epoch (and the hyper-parameters, where any are searched) is chosen on the test fold"
+        found.append(Finding("selection on the test fold", "leak", message, **place))
+    if protocol.fitted_on == "all_rows":
+        message = "scalers, thresholds, teachers and feature selection are fitted on test rows too"
+        found.append(Finding("fitted on test rows", "leak", message, **place))
+    return found
+
+
+def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "", target: str = "") -> list[Finding]:
+    """What the labels of a window table say by themselves.
+
+    Args:
+        table: window table with `subject` and `trial`.
+        labels: `(rows,)` label of each row.
+        protocol: goes into the findings.
+        target: goes into the findings.
+
+    Returns:
+        `"constant labels"` (a subject of whom any constant scores 100 %), `"several labels in a trial"`, and
+        `"uneven trials"` (subjects with fewer trials than others: an average over subjects does not weigh like one
+        over trials).
+    """
+    labels = pd.Series(np.asarray(labels)).reset_index(drop=True)
+    ids = _Ids.of(table)
+    subjects = table["subject"].reset_index(drop=True)
+    place = {"protocol": protocol, "target": target}
+    found = []
+
+    def names(of: Iterable) -> str:
+        listed = [str(name) for name in of]
+        return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+
+    n_labels = labels.groupby(ids.subject).nunique()
+    heads = subjects.iloc[np.unique(ids.subject, return_index=True)[1]].tolist()
+    constant = [name for name, count in zip(heads, n_labels, strict=True) if count < 2]
+    if constant:
+        message = f"the labels of {len(constant)} of {len(heads)} subjects are constant ({names(constant)}): any "
+        message += "constant scores 100 % on them"
+        found.append(Finding("constant labels", "warning", message, **place, n_windows=len(constant)))
+    n_varying = int((labels.groupby(ids.trial).nunique() > 1).sum())
+    if n_varying:
+        message = f"{n_varying} trials have windows of several labels; scored by trial, the commonest counts"
+        found.append(Finding("several labels in a trial", "note", message, **place, n_windows=n_varying))
+    owner = ids.subject[np.unique(ids.trial, return_index=True)[1]]
+    n_trials = np.bincount(owner)
+    fewer = [name for name, count in zip(heads, n_trials, strict=True) if count < n_trials.max()]
+    if fewer:
+        message = f"{len(fewer)} of {len(heads)} subjects have fewer trials than the {n_trials.max()} of the others "
+        found.append(Finding("uneven trials", "note", f"{message}({names(fewer)})", **place, n_windows=len(fewer)))
+    return found
+
+
+_MOST_CLASSES = 100
+_ALIASES = {"start": "start_seconds", "stop": "stop_seconds", "predicted": "prediction"}
+_NEEDED = ("subject", "trial", "start_seconds", "stop_seconds", "fold", "label", "prediction")
+
+
+def read_predictions(path) -> pd.DataFrame:
+    """Read a table of somebody's predictions: one row a test window.
+
+    Needed are the columns `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
+    `prediction`; used where they are: `dataset`, `session`, `stimulus`, `protocol`, `target`, `repetition`, and
+    `content` (anything that is equal where two windows hold the same). Labels may be numbers or words.
+
+    Args:
+        path: a csv file.
+
+    Returns:
+        The table under our names, with `protocol`, `target` and `repetition`, and with labels and predictions as
+        integers (the order of the sorted labels).
+
+    Raises:
+        InputError: it is no csv file, a column is missing or not what it should be, or there are no rows.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"subject": str, "stimulus": str})
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not readable as a csv file ({error})") from None
+    table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
+    missing = [name for name in _NEEDED if name not in table]
+    if missing:
+        raise InputError(
+            f"{path}: has no column {', '.join(missing)}; needed are subject, trial, start, stop, fold, label and "
+            f"prediction, and it has {', '.join(map(str, table))}"
+        )
+    if table.empty:
+        raise InputError(f"{path}: has no rows")
+    for name in ("start_seconds", "stop_seconds"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if not np.isfinite(numbers).all():
+            row = int(np.argmax(~np.isfinite(numbers)))
+            raise InputError(f"{path}: line {row + 2}, {name}: expected seconds, found {table[name].iloc[row]!r}")
+        table[name] = numbers.astype(np.float64)
+    if not (table["stop_seconds"] > table["start_seconds"]).all():
+        row = int(np.argmax(~(table["stop_seconds"] > table["start_seconds"])))
+        raise InputError(f"{path}: line {row + 2}: the window ends before it starts")
+    used = [name for name in (*_NEEDED, "session", "stimulus", "protocol", "target", "repetition") if name in table]
+    for name in used:
+        if table[name].isna().any():
+            raise InputError(f"{path}: line {int(np.argmax(table[name].isna())) + 2}: {name} is missing")
+    for name, value in (("protocol", "table"), ("target", "label"), ("repetition", 0)):
+        if name not in table:
+            table[name] = value
+    codes = table[["label", "prediction"]].astype(object)
+    for target, rows in table.groupby("target").groups.items():
+        codes.loc[rows] = _class_codes(table.loc[rows, ["label", "prediction"]], f"{path}: target {target}")
+    return table.assign(**codes.astype(np.int64))
+
+
+def _class_codes(pairs: pd.DataFrame, where: str) -> np.ndarray:
+    """`(rows, 2)` codes of labels and predictions, in the order of the sorted labels."""
+    if not all(pd.api.types.is_numeric_dtype(pairs[name]) for name in pairs):
+        # Told apart by their texts: a table may call a class "2" on one side and 2 on the other.
+        pairs = pairs.astype(str)
+    values, codes = np.unique(pairs.to_numpy(), return_inverse=True)
+    if len(values) > _MOST_CLASSES:
+        raise InputError(f"{where}: has {len(values)} different labels; classes are expected, not ratings")
+    if not set(pairs["label"]) & set(pairs["prediction"]):
+        raise InputError(f"{where}: no prediction is one of the labels ({', '.join(map(str, values[:6]))})")
+    return codes.reshape(pairs.shape)
+
+
+def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = None) -> list[Finding]:
+    """Static checks of a table of predictions, whoever made it.
+
+    Each row was tested in its `fold`; training is taken to be the rows of the other folds of that repetition.
+
+    Args:
+        predictions: what `read_predictions` gives, or a run's predictions.
+        disjoint: what training and test are claimed not to share. By default what the name of the protocol says, where
+            it is one of ours; else what the folds suggest: where more than half of the subjects (or stimuli) lie in one
+            fold each, none should lie in two.
+
+    Returns:
+        Leaks first.
+    """
+    found = []
+    for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
+        known = PROTOCOLS.get(protocol)
+        claim = disjoint or (_claim_of(known) if known else None) or _apparent_claim(rows)
+        mixes = known is None or known.scope == "across_subjects"
+        checks = SplitChecks(claim, mixes, protocol, target)
+        for _, block in rows.groupby("repetition"):
+            table = block.reset_index(drop=True)
+            contents = row_codes(table, ["content"]) if "content" in table else None
+            fold = row_codes(table, ["fold"])
+            for number in range(fold.max() + 1):
+                train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+                checks.fold(table, train, train[:0], test, contents)
+            found += _fold_findings(table, fold, checks.place)
+        found += checks.findings()
+        if known is not None:
+            found += protocol_findings(known, target)
+        once = rows.drop_duplicates(["subject", *(["session"] if "session" in rows else []), "trial", "start_seconds"])
+        found += label_findings(once, once["label"], protocol, target)
+    return sorted_findings(_without_repeats(found))
+
+
+def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0) -> pd.DataFrame:
+    """Score a table of predictions by window and by trial vote, all its rows together and subject by subject.
+
+    Args:
+        predictions: what `read_predictions` gives.
+        n_permutations: of the chance band: labels shuffled between the trials of a subject, predictions held fixed.
+        seed: of the permutations.
+
+    Returns:
+        One row a protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
+        (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p.
+    """
+    # By votes: columns of probabilities carry the names of classes, which somebody else's table need not tell.
+    named = [name for name in predictions if str(name).startswith("probability_")]
+    predictions = predictions.drop(columns=named)
+    rows = []
+    for (protocol, target), windows in predictions.groupby(["protocol", "target"], sort=True):
+        windows = windows.drop_duplicates(["repetition", *_window_id(windows)])
+        for unit, scored in (("window", windows), ("trial", trial_votes(windows, "vote"))):
+            block = row_codes(scored, ["subject", "repetition"])
+            scores = grouped_metrics(block, scored["label"].to_numpy(), scored["prediction"].to_numpy())
+            owner = row_codes(scored, ["subject"])[np.unique(block, return_index=True)[1]]
+            means = scores.groupby(owner).mean().mean()
+            shares = crossed_counts(block, scored["label"].to_numpy(), 1 + int(scored["label"].max()))
+            constant = shares.max(axis=1) / shares.sum(axis=1)
+            chance = permutation_chance(scored, n_permutations, seed)
+            rows.append(
+                {
+                    "protocol": protocol,
+                    "target": target,
+                    "unit": unit,
+                    "n_subjects": scored["subject"].nunique(),
+                    "n_units": len(scored) // scored["repetition"].nunique(),
+                    "accuracy": means["accuracy"],
+                    "balanced_accuracy": means["balanced_accuracy"],
+                    "best_constant_accuracy": pd.Series(constant).groupby(owner).mean().mean(),
+                    "chance_low": chance.low,
+                    "chance_high": chance.high,
+                    "chance_p_value": chance.p_value,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _window_id(table: pd.DataFrame) -> list[str]:
+    names = ("dataset", "subject", "session", "trial", "start_seconds", "stop_seconds")
+    return [name for name in names if name in table]
+
+
+def _claim_of(protocol: Protocol) -> Disjoint:
+    return "windows" if protocol.disjoint == "overlapping_windows" else protocol.disjoint
+
+
+def _apparent_claim(rows: pd.DataFrame) -> Disjoint:
+    """What the folds of a table keep apart for the most part."""
+    for column, claim in (("subject", "subjects"), ("stimulus", "stimuli")):
+        if column in rows and rows[column].nunique() > 1:
+            n_folds = rows.groupby(["repetition", column])["fold"].nunique()
+            if rows["fold"].nunique() > 1 and (n_folds == 1).mean() > 0.5:
+                return claim
+    return "trials"
+
+
+def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, str]) -> Iterator[Finding]:
+    """What the folds of one repetition cannot be: a single one, or two for one window."""
+    if fold.max() == 0:
+        message = "there is one fold, so that no row is left to train on: was it tested on its training set?"
+        yield Finding("test windows in training", "warning", message, **place)
+    names = _window_id(table)
+    for within, severity, text in (
+        ([], "leak", "in two folds of one repetition, so that each is in training and test"),
+        (["fold"], "warning", "twice in one fold, and count twice"),
+    ):
+        twice = table.duplicated([*names, *within])
+        if not within:
+            twice &= ~table.duplicated([*names, "fold"])
+        if twice.any():
+            row = table[twice].iloc[0]
+            message = (
+                f"{int(twice.sum())} windows stand {text} (a repeated cross-validation needs a column repetition); "
+                f"first: subject {row['subject']}, trial {row['trial']}, {row['start_seconds']:g} to "
+                f"{row['stop_seconds']:g} s"
+            )
+            yield Finding(
+                "duplicated windows", severity, message, **place, n_windows=int(twice.sum()), n_tested=len(table)
+            )
+
+
+def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding of a kind, severity, protocol and target: the first."""
+    first: dict[tuple, Finding] = {}
+    for one in findings:
+        first.setdefault((one.kind, one.severity, one.protocol, one.target), one)
+    return list(first.values())

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import Summary, summarise
-from keras_emotion.experiment.records import RunFolder
+from keras_emotion.evaluation import PREDICTION_COLUMNS, Summary, summarise
+from keras_emotion.experiment.records import RESULT_COLUMNS, RunFolder
 from keras_emotion.schema import InputError
 
 SYNTHETIC_MARK = "synthetic data: says nothing about emotion"
@@ -113,6 +113,97 @@ class RunNumbers:
         return [name for name in self.protocols if self.overall(name, target, "accuracy") is not None]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunTables:
+    """What a finished run's folder holds.
+
+    Args:
+        identity: hash of the scientific fields.
+        science: the scientific fields.
+        data: what the numbers were computed from.
+        facts: what was recorded about the run as a whole.
+        predictions: the predictions table, its probabilities numbered by class.
+        results: the results table.
+    """
+
+    identity: str
+    science: Mapping[str, Any]
+    data: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    predictions: pd.DataFrame
+    results: pd.DataFrame
+
+    @property
+    def training_majority(self) -> pd.DataFrame:
+        """The majority class of each training part."""
+        rows = self.results[self.results["metric"] == "training_majority"]
+        return rows.rename(columns={"value": "majority_class"})
+
+    @property
+    def scored_unit(self) -> str:
+        """The unit that the protocols score.
+
+        Raises:
+            InputError: they score different ones.
+        """
+        units = sorted({protocol["scored_unit"] for protocol in self.science["protocols"]})
+        if len(units) > 1:
+            raise InputError(
+                f"run {self.identity}: its protocols score {' and '.join(units)}s, which cannot be compared"
+            )
+        return units[0]
+
+
+def read_tables(folder: RunFolder) -> RunTables:
+    """Read the folder of a finished run.
+
+    Args:
+        folder: a finished run.
+
+    Raises:
+        InputError: the run is not finished, or a table is damaged.
+    """
+    identity, science, data = read_configuration(folder)
+    if not folder.is_finished:
+        raise InputError(f"{folder.path}: the run is not finished; give --resume to go on with it")
+    facts = _checked(folder, "finished.json", folder.summary, ("class_names", "not_evaluable", "dropped_windows"))
+    tables = []
+    for name, read in (("predictions.csv", folder.predictions), ("results.csv", folder.results)):
+        try:
+            tables.append(read())
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise InputError(f"{folder.path / name}: damaged ({str(error).strip()})") from error
+    predictions, results = tables
+    if missing := [name for name in RESULT_COLUMNS if name not in results]:
+        raise InputError(f"{folder.path / 'results.csv'}: has no column {', '.join(missing)}")
+    if missing := [name for name in PREDICTION_COLUMNS if name not in predictions]:
+        raise InputError(f"{folder.path / 'predictions.csv'}: has no column {', '.join(missing)}")
+    predictions = _numbered_probabilities(predictions, facts["class_names"])
+    return RunTables(identity, science, data, facts, predictions, results)
+
+
+def read_configuration(folder: RunFolder) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """Identity, scientific fields and data of a run, finished or not.
+
+    Args:
+        folder: any run.
+
+    Raises:
+        InputError: it is no run folder, or one of its files is damaged.
+    """
+    config = _checked(folder, "config.json", folder.config, ("identity", "science"))
+    science = _checked(folder, "config.json", config["science"], ("name", "targets", "protocols"))
+    data = _checked(folder, "data.json", folder.data, ("dataset", "synthetic", "fingerprints"))
+    return config["identity"], science, data
+
+
+def _checked(folder: RunFolder, file: str, record: Any, fields: Sequence[str]) -> Mapping[str, Any]:
+    missing = [name for name in fields if not isinstance(record, Mapping) or name not in record]
+    if missing:
+        raise InputError(f"{folder.path / file}: has no field {', '.join(missing)}")
+    return record
+
+
 def read_numbers(folder: RunFolder) -> RunNumbers:
     """Compute a run's numbers from its folder.
 
@@ -123,16 +214,21 @@ def read_numbers(folder: RunFolder) -> RunNumbers:
         InputError: the run is not finished, its protocols score different units, a column is missing, or no subject
             has predictions under every protocol.
     """
-    if not folder.is_finished:
-        raise InputError(f"{folder.path}: the run is not finished; give --resume to go on with it")
-    science, data, facts, results = folder.config["science"], folder.data, folder.summary, folder.results()
+    return compute_numbers(read_tables(folder))
+
+
+def compute_numbers(tables: RunTables) -> RunNumbers:
+    """Compute a run's numbers from its tables.
+
+    Args:
+        tables: of the run.
+
+    Raises:
+        InputError: as for `read_numbers`.
+    """
+    science, facts, predictions = tables.science, tables.facts, tables.predictions
     protocols = {protocol["name"]: protocol for protocol in science["protocols"]}
-    units = sorted({protocol["scored_unit"] for protocol in protocols.values()})
-    if len(units) > 1:
-        raise InputError(f"{folder.path}: its protocols score {' and '.join(units)}s, which cannot be compared")
-    predictions = _numbered_probabilities(folder.predictions(), facts["class_names"])
-    majority = results[results["metric"] == "training_majority"].rename(columns={"value": "majority_class"})
-    summary = summarise(predictions, majority, units[0], n_permutations=N_PERMUTATIONS)
+    summary = summarise(predictions, tables.training_majority, tables.scored_unit, n_permutations=N_PERMUTATIONS)
     compared = pd.MultiIndex.from_frame(summary.subjects[["target", "subject"]].drop_duplicates())
 
     def of_compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -140,17 +236,17 @@ def read_numbers(folder: RunFolder) -> RunNumbers:
 
     return RunNumbers(
         name=science["name"],
-        dataset=data["dataset"],
-        mark=SYNTHETIC_MARK if data["synthetic"] else "",
+        dataset=tables.data["dataset"],
+        mark=SYNTHETIC_MARK if tables.data["synthetic"] else "",
         targets=tuple(science["targets"]),
         protocols=protocols,
         class_names=facts["class_names"],
-        scored_unit=units[0],
+        scored_unit=tables.scored_unit,
         n_repetitions=predictions.groupby("protocol")["repetition"].nunique().to_dict(),
         n_folds=predictions.groupby("protocol")["fold"].nunique().to_dict(),
         summary=summary,
         confusion=dict(_confusion(of_compared(predictions), facts["class_names"])),
-        band_attention=_band_attention(of_compared(results)),
+        band_attention=_band_attention(of_compared(tables.results)),
         not_evaluated=tuple(_not_evaluated(facts["not_evaluable"], summary.left_out)),
         dropped_windows=facts["dropped_windows"],
     )

@@ -18,6 +18,7 @@ from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.figures import Picture, draw
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
 from keras_emotion.reports.tables import MainTable, gap_sentence, main_table, rendered, shown_score
+from keras_emotion.schema import InputError
 
 _SUBJECT_METRICS = {
     "accuracy": "accuracy",
@@ -72,7 +73,12 @@ class Report:
         console.print(Text(f"report: {self.path}"), soft_wrap=True)
 
 
-def build_report(folder: RunFolder, paper: pd.DataFrame | None = None, reductions: Sequence[str] = ()) -> Report:
+def build_report(
+    folder: RunFolder,
+    paper: pd.DataFrame | None = None,
+    reductions: Sequence[str] = (),
+    output: Path | None = None,
+) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished run.
 
     Every number is computed from `predictions.csv` (the training parts' majority classes and the attention to bands
@@ -83,6 +89,7 @@ def build_report(folder: RunFolder, paper: pd.DataFrame | None = None, reduction
         paper: numbers as printed, from `paper_numbers`; those of other data sets are not used. The first row of a
             target and metric counts: filter it by `variant` for an ablation.
         reductions: how the run differs from the paper's, one line each.
+        output: another folder to write into; made where it is missing.
 
     Raises:
         InputError: the run is not finished, its tables are damaged, or the folder cannot be written.
@@ -91,7 +98,7 @@ def build_report(folder: RunFolder, paper: pd.DataFrame | None = None, reduction
     table, sentence = main_table(numbers, paper, reductions), gap_sentence(numbers)
     pictures = tuple(draw(numbers, paper))
     page = (
-        _environment()
+        page_templates()
         .get_template("report.html")
         .render(
             table=table,
@@ -111,15 +118,30 @@ def build_report(folder: RunFolder, paper: pd.DataFrame | None = None, reduction
             data=_facts(folder.data),
         )
     )
+    written = folder if output is None else output_folder(output)
     names = [f"figures/{one.name}.png" for one in pictures]
     for name, picture in zip(names, pictures, strict=True):
-        folder.write_bytes(name, picture.png)
-    folder.write_bytes("report.html", page.encode())
-    paths = tuple(folder.path / name for name in names)
-    return Report(folder.path / "report.html", paths, pictures, sentence, table, numbers)
+        written.write_bytes(name, picture.png)
+    written.write_bytes("report.html", page.encode())
+    paths = tuple(written.path / name for name in names)
+    return Report(written.path / "report.html", paths, pictures, sentence, table, numbers)
 
 
-def _environment() -> jinja2.Environment:
+def output_folder(path: Path) -> RunFolder:
+    """A folder to write into, made where it is missing.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made: {error.strerror}") from error
+    return RunFolder(path)
+
+
+def page_templates() -> jinja2.Environment:
+    """The templates of the pages."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         # Names of targets, classes and subjects, reasons and commands are the user's: they are text, never markup.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,13 @@ from rich.text import Text
 from keras_emotion.evaluation import paired_subject_test
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, EVERYBODY, N_PERMUTATIONS, RunNumbers
 
+K = TypeVar("K")
+
 _WIDE = 110
 """Characters; on narrower terminals headings are broken, so that no number needs to be."""
+
+_LABEL_WIDTH, _COLUMN_WIDTH, _MARK_WIDTH = 28, 15, 12
+"""Characters that the columns of a table on a terminal take, the space between them included."""
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -84,23 +90,20 @@ def main_table(numbers: RunNumbers, paper: pd.DataFrame | None, reductions: Sequ
         reductions: how the run differs from the paper's.
     """
     printed = printed_numbers(numbers, paper)
-    flags = list(dict.fromkeys(flag for protocol in numbers.protocols.values() for flag in protocol["flags"]))
-    headings = [
-        name + ",".join(str(flags.index(flag) + 1).translate(_SUPERSCRIPTS) for flag in protocol["flags"])
-        for name, protocol in numbers.protocols.items()
-    ]
-    sections = tuple(_section(numbers, target, printed) for target in numbers.evaluated)
-    notes = [f"{str(place).translate(_SUPERSCRIPTS)} {flag}" for place, flag in enumerate(flags, start=1)]
-    notes += _reading_notes(numbers)
+    marks, flag_notes = numbered_flags(numbers.protocols)
+    headings = [name + marks[name] for name in numbers.protocols]
+    columns = [(numbers, name) for name in numbers.protocols]
+    sections = tuple(target_section(columns, target, printed) for target in numbers.evaluated)
+    notes = [*flag_notes, *reading_notes(numbers.scored_unit, numbers.evaluated)]
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
         notes.append(f"paper: {'; '.join(sources)}, as printed; ± is over subjects")
         remarks = {row.note: [] for row in printed.values() if row.note}
         for row in printed.values():
             remarks.get(row.note, []).append(f"{row.metric.replace('f1', 'F1')} of {row.target}")
-        notes += [f"paper, {_join(places)}: {remark}" for remark, places in remarks.items()]
+        notes += [f"paper, {join(places)}: {remark}" for remark, places in remarks.items()]
     notes += [f"differs from the paper: {line}" for line in reductions]
-    notes += _missing_notes(numbers)
+    notes += missing_notes(numbers)
     return MainTable(
         title=f"{numbers.title_of_dataset}, {numbers.name}",
         mark=numbers.mark,
@@ -141,6 +144,33 @@ def rendered(table: MainTable, width: int) -> Table:
     return shown
 
 
+def parts_for_width(table: MainTable, width: int) -> list[MainTable]:
+    """A table of many columns as several of few, for terminals; the notes stand below the last.
+
+    Args:
+        table: the table.
+        width: of the terminal, characters.
+    """
+    for_numbers = width - _LABEL_WIDTH - (_MARK_WIDTH if table.mark else 0)
+    most = max(1, for_numbers // _COLUMN_WIDTH)
+    starts = range(0, len(table.columns), most)
+    parts = []
+    for start in starts:
+        own = slice(start, start + most)
+        sections = [
+            dataclasses.replace(
+                section, rows=tuple(dataclasses.replace(row, cells=row.cells[own]) for row in section.rows)
+            )
+            for section in table.sections
+        ]
+        notes = table.notes if start == starts[-1] else ()
+        title = table.title if start == 0 else f"{table.title}, continued"
+        parts.append(
+            dataclasses.replace(table, title=title, columns=table.columns[own], sections=tuple(sections), notes=notes)
+        )
+    return parts
+
+
 def gap_sentence(numbers: RunNumbers) -> str:
     """What the difference between a flawed protocol and an honest one means, in a sentence on this run."""
     flawed = [name for name, protocol in numbers.protocols.items() if protocol["flags"]]
@@ -157,7 +187,7 @@ def gap_sentence(numbers: RunNumbers) -> str:
     if not pairs:
         if not clean:
             return f"No protocol of this run keeps training and test apart: {_flags(numbers, flawed[0])}{mark}."
-        levels = _join(_level(numbers, clean[0], target) for target in numbers.evaluated)
+        levels = join(_level(numbers, clean[0], target) for target in numbers.evaluated)
         return f"Under {clean[0]}, {levels}{mark}."
     first, second = pairs[0]
     changes, lost = [], []
@@ -166,23 +196,21 @@ def gap_sentence(numbers: RunNumbers) -> str:
             continue
         before, after = (numbers.by_subject(name, target, "accuracy") for name in (first, second))
         p_value = paired_subject_test(before, after).p_value if len(after) > 1 else np.nan
-        tested = (
-            "" if np.isnan(p_value) else f", paired t-test p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
-        )
+        tested = "" if np.isnan(p_value) else f", paired t-test {shown_p_value(p_value)}"
         changes.append(
             f"from {percent(before.mean())} to {percent(after.mean())} % for {target} "
-            f"(lower in {int((after < before).sum())} of {_subjects(len(after))}{tested})"
+            f"(lower in {int((after < before).sum())} of {count_of_subjects(len(after))}{tested})"
         )
         if after.mean() < before.mean() and p_value < 0.05:
             lost.append(target)
     meaning = (
-        f"the difference in {_join(lost)} comes from the protocol ({_flags(numbers, first)}), "
+        f"the difference in {join(lost)} comes from the protocol ({_flags(numbers, first)}), "
         "not from emotion recognised"
         if lost
         else "a difference that these subjects cannot tell from none"
     )
-    levels = _join(_level(numbers, second, target) for target in numbers.evaluated)
-    return f"From {first} to {second}, accuracy goes {_join(changes)}: {meaning}. Under {second}, {levels}{mark}."
+    levels = join(_level(numbers, second, target) for target in numbers.evaluated)
+    return f"From {first} to {second}, accuracy goes {join(changes)}: {meaning}. Under {second}, {levels}{mark}."
 
 
 def shown_score(metric: str, value: float) -> str:
@@ -192,15 +220,42 @@ def shown_score(metric: str, value: float) -> str:
     return f"{value:.2f}" if metric == "cohen_kappa" else percent(value)
 
 
+def shown_p_value(p_value: float) -> str:
+    """A p-value with three digits: `p = 0.012`, `p < 0.001`."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
 def percent(value: float) -> str:
     """A share in percent with one digit."""
     return f"{100 * value:.1f}"
 
 
-def _section(numbers: RunNumbers, target: str, printed: dict[tuple[str, str], pd.Series]) -> Section:
-    subjects = numbers.evaluated[target]
-    n_classes = len(numbers.class_names[target])
-    positive = f" of {numbers.class_names[target][1]!r}" if n_classes == 2 else ", mean over classes"
+def numbered_flags(protocols: Mapping[K, Mapping[str, Any]]) -> tuple[dict[K, str], list[str]]:
+    """Numbers of the flags of each protocol, to stand beside its name; and the notes that explain them.
+
+    Args:
+        protocols: definitions of the protocols, by anything.
+    """
+    flags = list(dict.fromkeys(flag for protocol in protocols.values() for flag in protocol["flags"]))
+    numbers = {flag: str(place).translate(_SUPERSCRIPTS) for place, flag in enumerate(flags, start=1)}
+    marks = {key: ",".join(numbers[flag] for flag in protocol["flags"]) for key, protocol in protocols.items()}
+    return marks, [f"{number} {flag}" for flag, number in numbers.items()]
+
+
+def target_section(
+    columns: Sequence[tuple[RunNumbers, str]], target: str, printed: Mapping[tuple[str, str], pd.Series]
+) -> Section:
+    """The lines of one target.
+
+    Args:
+        columns: run and name of the protocol of each column; runs that have the target have the same subjects of it.
+        target: the target.
+        printed: the paper's rows by target and metric; where there are any, a column of them comes first.
+    """
+    one = next(numbers for numbers, _ in columns if target in numbers.evaluated)
+    subjects, names = one.evaluated[target], one.class_names[target]
+    is_binary = len(names) == 2
+    positive = f" of {names[1]!r}" if is_binary else ", mean over classes"
     has_paper = bool(printed)
 
     def paper(metric: str) -> list[Cell]:
@@ -212,22 +267,25 @@ def _section(numbers: RunNumbers, target: str, printed: dict[tuple[str, str], pd
         deviation = "" if np.isnan(row.standard_deviation) else f" ± {row.standard_deviation:.2f}"
         return [Cell(f"{row.value:.2f}{deviation}")]
 
+    def found(metric: str) -> list[pd.Series | None]:
+        return [numbers.overall(protocol, target, metric) for numbers, protocol in columns]
+
     def score(metric: str, label: str) -> Row:
-        cells = [_score_cell(numbers, protocol, target, metric) for protocol in numbers.protocols]
+        cells = [_score_cell(numbers, protocol, target, metric) for numbers, protocol in columns]
         return Row(label, (*paper(metric), *cells))
 
     def reference(metric: str, label: str) -> Row:
-        found = [numbers.overall(protocol, target, metric) for protocol in numbers.protocols]
-        cells = [EMPTY if row is None else Cell(percent(row["mean"])) for row in found]
+        cells = [EMPTY if row is None else Cell(percent(row["mean"])) for row in found(metric)]
         return Row(label, (*([Cell("")] if has_paper else []), *cells), is_reference=True)
 
-    accuracies = [numbers.overall(protocol, target, "accuracy") for protocol in numbers.protocols]
     chance = [
         EMPTY
         if row is None
         else Cell(f"{percent(row['chance_low'])} – {percent(row['chance_high'])}", f"p = {row['chance_p_value']:.3f}")
-        for row in accuracies
+        for row in found("accuracy")
     ]
+    f1_of_classes = [reference("always_high_f1", f"always {names[1]!r}"), score("f1_macro", "F1, mean over classes")]
+    has_areas = any(row is not None for row in found("roc_auc"))
     rows = [
         score("accuracy", "accuracy"),
         reference("majority_accuracy", "majority class of training"),
@@ -235,12 +293,14 @@ def _section(numbers: RunNumbers, target: str, printed: dict[tuple[str, str], pd
         Row("chance, 95 % band", (*([Cell("")] if has_paper else []), *chance), is_reference=True),
         score("balanced_accuracy", "balanced accuracy"),
         score("f1", f"F1{positive}"),
-        *([reference("always_high_f1", f"always {numbers.class_names[target][1]!r}")] if n_classes == 2 else []),
+        # Of several classes the mean over classes is the F1 already.
+        *(f1_of_classes if is_binary else []),
         score("cohen_kappa", "Cohen's kappa"),
+        *([score("roc_auc", "area under ROC")] if has_areas else []),
         score("precision", f"precision{positive}"),
         score("recall", f"recall{positive}"),
     ]
-    return Section(target, f"{target}, {n_classes} classes, {_subjects(len(subjects))}", tuple(rows))
+    return Section(target, f"{target}, {len(names)} classes, {count_of_subjects(len(subjects))}", tuple(rows))
 
 
 def _score_cell(numbers: RunNumbers, protocol: str, target: str, metric: str) -> Cell:
@@ -278,15 +338,21 @@ def printed_numbers(numbers: RunNumbers, paper: pd.DataFrame | None) -> dict[tup
     return found
 
 
-def _reading_notes(numbers: RunNumbers) -> Iterator[str]:
-    yield f"all but kappa in percent; scored by {numbers.scored_unit}, the folds of a repetition pooled"
-    few = {target: names for target, names in numbers.evaluated.items() if len(names) < ENOUGH_SUBJECTS}
-    if len(few) < len(numbers.evaluated):
+def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """How the numbers are to be read.
+
+    Args:
+        scored_unit: what is scored.
+        evaluated: subjects by target.
+    """
+    yield f"all but kappa in percent; scored by {scored_unit}, the folds of a repetition pooled"
+    few = {target: names for target, names in evaluated.items() if len(names) < ENOUGH_SUBJECTS}
+    if len(few) < len(evaluated):
         yield "mean ± standard deviation over subjects; in brackets a 95 % bootstrap interval over subjects"
     for target, names in few.items():
         yield (
-            f"{target}: {_subjects(len(names))}, fewer than the {ENOUGH_SUBJECTS} that an interval over subjects "
-            f"needs; below each mean the values of {_subject_names(names)}"
+            f"{target}: {count_of_subjects(len(names))}, fewer than the {ENOUGH_SUBJECTS} that an interval over "
+            f"subjects needs; below each mean the values of {_subject_names(names)}"
         )
     yield (
         "majority class of training: each fold's test part predicted as its training part's commonest class; "
@@ -300,7 +366,8 @@ def _reading_notes(numbers: RunNumbers) -> Iterator[str]:
     )
 
 
-def _missing_notes(numbers: RunNumbers) -> Iterator[str]:
+def missing_notes(numbers: RunNumbers) -> Iterator[str]:
+    """Who and what is not in the table, and why."""
     for target in numbers.targets:
         if target not in numbers.evaluated:
             yield f"{target}: not evaluable for any subject under all protocols"
@@ -331,7 +398,8 @@ def _flags(numbers: RunNumbers, protocol: str) -> str:
     return "; ".join(numbers.protocols[protocol]["flags"])
 
 
-def _subjects(count: int) -> str:
+def count_of_subjects(count: int) -> str:
+    """A number of subjects in words: `1 subject`."""
     return f"{count} subject{'' if count == 1 else 's'}"
 
 
@@ -339,7 +407,8 @@ def _subject_names(names: Sequence[str]) -> str:
     return f"subject {names[0]}" if len(names) == 1 else f"subjects {', '.join(names)}, in this order"
 
 
-def _join(parts: Iterable[str]) -> str:
+def join(parts: Iterable[str]) -> str:
+    """An enumeration: `a, b and c`."""
     parts = list(parts)
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 

@@ -197,6 +197,10 @@ def test_table_equals_the_hand_computation(hand_report):
         "balanced accuracy": [("–", ""), ("100.0", "100.0 100.0"), ("45.8", "75.0 16.7")],
         # 2 * 2 / (2 + 3) and 2 * 1 / (3 + 2)
         "F1 of 'high'": [("96.09", ""), ("100.0", "100.0 100.0"), ("60.0", "80.0 40.0")],
+        # Of class 0 it is 2 * 1 / (1 + 2) and 0.
+        "F1, mean over classes": [("–", ""), ("100.0", "100.0 100.0"), ("46.7", "73.3 20.0")],
+        # By trial "high" has probability 0.3 0.7 0.7 0.7 and 0.7 0.7 0.3 0.3: pairs won, ties half: 3 of 4, 1/2 of 3.
+        "area under ROC": [("–", ""), ("100.0", "100.0 100.0"), ("45.8", "75.0 16.7")],
         # 2 p / (1 + p) with p of 1/2 and 3/4
         "always 'high'": [("", ""), ("76.2", ""), ("76.2", "")],
         # Expected agreement is 1/2 in both.
@@ -274,12 +278,12 @@ def test_synthetic_data_are_marked_in_every_line_and_figure(sam40_report):
     table = lines[: next(place for place, line in enumerate(lines) if line.startswith("¹"))]
     assert SYNTHETIC_MARK in table[0]
     numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not line.strip().startswith(("[", "p ="))]
-    assert len(numbers) == 2 + 19
+    assert len(numbers) == 2 + 22
     assert all(re.search(r"\d.* synthetic", line) for line in numbers)
     assert SYNTHETIC_MARK in sam40_report.sentence
     page = sam40_report.path.read_text()
     rows = Rows(page).rows
-    assert len(rows["main"]) == 2 + 19
+    assert len(rows["main"]) == 2 + 22
     assert len(rows["subjects"]) == 2 * 12
     assert all(SYNTHETIC_MARK in row for row in rows["main"] + rows["subjects"])
     assert page.count(f"({SYNTHETIC_MARK}).</strong>") == len(sam40_report.figures)
@@ -293,7 +297,7 @@ def test_narrow_terminal_still_marks_and_loses_no_number(sam40_report, width):
     text = printed(sam40_report, width)
     table = text.split("¹ epoch")[0]
     # The mark begins on the line of the number; nothing is cut off with an ellipsis.
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 19
+    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 22
     assert "…" not in text
     for section in sam40_report.table.sections:
         for row in section.rows:
@@ -324,7 +328,7 @@ def test_four_classes_three_protocols_and_no_paper(sam40_report):
     assert cells(table, "task", "majority class of training") == [("25.0", "")] * 3
     assert cells(table, "stress", "majority class of training") == [("50.0", "")] * 3
     labels = [[row.label for row in section.rows] for section in table.sections]
-    assert "F1, mean over classes" in labels[0]
+    assert labels[0].count("F1, mean over classes") == labels[1].count("F1, mean over classes") == 1
     assert "F1 of 'high'" in labels[1]
     assert not any("always" in label for label in labels[0])
     assert "paper" not in printed(sam40_report).split("¹ epoch")[0]
@@ -453,6 +457,29 @@ def test_sentence_says_what_the_gap_means(tmp_path):
     assert across.startswith("Under subject_disjoint, arousal with 50.0 % lies within the chance band (")
 
 
+def test_area_is_left_out_without_probabilities(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    path = folder.path / "predictions.csv"
+    table = pd.read_csv(path)
+    table.assign(probability_low=np.nan, probability_high=np.nan).to_csv(path, index=False)
+    table = main_table(read_numbers(folder), None, ())
+    assert "area under ROC" not in [row.label for row in table.sections[0].rows]
+    assert cells(table, "arousal", "accuracy")[0] == ("100.0", "100.0 100.0")
+
+
+def test_report_into_another_folder_leaves_the_run_alone(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    before = sorted(folder.path.rglob("*"))
+    report = build_report(folder, output=tmp_path / "made" / "here")
+    assert report.path == tmp_path / "made" / "here" / "report.html"
+    assert report.path.is_file()
+    assert all(path.is_file() and path.parent.parent == report.path.parent for path in report.figures)
+    assert sorted(folder.path.rglob("*")) == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: cannot be made: File exists"):
+        build_report(folder, output=tmp_path / "file")
+
+
 def test_unfinished_run_is_refused(tmp_path):
     folder = start(tmp_path / "run", ("trial_disjoint",))
     write_fold(folder, "trial_disjoint", 1, [0, 1], [0, 1], 0)
@@ -465,6 +492,26 @@ def test_damaged_predictions_are_refused(tmp_path):
     path = folder.path / "predictions.csv"
     pd.read_csv(path).drop(columns="probability_high").to_csv(path, index=False)
     with pytest.raises(InputError, match=r"predictions\.csv has no column probability_high"):
+        build_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("predictions.csv", b"", r"predictions\.csv: damaged \(No columns"),
+        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: has no column trial, stimulus"),
+        ("predictions.csv", b"protocol\n\xff\xfe", r"predictions\.csv: damaged \('utf-8' codec"),
+        ("results.csv", b'protocol,"subject\n1', r"results\.csv: damaged \(Error tokenizing"),
+        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: has no column subject"),
+        ("config.json", b"[]", r"config\.json: has no field identity, science"),
+        ("data.json", b'{"dataset": "deap"}', r"data\.json: has no field synthetic, fingerprints"),
+        ("finished.json", b"{}", r"finished\.json: has no field class_names"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, content, message):
+    folder = hand_run(tmp_path / "run")
+    (folder.path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
         build_report(folder)
 
 

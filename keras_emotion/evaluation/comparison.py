@@ -40,11 +40,13 @@ class Comparison:
             repetition pooled, the repetitions averaged, as in `subject_scores`) and their `difference`; `n_folds`, of
             all repetitions; `fold_difference`, the mean difference of fold accuracies; and Nadeau and Bengio's test of
             it: `t`, `degrees_of_freedom`, `p_value`, and `p_value_holm`, corrected for the number of subjects.
-            The test is NaN where it does not apply: under protocols across subjects, and with a single fold.
+            The test is NaN where it does not apply: under protocols across subjects, with a single fold, and where
+            all differences are the same and not zero.
         mean_difference: mean of `difference` over subjects.
         confidence_low: lower end of its percentile bootstrap interval over subjects; NaN with one subject.
         confidence_high: upper end.
-        t_test: paired t-test over subjects; `None` with one subject.
+        t_test: paired t-test over subjects; `None` with one subject, and where all differences are the same and not
+            zero.
         wilcoxon: Wilcoxon's signed-rank test over subjects; `None` with one subject.
         mcnemar: exact test of the trial votes of one repetition, all subjects' trials together. It takes trials to be
             independent, which those of one subject are not.
@@ -81,6 +83,9 @@ def compare(
     t-test. Its ratio n_test / n_training is in windows, summed over the subject's folds: rows are the examples
     that n_1 and n_2 count in the paper. Validation windows are in neither: they train no weights, and without them the
     variance is estimated higher, never lower. The p-values of several subjects are corrected by Holm's method.
+
+    Differences that are all the same have no variance, and t is infinite. Accuracies count a few windows or trials, so
+    that three of them are soon equal by chance: that is no evidence, and such a t-test is left out.
 
     Under protocols across subjects there is no such test: a subject is in one fold of a repetition or in parts of
     several that all subjects share, so its folds are no sample of trainings on that subject. The subjects are.
@@ -155,7 +160,7 @@ def compare(
         mean_difference=float(subjects["difference"].mean()),
         confidence_low=low,
         confidence_high=high,
-        t_test=paired_subject_test(*pair) if several else None,
+        t_test=paired_subject_test(*pair) if several and not _same_nonzero(subjects["difference"]) else None,
         wilcoxon=paired_subject_test(*pair, method="wilcoxon") if several else None,
         mcnemar=mcnemar_test(votes[0]["label"], votes[0]["prediction"], votes[1]["prediction"]),
         repetition=int(repetition),
@@ -196,11 +201,16 @@ def _fold_test(rows: pd.DataFrame, differences: np.ndarray, scope: str) -> dict[
         differences: `(folds,)` differences of accuracy.
         scope: of the protocol.
     """
-    if scope == "across_subjects" or len(differences) < 2:
+    if scope == "across_subjects" or len(differences) < 2 or _same_nonzero(differences):
         return dict.fromkeys(("t", "degrees_of_freedom", "p_value"), np.nan)
     trained = rows.drop_duplicates(["repetition", "fold"])[TRAINING_WINDOWS].sum()
     test = corrected_t_test(differences, n_training=int(trained), n_test=len(rows))
     return {"t": test.statistic, "degrees_of_freedom": test.degrees_of_freedom, "p_value": test.p_value}
+
+
+def _same_nonzero(differences: npt.ArrayLike) -> bool:
+    # Equal differences of accuracies may differ by the rounding of their means.
+    return np.ptp(differences) < 1e-9 < np.abs(differences).max()
 
 
 def _protocol_and_target(first: pd.DataFrame, second: pd.DataFrame) -> tuple[str, str]:

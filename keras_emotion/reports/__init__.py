@@ -1,7 +1,17 @@
 """Tables and figures from the records of a run. No Keras."""
 
+from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
 from keras_emotion.reports.report import Report, build_report
 
-__all__ = ["PAPER_COLUMNS", "SYNTHETIC_MARK", "Report", "build_report", "paper_numbers"]
+__all__ = [
+    "PAPER_COLUMNS",
+    "SYNTHETIC_MARK",
+    "ComparisonReport",
+    "Report",
+    "as_json",
+    "build_comparison",
+    "build_report",
+    "paper_numbers",
+]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.style
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -60,16 +61,81 @@ class Picture:
 
 def draw(numbers: RunNumbers, paper: pd.DataFrame | None) -> list[Picture]:
     """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded."""
-    pictures = []
     with matplotlib.style.context(["default", _STYLE]):
-        for name, what, caption, figure in _figures(numbers, paper):
-            title = f"{numbers.title_of_dataset}: {what}"
-            _set_title(figure, title, numbers.mark)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", metadata={"Software": None})
-            full_title = f"{title} ({numbers.mark})" if numbers.mark else title
-            pictures.append(Picture(name, full_title, caption, figure, buffer.getvalue()))
-    return pictures
+        return [
+            _picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
+            for name, what, caption, figure in _figures(numbers, paper)
+        ]
+
+
+def draw_comparison(runs: Mapping[str, RunNumbers]) -> Picture:
+    """Accuracies of the same subjects in several runs, side by side.
+
+    Args:
+        runs: numbers of each run by its label, of the same data set and the same subjects of each target.
+    """
+    one = next(iter(runs.values()))
+    with matplotlib.style.context(["default", _STYLE]):
+        return _picture(
+            "comparison",
+            f"{one.title_of_dataset}: accuracy of the same subjects in {len(runs)} runs",
+            one.mark,
+            "Small dots: subjects, each joined by a line from run to run; large sign: their mean. Grey: the middle "
+            "95 % of mean accuracies when labels are shuffled between trials. Line: majority class of the training "
+            f"part. Scored by {one.scored_unit}.",
+            _comparison(runs),
+        )
+
+
+def draw_audit(scores: pd.DataFrame, null: pd.DataFrame, dataset: str, mark: str) -> Picture:
+    """What training on shuffled labels scores, beside the real labels.
+
+    Args:
+        scores: `Audit.scores` of those protocols, targets and models of which labels were shuffled.
+        null: `Audit.null`.
+        dataset: the data set as it is written in titles.
+        mark: mark of synthetic data, or empty.
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        return _picture(
+            "audit",
+            f"{dataset}: accuracy of models trained on shuffled labels",
+            mark,
+            "Grey: mean accuracies over subjects of trainings on shuffled labels. Line: with the real labels; dotted: "
+            "the best constant. Where the grey lies far right of the dotted line, the protocol hands out accuracy to a "
+            "model that knows nothing about emotion; a line within the grey is no evidence of emotion.",
+            _audit(scores, null),
+        )
+
+
+def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
+    figure = Figure(figsize=(7.2, 0.9 + 1.05 * len(scores)), layout="constrained")
+    axes = figure.subplots(len(scores), 1, sharex=True, squeeze=False)[:, 0]
+    bins = np.linspace(0, 1, 101)
+    keys = ["protocol", "target", "model"]
+    for ax, (_, row) in zip(axes, scores.iterrows(), strict=True):
+        own = null[(null[keys] == row[keys]).all(axis=1) & (null["permutation"] > 0)]
+        ax.hist(own["score"], bins=bins, color="#8A8A8A", edgecolor="white", linewidth=0.3)
+        ax.axvline(row["score"], color=_COLOURS[0], linewidth=2)
+        ax.axvline(row["constant"], color="black", linewidth=1, linestyle=":")
+        ax.set_title(
+            f"{row['protocol']}, {row['target']}, {row['model']}: real {row['score']:.1%}, shuffled "
+            f"{row['null_mean']:.1%}, p = {row['p_value']:.3f}",
+            loc="left",
+        )
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    axes[-1].set_xlim(0, 1)
+    axes[-1].set_xlabel("accuracy, mean over subjects")
+    axes[-1].xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    return figure
+
+
+def _picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> Picture:
+    _set_title(figure, title, mark)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return Picture(name, f"{title} ({mark})" if mark else title, caption, figure, buffer.getvalue())
 
 
 def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[str, str, str, Figure]]:
@@ -261,6 +327,67 @@ def _band_attention(numbers: RunNumbers) -> Figure:
     handles = [Patch(color=_look(numbers, protocol)[0], label=protocol) for protocol in numbers.protocols]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _comparison(runs: Mapping[str, RunNumbers]) -> Figure:
+    targets = list(dict.fromkeys(target for numbers in runs.values() for target in numbers.evaluated))
+    protocols = list(dict.fromkeys(name for numbers in runs.values() for name in numbers.protocols))
+    labels = [label.replace(" ", "\n") for label in runs]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    panel_width = 0.6 + len(runs) * max(0.8, 0.085 * longest)
+    size = (max(6.5, 0.8 + len(protocols) * panel_width), 1.4 + 2.6 * len(targets))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(targets), len(protocols), squeeze=False, sharey=True)
+    for row, target in zip(panels, targets, strict=True):
+        for axes, protocol in zip(row, protocols, strict=True):
+            _comparison_panel(axes, list(runs.values()), target, protocol)
+            axes.set_xticks(range(len(runs)), labels)
+            axes.set_xlim(-0.6, len(runs) - 0.4)
+            axes.set_title(protocol, loc="left")
+            axes.grid(axis="y")
+        of_target = next(numbers for numbers in runs.values() if target in numbers.evaluated)
+        row[0].set_ylabel(f"{_with_subjects(of_target, target)}\naccuracy (%)")
+    panels[0, 0].set_ylim(max(0, panels[0, 0].get_ylim()[0]), 104)
+    figure.legend(
+        handles=[
+            Line2D([], [], marker="o", color="#555555", linestyle="", markersize=7, label="mean over subjects"),
+            Line2D([], [], marker=".", color="#999999", linewidth=0.7, label="a subject"),
+            Patch(color="#DDDDDD", label="chance, 95 % band"),
+            Line2D([], [], marker="_", color="black", linestyle="", markersize=11, label="majority class of training"),
+        ],
+        loc="outside lower center",
+        ncols=4 if size[0] > 8 else 2,
+    )
+    return figure
+
+
+def _comparison_panel(axes, runs: Sequence[RunNumbers], target: str, protocol: str) -> None:
+    there = [place for place, numbers in enumerate(runs) if numbers.overall(protocol, target, "accuracy") is not None]
+    if not there:
+        return
+    colour, marker = _look(runs[there[0]], protocol)
+    values = np.array([100 * runs[place].by_subject(protocol, target, "accuracy") for place in there])
+    axes.plot(there, values, ".-", color=colour, alpha=0.45, linewidth=0.7, markersize=5)
+    for place in there:
+        accuracy = runs[place].overall(protocol, target, "accuracy")
+        low, high = 100 * accuracy["chance_low"], 100 * accuracy["chance_high"]
+        axes.bar(place, high - low, 0.6, bottom=low, color="#DDDDDD")
+        majority = 100 * runs[place].overall(protocol, target, "majority_accuracy")["mean"]
+        axes.plot(place, majority, marker="_", color="black", markersize=18, markeredgewidth=1.4)
+        mean = 100 * accuracy["mean"]
+        axes.plot(place, mean, marker=marker, color=colour, markersize=8)
+        # Outside of the lines that join the runs, as far as there is an outside.
+        side = -1 if place == there[0] and len(there) > 1 else 1
+        axes.annotate(
+            f"{mean:.1f}",
+            (place, mean),
+            xytext=(9 * side, 0),
+            textcoords="offset points",
+            ha="right" if side < 0 else "left",
+            va="center",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
+        )
 
 
 def _set_title(figure: Figure, title: str, mark: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ N_PERMUTATIONS = 999
 
 EVERYBODY = "all"
 """Stands in a run's records for the subject where a protocol mixes all of them."""
+
+_COUNTS = ("repetition", "fold")
 
 _PROBABILITY = "probability_"
 _BAND_ATTENTION = "band_attention_"
@@ -166,7 +168,9 @@ def read_tables(folder: RunFolder) -> RunTables:
     identity, science, data = read_configuration(folder)
     if not folder.is_finished:
         raise InputError(f"{folder.path}: the run is not finished; give --resume to go on with it")
-    facts = _checked(folder, "finished.json", folder.summary, ("class_names", "not_evaluable", "dropped_windows"))
+    facts = read_record(
+        folder, "finished.json", lambda: folder.summary, ("class_names", "not_evaluable", "dropped_windows")
+    )
     tables = []
     for name, read in (("predictions.csv", folder.predictions), ("results.csv", folder.results)):
         try:
@@ -174,10 +178,8 @@ def read_tables(folder: RunFolder) -> RunTables:
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise InputError(f"{folder.path / name}: damaged ({str(error).strip()})") from error
     predictions, results = tables
-    if missing := [name for name in RESULT_COLUMNS if name not in results]:
-        raise InputError(f"{folder.path / 'results.csv'}: has no column {', '.join(missing)}")
-    if missing := [name for name in PREDICTION_COLUMNS if name not in predictions]:
-        raise InputError(f"{folder.path / 'predictions.csv'}: has no column {', '.join(missing)}")
+    _check_columns(folder, "predictions.csv", predictions, PREDICTION_COLUMNS, ("label", "prediction", *_COUNTS))
+    _check_columns(folder, "results.csv", results, RESULT_COLUMNS, _COUNTS)
     predictions = _numbered_probabilities(predictions, facts["class_names"])
     return RunTables(identity, science, data, facts, predictions, results)
 
@@ -191,15 +193,49 @@ def read_configuration(folder: RunFolder) -> tuple[str, Mapping[str, Any], Mappi
     Raises:
         InputError: it is no run folder, or one of its files is damaged.
     """
-    config = _checked(folder, "config.json", folder.config, ("identity", "science"))
+    config = read_record(folder, "config.json", lambda: folder.config, ("identity", "science"))
     science = _checked(folder, "config.json", config["science"], ("name", "targets", "protocols"))
-    data = _checked(folder, "data.json", folder.data, ("dataset", "synthetic", "fingerprints"))
+    for protocol in science["protocols"]:
+        _checked(folder, "config.json", protocol, ("name", "flags", "scope", "scored_unit"))
+    data = read_record(folder, "data.json", lambda: folder.data, ("dataset", "synthetic", "fingerprints"))
     return config["identity"], science, data
 
 
+def read_record(folder: RunFolder, file: str, read: Callable[[], Any], fields: Sequence[str] = ()) -> Mapping[str, Any]:
+    """One of a run's JSON files, checked.
+
+    Args:
+        folder: the run.
+        file: name of the file.
+        read: reads it.
+        fields: fields that it must have.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        record = read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{folder.path / file}: damaged ({error})") from error
+    return _checked(folder, file, record, fields)
+
+
+def _check_columns(
+    folder: RunFolder, file: str, table: pd.DataFrame, columns: Sequence[str], integers: Sequence[str]
+) -> None:
+    if missing := [name for name in columns if name not in table]:
+        raise InputError(f"{folder.path / file}: has no column {', '.join(missing)}")
+    if not len(table):
+        raise InputError(f"{folder.path / file}: has no rows")
+    # A line that was cut off has empty fields, and a column with one of them is not of integers.
+    if other := [name for name in integers if table[name].dtype.kind not in "iu"]:
+        raise InputError(f"{folder.path / file}: {', '.join(other)}: expected an integer in every row")
+
+
 def _checked(folder: RunFolder, file: str, record: Any, fields: Sequence[str]) -> Mapping[str, Any]:
-    missing = [name for name in fields if not isinstance(record, Mapping) or name not in record]
-    if missing:
+    if not isinstance(record, Mapping):
+        raise InputError(f"{folder.path / file}: damaged (no JSON object)")
+    if missing := [name for name in fields if name not in record]:
         raise InputError(f"{folder.path / file}: has no field {', '.join(missing)}")
     return record
 

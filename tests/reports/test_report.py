@@ -500,17 +500,25 @@ def test_damaged_predictions_are_refused(tmp_path):
     [
         ("predictions.csv", b"", r"predictions\.csv: damaged \(No columns"),
         ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: has no column trial, stimulus"),
+        ("predictions.csv", None, r"predictions\.csv: label, prediction, repetition, fold: expected an integer"),
         ("predictions.csv", b"protocol\n\xff\xfe", r"predictions\.csv: damaged \('utf-8' codec"),
         ("results.csv", b'protocol,"subject\n1', r"results\.csv: damaged \(Error tokenizing"),
         ("results.csv", b"protocol,metric\nx,y", r"results\.csv: has no column subject"),
-        ("config.json", b"[]", r"config\.json: has no field identity, science"),
+        ("config.json", b"[]", r"config\.json: damaged \(no JSON object\)"),
+        (
+            "config.json",
+            b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',
+            r"config\.json: has no field flags, scope, scored_unit",
+        ),
         ("data.json", b'{"dataset": "deap"}', r"data\.json: has no field synthetic, fingerprints"),
         ("finished.json", b"{}", r"finished\.json: has no field class_names"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, name, content, message):
     folder = hand_run(tmp_path / "run")
-    (folder.path / name).write_bytes(content)
+    path = folder.path / name
+    # None: cut off in the middle of the last line.
+    path.write_bytes(path.read_bytes().rstrip()[:-25] if content is None else content)
     with pytest.raises(InputError, match=message):
         build_report(folder)
 

@@ -1,7 +1,8 @@
-"""The command line: `keras-emotion describe`, `keras-emotion synthesize` and `keras-emotion faces`.
+"""The command line: `keras-emotion --help` lists the commands.
 
-Exit codes: 0 done (for `describe`: the copy is whole), 1 `describe` found something wrong or missing, 2 unusable input
-or command line. Everything slow to import is imported by the command that needs it, so that `--help` is quick.
+Exit codes: 0 done (for `describe`: the copy is whole), 1 something is wrong with what was looked at (each command says
+what that means), 2 unusable input or command line. Everything slow to import is imported by the command that needs it,
+so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tyro
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
+    import rich.console
     import rich.table
 
 P = ParamSpec("P")
@@ -381,10 +383,79 @@ class Faces:
         return quality
 
 
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """List the runs in a folder: what they are, how far they have come, what they found.
+
+    The accuracy is that of the first protocol without flags, beside its 95 % chance band; where a run has none, that
+    of its first protocol, with the flags. Exit code 0: done; 1: some run's files are damaged; 2: no such folder.
+
+    Args:
+        folder: folder that holds run folders, or a run folder.
+        json: one JSON object on standard output in place of a table.
+    """
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    json: bool = False
+
+    def run(self) -> int:
+        """Lists, and returns the exit code."""
+        from keras_emotion.reports.listing import list_runs, rendered_runs, runs_as_json
+
+        runs = list_runs(self.folder)
+        if self.json:
+            _print_json(**runs_as_json(self.folder, runs))
+        elif runs:
+            _console().print(rendered_runs(runs), crop=False)
+        else:
+            print(f"{self.folder}: holds no runs")
+        return 1 if any(run.problem for run in runs) else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Report on a finished run, or compare several of them on the subjects that they share.
+
+    Of one run: its table, page and figures, without a paper's numbers beside them. Of several: one table, and for each
+    pair that was tested in the same folds, tests of the difference. The runs' folders are left as they are.
+
+    Args:
+        runs: run folders.
+        out: folder to write to; by default `runs/report-...` or `runs/comparison-...`, named after the identities.
+        json: one JSON object on standard output in place of tables.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path | None = None
+    json: bool = False
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion import reports
+        from keras_emotion.experiment.records import RunFolder
+
+        if not self.runs:
+            raise InputError("give at least one run folder; `keras-emotion runs` lists them")
+        folders = [RunFolder(path) for path in self.runs]
+        report: reports.Report | reports.ComparisonReport
+        if len(folders) == 1:
+            out = self.out or Path("runs") / f"report-{folders[0].config['identity']}"
+            report = reports.build_report(folders[0], output=out)
+        else:
+            report = reports.build_comparison(folders, self.out)
+        if self.json:
+            _print_json(**reports.as_json(report))
+        else:
+            report.print(_console())
+        return 0
+
+
 _Command = (
     Annotated[Describe, tyro.conf.subcommand("describe")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     | Annotated[Faces, tyro.conf.subcommand("faces")]
+    | Annotated[Runs, tyro.conf.subcommand("runs")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
 )
 
 
@@ -415,6 +486,17 @@ def _write(writer: Callable[..., Path], out: Path, **options: Any) -> int:
     return 0
 
 
+def _console() -> rich.console.Console:
+    import rich.console
+
+    # Where nobody looks at a terminal, lines are not cut to its width.
+    return rich.console.Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _print_json(**content: Any) -> None:
+    print(json.dumps(content, indent=2, allow_nan=False))
+
+
 def _print_quality(quality: dict[str, Any], out: Path, detector: str) -> None:
     blur = "-" if quality["median_blur"] is None else f"{quality['median_blur']:.0f}"
     print(
@@ -425,10 +507,7 @@ def _print_quality(quality: dict[str, Any], out: Path, detector: str) -> None:
 
 
 def _print_description(description: dict[str, Any], brief: bool) -> None:
-    import rich.console
-
-    # Where nobody looks at a terminal, lines are not cut to its width.
-    console = rich.console.Console(width=None if sys.stdout.isatty() else 160)
+    console = _console()
     console.print(_subject_table(description))
     if not brief:
         console.print(_trial_table(description))

@@ -1,12 +1,15 @@
 """The command line: what it prints and the codes it exits with."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from keras_emotion import cli
+from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.experiment.records import RunFolder
 from keras_emotion.schema import InputError
 
 
@@ -81,9 +84,94 @@ def test_describe_as_json(root, capsys):
     assert description["problems"] == []
 
 
-def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
-    import shutil
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two finished runs of two subjects, all right and three of four right; and one that was broken off."""
+    folder = tmp_path_factory.mktemp("runs") / "runs"
+    for place, (name, n_right) in enumerate((("one", 4), ("two", 3), ("open", 4))):
+        run = RunFolder(folder / name)
+        folder.mkdir(exist_ok=True)
+        science = {"name": "deap", "targets": ["arousal"], "protocols": [PROTOCOLS["trial_disjoint"].describe()]}
+        data = {"dataset": "deap", "synthetic": True, "subjects": [1, 2], "fingerprints": {"1": "a", "2": "b"}}
+        run.start(science, f"{place}" * 16, data, resume=False)
+        run.write_json("environment.json", {"started": f"2026-01-0{place + 1}T00:00:00+00:00"})
+        for subject in (1, 2):
+            for fold in (0, 1):
+                trials = [2 * fold + 1, 2 * fold + 2]
+                labels = [0, 1]
+                predictions = [
+                    label if trial <= n_right else 1 - label for label, trial in zip(labels, trials, strict=True)
+                ]
+                rows = {"subject": [subject] * 2, "trial": trials, "stimulus": ["x", "y"], "start_seconds": [0.0] * 2}
+                rows |= {"stop_seconds": [1.0] * 2, "label": labels, "prediction": predictions}
+                rows |= {f"probability_{name}": [0.5] * 2 for name in ("low", "high")}
+                job = {"protocol": "trial_disjoint", "target": "arousal", "subject": subject, "repetition": 0}
+                record = {"job": {**job, "fold": fold}, "predictions": rows, "metrics": {str(subject): {}}}
+                record |= {"best_epoch": 1, "training_majority": 0, "n_training_windows": 2, "diagnostics": {}}
+                run.write_job(f"{subject}-{fold}", {**record, "n_validation_windows": 0})
+        if name != "open":
+            names = {"arousal": ["low", "high"]}
+            run.finish({"not_evaluable": [], "dropped_windows": {}, "class_names": names})
+    return folder
 
+
+def test_runs_lists(runs, tmp_path, capsys, monkeypatch):
+    assert cli.main(["runs", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split()[0] for line in lines if line.strip().startswith(("one", "two", "open"))]
+    assert shown == ["one", "two", "open"]
+    assert any("one" in line and "arousal 100.0 (" in line and "synthetic" in line for line in lines)
+    assert any("two" in line and "arousal 75.0 (" in line and "2026-01-02 00:00" in line for line in lines)
+    assert any("open" in line and "broken off or running" in line for line in lines)
+    assert cli.main(["runs", str(runs), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["is_finished"] for run in listed] == [True, True, False]
+    assert listed[1]["headline"][0]["accuracy"] == 0.75
+    # By default the folder `runs`.
+    monkeypatch.chdir(runs.parent)
+    assert cli.main(["runs"]) == 0
+    assert "two" in capsys.readouterr().out
+
+
+def test_runs_of_an_empty_folder_and_a_damaged_run(runs, tmp_path, capsys):
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: holds no runs\n"
+    shutil.copytree(runs, tmp_path / "copy")
+    (tmp_path / "copy" / "one" / "predictions.csv").write_text("")
+    assert cli.main(["runs", str(tmp_path / "copy")]) == 1
+    out = capsys.readouterr().out
+    assert "damaged" in out
+    assert "arousal 75.0" in out
+    assert cli.main(["runs", str(tmp_path / "copy"), "--json"]) == 1
+    first, *_, last = json.loads(capsys.readouterr().out)["runs"]
+    assert (last["path"], last["progress"]) == (str(tmp_path / "copy" / "one"), "damaged")
+    assert first["problem"] == ""
+
+
+def test_report_of_one_run_and_of_two(runs, tmp_path, capsys):
+    one, two = str(runs / "one"), str(runs / "two")
+    before = sorted(runs.rglob("*"))
+    assert cli.main(["report", one, "--out", str(tmp_path / "single")]) == 0
+    assert f"report: {tmp_path / 'single' / 'report.html'}" in capsys.readouterr().out
+    assert cli.main(["report", one, two, "--out", str(tmp_path / "both")]) == 0
+    out = capsys.readouterr().out
+    assert "0000000 is 25.0 points above 1111111 (by subject +25.0, +25.0)" in " ".join(out.split())
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["comparison.html", "comparison.png"]
+    assert cli.main(["report", one, two, "--out", str(tmp_path / "both"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["comparisons"][0]["tests"]["mean_difference"] == 0.25
+    assert captured.err == ""
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_report_writes_below_runs_unless_told_otherwise(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", str(runs / "one"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == f"runs/report-{'0' * 16}/report.html"
+    assert (tmp_path / "runs" / f"report-{'0' * 16}" / "report.html").is_file()
+
+
+def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
     shutil.copytree(root, tmp_path / "copy")
     path = tmp_path / "copy" / "data_preprocessed_python" / "s01.dat"
     path.write_bytes(path.read_bytes()[:-5000])
@@ -119,11 +207,20 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
             "/dev/null/out/metadata_csv: cannot be written (Not a directory)",
         ),
         (["synthesize", "sam40", "{root}", "--subjects", "0"], "`n_subjects` is 0; expected 1 to 40"),
+        (["runs", "nowhere"], "nowhere: no such folder"),
+        (["report"], "give at least one run folder"),
+        (["report", "nowhere"], "nowhere/config.json: no such file; is nowhere a run folder?"),
+        (["report", "{runs}/one", "{runs}/open"], "open: the run is not finished"),
+        (["report", "{runs}/one", "{runs}/one"], "one: is given twice"),
+        (
+            ["report", "{runs}/one", "{runs}/two", "--out", "/dev/null/x"],
+            "/dev/null/x: cannot be made: Not a directory",
+        ),
     ],
 )
-def test_unusable_input_is_one_line_and_exit_code_2(root, words, message, capsys):
+def test_unusable_input_is_one_line_and_exit_code_2(root, runs, words, message, capsys):
     with pytest.raises(SystemExit) as caught:
-        cli.main([word.format(root=root) for word in words])
+        cli.main([word.format(root=root, runs=runs) for word in words])
     assert caught.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""

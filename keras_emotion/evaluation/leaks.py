@@ -8,13 +8,13 @@ The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight k
 | L1.2 preprocessing on training and test set | `"fitted on test rows"` |
 | L1.3 feature selection on training and test set | `"fitted on test rows"`, `"selection on the test fold"` |
 | L1.4 duplicates in the data | `"duplicated windows"` |
-| L2 features that are not legitimate | the accuracy from the order of presentation alone (`experiment.audit`) |
-| L3.1 temporal leakage | `"overlap in time"`; the accuracy from the order of presentation alone |
+| L2 features that are not legitimate | `"order of presentation"` (`keras_emotion.experiment.audit`) |
+| L3.1 temporal leakage | `"overlap in time"`, `"order of presentation"` |
 | L3.2 training and test samples depend on each other | `"shared trial"`, `"shared stimulus"`, `"shared subject"` |
 | L3.3 the test set is not what the claim is about | `"shared subject"`, `"constant labels"`, `"uneven trials"` |
 
 What no check of rows can see (a fingerprint of the trial in the signal, say, that a model uses) is what training
-on shuffled labels measures: `keras_emotion.experiment.audit`.
+on shuffled labels measures (`"score on shuffled labels"`): `keras_emotion.experiment.audit`.
 
 References:
     [1] Kapoor and Narayanan (2023). Leakage and the reproducibility crisis in machine-learning-based science.
@@ -54,6 +54,8 @@ KINDS: Mapping[str, str] = {
     "constant labels": "L3.3",
     "uneven trials": "L3.3",
     "several labels in a trial": "",
+    "score on shuffled labels": "",
+    "order of presentation": "L2, L3.1",
     "unknown origin": "",
 }
 """Every kind of finding, with its place in the taxonomy of Kapoor and Narayanan."""
@@ -153,7 +155,7 @@ class SplitChecks:
         """
         train, validation, test = (np.asarray(rows, dtype=np.int64) for rows in (train, validation, test))
         self._n_tested += len(test)
-        used = np.union1d(train, validation)
+        used = np.union1d(train, np.setdiff1d(validation, test))
         ids = _Ids.of(table)
 
         def shared(column: np.ndarray, known: np.ndarray = used) -> np.ndarray:
@@ -162,8 +164,8 @@ class SplitChecks:
         is_trained = np.isin(test, train)
         self._count("test windows in training", "leak", table, test, is_trained)
         self._count("selection on the test fold", "leak", table, test, np.isin(test, validation) & ~is_trained)
-        # What is said of rows that are on both sides themselves is said: the rest looks at the others.
-        apart = ~np.isin(test, used)
+        # Of rows that are trained on themselves that is said, and the rest looks at the others.
+        apart = ~is_trained
         in_trial = shared(ids.trial) & apart
         self._count("shared trial", "leak", table, test, in_trial)
         self._count("overlap in time", "leak", table, test, apart & _overlaps(ids.trial, table, used, test))
@@ -214,7 +216,11 @@ _TEXTS = {
     ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: what is recognised may be the "
     "stimulus (see the permutation between stimuli)",
     ("shared subject", "leak"): "belong to a subject who is in training as well",
-    ("shared subject", "note"): "belong to a subject who is in training as well: it says nothing about new people",
+    (
+        "shared subject",
+        "note",
+    ): "belong to a subject who has windows in other folds: unless each subject was trained alone, "
+    "subjects are mixed; either way it says nothing about new people",
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
+from keras_emotion.evaluation.permutation import Between, permuted_ratings
 from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
 from keras_emotion.pipelines.face_features import STEP_RATINGS
@@ -94,6 +95,8 @@ class Plan:
         class_names: class names by target, for targets that are classes and not ratings.
         inference: what a saved model carries along (bands, channels, rates).
         model_folder: where models of the last repetition are saved, or `None`.
+        permutation: number of the permutation of ratings that `unit` gives in place of the ratings; 0 is none.
+        permuted_between: what they are shuffled between (see `keras_emotion.evaluation.permuted_ratings`).
     """
 
     experiment: Experiment
@@ -101,6 +104,8 @@ class Plan:
     class_names: Mapping[str, tuple[str, ...]]
     inference: Mapping[str, Any]
     model_folder: Path | None = None
+    permutation: int = 0
+    permuted_between: Between = "trials"
 
     def rule(self, target: str) -> LabelRule:
         """The label rule of a target."""
@@ -128,6 +133,10 @@ class Plan:
         step_ratings = arrays.pop(STEP_RATINGS, None)
         if step_ratings is not None:
             step_ratings = step_ratings[np.arange(len(step_ratings))]
+        if self.permutation:
+            ratings = permuted_ratings(table, ratings, self.permutation, self.experiment.seed, self.permuted_between)
+            # A rating of its own for each step would tell what the window's permuted one does not.
+            step_ratings = None
         return Unit(arrays, table, ratings, self.rule(target), step_ratings)
 
     def folds(self, unit: Unit, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -146,7 +155,7 @@ class Plan:
     def jobs(self) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
         """All jobs of the run, each with its number of training windows; and what cannot be evaluated, with reasons."""
         jobs, not_evaluable = [], []
-        for protocol, target, subject in self._units():
+        for protocol, target, subject in self.units():
             unit = self.unit(subject, target)
             try:
                 for repetition in range(self.n_repetitions(protocol)):
@@ -180,7 +189,8 @@ class Plan:
         defined = PROTOCOLS[protocol].n_repetitions
         return min(defined, self.experiment.maximum_repetitions or defined)
 
-    def _units(self) -> Iterator[tuple[str, str, int | str]]:
+    def units(self) -> Iterator[tuple[str, str, int | str]]:
+        """Protocol, target and subject (or `POOL`) of everything that is divided into folds."""
         for protocol in self.experiment.protocols:
             within = PROTOCOLS[protocol].scope == "within_subject"
             for target in self.experiment.targets:

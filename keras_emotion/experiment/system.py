@@ -150,6 +150,11 @@ class NetworkSystem(System):
 class EstimatorSystem(System):
     """A system with a scikit-learn estimator on `vectors`: one fit a fold, nothing to choose an epoch of."""
 
+    @property
+    def fits_arrays(self) -> bool:
+        """Whether the arrays differ from fold to fold, and with them the vectors."""
+        return type(self).fit_arrays is not System.fit_arrays
+
     @abc.abstractmethod
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
         """A new estimator with `fit` and `predict_proba`; scaling is part of it, so that training rows alone fit it."""

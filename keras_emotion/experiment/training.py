@@ -297,12 +297,16 @@ def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
 
 @learn.register
 def _(system: EstimatorSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
-    vectors = system.vectors(_fitted_arrays(fold))
+    return learn_vectors(plan, job, fold, system.vectors(_fitted_arrays(fold)))
+
+
+def learn_vectors(plan: Plan, job: Job, fold: Fold, vectors: np.ndarray) -> Learnt:
+    """`learn` of an `EstimatorSystem`, with the `(windows, features)` that `vectors` gave for the fold's arrays."""
     chosen_on_test = _chosen_on_test(job)
     # Without epochs, and with nothing searched, nothing is chosen on the validation windows: they are learnt from too.
     spare = chosen_on_test or bool(job.candidate)
     known = fold.train if spare else np.sort(np.concatenate([fold.train, fold.validation]))
-    estimator = system.estimator(job.seed(plan.experiment.seed)).fit(vectors[known], fold.labels[known])
+    estimator = fold.system.estimator(job.seed(plan.experiment.seed)).fit(vectors[known], fold.labels[known])
 
     def probabilities(rows: np.ndarray) -> np.ndarray:
         # A class that no training window has keeps probability 0.
@@ -334,6 +338,21 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
     record["seconds"] = time.perf_counter() - started
     record["diagnostics"] = dict(learnt.diagnostics)
     return record
+
+
+def fit_on_training_part(plan: Plan, job: Job) -> None:
+    """Fit what a job fits before it trains (scalers), with nothing but training windows to be read.
+
+    Raises:
+        OutsideTrainingPart: the system reads others.
+    """
+    fold = fold_of(plan, job)
+    arrays = _fitted_arrays(fold)
+    if isinstance(fold.system, NetworkSystem) and fold.system.fold_teacher() is None:
+        prepare_backend(plan.experiment.runtime.threads_per_worker)
+        fold = dataclasses.replace(fold, arrays=arrays)
+        model = compiled_model(fold, _inference(plan, job.target, fold.unit)).model
+        fold.system.fit_statistics(model, _training_part(fold), fold.train)
 
 
 def _chosen_on_test(job: Job) -> bool:

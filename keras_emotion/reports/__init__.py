@@ -1,5 +1,6 @@
 """Tables and figures from the records of a run. No Keras."""
 
+from keras_emotion.reports.audit import AuditReport, build_audit_report
 from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
@@ -8,9 +9,11 @@ from keras_emotion.reports.report import Report, build_report
 __all__ = [
     "PAPER_COLUMNS",
     "SYNTHETIC_MARK",
+    "AuditReport",
     "ComparisonReport",
     "Report",
     "as_json",
+    "build_audit_report",
     "build_comparison",
     "build_report",
     "paper_numbers",

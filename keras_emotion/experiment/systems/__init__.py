@@ -1,5 +1,11 @@
 """One paper a file: what it adds to the runner."""
 
+from keras_emotion.experiment.system import System
 from keras_emotion.experiment.systems.facrnn import FACRNN
+from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual
+from keras_emotion.experiment.systems.logistic_regression import BandPowerRegression, LightModel
 
-__all__ = ["FACRNN"]
+SYSTEMS: dict[str, type[System]] = {system.__name__: system for system in (FACRNN, FACRNNVisual, BandPowerRegression)}
+"""The systems by the name that a run's files have."""
+
+__all__ = ["FACRNN", "SYSTEMS", "BandPowerRegression", "FACRNNVisual", "LightModel"]

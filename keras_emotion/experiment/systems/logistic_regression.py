@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -12,8 +13,6 @@ from keras_emotion.experiment.system import DerivedPart, EstimatorSystem, System
 from keras_emotion.pipelines import EEGGridFeatures, FeaturePart, StoredFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
     import sklearn.base
 
@@ -56,6 +55,28 @@ class BandPowerRegressionExperiment(Experiment):
     """An experiment with logistic regression on band powers."""
 
     system: BandPowerRegression = BandPowerRegression()
+
+
+def regression_presets(
+    full: BandPowerRegressionExperiment, demo: Mapping[str, Any]
+) -> dict[str, BandPowerRegressionExperiment]:
+    """The presets of a reproduction.
+
+    Args:
+        full: the experiment with all repetitions and folds that its protocols define.
+        demo: fields (dotted names) that fit the demo to its data.
+
+    Returns:
+        By name: `paper` and `converged`, both the full one; `reduced`, one repetition and at most ten folds (of
+        subjects: ten groups); `demo`, that with at most three.
+    """
+    reduced = full.changed({"maximum_repetitions": 1, "maximum_folds": 10})
+    return {
+        "paper": full,
+        "converged": full,
+        "reduced": reduced,
+        "demo": reduced.changed({"maximum_folds": 3, **demo}),
+    }
 
 
 class LightModel(EstimatorSystem):

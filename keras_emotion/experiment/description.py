@@ -1,0 +1,61 @@
+"""An experiment and its data as a file, so that a run can be looked at again without the script that started it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from keras_emotion.datasets import READERS, Reader
+from keras_emotion.experiment.configuration import Experiment
+from keras_emotion.experiment.systems import SYSTEMS
+from keras_emotion.schema import InputError
+
+DESCRIPTION = "experiment.json"
+"""The file in a run folder. It holds paths, and is no part of the run's identity (`config.json`)."""
+
+
+def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, Any]:
+    """Experiment and data set as JSON-able values."""
+    # Paths that mean the same from any folder.
+    store = experiment.runtime.feature_store.absolute()
+    return {
+        "experiment": experiment.changed({"runtime.feature_store": store}).model_dump(mode="json"),
+        "system": type(experiment.system).__name__,
+        "identity": experiment.identity(),
+        "data": {"root": str(dataset.root.absolute()), "file_format": dataset.file_format},
+    }
+
+
+def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Experiment, Reader]:
+    """Read what `describe_experiment` gave.
+
+    Args:
+        path: the file, or the folder of a run.
+        data_root: folder of the data set, where it is no longer where it was.
+
+    Raises:
+        InputError: there is no such file, it is damaged, this version would compute something else, or the data are
+            not there.
+    """
+    path = Path(path)
+    file = path / DESCRIPTION if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text())
+        fields = dict(content["experiment"])
+        system = SYSTEMS[content["system"]](**fields.pop("system"))
+        experiment = Experiment(**fields, system=system)
+        root, file_format = data_root or content["data"]["root"], content["data"]["file_format"]
+        identity = content["identity"]
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; expected the folder of a run, or its {DESCRIPTION}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, pydantic.ValidationError) as error:
+        raise InputError(f"{file}: does not describe an experiment of this version ({error})") from None
+    if experiment.identity() != identity:
+        raise InputError(
+            f"{file}: was written by another version, which computed something else (identity {identity}, now "
+            f"{experiment.identity()}); run it again"
+        )
+    return experiment, READERS[experiment.dataset](root, file_format=file_format)

@@ -1,0 +1,181 @@
+"""The report of a leak audit: a table for the terminal, a page and a figure."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import rich.box
+import rich.console
+from rich.table import Table
+from rich.text import Text
+
+from keras_emotion.evaluation.leaks import KINDS, Finding
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.reports.figures import Picture, draw_audit
+from keras_emotion.reports.numbers import SYNTHETIC_MARK
+from keras_emotion.reports.report import page_templates
+
+if TYPE_CHECKING:
+    from keras_emotion.experiment.auditing import Audit
+
+_SCORED = ("real labels", "shuffled labels", "95 % of them", "p", "order alone", "best constant")
+_HEADINGS = ("target", "protocol", "model", *_SCORED)
+_RESCORED = ("subjects", "units", "accuracy", "balanced", "best constant", "chance, 95 %", "p")
+_STYLES = {"leak": "bold red", "warning": "yellow", "note": "dim"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AuditReport:
+    """What was written, and what can be printed.
+
+    Args:
+        path: the page, `audit.html`.
+        audit: the audit.
+        picture: null distributions; `None` where no labels were shuffled.
+    """
+
+    path: Path
+    audit: Audit
+    picture: Picture | None
+
+    def print(self, console: rich.console.Console | None = None) -> None:
+        """Print the table, the findings and the sentences.
+
+        Args:
+            console: where to; standard output by default.
+        """
+        console = console or rich.console.Console()
+        console.print(_table("Leak audit", _HEADINGS, list(_rows(self.audit.scores)), self._mark), crop=False)
+        for note in _notes(self.audit):
+            console.print(Text(note, style="dim"))
+        print_findings(self.audit.findings, console)
+        for sentence in self.audit.sentences:
+            console.print(Text(sentence))
+        console.print(Text(f"report: {self.path}"), soft_wrap=True)
+
+    @property
+    def _mark(self) -> str:
+        return SYNTHETIC_MARK if self.audit.synthetic else ""
+
+
+def build_audit_report(audit: Audit) -> AuditReport:
+    """Write `audit.html` and `figures/audit.png` into the folder of an audit.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = RunFolder(audit.path)
+    dataset = folder.data["dataset"].replace("_", "-").upper()
+    mark = SYNTHETIC_MARK if audit.synthetic else ""
+    shuffled = audit.scores[audit.scores["n_permutations"] > 0]
+    picture = draw_audit(shuffled, audit.null, dataset, mark) if len(shuffled) else None
+    shown = []
+    if picture:
+        shown = [{"title": picture.title, "caption": picture.caption, "png": base64.b64encode(picture.png).decode()}]
+    page = (
+        page_templates()
+        .get_template("audit.html")
+        .render(
+            title=f"{dataset}, {folder.config['science']['audit']['name']}",
+            mark=mark,
+            sentences=audit.sentences,
+            headings=_HEADINGS,
+            rows=list(_rows(audit.scores)),
+            notes=list(_notes(audit)),
+            pictures=shown,
+            findings=audit.findings,
+            taxonomy=KINDS,
+        )
+    )
+    if picture:
+        folder.write_bytes(f"figures/{picture.name}.png", picture.png)
+    folder.write_bytes("audit.html", page.encode())
+    return AuditReport(folder.path / "audit.html", audit, picture)
+
+
+def print_findings(findings: Sequence[Finding], console: rich.console.Console) -> None:
+    """Print findings, one below the other, leaks first."""
+    if not findings:
+        console.print("no findings", highlight=False)
+    for finding in findings:
+        where = ", ".join(filter(None, [finding.protocol, finding.target]))
+        line = Text(f"{finding.severity}: {finding.kind}", style=_STYLES[finding.severity])
+        line.append(f" ({where})" if where else "", style="")
+        line.append(f": {finding.message}", style="not bold default")
+        console.print(line)
+
+
+def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
+    """Print the table of `keras_emotion.evaluation.leaks.rescore`."""
+    headings = ("protocol", "target", "scored by", *_RESCORED)
+    rows = [
+        (
+            str(row.protocol),
+            str(row.target),
+            row.unit,
+            str(row.n_subjects),
+            str(row.n_units),
+            f"{row.accuracy:.1%}",
+            f"{row.balanced_accuracy:.1%}",
+            f"{row.best_constant_accuracy:.1%}",
+            f"{row.chance_low:.1%} – {row.chance_high:.1%}",
+            f"{row.chance_p_value:.3f}",
+        )
+        for row in scores.itertuples()
+    ]
+    console.print(_table("Scored again", headings, rows, ""), crop=False)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], mark: str) -> Table:
+    shown = Table(
+        title=Text(f"{title} – {mark}" if mark else title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
+    )
+    for place, heading in enumerate(headings):
+        shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold")
+    if mark:
+        shown.add_column("data")
+    for row in rows:
+        shown.add_row(*map(Text, row), *([Text("synthetic", style="yellow")] if mark else []))
+    return shown
+
+
+def _rows(scores: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    for row in scores.itertuples():
+        shuffled = row.n_permutations > 0
+        yield (
+            row.target,
+            row.protocol,
+            row.model,
+            f"{row.score:.1%}",
+            f"{row.null_mean:.1%}" if shuffled else "–",
+            f"{row.null_low:.1%} – {row.null_high:.1%}" if shuffled else "–",
+            f"{row.p_value:.3f} (R = {row.n_permutations})" if shuffled else "–",
+            "–" if pd.isna(row.order) else f"{row.order:.1%}",
+            f"{row.constant:.1%}",
+        )
+
+
+def _notes(audit: Audit) -> Iterator[str]:
+    subjects = "; ".join(
+        f"{target}: {counts.max()}" for target, counts in audit.scores.groupby("target", sort=False)["n_subjects"]
+    )
+    yield f"accuracies by window, the folds of a repetition pooled, mean over subjects ({subjects})"
+    yield (
+        "shuffled labels: ratings of whole trials dealt anew within a subject (where subjects are kept apart: "
+        "exchanged between stimuli, alike for all subjects) and models trained on them; "
+        "p = (1 + shuffles that reach the real score) / (1 + R)"
+    )
+    yield (
+        "order alone: predicted from the nearest training windows in the order of presentation, without any signal; "
+        "shuffling cannot see what goes with time"
+    )
+    for row in audit.gaps.itertuples():
+        yield (
+            f"gap, {row.target}, {row.model}: {row.windows:.1%} under {row.window_protocol} and {row.trials:.1%} under "
+            f"{row.trial_protocol}, same model and budget"
+        )

@@ -197,7 +197,12 @@ def read_configuration(folder: RunFolder) -> tuple[str, Mapping[str, Any], Mappi
     science = _checked(folder, "config.json", config["science"], ("name", "targets", "protocols"))
     for protocol in science["protocols"]:
         _checked(folder, "config.json", protocol, ("name", "flags", "scope", "scored_unit"))
-    data = read_record(folder, "data.json", lambda: folder.data, ("dataset", "synthetic", "fingerprints"))
+    fields = ("dataset", "synthetic", "fingerprints")
+    if "data" in config and not (folder.path / "data.json").exists():
+        # Written right after config.json: a run may just be starting.
+        data = _checked(folder, "config.json", config["data"], fields)
+    else:
+        data = read_record(folder, "data.json", lambda: folder.data, fields)
     return config["identity"], science, data
 
 

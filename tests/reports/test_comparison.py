@@ -438,7 +438,7 @@ def test_json_holds_every_number(pair, tmp_path):
 
 def test_list_of_runs(tmp_path):
     protocols = ("as_published", "trial_disjoint")
-    only = {"trial_disjoint": ("2", "3")}
+    only = {"as_published": ("2", "3")}
     make_run(tmp_path / "late", FIRST, started="2026-03-01T08:30:00+00:00", protocols=protocols, only=only)
     make_run(tmp_path / "early", SECOND, protocols=("as_published",), data={"synthetic": True}, name="other")
     make_run(tmp_path / "open", FIRST, started="2026-02-01T08:30:00+00:00", finished=False, targets=("a", "b"))
@@ -452,7 +452,7 @@ def test_list_of_runs(tmp_path):
     assert "windows of one trial in training and test" in early.headline[0].flags
     assert (unfinished.progress, unfinished.headline) == ("broken off or running, 18 jobs done", ())
     assert (late.progress, late.mark, late.problem) == ("finished, 15 jobs done", "", "")
-    # The protocol without flags; subject 10 is not among its subjects.
+    # The protocol without flags; subject 10 is left out, since the other protocol does not have it.
     (headline,) = late.headline
     assert (headline.protocol, headline.flags, headline.n_subjects) == ("trial_disjoint", (), 2)
     report = build_report(RunFolder(tmp_path / "late"), output=tmp_path / "out")
@@ -494,6 +494,17 @@ def test_damaged_runs_are_listed_as_such(tmp_path, name, how):
     assert f"{tmp_path / 'bad' / name}: " in runs["bad"].problem
     text = " ".join(printed(rendered_runs(list(runs.values()))).split())
     assert "damaged" in text
+
+
+def test_a_run_that_is_just_starting(tmp_path):
+    """Its data stand in config.json, which is written first; data.json and environment.json are not there yet."""
+    folder = make_run(tmp_path / "run", FIRST, finished=False)
+    folder.write_json("config.json", {**folder.config, "data": folder.data})
+    shutil.rmtree(folder.path / "jobs")
+    for name in ("data.json", "environment.json"):
+        (folder.path / name).unlink()
+    (run,) = list_runs(tmp_path)
+    assert (run.dataset, run.started, run.progress) == ("deap", "", "broken off or running, 0 jobs done")
 
 
 def test_a_folder_without_runs(tmp_path):

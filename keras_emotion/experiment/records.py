@@ -1,8 +1,13 @@
 """The run folder: what is written, how a killed run finds its way back, and how the tables are put together.
 
-A run folder holds `config.json` (the scientific fields and their identity hash), `environment.json`, `data.json`
-(what the numbers were computed from), `jobs/*.json` (one file a finished job), and, put together from them,
-`results.csv` and `predictions.csv`; reports add `report.html` and `figures/`. No Keras here.
+A run folder holds `config.json` (the scientific fields and their identity hash), `data.json` (what the numbers were
+computed from), `starts/*.json` (with what, and where, the run was started or taken up, one file each time),
+`jobs/*.json` (one file a finished job), and, put together from them, `environment.json`, `results.csv` and
+`predictions.csv`; reports add `report.html` and `figures/`. No Keras here.
+
+Several processes may work on one folder, also on several machines that share a disk. A file appears in it whole or not
+at all, `config.json` is written once by whoever comes first, and whatever two of them write to the same place has the
+same contents.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import contextlib
 import errno
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +30,29 @@ from keras_emotion.schema import InputError
 
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY = ".writing-"
+
+
+@contextlib.contextmanager
+def full_disk_is_said(folder: Path | str) -> Iterator[None]:
+    """Context in which a full disk, a quota or a limit of file sizes that is reached becomes an `InputError`.
+
+    Args:
+        folder: named where the system does not say which file it was.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise _cannot_write(error.filename or folder, error) from error
+
+
+def _cannot_write(path: Any, error: OSError) -> InputError:
+    hint = "; what is finished is kept: free some space and go on with --resume" if error.errno in _NO_SPACE else ""
+    return InputError(f"{path}: cannot be written: {error.strerror}{hint}")
+
 
 class RunFolder:
     """The folder of one run.
@@ -35,39 +64,84 @@ class RunFolder:
     def __init__(self, path: Path | str):
         self.path = Path(path)
 
-    def start(self, science: Mapping[str, Any], identity: str, data: Mapping[str, Any], resume: bool) -> None:
+    def start(self, science: Mapping[str, Any], identity: str, data: Mapping[str, Any], resume: bool) -> bool:
         """Make the folder, or take it up again.
 
         Args:
             science: the scientific fields of the experiment.
             identity: their hash.
             data: what the numbers are computed from: fingerprints, subjects, whether synthetic.
-            resume: go on with a run that was broken off.
+            resume: go on with a run that was broken off, or work on one that others are working on.
+
+        Returns:
+            Whether the run is new.
 
         Raises:
             InputError: the folder belongs to another configuration or to other data (the difference is shown), holds
                 files but no run, or holds an unfinished run and `resume` is not set.
         """
-        if self._file("config.json").is_file():
-            config = self._read("config.json")
-            self._refuse_other("configuration", config["science"], science)
-            self._refuse_other("data", self.data, data)
-            if not resume and not self.is_finished:
-                raise InputError(
-                    f"{self.path}: holds a run that was broken off after {len(self.finished_jobs())} jobs; "
-                    "give --resume to go on with it, or another --output"
-                )
+        new = not self._file("config.json").is_file() and self._make(science, identity, data)
+        config = self._read("config.json")
+        self._refuse_other("configuration", config["science"], science)
+        self._refuse_other("data", config.get("data") or self.data, data)
+        if not (new or resume or self.is_finished):
+            raise InputError(
+                f"{self.path}: holds a run that was broken off, or is still running elsewhere, after "
+                f"{len(self.finished_jobs())} jobs; give --resume to go on with it, or another --output"
+            )
+        if not self._file("data.json").is_file():
+            self.write_json("data.json", data)
+        return new
+
+    def _make(self, science: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
+        """Make the folder of a new run; whether it is this process that made it one."""
+        # What a process that was killed before it wrote config.json can have left behind.
+        own = {"jobs", "data.json"}
+        if self.path.is_dir():
+            there = {path.name for path in self.path.iterdir() if not path.name.startswith(_TEMPORARY)}
+            # Not where another process has made it a run meanwhile.
+            if (there - own or self.finished_jobs()) and not self._file("config.json").is_file():
+                raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
+        try:
+            self._file("jobs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        # Before all else, and with the data: a folder with a config.json is a run that can be taken up, and of two
+        # processes that start at once with different settings one is refused.
+        content = {"identity": identity, "science": science, "data": data}
+        return self._write("config.json", _json(content), once=True)
+
+    def record_start(self, environment: Mapping[str, Any]) -> None:
+        """Keep with what, and where, the run is started or taken up.
+
+        `environment.json` is that of the first start; its `resumed` lists, for each further one, when it was and what
+        was different.
+        """
+        if self._file("environment.json").is_file() and not self._file("starts").is_dir():
+            # A run of a version that kept the first start only.
+            self._write_start(self._read("environment.json"))
+        self._write_start(environment)
+        # By name, that is by time. A start that another process writes at this moment may be missing: `finish` puts
+        # the file together once more.
+        self._collect_starts()
+
+    def _write_start(self, environment: Mapping[str, Any]) -> None:
+        self.write_json(f"starts/{environment['started'].replace(':', '')}-{uuid.uuid4().hex}.json", environment)
+
+    def _collect_starts(self) -> None:
+        starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        if not starts:
             return
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
-        self._file("jobs").mkdir(parents=True, exist_ok=True)
-        self.write_json("data.json", data)
-        # Written last: a folder with a config.json is a run that can be taken up.
-        self.write_json("config.json", {"identity": identity, "science": science})
+        first, *others = starts
+        resumed = [
+            {name: value for name, value in other.items() if name == "started" or value != first.get(name)}
+            for other in others
+        ]
+        self.write_json("environment.json", {**first, "resumed": resumed} if resumed else first)
 
     @property
     def config(self) -> dict[str, Any]:
-        """`{"identity": hash, "science": fields}` as it was written at the start."""
+        """`{"identity": hash, "science": fields, "data": as `data`}` as it was written at the start."""
         return self._read("config.json")
 
     @property
@@ -77,7 +151,7 @@ class RunFolder:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, machine and command of the run."""
+        """Versions, machine and command of the first start of the run, and what was different when it was resumed."""
         return self._read("environment.json")
 
     @property
@@ -94,13 +168,21 @@ class RunFolder:
         """Names of the jobs whose record is there."""
         return {path.stem for path in self._file("jobs").glob("[!.]*.json")}
 
+    def is_job_finished(self, name: str) -> bool:
+        """Whether the record of a job is there."""
+        return self._file(f"jobs/{name}.json").is_file()
+
+    def job(self, name: str) -> dict[str, Any]:
+        """The record of a finished job."""
+        return self._read(f"jobs/{name}.json")
+
     def write_job(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write the record of a finished job."""
+        """Write the record of a finished job; one that another process has written meanwhile says the same."""
         self.write_json(f"jobs/{name}.json", record)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write JSON at once: the file is there whole, or not at all."""
-        self.write_bytes(name, json.dumps(content, indent=1, default=_plain).encode())
+        self.write_bytes(name, _json(content))
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file at once: it is there whole, or not at all.
@@ -108,22 +190,30 @@ class RunFolder:
         Raises:
             InputError: it cannot be written (no space, no permission); what was there before stays.
         """
+        self._write(name, content, once=False)
+
+    def _write(self, name: str, content: bytes, once: bool) -> bool:
+        """As `write_bytes`; with `once` a file that is there stays as it is. Whether it was written."""
         target = self._file(name)
-        # Not a file of `tempfile`: those can be read by their owner only, and so could every table of a run.
-        temporary = target.with_name(f".writing-{os.getpid()}-{target.name}")
+        # Not a file of `tempfile`: those can be read by their owner only, and so could every table of a run. And no
+        # number of a process: two machines that share a disk may have the same.
+        temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
         try:
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 # A rename can reach the disk before the contents do: after a power cut the file would be empty.
                 os.fsync(file.fileno())
+            if once:
+                return _link(temporary, target)
             os.replace(temporary, target)
         except OSError as error:
+            raise _cannot_write(target, error) from error
+        finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            hint = "; free some space and go on with --resume" if error.errno == errno.ENOSPC else ""
-            raise InputError(f"{target}: cannot be written: {error.strerror}{hint}") from error
+        return True
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Put `results.csv` and `predictions.csv` together from the records of the jobs.
@@ -144,6 +234,7 @@ class RunFolder:
         self.write_bytes("results.csv", _sorted(results, list(RESULT_COLUMNS[:-1])).to_csv(index=False).encode())
         order = ["protocol", "target", "subject", "repetition", "fold", "trial", "start_seconds"]
         self.write_bytes("predictions.csv", _sorted(predictions, order).to_csv(index=False).encode())
+        self._collect_starts()
         self.write_json("finished.json", summary)
 
     def results(self) -> pd.DataFrame:
@@ -168,7 +259,7 @@ class RunFolder:
 
     def _records(self) -> Iterator[dict[str, Any]]:
         for name in sorted(self.finished_jobs()):
-            yield self._read(f"jobs/{name}.json")
+            yield self.job(name)
 
     def _refuse_other(self, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         asked = json.loads(json.dumps(asked, default=_plain))
@@ -178,6 +269,26 @@ class RunFolder:
                 f"{self.path}: holds a run of another {what} (there -> asked for):\n  {shown}\n"
                 "give another --output, or the same settings"
             )
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    """Give a file its name unless there is one of this name; whether it got it."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        # A file system without links (FAT). What is left is a moment in which two processes may both come first.
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if target.exists():
+            return False
+        os.replace(temporary, target)
+    return True
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, default=_plain).encode()
 
 
 def _plain(value):

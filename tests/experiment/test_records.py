@@ -65,7 +65,7 @@ def test_tables_hold_the_promised_columns_in_a_stable_order(tmp_path):
 def test_a_broken_off_run_asks_for_resume(tmp_path):
     folder = _started(tmp_path)
     folder.write_job("job-1", _record(1, 0))
-    with pytest.raises(InputError, match="broken off after 1 jobs; give --resume"):
+    with pytest.raises(InputError, match="broken off, or is still running elsewhere, after 1 jobs; give --resume"):
         folder.start(SCIENCE, "identity", DATA, resume=False)
     folder.start(SCIENCE, "identity", DATA, resume=True)
     assert folder.finished_jobs() == {"job-1"}
@@ -84,6 +84,77 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "run" / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="not empty and holds no run"):
         RunFolder(tmp_path / "run").start(SCIENCE, "identity", DATA, resume=True)
+
+
+def test_a_start_that_was_killed_can_be_started_again(tmp_path):
+    run = tmp_path / "run"
+    (run / "jobs").mkdir(parents=True)
+    (run / "jobs" / ".writing-abc").write_text('{"job": ')
+    (run / ".writing-def").write_text("{")
+    (run / "data.json").write_text('{"dataset": "another"}')
+    assert RunFolder(run).start(SCIENCE, "identity", DATA, resume=False)
+    RunFolder(run).start(SCIENCE, "identity", DATA, resume=True)
+
+
+def test_finished_jobs_without_a_configuration_are_not_taken_for_a_new_run(tmp_path):
+    folder = _started(tmp_path)
+    folder.write_job("job-1", _record(1, 0))
+    (folder.path / "config.json").unlink()
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        folder.start(SCIENCE, "identity", DATA, resume=True)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_first_starts_at_once_one_is_the_first(tmp_path, monkeypatch, links):
+    if not links:
+
+        def no_links(*_):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", no_links)
+    slow, fast = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    write = RunFolder._write
+
+    def overtaken(self, name, content, once):
+        if self is slow and name == "config.json":
+            assert fast.start({**SCIENCE, "seed": 1}, "other", DATA, resume=False)
+        return write(self, name, content, once)
+
+    monkeypatch.setattr(RunFolder, "_write", overtaken)
+    with pytest.raises(InputError, match=r"another configuration[^:]*:\n  seed: 1 -> 0"):
+        slow.start(SCIENCE, "identity", DATA, resume=True)
+    assert slow.config["identity"] == "other"
+    assert not list(slow.path.glob(".writing-*"))
+
+
+def test_every_start_is_kept(tmp_path):
+    folder = _started(tmp_path)
+    first = {"started": "2026-01-01T10:00:00+00:00", "command": "run", "cpu": "one", "jobs": 2}
+    second = {"started": "2026-01-02T10:00:00+00:00", "command": "run --resume", "cpu": "another", "jobs": 2}
+    folder.record_start(first)
+    assert folder.environment == first
+    folder.record_start(second)
+    folder.record_start({**first, "started": "2026-01-03T10:00:00+00:00"})
+    resumed = [{**second}, {"started": "2026-01-03T10:00:00+00:00"}]
+    del resumed[0]["jobs"]
+    assert folder.environment == {**first, "resumed": resumed}
+
+
+def test_the_start_that_an_earlier_version_kept_stays(tmp_path):
+    folder = _started(tmp_path)
+    first = {"started": "2026-01-01T10:00:00+00:00", "cpu": "one"}
+    folder.write_json("environment.json", first)
+    folder.record_start({"started": "2026-01-02T10:00:00+00:00", "cpu": "another"})
+    assert folder.environment["cpu"] == "one"
+    assert folder.environment["resumed"] == [{"started": "2026-01-02T10:00:00+00:00", "cpu": "another"}]
+
+
+def test_a_run_of_an_earlier_version_is_taken_up_on_the_same_data_only(tmp_path):
+    folder = _started(tmp_path)
+    folder.write_json("config.json", {"identity": "identity", "science": SCIENCE})
+    assert not folder.start(SCIENCE, "identity", DATA, resume=True)
+    with pytest.raises(InputError, match="another data"):
+        folder.start(SCIENCE, "identity", {**DATA, "dataset": "amigos"}, resume=True)
 
 
 def test_a_half_written_record_does_not_count(tmp_path):
@@ -107,7 +178,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="No space left on device; free some space"):
+    with pytest.raises(InputError, match="No space left on device; what is finished is kept: free some space"):
         folder.write_job("job-2", _record(2, 0))
     assert folder.finished_jobs() == {"job-1"}
     assert [path.name for path in (folder.path / "jobs").iterdir()] == ["job-1.json"]

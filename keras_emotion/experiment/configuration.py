@@ -13,6 +13,7 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
+from keras_emotion.experiment.environment import visible_gpus
 from keras_emotion.experiment.system import System
 
 
@@ -84,25 +85,35 @@ class Runtime(Configuration):
     """How and where it runs: nothing here changes what is computed, so nothing here is part of the identity.
 
     Args:
-        jobs: worker processes; 0 is one for each `threads_per_worker` cores, or a single one where there is a GPU.
+        jobs: workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker` cores.
         threads_per_worker: threads of a worker. Recorded, because sums over another number of threads may differ in
             the last bit.
+        engine: what the workers are: processes of this machine, or workers of a Ray or Dask cluster (extras `ray`
+            and `dask`).
+        cluster_address: address of a cluster that runs already; by default one is started on this machine. Its
+            workers need the same files under the same paths, on a disk that they share.
         feature_store: folder of computed features, shared by runs.
         save_models: save the models of the last repetition (`models/*.keras`).
+        tensorboard: write logs for TensorBoard (`tensorboard/<job>`; extra `tensorboard`).
     """
 
     jobs: Annotated[int, Field(ge=0)] = 0
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
+    engine: Literal["processes", "ray", "dask"] = "processes"
+    cluster_address: str = ""
     feature_store: Path = Path("runs/features")
     save_models: bool = False
+    tensorboard: bool = False
 
     @property
     def n_workers(self) -> int:
-        """Number of worker processes that `jobs` stands for."""
-        if self.jobs:
-            return self.jobs
-        has_gpu = Path("/dev/nvidia0").exists()
-        return 1 if has_gpu else max(1, (os.cpu_count() or 1) // self.threads_per_worker)
+        """Number of workers that train, which `jobs` stands for."""
+        return self.jobs or len(visible_gpus()) or self.n_feature_workers
+
+    @property
+    def n_feature_workers(self) -> int:
+        """Number of workers that compute features, where no GPU helps."""
+        return self.jobs or max(1, (os.cpu_count() or 1) // self.threads_per_worker)
 
 
 class Experiment(Configuration):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import subprocess
@@ -11,7 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("keras_emotion", "tensorflow", "keras", "jax", "torch", "numpy", "scipy", "mne", "pandas", "scikit-learn")
+_PACKAGES = (
+    "keras_emotion",
+    "tensorflow",
+    "keras",
+    "jax",
+    "torch",
+    "numpy",
+    "scipy",
+    "mne",
+    "pandas",
+    "scikit-learn",
+    "joblib",
+)
 
 
 def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
@@ -30,6 +43,17 @@ def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
         "threads_per_worker": threads_per_worker,
         "jobs": jobs,
     }
+
+
+def visible_gpus() -> list[str]:
+    """Ids of the NVIDIA GPUs that this process may use, as in `CUDA_VISIBLE_DEVICES`; the backend is not asked."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        # As CUDA reads it: what comes after an id that is none does not count ("-1": no GPU).
+        names = (name.strip() for name in chosen.split(","))
+        return list(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
+    numbers = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    return sorted((number for number in numbers if number.isdecimal()), key=int)
 
 
 def _version(name: str) -> str | None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import rich.console
 import rich.progress
 
+from keras_emotion.datasets import Reader
 from keras_emotion.evaluation import NotEvaluable
 from keras_emotion.experiment.configuration import Experiment
+from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
+from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.environment import environment
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.records import RunFolder, full_disk_is_said
 from keras_emotion.experiment.system import DerivedPart
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
 from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
@@ -56,8 +59,9 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
         The plan, and a JSON-able description of the data (fingerprint, subjects, whether synthetic).
 
     Raises:
-        InputError: files are missing or broken; all of them are listed.
+        InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
     """
+    check(experiment.runtime)
     subjects = experiment.subjects or tuple(dataset.subjects)
     dataset.check(subjects)
     system = experiment.system
@@ -86,15 +90,13 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
 def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | str, dict[str, Path]]:
     """Compute what the store does not hold yet; gives the folder of each part of each subject."""
     runtime, system = experiment.runtime, experiment.system
-    store = FeatureStore(runtime.feature_store)
+    store = FeatureStore(runtime.feature_store.absolute())
     parts, derived = system.parts(), system.derived()
     keys = {(subject, name): _key(dataset, part, subject) for subject in subjects for name, part in parts.items()}
     missing = [place for place, key in keys.items() if not store.path(key).is_dir()]
-    with _feature_workers(runtime):
-        joblib.Parallel()(
-            joblib.delayed(_compute)(store, keys[subject, name], dataset, parts[name], subject)
-            for subject, name in missing
-        )
+    computed = [(_compute, (store, keys[subject, name], dataset, parts[name], subject)) for subject, name in missing]
+    for _ in in_workers(runtime, computed, trains=False):
+        pass
     # The key of what a network makes of features: the network, and the key of these features.
     derived_keys = {
         (subject, name): {"of": keys[subject, part.replaces], "by": part.key()}
@@ -102,22 +104,17 @@ def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | s
         for name, part in derived.items()
     }
     missing = [place for place, key in derived_keys.items() if not store.path(key).is_dir()]
-    if missing:
-        with _training_workers(runtime):
-            joblib.Parallel()(
-                joblib.delayed(_derive)(
-                    store,
-                    derived_keys[subject, name],
-                    derived[name],
-                    store.path(keys[subject, derived[name].replaces]).absolute(),
-                    runtime.threads_per_worker,
-                )
-                for subject, name in missing
-            )
+    made = [
+        (_derive, (store, derived_keys[subject, name], derived[name], folder, runtime.threads_per_worker))
+        for subject, name in missing
+        for folder in [store.path(keys[subject, derived[name].replaces])]
+    ]
+    for _ in in_workers(runtime, made, trains=True):
+        pass
     replaced = {part.replaces for part in derived.values()}
     trained_on = {place: key for place, key in {**keys, **derived_keys}.items() if place[1] not in replaced}
     return {
-        subject: {name: store.path(key).absolute() for (owner, name), key in trained_on.items() if owner == subject}
+        subject: {name: store.path(key) for (owner, name), key in trained_on.items() if owner == subject}
         for subject in subjects
     }
 
@@ -137,31 +134,14 @@ def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
 
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
-    store.folder(key, lambda: part.of_trials(dataset.trials([subject])))
+    with full_disk_is_said(store.root):
+        store.folder(key, lambda: part.of_trials(dataset.trials([subject])))
 
 
 def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:
     prepare_backend(threads)
-    store.folder(key, lambda: part.of_features(StoredFeatures.open(folder)))
-
-
-_training_workers_run = False
-
-
-def _feature_workers(runtime):
-    # Workers of their own (another idle time makes them so): a worker that later imports a deep learning framework
-    # would grow so much that loky took it for leaking, and replaced it with all it has compiled. Where workers that
-    # train are there already, they have grown, and to replace them would only cost them that again.
-    if _training_workers_run:
-        return _training_workers(runtime)
-    return joblib.parallel_config("loky", n_jobs=runtime.n_workers, inner_max_num_threads=1, idle_worker_timeout=10)
-
-
-def _training_workers(runtime):
-    global _training_workers_run
-    _training_workers_run = True
-    limits = {} if runtime.n_workers == 1 else {"inner_max_num_threads": runtime.threads_per_worker}
-    return joblib.parallel_config("loky", n_jobs=runtime.n_workers, **limits)
+    with full_disk_is_said(store.root):
+        store.folder(key, lambda: part.of_features(StoredFeatures.open(folder)))
 
 
 def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> Estimate:
@@ -187,7 +167,8 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
         experiment: the experiment.
         dataset: a reader (see `keras_emotion.datasets`).
         output: the run folder.
-        resume: go on with a run that was broken off: only jobs without a record are done.
+        resume: go on with a run that was broken off, or work on one that other processes are working on: only jobs
+            without a record are done.
 
     Raises:
         InputError: the data cannot be used, the folder belongs to another run, or no subject can be evaluated.
@@ -195,11 +176,19 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
     folder = RunFolder(output)
     model_folder = folder.path.absolute() / "models" if experiment.runtime.save_models else None
     plan, data = prepare(experiment, dataset, model_folder)
-    folder.start(experiment.science(), experiment.identity(), data, resume)
+    is_new = folder.start(experiment.science(), experiment.identity(), data, resume)
     if folder.is_finished:
         return folder
     runtime = experiment.runtime
-    folder.write_json("environment.json", environment(runtime.threads_per_worker, runtime.n_workers))
+    folder.record_start(
+        {
+            **environment(runtime.threads_per_worker, runtime.n_workers),
+            "engine": runtime.engine,
+            **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
+        }
+    )
+    if isinstance(dataset, Reader):
+        folder.write_json(DESCRIPTION, describe_experiment(experiment, dataset))
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", dropped.to_csv(index=False).encode())
@@ -209,9 +198,15 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
         raise InputError(f"nothing can be evaluated:\n  {reasons}")
     finished = folder.finished_jobs()
     remaining = [job for job, _ in jobs if job.name not in finished]
+    if not is_new:
+        # Whoever else works on this folder goes through the jobs in another order, so that two rarely do the same one.
+        random.SystemRandom().shuffle(remaining)
     mark = " (synthetic data)" if dataset.synthetic else ""
-    for job, record in _with_progress(_do(plan, remaining), len(jobs), len(jobs) - len(remaining), mark):
-        folder.write_job(job.name, record)
+    shared = RunFolder(folder.path.absolute())
+    if runtime.tensorboard:
+        plan = dataclasses.replace(plan, log_folder=shared.path / "tensorboard")
+    done = in_workers(runtime, [(_recorded_job, (plan, job, shared)) for job in remaining], trains=True)
+    _show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
     folder.finish(
         {
             "not_evaluable": not_evaluable,
@@ -246,49 +241,59 @@ def train_teachers(
     plan, _ = prepare(experiment, dataset)
     files = {target: folder / f"{target}.keras" for target in experiment.targets}
     try:
-        with _training_workers(experiment.runtime):
-            joblib.Parallel()(
-                joblib.delayed(train_on_all)(plan, target, file, validation_subjects) for target, file in files.items()
-            )
+        tasks = [(train_on_all, (plan, target, file.absolute(), validation_subjects)) for target, file in files.items()]
+        for _ in in_workers(experiment.runtime, tasks, trains=True):
+            pass
     except NotEvaluable as reason:
         raise InputError(f"{dataset.root}: no subjects can be kept apart to choose the epoch: {reason}") from None
     return files
 
 
-def _do(plan: Plan, jobs: list[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-    with _training_workers(plan.experiment.runtime):
-        yield from joblib.Parallel(return_as="generator_unordered")(
-            joblib.delayed(_named_job)(plan, job) for job in jobs
-        )
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """What the progress shows of a job; the accuracy and the seconds only where this run did it itself."""
+
+    name: str
+    accuracy: float | None = None
+    seconds: float | None = None
 
 
-def _named_job(plan: Plan, job: Job) -> tuple[Job, dict[str, Any]]:
-    return job, run_job(plan, job)
+def _recorded_job(plan: Plan, job: Job, folder: RunFolder) -> _Done:
+    # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
+    if folder.is_job_finished(job.name):
+        return _Done(job.name)
+    with full_disk_is_said(folder.path):
+        record = run_job(plan, job)
+    folder.write_job(job.name, record)
+    accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
+    return _Done(job.name, sum(accuracies) / len(accuracies), record["seconds"])
 
 
-def _with_progress(done: Iterator[tuple[Job, dict]], total: int, before: int, mark: str) -> Iterator[tuple[Job, dict]]:
-    """Pass jobs on as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
-    console = rich.console.Console(file=sys.stderr)
+def _show_progress(done: Iterable[_Done], total: int, before: int, mark: str) -> None:
+    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
+    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
     columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
     bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
     started = time.perf_counter()
     with bar:
         task = bar.add_task("jobs", total=total, completed=before)
-        for number, (job, record) in enumerate(done, start=1):
-            yield job, record
+        for number, job in enumerate(done, start=1):
             passed = time.perf_counter() - started
             left = passed / number * (total - before - number)
-            accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
+            if job.accuracy is None:
+                shown = "done by another process"
+            else:
+                shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
             bar.advance(task)
             bar.console.print(
-                f"[{before + number}/{total}] {job.name}: accuracy {sum(accuracies) / len(accuracies):.3f}{mark}, "
-                f"{record['seconds']:.1f} s, {_clock(left)} left",
+                f"[{before + number}/{total}] {job.name}: {shown}, {clock(left)} left",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as `1:02:03`."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -90,9 +90,17 @@ def test_an_ablation_without_features_turns_band_attention_off():
     assert not raw._attends_to_bands
 
 
-def test_workers_default_to_the_cores_of_the_machine(monkeypatch):
+def test_workers_default_to_the_gpus_or_the_cores_of_the_machine(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    monkeypatch.setattr("pathlib.Path.exists", lambda self: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert (Runtime().n_workers, Runtime(threads_per_worker=4).n_workers, Runtime(jobs=3).n_workers) == (8, 2, 3)
-    monkeypatch.setattr("pathlib.Path.exists", lambda self: True)
-    assert Runtime().n_workers == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert (Runtime().n_workers, Runtime().n_feature_workers, Runtime(jobs=3).n_workers) == (2, 8, 3)
+
+
+def test_how_it_is_run_is_not_part_of_the_identity():
+    fields = {"jobs": 5, "engine": "ray", "cluster_address": "auto", "tensorboard": True, "threads_per_worker": 2}
+    experiment = FACRNNExperiment(name="test", dataset="memory", targets=("valence",))
+    assert experiment.changed({f"runtime.{name}": value for name, value in fields.items()}).identity() == (
+        experiment.identity()
+    )

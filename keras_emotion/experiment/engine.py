@@ -1,0 +1,305 @@
+"""Where work is done: processes of this machine, or a Ray or Dask cluster, all three through joblib.
+
+Results do not depend on the engine or on the number of workers: a worker does one task at a time, with a fixed number
+of threads. Workers on other machines need the same files under the same paths: the feature store, the data and the run
+folder lie on a disk that they share, and the same versions of the packages are installed there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import multiprocessing
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import threadpoolctl
+from joblib.externals import loky
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.parallel import ParallelBackendBase
+
+from keras_emotion.experiment.configuration import Runtime
+from keras_emotion.experiment.environment import visible_gpus
+from keras_emotion.schema import InputError
+
+Task = tuple[Callable[..., Any], tuple]
+"""A function that can be pickled, and its arguments."""
+
+_RAY_OBJECT_STORE_BYTES = 100 * 2**20
+"""Of a Ray cluster of ours. What travels is small, and Ray takes a third of the memory unless it is told."""
+
+_IDLE_SECONDS = {True: 300, False: 10}
+"""After how long a process that has nothing to do ends, for those that train and those that do not."""
+
+_CONNECTING_SECONDS = 30
+"""How long a Dask cluster may take to answer."""
+
+
+def check(runtime: Runtime) -> None:
+    """Say at once what would fail after a while.
+
+    Raises:
+        InputError: a package is not installed, or a cluster is given without the number of its workers to use.
+    """
+    if runtime.engine != "processes":
+        _imported(runtime.engine if runtime.engine == "ray" else "distributed", extra=runtime.engine)
+    if runtime.tensorboard:
+        _imported("tensorboard", extra="tensorboard")
+    if runtime.cluster_address and runtime.engine == "processes":
+        raise InputError("--cluster-address: processes need no cluster; give --engine ray or --engine dask with it")
+    if runtime.cluster_address and not runtime.jobs:
+        raise InputError("--cluster-address: give --jobs with it, how many workers of the cluster to use")
+
+
+def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iterator[Any]:
+    """Do tasks in workers, and give each result as soon as it is there, in the order of completion.
+
+    Args:
+        runtime: engine, number of workers and of their threads.
+        tasks: what is to be done.
+        trains: the tasks need the backend: they get `threads_per_worker` threads, and where there are GPUs a worker
+            sees one of them, its own as long as there are enough. Other tasks (features) get one thread and no GPU.
+
+    Raises:
+        InputError: the cluster cannot be used, a worker was killed, or a task raised it.
+    """
+    check(runtime)
+    if not tasks:
+        return
+    n_workers = runtime.n_workers if trains else runtime.n_feature_workers
+    conditions = _Conditions(
+        threads=runtime.threads_per_worker if trains else 1,
+        trains=trains,
+        own_gpu=trains and (n_workers > 1 or runtime.engine != "processes"),
+        # The workers of this machine's processes are where this process is, and have its variables.
+        folder=None if runtime.engine == "processes" else os.getcwd(),
+        backend=os.environ.get("KERAS_BACKEND"),
+    )
+    engine = {"processes": _processes, "ray": _ray, "dask": _dask}[runtime.engine]
+    do = _under if runtime.engine == "processes" else _in_own_process
+    with engine(runtime, n_workers, trains) as lost_worker:
+        # Batches of one: a result is there when its task is done, and not when its neighbours are too.
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        try:
+            yield from parallel(joblib.delayed(do)(conditions, function, *arguments) for function, arguments in tasks)
+        except lost_worker as error:
+            raise InputError(
+                "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is "
+                "finished is kept: go on with --resume, where it was memory with fewer --jobs"
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _Conditions:
+    """What holds in a worker while it does a task."""
+
+    trains: bool
+    threads: int
+    own_gpu: bool
+    folder: str | None
+    backend: str | None
+
+
+def _in_own_process(conditions: _Conditions, function: Callable[..., Any], *arguments: Any) -> Any:
+    # The worker of a cluster has threads of its own, and they draw from Python's random numbers: seeds would be others
+    # each time. Nor are its libraries' threads ours to choose.
+    if multiprocessing.current_process().daemon:
+        raise InputError(
+            "workers of the Dask cluster may not start processes; start them with the environment variable "
+            "DASK_DISTRIBUTED__WORKER__DAEMON=False, or with --no-nanny"
+        )
+    executor = loky.get_reusable_executor(
+        max_workers=1,
+        timeout=_IDLE_SECONDS[conditions.trains],
+        env=dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(conditions.threads)),
+    )
+    return executor.submit(_under, conditions, function, *arguments).result()
+
+
+def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: Any) -> Any:
+    if conditions.folder is not None:
+        try:
+            os.chdir(conditions.folder)  # relative paths mean the same as where the run was started
+        except OSError as error:
+            raise InputError(
+                f"worker on {socket.gethostname()}: {conditions.folder}: {error.strerror}; "
+                "workers on other machines need the same folders under the same paths"
+            ) from error
+        if conditions.backend is not None:
+            os.environ["KERAS_BACKEND"] = conditions.backend
+    if conditions.own_gpu:
+        claim_gpu()
+    # Also of libraries that are loaded already, which read no variables of the environment any more.
+    with threadpoolctl.threadpool_limits(conditions.threads):
+        return function(*arguments)
+
+
+_claimed: list[Any] = []
+
+
+def claim_gpu() -> None:
+    """Make one GPU the only one that this process sees, if it sees several; before the backend starts.
+
+    The first that no other process has claimed; where all are taken, they are shared. A claim ends with the process,
+    however it ends; it is a lock on a file in the machine's folder for temporary files.
+    """
+    gpus = visible_gpus()
+    if _claimed or len(gpus) < 2:
+        return
+    import fcntl  # not on Windows, where no GPUs are found
+
+    for gpu in gpus:
+        name = f"keras_emotion-{os.getuid()}-gpu-{re.sub(r'[^A-Za-z0-9]', '_', gpu)}.lock"
+        file = (Path(tempfile.gettempdir()) / name).open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        _claimed.append(file)  # kept open: that is the claim
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        return
+    _claimed.append(None)
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus[os.getpid() % len(gpus)]
+
+
+_training_workers_run = False
+
+
+@contextlib.contextmanager
+def _processes(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[BaseException], ...]]:
+    # Workers for features are of their own (another idle time makes them so): a worker that later imports a deep
+    # learning framework would grow so much that loky took it for leaking, and replaced it with all it has compiled.
+    # Where workers that train are there already, they have grown, and to replace them would only cost them that again.
+    global _training_workers_run
+    _training_workers_run |= trains and n_workers > 1
+    limits: dict[str, Any] = {}
+    if not _training_workers_run:
+        limits = {"inner_max_num_threads": 1, "idle_worker_timeout": _IDLE_SECONDS[False]}
+    elif n_workers > 1:
+        limits = {"inner_max_num_threads": runtime.threads_per_worker}
+    with joblib.parallel_config("loky", n_jobs=n_workers, **limits):
+        yield (TerminatedWorkerError,)
+
+
+class _RaisesLostWorkers:
+    """For joblib's backends that take the exception of a lost worker for a result, or never hear of it."""
+
+    def retrieve_result_callback(self, result):
+        if isinstance(result, BaseException):
+            raise result
+        return super().retrieve_result_callback(result)
+
+
+@contextlib.contextmanager
+def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[BaseException], ...]]:
+    # No statistics are sent to the makers of Ray, and a worker without a GPU of its own sees none.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+    ray = _imported("ray", extra="ray")
+    ray_backend = _imported("ray.util.joblib.ray_backend", extra="ray")
+    pool = _imported("ray.util.multiprocessing", extra="ray")
+
+    class Backend(_RaisesLostWorkers, ray_backend.RayBackend):
+        # The callbacks that a generator needs are there; what RayBackend inherits speaks of another kind of pool.
+        supports_return_generator = True
+
+        def configure(self, n_jobs=1, parallel=None, **_):
+            # Ray's own changes the base of a class of joblib's for the rest of the process, and does the tasks of a
+            # single worker in this process.
+            self._pool = pool.Pool(n_jobs, ray_remote_args=self.ray_remote_args)
+            self.parallel = parallel
+            return n_jobs
+
+    threads = runtime.threads_per_worker if trains else 1
+    joined = ray.is_initialized()
+    if not joined:
+        local = {
+            "num_cpus": n_workers * threads,
+            "num_gpus": len(visible_gpus()),
+            "include_dashboard": False,
+            "object_store_memory": _RAY_OBJECT_STORE_BYTES,
+        }
+        try:
+            ray.init(
+                address=runtime.cluster_address or "local",
+                log_to_driver=False,
+                **({} if runtime.cluster_address else local),
+            )
+        except ConnectionError as error:
+            raise InputError(f"--cluster-address {runtime.cluster_address}: no Ray cluster answers: {error}") from error
+    try:
+        there = ray.cluster_resources()
+        if there.get("CPU", 0) < n_workers * threads:
+            raise InputError(
+                f"the Ray cluster has {there.get('CPU', 0):.0f} CPUs; {n_workers} workers of {threads} threads need "
+                f"{n_workers * threads}: give fewer --jobs"
+            )
+        n_gpus = there.get("GPU", 0) if trains else 0
+        remote = {"num_cpus": threads, "num_gpus": 1 if n_gpus >= n_workers else n_gpus / n_workers}
+        with joblib.parallel_config(Backend(ray_remote_args=remote), n_jobs=n_workers):
+            yield ray.exceptions.RayError, TerminatedWorkerError
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[BaseException], ...]]:
+    distributed = _imported("distributed", extra="dask")
+    joblib_dask = _imported("joblib._dask", extra="dask")
+
+    class Backend(_RaisesLostWorkers, joblib_dask.DaskDistributedBackend):
+        def submit(self, func, callback=None):
+            # Joblib's own tells nobody of a task whose worker was lost, and would wait for it without end.
+            def tell(future):
+                if (error := future.exception()) is not None:
+                    callback(error)
+
+            future = super().submit(func, callback)
+            future.add_done_callback(tell)
+            return future
+
+    with contextlib.ExitStack() as stack:
+        address = runtime.cluster_address
+        if not address:
+            dask = _imported("dask", extra="dask")
+            stack.enter_context(dask.config.set({"distributed.worker.daemon": False}))
+            cluster = distributed.LocalCluster(
+                n_workers=n_workers,
+                # Tasks at a time, that is, and not threads of a task.
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                memory_limit=None,
+            )
+            address = stack.enter_context(cluster).scheduler_address
+        try:
+            client = distributed.Client(address, timeout=_CONNECTING_SECONDS, set_as_default=False)
+        except OSError as error:
+            raise InputError(f"--cluster-address {address}: no Dask cluster answers: {error}") from error
+        stack.enter_context(client)
+        tasks_at_a_time = client.nthreads()
+        if len(tasks_at_a_time) < n_workers:
+            raise InputError(f"the Dask cluster has {len(tasks_at_a_time)} workers: give fewer --jobs than {n_workers}")
+        used = sorted(tasks_at_a_time)[:n_workers]
+        if any(tasks_at_a_time[worker] != 1 for worker in used):
+            raise InputError("workers of the Dask cluster do several tasks at a time; start them with --nthreads 1")
+        with joblib.parallel_config(Backend(client=client, workers=used), n_jobs=n_workers):
+            yield distributed.scheduler.KilledWorker, TerminatedWorkerError
+
+
+def _imported(name: str, extra: str):
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"package {error.name} is not installed; install the extra: pip install 'keras_emotion[{extra}]'"
+        ) from error

@@ -95,6 +95,7 @@ class Plan:
         class_names: class names by target, for targets that are classes and not ratings.
         inference: what a saved model carries along (bands, channels, rates).
         model_folder: where models of the last repetition are saved, or `None`.
+        log_folder: where each job has a folder of logs for TensorBoard, or `None`.
         permutation: number of the permutation of ratings that `unit` gives in place of the ratings; 0 is none.
         permuted_between: what they are shuffled between (see `keras_emotion.evaluation.permuted_ratings`).
     """
@@ -104,6 +105,7 @@ class Plan:
     class_names: Mapping[str, tuple[str, ...]]
     inference: Mapping[str, Any]
     model_folder: Path | None = None
+    log_folder: Path | None = None
     permutation: int = 0
     permuted_between: Between = "trials"
 

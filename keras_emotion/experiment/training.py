@@ -169,7 +169,13 @@ def fold_of(plan: Plan, job: Job) -> Fold:
     return Fold(unit, unit.arrays, system, experiment.training, train, validation, test)
 
 
-def fit(compiled: CompiledModel, fold: Fold, seed: int, chosen_by_accuracy: bool = False) -> tuple[int, float]:
+def fit(
+    compiled: CompiledModel,
+    fold: Fold,
+    seed: int,
+    chosen_by_accuracy: bool = False,
+    log_folder: Path | None = None,
+) -> tuple[int, float]:
     """Train a compiled model anew on a fold, and leave it with the weights of its best epoch.
 
     Args:
@@ -178,6 +184,7 @@ def fit(compiled: CompiledModel, fold: Fold, seed: int, chosen_by_accuracy: bool
         seed: of weights and shuffling.
         chosen_by_accuracy: the best epoch is that of the greatest accuracy on the validation windows; by default that
             of the smallest loss.
+        log_folder: where logs for TensorBoard are written.
 
     Returns:
         The best epoch, from 1, and its score.
@@ -201,11 +208,18 @@ def fit(compiled: CompiledModel, fold: Fold, seed: int, chosen_by_accuracy: bool
         steps_per_epoch=len(training_batches),
         epochs=fold.training.epochs,
         validation_data=validation_data,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *_logs(log_folder)],
         shuffle=False,  # the batches come shuffled, by a seed
         verbose=0,
     )
     return (callbacks[0].best_epoch, callbacks[0].best_score) if callbacks else (fold.training.epochs, float("nan"))
+
+
+def _logs(folder: Path | None) -> list:
+    import keras
+
+    # Without the graph, which is the same for every fold and larger than all else.
+    return [] if folder is None else [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
 def with_teacher(plan: Plan, job: Job, fold: Fold) -> Fold:
@@ -282,7 +296,8 @@ def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
     compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
     # What is flagged: the epoch with the best accuracy on the windows that are then reported.
     chosen_on_test = _chosen_on_test(job)
-    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), chosen_by_accuracy=chosen_on_test)
+    log_folder = None if plan.log_folder is None else plan.log_folder / job.name
+    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), chosen_on_test, log_folder)
     model = compiled.model
     probabilities = predict(model, fold.batches(fold.test))
     if not np.isfinite(probabilities).all():

@@ -1,5 +1,6 @@
 """Experiments: configuration, jobs, training, records. Keras is imported when the first job starts, not before."""
 
+from keras_emotion.experiment.auditing import Audit, audit
 from keras_emotion.experiment.configuration import Experiment, Runtime, Training
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.records import RunFolder
@@ -7,6 +8,7 @@ from keras_emotion.experiment.runner import Estimate, estimate, prepare, run, tr
 from keras_emotion.experiment.system import System
 
 __all__ = [
+    "Audit",
     "Estimate",
     "Experiment",
     "Job",
@@ -15,6 +17,7 @@ __all__ = [
     "Runtime",
     "System",
     "Training",
+    "audit",
     "estimate",
     "prepare",
     "run",

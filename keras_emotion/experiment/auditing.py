@@ -232,7 +232,7 @@ def _do(folder: RunFolder, plan: Plan, tasks: Iterable[_Task], trains: bool) -> 
     """Do the tasks that have no record yet, with a line to standard error now and then."""
     finished = folder.finished_jobs()
     remaining = [task for task in tasks if task.name not in finished]
-    console = rich.console.Console(file=sys.stderr)
+    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
     started = said = time.perf_counter()
     work = [(_done, (plan, task)) for task in remaining]
     for number, (name, record) in enumerate(in_workers(plan.experiment.runtime, work, trains=trains), start=1):

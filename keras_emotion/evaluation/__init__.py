@@ -2,6 +2,14 @@
 
 from keras_emotion.evaluation.comparison import TRAINING_WINDOWS, Comparison, compare, holm_correction
 from keras_emotion.evaluation.labels import LabelRule
+from keras_emotion.evaluation.leaks import (
+    Finding,
+    SplitChecks,
+    check_predictions,
+    content_hashes,
+    read_predictions,
+    rescore,
+)
 from keras_emotion.evaluation.metrics import (
     METRICS,
     always_high_f1,
@@ -12,6 +20,7 @@ from keras_emotion.evaluation.metrics import (
     majority_class,
     trial_votes,
 )
+from keras_emotion.evaluation.permutation import permuted_ratings
 from keras_emotion.evaluation.protocols import POOL, PROTOCOLS, Protocol, evaluability
 from keras_emotion.evaluation.splitters import (
     NotEvaluable,
@@ -20,6 +29,7 @@ from keras_emotion.evaluation.splitters import (
     TrialKFold,
     UnitKFold,
     WindowKFold,
+    overlap_in_time,
     overlap_runs,
 )
 from keras_emotion.evaluation.statistics import (
@@ -49,10 +59,12 @@ __all__ = [
     "TRAINING_WINDOWS",
     "ChanceBand",
     "Comparison",
+    "Finding",
     "LabelRule",
     "NotEvaluable",
     "PairedTest",
     "Protocol",
+    "SplitChecks",
     "StimulusKFold",
     "SubjectKFold",
     "Summary",
@@ -62,9 +74,11 @@ __all__ = [
     "always_high_f1",
     "best_constant",
     "bootstrap_confidence_interval",
+    "check_predictions",
     "classification_metrics",
     "comparable_subjects",
     "compare",
+    "content_hashes",
     "corrected_t_test",
     "evaluability",
     "grouped_metrics",
@@ -72,9 +86,13 @@ __all__ = [
     "majority_baseline",
     "majority_class",
     "mcnemar_test",
+    "overlap_in_time",
     "overlap_runs",
     "paired_subject_test",
     "permutation_chance",
+    "permuted_ratings",
+    "read_predictions",
+    "rescore",
     "subject_scores",
     "summarise",
     "trial_votes",

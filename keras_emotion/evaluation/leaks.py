@@ -34,7 +34,7 @@ import pandas as pd
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
 from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
 from keras_emotion.evaluation.protocols import PROTOCOLS, Protocol
-from keras_emotion.evaluation.splitters import OVERLAP_TOLERANCE_SECONDS
+from keras_emotion.evaluation.splitters import overlap_in_time
 from keras_emotion.evaluation.statistics import permutation_chance
 from keras_emotion.schema import InputError
 
@@ -168,7 +168,7 @@ class SplitChecks:
         apart = ~is_trained
         in_trial = shared(ids.trial) & apart
         self._count("shared trial", "leak", table, test, in_trial)
-        self._count("overlap in time", "leak", table, test, apart & _overlaps(ids.trial, table, used, test))
+        self._count("overlap in time", "leak", table, test, apart & overlap_in_time(table, used, test))
         if contents is not None:
             self._count("duplicated windows", "leak", table, test, apart & shared(contents))
         if ids.stimulus is not None:
@@ -177,7 +177,7 @@ class SplitChecks:
             claimed = self.disjoint == "stimuli"
             others = shared(ids.stimulus) & apart & ~in_trial & ~own
             self._count("shared stimulus", "leak" if claimed else "note", table, test, others)
-        if self.several_subjects:
+        if self.several_subjects and ids.subject.any():
             claimed = self.disjoint == "subjects"
             self._count("shared subject", "leak" if claimed else "note", table, test, shared(ids.subject) & apart)
 
@@ -242,21 +242,6 @@ class _Ids:
             return cls(subject, trial, None, None)
         stimulus = row_codes(table, [*data, "stimulus"])
         return cls(subject, trial, stimulus, row_codes(table, [*data, "subject", "stimulus"]))
-
-
-def _overlaps(trial: np.ndarray, table: pd.DataFrame, known: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Whether each test window overlaps in time with a known window of its trial: `(test rows,)`."""
-    if not len(known) or not len(test):
-        return np.zeros(len(test), dtype=bool)
-    start, stop = (table[name].to_numpy(dtype=np.float64) for name in ("start_seconds", "stop_seconds"))
-    # Trials one after the other on one axis, so that two sorted searches serve all of them.
-    length = stop.max() - start.min() + 1.0
-    offset = trial * length - start.min()
-    begin, end = offset + start, offset + stop
-    # Known windows that begin before the window ends, less those that end before it begins: the rest overlaps.
-    begun = np.searchsorted(np.sort(begin[known]), end[test] - OVERLAP_TOLERANCE_SECONDS)
-    over = np.searchsorted(np.sort(end[known]), begin[test] + OVERLAP_TOLERANCE_SECONDS, side="right")
-    return begun > over
 
 
 def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:

@@ -103,7 +103,7 @@ class UnitKFold(BaseCrossValidator):
         fold, presence = self._folds(X, y, groups)
         for test in range(len(presence)):
             self._require_classes(presence.sum(axis=0) - presence[test], f"training part of fold {test}")
-            yield np.flatnonzero(fold != test), np.flatnonzero(fold == test)
+            yield tuple(self._purged([np.flatnonzero(fold != test), np.flatnonzero(fold == test)], X, y, groups))
 
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
@@ -131,7 +131,8 @@ class UnitKFold(BaseCrossValidator):
             self._require_classes(left[chosen], f"training part of fold {test}, validation taken out,")
             validation = candidates[chosen]
             train = np.flatnonzero((fold != test) & (fold != validation))
-            yield train, np.flatnonzero(fold == validation), np.flatnonzero(fold == test)
+            parts = [train, np.flatnonzero(fold == validation), np.flatnonzero(fold == test)]
+            yield tuple(self._purged(parts, X, y, groups))
 
     def get_n_splits(
         self,
@@ -157,6 +158,10 @@ class UnitKFold(BaseCrossValidator):
             InputError: a column is missing, or an id in it.
         """
         return row_codes(table, self.unit_columns)
+
+    def _purged(self, parts: list[np.ndarray], X, y, groups) -> list[np.ndarray]:
+        """The parts of a fold, training first, without rows that know something of a later part."""
+        return parts
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
         """Largest number of folds, given the `(classes,)` numbers of units that hold each class."""
@@ -211,6 +216,12 @@ class WindowKFold(UnitKFold):
         maximum_folds: as for `UnitKFold`.
         keep_overlapping_together: windows of a trial that overlap in time share a fold, and so do those that a chain
             of overlaps connects: windows that overlap throughout a trial make the trial one unit.
+        purge_overlapping: windows that overlap in time with a test window are in neither training nor validation
+            part, and those that overlap with a validation window not in the training part: they are left out of that
+            fold, and each window is tested all the same.
+
+    Raises:
+        ValueError: both of these, or as for `UnitKFold`.
 
     Example:
         >>> table = pd.DataFrame({"dataset": "deap", "subject": 1, "session": 1, "trial": np.repeat([1, 2], 6),
@@ -231,9 +242,13 @@ class WindowKFold(UnitKFold):
         repetition: int = 0,
         maximum_folds: int | None = None,
         keep_overlapping_together: bool = False,
+        purge_overlapping: bool = False,
     ):
         super().__init__(n_splits, seed, repetition, maximum_folds)
+        if keep_overlapping_together and purge_overlapping:
+            raise ValueError("`keep_overlapping_together` and `purge_overlapping`: windows kept together never overlap")
         self.keep_overlapping_together = keep_overlapping_together
+        self.purge_overlapping = purge_overlapping
 
     def units(self, table: pd.DataFrame) -> np.ndarray:
         """Unit of each row: the window, or the run of overlapping windows that it belongs to.
@@ -243,6 +258,22 @@ class WindowKFold(UnitKFold):
         """
         windows = row_codes(table, self.unit_columns)
         return overlap_runs(table) if self.keep_overlapping_together else windows
+
+    def _purged(self, parts: list[np.ndarray], X, y, groups) -> list[np.ndarray]:
+        if not self.purge_overlapping:
+            return parts
+        table = X if groups is None else groups
+        kept = []
+        for place, rows in enumerate(parts):
+            later = np.concatenate([np.empty(0, dtype=np.int64), *parts[place + 1 :]])
+            kept.append(rows[~overlap_in_time(table, later, rows)])
+        labels = np.asarray(y)
+        if len(np.unique(labels[kept[0]])) < len(np.unique(labels)):
+            raise NotEvaluable(
+                f"{_whose(table)}: not evaluable: without the windows that overlap with test windows the training part "
+                "lacks a class; use fewer folds, or keep overlapping windows together"
+            )
+        return kept
 
 
 class TrialKFold(UnitKFold):
@@ -312,6 +343,31 @@ def overlap_runs(table: pd.DataFrame) -> np.ndarray:
     runs = np.empty(len(table), dtype=np.int64)
     runs[order] = np.cumsum(begins) - 1
     return runs
+
+
+def overlap_in_time(table: pd.DataFrame, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Which windows overlap in time with one of some known windows of their trial.
+
+    Args:
+        table: window table with `subject`, `trial`, `start_seconds`, `stop_seconds`, and `dataset` and `session` where
+            it has them.
+        known: row positions of the known windows.
+        asked: row positions of the windows that are asked about.
+
+    Returns:
+        `(len(asked),)` bool.
+    """
+    if not len(known) or not len(asked):
+        return np.zeros(len(asked), dtype=bool)
+    trial = row_codes(table, [name for name in TrialKFold.unit_columns if name in table])
+    start, stop = (table[name].to_numpy(dtype=np.float64) for name in ("start_seconds", "stop_seconds"))
+    # Trials one after the other on one axis, so that two sorted searches serve all of them.
+    offset = trial * (stop.max() - start.min() + 1.0) - start.min()
+    begin, end = offset + start, offset + stop
+    # Known windows that begin before the window ends, less those that end before it begins: the rest overlaps.
+    begun = np.searchsorted(np.sort(begin[known]), end[asked] - OVERLAP_TOLERANCE_SECONDS)
+    over = np.searchsorted(np.sort(end[known]), begin[asked] + OVERLAP_TOLERANCE_SECONDS, side="right")
+    return begun > over
 
 
 def _whose(table: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,8 +29,8 @@ from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import RunFolder
-from keras_emotion.experiment.runner import clock, prepare
+from keras_emotion.experiment.records import RunFolder, full_disk_is_said
+from keras_emotion.experiment.runner import TRAINED_ON, clock, prepare
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.system import EstimatorSystem
 from keras_emotion.experiment.systems import LightModel
@@ -61,6 +62,8 @@ alone (NaN where that is not known)."""
 
 _CHUNK = 20
 """Permutations of one task of the light model: minutes at most, also where all subjects are trained on together."""
+
+_SECONDS_BETWEEN_LINES = 10
 
 _NEIGHBOURS = 5
 """Windows of each subject, the nearest in time, whose commonest label is the prediction from the order alone."""
@@ -122,7 +125,7 @@ def audit(
         subject: an experiment; or a run (its folder, or its `experiment.json`), whose own predictions then are the
             scores with the real labels.
         dataset: the reader, where an experiment is given.
-        output: folder of the audit; by default `audit` in the run's folder, else `runs/audit-<identity>`.
+        output: folder of the audit; by default `audit` in the run's folder, else `runs/audits/<identity>`.
         n_light_permutations: shuffles for the logistic regression, R in p = (1 + b) / (1 + R).
         n_permutations: shuffles for the system itself: each costs as much as the run.
         data_root: folder of the data set of a run, where it is no longer where it was.
@@ -144,7 +147,7 @@ def audit(
     if min(n_light_permutations, n_permutations) < 0:
         raise InputError("the number of permutations must be 0 or more")
     plan, data = prepare(subject, dataset)
-    folder = RunFolder(output or Path("runs") / f"audit-{subject.identity()}")
+    folder = RunFolder(output or Path("runs") / "audits" / subject.identity())
     folder.start({"audit": subject.science()}, subject.identity(), data, resume=True)
     light = _light_plan(plan)
     peeking = list(_scope_findings(plan, has_run=run is not None))
@@ -231,25 +234,32 @@ def _network_tasks(plan: Plan, permutations: Iterable[int]) -> Iterator[_Task]:
 def _do(folder: RunFolder, plan: Plan, tasks: Iterable[_Task], trains: bool) -> None:
     """Do the tasks that have no record yet, with a line to standard error now and then."""
     finished = folder.finished_jobs()
-    remaining = [task for task in tasks if task.name not in finished]
+    shared = RunFolder(folder.path.absolute())
+    work = [(_recorded, (plan, task, shared)) for task in tasks if task.name not in finished]
     console = rich.console.Console(file=sys.stderr, force_jupyter=False)
     started = said = time.perf_counter()
-    work = [(_done, (plan, task)) for task in remaining]
-    for number, (name, record) in enumerate(in_workers(plan.experiment.runtime, work, trains=trains), start=1):
-        folder.write_job(name, record)
+    for number, _ in enumerate(in_workers(plan.experiment.runtime, work, trains=trains), start=1):
         now = time.perf_counter()
-        if now - said > 10 or number == len(remaining):
+        if now - said > _SECONDS_BETWEEN_LINES or number == len(work):
             said = now
-            left = (now - started) / number * (len(remaining) - number)
+            left = (now - started) / number * (len(work) - number)
             console.print(
-                f"audit: {number} of {len(remaining)} tasks, {clock(left)} left",
+                f"audit: {number} of {len(work)} tasks, {clock(left)} left",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-def _done(plan: Plan, task: _Task) -> tuple[str, dict[str, Any]]:
+def _recorded(plan: Plan, task: _Task, folder: RunFolder) -> None:
+    # As in a run: the worker records what it did, so that nothing finished is lost.
+    if not folder.is_job_finished(task.name):
+        with full_disk_is_said(folder.path):
+            record = _done(plan, task)
+        folder.write_job(task.name, record)
+
+
+def _done(plan: Plan, task: _Task) -> dict[str, Any]:
     """The record of a task: `[right, tested]` of each subject, repetition and permutation."""
     between = permuted_between(PROTOCOLS[task.job.protocol])
     counts: list[dict[str, Any]] = []
@@ -258,7 +268,7 @@ def _done(plan: Plan, task: _Task) -> tuple[str, dict[str, Any]]:
         counted = _network_counts(permuted, task.job) if task.model == NETWORK else _counts(permuted, task)
         counts += [{"permutation": permutation, **one} for one in counted]
     place = {"model": task.model, "protocol": task.job.protocol, "target": task.job.target}
-    return task.name, {**place, "counts": counts}
+    return {**place, "counts": counts}
 
 
 def _network_counts(plan: Plan, job: Job) -> Iterator[dict[str, Any]]:
@@ -475,13 +485,21 @@ def _scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
 
 
 def _origin_findings(plan: Plan) -> Iterator[Finding]:
+    """Whether what was brought along (a teacher) has learnt from the people who are tested."""
     for file in plan.experiment.system.source_files():
-        yield Finding(
-            "unknown origin",
-            "note",
-            f"{file.name} brings features or a network from elsewhere: whether it has learnt from these recordings "
-            "is not known here",
-        )
+        sidecar = file.parent / TRAINED_ON
+        if not sidecar.is_file():
+            message = (
+                f"{file.name} brings features or a network: whether it has learnt from these recordings is not known"
+            )
+            yield Finding("unknown origin", "note", message)
+            continue
+        origin = json.loads(sidecar.read_text())
+        tested = {str(subject) for subject in plan.feature_folders}
+        known = sorted(tested & set(origin["subjects"])) if origin["dataset"] == plan.experiment.dataset else []
+        if known:
+            message = f"{file.name} has learnt from subjects {', '.join(known[:5])} of the data set that is tested"
+            yield Finding("fitted on test rows", "leak", message)
 
 
 def _scope_message(plan: Plan, job: Job) -> str:

@@ -27,6 +27,9 @@ from keras_emotion.experiment.training import run_job, seconds_per_step, train_o
 from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
 from keras_emotion.schema import InputError
 
+TRAINED_ON = "trained_on.json"
+"""File beside saved teachers: data set and subjects that they have learnt from."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
@@ -238,7 +241,7 @@ def train_teachers(
     Raises:
         InputError: the data cannot be used, or there are too few subjects to leave some out.
     """
-    plan, _ = prepare(experiment, dataset)
+    plan, data = prepare(experiment, dataset)
     files = {target: folder / f"{target}.keras" for target in experiment.targets}
     try:
         tasks = [(train_on_all, (plan, target, file.absolute(), validation_subjects)) for target, file in files.items()]
@@ -246,6 +249,9 @@ def train_teachers(
             pass
     except NotEvaluable as reason:
         raise InputError(f"{dataset.root}: no subjects can be kept apart to choose the epoch: {reason}") from None
+    # Whoever uses these networks can say whether they have met the people that they are tested on.
+    origin = {"dataset": experiment.dataset, "subjects": [str(subject) for subject in data["subjects"]]}
+    RunFolder(folder).write_json(TRAINED_ON, origin)
     return files
 
 

@@ -326,6 +326,55 @@ def test_overlapping_windows_share_a_fold_only_when_asked():
     assert len(np.unique(WindowKFold(keep_overlapping_together=True).units(table))) == 12
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_purged_training_parts_have_no_window_that_overlaps_and_lose_no_other(nested):
+    starts = np.arange(0, 30, 1.0)
+    table = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "dataset": "test",
+                    "subject": 1,
+                    "session": 1,
+                    "trial": trial,
+                    "start_seconds": starts,
+                    "stop_seconds": starts + 2,
+                }
+            )
+            for trial in (1, 2, 3, 4)
+        ],
+        ignore_index=True,
+    )
+    labels = (table["trial"] % 2).to_numpy()
+    plain, purging = (WindowKFold(n_splits=10, purge_overlapping=purge) for purge in (False, True))
+    method = "nested_split" if nested else "split"
+    tested = []
+    for before, after in zip(
+        getattr(plain, method)(table, labels), getattr(purging, method)(table, labels), strict=True
+    ):
+        np.testing.assert_array_equal(before[-1], after[-1])
+        tested.append(after[-1])
+        for place, rows in enumerate(before[:-1]):
+            later = table.loc[np.concatenate(before[place + 1 :])]
+            overlapping = [
+                ((later["trial"] == row.trial) & ((later["start_seconds"] - row.start_seconds).abs() < 2)).any()
+                for row in table.loc[rows].itertuples()
+            ]
+            np.testing.assert_array_equal(after[place], rows[~np.array(overlapping)])
+            assert any(overlapping)
+    assert sorted(np.concatenate(tested)) == list(range(len(table)))
+
+
+def test_what_cannot_be_purged_is_said():
+    with pytest.raises(ValueError, match="purge_overlapping"):
+        WindowKFold(keep_overlapping_together=True, purge_overlapping=True)
+    starts = np.arange(0, 12, 1.0)
+    table = pd.DataFrame({"dataset": "test", "subject": 1, "session": 1, "trial": np.repeat([1, 2], 6)})
+    table["start_seconds"], table["stop_seconds"] = starts, starts + 20
+    with pytest.raises(NotEvaluable, match="lacks a class"):
+        list(WindowKFold(n_splits=3, purge_overlapping=True).split(table, np.repeat([0, 1], 6)))
+
+
 def test_windows_that_touch_do_not_overlap_however_their_ends_are_rounded():
     # 0.1 + 0.2 is a little more than 0.3.
     table, labels = window_table([balanced(8)], n_windows=30, step_seconds=0.1)

@@ -171,6 +171,30 @@ def test_a_scaler_that_is_fitted_on_test_rows_is_found_and_refused_by_the_runner
     assert not audit(scaling, reader, tmp_path / "scaling", n_light_permutations=0).findings
 
 
+def test_a_teacher_that_has_met_the_tested_people_is_found(tmp_path, memory_reader):
+    class Taught(BandPowerRegression):
+        """Brings a file along."""
+
+        def source_files(self):
+            return (tmp_path / "teacher" / "valence.keras",)
+
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "valence.keras").write_text("a network")
+    experiment = experiment_in(tmp_path, system=Taught(), protocols=("trial_disjoint",))
+
+    def findings(place):
+        return audit(experiment, memory_reader(tmp_path), tmp_path / place, n_light_permutations=0).findings
+
+    assert [finding.kind for finding in findings("unknown")] == ["unknown origin"]
+    origin = tmp_path / "teacher" / "trained_on.json"
+    origin.write_text(json.dumps({"dataset": "memory", "subjects": ["2", "9"]}))
+    (finding,) = findings("met")
+    assert (finding.kind, finding.severity) == ("fitted on test rows", "leak")
+    assert "subjects 2 of" in finding.message
+    origin.write_text(json.dumps({"dataset": "afew_va", "subjects": ["2", "9"]}))
+    assert not findings("others")
+
+
 def test_labels_that_go_with_time_are_found(tmp_path, memory_reader):
     class Blocks(memory_reader):
         """All trials of low valence come first; otherwise by chance."""

@@ -189,6 +189,10 @@ def _processes(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple
         yield (TerminatedWorkerError,)
 
 
+_AT_LEAST = 2
+"""Workers that joblib must believe there are: it does the tasks of a single one in the process that asks for them."""
+
+
 class _RaisesLostWorkers:
     """For joblib's backends that take the exception of a lost worker for a result, or never hear of it."""
 
@@ -212,11 +216,10 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
         supports_return_generator = True
 
         def configure(self, n_jobs=1, parallel=None, **_):
-            # Ray's own changes the base of a class of joblib's for the rest of the process, and does the tasks of a
-            # single worker in this process.
+            # Ray's own changes the base of a class of joblib's for the rest of the process.
             self._pool = pool.Pool(n_jobs, ray_remote_args=self.ray_remote_args)
             self.parallel = parallel
-            return n_jobs
+            return max(n_jobs, _AT_LEAST)
 
     threads = runtime.threads_per_worker if trains else 1
     joined = ray.is_initialized()
@@ -257,6 +260,9 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
     joblib_dask = _imported("joblib._dask", extra="dask")
 
     class Backend(_RaisesLostWorkers, joblib_dask.DaskDistributedBackend):
+        def configure(self, *arguments, **options):
+            return max(super().configure(*arguments, **options), _AT_LEAST)
+
         def submit(self, func, callback=None):
             # Joblib's own tells nobody of a task whose worker was lost, and would wait for it without end.
             def tell(future):
@@ -277,7 +283,7 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
                 # Tasks at a time, that is, and not threads of a task.
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port
                 memory_limit=None,
             )
             address = stack.enter_context(cluster).scheduler_address

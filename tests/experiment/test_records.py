@@ -163,6 +163,17 @@ def test_a_half_written_record_does_not_count(tmp_path):
     assert folder.finished_jobs() == set()
 
 
+def test_no_two_writers_share_a_temporary_file(tmp_path, monkeypatch):
+    folder, used = _started(tmp_path), []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda source, target: used.append(source) or replace(source, target))
+    # As on two machines, where processes may have the same number.
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    for _ in range(2):
+        folder.write_job("job-1", _record(1, 0))
+    assert len(set(used)) == 2
+
+
 def test_a_damaged_record_is_named(tmp_path):
     folder = _started(tmp_path)
     (folder.path / "jobs" / "job-1.json").write_text('{"job": ')

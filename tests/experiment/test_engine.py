@@ -1,0 +1,261 @@
+import contextlib
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import threadpoolctl
+
+from keras_emotion.experiment import Runtime, engine, run
+from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.environment import visible_gpus
+from keras_emotion.schema import InputError
+
+TABLES = ("results.csv", "predictions.csv")
+PICKLERS = ("cloudpickle", "ray.cloudpickle")
+
+# Ray starts processes of its own and leaves their ends, and their pipes, to the end of the program.
+RAY_WARNINGS = [
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+]
+ENGINES = ["processes", "dask", pytest.param("ray", marks=[pytest.mark.slow, *RAY_WARNINGS])]
+
+
+@pytest.fixture
+def in_workers_too(memory_reader):
+    """What this file and the reader are travels with the tasks: workers cannot import tests."""
+    modules = [sys.modules[memory_reader.__module__], sys.modules[__name__]]
+    picklers = [importlib.import_module(name) for name in PICKLERS]
+    for pickler in picklers:
+        for module in modules:
+            pickler.register_pickle_by_value(module)
+    yield
+    for pickler in picklers:
+        for module in modules:
+            pickler.unregister_pickle_by_value(module)
+
+
+@pytest.fixture(scope="module")
+def dask_address():
+    """A cluster that runs already, with two workers."""
+    dask, distributed = importlib.import_module("dask"), importlib.import_module("distributed")
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def two_workers(request):
+    """Two workers of the engine, of a Dask cluster that runs already, or of a Ray cluster of our own."""
+
+    def of(name, **fields):
+        address = request.getfixturevalue("dask_address") if name == "dask" else ""
+        return Runtime(jobs=2, engine=name, cluster_address=address, **fields)
+
+    return of
+
+
+def _done(runtime, *tasks, trains=False):
+    return list(in_workers(runtime, tasks, trains=trains))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_gives_the_same_bytes(name, unbroken_tiny_run, tiny_run, in_workers_too, tmp_path):
+    unbroken, reader, _ = unbroken_tiny_run
+    experiment = tiny_run.tiny_experiment(tmp_path / "features", jobs=2, engine=name)
+    folder = run(experiment, reader, tmp_path / "run")
+    for table in TABLES:
+        assert (folder.path / table).read_bytes() == (unbroken.path / table).read_bytes()
+    assert folder.environment["engine"] == name
+    assert (folder.environment["jobs"], folder.environment["threads_per_worker"]) == (2, 1)
+
+
+def _where():
+    time.sleep(0.5)  # long enough that the other worker takes its share
+    return os.getpid(), {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}, os.getcwd()
+
+
+def _family():
+    return os.getpid(), os.getppid()
+
+
+def _unhappy():
+    raise InputError("subject 3: truncated")
+
+
+def _killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(("trains", "n_threads"), [(True, 2), (False, 1)])
+def test_workers_have_their_threads_and_work_where_the_run_was_started(
+    name, trains, n_threads, in_workers_too, two_workers, monkeypatch, tmp_path
+):
+    if name != "processes":
+        monkeypatch.chdir(tmp_path)
+    # Features take one thread, whatever the workers that train have.
+    done = _done(two_workers(name, threads_per_worker=2), *[(_where, ())] * 8, trains=trains)
+    assert len({process for process, _, _ in done} - {os.getpid()}) == 2
+    assert {count for _, counts, _ in done for count in counts} == {n_threads}
+    assert {folder for _, _, folder in done} == {os.getcwd()}
+
+
+@pytest.mark.parametrize("name", ENGINES[1:])
+def test_a_single_worker_of_a_cluster_is_one_too(name, in_workers_too, two_workers):
+    runtime = two_workers(name).changed({"jobs": 1})
+    (done,) = {(process, parent) for process, parent in _done(runtime, *[(_family, ())] * 3)}
+    assert os.getpid() not in done
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_error_in_a_worker_is_raised_here(name, in_workers_too, two_workers):
+    with pytest.raises(InputError, match=r"^subject 3: truncated$"):
+        _done(two_workers(name), (_unhappy, ()))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_worker_that_is_killed_ends_the_run_and_says_what_to_do(name, in_workers_too, two_workers):
+    with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+        _done(two_workers(name), (_killed, ()))
+
+
+def _kills_the_worker_of_dask():
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
+    # How often Dask tries a task again whose worker was lost.
+    with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
+        with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+            _done(Runtime(jobs=1, engine="dask"), (_kills_the_worker_of_dask, ()))
+
+
+@pytest.mark.slow
+@RAY_WARNINGS[0]
+@RAY_WARNINGS[1]
+def test_a_ray_cluster_that_runs_already_is_used(in_workers_too, tmp_path):
+    with contextlib.ExitStack() as stack:
+        command = [os.path.join(os.path.dirname(sys.executable), "ray")]
+        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+        options = ["--head", "--port=0", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={tmp_path}"]
+        started = subprocess.run(
+            [*command, "start", *options], env=environment, capture_output=True, text=True, check=True
+        )
+        stack.callback(subprocess.run, [*command, "stop"], env=environment, capture_output=True, check=True)
+        (address,) = {word.strip("'\",") for word in started.stdout.split() if "--address=" in word}
+        address = address.removeprefix("--address=").strip("'")
+        runtime = Runtime(jobs=2, engine="ray", cluster_address=address)
+        assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
+        with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --jobs"):
+            _done(Runtime(jobs=3, engine="ray", cluster_address=address), (_where, ()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "package", "extra"),
+    [
+        ({"engine": "ray"}, "ray", "ray"),
+        ({"engine": "dask"}, "distributed", "dask"),
+        ({"tensorboard": True}, "tensorboard", "tensorboard"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(fields, package, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    with pytest.raises(InputError, match=rf"{package}.* not installed.*pip install 'keras_emotion\[{extra}\]'"):
+        engine.check(Runtime(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --jobs with it"),
+        ({"cluster_address": "tcp://127.0.0.1:1", "jobs": 2}, "give --engine ray or --engine dask"),
+    ],
+)
+def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
+    with pytest.raises(InputError, match=message):
+        engine.check(Runtime(**fields))
+
+
+def test_a_dask_cluster_that_does_not_answer_or_does_not_fit_is_refused(dask_address, monkeypatch):
+    with pytest.raises(InputError, match="has 2 workers: give fewer --jobs than 3"):
+        _done(Runtime(jobs=3, engine="dask", cluster_address=dask_address), (os.getpid, ()))
+    monkeypatch.setattr(engine, "_CONNECTING_SECONDS", 1)
+    with pytest.raises(InputError, match=r"--cluster-address tcp://127\.0\.0\.1:1: no Dask cluster answers"):
+        _done(Runtime(jobs=2, engine="dask", cluster_address="tcp://127.0.0.1:1"), (os.getpid, ()))
+
+
+@pytest.mark.parametrize(
+    ("variable", "ids"),
+    [("0,1", ["0", "1"]), ("3", ["3"]), ("", []), ("-1", []), ("1,-1,0", ["1"]), ("GPU-a, MIG-b", ["GPU-a", "MIG-b"])],
+)
+def test_gpus_are_those_that_cuda_would_see(variable, ids, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    assert visible_gpus() == ids
+
+
+def _claims(tmp_path, visible, n_processes):
+    """What each of some processes sees after its claim, one after another, all alive at once."""
+    program = textwrap.dedent("""
+        import os, sys
+        from keras_emotion.experiment.engine import claim_gpu
+        claim_gpu()
+        claim_gpu()
+        print(os.environ["CUDA_VISIBLE_DEVICES"], "tensorflow" in sys.modules, flush=True)
+        sys.stdin.read()
+    """)
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)}
+    with contextlib.ExitStack() as stack:
+        seen = []
+        for _ in range(n_processes):
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            seen.append(process.stdout.readline().split())
+        return seen
+
+
+def test_a_worker_has_a_gpu_of_its_own_until_it_ends(tmp_path):
+    assert _claims(tmp_path, "GPU-a,1", 2) == [["GPU-a", "False"], ["1", "False"]]
+    # Those were killed, and their claims went with them. A third shares.
+    *own, (shared, _) = _claims(tmp_path, "GPU-a,1", 3)
+    assert own == [["GPU-a", "False"], ["1", "False"]]
+    assert shared in ("GPU-a", "1")
+
+
+def _visible():
+    time.sleep(0.5)
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.parametrize(("trains", "expected"), [(True, {"0", "1"}), (False, {"0,1"})])
+def test_workers_that_train_get_a_gpu_each_and_others_none(trains, expected, in_workers_too, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    # Workers of this test alone: those that are there already have other variables.
+    monkeypatch.setattr(engine, "_IDLE_SECONDS", {True: 31, False: 32})
+    monkeypatch.setattr(engine, "_training_workers_run", False)
+    workers = engine.loky.get_reusable_executor(max_workers=2, timeout=30, reuse=False)
+    workers.shutdown(wait=True)
+    done = _done(Runtime(), *[(_visible, ())] * 8, trains=trains)
+    by_worker = dict(done)
+    assert set(by_worker.values()) == expected
+    assert all(by_worker[process] == gpu for process, gpu in done)
+    if trains:
+        assert len(by_worker) == 2
+    engine.loky.get_reusable_executor(max_workers=1, timeout=30, reuse=False).shutdown(wait=True)

@@ -1,0 +1,54 @@
+"""A small run as a program: to be killed, to be started twice at once, and to be given too little room.
+
+Without the ending that pytest collects; the tests load it by its path.
+"""
+
+import argparse
+import resource
+import sys
+from pathlib import Path
+
+from keras_emotion.cli import exit_on_input_error
+from keras_emotion.experiment import Runtime, Training, run
+from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
+
+N_JOBS = 6
+"""Two subjects, three folds."""
+
+
+def tiny_experiment(feature_store: Path, **runtime) -> FACRNNExperiment:
+    """Seconds of training on the reader of `conftest.py`."""
+    return FACRNNExperiment(
+        name="tiny",
+        dataset="memory",
+        targets=("valence",),
+        protocols=("trial_disjoint",),
+        maximum_folds=3,
+        maximum_repetitions=1,
+        system=FACRNN(width_multiplier=0.05),
+        training=Training(epochs=1, learning_rate=3e-3, batch_size=16),
+        runtime=Runtime(feature_store=feature_store, **runtime),
+    )
+
+
+@exit_on_input_error
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("output", type=Path)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--largest-file-bytes", type=int)
+    options = parser.parse_args()
+    if options.largest_file_bytes:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (options.largest_file_bytes, hard))
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from conftest import MemoryReader
+
+    reader = MemoryReader(options.features.parent)
+    run(tiny_experiment(options.features, jobs=options.jobs), reader, options.output, resume=options.resume)
+
+
+if __name__ == "__main__":
+    main()

@@ -51,7 +51,7 @@ def permuted_ratings(
     Example:
         >>> table = pd.DataFrame({"dataset": "deap", "subject": 1, "session": 1, "trial": [1, 1, 2, 2, 3, 3]})
         >>> permuted_ratings(table, [1, 1, 5, 5, 9, 9], permutation=2)
-        array([5., 5., 9., 9., 1., 1.])
+        array([9., 9., 1., 1., 5., 5.])
     """
     ratings = np.asarray(ratings, dtype=np.float64)
     if permutation == 0:

@@ -96,7 +96,8 @@ class System(BaseModel, abc.ABC):
     def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
         """Fit what changes the arrays themselves, and give the change: `arrays -> arrays`.
 
-        Fitting sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`.
+        Fitting sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`. (Under a
+        protocol that fits on all rows, and is flagged for it, `rows` are all.)
         """
         return lambda arrays: arrays
 

@@ -134,6 +134,8 @@ class Fold:
         train: rows trained on.
         validation: rows that choose the epoch; none where it is the last.
         test: rows that are reported.
+        scope: rows that scalers and thresholds are fitted to, where these are not the training rows (a published
+            protocol that fits on all rows, which is flagged).
     """
 
     unit: Unit
@@ -143,15 +145,21 @@ class Fold:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    scope: np.ndarray | None = None
+
+    @property
+    def fitted_on(self) -> np.ndarray:
+        """Rows that scalers and thresholds are fitted to."""
+        return self.train if self.scope is None else self.scope
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
         """`(windows,)` class of each window."""
-        return self.unit.labels(self.train)
+        return self.unit.labels(self.fitted_on)
 
     def batches(self, rows: np.ndarray, shuffle_seed: int | None = None) -> WindowBatches:
         """Batches of the windows at `rows`."""
-        labels = self.unit.taught_labels(self.train)
+        labels = self.unit.taught_labels(self.fitted_on)
         return WindowBatches(self.arrays, labels, rows, self.training.batch_size, shuffle_seed, self.system.batch)
 
     @property
@@ -166,7 +174,8 @@ def fold_of(plan: Plan, job: Job) -> Fold:
     unit = plan.unit(job.subject, job.target)
     train, validation, test = plan.folds(unit, job.protocol, job.repetition)[job.fold]
     system = experiment.system.candidates()[job.candidate]
-    return Fold(unit, unit.arrays, system, experiment.training, train, validation, test)
+    scope = np.arange(len(unit.table)) if PROTOCOLS[job.protocol].fitted_on == "all_rows" else None
+    return Fold(unit, unit.arrays, system, experiment.training, train, validation, test, scope)
 
 
 def fit(
@@ -191,7 +200,7 @@ def fit(
     """
     compiled.reset(seed)
     model = compiled.model
-    fold.system.fit_statistics(model, _training_part(fold), fold.train)
+    fold.system.fit_statistics(model, _training_part(fold), fold.fitted_on)
     training_batches = fold.batches(fold.train, shuffle_seed=seed)
     callbacks, validation_data = [], None
     if len(fold.validation):
@@ -367,7 +376,7 @@ def fit_on_training_part(plan: Plan, job: Job) -> None:
         prepare_backend(plan.experiment.runtime.threads_per_worker)
         fold = dataclasses.replace(fold, arrays=arrays)
         model = compiled_model(fold, _inference(plan, job.target, fold.unit)).model
-        fold.system.fit_statistics(model, _training_part(fold), fold.train)
+        fold.system.fit_statistics(model, _training_part(fold), fold.fitted_on)
 
 
 def _chosen_on_test(job: Job) -> bool:
@@ -375,11 +384,11 @@ def _chosen_on_test(job: Job) -> bool:
 
 
 def _fitted_arrays(fold: Fold) -> Mapping[str, Any]:
-    return fold.system.fit_arrays(_training_part(fold), fold.train)(fold.arrays)
+    return fold.system.fit_arrays(_training_part(fold), fold.fitted_on)(fold.arrays)
 
 
 def _training_part(fold: Fold) -> TrainingPart:
-    return TrainingPart(fold.arrays, fold.train, type(fold.system).__name__)
+    return TrainingPart(fold.arrays, fold.fitted_on, type(fold.system).__name__)
 
 
 def _validation_score(probabilities: np.ndarray, fold: Fold, by_accuracy: bool) -> float:

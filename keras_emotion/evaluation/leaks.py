@@ -130,6 +130,7 @@ class SplitChecks:
         self.several_subjects = several_subjects
         self.place = {"protocol": protocol, "target": target}
         self._counts: dict[tuple[str, str], _Count] = {}
+        self._table, self._ids = None, None
         self._n_tested = 0
 
     def fold(
@@ -156,7 +157,10 @@ class SplitChecks:
         train, validation, test = (np.asarray(rows, dtype=np.int64) for rows in (train, validation, test))
         self._n_tested += len(test)
         used = np.union1d(train, np.setdiff1d(validation, test))
-        ids = _Ids.of(table)
+        if table is not self._table:
+            # One table has many folds.
+            self._table, self._ids = table, _Ids.of(table)
+        ids = self._ids
 
         def shared(column: np.ndarray, known: np.ndarray = used) -> np.ndarray:
             return np.isin(column[test], column[known])
@@ -187,7 +191,8 @@ class SplitChecks:
         for (kind, severity), count in self._counts.items():
             share = count.n_windows / max(self._n_tested, 1)
             text = _TEXTS[kind, severity] if (kind, severity) in _TEXTS else _TEXTS[kind, "leak"]
-            message = f"{count.n_windows} of {self._n_tested} test windows ({share:.1%}) {text}; first: {count.example}"
+            counted = f"{count.n_windows} of {self._n_tested} test windows ({100 * share:.1f} %)"
+            message = f"{counted} {text}; first: {count.example}"
             found.append(Finding(kind, severity, message, **self.place, **self._size(count.n_windows)))
         return sorted_findings(found)
 

@@ -454,6 +454,7 @@ def _static_findings(plan: Plan) -> Iterator[Finding]:
     experiment = plan.experiment
     for target in experiment.targets:
         pool = plan.unit(POOL, target)
+        contents = content_hashes(list(pool.arrays.values()))
         yield from label_findings(pool.table, pool.labels(), target=target)
         for name in experiment.protocols:
             protocol = PROTOCOLS[name]
@@ -461,15 +462,14 @@ def _static_findings(plan: Plan) -> Iterator[Finding]:
             mixes = protocol.scope == "across_subjects"
             claim = "windows" if protocol.disjoint == "overlapping_windows" else protocol.disjoint
             checks = SplitChecks(claim, mixes, name, target)
-            for subject in (POOL,) if mixes else tuple(plan.feature_folders):
-                unit = pool if mixes else plan.unit(subject, target)
-                contents = content_hashes(list(unit.arrays.values()))
+            for rows in protocol.pools(pool.table).values():
+                unit = dataclasses.replace(pool, table=pool.table.iloc[rows], ratings=pool.ratings[rows])
                 try:
                     for repetition in range(plan.n_repetitions(name)):
                         for train, validation, test in plan.folds(unit, name, repetition):
                             # Where the test fold chooses the epoch, the definition of the protocol says so.
                             chosen = validation if protocol.epoch_chosen_by != "test_fold" else validation[:0]
-                            checks.fold(unit.table, train, chosen, test, contents)
+                            checks.fold(unit.table, train, chosen, test, contents[rows])
                 except NotEvaluable:
                     continue
             yield from checks.findings()
@@ -521,8 +521,8 @@ def _null_findings(scores: pd.DataFrame, null: pd.DataFrame) -> Iterator[Finding
         # Of as many shuffles as make it rarer than one false alarm in a hundred.
         if len(own) >= _ENOUGH_SHUFFLES and row["order"] > own.max() and not PROTOCOLS[row["protocol"]].flags:
             message = (
-                f"the order of presentation alone, without any signal, scores {row['order']:.0%}, more than any of "
-                f"{len(own)} trainings on shuffled labels (at most {own.max():.0%}): labels go with time"
+                f"the order of presentation alone, without any signal, scores {_percent(row['order'])}, more than any "
+                f"of {len(own)} trainings on shuffled labels (at most {_percent(own.max())}): labels go with time"
             )
             yield Finding("order of presentation", "warning", message, **place)
 
@@ -530,16 +530,20 @@ def _null_findings(scores: pd.DataFrame, null: pd.DataFrame) -> Iterator[Finding
 def _sentence(row: pd.Series) -> str:
     between = "trials of a subject" if row["permuted_between"] == "trials" else "stimuli, alike for all subjects"
     text = (
-        f"Under {row['protocol']} a model that knows nothing about emotion scores {row['null_mean']:.0%} on "
+        f"Under {row['protocol']} a model that knows nothing about emotion scores {_percent(row['null_mean'])} on "
         f"{row['target']} ({row['model']}, trained on labels shuffled between the {between}, {row['n_permutations']} "
-        f"times, 95 % of them from {row['null_low']:.0%} to {row['null_high']:.0%}); with the real labels it scores "
-        f"{row['score']:.0%} (p = {row['p_value']:.3f})"
+        f"times, 95 % of them from {_percent(row['null_low'])} to {_percent(row['null_high'])}); with the real labels "
+        f"it scores {_percent(row['score'])} (p = {row['p_value']:.3f})"
     )
     if row["p_value"] > _SIGNIFICANT:
         return f"{text}: no evidence of emotion."
     if row["null_low"] > row["constant"]:
         return f"{text}: more than nothing, but how much of it is emotion this protocol cannot tell."
     return f"{text}: more than chance."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:

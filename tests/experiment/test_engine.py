@@ -99,10 +99,11 @@ def _killed():
 def test_workers_have_their_threads_and_work_where_the_run_was_started(
     name, trains, n_threads, in_workers_too, two_workers, monkeypatch, tmp_path
 ):
+    runtime = two_workers(name, threads_per_worker=2)
     if name != "processes":
-        monkeypatch.chdir(tmp_path)
+        monkeypatch.chdir(tmp_path)  # elsewhere than where the cluster was started
     # Features take one thread, whatever the workers that train have.
-    done = _done(two_workers(name, threads_per_worker=2), *[(_where, ())] * 8, trains=trains)
+    done = _done(runtime, *[(_where, ())] * 8, trains=trains)
     assert len({process for process, _, _ in done} - {os.getpid()}) == 2
     assert {count for _, counts, _ in done for count in counts} == {n_threads}
     assert {folder for _, _, folder in done} == {os.getcwd()}

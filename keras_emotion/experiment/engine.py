@@ -2,7 +2,8 @@
 
 Results do not depend on the engine or on the number of workers: a worker does one task at a time, with a fixed number
 of threads. Workers on other machines need the same files under the same paths: the feature store, the data and the run
-folder lie on a disk that they share, and the same versions of the packages are installed there.
+folder lie on a disk that they share, and the same versions of the packages are installed there. A Ray cluster that asks
+for a token gets that of the environment (Ray's `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN`).
 """
 
 from __future__ import annotations

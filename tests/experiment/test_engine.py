@@ -1,6 +1,7 @@
 import contextlib
 import importlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -140,24 +141,40 @@ def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
             _done(Runtime(jobs=1, engine="dask"), (_kills_the_worker_of_dask, ()))
 
 
+@pytest.fixture
+def ray_address(monkeypatch):
+    """A cluster of Ray that runs already, another program's, with two CPUs."""
+    # A cluster lets in who knows its token: one for this test alone.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    program = textwrap.dedent("""
+        import sys
+        import ray
+        context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8)
+        print("address", context.address_info["address"], flush=True)
+        sys.stdin.read()
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        lines = iter(process.stdout.readline, "")
+        yield next(line.split()[1] for line in lines if line.startswith("address "))
+        process.stdin.close()
+
+
 @pytest.mark.slow
 @RAY_WARNINGS[0]
 @RAY_WARNINGS[1]
-def test_a_ray_cluster_that_runs_already_is_used(in_workers_too, tmp_path):
-    with contextlib.ExitStack() as stack:
-        command = [os.path.join(os.path.dirname(sys.executable), "ray")]
-        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-        options = ["--head", "--port=0", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={tmp_path}"]
-        started = subprocess.run(
-            [*command, "start", *options], env=environment, capture_output=True, text=True, check=True
-        )
-        stack.callback(subprocess.run, [*command, "stop"], env=environment, capture_output=True, check=True)
-        (address,) = {word.strip("'\",") for word in started.stdout.split() if "--address=" in word}
-        address = address.removeprefix("--address=").strip("'")
-        runtime = Runtime(jobs=2, engine="ray", cluster_address=address)
-        assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
-        with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --jobs"):
-            _done(Runtime(jobs=3, engine="ray", cluster_address=address), (_where, ()))
+def test_a_ray_cluster_that_runs_already_is_used(ray_address, in_workers_too):
+    runtime = Runtime(jobs=2, engine="ray", cluster_address=ray_address)
+    assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
+    with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --jobs"):
+        _done(runtime.changed({"jobs": 3}), (_where, ()))
 
 
 @pytest.mark.parametrize(

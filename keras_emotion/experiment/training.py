@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -499,9 +500,13 @@ def _seconds_of_steps(fold: Fold, inference: dict[str, Any], n_steps: int) -> tu
 
 def _save(model, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    model.save(temporary)
-    os.replace(temporary, path)
+    # A name of its own also for processes of other machines that share the disk.
+    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        model.save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _record(job: Job, fold: Fold, probabilities: np.ndarray) -> dict[str, Any]:

@@ -21,9 +21,6 @@ ENOUGH_SUBJECTS = 10
 
 N_PERMUTATIONS = 999
 
-EVERYBODY = "all"
-"""Stands in a run's records for the subject where a protocol mixes all of them."""
-
 _COUNTS = ("repetition", "fold")
 
 _PROBABILITY = "probability_"
@@ -37,7 +34,7 @@ class NotEvaluated:
 
     Args:
         target: the target.
-        subject: the subject, or `"all"` where a protocol that mixes the subjects cannot be applied.
+        subject: the subject, or `keras_emotion.evaluation.POOL` where a protocol that mixes the subjects cannot be applied.
         protocol: the protocol that could not be applied, or has no predictions.
         reason: why.
     """

@@ -12,8 +12,8 @@ import rich.box
 from rich.table import Table
 from rich.text import Text
 
-from keras_emotion.evaluation import paired_subject_test
-from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, EVERYBODY, N_PERMUTATIONS, RunNumbers
+from keras_emotion.evaluation import POOL, paired_subject_test
+from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, N_PERMUTATIONS, NotEvaluated, RunNumbers
 
 K = TypeVar("K")
 
@@ -22,6 +22,9 @@ _WIDE = 110
 
 _LABEL_WIDTH, _COLUMN_WIDTH, _MARK_WIDTH = 28, 15, 12
 """Characters that the columns of a table on a terminal take, the space between them included."""
+
+_MANY = 3
+"""So many subjects with a reason each are listed; of more, the first reason stands for all."""
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -371,11 +374,21 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
     for target in numbers.targets:
         if target not in numbers.evaluated:
             yield f"{target}: not evaluable for any subject under all protocols"
+    places: dict[tuple[str, str], list[NotEvaluated]] = {}
     for one in numbers.not_evaluated:
-        subject = "all subjects together" if one.subject == EVERYBODY else f"subject {one.subject}"
-        left_out = one.subject != EVERYBODY and one.subject not in numbers.evaluated.get(one.target, ())
+        places.setdefault((one.target, one.protocol), []).append(one)
+    for (target, protocol), group in places.items():
+        first = group[0]
+        if first.subject == POOL:
+            yield f"not evaluable: {target}, all subjects together, {protocol}: {first.reason}"
+            continue
+        # One of them is enough to tell what is wrong with many.
+        reason = f"for example {first.reason}" if len(group) > _MANY else "; ".join(one.reason for one in group)
+        names = ", ".join(one.subject for one in group)
+        plural = "s" if len(group) > 1 else ""
+        left_out = all(one.subject not in numbers.evaluated.get(target, ()) for one in group)
         consequence = " (left out of every protocol)" if left_out else ""
-        yield f"not evaluable: {one.target}, {subject}, {one.protocol}: {one.reason}{consequence}"
+        yield f"not evaluable: {target}, subject{plural} {names}, {protocol}: {reason}{consequence}"
     for subject, dropped in numbers.dropped_windows.items():
         listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
         yield f"windows dropped: subject {subject}: {listed}"

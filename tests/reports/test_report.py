@@ -1,5 +1,6 @@
 """Reports of fabricated runs whose numbers are known by hand."""
 
+import dataclasses
 import io
 import re
 import shutil
@@ -15,10 +16,10 @@ import pandas as pd
 import pytest
 import rich.console
 
-from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
-from keras_emotion.reports.numbers import read_numbers
+from keras_emotion.reports.numbers import NotEvaluated, read_numbers
 from keras_emotion.reports.tables import gap_sentence, main_table
 from keras_emotion.schema import InputError
 
@@ -234,6 +235,20 @@ def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, ha
     # Half of ten subjects at 1/2, half at 1: sd sqrt(10/9) / 4; the interval holds binomial(10, 1/2) from 2 to 8.
     assert cells(table, "arousal", "accuracy") == [("75.0 ± 26.4", "[60.0, 90.0]")]
     assert not any("fewer than" in note for note in table.notes)
+
+
+def test_of_many_that_are_not_evaluable_one_reason_is_printed(tmp_path):
+    folder = start(tmp_path / "run", ("trial_disjoint",))
+    for subject in (1, 2):
+        write_fold(folder, "trial_disjoint", subject, [0, 1, 0, 1], [0, 1, 0, 1], 0)
+    numbers = read_numbers(finish(folder))
+    many = [NotEvaluated("arousal", str(subject), "trial_disjoint", f"reason {subject}") for subject in range(3, 9)]
+    mixed = [NotEvaluated("arousal", POOL, "subject_disjoint", "one subject")]
+    table = main_table(dataclasses.replace(numbers, not_evaluated=(*many, *mixed)), None, ())
+    named = "subjects 3, 4, 5, 6, 7, 8, trial_disjoint: for example reason 3 (left out of every protocol)"
+    assert f"not evaluable: arousal, {named}" in table.notes
+    assert "not evaluable: arousal, all subjects together, subject_disjoint: one subject" in table.notes
+    assert not any("reason 4" in note for note in table.notes)
 
 
 def test_subjects_that_are_not_evaluable_are_listed_and_left_out(hand_report):

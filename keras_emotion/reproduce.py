@@ -99,6 +99,7 @@ def main(
     folder = experiment.run(wanted, dataset, output, resume=asked.options.resume)
     numbers = None if paper is None else _numbers_to_compare(paper, wanted, reductions)
     reports.build_report(folder, numbers, reductions).print(console)
+    console.print(f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True)
     if afterwards is not None:
         console.print(afterwards(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
 

@@ -34,7 +34,7 @@ class NotEvaluated:
 
     Args:
         target: the target.
-        subject: the subject, or `keras_emotion.evaluation.POOL` where a protocol that mixes the subjects cannot be applied.
+        subject: the subject, or `keras_emotion.evaluation.POOL` where a protocol that mixes subjects cannot be applied.
         protocol: the protocol that could not be applied, or has no predictions.
         reason: why.
     """

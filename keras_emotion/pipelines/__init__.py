@@ -5,6 +5,7 @@ This is the one room that meets TensorFlow, and only when a `tf.data.Dataset` is
 
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
+from keras_emotion.pipelines.bio_features import BioFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
@@ -13,6 +14,7 @@ from keras_emotion.pipelines.scaling import feature_statistics
 from keras_emotion.pipelines.teacher_features import TeacherFeatures
 
 __all__ = [
+    "BioFeatures",
     "EEGGridFeatures",
     "FaceFeatures",
     "FeaturePart",

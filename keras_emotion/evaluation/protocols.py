@@ -28,7 +28,7 @@ class Protocol(pydantic.BaseModel):
     """How an experiment is split, fitted, selected and scored: immutable, and part of a run's identity.
 
     Args:
-        name: `"as_published"` or what is disjoint (`"trial_disjoint"`).
+        name: `"as_published"`, with the paper where it is not the first one, or what is disjoint (`"trial_disjoint"`).
         setting: the paper and the setting of it that `"as_published"` stands for (`"3facrnn"`).
         disjoint: what training, validation and test do not share; `"overlapping_windows"` are windows, those that
             overlap in time kept together.
@@ -173,6 +173,22 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
                 n_repetitions=5,
                 epoch_chosen_by="test_fold",
             ),
+            # Ten-fold over the windows of a subject, or over those of all subjects mixed; best epoch by accuracy on the
+            # test fold.
+            Protocol(
+                name="as_published_deepvanet",
+                setting="deepvanet, per subject",
+                disjoint="windows",
+                scope="within_subject",
+                epoch_chosen_by="test_fold",
+            ),
+            Protocol(
+                name="as_published_deepvanet_inter_subject",
+                setting="deepvanet, inter-subject",
+                disjoint="windows",
+                scope="across_subjects",
+                epoch_chosen_by="test_fold",
+            ),
             Protocol(name="window_disjoint", disjoint="overlapping_windows", scope="within_subject", n_repetitions=5),
             Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
             Protocol(name="stimulus_disjoint", disjoint="stimuli", scope="across_subjects"),
@@ -180,7 +196,7 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
         )
     }
 )
-"""The protocols by name. `as_published` is 3FACRNN's; another paper's is a `Protocol` with a `setting` of its own."""
+"""The protocols by name. `as_published` is 3FACRNN's; those of other papers carry the paper's name in theirs."""
 
 
 def evaluability(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures
+from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
 
@@ -142,6 +142,29 @@ class NetworkSystem(System):
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""
+
+    def members(self) -> dict[str, NetworkSystem]:
+        """Systems by name that are trained apart, each on its own parts, and combined by `combine`; none by default."""
+        return {}
+
+    def combine(
+        self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """What the members say together.
+
+        Args:
+            known: `(training windows, n_classes)` probabilities of each member.
+            labels: `(training windows,)` classes.
+            asked: `(windows, n_classes)` probabilities of each member for the windows asked about.
+
+        Returns:
+            `(windows, n_classes)` probabilities, and quantities worth recording.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no members")
+
+    def member_probabilities(self, model: keras.Model, batches: WindowBatches) -> np.ndarray | None:
+        """`(windows, n_classes)` probabilities of a member; `None` takes what its network says in inference."""
+        return None
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
         """Quantities of the trained model worth a figure, over the test windows at `rows`; recorded as metrics."""

@@ -301,23 +301,54 @@ def learn(system: System, plan: Plan, job: Job, fold: Fold) -> Learnt:
 @learn.register
 def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
+    if system.members():
+        return _learn_members(system, plan, job, fold)
+    fold, model, best_epoch = _trained(plan, job, fold)
+    probabilities = predict(model, fold.batches(fold.test))
+    _refuse_infinite(job, probabilities)
+    score = None
+    if job.candidate:
+        score = _validation_score(predict(model, fold.batches(fold.validation)), fold, _chosen_on_test(job))
+    return Learnt(fold, probabilities, best_epoch, score, system.diagnostics(model, fold.arrays, fold.test))
+
+
+def _trained(plan: Plan, job: Job, fold: Fold, member: str = "") -> tuple[Fold, Any, int]:
+    """The fold as it was trained on, the trained network and its best epoch; the network is saved where asked for."""
     fold = with_teacher(plan, job, fold)
     fold = dataclasses.replace(fold, arrays=_fitted_arrays(fold))
     compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
     # What is flagged: the epoch with the best accuracy on the windows that are then reported.
-    chosen_on_test = _chosen_on_test(job)
-    log_folder = None if plan.log_folder is None else plan.log_folder / job.name
-    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), chosen_on_test, log_folder)
-    model = compiled.model
-    probabilities = predict(model, fold.batches(fold.test))
-    if not np.isfinite(probabilities).all():
-        raise InputError(f"{job.name}: the network's outputs are not finite; use a smaller --training.learning-rate")
+    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), chosen_by_accuracy=_chosen_on_test(job))
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
-        _save(model, plan.model_folder / f"{job.name}.keras")
+        name = f"{job.name}-{member}" if member else job.name
+        _save(compiled.model, plan.model_folder / f"{name}.keras")
+    return fold, compiled.model, best_epoch
+
+
+def _learn_members(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
+    """Networks that are trained apart and combined; what combines them sees the training windows alone."""
+    parts = {"known": fold.train, "asked": fold.test, **({"chosen": fold.validation} if job.candidate else {})}
+    said: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
+    epochs = {}
+    for name, member in system.members().items():
+        own = {array: fold.arrays[array] for array in member.parts()}
+        trained, model, epochs[name] = _trained(plan, job, dataclasses.replace(fold, system=member, arrays=own), name)
+        for part, rows in parts.items():
+            batches = trained.batches(rows)
+            given = system.member_probabilities(model, batches)
+            said[part][name] = predict(model, batches) if given is None else given
+            _refuse_infinite(job, said[part][name])
+    labels = fold.labels[fold.train]
+    probabilities, weights = system.combine(said["known"], labels, said["asked"])
     score = None
     if job.candidate:
-        score = _validation_score(predict(model, fold.batches(fold.validation)), fold, chosen_on_test)
-    return Learnt(fold, probabilities, best_epoch, score, system.diagnostics(model, fold.arrays, fold.test))
+        score = _validation_score(system.combine(said["known"], labels, said["chosen"])[0], fold, _chosen_on_test(job))
+    return Learnt(fold, probabilities, max(epochs.values()), score, weights)
+
+
+def _refuse_infinite(job: Job, probabilities: np.ndarray) -> None:
+    if not np.isfinite(probabilities).all():
+        raise InputError(f"{job.name}: the network's outputs are not finite; use a smaller --training.learning-rate")
 
 
 @learn.register
@@ -373,7 +404,7 @@ def fit_on_training_part(plan: Plan, job: Job) -> None:
     """
     fold = fold_of(plan, job)
     arrays = _fitted_arrays(fold)
-    if isinstance(fold.system, NetworkSystem) and fold.system.fold_teacher() is None:
+    if isinstance(fold.system, NetworkSystem) and fold.system.fold_teacher() is None and not fold.system.members():
         prepare_backend(plan.experiment.runtime.threads_per_worker)
         fold = dataclasses.replace(fold, arrays=arrays)
         model = compiled_model(fold, _inference(plan, job.target, fold.unit)).model
@@ -473,6 +504,13 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
         once = Training(epochs=1, batch_size=max(len(fold.unit.table), 1))
         return [(once, time.perf_counter() - started, 0.0)]
     prepare_backend(plan.experiment.runtime.threads_per_worker)
+    if members := fold.system.members():
+        folds = [
+            dataclasses.replace(fold, system=member, arrays={name: fold.arrays[name] for name in member.parts()})
+            for member in members.values()
+        ]
+        inference = _inference(plan, job.target, fold.unit)
+        return [(fold.training, *_seconds_of_steps(one, inference, n_steps)) for one in folds]
     measured = []
     if (lesson := _lesson(fold)) is not None:
         measured.append((lesson.training, *_seconds_of_steps(lesson, {}, n_steps)))

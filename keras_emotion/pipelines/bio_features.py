@@ -48,7 +48,7 @@ class BioFeatures(FeaturePart):
         """
         arrays, tables, first = [], [], None
         for trial in trials:
-            recording = self._channels_of(trial)
+            recording = self.channels_of(trial)
             names = recording.channel_names
             where = f"{recording.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
             first = first or (names, recording.sampling_rate_hz)
@@ -60,7 +60,12 @@ class BioFeatures(FeaturePart):
             raise InputError("no trials to compute features from")
         return {"bio": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
-    def _channels_of(self, trial: Trial) -> Recording:
+    def channels_of(self, trial: Trial) -> Recording:
+        """The chosen channels of a trial.
+
+        Raises:
+            InputError: there are none.
+        """
         if self.channels == "eeg" or trial.recording is None:
             return trial.eeg  # which says that there is no recording
         if self.channels == "all":

@@ -30,6 +30,8 @@ FOUR_SUBJECTS = {f"s{number:02d}": [0, 1] * 10 for number in range(1, 5)}
 def test_the_protocols_are_those_of_the_specification():
     assert list(PROTOCOLS) == [
         "as_published",
+        "as_published_deepvanet",
+        "as_published_deepvanet_inter_subject",
         "window_disjoint",
         "trial_disjoint",
         "stimulus_disjoint",

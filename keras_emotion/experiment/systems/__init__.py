@@ -1,11 +1,14 @@
 """One paper a file: what it adds to the runner."""
 
 from keras_emotion.experiment.system import System
+from keras_emotion.experiment.systems.deepvanet import DeepVANetSystem
 from keras_emotion.experiment.systems.facrnn import FACRNN
 from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.experiment.systems.logistic_regression import BandPowerRegression, LightModel
 
-SYSTEMS: dict[str, type[System]] = {system.__name__: system for system in (FACRNN, FACRNNVisual, BandPowerRegression)}
+SYSTEMS: dict[str, type[System]] = {
+    system.__name__: system for system in (FACRNN, FACRNNVisual, DeepVANetSystem, BandPowerRegression)
+}
 """The systems by the name that a run's files have."""
 
-__all__ = ["FACRNN", "SYSTEMS", "BandPowerRegression", "FACRNNVisual", "LightModel"]
+__all__ = ["FACRNN", "SYSTEMS", "BandPowerRegression", "DeepVANetSystem", "FACRNNVisual", "LightModel"]

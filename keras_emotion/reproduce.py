@@ -194,10 +194,13 @@ def _demo_folder(folder: Path, write: Callable[[Path], object]) -> Path:
 def _numbers_to_compare(paper: Path, wanted: Experiment, reductions: list[str]) -> pd.DataFrame:
     # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
     printed = reports.paper_numbers(paper, dataset=wanted.dataset)
-    variant = wanted.system.paper_variant
+    variant = wanted.paper_variant
     if variant is None:
         return printed
-    main_rows = printed[(printed["table"] == printed["table"].iloc[0]) & (printed["metric"] == "accuracy")]
+    if variant == printed["variant"].iloc[0]:
+        return printed[printed["variant"] == variant]
+    first = printed[["table", "variant"]].iloc[0]
+    main_rows = printed[(printed[["table", "variant"]] == first).all(axis=1) & (printed["metric"] == "accuracy")]
     means = ", ".join(f"{row.target} {row.value:.2f}" for row in main_rows.itertuples())
     reductions.append(f"this is the paper's variant {variant!r}; its full model reaches accuracies of {means}")
     return printed[printed["variant"] == variant]

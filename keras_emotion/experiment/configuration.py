@@ -155,6 +155,11 @@ class Experiment(Configuration):
                 raise ValueError(f"protocols: {name!r} is none of {', '.join(PROTOCOLS)}")
         return names
 
+    @property
+    def paper_variant(self) -> str | None:
+        """The line of the paper's tables that this experiment stands for, as printed; `None` for the main one."""
+        return self.system.paper_variant
+
     def science(self) -> dict[str, Any]:
         """The scientific fields as JSON-able values, the definition of each protocol included."""
         fields = self.model_dump(mode="json", exclude={"runtime"})

@@ -1,16 +1,15 @@
 """3FACRNN: the EEG network of Du et al. (2024) and the loss that lets a visual network teach it."""
 
-import json
-
 import keras
 from keras import ops
 
 from keras_emotion.layers import ECABandAttention, FeatureScaling, PeepholeLSTMCell, StepSelfAttention
 from keras_emotion.losses import WindowLoss
+from keras_emotion.models.inference import InferenceMixin
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
-class FACRNNEEGNetwork(keras.Model):
+class FACRNNEEGNetwork(InferenceMixin, keras.Model):
     r"""Band attention, a convolutional network for each slice, two LSTM layers, self-attention, a class for each step.
 
     Sections 2.2.2 to 2.2.4 of [1]: every slice `E_t` of a window passes `ECABandAttention` (Eq. 4-5), four
@@ -115,10 +114,6 @@ class FACRNNEEGNetwork(keras.Model):
         ):
             if value not in words:
                 raise ValueError(f"`{argument}` must be one of {words}; received {argument}={value!r}")
-        try:
-            inference_json = json.dumps(inference, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"`inference` must hold what JSON can hold ({error}); received {inference!r}") from error
 
         # === Layers ===
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -195,15 +190,9 @@ class FACRNNEEGNetwork(keras.Model):
         self.units = units
         self.distillation_features = distillation_features
         self.scale_features = scale_features
-        # Text, so that what a saved model gives back is what the model in memory gave.
-        self._inference_json = inference_json
+        self._keep_inference(inference)
         self._attention_weights = attention_weights
         self.feature_scaling = feature_scaling if scale_features else None
-
-    @property
-    def inference(self):
-        """What a user of the model must know beside its weights, as JSON gives it back (a new object each time)."""
-        return json.loads(self._inference_json)
 
     def window_probabilities(self, outputs):
         """Probability of each class for a window: the mean over its steps.
@@ -267,7 +256,6 @@ class FACRNNEEGNetwork(keras.Model):
             "units": self.units,
             "distillation_features": self.distillation_features,
             "scale_features": self.scale_features,
-            "inference": self.inference,
         }
 
 

@@ -1,15 +1,14 @@
 """3FACRNN: the visual network of Du et al. (2024), which recognises emotions in faces and teaches the EEG network."""
 
-import json
-
 import keras
 from keras import ops
 
 from keras_emotion.layers import ResidualTCN
+from keras_emotion.models.inference import InferenceMixin
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
-class FACRNNVisualNetwork(keras.Model):
+class FACRNNVisualNetwork(InferenceMixin, keras.Model):
     r"""A convolutional network for each face, a temporal convolutional network, a class for each step.
 
     Section 2.1 of [1], which prints no equation: every face passes two convolutions with a pooling each, shared by
@@ -103,10 +102,6 @@ class FACRNNVisualNetwork(keras.Model):
                 raise ValueError(f"`{argument}` must be {minimum} or more; received {argument}={value}")
         if width_multiplier <= 0:
             raise ValueError(f"`width_multiplier` must be above 0; received width_multiplier={width_multiplier}")
-        try:
-            inference_json = json.dumps(inference, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"`inference` must hold what JSON can hold ({error}); received {inference!r}") from error
 
         # === Layers ===
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -165,13 +160,7 @@ class FACRNNVisualNetwork(keras.Model):
         self.share_modules = share_modules
         self.dropout = dropout
         self.normalization = normalization
-        # Text, so that what a saved model gives back is what the model in memory gave.
-        self._inference_json = inference_json
-
-    @property
-    def inference(self):
-        """What a user of the model must know beside its weights, as JSON gives it back (a new object each time)."""
-        return json.loads(self._inference_json)
+        self._keep_inference(inference)
 
     def window_probabilities(self, outputs):
         """Probability of each class for a window: the mean over its steps.
@@ -197,5 +186,4 @@ class FACRNNVisualNetwork(keras.Model):
             "share_modules": self.share_modules,
             "dropout": self.dropout,
             "normalization": self.normalization,
-            "inference": self.inference,
         }

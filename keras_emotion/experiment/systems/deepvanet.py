@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 from pydantic import Field
 
-from keras_emotion.evaluation import LabelRule
+from keras_emotion.evaluation import PROTOCOLS, LabelRule
 from keras_emotion.experiment.configuration import Experiment, Training
 from keras_emotion.experiment.system import NetworkSystem
 from keras_emotion.pipelines import BioFeatures, FaceFeatures, FeaturePart, WindowBatches
@@ -229,6 +229,13 @@ class DeepVANetExperiment(Experiment):
     system: DeepVANetSystem = Field(default_factory=DeepVANetSystem)
     label_rule: LabelRule = LabelRule(kind="greater_equal", threshold=5.0)
     training: Training = Training(epochs=50, batch_size=64, learning_rate=1e-3)
+
+    @property
+    def paper_variant(self) -> str | None:
+        """See `Experiment`; the paper has a line for each setting, and its ablations in a figure without numbers."""
+        mixed = any(PROTOCOLS[name].scope == "across_subjects" for name in self.protocols)
+        own = self.system.paper_variant
+        return ", ".join(filter(None, ["inter-subject" if mixed else "per-subject", own]))
 
 
 def deepvanet_presets(paper: DeepVANetExperiment, demo: Mapping[str, Any]) -> dict[str, DeepVANetExperiment]:

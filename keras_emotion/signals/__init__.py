@@ -1,4 +1,4 @@
-"""From a signal to features: filters, windows, baseline, differential entropy, band power, electrode grids.
+"""From a signal to features: filters, resampling, windows, baseline, differential entropy, band power, electrode grids.
 
 NumPy and SciPy only. Every function takes all channels (and trials) at once, keeps float32 as float32 and every other
 dtype as float64, and has time on the last axis of what it reads.
@@ -14,6 +14,7 @@ from keras_emotion.signals.differential_entropy import (
     differential_entropy_features,
 )
 from keras_emotion.signals.filters import band_pass
+from keras_emotion.signals.resampling import rate_ratio, resample
 from keras_emotion.signals.spectral_power import band_power
 from keras_emotion.signals.topography import GRID_SHAPES, from_grid, grid_positions, to_grid
 from keras_emotion.signals.windows import sample_count, window_starts, windows
@@ -34,7 +35,9 @@ __all__ = [
     "differential_entropy_features",
     "from_grid",
     "grid_positions",
+    "rate_ratio",
     "remove_baseline",
+    "resample",
     "sample_count",
     "to_grid",
     "window_starts",

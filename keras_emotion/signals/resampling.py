@@ -1,0 +1,81 @@
+"""Change of the sampling rate without aliasing."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import scipy.signal
+
+from keras_emotion.signals.filters import as_floating
+
+PASSED_SHARE = 0.8
+"""Share of the lower of the two Nyquist frequencies up to which nothing changes."""
+
+ATTENUATION_DB = 80.0
+"""By how much everything from that Nyquist frequency on is attenuated, and the most that is lost below `PASSED_SHARE`."""
+
+_LARGEST_FACTOR = 10_000
+
+
+def rate_ratio(sampling_rate_hz: float, new_sampling_rate_hz: float) -> Fraction:
+    """New over old rate as the fraction that `resample` goes by.
+
+    Raises:
+        ValueError: a rate is not a number above 0.
+
+    Example:
+        >>> rate_ratio(256, 128), rate_ratio(500, 128)
+        (Fraction(1, 2), Fraction(32, 125))
+    """
+    for name, rate_hz in (("sampling_rate_hz", sampling_rate_hz), ("new_sampling_rate_hz", new_sampling_rate_hz)):
+        if not 0 < rate_hz < np.inf:
+            raise ValueError(f"`{name}` is {rate_hz}; expected a number above 0")
+    old, new = (Fraction(rate).limit_denominator(_LARGEST_FACTOR) for rate in (sampling_rate_hz, new_sampling_rate_hz))
+    return (new / old).limit_denominator(_LARGEST_FACTOR)
+
+
+def resample(signal: np.ndarray, sampling_rate_hz: float, new_sampling_rate_hz: float) -> np.ndarray:
+    """Brings a signal to another sampling rate along the last axis.
+
+    With `N` the lower of the old and the new Nyquist frequency: a symmetric FIR filter (Kaiser window) passes all up to
+    `0.8 N` within 80 dB and takes 80 dB off everything from `N` on, so that nothing is folded back; then sample `k` of
+    the result is the filtered signal at the time `k / new_sampling_rate_hz` of its first sample. No delay. Beyond its
+    ends the signal goes on along the straight line from the first to the last sample, so that an offset or a drift does
+    not ring there; within some 50 samples (of the lower rate) of the ends the filter sees that line.
+
+    Args:
+        signal: `(..., samples)`, any real dtype.
+        sampling_rate_hz: samples a second of it.
+        new_sampling_rate_hz: samples a second wanted; the ratio of the two is taken as a fraction of whole numbers.
+
+    Returns:
+        `(..., ceil(samples * new / old))`; float32 for float32, else float64.
+
+    Numerics: in the dtype of the result. A straight line stays what it is, to rounding. A NaN makes NaN whatever the
+    filter reaches, and all of its row where it is at an end.
+
+    Raises:
+        ValueError: a rate is not above 0, or there are no samples.
+
+    Example:
+        >>> time = np.arange(2560) / 256
+        >>> low, high = np.sin(2 * np.pi * 10 * time), np.sin(2 * np.pi * 100 * time)
+        >>> resampled = resample(low + high, 256, 128)
+        >>> resampled.shape, bool(np.abs(resampled - low[::2])[128:-128].max() < 1e-3)
+        ((1280,), True)
+    """
+    signal = as_floating(signal)
+    if signal.ndim < 1 or signal.shape[-1] < 1:
+        raise ValueError(f"`signal` has shape {signal.shape}; expected `(..., samples)` with at least one sample")
+    ratio = rate_ratio(sampling_rate_hz, new_sampling_rate_hz)
+    if ratio == 1:
+        return signal.copy()
+    up, down = ratio.numerator, ratio.denominator
+    # Frequencies in units of the Nyquist frequency of the rate in between, `up` times the old one.
+    lower = 1 / max(up, down)
+    n_taps, beta = scipy.signal.kaiserord(ATTENUATION_DB, (1 - PASSED_SHARE) * lower)
+    taps = scipy.signal.firwin(n_taps | 1, (1 + PASSED_SHARE) / 2 * lower, window=("kaiser", beta))
+    # A single sample has no line through its ends.
+    continued = "line" if signal.shape[-1] > 1 else "mean"
+    return scipy.signal.resample_poly(signal, up, down, axis=-1, window=taps.astype(signal.dtype), padtype=continued)

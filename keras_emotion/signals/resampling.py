@@ -76,6 +76,10 @@ def resample(signal: np.ndarray, sampling_rate_hz: float, new_sampling_rate_hz: 
     lower = 1 / max(up, down)
     n_taps, beta = scipy.signal.kaiserord(ATTENUATION_DB, (1 - PASSED_SHARE) * lower)
     taps = scipy.signal.firwin(n_taps | 1, (1 + PASSED_SHARE) / 2 * lower, window=("kaiser", beta))
-    # A single sample has no line through its ends.
-    continued = "line" if signal.shape[-1] > 1 else "mean"
-    return scipy.signal.resample_poly(signal, up, down, axis=-1, window=taps.astype(signal.dtype), padtype=continued)
+    n_samples, n_resampled = signal.shape[-1], -(-signal.shape[-1] * up // down)
+    first, last = signal[..., :1], signal[..., -1:]
+    # Without its line, so that the slightly different gains of the phases do not turn an offset into a tone.
+    slope = (last - first) / max(n_samples - 1, 1)
+    centred = signal - (first + slope * np.arange(n_samples, dtype=signal.dtype))
+    resampled = scipy.signal.resample_poly(centred, up, down, axis=-1, window=taps.astype(signal.dtype))
+    return resampled + (first + slope * (np.arange(n_resampled) * (down / up)).astype(signal.dtype))

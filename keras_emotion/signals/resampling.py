@@ -13,7 +13,7 @@ PASSED_SHARE = 0.8
 """Share of the lower of the two Nyquist frequencies up to which nothing changes."""
 
 ATTENUATION_DB = 80.0
-"""By how much everything from that Nyquist frequency on is attenuated, and the most that is lost below `PASSED_SHARE`."""
+"""What is taken off everything from that Nyquist frequency on, and how exactly the rest is passed."""
 
 _LARGEST_FACTOR = 10_000
 

@@ -1,0 +1,432 @@
+"""MAHNOB-HCI, the emotion experiment: 20 film clips; EEG, ECG, GSR, respiration, temperature and face videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from keras_emotion.datasets.mahnob_hci_session import (
+    CHANNEL_NAMES,
+    EEG_CHANNEL_NAMES,
+    FACTS,
+    SESSION_FILE,
+    Physiology,
+    Session,
+    owner_by_file_names,
+)
+from keras_emotion.datasets.reader import (
+    Problem,
+    Reader,
+    SubjectReport,
+    as_problem,
+    describe_trial,
+    raise_problems,
+)
+from keras_emotion.faces import video_facts
+from keras_emotion.schema import InputError, Trial
+from keras_emotion.signals import band_pass
+
+FileFormat = Literal["original"]
+Preprocess = Literal["none", "eeg"]
+
+EEG_BAND_HZ = (4.0, 45.0)
+
+ICA_BAND_HZ = (1.0, 45.0)
+"""Band in which independent components are looked for: slow enough for most of a blink."""
+
+EYE_CHANNELS = ("Fp1", "Fp2")
+"""Scalp channels that stand for the eyes, of which there was no recording."""
+
+LENGTH_TOLERANCE_SECONDS = 5.0
+"""A face video, or the time between the two marks, that is so much too long or too short is reported."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Index:
+    """What all `session.xml` together say.
+
+    Args:
+        trials: sessions with ratings and a recording, by subject, in the order of their trials.
+        presentations: place of each rated session in the order of its subject's, by session id.
+        n_rated: sessions with ratings, by subject, whether or not there is a recording.
+        skipped: sessions that are no trials.
+        problems: what is wrong with any.
+    """
+
+    trials: dict[int, tuple[Session, ...]]
+    presentations: dict[int, int]
+    n_rated: dict[int, int]
+    skipped: tuple[Session, ...]
+    problems: tuple[Problem, ...]
+
+
+class MAHNOBHCI(Reader):
+    """A folder of MAHNOB-HCI's emotion experiment, as unpacked: `Sessions/<id>/`, one clip each.
+
+    A session folder holds `session.xml`, `Part_<P>_S_Trial<k>_emotion.bdf` and the video of the colour camera,
+    `P<P>-Rec<r>-YYYY.MM.DD.HH.MM.SS_C1 trigger _C_Section_<n>.avi`. From `session.xml` come the session's id
+    (`Trial.session`), the subject, the names of the two files where it has a `<track>` for them (else they are found by
+    the patterns above), the ratings, and the clip: `Trial.stimulus` is `mediaFile` without its suffix.
+
+    `Trial.trial` is the `k` in the name of the recording. It is *not* ordered by stimulus, unlike DEAP's: the video of
+    trial `k` is section `2 k` of one take, so that `k` should be the place in the order of presentation (not verified).
+    `Trial.presentation` is the place of the session among all rated ones of the subject by date, time, `cutNr` and id,
+    in this order; -1 for all trials of a subject of whom a date (year first) or time cannot be read.
+
+    Ratings: `feltVlnc` -> valence, `feltArsl` -> arousal, `feltCtrl` -> control (DEAP's dominance), `feltPred` ->
+    predictability, 1 to 9; `feltEmo` -> emotion, the number of a keyword (`class_names`).
+
+    Neutral clips (`_N_` in the name of the recording, or without ratings and `isStim` 0) and sessions without ratings
+    (the other experiments) are no trials: `describe` lists them as skipped. A rated session whose recording
+    `session.xml` does not name and that is not there either is an incomplete one: listed, left out. One that is named
+    and not there has to be copied before a run starts; a missing video does not keep the EEG from being used.
+
+    Signals are the 38 channels of DeepVANet, by name: 32 scalp channels, ECG1-3 (EXG1-3), GSR (GSR1), Respiration
+    (Resp) and Temperature (Temp); voltages in microvolt, the others in the unit of the file's header (`"a.u."` where it
+    has none that we know). The clip lies between the two rising edges of the status channel; what follows is cut off,
+    and of what precedes `baseline_seconds` are kept. The whole recording, at the rate of its header, is resampled
+    (`keras_emotion.signals.resample`) and cleaned before it is cut.
+
+    Video: it does not cover the 30 s before the clip, so that its first frame is taken for the onset
+    (`offset_seconds` 0 of the face features). `session.xml` alone says no better: `vidBeginSmp` and `audBeginSmp` are
+    where the section begins in the whole take, in samples of `vidRate` and `audRate`, and the onset of the clip is in
+    neither. It is in the gaze file: with the `AudioSampleNumber` of its event MovieStart, the clip starts
+    `(AudioSampleNumber - audBeginSmp) / audRate` seconds into the video (not verified).
+
+    **Deviations** from DeepVANet: resampled by a filter that folds nothing back, where the released code takes every
+    second sample of the peripheral channels; cleaned by `clean_eeg`, where the paper names EEGLAB and no method.
+
+    Not verified: everything here follows public code and documentation (`facts/mahnob_hci.json`); no real file was met.
+
+    Args:
+        root: folder that holds `Sessions`.
+        file_format: the only one, `"original"`, or `None`.
+        preprocess: `"eeg"`: scalp channels go through `clean_eeg`, the others stay as recorded; `"none"`: all stay.
+        sampling_rate_hz: samples a second wanted; `None` keeps each file's own.
+        baseline_seconds: seconds kept before the clip; the paper takes three segments of 1 s.
+        ica: remove eye movements by independent components too (`clean_eeg`); seconds for each trial.
+        ica_seed: seed of the components.
+
+    Raises:
+        InputError: `root` holds no `Sessions/<id>`.
+        ValueError: an argument outside of its range, or `ica` without `preprocess="eeg"`.
+
+    Example:
+        >>> from keras_emotion.datasets import MAHNOBHCI
+        >>> for trial in MAHNOBHCI("MAHNOB-HCI").trials(subjects=[1]):  # doctest: +SKIP
+        ...     print(trial.stimulus, trial.ratings["valence"], trial.eeg.signal.shape)
+
+    References:
+        Soleymani et al., "A Multimodal Database for Affect Recognition and Implicit Tagging", IEEE Transactions on
+        Affective Computing 3(1), 2012.
+    """
+
+    name = "mahnob_hci"
+    class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": tuple(FACTS["emotion_names"])}
+
+    def __init__(
+        self,
+        root: str | Path,
+        file_format: FileFormat | None = None,
+        preprocess: Preprocess = "eeg",
+        sampling_rate_hz: float | None = 128.0,
+        baseline_seconds: float = 3.0,
+        ica: bool = False,
+        ica_seed: int = 0,
+    ):
+        super().__init__(root)
+        for argument, value, choices in (
+            ("file_format", file_format, (None, *get_args(FileFormat))),
+            ("preprocess", preprocess, get_args(Preprocess)),
+        ):
+            if value not in choices:
+                raise ValueError(f"`{argument}` is {value!r}; expected one of {choices}")
+        lowest = 2 * EEG_BAND_HZ[1] if preprocess == "eeg" else 0
+        if sampling_rate_hz is not None and not lowest < sampling_rate_hz < np.inf:
+            raise ValueError(f"`sampling_rate_hz` is {sampling_rate_hz}; expected a number above {lowest:g}, or None")
+        if not 0 <= baseline_seconds < np.inf:
+            raise ValueError(f"`baseline_seconds` is {baseline_seconds}; expected 0 or more")
+        if ica and preprocess != "eeg":
+            raise ValueError(f"`ica` is {ica} but `preprocess` is {preprocess!r}; expected 'eeg' with it")
+        self.file_format = "original"
+        self.preprocess, self.ica, self.ica_seed = preprocess, ica, ica_seed
+        self.sampling_rate_hz, self.baseline_seconds = sampling_rate_hz, float(baseline_seconds)
+        self.session_folder = self.root / "Sessions"
+        if not self._folders():
+            raise InputError(
+                f"{self.root}: holds no Sessions/<id>/{SESSION_FILE}; give the folder that MAHNOB-HCI was unpacked into"
+            )
+
+    @property
+    def subjects(self) -> tuple[int, ...]:
+        """Ids of the subjects with a trial that has a recording, sorted."""
+        return tuple(sorted(self._index.trials))
+
+    def source_files(self, subject: int) -> tuple[Path, ...]:
+        """`session.xml` and recording of every trial of the subject."""
+        (subject,) = self.select([subject])
+        return tuple(path for session in self._index.trials[subject] for path in (session.xml, session.recording))
+
+    def video_files(self, subject: int) -> tuple[Path, ...]:
+        """See `Reader.video_files`."""
+        (subject,) = self.select([subject])
+        return tuple(session.video for session in self._index.trials[subject] if session.video is not None)
+
+    def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
+        """The trials of some subjects (default: all), in the order of their trial ids; see `Reader.trials`.
+
+        One session's recording is in memory at a time.
+        """
+        for subject in self.select(subjects):
+            raise_problems(self._problems_of(subject))
+            for session in self._index.trials[subject]:
+                yield self._trial(session)
+
+    def inspect(self, subject: int) -> SubjectReport:
+        """Reads all of one subject; see `Reader.inspect`. Trials have their session's id beside them."""
+        (subject,) = self.select([subject])
+        problems, trials, rates = list(self._problems_of(subject)), [], set()
+        expected = FACTS["n_trials_of_subject"].get(str(subject), FACTS["n_trials"])
+        if not self.synthetic and self._index.n_rated[subject] < expected:
+            message = f"subject {subject}: {self._index.n_rated[subject]} rated sessions; expected {expected}"
+            problems.append(Problem(self.session_folder, message, subject, False))
+        for session in self._index.trials[subject]:
+            try:
+                trial = self._trial(session)
+            except InputError as error:
+                problems.append(as_problem(error, subject, session.recording))
+                continue
+            trials.append(describe_trial(trial) | {"session": session.id})
+            rates.add(trial.recording.sampling_rate_hz)
+            problems += self._length_problems(session, trial.recording.duration_seconds)
+        description = {
+            "subject": subject,
+            "file": str(self.session_folder),
+            "sampling_rate_hz": max(rates, default=0.0),
+            "n_channels": len(CHANNEL_NAMES),
+            "trials": trials,
+        }
+        return SubjectReport(description, tuple(problems))
+
+    def gaps(self) -> tuple[Problem, ...]:
+        """What is wrong with sessions of no known subject, or of one who has no trial left."""
+        gaps = [problem for problem in self._index.problems if problem.subject not in self._index.trials]
+        if not self._index.trials:
+            gaps.append(
+                Problem(self.session_folder, "no session is a trial; expected some with ratings and a recording")
+            )
+        return tuple(gaps)
+
+    def check(self, subjects: Sequence[int] | None = None) -> None:
+        """Reads the files of some subjects (default: all) to the end; see `Reader.check`.
+
+        A session of which nobody can say whose it is may be one of theirs, and so is in the way too.
+        """
+        problems = list(self.gaps())
+        try:
+            chosen = self.select(subjects)
+        except InputError:
+            raise_problems(problems)
+            raise
+        raise_problems([*problems, *(problem for subject in chosen for problem in self.inspect(subject).problems)])
+
+    def describe(self) -> dict[str, Any]:
+        """See `Reader.describe`; and `skipped`, the sessions that are no trials, with the reason for each."""
+        skipped = [
+            {"session": session.id, "subject": session.subject, "file": str(session.folder), "reason": session.skipped}
+            for session in self._index.skipped
+        ]
+        return super().describe() | {"skipped": skipped}
+
+    # --- all sessions
+
+    def _folders(self) -> list[Path]:
+        """Folders of sessions, by number."""
+        try:
+            found = [path for path in self.session_folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{self.session_folder}: cannot be read ({error.strerror})") from None
+        return sorted(found, key=lambda path: (not path.name.isdecimal(), path.name.zfill(20)))
+
+    @functools.cached_property
+    def _index(self) -> _Index:
+        sessions: list[Session] = []
+        problems = []
+        for folder in self._folders():
+            try:
+                sessions.append(Session.read(folder))
+            except InputError as error:
+                # Two files at most are spoken of: the description of the session, or its folder.
+                xml = folder / SESSION_FILE
+                owner = owner_by_file_names(folder)
+                file = xml if str(error).startswith(f"{xml}: ") else folder
+                problems.append(Problem(file, str(error).removeprefix(f"{file}: "), owner))
+        rated = [session for session in sessions if not session.skipped]
+        problems += [
+            Problem(fault.file, fault.message, session.subject, fault.is_blocking)
+            for session in rated
+            for fault in session.faults
+        ]
+        problems += _doubles(rated)
+        trials: dict[int, list[Session]] = {}
+        for session in sorted(rated, key=lambda session: (session.trial, session.id)):
+            if session.recording is not None:
+                trials.setdefault(session.subject, []).append(session)
+        by_subject: dict[int, list[Session]] = {}
+        for session in rated:
+            by_subject.setdefault(session.subject, []).append(session)
+        presentations = {}
+        for own in by_subject.values():
+            is_known = all(session.order is not None for session in own)
+            ordered = sorted(own, key=lambda session: session.order) if is_known else own
+            presentations |= {session.id: place if is_known else -1 for place, session in enumerate(ordered, 1)}
+        return _Index(
+            trials={subject: tuple(own) for subject, own in trials.items()},
+            presentations=presentations,
+            n_rated={subject: len(own) for subject, own in by_subject.items()},
+            skipped=tuple(session for session in sessions if session.skipped),
+            problems=tuple(problems),
+        )
+
+    def _problems_of(self, subject: int) -> Iterator[Problem]:
+        return (problem for problem in self._index.problems if problem.subject == subject)
+
+    # --- one session
+
+    def _trial(self, session: Session) -> Trial:
+        physiology = Physiology.read(session.recording)
+        if self.sampling_rate_hz is not None:
+            physiology = physiology.resampled(self.sampling_rate_hz)
+        if self.preprocess == "eeg":
+            if physiology.sampling_rate_hz <= 2 * EEG_BAND_HZ[1]:
+                raise InputError(
+                    f"{session.recording}: {physiology.sampling_rate_hz:g} Hz; expected more than "
+                    f"{2 * EEG_BAND_HZ[1]:g} Hz to clean the EEG; read it with preprocess='none'"
+                )
+            is_eeg = np.isin(CHANNEL_NAMES, EEG_CHANNEL_NAMES)
+            physiology.signal[is_eeg] = clean_eeg(
+                physiology.signal[is_eeg], EEG_CHANNEL_NAMES, physiology.sampling_rate_hz, self.ica, self.ica_seed
+            )
+        return Trial(
+            dataset=self.name,
+            subject=session.subject,
+            trial=session.trial,
+            stimulus=session.stimulus,
+            recording=physiology.recording(self.baseline_seconds),
+            eeg_channel_names=EEG_CHANNEL_NAMES,
+            ratings=session.ratings,
+            session=session.id,
+            presentation=self._index.presentations[session.id],
+            video=session.video,
+        )
+
+    def _length_problems(self, session: Session, duration_seconds: float) -> Iterator[Problem]:
+        expected = None if self.synthetic else FACTS["stimulus_seconds"].get(session.stimulus)
+        if expected is not None and abs(duration_seconds - expected) > LENGTH_TOLERANCE_SECONDS:
+            message = f"the marks are {duration_seconds:.1f} s apart; expected {expected} s, as clip {session.stimulus}"
+            yield Problem(session.recording, message, session.subject, False)
+        if session.video is None:
+            return
+        try:
+            seconds = video_facts(session.video).duration_seconds
+        except InputError as error:
+            yield Problem(session.video, str(error).removeprefix(f"{session.video}: "), session.subject, False)
+            return
+        if seconds and abs(seconds - duration_seconds) > LENGTH_TOLERANCE_SECONDS:
+            message = (
+                f"lasts {seconds:.1f} s by its header; expected {duration_seconds:.1f} s: a wrong frame rate in it, "
+                "or a cut"
+            )
+            yield Problem(session.video, message, session.subject, False)
+
+
+def _doubles(sessions: Sequence[Session]) -> list[Problem]:
+    """Sessions whose id another has too, and, of those with different ids, trials that are there twice."""
+    ids: dict[int, Session] = {}
+    trials: dict[tuple[int, int], Session] = {}
+    problems = []
+    for session in sessions:
+        other = ids.setdefault(session.id, session)
+        what = f"sessionId {session.id}"
+        if other is session and session.trial:
+            other = trials.setdefault((session.subject, session.trial), session)
+            what = f"trial {session.trial} of subject {session.subject}"
+        if other is not session:
+            message = f"{what} is in {other.folder} too; expected it once; remove one of the two folders"
+            problems.append(Problem(session.xml, message, session.subject))
+    return problems
+
+
+def clean_eeg(
+    signal: np.ndarray, channel_names: Sequence[str], sampling_rate_hz: float, ica: bool = False, seed: int = 0
+) -> np.ndarray:
+    """Average reference and 4-45 Hz; with `ica`, without the independent components that go with the eyes.
+
+    `band_pass` of order 4, forwards and backwards, then the mean over the channels is subtracted from each: both are
+    linear and exchange. With `ica`, before that: in 1-45 Hz and average reference, MNE's FastICA of all components
+    (down to 1e-6 of the variance) is fitted to the recording itself, and those that MNE's `find_bads_eog` finds to go
+    with Fp1 or Fp2 (a z-score above 3) are taken out.
+
+    **Deviations** from DeepVANet, which names EEGLAB for "artifact removal" and no method: MNE; off by default, since
+    nothing says which components the authors took out; fitted to one recording (minutes), not to a subject. The
+    frontal channels stand for the eyes, so that frontal brain activity is removed with them to some degree.
+
+    Args:
+        signal: `(channels, samples)` in microvolt: one whole recording, with more before and after what will be used
+            than a filter needs to settle.
+        channel_names: name of each channel; with `ica` one of them is Fp1 or Fp2.
+        sampling_rate_hz: samples a second, above 90.
+        ica: remove what goes with the eyes.
+        seed: seed of FastICA.
+
+    Returns:
+        `(channels, samples)` float64.
+
+    Numerics: FastICA that has not converged after its 1000 steps is used as it is, without a warning.
+
+    Raises:
+        ValueError: a rate too low for the band, or `ica` without Fp1 and Fp2.
+
+    Example:
+        >>> noise = np.random.default_rng(0).standard_normal((3, 1280))
+        >>> cleaned = clean_eeg(noise + 5000, ("Fp1", "Fp2", "Cz"), 128)
+        >>> cleaned.shape, bool(np.abs(cleaned.mean(axis=0)).max() < 1e-9), bool(abs(cleaned.mean()) < 0.01)
+        ((3, 1280), True, True)
+    """
+    signal = np.asarray(signal, dtype=np.float64)
+    if ica:
+        signal = _without_eyes(
+            _referenced(signal, sampling_rate_hz, ICA_BAND_HZ), channel_names, sampling_rate_hz, seed
+        )
+    return _referenced(signal, sampling_rate_hz, EEG_BAND_HZ)
+
+
+def _referenced(signal: np.ndarray, sampling_rate_hz: float, band_hz: tuple[float, float]) -> np.ndarray:
+    filtered = band_pass(signal, sampling_rate_hz, *band_hz)
+    return filtered - filtered.mean(axis=0)
+
+
+def _without_eyes(signal: np.ndarray, channel_names: Sequence[str], sampling_rate_hz: float, seed: int) -> np.ndarray:
+    import warnings
+
+    import mne
+    from sklearn.exceptions import ConvergenceWarning
+
+    eyes = [name for name in EYE_CHANNELS if name in channel_names]
+    if not eyes:
+        raise ValueError(f"`channel_names` is {tuple(channel_names)}; expected {' or '.join(EYE_CHANNELS)} for `ica`")
+    info = mne.create_info(list(channel_names), sampling_rate_hz, "eeg")
+    raw = mne.io.RawArray(signal * 1e-6, info, verbose="ERROR")
+    decomposition = mne.preprocessing.ICA(random_state=seed, verbose="ERROR")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        decomposition.fit(raw, verbose="ERROR")
+    found, _ = decomposition.find_bads_eog(raw, ch_name=eyes, verbose="ERROR")
+    return decomposition.apply(raw, exclude=found, verbose="ERROR").get_data() * 1e6

@@ -1,0 +1,424 @@
+"""One session of MAHNOB-HCI: what its `session.xml` says, and its BioSemi recording.
+
+`session.xml` is read by a parser that refuses document types, so that no entity is ever expanded; names of files in it
+count without any folder, so that nothing outside of the session is opened.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import re
+import xml.parsers.expat
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from keras_emotion.datasets.deap_original import BDFHeader
+from keras_emotion.datasets.reader import unusable_channels
+from keras_emotion.schema import InputError, Recording
+from keras_emotion.signals import rate_ratio, resample
+
+_FOLDER = Path(__file__).parent / "facts"
+
+FACTS: dict[str, Any] = json.loads((_FOLDER / "mahnob_hci.json").read_text(encoding="utf-8"))
+"""Counts, rates, names and codes; `notes` says what is not verified."""
+
+with (_FOLDER / "mahnob_hci_channels.csv").open(encoding="utf-8", newline="") as _file:
+    _CHANNELS = tuple(csv.DictReader(_file))
+
+CHANNEL_NAMES = tuple(row["name"] for row in _CHANNELS)
+"""The 38 channels of every trial: 32 scalp channels in DEAP's order, then ECG1-3, GSR, respiration, temperature."""
+
+EEG_CHANNEL_NAMES = tuple(row["name"] for row in _CHANNELS if row["kind"] == "eeg")
+
+SESSION_FILE = "session.xml"
+LARGEST_XML_BYTES = 2**20
+
+_RECORDING_NAME = re.compile(r"Part_(?P<subject>\d+)_(?P<kind>[SN])_Trial(?P<trial>\d+)_emotion\.bdf", re.IGNORECASE)
+_VIDEO_NAME = re.compile(
+    r"P(?P<subject>\d+)-Rec\d+-\d{4}(\.\d\d){5}_C1 trigger _C_Section_(?P<section>\d+)\.avi", re.IGNORECASE
+)
+_OWNER = re.compile(r"(?:Part_|P)(?P<subject>\d{1,4})(?:_|-Rec)")
+_MICROVOLT = ("uV", "\N{MICRO SIGN}V", "\N{GREEK SMALL LETTER MU}V", "mV")
+# As schema calls them; every other unit of a header is no unit that we know.
+_UNITS = dict.fromkeys(_MICROVOLT, "uV") | {"Ohm": "ohm", "nS": "nS", "C": "degC", "\N{DEGREE SIGN}C": "degC"}
+_ONE_SECOND = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Something wrong with a session that does not keep the rest of it from being read.
+
+    Args:
+        file: the file it is in, or the file that is missing.
+        message: field, what was expected, what to do.
+        is_blocking: the trials of the subject cannot be used before it is mended.
+    """
+
+    file: Path
+    message: str
+    is_blocking: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a session is, without its signals.
+
+    Args:
+        folder: its folder.
+        id: `sessionId`.
+        subject: id of the subject.
+        skipped: why it is no trial (`""` for one).
+        stimulus: `mediaFile` without folder and suffix.
+        ratings: by target name.
+        order: date and time as numbers, `cutNr` and id, by which sessions of a subject are put in order; `None` where
+            the date or the time cannot be read.
+        trial: number of the trial in the name of the recording; 0 where there is none.
+        recording: the BioSemi file, `None` where it is missing.
+        video: the colour video, `None` where it is missing.
+        faults: what is wrong or missing.
+    """
+
+    folder: Path
+    id: int
+    subject: int
+    skipped: str = ""
+    stimulus: str = ""
+    ratings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    order: tuple | None = None
+    trial: int = 0
+    recording: Path | None = None
+    video: Path | None = None
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def xml(self) -> Path:
+        """The file that all this is from."""
+        return self.folder / SESSION_FILE
+
+    @classmethod
+    def read(cls, folder: Path) -> Session:
+        """Reads `session.xml` and looks at the names of the files beside it.
+
+        Raises:
+            InputError: the file is missing, is no session, or a field that a trial needs cannot be used.
+        """
+        path = folder / SESSION_FILE
+        try:
+            names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
+        if SESSION_FILE not in names:
+            raise InputError(f"{path}: missing: expected in every folder of a session; copy it, or remove the folder")
+        elements = read_elements(path)
+        if elements[0][0] != "session":
+            raise InputError(f"{path}: the root is <{elements[0][0]}>; expected <session>; copy it again")
+        fields = elements[0][1]
+        subjects = [attributes for tag, attributes in elements[1:] if tag == "subject"]
+        if len(subjects) != 1:
+            raise InputError(f"{path}: {len(subjects)} elements <subject>; expected one; copy it again")
+        identity = {
+            "folder": folder,
+            "id": _whole_number(path, fields, "sessionId"),
+            "subject": _whole_number(path, subjects[0], "id", "of <subject>"),
+        }
+        named = {kind: _named_file(elements, kind) for kind in ("physiological", "video")}
+        found = _found(names, named["physiological"], _RECORDING_NAME)
+        match = _RECORDING_NAME.fullmatch(named["physiological"] or (found[0] if found else ""))
+        if reason := _no_trial(fields, match):
+            return cls(**identity, skipped=reason)
+        ratings, faults = _ratings(path, fields)
+        clip = fields.get("mediaFile", "")
+        stimulus = PurePosixPath(_base_name(clip)).stem
+        if not stimulus:
+            raise InputError(f"{path}: mediaFile is {clip[:40]!r}; expected the file name of the clip; copy it again")
+        wanted = "Part_<P>_S_Trial<k>_emotion.bdf"
+        if named["physiological"] and match is None:
+            raise InputError(f"{path}: the physiological track is {named['physiological']!r}; expected {wanted}")
+        if not found:
+            what = named["physiological"] or wanted
+            # What session.xml names was there once; what it does not name, the data set may never have had.
+            why = "session.xml names it: copy it" if named["physiological"] else "an incomplete session, left out"
+            faults.append(Fault(folder / what, f"missing: {why}", bool(named["physiological"])))
+        elif len(found) > 1:
+            raise InputError(f"{folder}: several recordings: {', '.join(found)}; expected one; remove the others")
+        videos = _found(names, named["video"], _VIDEO_NAME)
+        if not videos:
+            what = named["video"] or f"P{identity['subject']}-Rec<r>-<time>_C1 trigger _C_Section_<n>.avi"
+            faults.append(Fault(folder / what, "missing: the trial has no face video", False))
+        elif len(videos) > 1:
+            faults.append(
+                Fault(folder, f"several colour videos: {', '.join(videos)}; expected one; none is used", False)
+            )
+        if fields["sessionId"].strip() != folder.name:
+            faults.append(
+                Fault(path, f"sessionId is {identity['id']}; expected {folder.name}, the name of its folder", False)
+            )
+        if match is not None and int(match["subject"]) != identity["subject"]:
+            faults.append(
+                Fault(
+                    path,
+                    f"the id of <subject> is {identity['subject']} but {match[0]} names participant "
+                    f"{int(match['subject'])}; the former is used",
+                    False,
+                )
+            )
+        return cls(
+            **identity,
+            stimulus=stimulus,
+            ratings=ratings,
+            order=_order(fields, identity["id"]),
+            trial=int(match["trial"]) if match is not None else 0,
+            recording=folder / found[0] if found else None,
+            video=folder / videos[0] if len(videos) == 1 else None,
+            faults=tuple(faults),
+        )
+
+
+def read_elements(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Every element of an XML file as `(name, attributes)`, the root first.
+
+    Raises:
+        InputError: the file cannot be read, is large, is no XML, or has a document type (where entities would be).
+    """
+    elements: list[tuple[str, dict[str, str]]] = []
+
+    def refuse(*_):
+        raise InputError(f"{path}: has a document type (<!DOCTYPE ...>), which no session has; copy it again")
+
+    parser = xml.parsers.expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = lambda name, attributes: elements.append((name, attributes))
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_XML_BYTES:
+            raise InputError(f"{path}: {size} bytes; expected a session of at most {LARGEST_XML_BYTES}")
+        parser.Parse(path.read_bytes(), True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (xml.parsers.expat.ExpatError, ValueError, LookupError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: no readable XML ({error}); copy it again") from None
+    return elements
+
+
+def owner_by_file_names(folder: Path) -> int | None:
+    """The subject that the names of the files in a folder tell, for a session whose `session.xml` does not."""
+    try:
+        matches = [_OWNER.match(entry.name) for entry in folder.iterdir()]
+    except OSError:
+        return None
+    owners = {int(match["subject"]) for match in matches if match}
+    return owners.pop() if len(owners) == 1 else None
+
+
+def _base_name(name: str) -> str:
+    """The file name of a path of Windows or of Unix."""
+    return re.split(r"[\\/]", name.strip())[-1]
+
+
+def _whole_number(path: Path, attributes: Mapping[str, str], name: str, where: str = "") -> int:
+    text = attributes.get(name, "").strip()
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        field = f"{name} {where}".strip()
+        raise InputError(f"{path}: {field} is {text[:40]!r}; expected a whole number; copy it again")
+    return int(text)
+
+
+def _named_file(elements: Sequence[tuple[str, Mapping[str, str]]], kind: str) -> str:
+    """File name of the track of that type (of videos: in colour), `""` where there is none or more than one."""
+    names = {
+        _base_name(attributes.get("filename", ""))
+        for tag, attributes in elements
+        if tag == "track"
+        and attributes.get("type", "").strip().lower() == kind
+        and (kind != "video" or attributes.get("color", "").strip() == "1")
+    } - {"", ".", ".."}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _found(names: Sequence[str], named: str, pattern: re.Pattern[str]) -> list[str]:
+    """Which files there are: the one that is named, or where none is, those of the pattern."""
+    return [name for name in names if (name == named if named else pattern.fullmatch(name))]
+
+
+def _no_trial(fields: Mapping[str, str], match: re.Match[str] | None) -> str:
+    """Why a session is no trial of the emotion experiment, `""` where it is one."""
+    if match is not None and match["kind"].upper() == "N":
+        return "neutral clip"
+    if not any(fields.get(name, "").strip() for name in FACTS["ratings"]):
+        if fields.get("isStim", "").strip() == "0":
+            return "neutral clip"
+        return f"no ratings; experimentType {fields.get('experimentType', '')[:40]!r}"
+    return ""
+
+
+def _ratings(path: Path, fields: Mapping[str, str]) -> tuple[dict[str, float], list[Fault]]:
+    low, high = FACTS["rating_range"]
+    n_emotions = len(FACTS["emotion_names"])
+    allowed = {name: (target, low, high, "a number") for name, target in FACTS["ratings"].items()}
+    allowed[FACTS["emotion_attribute"]] = ("emotion", 0, n_emotions - 1, "a whole number")
+    ratings, faults = {}, []
+    for name, (target, lowest, highest, kind) in allowed.items():
+        text = fields.get(name, "").strip()
+        if not text:
+            faults.append(Fault(path, f"{name} is missing: the trial has no rating of {target}", False))
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not lowest <= value <= highest or (kind == "a whole number" and value % 1):
+            raise InputError(
+                f"{path}: {name} is {text[:40]!r}; expected {kind} from {lowest} to {highest}; copy it again"
+            )
+        ratings[target] = value
+    return ratings, faults
+
+
+def _order(fields: Mapping[str, str], session: int) -> tuple | None:
+    """Date, time, number of the cut and id, as far as date and time can be read: year first, hours first."""
+    date, time = (tuple(map(int, re.findall(r"[0-9]+", fields.get(name, "")[:40]))) for name in ("date", "time"))
+    if len(date) != 3 or date[0] < 1000 or len(time) < 2:
+        return None
+    cut = fields.get("cutNr", "").strip()
+    return (date, time, int(cut) if re.fullmatch(r"[0-9]{1,9}", cut) else -1, session)
+
+
+# --- the BioSemi file
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Physiology:
+    """What a BioSemi file holds of the 38 channels, from its first sample to its last.
+
+    Args:
+        path: the file.
+        signal: `(38, samples)` float64, in `units`.
+        units: unit of each channel, as far as the header says one that we know, else `"a.u."`.
+        sampling_rate_hz: as the header says.
+        onset: sample at which the clip starts.
+        end: sample at which it ends.
+    """
+
+    path: Path
+    signal: np.ndarray
+    units: tuple[str, ...]
+    sampling_rate_hz: float
+    onset: int
+    end: int
+
+    @classmethod
+    def read(cls, path: Path) -> Physiology:
+        """Reads a file by the names of its channels.
+
+        Raises:
+            InputError: it is damaged, lacks a channel or a mark, or a scalp channel is constant during the clip.
+        """
+        import mne
+
+        header = BDFHeader.read(path)
+        electrodes = [row["original"] for row in _CHANNELS]
+        wanted = [*electrodes, FACTS["status_channel"]]
+        for count, what in ((0, "no channel named"), (2, "more than one channel named")):
+            wrong = [name for name in wanted if min(header.labels.count(name), 2) == count]
+            if wrong:
+                raise InputError(f"{path}: {what} {', '.join(wrong)}; it has {', '.join(header.labels)}")
+        if not 0 < header.sampling_rate_hz < math.inf:
+            raise InputError(f"{path}: {header.sampling_rate_hz} Hz; expected a number above 0; copy it again")
+        dimensions = [header.dimensions[header.labels.index(name)] for name in electrodes]
+        for row, dimension in zip(_CHANNELS, dimensions, strict=True):
+            if row["kind"] in ("eeg", "ecg") and dimension not in _MICROVOLT:
+                raise InputError(f"{path}: unit of {row['original']} is {dimension!r}; expected uV")
+        try:
+            raw = mne.io.read_raw_bdf(path, stim_channel=FACTS["status_channel"], verbose="ERROR")
+            signal = raw.get_data(picks=electrodes, verbose="ERROR")
+            words = raw.get_data(picks=[FACTS["status_channel"]], verbose="ERROR")[0]
+        except (ValueError, RuntimeError, OSError) as error:
+            raise InputError(f"{path}: damaged recording ({error}); copy it again") from None
+        # MNE turns voltages into volt and leaves every other unit as it is.
+        units = tuple(_UNITS.get(dimension, "a.u.") for dimension in dimensions)
+        signal[np.isin(units, "uV")] *= 1e6
+        onset, end = _marks(path, words.astype(np.int64), header.sampling_rate_hz)
+        clip = Recording(signal[:, onset:end], CHANNEL_NAMES, units, header.sampling_rate_hz)
+        # Before anything is filtered or referenced: afterwards a dead electrode is no longer constant.
+        if faults := unusable_channels(clip, EEG_CHANNEL_NAMES):
+            raise InputError(f"{path}: {'; '.join(faults)}; {_WITHOUT}")
+        return cls(path, signal, units, header.sampling_rate_hz, onset, end)
+
+    def resampled(self, sampling_rate_hz: float) -> Physiology:
+        """The whole of it at another rate, with the onset at exactly a sample.
+
+        Fewer samples than the rate is divided by are left out at the start, so that it is.
+
+        Raises:
+            InputError: the file's own rate is lower.
+        """
+        if self.sampling_rate_hz < sampling_rate_hz:
+            raise InputError(f"{self.path}: {self.sampling_rate_hz:g} Hz; expected {sampling_rate_hz:g} Hz or more")
+        ratio = rate_ratio(self.sampling_rate_hz, sampling_rate_hz)
+        left_out = self.onset % ratio.denominator
+        return dataclasses.replace(
+            self,
+            signal=resample(self.signal[:, left_out:], self.sampling_rate_hz, sampling_rate_hz),
+            sampling_rate_hz=sampling_rate_hz,
+            onset=int((self.onset - left_out) * ratio),
+            end=math.floor((self.end - left_out) * ratio),
+        )
+
+    def recording(self, baseline_seconds: float) -> Recording:
+        """From so long before the clip to its end.
+
+        Raises:
+            InputError: the recording starts later than that.
+        """
+        n_baseline = round(baseline_seconds * self.sampling_rate_hz)
+        if self.onset < n_baseline:
+            raise InputError(
+                f"{self.path}: the clip starts after {self.onset / self.sampling_rate_hz:.2f} s; expected at least "
+                f"{baseline_seconds:g} s of baseline before it; {_WITHOUT}"
+            )
+        return Recording(
+            signal=np.ascontiguousarray(self.signal[:, self.onset - n_baseline : self.end]),
+            channel_names=CHANNEL_NAMES,
+            units=self.units,
+            sampling_rate_hz=self.sampling_rate_hz,
+            baseline_seconds=n_baseline / self.sampling_rate_hz,
+            source=self.path,
+        )
+
+
+_WITHOUT = "copy it again, or move the folder of the session elsewhere to go without it"
+
+
+def _marks(path: Path, words: np.ndarray, sampling_rate_hz: float) -> tuple[int, int]:
+    """Samples of the two rising edges of the status words.
+
+    The amplifier's own bits are left out, and the resting value is the one that most samples have: the bits of an input
+    that nothing is connected to may be set.
+    """
+    words = words & FACTS["status_mask"]
+    values, counts = np.unique(words, return_counts=True)
+    is_mark = words > values[counts.argmax()]
+    edges = np.flatnonzero(is_mark[1:] & ~is_mark[:-1]) + 1
+    if len(edges) != 2:
+        shown = ", ".join(f"{edge / sampling_rate_hz:.2f}" for edge in edges[:5]) + (", ..." if len(edges) > 5 else "")
+        at = f" (at {shown} s)" if len(edges) else ""
+        raise InputError(
+            f"{path}: status channel has {len(edges)} rising edges{at}; expected 2, at the start and at the end of the "
+            f"clip; {_WITHOUT}"
+        )
+    onset, end = map(int, edges)
+    if end - onset < _ONE_SECOND * sampling_rate_hz:
+        raise InputError(
+            f"{path}: status channel: the clip lasts {(end - onset) / sampling_rate_hz:.2f} s; expected "
+            f"{_ONE_SECOND:g} s or more; {_WITHOUT}"
+        )
+    return onset, end

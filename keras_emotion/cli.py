@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DatasetName = Literal["deap", "sam40", "afew_va", "affectnet"]
+DatasetName = Literal["deap", "sam40", "mahnob_hci", "afew_va", "affectnet"]
 FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays"]
 
 
@@ -70,7 +70,7 @@ class Describe:
         root: root folder of the data set.
         dataset: which data set it is.
         file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
-            original. SAM40: filtered, compact, raw.
+            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original.
         brief: one row for each subject, without one for each trial.
         json: one JSON object on standard output in place of tables.
     """
@@ -191,6 +191,63 @@ class SynthesizeSAM40:
 
 
 @dataclasses.dataclass(frozen=True)
+class SynthesizeMAHNOBHCI:
+    """Write synthetic sessions in the format of MAHNOB-HCI's emotion experiment.
+
+    Args:
+        out: folder to write to.
+        subjects: number of subjects, 1 to 30.
+        trials: trials of each subject, 1 to 20.
+        seed: seed of everything.
+        effect_size: natural log-power for a rating 1.8 above the middle; 0 ties nothing to the ratings.
+        fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
+        lead_seconds: recorded before and after each clip; 3 or more.
+        stimulus_seconds: length of all clips; by default each has its own, 34 to 146 s.
+        face_videos: write the videos of the colour camera too; at the default rate and size, minutes each.
+        face_effect_size: what ties the expression of the face to the ratings; 0 nothing.
+        video_frame_rate_hz: frames of a video a second.
+        video_size: width and height of a video.
+        effect_follows: what the signals follow: the rating, the same during a whole trial, or the expression that the
+            face has at that moment.
+    """
+
+    out: tyro.conf.Positional[Path]
+    subjects: int = 2
+    trials: int = 4
+    seed: int = 0
+    effect_size: float = 1.0
+    fingerprint_size: float = 0.6
+    lead_seconds: float = 30.0
+    stimulus_seconds: float | None = None
+    face_videos: bool = False
+    face_effect_size: float = 1.0
+    video_frame_rate_hz: float = 61.0
+    video_size: tuple[int, int] = (780, 580)
+    effect_follows: Literal["rating", "expression"] = "rating"
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_mahnob_hci
+
+        return _write(
+            write_mahnob_hci,
+            self.out,
+            n_subjects=self.subjects,
+            n_trials=self.trials,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            fingerprint_size=self.fingerprint_size,
+            lead_seconds=self.lead_seconds,
+            stimulus_seconds=self.stimulus_seconds,
+            face_videos=self.face_videos,
+            face_effect_size=self.face_effect_size,
+            video_frame_rate_hz=self.video_frame_rate_hz,
+            video_size=self.video_size,
+            effect_follows=self.effect_follows,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class SynthesizeAFEWVA:
     """Write synthetic clips of faces in the format of AFEW-VA.
 
@@ -276,6 +333,7 @@ class Synthesize:
     dataset: (
         Annotated[SynthesizeDEAP, tyro.conf.subcommand("deap")]
         | Annotated[SynthesizeSAM40, tyro.conf.subcommand("sam40")]
+        | Annotated[SynthesizeMAHNOBHCI, tyro.conf.subcommand("mahnob_hci")]
         | Annotated[SynthesizeAFEWVA, tyro.conf.subcommand("afew_va")]
         | Annotated[SynthesizeAffectNet, tyro.conf.subcommand("affectnet")]
     )
@@ -594,6 +652,13 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
     console.print(_subject_table(description))
     if not brief:
         console.print(_trial_table(description))
+    # Sessions that are no trials, where a data set has such.
+    skipped: dict[str, list[str]] = {}
+    for entry in description.get("skipped", ()):
+        skipped.setdefault(entry["reason"], []).append(str(entry["session"]))
+    for reason, sessions in skipped.items():
+        text = f"skipped, {reason}: {len(sessions)} session(s): {', '.join(sessions)}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     problems = description["problems"]
     for problem in problems:
         text = f"problem: {problem['file']}: {problem['message']}"

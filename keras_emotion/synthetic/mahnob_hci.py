@@ -1,0 +1,421 @@
+"""Synthetic data in the format of MAHNOB-HCI's emotion experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import scipy.fft
+import scipy.special
+
+from keras_emotion.synthetic.deap import (
+    EFFECTS,
+    RATING_BIAS,
+    RATING_MIDDLE,
+    RATING_SD,
+    STIMULUS_SHARE,
+)
+from keras_emotion.synthetic.deap_videos import EXPRESSION_PER_DEVIATION, trial_expression, trial_frames, write_video
+from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise, spectrum_of_rms
+from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity
+from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+
+EffectFollows = Literal["rating", "expression"]
+
+FACTS = read_facts("mahnob_hci")
+CHANNELS = read_channels("mahnob_hci")
+EEG_CHANNEL_NAMES = tuple(CHANNELS["name"][CHANNELS["kind"] == "eeg"])
+STIMULI = tuple(FACTS["stimulus_seconds"])
+RATE_HZ: int = FACTS["sampling_rate_hz"]
+
+PASS_BAND_HZ = (0.5, 100.0)
+MAINS_HZ, MAINS_UV = 50.0, 5.0
+REFERENCE_UV, OFFSET_UV, DRIFT_UV = 20.0, 5000.0, 500.0
+"""What an amplifier adds: deviations of the common reference's noise, and of each electrode's offset and drift."""
+
+STATUS_CODE, STATUS_PULSE_SECONDS = 16, 0.1
+AMPLIFIER_BITS, START_BIT = 0x180000, 0x010000
+
+GSR_OHM, TEMPERATURE_C = 3e5, 31.0
+ECG_UV = 300.0
+
+NEUTRAL_SECONDS, NEUTRAL_LEAD_SECONDS = 2.0, 1.0
+AUDIO_RATE_HZ = 48000
+SHORTEST_LEAD_SECONDS, SHORTEST_STIMULUS_SECONDS = 3.0, 1.0
+TAKE = datetime.datetime(2010, 1, 1, 10, 0, 0)
+
+PHYSICAL_RANGE = (-262144, 262143)
+"""Range of every channel but GSR, of 2**24 steps, as BioSemi's: 31.25 nV a step; GSR has steps of 1 ohm."""
+
+_DIGITAL_RANGE = (-(2**23), 2**23 - 1)
+_DIMENSIONS = {"GSR1": "Ohm", "GSR2": "Ohm", "Temp": "C"}
+_BIOSEMI_FORMAT = (192, b"24BIT")
+
+# Last words of seeds `[seed, subject, stimulus, ...]`, stimulus 0 for what is the subject's; none is 0. Those of the
+# face, 1 to 6, are the videos' own.
+_SIGNALS, _RATINGS, _ORDER, _NEUTRAL, _LEVELS = 11, 12, 13, 14, 15
+_IDENTITY = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clip:
+    """One clip that a subject was shown: the number and name of the stimulus, place, ratings, length."""
+
+    stimulus: int
+    name: str
+    place: int
+    ratings: Mapping[str, int]
+    seconds: float
+
+
+def session_id(subject: int, trial: int, is_neutral: bool = False) -> int:
+    """Id of the session of a clip, or of the neutral clip before it.
+
+    Example:
+        >>> session_id(1, 1), session_id(1, 1, is_neutral=True), session_id(21, 9)
+        (2, 1, 2618)
+    """
+    return FACTS["session_ids_per_subject"] * (subject - 1) + 2 * trial - is_neutral
+
+
+def write_mahnob_hci(
+    out: str | Path,
+    n_subjects: int = 2,
+    n_trials: int = 4,
+    seed: int = 0,
+    effect_size: float = 1.0,
+    fingerprint_size: float = 0.6,
+    *,
+    subjects: Sequence[int] | None = None,
+    fingerprint_in_baseline: bool = False,
+    lead_seconds: float = 30.0,
+    stimulus_seconds: float | None = None,
+    neutral_clips: bool = True,
+    face_videos: bool = False,
+    face_effect_size: float = 1.0,
+    video_frame_rate_hz: float = 61.0,
+    video_size: tuple[int, int] = (780, 580),
+    effect_follows: EffectFollows = "rating",
+) -> Path:
+    """Writes a folder that reads as MAHNOB-HCI: `Sessions/<id>/` with `session.xml`, BioSemi file and face video.
+
+    Signals at 256 Hz, as an amplifier gives them: 32 channels of correlated pink noise, some 10 microvolt, with
+    offsets, drift, mains hum and the noise of the common reference, none of which tells anything; heart, skin
+    resistance, breath and temperature; the other channels are empty. Two pulses of the status channel mark start and
+    end of the clip, below the amplifier's own bits. See `write_deap` for what ties signals and faces to ratings: it is
+    the same here, with ratings that are whole numbers.
+
+    Session ids follow the formula of the published paths (`session_id`). All subjects are shown the first `n_trials`
+    of the 20 clips, each in an order of their own; the trial number is the place in it.
+
+    **Deviations** from the data set: no audio, gaze files or grey-scale videos; neutral clips are short; every subject
+    has as many trials as asked for, where the data set has fewer of some and none of 12 and 15. What is not known of it
+    (the code in the status channel, the form of date and time) is chosen.
+
+    A subject's files are the same for any other number of subjects and with videos or without; the same seed gives the
+    same files, bit for bit, on one machine.
+
+    Args:
+        out: folder to write to; made where it is missing.
+        n_subjects: subjects 1 to `n_subjects`, 1 to 30.
+        n_trials: trials of each, 1 to 20.
+        seed: seed of everything.
+        effect_size: what ties signals to ratings: natural log-power at the electrodes of the effect
+            (`synthetic.deap.EFFECTS`) for a rating 1.8 above the middle of the scale; 0 ties nothing.
+        fingerprint_size: standard deviation of the natural log-power that is drawn for each trial, channel and band,
+            whatever the rating; it wanders over some 20 s.
+        subjects: these subjects in place of the first `n_subjects`.
+        fingerprint_in_baseline: the fingerprint is in what precedes the clip too.
+        lead_seconds: recorded before and after each clip, 3 or more (the data set: 30). A recording lasts whole
+            seconds: what is missing is added at its end.
+        stimulus_seconds: length of all clips, 1 or more; by default each has its own in the data set, 34 to 146 s.
+        neutral_clips: write a session of a neutral clip before each trial.
+        face_videos: write the video of the colour camera, H.264, from the first to the last moment of the clip.
+        face_effect_size: what ties the face to the ratings, see `write_deap`.
+        video_frame_rate_hz: frames of a video a second, 1 to 120 (the data set: about 61).
+        video_size: width and height of a video, even numbers from 32 on (780 x 580 is not verified).
+        effect_follows: `"rating"`, or `"expression"` of the face at that moment, see `write_deap`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: a number outside of its range, or an unknown word.
+    """
+    chosen = tuple(range(1, n_subjects + 1)) if subjects is None else tuple(subjects)
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(1, FACTS["n_subjects"] + 1)):
+        raise ValueError(
+            f"`subjects` is {chosen}; expected different ids from 1 to {FACTS['n_subjects']}, at least one"
+        )
+    lasts = SHORTEST_STIMULUS_SECONDS if stimulus_seconds is None else stimulus_seconds
+    for name, value, is_right, expected in (
+        ("n_trials", n_trials, 1 <= n_trials <= FACTS["n_trials"], f"1 to {FACTS['n_trials']}"),
+        ("effect_size", effect_size, math.isfinite(effect_size), "a finite number"),
+        ("fingerprint_size", fingerprint_size, 0 <= fingerprint_size < math.inf, "0 or more"),
+        ("lead_seconds", lead_seconds, SHORTEST_LEAD_SECONDS <= lead_seconds < math.inf, "3 or more"),
+        ("stimulus_seconds", stimulus_seconds, SHORTEST_STIMULUS_SECONDS <= lasts < math.inf, "1 or more, or None"),
+        ("face_effect_size", face_effect_size, math.isfinite(face_effect_size), "a finite number"),
+        ("video_frame_rate_hz", video_frame_rate_hz, 1 <= video_frame_rate_hz <= 120, "1 to 120"),
+        ("effect_follows", effect_follows, effect_follows in get_args(EffectFollows), get_args(EffectFollows)),
+        (
+            "video_size",
+            tuple(video_size),
+            len(video_size) == 2 and min(video_size) >= 32 and not any(side % 2 for side in video_size),
+            "an even width and height from 32 on",
+        ),
+    ):
+        if not is_right:
+            raise ValueError(f"`{name}` is {value!r}; expected {expected}")
+    out = Path(out)
+    recorded = {
+        "effect_size": effect_size,
+        "fingerprint_size": fingerprint_size,
+        "fingerprint_in_baseline": fingerprint_in_baseline,
+        "lead_seconds": lead_seconds,
+    }
+    followed = face_effect_size if effect_follows == "expression" else None
+    for subject in chosen:
+        clips = _clips(seed, subject, n_trials, stimulus_seconds)
+        face = None
+        if face_videos:
+            identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY]))
+            face = AnimatedFace(video_size[1], video_size[0], identity)
+        begin_seconds = 0.0
+        for clip in clips:
+            if neutral_clips:
+                _write_neutral(out, seed, subject, clip, begin_seconds, video_frame_rate_hz)
+            begin_seconds += NEUTRAL_SECONDS
+            folder = out / "Sessions" / str(session_id(subject, clip.place))
+            folder.mkdir(parents=True, exist_ok=True)
+            recording = f"Part_{subject}_S_Trial{clip.place}_emotion.bdf"
+            signal, onset, end = _signals(seed, subject, clip, followed, **recorded)
+            _write_bdf(folder / recording, signal, (onset, end))
+            video = None
+            if face is not None:
+                video = f"P{subject}-Rec1-{TAKE:%Y.%m.%d.%H.%M.%S}_C1 trigger _C_Section_{2 * clip.place}.avi"
+                times = np.arange(round(clip.seconds * video_frame_rate_hz)) / video_frame_rate_hz
+                frames = trial_frames(face, seed, subject, clip.stimulus, _deviations(clip), times, face_effect_size)
+                write_video(folder / video, frames, video_frame_rate_hz, video_size)
+            fields = {
+                "isStim": 1,
+                "feltEmo": clip.ratings["emotion"],
+                **{name: clip.ratings[target] for name, target in FACTS["ratings"].items()},
+                "mediaFile": f"{clip.name}.avi",
+            }
+            identity_fields = session_id(subject, clip.place), subject, 2 * clip.place
+            span = begin_seconds, clip.seconds
+            _write_xml(folder, *identity_fields, span, video_frame_rate_hz, fields, recording, video)
+            begin_seconds += clip.seconds
+    of_faces: dict[str, Any] = {}
+    if face_videos or effect_follows == "expression":
+        of_faces = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
+    if face_videos:
+        of_faces |= {"video_frame_rate_hz": video_frame_rate_hz, "video_size": list(video_size)}
+    write_marker(
+        out,
+        dataset="mahnob_hci",
+        subjects=list(chosen),
+        n_trials=n_trials,
+        seed=seed,
+        **recorded,
+        stimulus_seconds=stimulus_seconds,
+        neutral_clips=neutral_clips,
+        **of_faces,
+    )
+    return out
+
+
+def _clips(seed: int, subject: int, n_trials: int, stimulus_seconds: float | None) -> list[_Clip]:
+    """The clips of a subject in the order in which they are shown.
+
+    Ratings as `write_deap`'s, rounded to whole numbers: half of their variance is the stimulus's.
+    """
+    targets = tuple(FACTS["ratings"].values())
+    shape = (n_trials, len(targets))
+    # Drawn for all stimuli, so that one is rated alike however many there are.
+    stimulus = np.random.default_rng([seed, _RATINGS]).standard_normal((len(STIMULI), len(targets)))[:n_trials]
+    rng = np.random.default_rng([seed, subject, 0, _RATINGS])
+    latent = math.sqrt(STIMULUS_SHARE) * stimulus + math.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
+    scores = scipy.special.ndtri((latent.argsort(axis=0).argsort(axis=0) + 0.5) / n_trials)
+    middle = RATING_MIDDLE + rng.uniform(-RATING_BIAS, RATING_BIAS, len(targets))
+    ratings = np.clip(np.rint(middle + RATING_SD * scores), *FACTS["rating_range"]).astype(int)
+    names = FACTS["emotion_names"]
+    clips = []
+    order = np.random.default_rng([seed, subject, 0, _ORDER]).permutation(n_trials)
+    for place, index in enumerate(order, 1):
+        rated = dict(zip(targets, ratings[index].tolist(), strict=True))
+        high = rated["valence"] > RATING_MIDDLE, rated["arousal"] > RATING_MIDDLE
+        keyword = {(1, 1): "amusement", (1, 0): "joy", (0, 1): "fear", (0, 0): "sadness"}[high]
+        name = STIMULI[index]
+        seconds = FACTS["stimulus_seconds"][name] if stimulus_seconds is None else stimulus_seconds
+        clips.append(_Clip(int(index) + 1, name, place, rated | {"emotion": names.index(keyword)}, float(seconds)))
+    return clips
+
+
+def _deviations(clip: _Clip) -> dict[str, float]:
+    """Ratings in standard deviations above the middle of the scale."""
+    return {rating: (clip.ratings[rating] - RATING_MIDDLE) / RATING_SD for rating in EFFECTS}
+
+
+@functools.lru_cache(maxsize=len(STIMULI))
+def _noise(n_samples: int, n_baseline_samples: int, fingerprint_in_baseline: bool) -> EEGNoise:
+    return EEGNoise(
+        channel_names=EEG_CHANNEL_NAMES,
+        sampling_rate_hz=RATE_HZ,
+        n_samples=n_samples,
+        n_baseline_samples=n_baseline_samples,
+        pass_band_hz=PASS_BAND_HZ,
+        fingerprint_in_baseline=fingerprint_in_baseline,
+    )
+
+
+def _signals(
+    seed: int,
+    subject: int,
+    clip: _Clip,
+    face_effect_size: float | None,
+    *,
+    effect_size: float,
+    fingerprint_size: float,
+    fingerprint_in_baseline: bool,
+    lead_seconds: float,
+) -> tuple[np.ndarray, int, int]:
+    """`(38, samples)` of one recording, in the units written, and the samples at which the clip starts and ends."""
+    onset, end = round(lead_seconds * RATE_HZ), round((lead_seconds + clip.seconds) * RATE_HZ)
+    n_samples = math.ceil(2 * lead_seconds + clip.seconds) * RATE_HZ
+    noise = _noise(n_samples, onset, fingerprint_in_baseline)
+    levels = np.random.default_rng([seed, subject, 0, _LEVELS])
+    subject_log_power = noise.subject_log_power(levels)
+    rng = np.random.default_rng([seed, subject, clip.stimulus, _SIGNALS])
+    times_seconds = (np.arange(n_samples) - onset) / RATE_HZ
+    deviations, bands = _deviations(clip), list(BAND_EDGES_HZ)
+    courses = None
+    if face_effect_size is not None:
+        shown = trial_expression(seed, subject, clip.stimulus, deviations, times_seconds, face_effect_size)
+        courses = np.stack([shown[rating] / EXPRESSION_PER_DEVIATION for rating in EFFECTS])
+    effects = np.zeros((len(EFFECTS), *subject_log_power.shape))
+    for effect, (rating, (band, electrodes)) in zip(effects, EFFECTS.items(), strict=True):
+        strength = effect_size if courses is not None else effect_size * deviations[rating]
+        effect[bands.index(band)] = strength * noise.focus(electrodes)
+    effects = effects if courses is not None else effects.sum(axis=0)
+    eeg = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses).astype(np.float64)
+    eeg += rng.normal(0, REFERENCE_UV, n_samples) + MAINS_UV * np.sin(2 * np.pi * MAINS_HZ * times_seconds)
+    eeg += rng.normal(0, OFFSET_UV, (len(eeg), 1))
+    eeg += rng.normal(0, DRIFT_UV, (len(eeg), 1)) * np.linspace(0, 1, n_samples)
+    resistance = GSR_OHM * np.exp(levels.normal(0, 0.3))
+    return np.vstack([eeg, _peripheral(rng, noise.frequencies_hz, n_samples, resistance)]), onset, end
+
+
+def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples: int, gsr_ohm: float) -> np.ndarray:
+    """`(6, samples)`: three leads of one heart, skin resistance, breath and temperature, by their spectra."""
+    f = np.maximum(frequencies_hz, frequencies_hz[1])
+    heart = sum(np.exp(-(((f - 1.2 * k) / (0.06 * k)) ** 2)) / k for k in range(1, 9))
+    skin = np.where(f < 0.3, f**-1.5, 0)
+    breath = np.exp(-(((f - 0.25) / 0.05) ** 2))
+    temperature = np.where(f < 0.1, f**-1.5, 0)
+    rms = np.array([ECG_UV, 0.02 * gsr_ohm, 1000.0, 0.3])[:, None]
+    amplitude = spectrum_of_rms(np.array([heart, skin, breath, temperature]), n_samples, rms)
+    white = rng.standard_normal((len(amplitude), 2 * len(f))).view(np.complex128)
+    beat, skin, breath, warmth = scipy.fft.irfft(amplitude * white, n_samples, axis=-1)
+    leads = [gain * beat + rng.normal(0, 10, n_samples) for gain in (1.0, -0.6, 0.4)]
+    return np.stack([*leads, gsr_ohm + skin, breath, TEMPERATURE_C + warmth])
+
+
+def _write_bdf(path: Path, signal: np.ndarray, marks: Sequence[int]) -> None:
+    """Writes the 47 channels of a recording: the 38 that are given, empty ones, and the status channel."""
+    import edfio
+
+    recorded = dict(zip(CHANNELS["original"], signal, strict=True))
+    silence = np.zeros(signal.shape[1])
+    signals = []
+    for name in (*EEG_CHANNEL_NAMES, *FACTS["other_bdf_channels"]):
+        dimension = _DIMENSIONS.get(name, "uV")
+        physical = _DIGITAL_RANGE if dimension == "Ohm" else PHYSICAL_RANGE
+        digital = np.rint(np.interp(recorded.get(name, silence), physical, _DIGITAL_RANGE)).astype(np.int32)
+        signals.append(
+            edfio.BdfSignal.from_digital(
+                digital,
+                RATE_HZ,
+                label=name,
+                physical_dimension=dimension,
+                physical_range=physical,
+                digital_range=_DIGITAL_RANGE,
+            )
+        )
+    words = np.full(signal.shape[1], AMPLIFIER_BITS, dtype=np.int32)
+    words[: RATE_HZ // 8] |= START_BIT
+    for mark in marks:
+        words[mark : mark + round(STATUS_PULSE_SECONDS * RATE_HZ)] |= STATUS_CODE
+    signals.append(
+        edfio.BdfSignal.from_digital(words, RATE_HZ, label=FACTS["status_channel"], digital_range=_DIGITAL_RANGE)
+    )
+    header = edfio.Recording(startdate=TAKE.date(), equipment_code="synthetic")
+    edfio.Bdf(signals, recording=header, data_record_duration=1).write(path)
+    with path.open("r+b") as file:
+        # BioSemi's own mark of the sample format, which the library leaves blank.
+        file.seek(_BIOSEMI_FORMAT[0])
+        file.write(_BIOSEMI_FORMAT[1])
+
+
+def _write_neutral(
+    out: Path, seed: int, subject: int, clip: _Clip, begin_seconds: float, video_frame_rate_hz: float
+) -> None:
+    """The session of the neutral clip before a trial: short, without ratings and video."""
+    number = session_id(subject, clip.place, is_neutral=True)
+    folder = out / "Sessions" / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, subject, clip.stimulus, _NEUTRAL])
+    marks = [round(seconds * RATE_HZ) for seconds in (NEUTRAL_LEAD_SECONDS, NEUTRAL_LEAD_SECONDS + NEUTRAL_SECONDS)]
+    n_samples = math.ceil(2 * NEUTRAL_LEAD_SECONDS + NEUTRAL_SECONDS) * RATE_HZ
+    recording = f"Part_{subject}_N_Trial{clip.place}_emotion.bdf"
+    _write_bdf(folder / recording, rng.normal(0, 10, (len(CHANNELS), n_samples)), marks)
+    fields = {"isStim": 0, "mediaFile": "neutral.avi"}
+    span = begin_seconds, NEUTRAL_SECONDS
+    _write_xml(folder, number, subject, 2 * clip.place - 1, span, video_frame_rate_hz, fields, recording, None)
+
+
+def _write_xml(
+    folder: Path,
+    number: int,
+    subject: int,
+    section: int,
+    span_seconds: tuple[float, float],
+    video_frame_rate_hz: float,
+    fields: Mapping[str, Any],
+    recording: str,
+    video: str | None,
+) -> None:
+    """Writes `session.xml`; the samples of video and audio count from the start of the take."""
+    begin, length = span_seconds
+    time = TAKE + datetime.timedelta(seconds=begin)
+    of_streams = {}
+    for stream, rate_hz in (("vid", video_frame_rate_hz), ("aud", AUDIO_RATE_HZ)):
+        of_streams |= {
+            f"{stream}Rate": f"{rate_hz:g}",
+            f"{stream}BeginSmp": round(begin * rate_hz),
+            f"{stream}EndSmp": round((begin + length) * rate_hz),
+        }
+    attributes = {
+        "sessionId": number,
+        "date": f"{time:%Y.%m.%d}",
+        "time": f"{time:%H:%M:%S}",
+        "experimentType": "emotion elicitation",
+        **fields,
+        "cutNr": section,
+        "cutLenSec": f"{length:g}",
+        **of_streams,
+    }
+    root = ElementTree.Element("session", {name: str(value) for name, value in attributes.items()})
+    ElementTree.SubElement(root, "subject", id=str(subject))
+    if video is not None:
+        ElementTree.SubElement(root, "track", type="Video", color="1", filename=video)
+    ElementTree.SubElement(root, "track", type="Physiological", filename=recording)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(folder / "session.xml", encoding="utf-8", xml_declaration=True)

@@ -18,7 +18,13 @@ from keras_emotion.layers import (
     StepSelfAttention,
     TemporalBlock,
 )
-from keras_emotion.models import FACRNNEEGNetwork, FACRNNVisualNetwork, distillation_losses
+from keras_emotion.models import (
+    DeepVANet,
+    FaceAffectNetwork,
+    FACRNNEEGNetwork,
+    FACRNNVisualNetwork,
+    distillation_losses,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +125,10 @@ def _dropout_rates(layer):
     return [sublayer.rate for sublayer in layer._flatten_layers() if isinstance(sublayer, keras.layers.Dropout)]
 
 
+def _high_or_low(model, rng, batch):
+    return rng.integers(0, 2, (batch, 1))
+
+
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
     "features": "the output leaves the network in float32",
@@ -126,6 +136,19 @@ _FACRNN_OFF_POLICY = {
 _SMALL_FACRNN = {"n_steps": 3, "grid_shape": (5, 4), "width_multiplier": 1 / 16, "units": 6}
 # Without dropout, which draws other numbers on each backend, so that training can be compared.
 _SMALL_FACRNN_VISUAL = {"n_steps": 3, "image_size": 25, "width_multiplier": 1 / 8, "units": 6, "dropout": 0.0}
+# 29 x 29 pixels leave 2 x 2 places.
+_SMALL_DEEPVANET = {
+    "n_frames": 3,
+    "image_size": 29,
+    "n_samples": 12,
+    "n_bio_channels": 4,
+    "face_units": 3,
+    "bio_units": 5,
+    "width_multiplier": 1 / 8,
+    "dropout": 0.0,
+}
+_DEEPVANET_OFF_POLICY = {"probability": "sigmoid in float32; the output leaves the network in float32"}
+_DEEPVANET_TRAINING = Training(lambda: {"loss": "binary_crossentropy"}, _high_or_low)
 
 ROWS = (
     Row(
@@ -362,5 +385,94 @@ ROWS = (
         _SMALL_FACRNN_VISUAL,
         off_policy=_FACRNN_OFF_POLICY,
         training=Training(lambda: distillation_losses(teacher=False), _facrnn_targets),
+    ),
+    Row(
+        DeepVANet,
+        {
+            **_SMALL_DEEPVANET,
+            "pixel_maximum": 2.0,
+            "inference": {"sampling_rate_hz": 128.0, "label_rule": "< 5"},
+        },
+        alive={
+            "modalities": ("bio",),
+            "n_frames": 2,
+            "image_size": 37,
+            "n_samples": 13,
+            "n_bio_channels": 3,
+            "face_units": 4,
+            "bio_units": 4,
+            "width_multiplier": 1 / 4,
+            "dropout": 0.5,
+            "pixel_maximum": 1.0,
+            "inference": {"label_rule": "<= 5"},
+        },
+        rejected=(
+            ("modalities", ()),
+            ("modalities", "faces"),
+            ("modalities", ("faces", "eeg")),
+            ("modalities", ("bio", "bio")),
+            ("n_frames", 0),
+            ("image_size", 20),
+            ("n_samples", 8),
+            ("n_bio_channels", 0),
+            ("face_units", 0),
+            ("bio_units", 0),
+            ("width_multiplier", 0),
+            ("dropout", 1.0),
+            ("dropout", -0.1),
+            ("pixel_maximum", 0),
+            ("inference", {"scale": float("nan")}),
+            ("inference", {1.0, 2.0}),
+        ),
+        off_policy=_DEEPVANET_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_DEEPVANET_TRAINING,
+    ),
+    Row(
+        DeepVANet,
+        {**_SMALL_DEEPVANET, "modalities": ("faces",)},
+        rejected_inputs=({"faces": (2, 3, 29, 29)}, {"faces": (2, 2, 29, 29, 3)}, {"faces": (2, 3, 3, 29, 29)}),
+        off_policy=_DEEPVANET_OFF_POLICY,
+        training=_DEEPVANET_TRAINING,
+    ),
+    Row(
+        DeepVANet,
+        {**_SMALL_DEEPVANET, "modalities": ("bio",)},
+        rejected_inputs=({"bio": (2, 12)}, {"bio": (2, 4, 12)}),
+        off_policy=_DEEPVANET_OFF_POLICY,
+        training=_DEEPVANET_TRAINING,
+    ),
+    Row(
+        FaceAffectNetwork,
+        {
+            "image_size": 29,
+            "units": 6,
+            "width_multiplier": 1 / 8,
+            "dropout": 0.0,
+            "pixel_maximum": 2.0,
+            "inference": {"ratings": [-10, 10]},
+        },
+        alive={
+            "image_size": 37,
+            "units": 5,
+            "width_multiplier": 1 / 4,
+            "dropout": 0.5,
+            "pixel_maximum": 1.0,
+            "inference": {"ratings": [-1, 1]},
+        },
+        rejected=(
+            ("image_size", 20),
+            ("units", 0),
+            ("width_multiplier", 0),
+            ("dropout", 1.0),
+            ("pixel_maximum", -1.0),
+            ("inference", {"scale": float("nan")}),
+        ),
+        rejected_inputs=({"faces": (2, 29, 29)}, {"faces": (2, 28, 29, 3)}),
+        off_policy={"ratings": "the output leaves the network in float32"},
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=Training(
+            lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
+        ),
     ),
 )

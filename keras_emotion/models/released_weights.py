@@ -1,0 +1,266 @@
+"""Weights as the authors of DeepVANet saved them with PyTorch, read, checked and turned into those of Keras layers."""
+
+import dataclasses
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+_FACE = "face_feature_extractor"
+_BIO = "bio_feature_extractor"
+_FACE_CONVOLUTIONS = tuple(f"{_FACE}.cnn.{place}" for place in (0, 3, 6))
+_CONVLSTM = f"{_FACE}.rnn.cell.conv"
+_BIO_CONVOLUTIONS = tuple(f"{_BIO}.cnn.{place}" for place in (0, 3, 6))
+_BIO_NORMALIZATIONS = tuple(f"{_BIO}.cnn.{place}" for place in (1, 4, 7))
+_NORMALIZATION = ("weight", "bias", "running_mean", "running_var")
+# Where training scripts put a state dict beside the epoch and the state of the optimiser.
+_NESTED = ("state_dict", "model_state_dict", "model", "net")
+# What torch.nn.DataParallel and torch.compile put before every name.
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedWeights:
+    """A state dict of the released layout, complete and of consistent shapes.
+
+    Args:
+        where: the file, or words for a mapping: messages start with it.
+        arrays: float32 arrays by released name.
+        sizes: the arguments of the network that the shapes tell.
+        rows: rows (and columns) of the map that the ConvLSTM gives; `None` without faces.
+    """
+
+    where: str
+    arrays: Mapping[str, np.ndarray]
+    sizes: Mapping[str, object]
+    rows: int | None
+
+    @classmethod
+    def read(cls, source, *, face_filters, bio_filters, bio_kernels, hidden_units):
+        """Reads and checks a file or a mapping, against the widths that the network has.
+
+        Raises:
+            InputError: something is missing, unknown, or not as it must be.
+        """
+        where, state = _state(source)
+        prefixes = [prefix for prefix in (_FACE, _BIO) if any(name.startswith(f"{prefix}.") for name in state)]
+        if not prefixes:
+            found = ", ".join(list(state)[:3]) or "nothing"
+            raise InputError(f"{where}: no weights of `{_FACE}` or `{_BIO}`; expected DeepVANet's, found {found}")
+        _check_names(where, state, prefixes)
+        arrays = {name: _floats(where, name, value) for name, value in state.items()}
+
+        def size(name, axis, n_axes):
+            if arrays[name].ndim != n_axes:
+                raise InputError(f"{where}: `{name}` has shape {arrays[name].shape}; expected {n_axes} axes")
+            return arrays[name].shape[axis]
+
+        sizes, shapes, rows, n_features = {}, {}, None, 0
+        modalities = []
+        if _FACE in prefixes:
+            modalities.append("faces")
+            face_units, n_inputs = (size(f"{_FACE}.fc.weight", axis, 2) for axis in (0, 1))
+            rows = math.isqrt(n_inputs // face_filters[-1])
+            if rows < 1 or rows**2 * face_filters[-1] != n_inputs:
+                raise InputError(
+                    f"{where}: `{_FACE}.fc.weight` has shape {(face_units, n_inputs)}; expected (units, "
+                    f"{face_filters[-1]} x rows x rows), so (16, 4608) as released"
+                )
+            n_channels = 3
+            for name, n_filters in zip(_FACE_CONVOLUTIONS, face_filters, strict=True):
+                shapes[name] = (n_filters, n_channels, 3, 3)
+                n_channels = n_filters
+            shapes[_CONVLSTM] = (4 * n_channels, 2 * n_channels, 3, 3)
+            shapes[f"{_FACE}.fc"] = (face_units, n_inputs)
+            sizes["face_units"] = face_units
+            n_features += face_units
+        if _BIO in prefixes:
+            modalities.append("bio")
+            n_channels = size(f"{_BIO_CONVOLUTIONS[0]}.weight", 1, 3)
+            bio_units, n_inputs = (size(f"{_BIO}.fc.weight", axis, 2) for axis in (0, 1))
+            n_steps, remainder = divmod(n_inputs, bio_filters[-1])
+            if n_steps < 1 or remainder:
+                raise InputError(
+                    f"{where}: `{_BIO}.fc.weight` has shape {(bio_units, n_inputs)}; expected (units, "
+                    f"{bio_filters[-1]} x samples), so (64, 960) as released"
+                )
+            sizes |= {
+                "n_bio_channels": n_channels,
+                "n_samples": n_steps + sum(bio_kernels) - len(bio_kernels),
+                "bio_units": bio_units,
+            }
+            for name, normalization, n_filters, kernel_size in zip(
+                _BIO_CONVOLUTIONS, _BIO_NORMALIZATIONS, bio_filters, bio_kernels, strict=True
+            ):
+                shapes[name] = (n_filters, n_channels, kernel_size)
+                shapes[normalization] = (n_filters,)
+                n_channels = n_filters
+            shapes[f"{_BIO}.fc"] = (bio_units, n_inputs)
+            n_features += bio_units
+        shapes |= {"classifier.0": (hidden_units, n_features), "classifier.3": (1, hidden_units)}
+        for name, array in arrays.items():
+            part, _, kind = name.rpartition(".")
+            expected = shapes[part] if kind == "weight" else shapes[part][:1]
+            if array.shape != expected:
+                raise InputError(f"{where}: `{name}` has shape {array.shape}; expected {expected}")
+            if kind == "running_var" and (array < 0).any():
+                raise InputError(f"{where}: `{name}` has negative values; it is a variance")
+        return cls(where, arrays, {"modalities": tuple(modalities), **sizes}, rows)
+
+    def layers(self):
+        """Weights of our layers in Keras's layout and order, by the name of the layer."""
+        layers = {}
+        if "faces" in self.sizes["modalities"]:
+            for number, name in enumerate(_FACE_CONVOLUTIONS, start=1):
+                layers[f"face_convolution_{number}"] = self._kernel_and_bias(name)
+            kernel, bias = self._kernel_and_bias(_CONVLSTM)
+            kernel, bias = _gates_of_keras(kernel), _gates_of_keras(bias)
+            # One convolution over the input and then the hidden state, which have as many channels.
+            kernel, recurrent_kernel = np.split(kernel, 2, axis=-2)
+            layers["face_convlstm"] = [kernel, recurrent_kernel, bias]
+            layers["face_features"] = self._dense_after_flatten(f"{_FACE}.fc", (self.rows, self.rows))
+        if "bio" in self.sizes["modalities"]:
+            for number, (name, normalization) in enumerate(
+                zip(_BIO_CONVOLUTIONS, _BIO_NORMALIZATIONS, strict=True), start=1
+            ):
+                layers[f"bio_convolution_{number}"] = self._kernel_and_bias(name)
+                layers[f"bio_normalization_{number}"] = [
+                    self.arrays[f"{normalization}.{kind}"] for kind in _NORMALIZATION
+                ]
+            n_steps = self.arrays[f"{_BIO}.fc.weight"].shape[1] // len(self.arrays[f"{_BIO_CONVOLUTIONS[-1]}.bias"])
+            layers["bio_features"] = self._dense_after_flatten(f"{_BIO}.fc", (n_steps,))
+        for number, name in enumerate(("classifier.0", "classifier.3"), start=1):
+            layers[f"classifier_{number}"] = self._kernel_and_bias(name)
+        return layers
+
+    def _kernel_and_bias(self, name):
+        """PyTorch's (out, in, places) is (places, in, out) in Keras; both correlate, neither flips the kernel."""
+        weight = self.arrays[f"{name}.weight"]
+        return [np.moveaxis(weight, (0, 1), (-1, -2)), self.arrays[f"{name}.bias"]]
+
+    def _dense_after_flatten(self, name, places):
+        """Flattened channels-first maps list all places of the first channel, ours all channels of the first place."""
+        weight = self.arrays[f"{name}.weight"]
+        maps = weight.reshape(len(weight), -1, *places)
+        return [np.moveaxis(maps, 1, -1).reshape(len(weight), -1).T, self.arrays[f"{name}.bias"]]
+
+
+def _gates_of_keras(blocks):
+    """From i, f, o, g along the last axis to i, f, g, o."""
+    i, f, o, g = np.split(blocks, 4, axis=-1)
+    return np.concatenate([i, f, g, o], axis=-1)
+
+
+def _check_names(where, state, prefixes):
+    """Every name of the layout is there, and no other."""
+    plain = ["classifier.0", "classifier.3"]
+    expected = []
+    if _FACE in prefixes:
+        plain += [*_FACE_CONVOLUTIONS, _CONVLSTM, f"{_FACE}.fc"]
+    if _BIO in prefixes:
+        plain += [*_BIO_CONVOLUTIONS, f"{_BIO}.fc"]
+        expected += [f"{name}.{kind}" for name in _BIO_NORMALIZATIONS for kind in _NORMALIZATION]
+    expected += [f"{name}.{kind}" for name in plain for kind in ("weight", "bias")]
+    for problem, names in (
+        ("are missing", [name for name in expected if name not in state]),
+        ("are not DeepVANet's", [name for name in state if name not in expected]),
+    ):
+        if names:
+            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            listed = ", ".join(f"`{name}`" for name in names[:4])
+            raise InputError(f"{where}: {listed}{more} {problem if len(names) > 1 else problem.replace('are', 'is')}")
+
+
+def _floats(where, name, value):
+    """A value as a float32 array of finite numbers."""
+    try:
+        # A tensor of PyTorch, which may be on a GPU, have a gradient or a dtype that NumPy has not.
+        array = np.asarray(value.detach().cpu().float().numpy() if hasattr(value, "detach") else value)
+    except Exception as error:
+        raise InputError(f"{where}: `{name}` is not an array ({error})") from error
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise InputError(f"{where}: `{name}` holds {array.dtype.name} values; expected floating-point numbers")
+    with np.errstate(over="ignore"):
+        array = array.astype("float32")
+    if not np.isfinite(array).all():
+        raise InputError(f"{where}: `{name}` has values that are not finite numbers in float32")
+    return array
+
+
+def _state(source):
+    """Where it comes from, and the arrays or tensors by released name."""
+    if isinstance(source, str | os.PathLike):
+        where, state = str(source), _read(Path(source))
+    else:
+        where, state = "released weights", source
+    if not isinstance(state, Mapping):
+        raise InputError(
+            f"{where}: {type(state).__name__}; expected a state dict, a mapping of names to arrays: that of a whole "
+            "network is `network.state_dict()`"
+        )
+    for name in _NESTED:
+        if isinstance(state.get(name), Mapping):
+            where, state = f"{where} ({name})", state[name]
+            break
+    for name in state:
+        if not isinstance(name, str):
+            raise InputError(f"{where}: name {name!r} is no text; expected names such as `{_CONVLSTM}.weight`")
+    # One within the other, in any order.
+    while state and (prefix := _common_prefix(state)):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return where, {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _common_prefix(names):
+    """The wrapper that all names are in, or `None`."""
+    return next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in names)), None)
+
+
+def _read(path):
+    """What a file holds."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected released weights (.pth, .pt or .npz)")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _read_npz(path)
+    if suffix in (".pth", ".pt"):
+        return _read_torch(path)
+    raise InputError(f"{path}: a file of kind {suffix!r}; expected .pth, .pt or .npz")
+
+
+def _read_npz(path):
+    arrays = {}
+    name = None
+    try:
+        # Opened here: of a damaged file NumPy would leave it open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            for name in stored.files:
+                arrays[name] = stored[name]
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+        place = f"{path}: `{name}`" if name else f"{path}"
+        raise InputError(f"{place} cannot be read; expected an .npz file of arrays of numbers ({error})") from error
+    return arrays
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            f"{path}: a file of PyTorch, which is not installed: pip install 'keras_emotion[torch]', or give an .npz "
+            "of the arrays (numpy.savez where PyTorch is)"
+        ) from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # What a damaged file raises depends on where it is damaged.
+    except Exception as error:
+        raise InputError(
+            f"{path}: holds more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
+            f"torch.save(network.state_dict(), ...): {str(error).splitlines()[0]:.200}"
+        ) from error

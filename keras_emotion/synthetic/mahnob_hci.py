@@ -319,7 +319,8 @@ def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples:
     heart = sum(np.exp(-(((f - 1.2 * k) / (0.06 * k)) ** 2)) / k for k in range(1, 9))
     skin = np.where(f < 0.3, f**-1.5, 0)
     breath = np.exp(-(((f - 0.25) / 0.05) ** 2))
-    temperature = np.where(f < 0.1, f**-1.5, 0)
+    # Of a short recording, the slowest that there is.
+    temperature = np.where(f < max(0.1, 1.5 * f[1]), f**-1.5, 0)
     rms = np.array([ECG_UV, 0.02 * gsr_ohm, 1000.0, 0.3])[:, None]
     amplitude = spectrum_of_rms(np.array([heart, skin, breath, temperature]), n_samples, rms)
     white = rng.standard_normal((len(amplitude), 2 * len(f))).view(np.complex128)

@@ -1,8 +1,10 @@
 """DeepVANet as a system: what is fed, what it stands for, and decision level fusion."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from keras_emotion.experiment import Runtime, Training, run
 from keras_emotion.experiment.systems.deepvanet import (
     DeepVANetExperiment,
     DeepVANetSystem,
@@ -10,6 +12,7 @@ from keras_emotion.experiment.systems.deepvanet import (
     deepvanet_presets,
 )
 from keras_emotion.pipelines import BioFeatures, FaceFeatures
+from keras_emotion.schema import InputError
 
 
 def by_hand(first, second, labels):
@@ -120,3 +123,69 @@ def test_the_paper_preset_is_as_printed():
     assert (paper.system.face_units, paper.system.bio_units) == (16, 64)
     faces = paper.system.parts()["faces"]
     assert (faces.steps / faces.window_seconds, faces.image_size) == (5.0, 64)
+
+
+# Trained --------------------------------------------------------------------------------------------------------------
+
+
+class FacesOfTrials(FaceFeatures):
+    """Faces without videos: light where valence is high."""
+
+    def of_trials(self, trials):
+        arrays, tables = [], []
+        for trial in trials:
+            rng = np.random.default_rng([3, trial.trial])
+            n_windows = int(trial.recording.duration_seconds)
+            faces = rng.integers(0, 60, (n_windows, self.steps, self.image_size, self.image_size, 3))
+            faces[:, :, 8:24] += 150 * (trial.ratings["valence"] > 5)
+            arrays.append(faces.astype(np.uint8))
+            tables.append(trial.window_table(np.arange(n_windows, dtype=float), 1.0))
+        return {"faces": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
+
+
+class WithFaces(DeepVANetSystem):
+    """Pictures that are there already."""
+
+    @property
+    def _faces_of_windows(self):
+        return FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
+
+
+def run_of(tmp_path, memory_reader, **fields):
+    system = WithFaces(width_multiplier=0.1, bio_units=8, dropout=0.0, **fields)
+    experiment = DeepVANetExperiment(
+        name="test",
+        dataset="memory",
+        targets=("valence",),
+        protocols=("as_published_deepvanet",),
+        maximum_folds=3,
+        maximum_repetitions=1,
+        system=system,
+        training=Training(epochs=12, batch_size=16, learning_rate=5e-3),
+        runtime=Runtime(jobs=1, feature_store=tmp_path / "features", save_models=True),
+    )
+    reader = memory_reader(tmp_path, n_subjects=1, effect=0.0, n_trials=8, seconds=6)
+    return run(experiment, reader, tmp_path / f"run-{experiment.identity()}")
+
+
+@pytest.mark.parametrize("fusion", ["feature", "decision", "decision_released"])
+def test_faces_that_show_the_rating_are_found(tmp_path, memory_reader, fusion):
+    folder = run_of(tmp_path, memory_reader, fusion=fusion)
+    predictions = folder.predictions()
+    assert len(predictions) == 8 * 6
+    assert (predictions["label"] == predictions["prediction"]).mean() > 0.9
+    assert predictions[["probability_low", "probability_high"]].sum(axis=1).between(1 - 1e-5, 1 + 1e-5).all()
+    results = folder.results()
+    weights = results[results["metric"].str.startswith("fusion_weight_")].groupby("metric")["value"].mean()
+    saved = {path.stem.rpartition("-")[2] for path in (folder.path / "models").glob("*.keras")}
+    if fusion == "feature":
+        assert weights.empty
+        assert saved == {"fold0", "fold1", "fold2"}
+    else:
+        assert weights["fusion_weight_faces"] > 0
+        assert saved == {"faces", "bio"}
+
+
+def test_more_than_two_classes_are_refused(tmp_path):
+    with pytest.raises(InputError, match="the label rule makes 3"):
+        DeepVANetSystem().model({"bio": (128, 8), "faces": (5, 64, 64, 3)}, 3, {})

@@ -118,6 +118,11 @@ class DEAP(Reader):
         self.video_folder = self.root / "face_video"
 
     @property
+    def options(self) -> dict[str, Any]:
+        """See `Reader`."""
+        return {"preprocess": True} if self.preprocess else {}
+
+    @property
     def subjects(self) -> tuple[int, ...]:
         """Ids of the subjects of whom there is a file in the format read, sorted."""
         return tuple(sorted(self._files))

@@ -163,6 +163,12 @@ class MAHNOBHCI(Reader):
             )
 
     @property
+    def options(self) -> dict[str, Any]:
+        """See `Reader`."""
+        names = ("preprocess", "sampling_rate_hz", "baseline_seconds", "ica", "ica_seed")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def subjects(self) -> tuple[int, ...]:
         """Ids of the subjects with a trial that has a recording, sorted."""
         return tuple(sorted(self._index.trials))

@@ -105,6 +105,11 @@ class Reader(abc.ABC):
         return ()
 
     @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of this reader, besides root and form, that change what `trials` gives; JSON-able."""
+        return {}
+
+    @property
     def synthetic(self) -> bool:
         """Whether our own writers made the files."""
         return (self.root / SYNTHETIC_MARKER).is_file()

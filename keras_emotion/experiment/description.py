@@ -25,7 +25,11 @@ def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, An
         "experiment": experiment.changed({"runtime.feature_store": store}).model_dump(mode="json"),
         "system": type(experiment.system).__name__,
         "identity": experiment.identity(),
-        "data": {"root": str(dataset.root.absolute()), "file_format": dataset.file_format},
+        "data": {
+            "root": str(dataset.root.absolute()),
+            "file_format": dataset.file_format,
+            "options": dataset.options,
+        },
     }
 
 
@@ -48,6 +52,7 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
         system = SYSTEMS[content["system"]](**fields.pop("system"))
         experiment = Experiment(**fields, system=system)
         root, file_format = data_root or content["data"]["root"], content["data"]["file_format"]
+        options = content["data"].get("options", {})
         identity = content["identity"]
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; expected the folder of a run, or its {DESCRIPTION}") from None
@@ -58,4 +63,4 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
             f"{file}: was written by another version, which computed something else (identity {identity}, now "
             f"{experiment.identity()}); run it again"
         )
-    return experiment, READERS[experiment.dataset](root, file_format=file_format)
+    return experiment, READERS[experiment.dataset](root, file_format=file_format, **options)

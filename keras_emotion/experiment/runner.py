@@ -86,6 +86,7 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
         "subjects": list(subjects),
         "fingerprints": {str(subject): _fingerprint(dataset, subject, uses_videos) for subject in subjects},
         "system_files": content_hash(system.source_files()),
+        **_options(dataset),
     }
     return plan, data
 
@@ -133,7 +134,14 @@ def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
         "subject": subject,
         "source": _fingerprint(dataset, subject, part.uses_videos),
         "features": part.key(),
+        **_options(dataset),
     }
+
+
+def _options(dataset) -> dict[str, Any]:
+    # Only where there are any: a key of before they were asked for stays what it was.
+    options = dataset.options if isinstance(dataset, Reader) else {}
+    return {"options": options} if options else {}
 
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:

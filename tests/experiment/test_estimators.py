@@ -1,18 +1,22 @@
 """Systems with a scikit-learn estimator, and the scope of what is fitted."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from keras_emotion.datasets import DEAP
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
 from keras_emotion.experiment import Experiment, Runtime, estimate, prepare, run, training
+from keras_emotion.experiment.description import describe_experiment, load_experiment
 from keras_emotion.experiment.scope import OutsideTrainingPart, TrainingPart
 from keras_emotion.experiment.system import EstimatorSystem, NetworkSystem
 from keras_emotion.experiment.systems import SYSTEMS, BandPowerRegression, LightModel
 from keras_emotion.experiment.systems.facrnn import FACRNN
 from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual
+from keras_emotion.synthetic import write_deap
 
 
 def experiment_in(folder, **fields):
@@ -104,6 +108,24 @@ def test_every_system_is_of_a_kind_that_the_runner_knows():
         assert issubclass(system, (NetworkSystem, EstimatorSystem))
     with pytest.raises(TypeError, match="neither a NetworkSystem nor an EstimatorSystem"):
         training.learn(object(), None, None, None)
+
+
+def test_another_setting_of_the_reader_has_features_of_its_own(tmp_path):
+    root = write_deap(tmp_path / "deap", n_subjects=1, n_trials=6, files=("original",))
+    experiment = experiment_in(tmp_path, dataset="deap", protocols=("as_published",))
+    folders, fingerprints = [], []
+    for preprocess in (False, True):
+        reader = DEAP(root, preprocess=preprocess)
+        plan, data = prepare(experiment, reader)
+        folders.append(plan.feature_folders[1]["eeg"])
+        fingerprints.append(data)
+    assert folders[0] != folders[1]
+    # A run folder of one is refused to the other.
+    assert "options" not in fingerprints[0]
+    assert fingerprints[1]["options"] == {"preprocess": True}
+    described = json.loads(json.dumps(describe_experiment(experiment, reader)))
+    (tmp_path / "experiment.json").write_text(json.dumps(described))
+    assert load_experiment(tmp_path / "experiment.json")[1].preprocess
 
 
 # Scope ----------------------------------------------------------------------------------------------------------------

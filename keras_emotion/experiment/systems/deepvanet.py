@@ -41,6 +41,9 @@ class DeepVANetSystem(NetworkSystem):
     `w <- w exp(-alpha)` or `w exp(alpha)`, normalised, and `e` and `alpha` of the bio network follow from these. The
     fused score is `sigmoid(alpha_face (2 s_face - 1) + alpha_bio (2 s_bio - 1))`.
 
+    The windows that weigh the networks are those that they were trained on, as in the paper: one that has learnt them
+    by heart weighs as much as one that has understood them, and noise has half a say.
+
     **Deviations**: `"decision"` is what the paper describes. `"decision_released"` is what the released code computes,
     for comparison only: whether a window was right is asked by `score == label`, which is hardly ever true of a score,
     so that all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and

@@ -343,8 +343,10 @@ def test_order_of_presentation(copy):
     bdf(session(copy, 6)).unlink()
     edit_xml(session(copy, 6), set_track("Physiological", None))
     assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [3, 2]
-    edit_xml(session(copy, 2), set_fields(date="2. January 2010"))
-    assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [-1, -1]
+    # Day first or month first, nobody can say.
+    for date in ("2. January 2010", "2.1.2010", ""):
+        edit_xml(session(copy, 2), set_fields(date=date))
+        assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [-1, -1]
     assert [trial.presentation for trial in MAHNOBHCI(copy).trials([2])] == [1, 2, 3]
 
 
@@ -525,6 +527,15 @@ def test_folder_of_nobody_is_in_everybodys_way(copy):
     assert "\n" not in str(caught.value)
     (problem,) = MAHNOBHCI(copy).describe()["problems"]
     assert problem["subject"] is None
+
+
+def test_subject_of_whom_nothing_is_left(copy):
+    """What is wrong is said, and not that there is no such subject."""
+    for number in (134, 136):
+        shutil.rmtree(session(copy, number))
+    edit_xml(session(copy, 132), set_fields(feltVlnc="10"))
+    with pytest.raises(InputError, match=r"132/session.xml: feltVlnc is '10'"):
+        MAHNOBHCI(copy).check([2])
 
 
 def test_double_sessions(copy):

@@ -58,8 +58,8 @@ class DeepVANetSystem(NetworkSystem):
         bio_units: width of the bio features, lambda_2.
         width_multiplier: scales the channels of the convolutions, for reduced runs.
         dropout: share of the hidden units of the head that a training step leaves out.
-        face_weights: a saved network whose convolutions are taken over, as `afew_va_deepvanet.py` saves it (the paper
-            pre-trains on AFEW-VA); `None` starts from random weights.
+        face_weights: a saved `keras_emotion.models.FaceAffectNetwork` (or `DeepVANet`), its convolutions taken over;
+            the paper pre-trains on AFEW-VA. `None` starts from random weights.
     """
 
     hint: ClassVar[str] = "--system.modalities bio trains on signals alone"

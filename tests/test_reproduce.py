@@ -191,7 +191,7 @@ def test_a_teacher_is_trained_saved_and_used(script, deap_with_faces, tmp_path):
     assert code == 0, err
     assert "subject_disjoint" in out
     teacher = tmp_path / "visual" / "teacher"
-    assert [path.name for path in teacher.iterdir()] == ["valence.keras"]
+    assert sorted(path.name for path in teacher.iterdir()) == ["trained_on.json", "valence.keras"]
     code, out, err = script("deap_3facrnn.py", "--data-root", deap_with_faces, *SMALL, "--teacher", teacher)
     assert code == 0, err
     assert "system.teacher" not in out

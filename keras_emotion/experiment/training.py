@@ -318,9 +318,10 @@ def _trained(plan: Plan, job: Job, fold: Fold, member: str = "") -> tuple[Fold, 
     fold = dataclasses.replace(fold, arrays=_fitted_arrays(fold))
     compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
     # What is flagged: the epoch with the best accuracy on the windows that are then reported.
-    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), chosen_by_accuracy=_chosen_on_test(job))
+    name = f"{job.name}-{member}" if member else job.name
+    log_folder = None if plan.log_folder is None else plan.log_folder / name
+    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), _chosen_on_test(job), log_folder)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
-        name = f"{job.name}-{member}" if member else job.name
         _save(compiled.model, plan.model_folder / f"{name}.keras")
     return fold, compiled.model, best_epoch
 

@@ -249,6 +249,7 @@ def folder_of_results(tmp_path_factory):
     results = []
     for number, row in enumerate(ROWS):
         rng = np.random.default_rng(number)
+        keras.utils.set_random_seed(number)
         _, model = row.build()
         perturb_weights(model, rng)
         inputs = samples(model, rng)
@@ -296,7 +297,10 @@ def test_other_backend_gives_the_same_values(number, other_backend):
     with np.load(folder / f"{number}_{backend}.npz") as others:
         assert set(others.files) == set(results[number])
         for name, expected in results[number].items():
-            np.testing.assert_allclose(others[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+            # A weight after two steps carries the rounding of all the gradients that were summed up for it, however
+            # small it is itself: it is judged by the largest of its tensor.
+            atol = 1e-4 * abs(expected).max() if name.startswith("trained_") else 1e-5
+            np.testing.assert_allclose(others[name], expected, rtol=1e-4, atol=atol, err_msg=name)
 
 
 # Errors

@@ -46,7 +46,7 @@ def test_a_killed_run_resumed_by_two_workers_ends_with_the_same_table(unbroken, 
     finished, reader, _ = unbroken
     program = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
+sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}
 from pathlib import Path
 from conftest import MemoryReader
 from test_runner import _experiment

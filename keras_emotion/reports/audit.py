@@ -162,7 +162,7 @@ def _rows(scores: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 def _notes(audit: Audit) -> Iterator[str]:
     subjects = "; ".join(
-        f"{target}: {counts.max()}" for target, counts in audit.scores.groupby("target", sort=False)["n_subjects"]
+        f"{target}: {counts.max():.0f}" for target, counts in audit.scores.groupby("target", sort=False)["n_subjects"]
     )
     yield f"accuracies by window, the folds of a repetition pooled, mean over subjects ({subjects})"
     yield (

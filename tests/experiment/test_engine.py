@@ -26,6 +26,9 @@ RAY_WARNINGS = [
 ]
 ENGINES = ["processes", "dask", pytest.param("ray", marks=[pytest.mark.slow, *RAY_WARNINGS])]
 
+# That Dask gives the same bytes is always tested; to start a cluster for each further question takes a minute.
+CLUSTERS_ARE_SLOW = [ENGINES[0], pytest.param("dask", marks=pytest.mark.slow), ENGINES[2]]
+
 
 @pytest.fixture
 def in_workers_too(memory_reader):
@@ -95,7 +98,7 @@ def _killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 @pytest.mark.parametrize(("trains", "n_threads"), [(True, 2), (False, 1)])
 def test_workers_have_their_threads_and_work_where_the_run_was_started(
     name, trains, n_threads, in_workers_too, two_workers, monkeypatch, tmp_path
@@ -110,6 +113,7 @@ def test_workers_have_their_threads_and_work_where_the_run_was_started(
     assert {folder for _, _, folder in done} == {os.getcwd()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES[1:])
 def test_a_single_worker_of_a_cluster_is_one_too(name, in_workers_too, two_workers):
     runtime = two_workers(name).changed({"jobs": 1})
@@ -117,13 +121,13 @@ def test_a_single_worker_of_a_cluster_is_one_too(name, in_workers_too, two_worke
     assert os.getpid() not in done
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_an_error_in_a_worker_is_raised_here(name, in_workers_too, two_workers):
     with pytest.raises(InputError, match=r"^subject 3: truncated$"):
         _done(two_workers(name), (_unhappy, ()))
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_a_worker_that_is_killed_ends_the_run_and_says_what_to_do(name, in_workers_too, two_workers):
     with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
         _done(two_workers(name), (_killed, ()))

@@ -23,6 +23,7 @@ from typing import Any
 import joblib
 import threadpoolctl
 from joblib.externals import loky
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import ParallelBackendBase
 
@@ -125,6 +126,9 @@ def _in_own_process(conditions: _Conditions, function: Callable[..., Any], *argu
 
 
 def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: Any) -> Any:
+    # A worker that loads a deep learning framework grows by more than loky allows. It would be taken for one that leaks
+    # and be stopped, with all it has compiled; a run was seen to wait for that for ever. There is no option for it.
+    process_executor._USE_PSUTIL = False
     if conditions.folder is not None:
         try:
             os.chdir(conditions.folder)  # relative paths mean the same as where the run was started

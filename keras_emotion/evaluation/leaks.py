@@ -426,7 +426,7 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     found = []
     for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
         known = PROTOCOLS.get(protocol)
-        claim = disjoint or (_claim_of(known) if known else None) or _apparent_claim(rows)
+        claim = disjoint or (claim_of(known) if known else None) or _apparent_claim(rows)
         mixes = known is None or known.scope == "across_subjects"
         checks = SplitChecks(claim, mixes, protocol, target)
         for _, block in rows.groupby("repetition"):
@@ -494,7 +494,8 @@ def _window_id(table: pd.DataFrame) -> list[str]:
     return [name for name in names if name in table]
 
 
-def _claim_of(protocol: Protocol) -> Disjoint:
+def claim_of(protocol: Protocol) -> Disjoint:
+    """What a protocol says that training and test do not share."""
     return "windows" if protocol.disjoint == "overlapping_windows" else protocol.disjoint
 
 

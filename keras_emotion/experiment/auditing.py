@@ -19,6 +19,7 @@ from keras_emotion.evaluation import POOL, PROTOCOLS, NotEvaluable, subject_scor
 from keras_emotion.evaluation.leaks import (
     Finding,
     SplitChecks,
+    claim_of,
     content_hashes,
     label_findings,
     protocol_findings,
@@ -34,7 +35,7 @@ from keras_emotion.experiment.runner import TRAINED_ON, clock, prepare
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.system import EstimatorSystem
 from keras_emotion.experiment.systems import LightModel
-from keras_emotion.experiment.training import Fold, fit_on_training_part, learn, learn_vectors, run_job
+from keras_emotion.experiment.training import Fold, fit_on_training_part, fold_of_rows, learn, learn_vectors, run_job
 from keras_emotion.schema import InputError
 
 LIGHT, ORDER, NETWORK = "logistic regression", "order of presentation", "network"
@@ -162,12 +163,12 @@ def audit(
         first = 1 if run else 0
         tasks = _network_tasks(plan, range(first, n_permutations + 1)) if n_permutations else []
         _do(folder, plan, tasks, trains=True)
-    observed = _observed(run, subject) if run is not None and not own else None
+    observed = _observed(run) if run is not None and not own else None
     null = _null(folder, plan, observed, n_light_permutations, n_permutations)
     scores = _scores(null, plan)
     findings += _null_findings(scores, null)
     result = Audit(
-        tuple(_merged(findings)),
+        tuple(sorted_findings(dict.fromkeys(findings))),  # the same message once
         scores,
         null.drop(columns="constant"),
         _gaps(null, plan),
@@ -260,12 +261,13 @@ def _recorded(plan: Plan, task: _Task, folder: RunFolder) -> None:
 
 
 def _done(plan: Plan, task: _Task) -> dict[str, Any]:
-    """The record of a task: `[right, tested]` of each subject, repetition and permutation."""
+    """The record of a task: right windows, and windows of each label, by subject, repetition, fold and permutation."""
     between = permuted_between(PROTOCOLS[task.job.protocol])
+    vectors = None if task.model == NETWORK else _vectors(plan, task)
     counts: list[dict[str, Any]] = []
     for permutation in task.permutations:
         permuted = dataclasses.replace(plan, permutation=permutation, permuted_between=between)
-        counted = _network_counts(permuted, task.job) if task.model == NETWORK else _counts(permuted, task)
+        counted = _network_counts(permuted, task.job) if task.model == NETWORK else _counts(permuted, task, vectors)
         counts += [{"permutation": permutation, **one} for one in counted]
     place = {"model": task.model, "protocol": task.job.protocol, "target": task.job.target}
     return {**place, "counts": counts}
@@ -278,21 +280,25 @@ def _network_counts(plan: Plan, job: Job) -> Iterator[dict[str, Any]]:
     yield from _counted(rows, job.repetition, {"fold": job.fold, "candidate": job.candidate, "validation_score": score})
 
 
-def _counts(plan: Plan, task: _Task) -> Iterator[dict[str, Any]]:
-    """All folds of one unit: what is computed of its windows is computed once."""
-    job, experiment = task.job, plan.experiment
-    unit = plan.unit(job.subject, job.target)
+def _vectors(plan: Plan, task: _Task) -> np.ndarray | None:
+    """What is the same for all folds and permutations of a unit; `None` where that is nothing."""
+    unit, system = plan.unit(task.job.subject, task.job.target), plan.experiment.system
     if task.model == ORDER:
-        vectors = _time_of(unit.table)
-        if vectors is None:
-            return
-    else:
-        vectors = None if experiment.system.fits_arrays else experiment.system.vectors(unit.arrays)
+        return _time_of(unit.table)
+    return None if system.fits_arrays else system.vectors(unit.arrays)
+
+
+def _counts(plan: Plan, task: _Task, vectors: np.ndarray | None) -> Iterator[dict[str, Any]]:
+    """All folds of one unit."""
+    if task.model == ORDER and vectors is None:
+        return
+    job = task.job
+    unit = plan.unit(job.subject, job.target)
     try:
         for repetition in range(plan.n_repetitions(job.protocol)):
             for number, rows in enumerate(plan.folds(unit, job.protocol, repetition)):
-                fold = Fold(unit, unit.arrays, experiment.system, experiment.training, *rows)
                 one = dataclasses.replace(job, repetition=repetition, fold=number)
+                fold = fold_of_rows(plan, one, unit, rows, plan.experiment.system)
                 if task.model == ORDER:
                     predictions = _predicted_from_order(fold, vectors)
                 else:
@@ -335,7 +341,7 @@ def _time_of(table: pd.DataFrame) -> np.ndarray | None:
     return (presentation + table["start_seconds"].to_numpy() / length)[:, None]
 
 
-def _observed(run: RunFolder, experiment: Experiment) -> pd.DataFrame:
+def _observed(run: RunFolder) -> pd.DataFrame:
     """Accuracy of each subject in a finished run: `protocol`, `target`, `subject`, `score`."""
     results, predictions = run.results(), run.predictions()
     named = [name for name in predictions if name.startswith("probability_")]
@@ -460,8 +466,7 @@ def _static_findings(plan: Plan) -> Iterator[Finding]:
             protocol = PROTOCOLS[name]
             yield from protocol_findings(protocol, target)
             mixes = protocol.scope == "across_subjects"
-            claim = "windows" if protocol.disjoint == "overlapping_windows" else protocol.disjoint
-            checks = SplitChecks(claim, mixes, name, target)
+            checks = SplitChecks(claim_of(protocol), mixes, name, target)
             for rows in protocol.pools(pool.table).values():
                 unit = dataclasses.replace(pool, table=pool.table.iloc[rows], ratings=pool.ratings[rows])
                 try:
@@ -544,11 +549,6 @@ def _sentence(row: pd.Series) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Sorted, the same message once."""
-    return sorted_findings(dict.fromkeys(findings))
 
 
 def _write(folder: RunFolder, result: Audit) -> None:

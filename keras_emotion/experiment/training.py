@@ -171,12 +171,17 @@ class Fold:
 
 def fold_of(plan: Plan, job: Job) -> Fold:
     """The windows and labels of a job."""
-    experiment = plan.experiment
     unit = plan.unit(job.subject, job.target)
-    train, validation, test = plan.folds(unit, job.protocol, job.repetition)[job.fold]
-    system = experiment.system.candidates()[job.candidate]
+    system = plan.experiment.system.candidates()[job.candidate]
+    return fold_of_rows(plan, job, unit, plan.folds(unit, job.protocol, job.repetition)[job.fold], system)
+
+
+def fold_of_rows(
+    plan: Plan, job: Job, unit: Unit, rows: tuple[np.ndarray, np.ndarray, np.ndarray], system: System
+) -> Fold:
+    """`fold_of` for a unit and `(training, validation, test)` rows that are known already."""
     scope = np.arange(len(unit.table)) if PROTOCOLS[job.protocol].fitted_on == "all_rows" else None
-    return Fold(unit, unit.arrays, system, experiment.training, train, validation, test, scope)
+    return Fold(unit, unit.arrays, system, plan.experiment.training, *rows, scope)
 
 
 def fit(

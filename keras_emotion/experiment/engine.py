@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import importlib.metadata
 import multiprocessing
 import os
+import pickle
 import re
 import socket
 import tempfile
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
 import threadpoolctl
 from joblib.externals import loky
@@ -27,6 +30,7 @@ from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import ParallelBackendBase
 
+from keras_emotion import __version__
 from keras_emotion.experiment.configuration import Runtime
 from keras_emotion.experiment.environment import visible_gpus
 from keras_emotion.schema import InputError
@@ -85,12 +89,15 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         backend=os.environ.get("KERAS_BACKEND"),
     )
     engine = {"processes": _processes, "ray": _ray, "dask": _dask}[runtime.engine]
-    do = _under if runtime.engine == "processes" else _in_own_process
+    if runtime.engine == "processes":
+        do, work = _under, [(function, *arguments) for function, arguments in tasks]
+    else:
+        do, work = _in_own_process, [(cloudpickle.dumps(task),) for task in tasks]
     with engine(runtime, n_workers, trains) as lost_worker:
         # Batches of one: a result is there when its task is done, and not when its neighbours are too.
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         try:
-            yield from parallel(joblib.delayed(do)(conditions, function, *arguments) for function, arguments in tasks)
+            yield from parallel(joblib.delayed(do)(conditions, *one) for one in work)
         except lost_worker as error:
             raise InputError(
                 "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is "
@@ -109,7 +116,7 @@ class _Conditions:
     backend: str | None
 
 
-def _in_own_process(conditions: _Conditions, function: Callable[..., Any], *arguments: Any) -> Any:
+def _in_own_process(conditions: _Conditions, task: bytes) -> Any:
     # The worker of a cluster has threads of its own, and they draw from Python's random numbers: seeds would be others
     # each time. Nor are its libraries' threads ours to choose.
     if multiprocessing.current_process().daemon:
@@ -122,7 +129,18 @@ def _in_own_process(conditions: _Conditions, function: Callable[..., Any], *argu
         timeout=_IDLE_SECONDS[conditions.trains],
         env=dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(conditions.threads)),
     )
-    return executor.submit(_under, conditions, function, *arguments).result()
+    return executor.submit(_unpacked, conditions, task).result()
+
+
+def _unpacked(conditions: _Conditions, task: bytes) -> Any:
+    # Here, and not by the cluster: a worker of Dask that cannot read a task ends, and nobody is told.
+    try:
+        function, arguments = pickle.loads(task)
+    except ImportError as error:
+        raise InputError(
+            f"worker on {socket.gethostname()}: {error}; workers need the same packages, and your own modules"
+        ) from error
+    return _under(conditions, function, *arguments)
 
 
 def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -297,6 +315,7 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
         except OSError as error:
             raise InputError(f"--cluster-address {address}: no Dask cluster answers: {error}") from error
         stack.enter_context(client)
+        _check_versions(client)
         tasks_at_a_time = client.nthreads()
         if len(tasks_at_a_time) < n_workers:
             raise InputError(f"the Dask cluster has {len(tasks_at_a_time)} workers: give fewer --jobs than {n_workers}")
@@ -305,6 +324,17 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
             raise InputError("workers of the Dask cluster do several tasks at a time; start them with --nthreads 1")
         with joblib.parallel_config(Backend(client=client, workers=used), n_jobs=n_workers):
             yield distributed.scheduler.KilledWorker, TerminatedWorkerError
+
+
+def _check_versions(client) -> None:
+    try:
+        theirs = set(client.run(importlib.metadata.version, "keras_emotion").values())
+    except importlib.metadata.PackageNotFoundError as error:
+        raise InputError("workers of the Dask cluster have no keras_emotion; install it where they run") from error
+    if theirs - {__version__}:
+        raise InputError(
+            f"workers of the Dask cluster have keras_emotion {', '.join(theirs)}; here it is {__version__}"
+        )
 
 
 def _imported(name: str, extra: str):

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 
 import pytest
 import threadpoolctl
 
+import keras_emotion
 from keras_emotion.experiment import Runtime, engine, run
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.environment import visible_gpus
@@ -143,6 +145,26 @@ def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
     with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
         with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
             _done(Runtime(jobs=1, engine="dask"), (_kills_the_worker_of_dask, ()))
+
+
+def _of_another_module():
+    """A function that pickle finds in a module that workers do not have."""
+    module = types.ModuleType("only_here")
+    exec("def function():\n    pass", module.__dict__)
+    sys.modules["only_here"] = module
+    return module.function
+
+
+@pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW[1:])
+def test_a_module_that_workers_lack_is_named(name, in_workers_too, two_workers):
+    with pytest.raises(InputError, match=r"No module named 'only_here'; workers need the same packages"):
+        _done(two_workers(name), (_of_another_module(), ()))
+
+
+def test_a_dask_cluster_of_another_version_is_refused(dask_address, monkeypatch):
+    monkeypatch.setattr(engine, "__version__", "0.0.1")
+    with pytest.raises(InputError, match=rf"have keras_emotion {keras_emotion.__version__}; here it is 0\.0\.1"):
+        _done(Runtime(jobs=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
 
 
 @pytest.fixture

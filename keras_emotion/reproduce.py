@@ -90,7 +90,7 @@ def main(
         for science in (as_printed, wanted.science())
     ]
     reductions = differences(*named)
-    output = asked.options.output or Path("runs") / f"{wanted.name}-{preset}-{wanted.identity()}"
+    output = dataclasses.replace(asked, experiment=wanted).output
     if asked.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset)
         finished = experiment.RunFolder(output).finished_jobs()
@@ -122,11 +122,55 @@ def teach(
         arguments: as for `main`.
     """
     asked = _asked(presets, demo_data, description, arguments, {})
-    wanted = asked.experiment
-    output = asked.options.output or Path("runs") / f"{wanted.name}-{asked.preset}-{wanted.identity()}"
-    experiment.train_teachers(wanted, asked.dataset, output / "teacher", validation_subjects)
+    asked.refuse_dry_run()
+    folder = asked.output / "teacher"
+    experiment.train_teachers(asked.experiment, asked.dataset, folder, validation_subjects)
     mark = " (synthetic data: says nothing about emotion)" if asked.dataset.synthetic else ""
-    _console().print(f"teacher: {output / 'teacher'}{mark}", highlight=False, markup=False, soft_wrap=True)
+    _console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
+
+
+def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
+    """Draw what the networks hand to their heads, as `features_<protocol>.png`; what `main` does `afterwards`.
+
+    Args:
+        wanted: the experiment; its networks have a `feature_model()`.
+        dataset: a reader (see `keras_emotion.datasets`).
+        folder: the run folder.
+    """
+    if wanted.system.members():
+        return "no picture of features: networks that are trained apart have none in common"
+    files = []
+    for protocol, features in experiment.window_features(wanted, dataset).items():
+        title = f"{dataset.name.replace('_', '-').upper()}: features of the first fold, {protocol}"
+        mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
+        file = folder / f"features_{protocol}.png"
+        file.write_bytes(reports.draw_features(features, wanted.label_rule.class_names, title, mark).png)
+        files.append(str(file))
+    return f"features: {', '.join(files)}"
+
+
+@exit_on_input_error
+def pretrain(
+    presets: Mapping[str, Experiment],
+    demo_data: Callable[[Path], object],
+    description: str,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Train one network on the ratings of pictures, from the command line; see `keras_emotion.experiment.pretrain`.
+
+    Args:
+        presets: as for `main`.
+        demo_data: as for `main`.
+        description: as for `main`.
+        arguments: as for `main`.
+    """
+    asked = _asked(presets, demo_data, description, arguments, {})
+    asked.refuse_dry_run()
+    network, scores = experiment.pretrain(asked.experiment, asked.dataset, asked.output)
+    console = _console()
+    title = f"{asked.dataset.name}: ratings of pictures of unseen people"
+    console.print(reports.rating_table(scores, title, asked.dataset.synthetic))
+    console.print(f"network: {network}", highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +181,21 @@ class _Asked:
     options: CommandLine
     experiment: Experiment
     dataset: Reader
+
+    @property
+    def output(self) -> Path:
+        """The folder to write to."""
+        name = f"{self.experiment.name}-{self.preset}-{self.experiment.identity()}"
+        return self.options.output or Path("runs") / name
+
+    def refuse_dry_run(self) -> None:
+        """For what has no folds, of which the time could be told.
+
+        Raises:
+            InputError: the time is asked for.
+        """
+        if self.options.dry_run:
+            raise InputError("--dry-run: this trains without folds, and has no estimate of its time; leave it out")
 
 
 def _asked(

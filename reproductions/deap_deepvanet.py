@@ -13,7 +13,7 @@ all), --system.fusion decision (or decision_released, as the released code compu
 from pathlib import Path
 
 from keras_emotion.experiment.systems.deepvanet import DeepVANetExperiment, deepvanet_presets
-from keras_emotion.reproduce import main
+from keras_emotion.reproduce import draw_features, main
 from keras_emotion.synthetic import write_deap
 
 PAPER = DeepVANetExperiment(
@@ -39,4 +39,5 @@ if __name__ == "__main__":
         demo_data=write_demo,
         paper=Path(__file__).parent / "papers" / "deepvanet.csv",
         description=__doc__,
+        afterwards=draw_features,
     )

@@ -11,7 +11,7 @@ Ablations as in deap_deepvanet.py.
 from pathlib import Path
 
 from keras_emotion.experiment.systems.deepvanet import DeepVANetExperiment, deepvanet_presets
-from keras_emotion.reproduce import main
+from keras_emotion.reproduce import draw_features, main
 from keras_emotion.synthetic import write_mahnob_hci
 
 PAPER = DeepVANetExperiment(
@@ -37,4 +37,5 @@ if __name__ == "__main__":
         demo_data=write_demo,
         paper=Path(__file__).parent / "papers" / "deepvanet.csv",
         description=__doc__,
+        afterwards=draw_features,
     )

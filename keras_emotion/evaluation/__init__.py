@@ -18,11 +18,13 @@ from keras_emotion.evaluation.metrics import (
     grouped_metrics,
     majority_baseline,
     majority_class,
+    rating_metrics,
     trial_votes,
 )
 from keras_emotion.evaluation.permutation import permuted_ratings
 from keras_emotion.evaluation.protocols import POOL, PROTOCOLS, Protocol, evaluability
 from keras_emotion.evaluation.splitters import (
+    SMALLEST_NUMBER_OF_FOLDS,
     NotEvaluable,
     StimulusKFold,
     SubjectKFold,
@@ -56,6 +58,7 @@ __all__ = [
     "POOL",
     "PREDICTION_COLUMNS",
     "PROTOCOLS",
+    "SMALLEST_NUMBER_OF_FOLDS",
     "TRAINING_WINDOWS",
     "ChanceBand",
     "Comparison",
@@ -91,6 +94,7 @@ __all__ = [
     "paired_subject_test",
     "permutation_chance",
     "permuted_ratings",
+    "rating_metrics",
     "read_predictions",
     "rescore",
     "subject_scores",

@@ -3,7 +3,9 @@
 from keras_emotion.experiment.auditing import Audit, audit
 from keras_emotion.experiment.configuration import Experiment, Runtime, Training
 from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.pretraining import pretrain
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.representation import window_features
 from keras_emotion.experiment.runner import Estimate, estimate, prepare, run, train_teachers
 from keras_emotion.experiment.system import System
 
@@ -20,6 +22,8 @@ __all__ = [
     "audit",
     "estimate",
     "prepare",
+    "pretrain",
     "run",
     "train_teachers",
+    "window_features",
 ]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
-from keras_emotion.evaluation import PROTOCOLS, LabelRule
+from keras_emotion.evaluation import PROTOCOLS, SMALLEST_NUMBER_OF_FOLDS, LabelRule
 from keras_emotion.experiment.environment import visible_gpus
 from keras_emotion.experiment.system import System
 
@@ -154,6 +154,13 @@ class Experiment(Configuration):
             if name not in PROTOCOLS:
                 raise ValueError(f"protocols: {name!r} is none of {', '.join(PROTOCOLS)}")
         return names
+
+    @field_validator("maximum_folds")
+    @classmethod
+    def _folds_are_enough(cls, number):
+        if number and number < SMALLEST_NUMBER_OF_FOLDS:
+            raise ValueError(f"maximum_folds: {number}; training, validation and test need 3 folds, and 0 is all")
+        return number
 
     @property
     def paper_variant(self) -> str | None:

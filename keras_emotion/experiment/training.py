@@ -250,7 +250,7 @@ def with_teacher(plan: Plan, job: Job, fold: Fold) -> Fold:
     compiled = compiled_model(lesson, {})
     fit(compiled, lesson, job.seed(plan.experiment.seed))
     rows = np.concatenate([lesson.train, lesson.validation])
-    learnt = outputs(compiled.model, lesson.batches(rows), "features")
+    learnt = outputs(compiled.model, lesson.batches(rows))["features"]
     features = np.zeros((len(fold.unit.table), *learnt.shape[1:]), np.float32)
     features[rows] = learnt
     return _taught(fold, lesson, features)
@@ -308,7 +308,7 @@ def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     if system.members():
         return _learn_members(system, plan, job, fold)
-    fold, model, best_epoch = _trained(plan, job, fold)
+    fold, model, best_epoch = train_fold(plan, job, fold)
     probabilities = predict(model, fold.batches(fold.test))
     _refuse_infinite(job, probabilities)
     score = None
@@ -317,7 +317,7 @@ def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
     return Learnt(fold, probabilities, best_epoch, score, system.diagnostics(model, fold.arrays, fold.test))
 
 
-def _trained(plan: Plan, job: Job, fold: Fold, member: str = "") -> tuple[Fold, Any, int]:
+def train_fold(plan: Plan, job: Job, fold: Fold, member: str = "") -> tuple[Fold, Any, int]:
     """The fold as it was trained on, the trained network and its best epoch; the network is saved where asked for."""
     fold = with_teacher(plan, job, fold)
     fold = dataclasses.replace(fold, arrays=_fitted_arrays(fold))
@@ -327,7 +327,7 @@ def _trained(plan: Plan, job: Job, fold: Fold, member: str = "") -> tuple[Fold, 
     log_folder = None if plan.log_folder is None else plan.log_folder / name
     best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), _chosen_on_test(job), log_folder)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
-        _save(compiled.model, plan.model_folder / f"{name}.keras")
+        save_model(compiled.model, plan.model_folder / f"{name}.keras")
     return fold, compiled.model, best_epoch
 
 
@@ -338,7 +338,7 @@ def _learn_members(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> L
     epochs = {}
     for name, member in system.members().items():
         own = {array: fold.arrays[array] for array in member.parts()}
-        trained, model, epochs[name] = _trained(plan, job, dataclasses.replace(fold, system=member, arrays=own), name)
+        trained, model, epochs[name] = train_fold(plan, job, dataclasses.replace(fold, system=member, arrays=own), name)
         for part, rows in parts.items():
             batches = trained.batches(rows)
             given = system.member_probabilities(model, batches)
@@ -465,7 +465,7 @@ def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple
     compiled = compiled_model(fold, _inference(plan, target, unit))
     seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
     fit(compiled, fold, seed)
-    _save(compiled.model, path)
+    save_model(compiled.model, path)
     return path
 
 
@@ -473,15 +473,20 @@ def _inference(plan: Plan, target: str, unit: Unit) -> dict[str, Any]:
     return {**plan.inference, "target": target, "class_names": list(unit.class_names)}
 
 
-def outputs(model, batches: WindowBatches, name: str) -> np.ndarray:
-    """`(windows, ...)` float32: an output of the model for the windows of `batches`, in their order."""
+def outputs(model, batches: WindowBatches) -> dict[str, np.ndarray]:
+    """`(windows, ...)` float32 of each output of the model by name, for the windows of `batches` in their order.
+
+    The only output of a model that does not name them is called `"output"`.
+    """
     import keras
 
-    values = []
+    values: dict[str, list[np.ndarray]] = {}
     for indices in batches.order(0):
         inputs, _, _ = batches.gather(indices)
-        values.append(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)[name]))
-    return np.concatenate(values)[: len(batches.rows)]
+        given = model.predict_on_batch(inputs)
+        for name, value in (given if isinstance(given, dict) else {"output": given}).items():
+            values.setdefault(name, []).append(keras.ops.convert_to_numpy(value))
+    return {name: np.concatenate(parts)[: len(batches.rows)] for name, parts in values.items()}
 
 
 def predict(model, batches: WindowBatches) -> np.ndarray:
@@ -542,7 +547,8 @@ def _seconds_of_steps(fold: Fold, inference: dict[str, Any], n_steps: int) -> tu
     return train, test
 
 
-def _save(model, path: Path) -> None:
+def save_model(model, path: Path) -> None:
+    """Save a network under a temporary name, and rename it when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own also for processes of other machines that share the disk.
     temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")

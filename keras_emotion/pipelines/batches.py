@@ -64,7 +64,7 @@ class WindowBatches:
     Args:
         arrays: `(windows, ...)` array by modality: `{"eeg": (windows, steps, rows, columns, bands),
             "teacher_features": (windows, steps, features)}`.
-        labels: `(windows,)` integer class of each window of `arrays`.
+        labels: `(windows, ...)` what is learnt of each window of `arrays`: its class, a class a step, ratings.
         rows: indices of the windows to serve.
         batch_size: windows a batch.
         shuffle_seed: seed of the order of each epoch; `None` serves `rows` as they stand, in every epoch.

@@ -2,8 +2,10 @@
 
 from keras_emotion.reports.audit import AuditReport, build_audit_report
 from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
+from keras_emotion.reports.figures import draw_features
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
+from keras_emotion.reports.ratings import rating_table
 from keras_emotion.reports.report import Report, build_report
 
 __all__ = [
@@ -16,5 +18,7 @@ __all__ = [
     "build_audit_report",
     "build_comparison",
     "build_report",
+    "draw_features",
     "paper_numbers",
+    "rating_table",
 ]

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
 from keras_emotion.reports.tables import printed_numbers
+from keras_emotion.schema import InputError
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; markers differ too, for print in grey.
 _COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
@@ -106,6 +107,69 @@ def draw_audit(scores: pd.DataFrame, null: pd.DataFrame, dataset: str, mark: str
             "model that knows nothing about emotion; a line within the grey is no evidence of emotion.",
             _audit(scores, null),
         )
+
+
+def draw_features(
+    features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]],
+    class_names: Sequence[str],
+    title: str,
+    mark: str,
+) -> Picture:
+    """What a network hands to its head, in two dimensions by t-SNE: a row a target, a column a kind of features.
+
+    Each panel says the mean silhouette of the classes among the features themselves, not among their picture: 1 where
+    the classes lie far apart, 0 where they lie in each other.
+
+    Args:
+        features: by target, the `(windows, features)` by name and the `(windows,)` labels.
+        class_names: names of the classes, in the order of their index.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        return _picture(
+            "features",
+            title,
+            mark,
+            "Windows that the network was not trained on, by t-SNE of their standardised features; only what lies near "
+            "each other means something. Silhouette: of the classes among the features, 0 where they are mixed.",
+            _features(features, class_names),
+        )
+
+
+def _features(
+    features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]], class_names: Sequence[str]
+) -> Figure:
+    # Here, since no other figure needs what takes a second to import.
+    from sklearn.manifold import TSNE
+    from sklearn.metrics import silhouette_score
+    from sklearn.preprocessing import StandardScaler
+
+    names = list(dict.fromkeys(name for kinds, _ in features.values() for name in kinds))
+    figure = Figure(figsize=(2.5 * len(names) + 0.6, 2.4 * len(features) + 0.8), layout="constrained")
+    panels = figure.subplots(len(features), len(names), squeeze=False)
+    for row, (target, (kinds, labels)) in zip(panels, features.items(), strict=True):
+        for axes, name in zip(row, names, strict=True):
+            values = StandardScaler().fit_transform(kinds[name])
+            if len(values) < 3:
+                raise InputError(f"{target}: {len(values)} windows are too few for a picture of them")
+            # Its own default perplexity, as far as there are that many neighbours.
+            places = TSNE(init="pca", perplexity=min(30.0, (len(values) - 1) / 3), random_state=0).fit_transform(values)
+            for index in range(len(class_names)):
+                mine = places[labels == index]
+                axes.scatter(*mine.T, s=9, marker=_MARKERS[index], color=_COLOURS[2 * index % 6])
+            apart = len(np.unique(labels)) in range(2, len(labels))
+            said = f"silhouette {silhouette_score(values, labels):.2f}" if apart else "one class alone"
+            axes.set_title(f"{name}: {said}", loc="left")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(target)
+    handles = [
+        Line2D([], [], marker=_MARKERS[index], color=_COLOURS[2 * index % 6], linestyle="", label=class_name)
+        for index, class_name in enumerate(class_names)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
 
 
 def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:

@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import sklearn.metrics
 
 from keras_emotion.evaluation import (
@@ -17,6 +18,7 @@ from keras_emotion.evaluation import (
     grouped_metrics,
     majority_baseline,
     majority_class,
+    rating_metrics,
     trial_votes,
 )
 from keras_emotion.schema import InputError
@@ -198,3 +200,43 @@ def test_votes_without_probabilities():
         trial_votes(table, "guess")
     with pytest.raises(InputError, match="no column trial"):
         trial_votes(table.drop(columns="trial"), "vote")
+
+
+# Ratings --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_of_ratings_are_those_of_other_libraries(seed):
+    generator = np.random.default_rng(seed)
+    ratings = generator.normal(3, 2, 50)
+    predictions = 0.4 * ratings + generator.normal(1, 1, 50)
+    found = rating_metrics(ratings, predictions)
+    error = sklearn.metrics.root_mean_squared_error(ratings, predictions)
+    r = scipy.stats.pearsonr(ratings, predictions).statistic
+    assert found["root_mean_squared_error"] == pytest.approx(error)
+    assert found["correlation"] == pytest.approx(r)
+    # Lin's other form: what correlation there is, times how far the two lie from a line of 45 degrees.
+    scale, shift = ratings.std() / predictions.std(), ratings.mean() - predictions.mean()
+    bias = 2 / (scale + 1 / scale + shift**2 / (ratings.std() * predictions.std()))
+    assert found["concordance"] == pytest.approx(r * bias)
+
+
+def test_concordance_wants_the_ratings_themselves():
+    ratings = np.arange(10.0)
+    assert rating_metrics(ratings, ratings)["concordance"] == pytest.approx(1)
+    risen = rating_metrics(ratings, ratings + 5)
+    assert risen["correlation"] == pytest.approx(1)
+    assert risen["concordance"] == pytest.approx(2 * 8.25 / (2 * 8.25 + 25))
+    assert rating_metrics(ratings, -ratings)["correlation"] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1 + 1e9])
+def test_a_constant_prediction_agrees_with_nothing(constant):
+    found = rating_metrics(np.arange(7.0), np.full(7, constant))
+    assert (found["correlation"], found["concordance"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("ratings", "predictions"), [([], []), ([1, 2], [1, 2, 3]), ([[1, 2]], [[1, 2]])])
+def test_ratings_and_predictions_must_match(ratings, predictions):
+    with pytest.raises(ValueError, match=r"must be `\(rows,\)`, one row or more"):
+        rating_metrics(ratings, predictions)

@@ -104,3 +104,9 @@ def test_how_it_is_run_is_not_part_of_the_identity():
     assert experiment.changed({f"runtime.{name}": value for name, value in fields.items()}).identity() == (
         experiment.identity()
     )
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_fewer_folds_than_training_validation_and_test_need_are_refused(number):
+    with pytest.raises(ValueError, match=rf"maximum_folds: {number}; training, validation and test need 3 folds"):
+        BASE.changed({"maximum_folds": number})

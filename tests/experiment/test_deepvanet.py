@@ -11,6 +11,7 @@ from keras_emotion.experiment.systems.deepvanet import (
     boosted_weights,
     deepvanet_presets,
 )
+from keras_emotion.models import DeepVANet
 from keras_emotion.pipelines import BioFeatures, FaceFeatures
 from keras_emotion.schema import InputError
 
@@ -90,13 +91,20 @@ def test_faces_are_cut_as_the_signals_are():
     assert (parts["faces"].window_seconds, parts["faces"].steps, parts["faces"].image_size) == (2.0, 5, 32)
 
 
-def test_pictures_come_from_0_to_1_and_labels_as_one_column():
-    faces = np.arange(2 * 5 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 5, 4, 4, 3)
-    bio = np.ones((2, 8, 3), np.float32)
-    inputs, targets = DeepVANetSystem().batch({"faces": faces, "bio": bio}, np.array([0, 1]))
-    np.testing.assert_allclose(inputs["faces"], faces / 255, rtol=1e-6)
-    assert inputs["faces"].dtype == np.float32
+def test_pictures_go_in_as_videos_have_them_and_labels_as_one_column():
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 256, (2, 5, 32, 32, 3), dtype=np.uint8)
+    bio = rng.normal(size=(2, 16, 3)).astype(np.float32)
+    system = DeepVANetSystem(width_multiplier=0.1)
+    inputs, targets = system.batch({"faces": faces, "bio": bio}, np.array([0, 1]))
+    assert inputs["faces"].dtype == np.uint8
     assert targets.tolist() == [[0.0], [1.0]]
+    model = system.model({name: array.shape[1:] for name, array in inputs.items()}, 2, {})
+    # The paper's network is given pictures from 0 to 1.
+    papers = DeepVANet(n_frames=5, image_size=32, n_samples=16, n_bio_channels=3, width_multiplier=0.1)
+    papers.set_weights(model.get_weights())
+    given = papers.predict({"faces": faces.astype(np.float32) / 255, "bio": bio}, verbose=0)
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), given, atol=1e-6)
 
 
 @pytest.mark.parametrize(

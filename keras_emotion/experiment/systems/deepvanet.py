@@ -156,6 +156,7 @@ class DeepVANetSystem(NetworkSystem):
         sizes: dict[str, Any] = {"width_multiplier": self.width_multiplier}
         if self._has["faces"]:
             sizes |= {"n_frames": shapes["faces"][0], "image_size": shapes["faces"][1], "face_units": self.face_units}
+            sizes |= {"pixel_maximum": 255}
         if self._has["bio"]:
             n_samples, n_channels = shapes["bio"]
             sizes |= {"n_samples": n_samples, "n_bio_channels": n_channels, "bio_units": self.bio_units}
@@ -170,11 +171,8 @@ class DeepVANetSystem(NetworkSystem):
         return {"loss": "binary_crossentropy"}
 
     def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; pictures from 0 to 1."""
-        inputs = dict(elements)
-        if "faces" in inputs:
-            inputs["faces"] = inputs["faces"].astype(np.float32) / 255
-        return inputs, labels.reshape(len(labels), 1).astype(np.float32)
+        """See `System`."""
+        return elements, labels.reshape(len(labels), 1).astype(np.float32)
 
     def inference(self, trial: Trial) -> dict[str, Any]:
         """See `System`."""

@@ -1,0 +1,96 @@
+"""Networks that learn the ratings of single pictures before another network takes them over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.datasets import Reader
+from keras_emotion.evaluation import POOL, NotEvaluable, rating_metrics
+from keras_emotion.experiment.configuration import Experiment
+from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.jobs import Job, Plan, Unit
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.runner import TRAINED_ON, prepare
+from keras_emotion.experiment.training import Fold, compiled_model, fit, outputs, save_model
+from keras_emotion.pipelines import prepare_backend
+from keras_emotion.schema import InputError
+
+
+class _RatedWindows(Unit):
+    """Windows whose labels are the ratings themselves: `ratings` is `(windows, targets)` float32."""
+
+    def taught_labels(self, training_rows: np.ndarray) -> np.ndarray:
+        return self.ratings
+
+
+def pretrain(experiment: Experiment, dataset: Reader, folder: Path) -> tuple[Path, pd.DataFrame]:
+    """Train one network on the ratings of all targets, score it on people that it has not seen, and save it.
+
+    The first fold of the experiment's protocol says who is learnt from, who chooses the epoch and who is scored. The
+    network that is saved is the one that was scored. What is in the folder already is not done again.
+
+    Args:
+        experiment: an experiment whose system predicts the ratings of all targets at once.
+        dataset: a reader (see `keras_emotion.datasets`).
+        folder: where `network.keras` and `scores.csv` are written.
+
+    Returns:
+        The file of the network, and a row a target: `rating_metrics` on the windows of unseen people, with `mean_error`
+        (the error of saying the mean of the training windows each time) and the numbers of people and windows.
+
+    Raises:
+        InputError: the data cannot be used, a window has one rating and not the other, or there are too few people.
+    """
+    scores, network = folder / "scores.csv", folder / "network.keras"
+    if not (scores.is_file() and network.is_file()):
+        plan, data = prepare(experiment, dataset)
+        try:
+            for table in in_workers(experiment.runtime, [(_pretrain, (plan, network.absolute()))], trains=True):
+                origin = {"dataset": experiment.dataset, "subjects": [str(subject) for subject in data["subjects"]]}
+                RunFolder(folder).write_json(TRAINED_ON, origin)
+                RunFolder(folder).write_bytes(scores.name, table.to_csv(index=False).encode())
+        except NotEvaluable as reason:
+            raise InputError(f"{dataset.root}: nobody can be kept apart to be tested on: {reason}") from None
+    return network, pd.read_csv(scores)
+
+
+def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
+    prepare_backend(plan.experiment.runtime.threads_per_worker)
+    experiment = plan.experiment
+    units = [plan.unit(POOL, target) for target in experiment.targets]
+    unit = _rated(units)
+    (protocol,) = experiment.protocols
+    rows = plan.folds(units[0], protocol, 0)[0]
+    fold = Fold(unit, unit.arrays, experiment.system, experiment.training, *rows)
+    compiled = compiled_model(fold, {**plan.inference, "ratings": list(experiment.targets)})
+    fit(compiled, fold, Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed))
+    predicted = outputs(compiled.model, fold.batches(fold.test))["output"]
+    table = []
+    for place, target in enumerate(experiment.targets):
+        truth, mean = unit.ratings[fold.test, place], unit.ratings[fold.train, place].mean()
+        table.append(
+            {
+                "target": target,
+                **rating_metrics(truth, predicted[:, place]),
+                "mean_error": rating_metrics(truth, np.full(len(truth), mean))["root_mean_squared_error"],
+                "n_subjects": unit.table["subject"].iloc[fold.test].nunique(),
+                "n_windows": len(fold.test),
+            }
+        )
+    save_model(compiled.model, network)
+    return pd.DataFrame(table)
+
+
+def _rated(units: Sequence[Unit]) -> _RatedWindows:
+    """The windows of all targets, with all their ratings."""
+    windows = [unit.table[["subject", "trial", "start_seconds"]] for unit in units]
+    if not all(table.equals(windows[0]) for table in windows[1:]):
+        raise InputError("some windows have a rating of one target and none of the other")
+    # Of a window of several pictures the mean, of one that is rated as a whole that rating.
+    ratings = [unit.ratings if unit.step_ratings is None else unit.step_ratings.mean(axis=1) for unit in units]
+    one = units[0]
+    return _RatedWindows(one.arrays, one.table, np.stack(ratings, axis=1).astype(np.float32), one.label_rule)

@@ -1,0 +1,29 @@
+"""How well a network predicts ratings of people that it has not seen, as a table on the terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+import rich.box
+from rich.table import Table
+
+from keras_emotion.reports.numbers import SYNTHETIC_MARK
+
+
+def rating_table(scores: pd.DataFrame, title: str, is_synthetic: bool) -> Table:
+    """The scores that `keras_emotion.experiment.pretrain` gives, a line a target.
+
+    Args:
+        scores: columns `target`, `root_mean_squared_error`, `mean_error`, `correlation`, `concordance`, `n_subjects`,
+            `n_windows`.
+        title: what was predicted, on which data set.
+        is_synthetic: whether the data are synthetic, which is then said.
+    """
+    mark = f" ({SYNTHETIC_MARK})" if is_synthetic else ""
+    table = Table(title=f"{title}{mark}", box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("rating")
+    for name in ("error (RMSE)", "of the training mean", "correlation", "concordance", "people", "pictures"):
+        table.add_column(name, justify="right")
+    for row in scores.itertuples():
+        numbers = (row.root_mean_squared_error, row.mean_error, row.correlation, row.concordance)
+        table.add_row(row.target, *(f"{number:.3f}" for number in numbers), f"{row.n_subjects}", f"{row.n_windows:,}")
+    return table

@@ -1,0 +1,43 @@
+"""Figures that are drawn of other things than the tables of a run."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import silhouette_score
+
+from keras_emotion.reports import draw_features
+from keras_emotion.schema import InputError
+
+
+def features_of(n_windows, apart):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n_windows) % 2
+    kinds = {name: rng.normal(0, 1, (n_windows, 4)) + apart * labels[:, np.newaxis] for name in ("faces", "bio")}
+    # Another unit: distances are those of standardised features.
+    kinds["bio"] = kinds["bio"] * np.array([1, 10, 100, 1000])
+    return kinds, labels
+
+
+def test_each_panel_says_how_far_the_classes_lie_apart():
+    kinds, labels = features_of(60, apart=3.0)
+    mixed = features_of(60, apart=0.0)
+    picture = draw_features({"valence": (kinds, labels), "arousal": mixed}, ("low", "high"), "features", "synthetic")
+    panels = picture.figure.axes
+    assert [axes.get_ylabel() for axes in panels] == ["valence", "", "arousal", ""]
+    titles = [axes.get_title("left") for axes in panels]
+    values = kinds["bio"]
+    standard = (values - values.mean(axis=0)) / values.std(axis=0)
+    assert titles[1] == f"bio: silhouette {silhouette_score(standard, labels):.2f}"
+    silhouettes = [float(title.rpartition(" ")[2]) for title in titles]
+    assert min(silhouettes[:2]) > 0.5 > 0.1 > max(silhouettes[2:])
+    # Each window is drawn once, with the sign of its class.
+    assert [len(points.get_offsets()) for points in panels[0].collections] == [30, 30]
+    again = draw_features({"valence": (kinds, labels), "arousal": mixed}, ("low", "high"), "features", "synthetic")
+    assert again.png == picture.png
+
+
+def test_a_single_class_and_too_few_windows_are_said():
+    kinds, labels = features_of(10, apart=1.0)
+    picture = draw_features({"valence": (kinds, np.ones_like(labels))}, ("low", "high"), "features", "")
+    assert picture.figure.axes[0].get_title("left") == "faces: one class alone"
+    with pytest.raises(InputError, match="2 windows are too few for a picture"):
+        draw_features({"valence": features_of(2, apart=1.0)}, ("low", "high"), "features", "")

@@ -1,4 +1,4 @@
-"""From a signal to features: filters, resampling, windows, baseline, differential entropy, band power, electrode grids.
+"""From a signal to features: filters, windows, baseline, entropy, band power, connectivity, electrode grids.
 
 NumPy and SciPy only. Every function takes all channels (and trials) at once, keeps float32 as float32 and every other
 dtype as float64, and has time on the last axis of what it reads.
@@ -6,6 +6,7 @@ dtype as float64, and has time on the last axis of what it reads.
 
 from keras_emotion.signals.bands import PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
 from keras_emotion.signals.baseline import baseline_samples, remove_baseline
+from keras_emotion.signals.connectivity import CONSTANT_SHARE, coherence, pearson_correlation, phase_locking_value
 from keras_emotion.signals.differential_entropy import (
     CONVENTIONS,
     VARIANCE_FLOOR,
@@ -20,6 +21,7 @@ from keras_emotion.signals.topography import GRID_SHAPES, from_grid, grid_positi
 from keras_emotion.signals.windows import sample_count, window_starts, windows
 
 __all__ = [
+    "CONSTANT_SHARE",
     "CONVENTIONS",
     "GRID_SHAPES",
     "PUBLISHED_BANDS",
@@ -31,10 +33,13 @@ __all__ = [
     "band_power",
     "baseline_samples",
     "check_bands",
+    "coherence",
     "differential_entropy",
     "differential_entropy_features",
     "from_grid",
     "grid_positions",
+    "pearson_correlation",
+    "phase_locking_value",
     "rate_ratio",
     "remove_baseline",
     "resample",

@@ -72,13 +72,7 @@ def band_power(
             f"({window_seconds:g})"
         )
     segment = sample_count(segment_seconds, sampling_rate_hz, "segment_seconds")
-    resolution_hz = sampling_rate_hz / segment
-    frequencies_hz = np.arange(segment // 2 + 1)[:, np.newaxis] * resolution_hz
-    low_hz, high_hz = np.array(list(bands.values()), dtype=float).T
-    shared_hz = np.minimum(high_hz, frequencies_hz + resolution_hz / 2) - np.maximum(
-        low_hz, frequencies_hz - resolution_hz / 2
-    )
-    weights = np.maximum(shared_hz, 0)
+    weights = band_shares(bands, sampling_rate_hz, segment)
 
     trials = windows(signal.reshape(-1, *signal.shape[-2:]), sampling_rate_hz, window_seconds, hop_seconds)
     n_trials, n_channels, n_windows, _ = trials.shape
@@ -90,3 +84,27 @@ def band_power(
         )
         power[start : start + step] = np.swapaxes(density @ weights, 1, 2)
     return power.reshape(*signal.shape[:-2], *power.shape[1:])
+
+
+def band_shares(bands: Bands, sampling_rate_hz: float, segment: int) -> np.ndarray:
+    """How much of the cell of each frequency of a Fourier transform lies in each band.
+
+    Args:
+        bands: `{name: (low_hz, high_hz)}`.
+        sampling_rate_hz: samples a second.
+        segment: samples that are transformed.
+
+    Returns:
+        `(frequencies, bands)` in Hz; a cell reaches half way to the next frequency on both sides.
+
+    Example:
+        >>> band_shares({"alpha": (2, 3.25)}, sampling_rate_hz=8, segment=8).T
+        array([[0.  , 0.  , 0.5 , 0.75, 0.  ]])
+    """
+    resolution_hz = sampling_rate_hz / segment
+    frequencies_hz = np.arange(segment // 2 + 1)[:, np.newaxis] * resolution_hz
+    low_hz, high_hz = np.array(list(bands.values()), dtype=float).T
+    shared_hz = np.minimum(high_hz, frequencies_hz + resolution_hz / 2) - np.maximum(
+        low_hz, frequencies_hz - resolution_hz / 2
+    )
+    return np.maximum(shared_hz, 0)

@@ -6,6 +6,7 @@ This is the one room that meets TensorFlow, and only when a `tf.data.Dataset` is
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.bio_features import BioFeatures
+from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
@@ -15,6 +16,7 @@ from keras_emotion.pipelines.teacher_features import TeacherFeatures
 
 __all__ = [
     "BioFeatures",
+    "ConnectivityFeatures",
     "EEGGridFeatures",
     "FaceFeatures",
     "FeaturePart",

@@ -4,7 +4,7 @@ NumPy and SciPy only. Every function takes all channels (and trials) at once, ke
 dtype as float64, and has time on the last axis of what it reads.
 """
 
-from keras_emotion.signals.bands import PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
+from keras_emotion.signals.bands import PRIOR_DFCN_BANDS, PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
 from keras_emotion.signals.baseline import baseline_samples, remove_baseline
 from keras_emotion.signals.connectivity import CONSTANT_SHARE, coherence, pearson_correlation, phase_locking_value
 from keras_emotion.signals.differential_entropy import (
@@ -24,6 +24,7 @@ __all__ = [
     "CONSTANT_SHARE",
     "CONVENTIONS",
     "GRID_SHAPES",
+    "PRIOR_DFCN_BANDS",
     "PUBLISHED_BANDS",
     "THREE_FACRNN_BANDS",
     "VARIANCE_FLOOR",

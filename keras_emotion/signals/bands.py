@@ -18,8 +18,23 @@ References:
     Front. Neurosci. 17:1330077, 2024.
 """
 
+PRIOR_DFCN_BANDS: Bands = {
+    "theta": (4.0, 8.0),
+    "slow_alpha": (8.0, 10.0),
+    "alpha": (8.0, 12.0),
+    "beta": (12.0, 30.0),
+    "gamma": (30.0, 45.0),
+}
+"""Bands of the prior-driven brain networks [1], section 3, two of which overlap. Gamma is printed as "30+ Hz"; it ends
+here where DEAP's preprocessed files do.
+
+References:
+    [1] Zheng, Shao, Zhang, Zhu, Prior-driven dynamic brain networks for multi-modal emotion recognition, MICCAI 2023.
+"""
+
 PUBLISHED_BANDS: Mapping[str, Bands] = {
     "3facrnn": THREE_FACRNN_BANDS,
+    "prior-dfcn": PRIOR_DFCN_BANDS,
     "4d-crnn": {"theta": (4.0, 8.0), "alpha": (8.0, 14.0), "beta": (14.0, 31.0), "gamma": (31.0, 45.0)},
     "4d-crnn-seed": {
         "delta": (1.0, 4.0),

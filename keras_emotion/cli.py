@@ -119,6 +119,8 @@ class SynthesizeDEAP:
         video_size: width and height of a video.
         effect_follows: what the signals follow: the rating, the same during a whole trial, or the expression that the
             face has at that moment.
+        effect_in: what of the signals carries the effect: the power of bands, or what channels have in common.
+        openface: write what OpenFace would write of the videos too.
     """
 
     out: tyro.conf.Positional[Path]
@@ -133,6 +135,8 @@ class SynthesizeDEAP:
     video_frame_rate_hz: float = 50.0
     video_size: tuple[int, int] = (720, 576)
     effect_follows: Literal["rating", "expression"] = "rating"
+    effect_in: Literal["power", "connectivity"] = "power"
+    openface: bool = False
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
@@ -152,6 +156,8 @@ class SynthesizeDEAP:
             video_frame_rate_hz=self.video_frame_rate_hz,
             video_size=self.video_size,
             effect_follows=self.effect_follows,
+            effect_in=self.effect_in,
+            openface=self.openface,
         )
 
 

@@ -12,13 +12,19 @@ import scipy.fft
 import scipy.special
 
 from keras_emotion.synthetic.deap_original import CHANNELS, FACTS, write_original
-from keras_emotion.synthetic.deap_videos import EXPRESSION_PER_DEVIATION, trial_expression, write_face_videos
+from keras_emotion.synthetic.deap_videos import (
+    EXPRESSION_PER_DEVIATION,
+    trial_expression,
+    write_face_videos,
+    write_openface_files,
+)
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise, spectrum_of_rms
 from keras_emotion.synthetic.facts import write_marker
 from keras_emotion.synthetic.python2_pickle import write_python2_pickle
 
 FileFormat = Literal["python", "matlab", "original"]
 EffectFollows = Literal["rating", "expression"]
+EffectIn = Literal["power", "connectivity"]
 EEG_CHANNEL_NAMES = tuple(CHANNELS["name"][CHANNELS["kind"] == "eeg"])
 
 RATING_SD = 1.8
@@ -31,6 +37,13 @@ STIMULUS_SHARE = 0.5
 
 EFFECTS = {"valence": ("gamma", ("F7", "F8", "T7", "T8")), "arousal": ("alpha", ("P3", "Pz", "P4", "Oz"))}
 """The band whose power follows a rating, and the electrodes where most of it does."""
+
+COUPLINGS = {"valence": (("F7", "T7"), ("F8", "T8")), "arousal": (("P3", "O1"), ("P4", "O2"))}
+"""Electrodes that a source drives, and those that it drives the other way round, as strongly as a rating says: left and
+right, so that the average reference has none of it."""
+
+_STRONGEST_COUPLING = 0.65
+"""Two of them leave each channel something of its own."""
 
 SKIN_RESISTANCE_OHM = 3e5
 
@@ -57,6 +70,8 @@ def write_deap(
     video_frame_rate_hz: float = 50.0,
     video_size: tuple[int, int] = (720, 576),
     effect_follows: EffectFollows = "rating",
+    effect_in: EffectIn = "power",
+    openface: bool = False,
 ) -> Path:
     """Writes a folder that reads as DEAP: `metadata_csv`, any of the three forms of the recordings, and face videos.
 
@@ -101,6 +116,12 @@ def write_deap(
             `"rating"`, the same during a whole trial, or `"expression"` of the face at that moment, scaled so that a
             standard deviation is worth as much. In the latter case what signals say of ratings they say through the
             face: by `face_effect_size`. It is so without videos too, and for subjects who have none.
+        effect_in: what of the signals carries it: the `"power"` of bands at some electrodes (`EFFECTS`), or the
+            `"connectivity"`: channels of both sides of the head have a source in common (`COUPLINGS`), whose share of
+            their noise rises with the rating and with `effect_size`, while their power stays as it is. The latter
+            follows the rating alone.
+        openface: what OpenFace would write of the face videos is written too, `openface/sNN_trialMM.csv`, ten frames a
+            second: action units follow the expression of the face, place, rotation and gaze wander.
 
     Returns:
         `out`.
@@ -121,6 +142,10 @@ def write_deap(
         raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
     if effect_follows not in get_args(EffectFollows):
         raise ValueError(f"`effect_follows` is {effect_follows!r}; expected one of {get_args(EffectFollows)}")
+    if effect_in not in get_args(EffectIn):
+        raise ValueError(f"`effect_in` is {effect_in!r}; expected one of {get_args(EffectIn)}")
+    if effect_in == "connectivity" and effect_follows != "rating":
+        raise ValueError("`effect_in` 'connectivity' follows the rating; expected `effect_follows` 'rating'")
     if not 1 <= video_frame_rate_hz <= 120:
         raise ValueError(f"`video_frame_rate_hz` is {video_frame_rate_hz}; expected 1 to 120")
     if len(video_size) != 2 or min(video_size) < 32 or any(side % 2 for side in video_size):
@@ -139,11 +164,13 @@ def write_deap(
     for subject in chosen:
         table = _ratings(seed, subject, n_trials)
         followed = face_effect_size if effect_follows == "expression" else None
-        data = _signals(noise, seed, subject, table, effect_size, fingerprint_size, followed)
+        data = _signals(noise, seed, subject, table, effect_size, fingerprint_size, followed, effect_in)
         labels = table[[name.capitalize() for name in FACTS["ratings"]]].to_numpy(float)
         _write_recordings(out, subject, data, labels, table["Trial"].to_numpy(), files, seed)
+        deviations = {name: _deviation(table[name.capitalize()].to_numpy()) for name in EFFECTS}
+        if openface:
+            write_openface_files(out / "openface", seed, subject, table, deviations, face_effect_size)
         if face_videos:
-            deviations = {name: _deviation(table[name.capitalize()].to_numpy()) for name in EFFECTS}
             write_face_videos(
                 out / "face_video",
                 seed,
@@ -160,12 +187,16 @@ def write_deap(
         out / "metadata_csv" / "participant_ratings.csv", index=False, encoding="utf-8-sig", float_format="%.2f"
     )
     _video_list(n_trials).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
-    # Where there is no face, nothing is said of one, so that what was written without remains as it was.
-    of_faces = {}
+    # What is not there is not spoken of, so that what was written without remains as it was.
+    more = {}
     if face_videos or effect_follows == "expression":
-        of_faces = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
+        more = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
     if face_videos:
-        of_faces |= {"video_frame_rate_hz": video_frame_rate_hz, "video_size": list(video_size)}
+        more |= {"video_frame_rate_hz": video_frame_rate_hz, "video_size": list(video_size)}
+    if effect_in != "power":
+        more["effect_in"] = effect_in
+    if openface:
+        more |= {"openface": True, "face_effect_size": face_effect_size}
     write_marker(
         out,
         dataset="deap",
@@ -175,7 +206,7 @@ def write_deap(
         effect_size=effect_size,
         fingerprint_size=fingerprint_size,
         fingerprint_in_baseline=fingerprint_in_baseline,
-        **of_faces,
+        **more,
     )
     return out
 
@@ -226,6 +257,7 @@ def _signals(
     effect_size: float,
     fingerprint_size: float,
     face_effect_size: float | None,
+    effect_in: EffectIn,
 ) -> np.ndarray:
     """`(trials, 40, samples)` float64 of one subject, by experiment id.
 
@@ -250,11 +282,16 @@ def _signals(
         effects = np.zeros((len(EFFECTS), *subject_log_power.shape))
         for effect, (rating, (band, electrodes)) in zip(effects, EFFECTS.items(), strict=True):
             strength = effect_size if courses is not None else effect_size * deviations[rating]
-            effect[bands.index(band)] = strength * noise.focus(electrodes)
+            effect[bands.index(band)] = (effect_in == "power") * strength * noise.focus(electrodes)
+        couplings = None
+        if effect_in == "connectivity":
+            shares = [_STRONGEST_COUPLING * (1 + np.tanh(effect_size * deviations[rating])) / 2 for rating in COUPLINGS]
+            sides = [noise.focus(one) - noise.focus(other) for one, other in COUPLINGS.values()]
+            couplings = np.array(shares)[:, np.newaxis] * sides
         if courses is None:
             effects = effects.sum(axis=0)
         n_eeg = len(EEG_CHANNEL_NAMES)
-        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses)
+        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses, couplings)
         data[index, n_eeg:] = _peripheral(rng, noise.frequencies_hz, noise.n_samples, levels)
     return data
 

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from keras_emotion.faces.openface import OPENFACE_QUANTITIES
 from keras_emotion.synthetic.faces import (
     AnimatedFace,
     FaceIdentity,
@@ -17,6 +18,7 @@ from keras_emotion.synthetic.faces import (
     expression_course,
     light_course,
     pose_course,
+    wander,
 )
 from keras_emotion.synthetic.facts import read_facts
 
@@ -30,7 +32,16 @@ EXPRESSION_WANDER = 0.35
 
 # Last words of seeds `[seed, subject, experiment id, ...]`, experiment id 0 for what is the subject's. None is 0: a
 # seed that ends in zeros is the seed without them.
-_VALENCE, _AROUSAL, _HEAD, _LIGHT, _BLINKS, _IDENTITY = 1, 2, 3, 4, 5, 6
+_VALENCE, _AROUSAL, _HEAD, _LIGHT, _BLINKS, _IDENTITY, _OPENFACE = 1, 2, 3, 4, 5, 6, 7
+
+_OPENFACE_MIDDLE = np.array([0.0, 0.0, 600.0, 0.1, 0.0, 0.0, 0.1, 0.3, -0.95, -0.1, 0.3, -0.95, *[0.8] * 17])
+_OPENFACE_SPREAD = np.array([20.0, 15.0, 30.0, 0.05, 0.08, 0.05, *[0.05, 0.05, 0.01] * 2, *[0.25] * 17])
+_OPENFACE_EXPRESSION = {
+    **dict.fromkeys(("06", "12"), ("valence", 1.0)),
+    **dict.fromkeys(("04", "15"), ("valence", -0.7)),
+    **dict.fromkeys(("01", "02", "05", "26"), ("arousal", 0.8)),
+}
+"""What an action unit follows, and by how much."""
 
 
 def trial_expression(
@@ -137,6 +148,57 @@ def write_face_videos(
         for row, (trial, presentation) in shown
         if presentation <= n_videos
     )
+
+
+def write_openface_files(
+    folder: Path,
+    seed: int,
+    subject: int,
+    ratings: pd.DataFrame,
+    deviations: Mapping[str, np.ndarray],
+    face_effect_size: float,
+    frame_rate_hz: float = 10.0,
+) -> None:
+    """Writes `sNN_trialMM.csv` as OpenFace 2's FeatureExtraction does, for the videos of `write_face_videos`.
+
+    The expression is that of the videos: action units 6 and 12 rise with valence, 4 and 15 fall with it, 1, 2, 5 and 26
+    rise with arousal; the others, place, rotation and gaze wander by themselves. Now and then no face is found.
+
+    Args:
+        folder: where OpenFace would have written to.
+        seed: as for `write_face_videos`, and so on.
+        subject: id of the subject.
+        ratings: rows of `participant_ratings.csv` of the subject.
+        deviations: `valence` and `arousal` of each row.
+        face_effect_size: see `trial_expression`.
+        frame_rate_hz: frames a second.
+    """
+    if subject > FACTS["face_video"]["last_subject"]:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    times = np.arange(round(FACTS["trial_seconds"] * frame_rate_hz)) / frame_rate_hz
+    for row, (trial, presentation) in enumerate(zip(ratings["Experiment_id"], ratings["Trial"], strict=True)):
+        own = {name: values[row] for name, values in deviations.items()}
+        expression = trial_expression(seed, subject, trial, own, times, face_effect_size)
+        rng = np.random.default_rng([seed, subject, trial, _OPENFACE])
+        wandering = np.stack([wander(rng, times, 6.0) for _ in OPENFACE_QUANTITIES], axis=1)
+        quantities = pd.DataFrame(wandering * _OPENFACE_SPREAD + _OPENFACE_MIDDLE, columns=list(OPENFACE_QUANTITIES))
+        for unit, (name, slope) in _OPENFACE_EXPRESSION.items():
+            quantities[f"AU{unit}_r"] += slope * expression[name]
+        units = [name for name in OPENFACE_QUANTITIES if name.startswith("AU")]
+        quantities[units] = quantities[units].clip(0, 5)
+        success = (rng.random(len(times)) > 0.02).astype(int)
+        frames = pd.DataFrame(
+            {
+                "frame": np.arange(1, len(times) + 1),
+                "face_id": 0,
+                "timestamp": times,
+                "confidence": 0.98 * success,
+                "success": success,
+            }
+        )
+        table = pd.concat([frames, quantities * success[:, np.newaxis]], axis=1)
+        table.to_csv(folder / f"s{subject:02d}_trial{presentation:02d}.csv", index=False, float_format="%.3f")
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, size: tuple[int, int]) -> None:

@@ -113,6 +113,7 @@ class EEGNoise:
         effect_log_power: np.ndarray,
         fingerprint_size: float,
         effect_courses: np.ndarray | None = None,
+        couplings: np.ndarray | None = None,
     ) -> np.ndarray:
         """One trial, referenced to the average of its channels.
 
@@ -123,6 +124,10 @@ class EEGNoise:
             fingerprint_size: standard deviation of the natural log-power of each channel and band over trials.
             effect_courses: `(effects, samples)` factors of effects that change during the trial; `effect_log_power` is
                 then `(effects, bands, channels)`. One effect, constant, by default.
+            couplings: `(sources, channels)` shares `s` in -1 to 1 of sources that channels have in common from the
+                start of the stimulus on; the sum of their squares is 1 at most in each channel. The noise of a channel
+                becomes `sqrt(1 - sum s^2)` of its own and `s` of each source, which is pink noise like it: what
+                channels have in common changes, and the power of none of them.
 
         Returns:
             `(channels, samples)` float32, microvolt.
@@ -138,6 +143,18 @@ class EEGNoise:
         basis = np.vstack([self.fingerprint_basis, np.ones(self.n_samples), is_stimulus * courses]).astype(np.float32)
         weights = np.column_stack([fingerprint_size * knots, subject_log_power.ravel(), effects.T])
         gain = np.exp((weights / 2).astype(np.float32) @ basis)
+        if couplings is not None:
+            # Drawn last: whatever is coupled, all else stays as it was.
+            white = rng.standard_normal((len(couplings), 2 * len(self.frequencies_hz)), np.float32).view(np.complex64)
+            sources = scipy.fft.irfft(self.band_amplitude * white, self.n_samples, axis=-1)
+            own = np.sqrt(1 - np.square(couplings).sum(axis=0))[:, np.newaxis]
+            # On what the average reference leaves of the channels, which else would take more from those that have
+            # more in common with their neighbours: a source is as strong as what it takes the place of.
+            centring = np.eye(n_channels) - 1 / n_channels
+            left = np.linalg.norm(centring @ self.mixing, axis=1)
+            shares = (couplings * left).T.astype(np.float32)
+            mixed = own.astype(np.float32) * (bands - bands.mean(axis=1, keepdims=True)) + shares @ sources
+            bands = np.where(is_stimulus, mixed, bands)
         bands *= gain.reshape(bands.shape)
         signal = bands.sum(axis=0)
         return signal - signal.mean(axis=0)

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_emotion.datasets import DEAP
+from keras_emotion.faces import read_openface
 from keras_emotion.signals import THREE_FACRNN_BANDS, differential_entropy_features
 from keras_emotion.synthetic import eeg, write_deap
 from keras_emotion.synthetic.deap import EEG_CHANNEL_NAMES, RATING_SD
@@ -141,6 +142,8 @@ def test_same_seed_same_files(tmp_path):
         ({"files": ("csv",)}, "`files` is"),
         ({"files": ()}, "`files` is"),
         ({"fingerprint_size": -1}, "`fingerprint_size` is -1"),
+        ({"effect_in": "phase"}, "`effect_in` is 'phase'"),
+        ({"effect_in": "connectivity", "effect_follows": "expression"}, "follows the rating"),
     ],
 )
 def test_bad_arguments(tmp_path, options, message):
@@ -290,3 +293,62 @@ def test_windows_leak_and_trials_do_not(tmp_path, effect_size):
         assert 0.7 < np.mean(by_trial) < 0.95
     else:
         assert 0.3 < np.mean(by_trial) < 0.65
+
+
+# --- connectivity
+
+
+def test_connectivity_follows_the_rating_and_power_does_not(tmp_path):
+    options = {"n_subjects": 2, "n_trials": 20, "fingerprint_size": 0.0, "effect_size": 2.0}
+    root = write_deap(tmp_path, **options, effect_in="connectivity")
+    correlations, powers, ratings = [], [], []
+    for trial in DEAP(root).trials():
+        signal = trial.eeg.signal[:, trial.eeg.n_baseline_samples :]
+        names = [trial.eeg.channel_names.index(name) for name in ("F7", "F8", "T7", "T8")]
+        correlations.append(np.corrcoef(signal[names]))
+        powers.append(np.log(signal[names].var(axis=1)))
+        ratings.append(trial.ratings["valence"])
+    high = np.array(ratings) > 5
+    rise = np.mean(np.array(correlations)[high], axis=0) - np.mean(np.array(correlations)[~high], axis=0)
+    # One side goes with itself and against the other.
+    assert rise[0, 1] < -0.15
+    assert rise[2, 3] < -0.15
+    assert rise[0, 2] > 0.05
+    assert rise[1, 3] > 0.05
+    by_subject = np.array(powers).reshape(2, 20, 4) - np.array(powers).reshape(2, 20, 4).mean(axis=1, keepdims=True)
+    difference = by_subject.reshape(40, 4)[high].mean(axis=0) - by_subject.reshape(40, 4)[~high].mean(axis=0)
+    # In log-power; the same options in "power" make 2 between trials a deviation apart.
+    assert abs(difference).max() < 0.03
+
+
+def test_without_an_effect_nothing_is_written_differently_before_the_stimulus(tmp_path):
+    plain = write_deap(tmp_path / "plain", n_subjects=1, n_trials=2, effect_size=0.0)
+    coupled = write_deap(tmp_path / "coupled", n_subjects=1, n_trials=2, effect_in="connectivity")
+    for one, other in zip(DEAP(plain).trials(), DEAP(coupled).trials(), strict=True):
+        n = one.eeg.n_baseline_samples
+        np.testing.assert_array_equal(one.eeg.signal[:, :n], other.eeg.signal[:, :n])
+        assert abs(one.eeg.signal[:, n:] - other.eeg.signal[:, n:]).max() > 1
+
+
+# --- OpenFace
+
+
+def test_openface_files_are_those_of_the_videos_faces(tmp_path):
+    root = write_deap(tmp_path, n_subjects=1, n_trials=12, openface=True, face_effect_size=2.0)
+    ratings = ratings_of(root)
+    smiles, brows = [], []
+    for row in ratings.itertuples():
+        frames = read_openface(root / "openface" / f"s01_trial{row.Trial:02d}.csv")
+        assert len(frames) == 600
+        assert frames["time_seconds"].iloc[[0, -1]].tolist() == [0.0, 59.9]
+        missing = frames["AU12_r"].isna().mean()
+        assert 0 < missing < 0.1
+        smiles.append(frames["AU12_r"].mean())
+        brows.append(frames["AU02_r"].mean())
+        units = frames.filter(like="AU").to_numpy()
+        assert np.nanmin(units) >= 0
+        assert np.nanmax(units) <= 5
+    assert np.corrcoef(smiles, ratings["Valence"])[0, 1] > 0.8
+    assert np.corrcoef(brows, ratings["Arousal"])[0, 1] > 0.8
+    again = write_deap(tmp_path / "again", n_subjects=1, n_trials=12, openface=True, face_effect_size=2.0)
+    assert filecmp.cmp(root / "openface" / "s01_trial01.csv", again / "openface" / "s01_trial01.csv", shallow=False)

@@ -1,16 +1,22 @@
 """Keras layers, one a file; each runs on every backend of Keras."""
 
+from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
+from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
+from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
 from keras_emotion.layers.step_self_attention import StepSelfAttention
 from keras_emotion.layers.temporal_block import TemporalBlock
 
 __all__ = [
+    "CrossModalPrior",
     "ECABandAttention",
     "FeatureScaling",
+    "NonLocal3D",
     "PeepholeLSTMCell",
+    "ResidualBlock3D",
     "ResidualTCN",
     "StepSelfAttention",
     "TemporalBlock",

@@ -11,9 +11,12 @@ import keras
 import numpy as np
 
 from keras_emotion.layers import (
+    CrossModalPrior,
     ECABandAttention,
     FeatureScaling,
+    NonLocal3D,
     PeepholeLSTMCell,
+    ResidualBlock3D,
     ResidualTCN,
     StepSelfAttention,
     TemporalBlock,
@@ -152,6 +155,27 @@ _DEEPVANET_TRAINING = Training(lambda: {"loss": "binary_crossentropy"}, _high_or
 
 ROWS = (
     Row(
+        CrossModalPrior,
+        {"units": 3, "transpose": True},
+        inputs=[(2, 3, 2), (2, 4, 1)],
+        alive={"units": 2, "transpose": False, "prior": Given("product", {"transpose": False})},
+        rejected=(("units", 0), ("prior", "mean")),
+        rejected_inputs=(
+            (2, 3, 4, 5),
+            [(2, 3, 4, 5)],
+            [(2, 3, 4), (2, 3, 4, 1)],
+            [(2, 3, 4, 5), (2, 3, 4)],
+            [(2, 3, 4, 5), (2, 2, 4, 1)],
+            [(2, 3, 4, 5), (2, 3, 4, 1), (2, 3, 4, 1)],
+        ),
+    ),
+    Row(
+        CrossModalPrior,
+        {"prior": "product"},
+        inputs=[(2, 3, 2), (2, 4, 3)],
+        rejected=(("transpose", True),),
+    ),
+    Row(
         ECABandAttention,
         {"kernel_size": 4, "gamma": 1, "b": 2, "kernel_initializer": "he_normal"},
         inputs=(3, 4, 5),
@@ -174,6 +198,16 @@ ROWS = (
         rejected_inputs=((5, 3), (5, None, 2)),
     ),
     Row(
+        NonLocal3D,
+        {"inner_channels": 3, "subsampling": True},
+        inputs=(2, 3, 4, 2),
+        alive={"inner_channels": None, "subsampling": False},
+        rejected=(("inner_channels", 0),),
+        # The block starts as the identity, whatever it attends to.
+        observed=lambda layer: layer(np.ones((1, 2, 3, 4, 2)), return_attention_scores=True)[1].shape,
+        rejected_inputs=((2, 3, 4, 5), (2, 3, None, 4, 2)),
+    ),
+    Row(
         PeepholeLSTMCell,
         {
             "units": 5,
@@ -194,6 +228,14 @@ ROWS = (
         },
         rejected=(("units", 0),),
         wrap=lambda cell: keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy),
+    ),
+    Row(
+        ResidualBlock3D,
+        {"filters": 3},
+        inputs=(3, 2, 4, 2),
+        alive={"filters": 2},
+        rejected=(("filters", 0),),
+        rejected_inputs=((2, 3, 4, 5),),
     ),
     Row(
         StepSelfAttention,

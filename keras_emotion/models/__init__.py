@@ -3,5 +3,13 @@
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
+from keras_emotion.models.prior_dfcn import PriorDFCN
 
-__all__ = ["DeepVANet", "FACRNNEEGNetwork", "FACRNNVisualNetwork", "FaceAffectNetwork", "distillation_losses"]
+__all__ = [
+    "DeepVANet",
+    "FACRNNEEGNetwork",
+    "FACRNNVisualNetwork",
+    "FaceAffectNetwork",
+    "PriorDFCN",
+    "distillation_losses",
+]

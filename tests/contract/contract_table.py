@@ -26,6 +26,7 @@ from keras_emotion.models import (
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
+    PriorDFCN,
     distillation_losses,
 )
 
@@ -62,6 +63,7 @@ class Row:
         without_gradient: trainable weights that rightly have a zero gradient, with the reason.
         observed: what an argument changes besides outputs and weights.
         training: how a model is trained.
+        n_parameters: weights of the model with `arguments`, counted by hand.
     """
 
     layer: type
@@ -75,6 +77,7 @@ class Row:
     without_gradient: Mapping[str, str] = dataclasses.field(default_factory=dict)
     observed: Callable = lambda layer: None
     training: Training | None = None
+    n_parameters: int | None = None
 
     def build(self, dtype="float32", **changes):
         """The layer or model of this row, and a model to call it by (the model itself, if it is one)."""
@@ -132,6 +135,10 @@ def _high_or_low(model, rng, batch):
     return rng.integers(0, 2, (batch, 1))
 
 
+def _class_of_each_sample(model, rng, batch):
+    return rng.integers(0, model.n_classes, batch)
+
+
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
     "features": "the output leaves the network in float32",
@@ -152,6 +159,12 @@ _SMALL_DEEPVANET = {
 }
 _DEEPVANET_OFF_POLICY = {"probability": "sigmoid in float32; the output leaves the network in float32"}
 _DEEPVANET_TRAINING = Training(lambda: {"loss": "binary_crossentropy"}, _high_or_low)
+_PRIOR_DFCN_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
+# Small steps: from weights without any normalisation behind them a large one ends in probabilities of less than 1e-7,
+# whose gradient Keras drops on some backends.
+_PRIOR_DFCN_TRAINING = Training(
+    lambda: {"loss": "sparse_categorical_crossentropy", "loss_weights": [0.1]}, _class_of_each_sample
+)
 
 ROWS = (
     Row(
@@ -516,5 +529,72 @@ ROWS = (
         training=Training(
             lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
         ),
+    ),
+    Row(
+        PriorDFCN,
+        {
+            "n_windows": 4,
+            "n_channels": 4,
+            "n_bands": 3,
+            "n_face_channels": 2,
+            "n_classes": 3,
+            "transpose_prior": True,
+            "prior_units": 3,
+            "widths": (2,),
+            "pool_sizes": ((2, 2, 2),),
+            "non_local_after": 1,
+            "inference": {"window_seconds": 3.0, "label_rule": "> 5"},
+        },
+        alive={
+            "n_windows": 5,
+            "n_channels": 5,
+            "n_bands": 4,
+            "n_face_channels": 3,
+            "n_classes": 2,
+            "prior": Given(None, {"transpose_prior": False}),
+            "transpose_prior": False,
+            "prior_units": 2,
+            "stfenet": False,
+            "widths": (3,),
+            "pool_sizes": ((1, 2, 2),),
+            "non_local_after": None,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_windows", 0),
+            ("n_channels", 0),
+            ("n_bands", 0),
+            ("n_face_channels", 0),
+            ("n_classes", 1),
+            ("prior", "mean"),
+            ("prior_units", 0),
+            ("widths", ()),
+            ("widths", (0,)),
+            ("widths", 16),
+            ("pool_sizes", ((2, 2, 2), (1, 1, 1))),
+            ("pool_sizes", ((2, 2),)),
+            ("pool_sizes", (2, 2, 2)),
+            ("pool_sizes", ((0, 2, 2),)),
+            ("pool_sizes", ((5, 2, 2),)),
+            ("non_local_after", 0),
+            ("non_local_after", 2),
+            ("inference", {"scale": float("nan")}),
+            ("inference", {1.0, 2.0}),
+        ),
+        off_policy=_PRIOR_DFCN_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=_PRIOR_DFCN_TRAINING,
+        # Prior: map 2 x 4, two of 3 x 3 and two of 1 x 3. Block: 27 + 54 weights for each of 2 filters, their biases,
+        # 1 x 2 around them. Non-local block: four of 2 x 1. Head: 2 x 2 x 2 x 2 values for each of 3 classes, biases.
+        n_parameters=(8 + 18 + 6) + (81 * 2 + 4 + 2) + 8 + (16 * 3 + 3),
+    ),
+    Row(
+        PriorDFCN,
+        {"n_windows": 2, "n_channels": 3, "prior": None, "stfenet": False},
+        rejected=(("transpose_prior", True),),
+        rejected_inputs=({"connectivity": (2, 2, 3)}, {"connectivity": (2, 3, 3, 3)}),
+        off_policy=_PRIOR_DFCN_OFF_POLICY,
+        training=_PRIOR_DFCN_TRAINING,
+        n_parameters=2 * 3 * 3 * 2 + 2,
     ),
 )

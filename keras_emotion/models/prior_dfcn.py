@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_emotion.layers import CrossModalPrior, NonLocal3D, ResidualBlock3D
+from keras_emotion.layers import CrossModalPrior, FeatureScaling, NonLocal3D, ResidualBlock3D
 from keras_emotion.models.inference import InferenceMixin
 
 
@@ -31,6 +31,9 @@ class PriorDFCN(InferenceMixin, keras.Model):
     | w/o NL block | `non_local_after=None` |
     | w/o STFENet | `stfenet=False` |
     | Baseline | `prior=None, stfenet=False` |
+
+    A trained network carries the statistics of its training trials: `feature_scaling["eeg"].set_statistics(mean,
+    standard_deviation)` takes `(channels, bands)`, that of `"face"` `(face_channels,)`. Until then nothing is scaled.
 
     For data without faces there are those with `prior=None`: the prior is a relation of EEG to a face, and nothing
     stands in for it.
@@ -70,7 +73,8 @@ class PriorDFCN(InferenceMixin, keras.Model):
 
     Input:
         A dictionary with `"connectivity"`: `(batch, windows, channels, channels)`, and, unless `prior=None`, `"eeg"`:
-        `(batch, windows, channels, bands)`, and `"face"`: `(batch, windows, face_channels)`, both standardised.
+        `(batch, windows, channels, bands)`, and `"face"`: `(batch, windows, face_channels)`. The latter two are
+        standardised by the statistics of the training trials, see `feature_scaling`.
 
     Output:
         Probabilities, `(batch, n_classes)`, float32, whose rows sum to 1.
@@ -174,6 +178,10 @@ class PriorDFCN(InferenceMixin, keras.Model):
         prior_layer = CrossModalPrior(
             prior_units, prior=prior or "sum", transpose=transpose_prior, dtype=policy, name="prior"
         )
+        scaling_layers = {
+            name: FeatureScaling(axes, dtype=policy, name=f"{name}_scaling")
+            for name, axes in (("eeg", (-2, -1)), ("face", (-1,)))
+        }
         network_layers = []
         for number, (width, sizes) in enumerate(zip(widths, pool_sizes, strict=True), start=1):
             network_layers += [
@@ -194,7 +202,8 @@ class PriorDFCN(InferenceMixin, keras.Model):
         if prior is not None:
             inputs["eeg"] = keras.Input((n_windows, n_channels, n_bands), name="eeg")
             inputs["face"] = keras.Input((n_windows, n_face_channels), name="face")
-            cor = prior_layer([inputs["eeg"], ops.expand_dims(inputs["face"], -1)])
+            eeg, face = (scaling_layers[name](inputs[name]) for name in ("eeg", "face"))
+            cor = prior_layer([eeg, ops.expand_dims(face, -1)])
             x = x * cor
         if stfenet:
             x = ops.expand_dims(x, -1)
@@ -222,6 +231,7 @@ class PriorDFCN(InferenceMixin, keras.Model):
         self.non_local_after = non_local_after
         self._keep_inference(inference)
         self._cor = cor
+        self.feature_scaling = {name: layer for name, layer in scaling_layers.items() if name in inputs}
 
     def window_probabilities(self, outputs):
         """Probability of each class for a sample, here a whole trial.

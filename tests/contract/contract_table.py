@@ -63,7 +63,7 @@ class Row:
         without_gradient: trainable weights that rightly have a zero gradient, with the reason.
         observed: what an argument changes besides outputs and weights.
         training: how a model is trained.
-        n_parameters: weights of the model with `arguments`, counted by hand.
+        n_trainable: trainable numbers of the model with `arguments`, counted by hand.
     """
 
     layer: type
@@ -77,7 +77,7 @@ class Row:
     without_gradient: Mapping[str, str] = dataclasses.field(default_factory=dict)
     observed: Callable = lambda layer: None
     training: Training | None = None
-    n_parameters: int | None = None
+    n_trainable: int | None = None
 
     def build(self, dtype="float32", **changes):
         """The layer or model of this row, and a model to call it by (the model itself, if it is one)."""
@@ -586,7 +586,7 @@ ROWS = (
         training=_PRIOR_DFCN_TRAINING,
         # Prior: map 2 x 4, two of 3 x 3 and two of 1 x 3. Block: 27 + 54 weights for each of 2 filters, their biases,
         # 1 x 2 around them. Non-local block: four of 2 x 1. Head: 2 x 2 x 2 x 2 values for each of 3 classes, biases.
-        n_parameters=(8 + 18 + 6) + (81 * 2 + 4 + 2) + 8 + (16 * 3 + 3),
+        n_trainable=(8 + 18 + 6) + (81 * 2 + 4 + 2) + 8 + (16 * 3 + 3),
     ),
     Row(
         PriorDFCN,
@@ -595,6 +595,6 @@ ROWS = (
         rejected_inputs=({"connectivity": (2, 2, 3)}, {"connectivity": (2, 3, 3, 3)}),
         off_policy=_PRIOR_DFCN_OFF_POLICY,
         training=_PRIOR_DFCN_TRAINING,
-        n_parameters=2 * 3 * 3 * 2 + 2,
+        n_trainable=2 * 3 * 3 * 2 + 2,
     ),
 )

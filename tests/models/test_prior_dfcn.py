@@ -40,6 +40,9 @@ def random_inputs(model, rng, n_trials=3):
 def set_random_weights(model, rng):
     """Kernels whose outputs are about as large as their inputs, smaller ones of the classifier, and biases."""
     for weight in model.weights:
+        if weight.path.endswith("_scaling/scale"):
+            weight.assign(rng.uniform(0.5, 2, weight.shape))
+            continue
         scale = 0.3 if weight.path.startswith("classifier") else 1
         weight.assign(scale * rng.standard_normal(weight.shape) / np.sqrt(np.prod(weight.shape[:-1])))
 
@@ -53,8 +56,12 @@ def weights_by_path(model):
     return dict(zip(paths, (values.astype("float64") for values in model.get_weights()), strict=True))
 
 
+def n_trainable(model):
+    return sum(np.prod(weight.shape, dtype=int) for weight in model.trainable_weights)
+
+
 def layer_names(model):
-    return {layer.name for layer in model.layers if layer.weights}
+    return {layer.name for layer in model.layers if layer.trainable_weights}
 
 
 # The network, written a second time with NumPy.
@@ -77,7 +84,11 @@ def pooled(maps, sizes):
 
 def prior_of(inputs, weights, kind, transpose):
     w = {path.removeprefix("prior/"): values for path, values in weights.items()}
-    eeg, face = inputs["eeg"].astype("float64"), inputs["face"].astype("float64")[..., None]
+    eeg, face = (
+        (inputs[name].astype("float64") - weights[f"{name}_scaling/mean"]) * weights[f"{name}_scaling/scale"]
+        for name in ("eeg", "face")
+    )
+    face = face[..., None]
     if kind == "sum":
         face = np.moveaxis(np.tensordot(face, w["face_map"], axes=(2, 0)), -1, 2)
     scale = np.sqrt(w["eeg_query"].shape[1])
@@ -168,7 +179,7 @@ PARAMETER_COUNTS = [
 @pytest.mark.parametrize(("arguments", "expected"), PARAMETER_COUNTS)
 def test_parameter_counts(arguments, expected):
     model = PriorDFCN(**arguments)
-    assert model.count_params() == expected
+    assert n_trainable(model) == expected
     assert sum(np.prod(weight.shape, dtype=int) for weight in model.trainable_weights) == expected
 
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import functools
 import os
+import re
 import sys
 import tempfile
 import types
@@ -22,9 +23,14 @@ from keras_emotion import experiment, reports
 from keras_emotion.cli import exit_on_input_error
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.experiment.configuration import Configuration, Experiment, differences
+from keras_emotion.experiment.system import System
 from keras_emotion.schema import InputError
 
 PRESETS = ("paper", "converged", "reduced", "demo")
+
+
+Method = Callable[[Experiment], Experiment]
+"""Makes a method's experiment of the experiment that was asked for."""
 
 
 class CommandLine(Configuration):
@@ -38,6 +44,7 @@ class CommandLine(Configuration):
             one repetition and at most five folds. `demo`: minutes on two cores.
         resume: go on with a run that was broken off.
         dry_run: say what would be trained and how long it would take, and stop.
+        table: number of a table of the paper that compares methods: all of them are run, each in a folder of its own.
     """
 
     data_root: Path | None = None
@@ -45,6 +52,7 @@ class CommandLine(Configuration):
     preset: Annotated[str, tyro.conf.arg(metavar="{paper,converged,reduced,demo}")] = "demo"
     resume: bool = False
     dry_run: bool = False
+    table: str = ""
 
 
 @exit_on_input_error
@@ -55,6 +63,7 @@ def main(
     description: str = "",
     demo_files: Mapping[str, str] = types.MappingProxyType({}),
     afterwards: Callable[[Experiment, Reader, Path], str] | None = None,
+    tables: Mapping[str, Mapping[str, Method]] = types.MappingProxyType({}),
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Run a reproduction from the command line.
@@ -68,6 +77,8 @@ def main(
             where the demo's data are used and the field was not given.
         afterwards: done when the run is finished, with the experiment, the data set and the run folder; what it
             returns is printed.
+        tables: by the number of a table of the paper, its methods in order, the first being what the others are
+            compared with: names as printed, and what makes the method's experiment of the one that was asked for.
         arguments: command line, `sys.argv[1:]` by default.
     """
     asked = _asked(presets, demo_data, description, arguments, demo_files)
@@ -79,6 +90,10 @@ def main(
         wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
         if not wanted.subjects:
             raise InputError(f"{data_root}: holds none of the subjects of preset {preset}; name some with --subjects")
+    asked = dataclasses.replace(asked, experiment=wanted)
+    if asked.options.table:
+        _run_table(asked, tables, paper)
+        return
     paper_system = presets["paper"].system
     as_printed = {
         **presets["paper"].science(),
@@ -90,7 +105,7 @@ def main(
         for science in (as_printed, wanted.science())
     ]
     reductions = differences(*named)
-    output = dataclasses.replace(asked, experiment=wanted).output
+    output = asked.output
     if asked.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset)
         finished = experiment.RunFolder(output).finished_jobs()
@@ -127,6 +142,44 @@ def teach(
     experiment.train_teachers(asked.experiment, asked.dataset, folder, validation_subjects)
     mark = " (synthetic data: says nothing about emotion)" if asked.dataset.synthetic else ""
     _console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
+
+
+def method(system: Callable[[System], System]) -> Method:
+    """What makes the experiment of another method, for `tables` of `main`: the same, with another system.
+
+    Args:
+        system: makes the method's system of that of the experiment.
+    """
+
+    def of(wanted: Experiment) -> Experiment:
+        fields = {name: getattr(wanted, name) for name in Experiment.model_fields}
+        return Experiment(**{**fields, "system": system(wanted.system)})
+
+    return of
+
+
+def _run_table(asked: _Asked, tables: Mapping[str, Mapping[str, Method]], paper: Path | None) -> None:
+    number = asked.options.table
+    if number not in tables:
+        raise InputError(
+            f"--table {number}: expected {' or '.join(tables) or 'none; this reproduction has no such table'}"
+        )
+    experiments = {name: make(asked.experiment) for name, make in tables[number].items()}
+    console, output = _console(), asked.output.with_name(f"{asked.output.name}-table{number}")
+    folders = {}
+    for name, one in experiments.items():
+        folder = output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
+        console.print(f"[bold]{name}[/]: {folder}", highlight=False, soft_wrap=True)
+        if asked.options.dry_run:
+            plan, _ = experiment.prepare(one, asked.dataset)
+            _print_estimate(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()), ())
+        else:
+            folders[name] = experiment.run(one, asked.dataset, folder, resume=asked.options.resume)
+    if folders:
+        printed = (
+            None if paper is None else reports.paper_numbers(paper, dataset=asked.experiment.dataset, table=number)
+        )
+        reports.build_method_table(folders, printed, output).print(console)
 
 
 def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches
+from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
 
@@ -182,6 +182,33 @@ class EstimatorSystem(System):
     @abc.abstractmethod
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
         """A new estimator with `fit` and `predict_proba`; scaling is part of it, so that training rows alone fit it."""
+
+
+def fit_scaling_layers(system: NetworkSystem, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+    """Set the statistics of a network's scaling layers to those of its inputs for the windows at `rows`.
+
+    Args:
+        system: what arranges the arrays as inputs.
+        model: a network whose `feature_scaling` is the `FeatureScaling` of its input `"eeg"`, or one by input.
+        arrays: `(windows, ...)` by name; read chunk by chunk.
+        rows: the training windows.
+    """
+    layers = getattr(model, "feature_scaling", None) or {}
+    for name, layer in (layers if isinstance(layers, Mapping) else {"eeg": layers}).items():
+        inputs = _Inputs(system, arrays, name, len(layer.axes))
+        layer.set_statistics(*feature_statistics(inputs, rows, chunk=512))
+
+
+class _Inputs:
+    """One input of a network as an array `(windows, steps, ...)`; its last axes have statistics of their own."""
+
+    def __init__(self, system: NetworkSystem, arrays: Mapping[str, Any], name: str, n_axes: int):
+        self._system, self._arrays, self._name, self._n_axes = system, arrays, name, n_axes
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        elements = {name: np.asarray(array[rows]) for name, array in self._arrays.items()}
+        values = self._system.batch(elements, np.zeros(len(rows), int))[0][self._name]
+        return values.reshape(len(rows), -1, *values.shape[-self._n_axes :])
 
 
 def _vectors_of(array: Any, block: int = 1024, side: int = 8) -> np.ndarray:

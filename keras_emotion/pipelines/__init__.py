@@ -8,6 +8,7 @@ from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.bio_features import BioFeatures
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
+from keras_emotion.pipelines.face_quantities import FaceQuantities
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
@@ -19,6 +20,7 @@ __all__ = [
     "ConnectivityFeatures",
     "EEGGridFeatures",
     "FaceFeatures",
+    "FaceQuantities",
     "FeaturePart",
     "FeatureStore",
     "Features",

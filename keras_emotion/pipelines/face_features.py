@@ -135,21 +135,10 @@ class FaceFeatures(FeaturePart):
     # --- videos
 
     def _of_video(self, trial: Trial, detector: faces.Detector) -> tuple[np.ndarray, pd.DataFrame]:
-        duration_seconds = None if trial.recording is None else trial.recording.duration_seconds
-        problem, facts = None, None
-        if trial.video is None:
-            problem = "no face video"
-        else:
-            try:
-                facts = faces.video_facts(trial.video)
-            except InputError as error:
-                problem = str(error)
-        if duration_seconds is None:
-            if facts is None or not facts.duration_seconds:
-                raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known")
-            duration_seconds = facts.duration_seconds - self.offset_seconds
-        problem = problem or self._length_problem(facts, duration_seconds)
-        starts = self._starts(duration_seconds)
+        duration_seconds, problem = duration_and_problem(
+            trial, self.offset_seconds, self.length_tolerance_seconds, self.assumed_frame_rate_hz
+        )
+        starts = starts_within(duration_seconds, self.window_seconds, self.hop_seconds)
         table = trial.window_table(starts, self.window_seconds)
         crops = np.zeros((len(starts), self.steps, self.image_size, self.image_size, 3), np.uint8)
         if problem is not None:
@@ -189,28 +178,9 @@ class FaceFeatures(FeaturePart):
         )
         return crops, table.assign(**{UNUSABLE: reasons})
 
-    def _length_problem(self, facts: faces.VideoFacts | None, duration_seconds: float) -> str | None:
-        if facts is None or not facts.duration_seconds:
-            return None
-        lasts = facts.duration_seconds
-        if self.assumed_frame_rate_hz is not None and facts.n_frames:
-            lasts = facts.n_frames / self.assumed_frame_rate_hz
-        if lasts <= duration_seconds + self.offset_seconds + self.length_tolerance_seconds:
-            return None
-        return (
-            f"{facts.path}: lasts {lasts:.1f} s by its header ({facts.frame_rate_hz:g} frames a second), the trial "
-            f"{duration_seconds:.1f} s: is the rate in the header wrong? give assumed_frame_rate_hz"
-        )
-
     @staticmethod
     def _end_seconds(sequence: faces.FaceSequence) -> float:
         return float(sequence.frames["frame_time_seconds"].iloc[-1]) if len(sequence.frames) else 0.0
-
-    def _starts(self, duration_seconds: float) -> np.ndarray:
-        hop_seconds = self.hop_seconds or self.window_seconds
-        # Rounded before it is cut: 60 s hold thirty windows of 2 s, also where floating point says 29.999...
-        n_windows = int(np.floor(round((duration_seconds - self.window_seconds) / hop_seconds, 6))) + 1
-        return np.arange(max(n_windows, 0)) * hop_seconds
 
     def _times_of_a_window(self) -> np.ndarray:
         """`(steps, samples)` seconds from the start of the window."""
@@ -243,7 +213,8 @@ class FaceFeatures(FeaturePart):
             wanted = (np.arange(self.steps) + 0.5) / self.steps * duration_seconds - step / 2
             chosen = _nearest(times, wanted[np.newaxis])
         else:
-            starts, lasts = self._starts(duration_seconds), self.window_seconds
+            starts = starts_within(duration_seconds, self.window_seconds, self.hop_seconds)
+            lasts = self.window_seconds
             chosen = _nearest(times, starts[:, np.newaxis] + self._times_of_a_window().mean(axis=1))
         # Each frame is read once, however many windows it is in.
         used, inverse = np.unique(chosen, return_inverse=True)
@@ -269,6 +240,63 @@ class FaceFeatures(FeaturePart):
         table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
         ratings = {name: np.asarray(row, np.float32)[chosen] for name, row in images.ratings.items()}
         return crops[inverse], table, ratings
+
+
+def duration_and_problem(
+    trial: Trial, offset_seconds: float, length_tolerance_seconds: float, assumed_frame_rate_hz: float | None
+) -> tuple[float, str | None]:
+    """How long a trial lasts, and why its face video cannot be used, going by its header.
+
+    Args:
+        trial: the trial; without a recording it lasts as long as its video.
+        offset_seconds: time in the video at which the stimulus starts.
+        length_tolerance_seconds: by how much a video may last longer than the recording.
+        assumed_frame_rate_hz: frame rate to believe in place of the header.
+
+    Returns:
+        `(seconds, problem)`; the problem is `None` where there is none.
+
+    Raises:
+        InputError: neither a recording nor a video says how long the trial lasts.
+    """
+    problem, facts = None, None
+    if trial.video is None:
+        problem = "no face video"
+    else:
+        try:
+            facts = faces.video_facts(trial.video)
+        except InputError as error:
+            problem = str(error)
+    if trial.recording is not None:
+        duration_seconds = trial.recording.duration_seconds
+    elif facts is None or not facts.duration_seconds:
+        raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known")
+    else:
+        duration_seconds = facts.duration_seconds - offset_seconds
+    if facts is not None and facts.duration_seconds:
+        lasts = facts.duration_seconds
+        if assumed_frame_rate_hz is not None and facts.n_frames:
+            lasts = facts.n_frames / assumed_frame_rate_hz
+        if lasts > duration_seconds + offset_seconds + length_tolerance_seconds:
+            problem = (
+                f"{facts.path}: lasts {lasts:.1f} s by its header ({facts.frame_rate_hz:g} frames a second), the trial "
+                f"{duration_seconds:.1f} s: is the rate in the header wrong? give assumed_frame_rate_hz"
+            )
+    return duration_seconds, problem
+
+
+def starts_within(duration_seconds: float, window_seconds: float, hop_seconds: float | None) -> np.ndarray:
+    """Seconds from the onset of the stimulus at which the whole windows of a trial start.
+
+    Args:
+        duration_seconds: how long the trial lasts.
+        window_seconds: length of a window.
+        hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`.
+    """
+    hop_seconds = hop_seconds or window_seconds
+    # Rounded before it is cut: 60 s hold thirty windows of 2 s, also where floating point says 29.999...
+    n_windows = int(np.floor(round((duration_seconds - window_seconds) / hop_seconds, 6))) + 1
+    return np.arange(max(n_windows, 0)) * hop_seconds
 
 
 def _face_of_picture(

@@ -3,6 +3,7 @@
 from keras_emotion.reports.audit import AuditReport, build_audit_report
 from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
 from keras_emotion.reports.figures import draw_features
+from keras_emotion.reports.methods import MethodTable, build_method_table
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
 from keras_emotion.reports.ratings import rating_table
@@ -13,10 +14,12 @@ __all__ = [
     "SYNTHETIC_MARK",
     "AuditReport",
     "ComparisonReport",
+    "MethodTable",
     "Report",
     "as_json",
     "build_audit_report",
     "build_comparison",
+    "build_method_table",
     "build_report",
     "draw_features",
     "paper_numbers",

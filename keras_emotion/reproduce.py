@@ -161,9 +161,8 @@ def method(system: Callable[[System], System]) -> Method:
 def _run_table(asked: _Asked, tables: Mapping[str, Mapping[str, Method]], paper: Path | None) -> None:
     number = asked.options.table
     if number not in tables:
-        raise InputError(
-            f"--table {number}: expected {' or '.join(tables) or 'none; this reproduction has no such table'}"
-        )
+        there = f"there are {', '.join(tables)}" if tables else "this reproduction has none"
+        raise InputError(f"--table {number}: no such table of methods; {there}")
     experiments = {name: make(asked.experiment) for name, make in tables[number].items()}
     console, output = _console(), asked.output.with_name(f"{asked.output.name}-table{number}")
     folders = {}
@@ -176,9 +175,8 @@ def _run_table(asked: _Asked, tables: Mapping[str, Mapping[str, Method]], paper:
         else:
             folders[name] = experiment.run(one, asked.dataset, folder, resume=asked.options.resume)
     if folders:
-        printed = (
-            None if paper is None else reports.paper_numbers(paper, dataset=asked.experiment.dataset, table=number)
-        )
+        dataset = asked.experiment.dataset
+        printed = None if paper is None else reports.paper_numbers(paper, dataset=dataset, table=number)
         reports.build_method_table(folders, printed, output).print(console)
 
 

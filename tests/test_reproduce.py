@@ -3,10 +3,19 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from keras_emotion.datasets import DEAP
+from keras_emotion.experiment.systems.logistic_regression import (
+    BandPowerRegression,
+    BandPowerRegressionExperiment,
+    regression_presets,
+)
+from keras_emotion.pipelines import EEGGridFeatures
+from keras_emotion.reproduce import main, method
 from keras_emotion.synthetic import write_afew_va, write_affectnet, write_deap
 
 SCRIPTS = Path(__file__).parents[1] / "reproductions"
@@ -205,3 +214,70 @@ def test_pictures_teach_too(script, tmp_path):
     assert code == 0, err
     assert "says nothing about emotion" in out
     assert (tmp_path / "out" / "teacher" / "valence.keras").is_file()
+
+
+# Tables of methods ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def four_subjects(tmp_path_factory):
+    """Of two subjects differences are nearly the same, and a t-test of them is none."""
+    return write_deap(tmp_path_factory.mktemp("data") / "four", n_subjects=4, n_trials=6)
+
+
+def _tables(deap, output, *arguments):
+    """A table of three methods, of logistic regressions."""
+    full = BandPowerRegressionExperiment(
+        name="test", dataset="deap", targets=("valence", "arousal"), protocols=("trial_disjoint",)
+    )
+    methods = {
+        "Ours": lambda wanted: wanted,
+        "Much regularised": method(lambda system: system.model_copy(update={"inverse_regularisation": 1e-6})),
+        "Coarse": method(lambda system: BandPowerRegression(features=EEGGridFeatures(steps=1, window_seconds=6.0))),
+    }
+    main(
+        regression_presets(full, {}),
+        demo_data=lambda folder: None,
+        tables={"1": methods},
+        arguments=["--data-root", str(deap), "--output", str(output), "--jobs", "1", *arguments],
+    )
+
+
+def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects, tmp_path, capsys):
+    _tables(four_subjects, tmp_path / "run", "--table", "1")
+    out = capsys.readouterr().out
+    assert "says nothing about emotion" in out
+    assert "Much regularised" in out
+    folder = tmp_path / "run-table1"
+    rows = pd.read_csv(folder / "methods.csv").set_index(["method", "target", "metric"])
+    assert len(rows) == 3 * 2 * 2
+    scores = {}
+    for name, place in (("Ours", "ours"), ("Coarse", "coarse")):
+        predictions = pd.read_csv(folder / place / "predictions.csv")
+        predictions = predictions[predictions["target"] == "valence"]
+        scores[name] = (predictions["label"] == predictions["prediction"]).groupby(predictions["subject"]).mean()
+        row = rows.loc[(name, "valence", "accuracy")]
+        assert row["mean"] == pytest.approx(scores[name].mean())
+        assert row["standard_deviation"] == pytest.approx(scores[name].std())
+        assert row["n_subjects"] == 4
+    expected = scipy.stats.ttest_rel(scores["Ours"], scores["Coarse"]).pvalue
+    p_values = rows.xs("accuracy", level="metric").xs("valence", level="target")
+    assert p_values.loc["Coarse", "p_value"] == pytest.approx(expected)
+    assert np.isnan(p_values.loc["Ours", "p_value"])
+    others = p_values.loc[["Much regularised", "Coarse"], "p_value"].sort_values()
+    # Holm: the smaller of two counts twice, the larger no less than that.
+    smaller = min(1, 2 * others.iloc[0])
+    corrected = p_values["p_value_holm"]
+    assert corrected[others.index[0]] == pytest.approx(smaller)
+    assert corrected[others.index[1]] == pytest.approx(min(1, max(smaller, others.iloc[1])))
+    # A second time, nothing is done again.
+    before = (folder / "ours" / "predictions.csv").stat().st_mtime_ns
+    _tables(four_subjects, tmp_path / "run", "--table", "1")
+    assert (folder / "ours" / "predictions.csv").stat().st_mtime_ns == before
+
+
+def test_a_table_that_is_not_there_is_refused(deap, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _tables(deap, tmp_path / "run", "--table", "7")
+    assert stop.value.code == 2
+    assert "--table 7: no such table of methods; there are 1" in capsys.readouterr().err

@@ -237,3 +237,6 @@ TABLE_1: dict[str, Callable[[PriorDFCNSystem], System]] = {
     "ETF": _network("emotion_transformer_fusion"),
 }
 """The methods of Table 1 of Zheng et al. (2023), by the name of their line: the system, made of PriorDFCN's."""
+
+EEG_METHODS = {"w/o PKE": TABLE_1["Ours"], **{name: TABLE_1[name] for name in ("GSN", "DGCNN")}}
+"""Those of them that need no faces, PriorDFCN without its prior the first."""

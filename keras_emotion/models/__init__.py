@@ -1,7 +1,15 @@
 """Keras models, one paper a file."""
 
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
+from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 
-__all__ = ["DeepVANet", "FACRNNEEGNetwork", "FACRNNVisualNetwork", "FaceAffectNetwork", "distillation_losses"]
+__all__ = [
+    "DGCNN",
+    "DeepVANet",
+    "FACRNNEEGNetwork",
+    "FACRNNVisualNetwork",
+    "FaceAffectNetwork",
+    "distillation_losses",
+]

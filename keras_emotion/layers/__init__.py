@@ -1,5 +1,6 @@
 """Keras layers, one a file; each runs on every backend of Keras."""
 
+from keras_emotion.layers.chebyshev_graph_convolution import ChebyshevGraphConvolution
 from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
@@ -11,6 +12,7 @@ from keras_emotion.layers.step_self_attention import StepSelfAttention
 from keras_emotion.layers.temporal_block import TemporalBlock
 
 __all__ = [
+    "ChebyshevGraphConvolution",
     "CrossModalPrior",
     "ECABandAttention",
     "FeatureScaling",

@@ -1,11 +1,13 @@
 """Keras models, one paper a file."""
 
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
+from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 from keras_emotion.models.prior_dfcn import PriorDFCN
 
 __all__ = [
+    "DGCNN",
     "DeepVANet",
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",

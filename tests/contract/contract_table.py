@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_emotion.layers import (
+    ChebyshevGraphConvolution,
     CrossModalPrior,
     ECABandAttention,
     FeatureScaling,
@@ -22,6 +23,7 @@ from keras_emotion.layers import (
     TemporalBlock,
 )
 from keras_emotion.models import (
+    DGCNN,
     DeepVANet,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
@@ -63,7 +65,8 @@ class Row:
         without_gradient: trainable weights that rightly have a zero gradient, with the reason.
         observed: what an argument changes besides outputs and weights.
         training: how a model is trained.
-        n_trainable: trainable numbers of the model with `arguments`, counted by hand.
+        n_trainable: trainable numbers of this configuration, counted by hand; `None` where a test of the model's own
+            counts those of the sizes in its paper.
     """
 
     layer: type
@@ -139,6 +142,13 @@ def _class_of_each_sample(model, rng, batch):
     return rng.integers(0, model.n_classes, batch)
 
 
+def _classes(model, rng, batch):
+    return rng.integers(0, model.n_classes, batch)
+
+
+_CLASSIFIER_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, _classes)
+_CLASSIFIER_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
+_UNFIT_INFERENCE = (("inference", {"scale": float("nan")}), ("inference", {1.0, 2.0}))
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
     "features": "the output leaves the network in float32",
@@ -187,6 +197,46 @@ ROWS = (
         {"prior": "product"},
         inputs=[(2, 3, 2), (2, 4, 3)],
         rejected=(("transpose", True),),
+    ),
+    Row(
+        ChebyshevGraphConvolution,
+        {
+            "filters": 4,
+            "n_polynomials": 3,
+            "activation": "tanh",
+            "adjacency_decay": 0.5,
+            "adjacency_initializer": "ones",
+            "kernel_initializer": "he_normal",
+            "bias_initializer": "ones",
+        },
+        inputs=(5, 3),
+        alive={
+            "filters": 3,
+            "n_polynomials": 2,
+            "activation": "relu",
+            "use_bias": False,
+            "largest_eigenvalue": 20.0,
+            "adjacency_decay": 0.0,
+            "adjacency_initializer": None,
+            "kernel_initializer": "ones",
+            "bias_initializer": "zeros",
+        },
+        rejected=(
+            ("filters", 0),
+            ("n_polynomials", 0),
+            ("largest_eigenvalue", 0.0),
+            ("adjacency_decay", -1.0),
+        ),
+        rejected_inputs=((2, 5), (2, 3, 4, 5, 3), (2, None, 3), [(2, 5, 3), (2, 5, 4)], [(2, 5, 3)]),
+        observed=lambda layer: [float(loss) for loss in layer.losses],
+        # Kernels of 3 polynomials, the bias, the graph.
+        n_trainable=3 * 3 * 4 + 4 + 5 * 5,
+    ),
+    Row(
+        ChebyshevGraphConvolution,
+        {"filters": 4, "n_polynomials": 3, "use_bias": False, "largest_eigenvalue": 9.0},
+        inputs=[(2, 5, 3), (2, 5, 5), (5, 5)],
+        n_trainable=3 * 3 * 4,
     ),
     Row(
         ECABandAttention,
@@ -596,5 +646,52 @@ ROWS = (
         off_policy=_PRIOR_DFCN_OFF_POLICY,
         training=_PRIOR_DFCN_TRAINING,
         n_trainable=2 * 3 * 3 * 2 + 2,
+    ),
+    Row(
+        DGCNN,
+        {
+            "n_channels": 5,
+            "n_features": 3,
+            "n_classes": 3,
+            "filters": 4,
+            "n_polynomials": 3,
+            "hidden_units": 6,
+            "adjacency_decay": 0.5,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_channels": 4,
+            "n_features": 2,
+            "n_classes": 2,
+            "filters": 3,
+            "n_polynomials": 2,
+            "hidden_units": None,
+            "adjacency_decay": 0.0,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_channels", 1),
+            ("n_features", 0),
+            ("n_classes", 1),
+            ("filters", 0),
+            ("n_polynomials", 0),
+            ("hidden_units", 0),
+            ("adjacency_decay", -1.0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 5)}, {"eeg": (2, 3, 5)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, [float(loss) for loss in model.losses]),
+        training=_CLASSIFIER_TRAINING,
+        # Graph convolution (kernels, bias, graph), hidden layer, classifier.
+        n_trainable=(3 * 3 * 4 + 4 + 5 * 5) + (5 * 4 * 6 + 6) + (6 * 3 + 3),
+    ),
+    Row(
+        DGCNN,
+        {"n_channels": 4, "n_features": 2, "filters": 3, "hidden_units": None, "scale_features": False},
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(2 * 2 * 3 + 3 + 4 * 4) + (4 * 3 * 2 + 2),
     ),
 )

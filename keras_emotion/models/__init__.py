@@ -1,7 +1,16 @@
 """Keras models, one paper a file."""
 
+from keras_emotion.models.dcca import DCCA, correlation_losses
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 
-__all__ = ["DeepVANet", "FACRNNEEGNetwork", "FACRNNVisualNetwork", "FaceAffectNetwork", "distillation_losses"]
+__all__ = [
+    "DCCA",
+    "DeepVANet",
+    "FACRNNEEGNetwork",
+    "FACRNNVisualNetwork",
+    "FaceAffectNetwork",
+    "correlation_losses",
+    "distillation_losses",
+]

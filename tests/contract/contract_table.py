@@ -13,16 +13,19 @@ import numpy as np
 from keras_emotion.layers import (
     ECABandAttention,
     FeatureScaling,
+    ModalityAttention,
     PeepholeLSTMCell,
     ResidualTCN,
     StepSelfAttention,
     TemporalBlock,
 )
 from keras_emotion.models import (
+    DCCA,
     DeepVANet,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
+    correlation_losses,
     distillation_losses,
 )
 
@@ -129,6 +132,32 @@ def _high_or_low(model, rng, batch):
     return rng.integers(0, 2, (batch, 1))
 
 
+def _classes(model, rng, batch):
+    return rng.integers(0, model.n_classes, batch)
+
+
+# For the networks on features of windows.
+_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5}
+_OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_features": 4, "n_classes": 2}
+_REJECTED_WINDOW_FEATURES = (
+    ("n_windows", 0),
+    ("n_channels", 0),
+    ("n_bands", 0),
+    ("n_face_features", 0),
+    ("n_classes", 1),
+    ("inference", {"scale": float("nan")}),
+    ("inference", {1.0, 2.0}),
+)
+_SOFTMAX_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
+
+_VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
+
+
+def _classes_and_views(model, rng, batch):
+    classes = _classes(model, rng, batch)
+    return {"probabilities": classes, "views": classes}
+
+
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
     "features": "the output leaves the network in float32",
@@ -173,6 +202,14 @@ ROWS = (
         rejected=(("axes", (-1, 0)), ("axes", ()), ("axes", (-1, -1))),
         rejected_inputs=((5, 3), (5, None, 2)),
     ),
+    Row(
+        ModalityAttention,
+        {"kernel_initializer": "he_normal"},
+        inputs=(2, 5),
+        alive={"kernel_initializer": "ones"},
+        rejected_inputs=((2, 5),),
+    ),
+    Row(ModalityAttention, {}, inputs=(4, 3, 5)),
     Row(
         PeepholeLSTMCell,
         {
@@ -474,5 +511,41 @@ ROWS = (
         training=Training(
             lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
         ),
+    ),
+    Row(
+        DCCA,
+        {
+            **_SMALL_WINDOW_FEATURES,
+            "n_classes": 3,
+            "hidden_units": (6, 4),
+            "units": 3,
+            "eeg_weight": 0.7,
+            "inference": {"bands_hz": {"theta": [4.0, 8.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            **_OTHER_WINDOW_FEATURES,
+            "hidden_units": (4,),
+            "units": 2,
+            "fusion": "attention",
+            "eeg_weight": 0.3,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            *_REJECTED_WINDOW_FEATURES,
+            ("hidden_units", (4, 0)),
+            ("units", 0),
+            ("fusion", "concatenation"),
+            ("eeg_weight", -0.1),
+            ("eeg_weight", 1.1),
+        ),
+        off_policy=_VIEWS_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=Training(lambda: correlation_losses(correlation_weight=0.5, regularisation=0.1), _classes_and_views),
+    ),
+    Row(
+        DCCA,
+        {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
+        off_policy=_VIEWS_OFF_POLICY,
+        training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
     ),
 )

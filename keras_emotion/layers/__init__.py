@@ -3,6 +3,7 @@
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
 from keras_emotion.layers.modality_attention import ModalityAttention
+from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
 from keras_emotion.layers.residual_tcn import ResidualTCN
 from keras_emotion.layers.step_self_attention import StepSelfAttention
@@ -12,6 +13,7 @@ __all__ = [
     "ECABandAttention",
     "FeatureScaling",
     "ModalityAttention",
+    "MultimodalLSTM",
     "PeepholeLSTMCell",
     "ResidualTCN",
     "StepSelfAttention",

@@ -4,6 +4,7 @@ from keras_emotion.models.dcca import DCCA, correlation_losses
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
+from keras_emotion.models.mmreslstm import MMResLSTM
 
 __all__ = [
     "DCCA",
@@ -11,6 +12,7 @@ __all__ = [
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
+    "MMResLSTM",
     "correlation_losses",
     "distillation_losses",
 ]

@@ -14,6 +14,7 @@ from keras_emotion.layers import (
     ECABandAttention,
     FeatureScaling,
     ModalityAttention,
+    MultimodalLSTM,
     PeepholeLSTMCell,
     ResidualTCN,
     StepSelfAttention,
@@ -25,6 +26,7 @@ from keras_emotion.models import (
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
+    MMResLSTM,
     correlation_losses,
     distillation_losses,
 )
@@ -150,6 +152,13 @@ _REJECTED_WINDOW_FEATURES = (
 )
 _SOFTMAX_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 
+_REJECTED_MODALITIES = (
+    ("modalities", ()),
+    ("modalities", "eeg"),
+    ("modalities", ("eeg", "bio")),
+    ("modalities", ("faces", "faces")),
+)
+_CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, _classes)
 _VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
 
 
@@ -210,6 +219,14 @@ ROWS = (
         rejected_inputs=((2, 5),),
     ),
     Row(ModalityAttention, {}, inputs=(4, 3, 5)),
+    Row(
+        MultimodalLSTM,
+        {"units": 4},
+        inputs=[(5, 3), (5, 2)],
+        alive={"units": 3},
+        rejected=(("units", 0),),
+        rejected_inputs=((2, 5, 3), [(2, 5), (2, 5, 3)], [(2, 5, 3), (2, 4, 3)]),
+    ),
     Row(
         PeepholeLSTMCell,
         {
@@ -547,5 +564,42 @@ ROWS = (
         {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
         off_policy=_VIEWS_OFF_POLICY,
         training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
+    ),
+    Row(
+        MMResLSTM,
+        {
+            **_SMALL_WINDOW_FEATURES,
+            "n_classes": 3,
+            "n_layers": 3,
+            "units": 4,
+            "dropout": 0.0,
+            "inference": {"bands_hz": {"theta": [4.0, 8.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "modalities": ("eeg",),
+            **_OTHER_WINDOW_FEATURES,
+            "n_layers": 2,
+            "units": 3,
+            "dropout": 0.5,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            *_REJECTED_WINDOW_FEATURES,
+            *_REJECTED_MODALITIES,
+            ("n_layers", 0),
+            ("units", 0),
+            ("dropout", 1.0),
+            ("dropout", -0.1),
+        ),
+        off_policy=_SOFTMAX_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASS_TRAINING,
+    ),
+    Row(
+        MMResLSTM,
+        {**_SMALL_WINDOW_FEATURES, "modalities": ("eeg",), "units": 4, "dropout": 0.0},
+        rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 2, 4, 2)}),
+        off_policy=_SOFTMAX_OFF_POLICY,
+        training=_CLASS_TRAINING,
     ),
 )

@@ -5,6 +5,8 @@ from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
 from keras_emotion.layers.non_local_3d import NonLocal3D
+from keras_emotion.layers.modality_attention import ModalityAttention
+from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
@@ -17,6 +19,8 @@ __all__ = [
     "ECABandAttention",
     "FeatureScaling",
     "NonLocal3D",
+    "ModalityAttention",
+    "MultimodalLSTM",
     "PeepholeLSTMCell",
     "ResidualBlock3D",
     "ResidualTCN",

@@ -1,5 +1,6 @@
 """Keras models, one paper a file."""
 
+from keras_emotion.models.dcca import DCCA, correlation_losses
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
@@ -8,10 +9,16 @@ from keras_emotion.models.prior_dfcn import PriorDFCN
 
 __all__ = [
     "DGCNN",
+from keras_emotion.models.mmreslstm import MMResLSTM
+
+__all__ = [
+    "DCCA",
     "DeepVANet",
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
     "PriorDFCN",
+    "MMResLSTM",
+    "correlation_losses",
     "distillation_losses",
 ]

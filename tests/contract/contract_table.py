@@ -16,6 +16,8 @@ from keras_emotion.layers import (
     ECABandAttention,
     FeatureScaling,
     NonLocal3D,
+    ModalityAttention,
+    MultimodalLSTM,
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
@@ -24,11 +26,14 @@ from keras_emotion.layers import (
 )
 from keras_emotion.models import (
     DGCNN,
+    DCCA,
     DeepVANet,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
     PriorDFCN,
+    MMResLSTM,
+    correlation_losses,
     distillation_losses,
 )
 
@@ -149,6 +154,35 @@ def _classes(model, rng, batch):
 _CLASSIFIER_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, _classes)
 _CLASSIFIER_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 _UNFIT_INFERENCE = (("inference", {"scale": float("nan")}), ("inference", {1.0, 2.0}))
+# For the networks on features of windows.
+_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5}
+_OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_features": 4, "n_classes": 2}
+_REJECTED_WINDOW_FEATURES = (
+    ("n_windows", 0),
+    ("n_channels", 0),
+    ("n_bands", 0),
+    ("n_face_features", 0),
+    ("n_classes", 1),
+    ("inference", {"scale": float("nan")}),
+    ("inference", {1.0, 2.0}),
+)
+_SOFTMAX_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
+
+_REJECTED_MODALITIES = (
+    ("modalities", ()),
+    ("modalities", "eeg"),
+    ("modalities", ("eeg", "bio")),
+    ("modalities", ("faces", "faces")),
+)
+_CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, _classes)
+_VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
+
+
+def _classes_and_views(model, rng, batch):
+    classes = _classes(model, rng, batch)
+    return {"probabilities": classes, "views": classes}
+
+
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
     "features": "the output leaves the network in float32",
@@ -269,6 +303,20 @@ ROWS = (
         # The block starts as the identity, whatever it attends to.
         observed=lambda layer: layer(np.ones((1, 2, 3, 4, 2)), return_attention_scores=True)[1].shape,
         rejected_inputs=((2, 3, 4, 5), (2, 3, None, 4, 2)),
+        ModalityAttention,
+        {"kernel_initializer": "he_normal"},
+        inputs=(2, 5),
+        alive={"kernel_initializer": "ones"},
+        rejected_inputs=((2, 5),),
+    ),
+    Row(ModalityAttention, {}, inputs=(4, 3, 5)),
+    Row(
+        MultimodalLSTM,
+        {"units": 4},
+        inputs=[(5, 3), (5, 2)],
+        alive={"units": 3},
+        rejected=(("units", 0),),
+        rejected_inputs=((2, 5, 3), [(2, 5), (2, 5, 3)], [(2, 5, 3), (2, 4, 3)]),
     ),
     Row(
         PeepholeLSTMCell,
@@ -693,5 +741,76 @@ ROWS = (
         off_policy=_CLASSIFIER_OFF_POLICY,
         training=_CLASSIFIER_TRAINING,
         n_trainable=(2 * 2 * 3 + 3 + 4 * 4) + (4 * 3 * 2 + 2),
+        DCCA,
+        {
+            **_SMALL_WINDOW_FEATURES,
+            "n_classes": 3,
+            "hidden_units": (6, 4),
+            "units": 3,
+            "eeg_weight": 0.7,
+            "inference": {"bands_hz": {"theta": [4.0, 8.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            **_OTHER_WINDOW_FEATURES,
+            "hidden_units": (4,),
+            "units": 2,
+            "fusion": "attention",
+            "eeg_weight": 0.3,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            *_REJECTED_WINDOW_FEATURES,
+            ("hidden_units", (4, 0)),
+            ("units", 0),
+            ("fusion", "concatenation"),
+            ("eeg_weight", -0.1),
+            ("eeg_weight", 1.1),
+        ),
+        off_policy=_VIEWS_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=Training(lambda: correlation_losses(correlation_weight=0.5, regularisation=0.1), _classes_and_views),
+    ),
+    Row(
+        DCCA,
+        {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
+        off_policy=_VIEWS_OFF_POLICY,
+        training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
+    ),
+    Row(
+        MMResLSTM,
+        {
+            **_SMALL_WINDOW_FEATURES,
+            "n_classes": 3,
+            "n_layers": 3,
+            "units": 4,
+            "dropout": 0.0,
+            "inference": {"bands_hz": {"theta": [4.0, 8.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "modalities": ("eeg",),
+            **_OTHER_WINDOW_FEATURES,
+            "n_layers": 2,
+            "units": 3,
+            "dropout": 0.5,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            *_REJECTED_WINDOW_FEATURES,
+            *_REJECTED_MODALITIES,
+            ("n_layers", 0),
+            ("units", 0),
+            ("dropout", 1.0),
+            ("dropout", -0.1),
+        ),
+        off_policy=_SOFTMAX_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASS_TRAINING,
+    ),
+    Row(
+        MMResLSTM,
+        {**_SMALL_WINDOW_FEATURES, "modalities": ("eeg",), "units": 4, "dropout": 0.0},
+        rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 2, 4, 2)}),
+        off_policy=_SOFTMAX_OFF_POLICY,
+        training=_CLASS_TRAINING,
     ),
 )

@@ -1,0 +1,174 @@
+"""MMResLSTM: the network of Ma et al. (2019), residual LSTM layers whose recurrent weights the modalities share."""
+
+import keras
+from keras import ops
+
+from keras_emotion.layers import MultimodalLSTM
+from keras_emotion.models.window_features import (
+    MODALITIES,
+    WindowFeaturesMixin,
+    check_dropout,
+    check_minima,
+    chosen_modalities,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_emotion")
+class MMResLSTM(WindowFeaturesMixin, keras.Model):
+    r"""A stack of LSTM layers for each modality, with shared recurrent weights, layer normalisation and shortcuts.
+
+    Of each modality `s`, the scaled features of the windows `x^{s,0}_t` pass the layers `l = 1, ..., L`:
+
+    $$h^{s,l} = \mathrm{LSTM}(x^{s,l-1}; W^{s,l}, U^l, b^{s,l}), \qquad
+      y^{s,l}_t = \phi\Big(\frac{g^{s,l}}{\sigma_t} \odot (h^{s,l}_t - \mu_t) + a^{s,l}\Big)$$
+    $$x^{s,1} = y^{s,1}, \qquad x^{s,l} = y^{s,l} + x^{s,l-1} \ \textrm{ for } l > 1$$
+
+    with the recurrent weights `U^l` the same for all modalities (`keras_emotion.layers.MultimodalLSTM`), the mean
+    `\mu_t` and standard deviation `\sigma_t` over the units of `h_t`, and `\phi` leaky ReLU. The last outputs of all
+    windows and modalities, side by side, go through a dense softmax. Each modality is scaled first: see
+    `feature_scaling`. With one modality nothing is shared: the network is a residual LSTM.
+
+    **Deviations.** Of [1] the abstract alone is free to read: LSTM layers that share weights across the modalities,
+    shortcuts through the layers as in residual networks, those through time of the LSTM itself. The rest is open and
+    follows the re-implementations in public repositories, which agree: recurrent weights are what is shared, each
+    layer is normalised as in [2] with leaky ReLU (slope 0.01) and followed by dropout of 0.1, shortcuts start at the
+    second layer, all windows go into the dense layer; of sizes the one that prints them has 2 layers of 32 units.
+
+    Args:
+        modalities: `("eeg", "faces")` (default) or one of them, in any order.
+        n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
+        n_channels: EEG channels, 1 or more; default 32.
+        n_bands: bands of a channel, 1 or more; default 5.
+        n_face_features: quantities of a face, 1 or more; default 29.
+        n_classes: classes, 2 or more; default 2.
+        n_layers: layers `L`, 1 or more; default 2. The shortcuts begin with the second.
+        units: size of the states, 1 or more; default 32.
+        dropout: share of the outputs of each layer that is dropped in training, from 0 to below 1; default 0.1.
+        inference: what a user of the saved model must know and the network does not: channel order, bands, how the
+            face features are computed, label rule. A mapping that JSON can hold; default `None`.
+        name: name of the model.
+        trainable: whether its weights are trained.
+        dtype: dtype policy of every layer but the output, which is float32.
+
+    Input:
+        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"faces"`, `(batch, windows, features)`, or
+        the one of them that the network has.
+
+    Output:
+        Probability of each class, `(batch, n_classes)`, float32.
+
+    Numerics: scaling, the statistics of the layer normalisation and the softmax run in float32 under mixed precision.
+        An output that is the same in all units is normalised to 0.
+
+    Raises:
+        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+
+    Example:
+        >>> import numpy as np
+        >>> model = MMResLSTM(units=4)
+        >>> tuple(model({"eeg": np.zeros((3, 20, 32, 5)), "faces": np.zeros((3, 20, 29))}).shape)
+        (3, 2)
+        >>> tuple(MMResLSTM(modalities=("eeg",), units=4)({"eeg": np.zeros((3, 20, 32, 5))}).shape)
+        (3, 2)
+
+    References:
+        [1] Ma, Tang, Zheng and Lu (2019). Emotion recognition using multimodal residual LSTM network. ACM
+        Multimedia, 176-183.
+        [2] Ba, Kiros and Hinton (2016). Layer normalization. arXiv:1607.06450.
+    """
+
+    def __init__(
+        self,
+        modalities=MODALITIES,
+        n_windows=20,
+        n_channels=32,
+        n_bands=5,
+        n_face_features=29,
+        n_classes=2,
+        n_layers=2,
+        units=32,
+        dropout=0.1,
+        inference=None,
+        *,
+        name=None,
+        trainable=True,
+        dtype=None,
+    ):
+        modalities = chosen_modalities(modalities)
+        check_minima(
+            n_windows=(n_windows, 1),
+            n_channels=(n_channels, 1),
+            n_bands=(n_bands, 1),
+            n_face_features=(n_face_features, 1),
+            n_classes=(n_classes, 2),
+            n_layers=(n_layers, 1),
+            units=(units, 1),
+        )
+        check_dropout(dropout)
+
+        # === Layers ===
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        numbers = range(1, n_layers + 1)
+        recurrent_layers = [MultimodalLSTM(units, dtype=policy, name=f"recurrent_{number}") for number in numbers]
+        output_layers = {
+            modality: [
+                (
+                    keras.layers.LayerNormalization(
+                        epsilon=1e-5, dtype=policy, name=f"{modality}_normalization_{number}"
+                    ),
+                    keras.layers.LeakyReLU(0.01, dtype=policy, name=f"{modality}_activation_{number}"),
+                    keras.layers.Dropout(dropout, dtype=policy, name=f"{modality}_dropout_{number}"),
+                )
+                for number in numbers
+            ]
+            for modality in modalities
+        }
+        flatten = keras.layers.Flatten(dtype=policy, name="flatten")
+        classifier = keras.layers.Dense(n_classes, dtype=policy, name="classifier")
+        softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+
+        # === Graph ===
+        inputs, sequences = self._window_sequences(
+            modalities,
+            policy,
+            n_windows=n_windows,
+            n_channels=n_channels,
+            n_bands=n_bands,
+            n_face_features=n_face_features,
+        )
+        sequences = list(sequences.values())
+        for index, recurrent in enumerate(recurrent_layers):
+            outputs = recurrent(sequences)
+            for layers in zip(*(output_layers[modality][index] for modality in modalities), strict=True):
+                outputs = [layer(x) for layer, x in zip(layers, outputs, strict=True)]
+            # The features that come in are of another size: the first layer has no shortcut.
+            sequences = outputs if index == 0 else [x + y for x, y in zip(sequences, outputs, strict=True)]
+        x = ops.concatenate(sequences, axis=-1)
+        super().__init__(inputs=inputs, outputs=softmax(classifier(flatten(x))), name=name)
+        # Set here: what a functional model's constructor is given does not reach its layers.
+        self.trainable = trainable
+
+        # === Configuration ===
+        self.dtype_policy = policy
+        self.modalities = modalities
+        self._keep_sizes(
+            n_windows=n_windows,
+            n_channels=n_channels,
+            n_bands=n_bands,
+            n_face_features=n_face_features,
+            n_classes=n_classes,
+        )
+        self.n_layers = n_layers
+        self.units = units
+        self.dropout = dropout
+        self._keep_inference(inference)
+
+    def get_config(self):
+        """Constructor arguments, as `from_config` takes them."""
+        return {
+            **super().get_config(),
+            "modalities": list(self.modalities),
+            "n_layers": self.n_layers,
+            "units": self.units,
+            "dropout": self.dropout,
+        }

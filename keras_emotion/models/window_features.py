@@ -1,0 +1,90 @@
+"""What the networks have in common whose sample is a sequence of windows with features of EEG and of faces."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_emotion.layers import FeatureScaling
+from keras_emotion.models.inference import InferenceMixin
+
+MODALITIES = ("eeg", "faces")
+_SIZES = ("n_windows", "n_channels", "n_bands", "n_face_features", "n_classes")
+
+
+def check_minima(**minima):
+    """Refuses a number below its minimum: each argument comes as `(value, minimum)`.
+
+    Raises:
+        ValueError: one of them is, by its name.
+    """
+    for argument, (value, minimum) in minima.items():
+        if value < minimum:
+            raise ValueError(f"`{argument}` must be {minimum} or more; received {argument}={value}")
+
+
+def check_dropout(dropout):
+    """Refuses a share to drop that is none.
+
+    Raises:
+        ValueError: it is below 0, or 1 or more.
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be from 0 to below 1; received dropout={dropout}")
+
+
+def chosen_modalities(modalities):
+    """The modalities, each once, in the order of `MODALITIES`.
+
+    Raises:
+        ValueError: there is none, one is unknown or there twice.
+    """
+    if not modalities or len(set(modalities)) < len(modalities) or not set(modalities) <= set(MODALITIES):
+        raise ValueError(f"`modalities` must be among {MODALITIES}, each once; received modalities={modalities!r}")
+    return tuple(modality for modality in MODALITIES if modality in modalities)
+
+
+class WindowFeaturesMixin(InferenceMixin):
+    """Sizes, inputs and configuration of such a network; stands before `keras.Model`."""
+
+    @staticmethod
+    def _window_sequences(modalities, policy, *, n_windows, n_channels, n_bands, n_face_features):
+        """Two dictionaries by modality: the inputs, and what is scaled of them as `(batch, windows, features)`."""
+        shapes = {"eeg": (n_channels, n_bands), "faces": (n_face_features,)}
+        inputs, sequences = {}, {}
+        for modality in modalities:
+            shape = shapes[modality]
+            inputs[modality] = keras.Input((n_windows, *shape), name=modality)
+            axes = tuple(range(-len(shape), 0))
+            scaled = FeatureScaling(axes, dtype=policy, name=f"{modality}_scaling")(inputs[modality])
+            sequences[modality] = ops.reshape(scaled, (-1, n_windows, math.prod(shape)))
+        return inputs, sequences
+
+    def _keep_sizes(self, **sizes):
+        """Remembers the sizes that the constructor was given."""
+        for name in _SIZES:
+            setattr(self, name, sizes[name])
+
+    @property
+    def feature_scaling(self):
+        """The layers that scale the features, by modality.
+
+        `model.feature_scaling["eeg"].set_statistics(mean, standard_deviation)` takes arrays `(channels, bands)`, that
+        of `"faces"` arrays `(features,)`, most often of the training windows.
+        """
+        return {modality: self.get_layer(f"{modality}_scaling") for modality in self.input}
+
+    def window_probabilities(self, outputs):
+        """Probability of each class.
+
+        Args:
+            outputs: what the model returns or predicts.
+
+        Returns:
+            `(batch, n_classes)` tensor whose rows sum to 1.
+        """
+        return outputs
+
+    def get_config(self):
+        """Constructor arguments that all of them have."""
+        return {**super().get_config(), **{name: getattr(self, name) for name in _SIZES}}

@@ -4,9 +4,9 @@ from keras_emotion.layers.chebyshev_graph_convolution import ChebyshevGraphConvo
 from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
-from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
+from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
@@ -18,9 +18,9 @@ __all__ = [
     "CrossModalPrior",
     "ECABandAttention",
     "FeatureScaling",
-    "NonLocal3D",
     "ModalityAttention",
     "MultimodalLSTM",
+    "NonLocal3D",
     "PeepholeLSTMCell",
     "ResidualBlock3D",
     "ResidualTCN",

@@ -5,20 +5,18 @@ from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
+from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
 
 __all__ = [
-    "DGCNN",
-from keras_emotion.models.mmreslstm import MMResLSTM
-
-__all__ = [
     "DCCA",
+    "DGCNN",
     "DeepVANet",
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
-    "PriorDFCN",
     "MMResLSTM",
+    "PriorDFCN",
     "correlation_losses",
     "distillation_losses",
 ]

@@ -15,9 +15,9 @@ from keras_emotion.layers import (
     CrossModalPrior,
     ECABandAttention,
     FeatureScaling,
-    NonLocal3D,
     ModalityAttention,
     MultimodalLSTM,
+    NonLocal3D,
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
@@ -25,14 +25,14 @@ from keras_emotion.layers import (
     TemporalBlock,
 )
 from keras_emotion.models import (
-    DGCNN,
     DCCA,
+    DGCNN,
     DeepVANet,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
-    PriorDFCN,
     MMResLSTM,
+    PriorDFCN,
     correlation_losses,
     distillation_losses,
 )
@@ -303,6 +303,8 @@ ROWS = (
         # The block starts as the identity, whatever it attends to.
         observed=lambda layer: layer(np.ones((1, 2, 3, 4, 2)), return_attention_scores=True)[1].shape,
         rejected_inputs=((2, 3, 4, 5), (2, 3, None, 4, 2)),
+    ),
+    Row(
         ModalityAttention,
         {"kernel_initializer": "he_normal"},
         inputs=(2, 5),
@@ -741,6 +743,8 @@ ROWS = (
         off_policy=_CLASSIFIER_OFF_POLICY,
         training=_CLASSIFIER_TRAINING,
         n_trainable=(2 * 2 * 3 + 3 + 4 * 4) + (4 * 3 * 2 + 2),
+    ),
+    Row(
         DCCA,
         {
             **_SMALL_WINDOW_FEATURES,

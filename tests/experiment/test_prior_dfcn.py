@@ -171,7 +171,7 @@ def test_every_network_is_fed_trained_and_saved(network, tmp_path, memory_reader
     reader = memory_reader(tmp_path, n_subjects=3)
     folder = run(experiment_of(tmp_path, system), reader, tmp_path / "run")
     predictions = folder.predictions()
-    assert set(predictions["subject"]) == {1, 2, 3}
+    assert set(predictions["subject"].astype(str)) == {"1", "2", "3"}
     saved = list((folder.path / "models").glob("*.keras"))
     assert len(saved) == 3
     model = keras.models.load_model(saved[0])

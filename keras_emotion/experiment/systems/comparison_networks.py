@@ -144,7 +144,7 @@ def _of_trials_and_faces(system: ComparisonNetwork) -> dict[str, FeaturePart]:
 
 
 def _both(elements: Elements) -> Elements:
-    return {name: elements[name] for name in ("eeg", "face")}
+    return {"eeg": elements["eeg"], "faces": elements["face"]}
 
 
 def _sizes(shapes: Shapes) -> dict[str, int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import rich.console
 import tyro
@@ -24,6 +25,8 @@ from keras_emotion.cli import exit_on_input_error
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.experiment.configuration import Configuration, Experiment, differences
 from keras_emotion.experiment.system import System
+from keras_emotion.pipelines import FaceFeatures
+from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import InputError
 
 PRESETS = ("paper", "converged", "reduced", "demo")
@@ -198,6 +201,41 @@ def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
         file.write_bytes(reports.draw_features(features, wanted.label_rule.class_names, title, mark).png)
         files.append(str(file))
     return f"features: {', '.join(files)}"
+
+
+def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
+    """Draw what the prior says of each electrode in some windows of a trial, as `prior_<target>.png`: `afterwards`.
+
+    Args:
+        wanted: the experiment; its networks have a `prior_model()` unless its system has no prior.
+        dataset: a reader (see `keras_emotion.datasets`).
+        folder: the run folder.
+    """
+    if wanted.system.prior == "none":
+        return "no picture of the prior: there is none"
+    (maps_of_targets, *_) = experiment.channel_priors(wanted, dataset).values()
+    files = []
+    for target, (maps, table) in maps_of_targets.items():
+        row = table.iloc[0]
+        trial = next(one for one in dataset.trials([row["subject"]]) if one.trial == row["trial"])
+        part = wanted.system.features
+        chosen = np.linspace(0, part.n_windows - 1, min(5, part.n_windows)).round().astype(int)
+        crops, seen = FaceFeatures(window_seconds=part.sample_seconds, steps=part.n_windows, image_size=96).of_trials(
+            [trial]
+        )
+        has_faces = not str(seen[UNUSABLE].iloc[0])
+        picture = reports.draw_scalp_maps(
+            maps[0, chosen],
+            trial.eeg.channel_names,
+            [f"{window * part.window_seconds:g} s" for window in chosen],
+            f"{dataset.name.upper()}, {target}: prior for subject {row['subject']}, trial {row['trial']}",
+            reports.SYNTHETIC_MARK if dataset.synthetic else "",
+            crops["faces"][0, chosen] if has_faces else (),
+        )
+        file = folder / f"prior_{target}.png"
+        file.write_bytes(picture.png)
+        files.append(str(file))
+    return f"prior: {', '.join(files)}"
 
 
 @exit_on_input_error

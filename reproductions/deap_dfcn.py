@@ -14,7 +14,7 @@ from pathlib import Path
 
 from keras_emotion.experiment.systems.comparison_networks import TABLE_1
 from keras_emotion.experiment.systems.prior_dfcn import TABLE_2, PriorDFCNExperiment, prior_dfcn_presets
-from keras_emotion.reproduce import main, method
+from keras_emotion.reproduce import draw_priors, main, method
 from keras_emotion.synthetic import write_deap
 
 PAPER = PriorDFCNExperiment(
@@ -45,6 +45,7 @@ if __name__ == "__main__":
         paper=Path(__file__).parent / "papers" / "prior_dfcn.csv",
         description=__doc__,
         demo_files={"system.face.openface_folder": "openface"},
+        afterwards=draw_priors,
         tables={
             "1": {name: method(system) for name, system in TABLE_1.items()},
             "2": {name: lambda wanted, own=own: wanted.changed(own) for name, own in TABLE_2.items()},

@@ -5,7 +5,7 @@ from keras_emotion.experiment.configuration import Experiment, Runtime, Training
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.pretraining import pretrain
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.experiment.representation import window_features
+from keras_emotion.experiment.representation import channel_priors, window_features
 from keras_emotion.experiment.runner import Estimate, estimate, prepare, run, train_teachers
 from keras_emotion.experiment.system import System
 
@@ -20,6 +20,7 @@ __all__ = [
     "System",
     "Training",
     "audit",
+    "channel_priors",
     "estimate",
     "prepare",
     "pretrain",

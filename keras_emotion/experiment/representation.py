@@ -1,18 +1,20 @@
-"""What the networks of a run hand to their heads: the features of windows that they were not trained on."""
+"""What the networks of a run make of windows that they were not trained on: features, and priors."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from keras_emotion.datasets import Reader
 from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
-from keras_emotion.experiment.training import fold_of, outputs, train_fold
+from keras_emotion.experiment.training import Fold, fold_of, outputs, train_fold
 from keras_emotion.pipelines import prepare_backend
 
 WindowFeatures = tuple[Mapping[str, np.ndarray], np.ndarray]
@@ -32,23 +34,50 @@ def window_features(experiment: Experiment, dataset: Reader) -> dict[str, dict[s
     Raises:
         InputError: the data cannot be used.
     """
+    return _of_first_folds(_features, experiment, dataset)
+
+
+def channel_priors(experiment: Experiment, dataset: Reader) -> dict[str, dict[str, tuple[np.ndarray, pd.DataFrame]]]:
+    """The cross-modal prior of each EEG channel for the test trials of the first folds, by protocol and target.
+
+    Args:
+        experiment: one whose system has a network with a `prior_model()`.
+        dataset: a reader (see `keras_emotion.datasets`).
+
+    Returns:
+        `(trials, windows, channels)` float32, the mean of the prior over its last axis (Fig. 2 of Zheng et al., 2023),
+        and the rows of the window table.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    return _of_first_folds(_priors, experiment, dataset)
+
+
+def _of_first_folds(function: Callable[..., Any], experiment: Experiment, dataset: Reader) -> dict[str, dict[str, Any]]:
     plan, _ = prepare(experiment, dataset)
     firsts: dict[tuple[str, str], Job] = {}
     for job, _ in plan.jobs()[0]:
         firsts.setdefault((job.protocol, job.target), job)
-    found = in_workers(experiment.runtime, [(_features, (plan, job)) for job in firsts.values()], trains=True)
-    features: dict[str, dict[str, WindowFeatures]] = {}
-    for (protocol, target), of_windows in found:
-        features.setdefault(protocol, {})[target] = of_windows
+    tasks = [(_of_test_windows, (function, plan, job)) for job in firsts.values()]
+    found = dict(in_workers(experiment.runtime, tasks, trains=True))
     # Workers are done in any order; what is drawn is in that of the experiment.
     return {
-        protocol: {target: features[protocol][target] for target in experiment.targets if target in features[protocol]}
+        protocol: {target: found[protocol, target] for target in experiment.targets if (protocol, target) in found}
         for protocol in experiment.protocols
-        if protocol in features
     }
 
 
-def _features(plan: Plan, job: Job) -> tuple[tuple[str, str], WindowFeatures]:
+def _of_test_windows(function: Callable[..., Any], plan: Plan, job: Job) -> tuple[tuple[str, str], Any]:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     fold, model, _ = train_fold(dataclasses.replace(plan, model_folder=None, log_folder=None), job, fold_of(plan, job))
-    return (job.protocol, job.target), (outputs(model.feature_model(), fold.batches(fold.test)), fold.labels[fold.test])
+    return (job.protocol, job.target), function(fold, model)
+
+
+def _features(fold: Fold, model: Any) -> WindowFeatures:
+    return outputs(model.feature_model(), fold.batches(fold.test)), fold.labels[fold.test]
+
+
+def _priors(fold: Fold, model: Any) -> tuple[np.ndarray, pd.DataFrame]:
+    prior = outputs(model.prior_model(), fold.batches(fold.test))["output"]
+    return prior.mean(axis=-1), fold.unit.table.iloc[fold.test].reset_index(drop=True)

@@ -137,6 +137,53 @@ def draw_features(
         )
 
 
+def draw_scalp_maps(
+    values: np.ndarray,
+    channel_names: Sequence[str],
+    titles: Sequence[str],
+    title: str,
+    mark: str,
+    pictures: Sequence[np.ndarray] = (),
+) -> Picture:
+    """Values of EEG channels on the scalp, a map a window, below what was seen in it.
+
+    Args:
+        values: `(windows, channels)`; all maps have one scale.
+        channel_names: names of electrodes of the 10-10 system.
+        titles: title of each map.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+        pictures: a picture for each map, `(rows, columns, 3)`, or none at all.
+
+    Raises:
+        InputError: an electrode has no known place, or there are fewer than three.
+    """
+    import mne
+
+    montage = mne.channels.make_standard_montage("easycap-M1")
+    unknown = [name for name in channel_names if name not in montage.ch_names]
+    if unknown or len(channel_names) < 3:
+        raise InputError(
+            f"no scalp map of {', '.join(unknown or channel_names)}: expected three 10-05 electrodes or more"
+        )
+    info = mne.create_info(list(channel_names), 1.0, "eeg").set_montage(montage)
+    with matplotlib.style.context(["default", _STYLE]):
+        n_rows = 2 if len(pictures) else 1
+        figure = Figure(figsize=(1.7 * len(values) + 0.9, 1.9 * n_rows + 0.7), layout="constrained")
+        panels = figure.subplots(n_rows, len(values), squeeze=False)
+        for axes, picture in zip(panels[0], pictures, strict=False):
+            axes.imshow(picture)
+            axes.set_axis_off()
+        for axes, own, text in zip(panels[-1], values, titles, strict=True):
+            image, _ = mne.viz.plot_topomap(
+                own, info, axes=axes, show=False, contours=0, vlim=(values.min(), values.max()), cmap="RdBu_r"
+            )
+            axes.set_title(text)
+        figure.colorbar(image, ax=list(panels[-1]), shrink=0.8)
+        caption = "Mean of the prior over its last axis, for each electrode; one trial that was not trained on."
+        return _picture("prior", title, mark, caption, figure)
+
+
 def _features(
     features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]], class_names: Sequence[str]
 ) -> Figure:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_emotion.experiment import Experiment, Runtime, Training, run
+from keras_emotion.experiment import Experiment, Runtime, Training, channel_priors, run
 from keras_emotion.experiment.system import fit_scaling_layers
 from keras_emotion.experiment.systems.comparison_networks import TABLE_1, ComparisonNetwork
 from keras_emotion.experiment.systems.prior_dfcn import (
@@ -136,12 +136,24 @@ def test_what_eeg_and_face_have_in_common_is_found_by_the_prior_alone(tmp_path, 
     assert accuracy["sum"] > 0.85
     assert accuracy["none"] < 0.7
     # The network carries the statistics of its training trials, and how its input was made.
-    model = keras.models.load_model(next(iter((tmp_path / "sum" / "models").glob("*.keras"))))
+    model = keras.models.load_model(next(iter((tmp_path / "sum" / "models").glob("*-fold0.keras"))))
     scale = keras.ops.convert_to_numpy(model.feature_scaling["face"].scale)
     assert scale.shape == (29,)
     assert scale[20] < 0.5 < 0.8 < scale[3] < 1.2
     assert model.inference["channel_names"][0] == "F3"
     assert model.inference["face"]["steps"] == 4
+    # What is drawn of it: the prior of that network for trials that it was not trained on.
+    of_targets = channel_priors(experiment.changed({"system.prior": "sum"}), reader)["subject_disjoint"]
+    maps, table = of_targets["valence"]
+    tested = pd.read_csv(tmp_path / "sum" / "predictions.csv").query("fold == 0")
+    assert table["trial"].tolist() == tested["trial"].tolist()
+    assert maps.shape == (len(tested), 4, 8)
+    trial = next(one for one in reader.trials([table["subject"].iloc[0]]) if one.trial == table["trial"].iloc[0])
+    inputs = {}
+    for part in experiment.changed({"system.prior": "sum"}).system.parts().values():
+        inputs |= part.of_trials([trial])[0]
+    expected = model.prior_model().predict(inputs, verbose=0).mean(axis=-1)
+    np.testing.assert_allclose(maps[0], expected[0], rtol=1e-4)
 
 
 def test_statistics_are_of_the_training_trials_inputs():

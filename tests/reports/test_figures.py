@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
-from keras_emotion.reports import draw_features
+from keras_emotion.reports import draw_features, draw_scalp_maps
 from keras_emotion.schema import InputError
 
 
@@ -41,3 +41,19 @@ def test_a_single_class_and_too_few_windows_are_said():
     assert picture.figure.axes[0].get_title("left") == "faces: one class alone"
     with pytest.raises(InputError, match="2 windows are too few for a picture"):
         draw_features({"valence": features_of(2, apart=1.0)}, ("low", "high"), "features", "")
+
+
+def test_maps_of_the_scalp_have_one_scale_and_stand_below_what_was_seen():
+    rng = np.random.default_rng(0)
+    values, names = rng.random((3, 5)), ("Fp1", "Fp2", "Cz", "O1", "O2")
+    pictures = rng.integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
+    with_faces = draw_scalp_maps(values, names, ("0 s", "3 s", "6 s"), "prior", "", pictures).figure
+    # Two rows of three, and the bar of colours.
+    assert len(with_faces.axes) == 7
+    maps = with_faces.axes[3:6]
+    assert [axes.get_title() for axes in maps] == ["0 s", "3 s", "6 s"]
+    assert {axes.images[0].get_clim() for axes in maps} == {(values.min(), values.max())}
+    np.testing.assert_array_equal(with_faces.axes[1].images[0].get_array(), pictures[1])
+    assert len(draw_scalp_maps(values, names, ("0 s", "3 s", "6 s"), "prior", "").figure.axes) == 4
+    with pytest.raises(InputError, match="no scalp map of A9: expected three electrodes of the 10-10 system"):
+        draw_scalp_maps(values, (*names[:4], "A9"), ("0 s", "3 s", "6 s"), "prior", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 
@@ -25,6 +26,8 @@ def prepare_backend(threads: int) -> None:
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
+        # A worker traces a network for each architecture and shape that it meets, which TensorFlow warns of.
+        tf.get_logger().setLevel(logging.ERROR)
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -163,9 +163,8 @@ def draw_scalp_maps(
     montage = mne.channels.make_standard_montage("easycap-M1")
     unknown = [name for name in channel_names if name not in montage.ch_names]
     if unknown or len(channel_names) < 3:
-        raise InputError(
-            f"no scalp map of {', '.join(unknown or channel_names)}: expected three 10-05 electrodes or more"
-        )
+        names = ", ".join(unknown or channel_names)
+        raise InputError(f"no scalp map of {names}: expected three electrodes of the 10-10 system or more")
     info = mne.create_info(list(channel_names), 1.0, "eeg").set_montage(montage)
     with matplotlib.style.context(["default", _STYLE]):
         n_rows = 2 if len(pictures) else 1

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.experiment.system import NetworkSystem, System, fit_scaling_layers
+from keras_emotion.experiment.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.experiment.systems.prior_dfcn import PriorDFCNSystem, face_of_samples
 from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, EEGGridFeatures, FaceQuantities, FeaturePart
 from keras_emotion.schema import Trial
@@ -228,15 +229,21 @@ def _network(name: str) -> Callable[[PriorDFCNSystem], System]:
     return lambda system: ComparisonNetwork(network=name, features=system.features, face=system.face)
 
 
+def _estimator(name: str) -> Callable[[PriorDFCNSystem], System]:
+    return lambda system: ComparisonEstimator(estimator_name=name, features=system.features, face=system.face)
+
+
 TABLE_1: dict[str, Callable[[PriorDFCNSystem], System]] = {
     "Ours": lambda system: system,
+    "SVM": _estimator("svm"),
     "GSN": _network("graph_sleep_net"),
     "DGCNN": _network("dgcnn"),
+    "MKL": _estimator("mkl"),
     "DCCA": _network("dcca"),
     "MMResLSTM": _network("mmreslstm"),
     "ETF": _network("emotion_transformer_fusion"),
 }
 """The methods of Table 1 of Zheng et al. (2023), by the name of their line: the system, made of PriorDFCN's."""
 
-EEG_METHODS = {"w/o PKE": TABLE_1["Ours"], **{name: TABLE_1[name] for name in ("GSN", "DGCNN")}}
+EEG_METHODS = {"w/o PKE": TABLE_1["Ours"], **{name: TABLE_1[name] for name in ("SVM", "GSN", "DGCNN")}}
 """Those of them that need no faces, PriorDFCN without its prior the first."""

@@ -72,13 +72,14 @@ class CrossModalPrior(keras.layers.Layer):
     def build(self, input_shape):
         """Creates the weights for inputs of these shapes."""
         if (
-            not all(isinstance(shape, (list, tuple)) and len(shape) == 4 for shape in input_shape)
+            len(input_shape) != 2
+            or not all(isinstance(shape, (list, tuple)) and len(shape) == 4 for shape in input_shape)
+            or any(None in shape[2:] for shape in input_shape)
             or len({shape[1] for shape in input_shape} - {None}) > 1
-            or len(input_shape) != 2
         ):
             raise ValueError(
                 "`inputs` must be (batch, windows, channels, features) of EEG and (batch, windows, face_channels, "
-                f"face_features) of as many windows; received shapes {input_shape}"
+                f"face_features) of as many windows, the last two axes of known size; received shapes {input_shape}"
             )
         eeg, face = input_shape
         self.input_spec = [keras.layers.InputSpec(ndim=4, axes={-2: shape[-2], -1: shape[-1]}) for shape in input_shape]

@@ -227,7 +227,7 @@ def _peak_bytes() -> int:
 # --- the benchmark
 
 
-def benchmark(data_root: Path | None, repeats: int, full: bool) -> Outcome:
+def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = False) -> Outcome:
     """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
 
     Args:

@@ -1,4 +1,4 @@
-"""What all benchmarks need: functions called in fresh processes of one thread each, and what is printed of them."""
+"""What all benchmarks need: functions called in fresh processes of so many threads, and what is printed of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
 )
 
 
@@ -37,13 +41,14 @@ class Outcome:
     passed: bool
 
 
-def in_fresh_process(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Calls a function of a module in this folder in a new interpreter, numerical libraries held to one thread.
+def in_fresh_process(function: Callable[..., Any], threads: int = 1, **arguments: Any) -> Any:
+    """Calls a function of a module in this folder in a new interpreter, numerical libraries held to so many threads.
 
     The caller must stay small: on Linux a new process starts with the peak memory of the one that made it.
 
     Args:
         function: a function at the top of its module.
+        threads: of the libraries that heed the environment; the function learns of them from `n_threads`.
         **arguments: JSON-able.
 
     Returns:
@@ -53,8 +58,14 @@ def in_fresh_process(function: Callable[..., Any], **arguments: Any) -> Any:
         subprocess.CalledProcessError: the function raised; its traceback is on the standard error.
     """
     command = [sys.executable, __file__, function.__module__, function.__name__, json.dumps(arguments)]
-    answer = subprocess.run(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
+    variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    answer = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout)
+
+
+def n_threads() -> int:
+    """Threads that this process was started with by `in_fresh_process`."""
+    return int(os.environ[THREAD_VARIABLES[0]])
 
 
 def environment() -> dict[str, Any]:

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import faces
 import features
 import rich.box
 import rich.console
 import rich.table
+import train
 import tyro
 from measurement import Outcome, environment, in_fresh_process
 
-BENCHMARKS: dict[str, Callable[..., Outcome]] = {"features": features.benchmark, "faces": faces.benchmark}
-"""By the name that `--only` takes; each is called with `data_root`, `repeats` and `full`."""
+BENCHMARKS: dict[str, Callable[..., Outcome]] = {
+    "features": features.benchmark,
+    "faces": faces.benchmark,
+    "train": train.benchmark,
+}
+"""By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full` and `threads` that it
+has as parameters."""
 
 
 def main(
     only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(BENCHMARKS),
     data_root: Path | None = None,
-    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 5,
+    repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     full: bool = False,
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
 ) -> int:
     """Runs benchmarks and prints a table of each.
@@ -36,17 +44,19 @@ def main(
         only: the benchmarks to run, by default all.
         data_root: folder of DEAP, for faces also a video; without it, synthetic data of the same size are written to a
             temporary folder.
-        repeats: runs of each contender, of which the median is printed.
+        repeats: runs of each contender, of which the median is printed; by default 5, of `train` 3.
         full: measure slow peers on all of the data, too, and not on a stated part of it.
+        threads: threads of the contenders of `train`, by default one for each core; the others have one.
         json_file: file to write every single measurement to.
 
     Returns:
         The exit code: 1 where a process failed or results that should agree do not, else 0.
     """
     console = rich.console.Console()
+    options = {"data_root": data_root, "repeats": repeats, "full": full, "threads": threads}
     machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
     try:
-        outcomes = {name: BENCHMARKS[name](data_root=data_root, repeats=repeats, full=full) for name in only}
+        outcomes = {name: BENCHMARKS[name](**_accepted(BENCHMARKS[name], options)) for name in only}
     except subprocess.CalledProcessError as error:
         console.print(f"A measuring process ended with code {error.returncode}; its message is above.")
         return 1
@@ -73,6 +83,12 @@ def main(
             )
         )
     return 0 if all(outcome.passed for outcome in outcomes.values()) else 1
+
+
+def _accepted(benchmark: Callable[..., Outcome], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given and that a benchmark has."""
+    parameters = inspect.signature(benchmark).parameters
+    return {name: value for name, value in options.items() if name in parameters and value is not None}
 
 
 if __name__ == "__main__":

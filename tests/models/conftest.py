@@ -1,6 +1,6 @@
-"""Puts this folder on the path: the network of PyTorch is a module of its own."""
+"""Puts the benchmarks on the path: the network of PyTorch that weights are compared with is one of their contenders."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

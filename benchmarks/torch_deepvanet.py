@@ -1,9 +1,7 @@
 """DeepVANet as a network of PyTorch whose state dict has the released names, written from the specification."""
 
-import pytest
-
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-nn = torch.nn
+import torch
+from torch import nn
 
 
 class ConvLSTMCell(nn.Module):
@@ -66,14 +64,14 @@ class BioFeatureExtractor(nn.Module):
 class ReleasedDeepVANet(nn.Module):
     """Takes faces `(batch, frames, 3, rows, columns)` and signals `(batch, channels, samples)`, or one of them."""
 
-    def __init__(self, n_channels=40, n_samples=128, rows=6, face_units=16, bio_units=64):
+    def __init__(self, n_channels=40, n_samples=128, rows=6, face_units=16, bio_units=64, dropout=0.5):
         super().__init__()
         if face_units:
             self.face_feature_extractor = FaceFeatureExtractor(face_units, rows)
         if bio_units:
             self.bio_feature_extractor = BioFeatureExtractor(bio_units, n_channels, n_samples)
         self.classifier = nn.Sequential(
-            nn.Linear(face_units + bio_units, 20), nn.ReLU(), nn.Dropout(0.5), nn.Linear(20, 1), nn.Sigmoid()
+            nn.Linear(face_units + bio_units, 20), nn.ReLU(), nn.Dropout(dropout), nn.Linear(20, 1), nn.Sigmoid()
         )
 
     def forward(self, faces=None, bio=None):

@@ -5,10 +5,22 @@ from keras_emotion.experiment.systems.deepvanet import DeepVANetSystem
 from keras_emotion.experiment.systems.facrnn import FACRNN
 from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.experiment.systems.logistic_regression import BandPowerRegression, LightModel
+from keras_emotion.experiment.systems.multiple_kernel_svm import MultipleKernelSVMSystem
+from keras_emotion.experiment.systems.svm import BandPowerSVM
 
 SYSTEMS: dict[str, type[System]] = {
-    system.__name__: system for system in (FACRNN, FACRNNVisual, DeepVANetSystem, BandPowerRegression)
+    system.__name__: system
+    for system in (FACRNN, FACRNNVisual, DeepVANetSystem, BandPowerRegression, BandPowerSVM, MultipleKernelSVMSystem)
 }
 """The systems by the name that a run's files have."""
 
-__all__ = ["FACRNN", "SYSTEMS", "BandPowerRegression", "DeepVANetSystem", "FACRNNVisual", "LightModel"]
+__all__ = [
+    "FACRNN",
+    "SYSTEMS",
+    "BandPowerRegression",
+    "BandPowerSVM",
+    "DeepVANetSystem",
+    "FACRNNVisual",
+    "LightModel",
+    "MultipleKernelSVMSystem",
+]

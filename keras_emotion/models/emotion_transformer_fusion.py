@@ -46,11 +46,11 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
     trials.
 
     Args:
-        modalities: `("eeg", "faces")` (default) or one of them, in any order.
+        modalities: `("eeg", "face")` (default) or one of them, in any order.
         n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
         n_channels: EEG channels, 1 or more; default 32.
         n_bands: bands of a channel, 1 or more; default 5.
-        n_face_features: quantities of a face, 1 or more; default 29.
+        n_face_channels: quantities of a face, 1 or more; default 29.
         n_classes: classes, 2 or more; default 2.
         n_layers: layers `L` of each encoder, 1 or more; default 2.
         units: size of a token, a multiple of `n_heads`; default 64. The hidden layer is four times as large [2].
@@ -64,7 +64,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
         dtype: dtype policy of every layer but the output, which is float32.
 
     Input:
-        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"faces"`, `(batch, windows, features)`, or
+        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"face"`, `(batch, windows, features)`, or
         the one of them that the network has.
 
     Output:
@@ -79,7 +79,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
     Example:
         >>> import numpy as np
         >>> model = EmotionTransformerFusion(units=8, n_heads=2)
-        >>> tuple(model({"eeg": np.zeros((3, 20, 32, 5)), "faces": np.zeros((3, 20, 29))}).shape)
+        >>> tuple(model({"eeg": np.zeros((3, 20, 32, 5)), "face": np.zeros((3, 20, 29))}).shape)
         (3, 2)
 
     References:
@@ -96,7 +96,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
         n_windows=20,
         n_channels=32,
         n_bands=5,
-        n_face_features=29,
+        n_face_channels=29,
         n_classes=2,
         n_layers=2,
         units=64,
@@ -113,7 +113,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             n_windows=(n_windows, 1),
             n_channels=(n_channels, 1),
             n_bands=(n_bands, 1),
-            n_face_features=(n_face_features, 1),
+            n_face_channels=(n_face_channels, 1),
             n_classes=(n_classes, 2),
             n_layers=(n_layers, 1),
             units=(units, 1),
@@ -163,7 +163,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
-            n_face_features=n_face_features,
+            n_face_channels=n_face_channels,
         )
         positions = ops.cast(_positions(n_windows, units), policy.compute_dtype)
         means = []
@@ -185,7 +185,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
-            n_face_features=n_face_features,
+            n_face_channels=n_face_channels,
             n_classes=n_classes,
         )
         self.n_layers = n_layers

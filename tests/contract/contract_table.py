@@ -65,6 +65,7 @@ class Row:
         without_gradient: trainable weights that rightly have a zero gradient, with the reason.
         observed: what an argument changes besides outputs and weights.
         training: how a model is trained.
+        n_parameters: weights of the model with `arguments`, counted by hand.
     """
 
     layer: type
@@ -78,6 +79,7 @@ class Row:
     without_gradient: Mapping[str, str] = dataclasses.field(default_factory=dict)
     observed: Callable = lambda layer: None
     training: Training | None = None
+    n_parameters: int | None = None
 
     def build(self, dtype="float32", **changes):
         """The layer or model of this row, and a model to call it by (the model itself, if it is one)."""
@@ -140,13 +142,13 @@ def _classes(model, rng, batch):
 
 
 # For the networks on features of windows.
-_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5}
-_OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_features": 4, "n_classes": 2}
+_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5}
+_OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_channels": 4, "n_classes": 2}
 _REJECTED_WINDOW_FEATURES = (
     ("n_windows", 0),
     ("n_channels", 0),
     ("n_bands", 0),
-    ("n_face_features", 0),
+    ("n_face_channels", 0),
     ("n_classes", 1),
     ("inference", {"scale": float("nan")}),
     ("inference", {1.0, 2.0}),
@@ -157,7 +159,7 @@ _REJECTED_MODALITIES = (
     ("modalities", ()),
     ("modalities", "eeg"),
     ("modalities", ("eeg", "bio")),
-    ("modalities", ("faces", "faces")),
+    ("modalities", ("face", "face")),
 )
 _CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, _classes)
 _VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
@@ -556,6 +558,7 @@ ROWS = (
             ("eeg_weight", -0.1),
             ("eeg_weight", 1.1),
         ),
+        n_parameters=(8 * 6 + 6) + (5 * 6 + 6) + 2 * ((6 * 4 + 4) + (4 * 3 + 3)) + (3 * 3 + 3) + 2 * (8 + 5),
         off_policy=_VIEWS_OFF_POLICY,
         observed=lambda model: model.inference,
         training=Training(lambda: correlation_losses(correlation_weight=0.5, regularisation=0.1), _classes_and_views),
@@ -563,6 +566,7 @@ ROWS = (
     Row(
         DCCA,
         {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
+        n_parameters=(8 * 3 + 3) + (5 * 3 + 3) + 3 + (3 * 2 + 2) + 2 * (8 + 5),
         off_policy=_VIEWS_OFF_POLICY,
         training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
     ),
@@ -592,6 +596,9 @@ ROWS = (
             ("dropout", 1.0),
             ("dropout", -0.1),
         ),
+        n_parameters=(3 * 4 * 16 + (8 * 16 + 16) + (5 * 16 + 16) + 2 * 2 * (4 * 16 + 16) + 2 * 3 * 2 * 4)
+        + ((3 * 2 * 4) * 3 + 3)
+        + 2 * (8 + 5),
         off_policy=_SOFTMAX_OFF_POLICY,
         observed=lambda model: (model.inference, _dropout_rates(model)),
         training=_CLASS_TRAINING,
@@ -600,6 +607,7 @@ ROWS = (
         MMResLSTM,
         {**_SMALL_WINDOW_FEATURES, "modalities": ("eeg",), "units": 4, "dropout": 0.0},
         rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 2, 4, 2)}),
+        n_parameters=2 * 4 * 16 + (8 * 16 + 16) + (4 * 16 + 16) + 2 * 2 * 4 + ((3 * 4) * 2 + 2) + 2 * 8,
         off_policy=_SOFTMAX_OFF_POLICY,
         training=_CLASS_TRAINING,
     ),
@@ -633,14 +641,21 @@ ROWS = (
             ("dropout", 1.0),
             ("dropout", -0.1),
         ),
+        n_parameters=(8 * 6 + 6)
+        + (5 * 6 + 6)
+        + 2 * (4 * 6 * 6 + (6 * 24 + 24) + (24 * 6 + 6) + 2 * 2 * 6)
+        + 6
+        + (6 * 3 + 3)
+        + 2 * (8 + 5),
         off_policy=_SOFTMAX_OFF_POLICY,
         observed=lambda model: (model.inference, _dropout_rates(model)),
         training=_CLASS_TRAINING,
     ),
     Row(
         EmotionTransformerFusion,
-        {**_SMALL_WINDOW_FEATURES, "modalities": ("faces",), "units": 5, "n_heads": 1, "dropout": 0.0},
-        rejected_inputs=({"faces": (2, 3)}, {"faces": (2, 2, 5)}),
+        {**_SMALL_WINDOW_FEATURES, "modalities": ("face",), "units": 5, "n_heads": 1, "dropout": 0.0},
+        rejected_inputs=({"face": (2, 3)}, {"face": (2, 2, 5)}),
+        n_parameters=(5 * 5 + 5) + 2 * (4 * 5 * 5 + (5 * 20 + 20) + (20 * 5 + 5) + 2 * 2 * 5) + (5 * 2 + 2) + 2 * 5,
         off_policy=_SOFTMAX_OFF_POLICY,
         training=_CLASS_TRAINING,
     ),

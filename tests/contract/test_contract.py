@@ -79,6 +79,14 @@ def test_table_says_how_a_model_is_trained(row):
     assert (row.training is not None) == issubclass(row.layer, keras.Model)
 
 
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.layer.__name__) for row in ROWS if row.n_parameters is not None]
+)
+def test_a_model_has_as_many_weights_as_its_row_says(row):
+    _, model = row.build()
+    assert model.count_params() == row.n_parameters
+
+
 # Configuration
 
 

@@ -5,7 +5,7 @@ from scipy.special import softmax
 
 from keras_emotion.models import EmotionTransformerFusion
 
-SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5, "n_layers": 2, "units": 6, "n_heads": 2}
+SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_layers": 2, "units": 6, "n_heads": 2}
 
 
 def small_model(**changes):
@@ -71,7 +71,7 @@ def forward(inputs, weights):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"modalities": ("faces", "eeg"), "units": 5, "n_heads": 1}, {"modalities": ("eeg",)}]
+    "changes", [{}, {"modalities": ("face", "eeg"), "units": 5, "n_heads": 1}, {"modalities": ("eeg",)}]
 )
 def test_forward_pass_against_numpy(changes):
     rng = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_learns_from_both_modalities():
         inputs = windows(model, rng, n_samples)
         parts = rng.choice([-1.0, 1.0], (2, n_samples))
         inputs["eeg"][..., 0, 0] += 3 * parts[0][:, None]
-        inputs["faces"][..., 0] += 3 * parts[1][:, None]
+        inputs["face"][..., 0] += 3 * parts[1][:, None]
         # Of each modality alone three in four could be told.
         return inputs, (parts.sum(axis=0) > 0).astype(int)
 

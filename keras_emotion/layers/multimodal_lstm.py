@@ -64,8 +64,8 @@ class MultimodalLSTM(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> eeg, faces = MultimodalLSTM(8)([np.zeros((2, 4, 10)), np.zeros((2, 4, 3))])
-        >>> tuple(eeg.shape), tuple(faces.shape)
+        >>> eeg, face = MultimodalLSTM(8)([np.zeros((2, 4, 10)), np.zeros((2, 4, 3))])
+        >>> tuple(eeg.shape), tuple(face.shape)
         ((2, 4, 8), (2, 4, 8))
 
     References:

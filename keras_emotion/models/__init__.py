@@ -3,6 +3,7 @@
 from keras_emotion.models.dcca import DCCA, correlation_losses
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
+from keras_emotion.models.emotion_transformer_fusion import EmotionTransformerFusion
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 from keras_emotion.models.mmreslstm import MMResLSTM
@@ -12,6 +13,7 @@ __all__ = [
     "DCCA",
     "DGCNN",
     "DeepVANet",
+    "EmotionTransformerFusion",
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",

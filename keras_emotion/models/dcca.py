@@ -43,7 +43,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
         n_channels: EEG channels, 1 or more; default 32.
         n_bands: bands of a channel, 1 or more; default 5.
-        n_face_features: quantities of a face, 1 or more; default 29.
+        n_face_channels: quantities of a face, 1 or more; default 29.
         n_classes: classes, 2 or more; default 2.
         hidden_units: sizes of the hidden layers of either network, each 1 or more; default `(389, 218, 115)`.
         units: size of the views, 1 or more; default 20. A batch should have several times as many windows.
@@ -56,7 +56,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         dtype: dtype policy of every layer but the outputs, which are float32.
 
     Input:
-        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"faces"`, `(batch, windows, features)`.
+        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"face"`, `(batch, windows, features)`.
 
     Output:
         A dictionary of float32 arrays: `"probabilities"`, `(batch, n_classes)`, and `"views"`,
@@ -71,7 +71,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
     Example:
         >>> import numpy as np
         >>> model = DCCA(hidden_units=(8,), units=4)
-        >>> outputs = model({"eeg": np.zeros((3, 20, 32, 5)), "faces": np.zeros((3, 20, 29))})
+        >>> outputs = model({"eeg": np.zeros((3, 20, 32, 5)), "face": np.zeros((3, 20, 29))})
         >>> tuple(outputs["probabilities"].shape), tuple(outputs["views"].shape)
         ((3, 2), (3, 20, 2, 4))
 
@@ -92,7 +92,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         n_windows=20,
         n_channels=32,
         n_bands=5,
-        n_face_features=29,
+        n_face_channels=29,
         n_classes=2,
         hidden_units=(389, 218, 115),
         units=20,
@@ -104,10 +104,10 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         trainable=True,
         dtype=None,
     ):
-        if n_face_features < 1:
+        if n_face_channels < 1:
             raise ValueError(
-                "`n_face_features` must be 1 or more, since canonical correlation needs both modalities; "
-                f"received n_face_features={n_face_features}"
+                "`n_face_channels` must be 1 or more, since canonical correlation needs both modalities; "
+                f"received n_face_channels={n_face_channels}"
             )
         check_minima(
             n_windows=(n_windows, 1),
@@ -151,7 +151,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
-            n_face_features=n_face_features,
+            n_face_channels=n_face_channels,
         )
         views = []
         for modality, layers in networks.items():
@@ -173,7 +173,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
-            n_face_features=n_face_features,
+            n_face_channels=n_face_channels,
             n_classes=n_classes,
         )
         self.hidden_units = tuple(hidden_units)

@@ -35,11 +35,11 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
     second layer, all windows go into the dense layer; of sizes the one that prints them has 2 layers of 32 units.
 
     Args:
-        modalities: `("eeg", "faces")` (default) or one of them, in any order.
+        modalities: `("eeg", "face")` (default) or one of them, in any order.
         n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
         n_channels: EEG channels, 1 or more; default 32.
         n_bands: bands of a channel, 1 or more; default 5.
-        n_face_features: quantities of a face, 1 or more; default 29.
+        n_face_channels: quantities of a face, 1 or more; default 29.
         n_classes: classes, 2 or more; default 2.
         n_layers: layers `L`, 1 or more; default 2. The shortcuts begin with the second.
         units: size of the states, 1 or more; default 32.
@@ -51,7 +51,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
         dtype: dtype policy of every layer but the output, which is float32.
 
     Input:
-        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"faces"`, `(batch, windows, features)`, or
+        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"face"`, `(batch, windows, features)`, or
         the one of them that the network has.
 
     Output:
@@ -66,7 +66,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
     Example:
         >>> import numpy as np
         >>> model = MMResLSTM(units=4)
-        >>> tuple(model({"eeg": np.zeros((3, 20, 32, 5)), "faces": np.zeros((3, 20, 29))}).shape)
+        >>> tuple(model({"eeg": np.zeros((3, 20, 32, 5)), "face": np.zeros((3, 20, 29))}).shape)
         (3, 2)
         >>> tuple(MMResLSTM(modalities=("eeg",), units=4)({"eeg": np.zeros((3, 20, 32, 5))}).shape)
         (3, 2)
@@ -83,7 +83,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
         n_windows=20,
         n_channels=32,
         n_bands=5,
-        n_face_features=29,
+        n_face_channels=29,
         n_classes=2,
         n_layers=2,
         units=32,
@@ -99,7 +99,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             n_windows=(n_windows, 1),
             n_channels=(n_channels, 1),
             n_bands=(n_bands, 1),
-            n_face_features=(n_face_features, 1),
+            n_face_channels=(n_face_channels, 1),
             n_classes=(n_classes, 2),
             n_layers=(n_layers, 1),
             units=(units, 1),
@@ -134,7 +134,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
-            n_face_features=n_face_features,
+            n_face_channels=n_face_channels,
         )
         sequences = list(sequences.values())
         for index, recurrent in enumerate(recurrent_layers):
@@ -155,7 +155,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
-            n_face_features=n_face_features,
+            n_face_channels=n_face_channels,
             n_classes=n_classes,
         )
         self.n_layers = n_layers

@@ -8,8 +8,8 @@ from keras import ops
 from keras_emotion.layers import FeatureScaling
 from keras_emotion.models.inference import InferenceMixin
 
-MODALITIES = ("eeg", "faces")
-_SIZES = ("n_windows", "n_channels", "n_bands", "n_face_features", "n_classes")
+MODALITIES = ("eeg", "face")
+_SIZES = ("n_windows", "n_channels", "n_bands", "n_face_channels", "n_classes")
 
 
 def check_minima(**minima):
@@ -48,9 +48,9 @@ class WindowFeaturesMixin(InferenceMixin):
     """Sizes, inputs and configuration of such a network; stands before `keras.Model`."""
 
     @staticmethod
-    def _window_sequences(modalities, policy, *, n_windows, n_channels, n_bands, n_face_features):
+    def _window_sequences(modalities, policy, *, n_windows, n_channels, n_bands, n_face_channels):
         """Two dictionaries by modality: the inputs, and what is scaled of them as `(batch, windows, features)`."""
-        shapes = {"eeg": (n_channels, n_bands), "faces": (n_face_features,)}
+        shapes = {"eeg": (n_channels, n_bands), "face": (n_face_channels,)}
         inputs, sequences = {}, {}
         for modality in modalities:
             shape = shapes[modality]
@@ -70,7 +70,7 @@ class WindowFeaturesMixin(InferenceMixin):
         """The layers that scale the features, by modality.
 
         `model.feature_scaling["eeg"].set_statistics(mean, standard_deviation)` takes arrays `(channels, bands)`, that
-        of `"faces"` arrays `(features,)`, most often of the training windows.
+        of `"face"` arrays `(features,)`, most often of the training windows.
         """
         return {modality: self.get_layer(f"{modality}_scaling") for modality in self.input}
 

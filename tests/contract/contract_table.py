@@ -28,6 +28,7 @@ from keras_emotion.models import (
     DCCA,
     DGCNN,
     DeepVANet,
+    EmotionTransformerFusion,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
@@ -155,13 +156,13 @@ _CLASSIFIER_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentrop
 _CLASSIFIER_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 _UNFIT_INFERENCE = (("inference", {"scale": float("nan")}), ("inference", {1.0, 2.0}))
 # For the networks on features of windows.
-_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5}
-_OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_features": 4, "n_classes": 2}
+_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5}
+_OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_channels": 4, "n_classes": 2}
 _REJECTED_WINDOW_FEATURES = (
     ("n_windows", 0),
     ("n_channels", 0),
     ("n_bands", 0),
-    ("n_face_features", 0),
+    ("n_face_channels", 0),
     ("n_classes", 1),
     ("inference", {"scale": float("nan")}),
     ("inference", {1.0, 2.0}),
@@ -172,7 +173,7 @@ _REJECTED_MODALITIES = (
     ("modalities", ()),
     ("modalities", "eeg"),
     ("modalities", ("eeg", "bio")),
-    ("modalities", ("faces", "faces")),
+    ("modalities", ("face", "face")),
 )
 _CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, _classes)
 _VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
@@ -771,6 +772,7 @@ ROWS = (
             ("eeg_weight", -0.1),
             ("eeg_weight", 1.1),
         ),
+        n_trainable=(8 * 6 + 6) + (5 * 6 + 6) + 2 * ((6 * 4 + 4) + (4 * 3 + 3)) + (3 * 3 + 3),
         off_policy=_VIEWS_OFF_POLICY,
         observed=lambda model: model.inference,
         training=Training(lambda: correlation_losses(correlation_weight=0.5, regularisation=0.1), _classes_and_views),
@@ -778,6 +780,7 @@ ROWS = (
     Row(
         DCCA,
         {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
+        n_trainable=(8 * 3 + 3) + (5 * 3 + 3) + 3 + (3 * 2 + 2),
         off_policy=_VIEWS_OFF_POLICY,
         training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
     ),
@@ -807,6 +810,8 @@ ROWS = (
             ("dropout", 1.0),
             ("dropout", -0.1),
         ),
+        n_trainable=(3 * 4 * 16 + (8 * 16 + 16) + (5 * 16 + 16) + 2 * 2 * (4 * 16 + 16) + 2 * 3 * 2 * 4)
+        + ((3 * 2 * 4) * 3 + 3),
         off_policy=_SOFTMAX_OFF_POLICY,
         observed=lambda model: (model.inference, _dropout_rates(model)),
         training=_CLASS_TRAINING,
@@ -815,6 +820,54 @@ ROWS = (
         MMResLSTM,
         {**_SMALL_WINDOW_FEATURES, "modalities": ("eeg",), "units": 4, "dropout": 0.0},
         rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 2, 4, 2)}),
+        n_trainable=2 * 4 * 16 + (8 * 16 + 16) + (4 * 16 + 16) + 2 * 2 * 4 + ((3 * 4) * 2 + 2),
+        off_policy=_SOFTMAX_OFF_POLICY,
+        training=_CLASS_TRAINING,
+    ),
+    Row(
+        EmotionTransformerFusion,
+        {
+            **_SMALL_WINDOW_FEATURES,
+            "n_classes": 3,
+            "n_layers": 1,
+            "units": 6,
+            "n_heads": 2,
+            "dropout": 0.0,
+            "inference": {"bands_hz": {"theta": [4.0, 8.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "modalities": ("eeg",),
+            **_OTHER_WINDOW_FEATURES,
+            "n_layers": 2,
+            "units": 4,
+            "n_heads": 3,
+            "dropout": 0.5,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            *_REJECTED_WINDOW_FEATURES,
+            *_REJECTED_MODALITIES,
+            ("n_layers", 0),
+            ("units", 0),
+            ("units", 7),
+            ("n_heads", 0),
+            ("dropout", 1.0),
+            ("dropout", -0.1),
+        ),
+        n_trainable=(8 * 6 + 6)
+        + (5 * 6 + 6)
+        + 2 * (4 * 6 * 6 + (6 * 24 + 24) + (24 * 6 + 6) + 2 * 2 * 6)
+        + 6
+        + (6 * 3 + 3),
+        off_policy=_SOFTMAX_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASS_TRAINING,
+    ),
+    Row(
+        EmotionTransformerFusion,
+        {**_SMALL_WINDOW_FEATURES, "modalities": ("face",), "units": 5, "n_heads": 1, "dropout": 0.0},
+        rejected_inputs=({"face": (2, 3)}, {"face": (2, 2, 5)}),
+        n_trainable=(5 * 5 + 5) + 2 * (4 * 5 * 5 + (5 * 20 + 20) + (20 * 5 + 5) + 2 * 2 * 5) + (5 * 2 + 2),
         off_policy=_SOFTMAX_OFF_POLICY,
         training=_CLASS_TRAINING,
     ),

@@ -6,7 +6,7 @@ from scipy.special import expit, softmax
 from keras_emotion.losses import CanonicalCorrelationLoss
 from keras_emotion.models import DCCA, correlation_losses
 
-SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5, "hidden_units": (6, 4), "units": 3}
+SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "hidden_units": (6, 4), "units": 3}
 
 
 def small_model(**changes):
@@ -85,8 +85,8 @@ def test_count_of_the_whole_network():
 
 
 def test_eeg_alone_is_refused_with_the_reason():
-    with pytest.raises(ValueError, match=r"`n_face_features`.*needs both modalities.*n_face_features=0"):
-        small_model(n_face_features=0)
+    with pytest.raises(ValueError, match=r"`n_face_channels`.*needs both modalities.*n_face_channels=0"):
+        small_model(n_face_channels=0)
 
 
 def test_statistics_scale_the_features():
@@ -96,8 +96,8 @@ def test_statistics_scale_the_features():
     unscaled = arrays(model(inputs))["probabilities"]
     mean, deviation = rng.standard_normal((4, 2)), rng.uniform(0.5, 2, (4, 2))
     model.feature_scaling["eeg"].set_statistics(mean, deviation)
-    model.feature_scaling["faces"].set_statistics(np.full(5, 2.0), np.full(5, 3.0))
-    raw = {"eeg": inputs["eeg"] * deviation + mean, "faces": inputs["faces"] * 3 + 2}
+    model.feature_scaling["face"].set_statistics(np.full(5, 2.0), np.full(5, 3.0))
+    raw = {"eeg": inputs["eeg"] * deviation + mean, "face": inputs["face"] * 3 + 2}
     np.testing.assert_allclose(arrays(model(raw))["probabilities"], unscaled, rtol=1e-4)
 
 
@@ -151,7 +151,7 @@ def planted(model, rng, n_samples=96):
     inputs = windows(model, rng, n_samples)
     shared = rng.standard_normal((n_samples, 3)) + np.where(classes, 1.0, -1.0)[:, None]
     inputs["eeg"][..., 0, 0] += 2 * shared
-    inputs["faces"][..., 0] += 2 * shared
+    inputs["face"][..., 0] += 2 * shared
     return inputs, classes
 
 

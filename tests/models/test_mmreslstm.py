@@ -5,7 +5,7 @@ from scipy.special import expit, softmax
 
 from keras_emotion.models import MMResLSTM
 
-SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_features": 5, "n_layers": 3, "units": 4}
+SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_layers": 3, "units": 4}
 
 
 def small_model(**changes):
@@ -55,7 +55,7 @@ def forward(inputs, weights):
     return softmax(fused @ weights["classifier/kernel"] + weights["classifier/bias"], axis=-1)
 
 
-@pytest.mark.parametrize("modalities", [("eeg", "faces"), ("eeg",), ("faces",)])
+@pytest.mark.parametrize("modalities", [("eeg", "face"), ("eeg",), ("face",)])
 def test_forward_pass_against_numpy(modalities):
     rng = np.random.default_rng(0)
     model = small_model(modalities=modalities, n_classes=3)
@@ -108,7 +108,7 @@ def test_learns_from_both_modalities():
         inputs = windows(model, rng, n_samples)
         parts = rng.choice([-1.0, 1.0], (2, n_samples))
         inputs["eeg"][..., 0, 0] += 3 * parts[0][:, None]
-        inputs["faces"][..., 0] += 3 * parts[1][:, None]
+        inputs["face"][..., 0] += 3 * parts[1][:, None]
         # Of each modality alone three in four could be told.
         return inputs, (parts.sum(axis=0) > 0).astype(int)
 

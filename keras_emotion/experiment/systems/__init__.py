@@ -1,6 +1,7 @@
 """One paper a file: what it adds to the runner."""
 
 from keras_emotion.experiment.system import System
+from keras_emotion.experiment.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.experiment.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.experiment.systems.deepvanet import DeepVANetSystem
 from keras_emotion.experiment.systems.facrnn import FACRNN
@@ -16,6 +17,7 @@ SYSTEMS: dict[str, type[System]] = {
         DeepVANetSystem,
         PriorDFCNSystem,
         ComparisonNetwork,
+        ComparisonEstimator,
         BandPowerRegression,
     )
 }
@@ -25,6 +27,7 @@ __all__ = [
     "FACRNN",
     "SYSTEMS",
     "BandPowerRegression",
+    "ComparisonEstimator",
     "ComparisonNetwork",
     "DeepVANetSystem",
     "FACRNNVisual",

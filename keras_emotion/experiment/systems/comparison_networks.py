@@ -145,7 +145,7 @@ def _of_trials_and_faces(system: ComparisonNetwork) -> dict[str, FeaturePart]:
 
 
 def _both(elements: Elements) -> Elements:
-    return {"eeg": elements["eeg"], "faces": elements["face"]}
+    return {name: elements[name] for name in ("eeg", "face")}
 
 
 def _sizes(shapes: Shapes) -> dict[str, int]:

@@ -2,12 +2,14 @@
 
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
+from keras_emotion.models.eegnet import EEGNet
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 
 __all__ = [
     "DGCNN",
     "DeepVANet",
+    "EEGNet",
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",

@@ -22,6 +22,7 @@ from keras_emotion.layers import (
 from keras_emotion.models import (
     DGCNN,
     DeepVANet,
+    EEGNet,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
@@ -125,6 +126,11 @@ def _facrnn_targets(model, rng, batch):
     }
 
 
+def _losses(layer):
+    """What it adds to the loss, of the last inputs where it depends on them."""
+    return [float(loss) for loss in layer.losses]
+
+
 def _dropout_rates(layer):
     """What its dropout layers drop: in inference, nothing shows it."""
     return [sublayer.rate for sublayer in layer._flatten_layers() if isinstance(sublayer, keras.layers.Dropout)]
@@ -193,7 +199,7 @@ ROWS = (
             ("adjacency_decay", -1.0),
         ),
         rejected_inputs=((2, 5), (2, 3, 4, 5, 3), (2, None, 3), [(2, 5, 3), (2, 5, 4)], [(2, 5, 3)]),
-        observed=lambda layer: [float(loss) for loss in layer.losses],
+        observed=_losses,
         # Kernels of 3 polynomials, the bias, the graph.
         n_trainable=3 * 3 * 4 + 4 + 5 * 5,
     ),
@@ -562,7 +568,7 @@ ROWS = (
         ),
         rejected_inputs=({"eeg": (2, 5)}, {"eeg": (2, 3, 5)}),
         off_policy=_CLASSIFIER_OFF_POLICY,
-        observed=lambda model: (model.inference, [float(loss) for loss in model.losses]),
+        observed=lambda model: (model.inference, _losses(model)),
         training=_CLASSIFIER_TRAINING,
         # Graph convolution (kernels, bias, graph), hidden layer, classifier.
         n_trainable=(3 * 3 * 4 + 4 + 5 * 5) + (5 * 4 * 6 + 6) + (6 * 3 + 3),
@@ -573,5 +579,51 @@ ROWS = (
         off_policy=_CLASSIFIER_OFF_POLICY,
         training=_CLASSIFIER_TRAINING,
         n_trainable=(2 * 2 * 3 + 3 + 4 * 4) + (4 * 3 * 2 + 2),
+    ),
+    Row(
+        EEGNet,
+        {
+            "n_samples": 20,
+            "n_channels": 3,
+            "n_classes": 3,
+            "sampling_rate_hz": 64.0,
+            "kernel_length": 5,
+            "n_temporal_filters": 2,
+            "n_spatial_filters": 3,
+            "n_separable_filters": 4,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "inference": {"sampling_rate_hz": 64.0, "label_rule": "> 5"},
+        },
+        alive={
+            "n_samples": 16,
+            "n_channels": 2,
+            "n_classes": 2,
+            "sampling_rate_hz": 32.0,
+            "kernel_length": None,
+            "n_temporal_filters": 3,
+            "n_spatial_filters": 2,
+            "n_separable_filters": None,
+            "dropout": 0.25,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_samples", 15),
+            ("n_channels", 0),
+            ("n_classes", 1),
+            ("sampling_rate_hz", 0.0),
+            ("kernel_length", 0),
+            ("n_temporal_filters", 0),
+            ("n_spatial_filters", 0),
+            ("n_separable_filters", 0),
+            ("dropout", 1.0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 20)}, {"eeg": (2, 3, 20)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASSIFIER_TRAINING,
+        # Filters in time, over channels, separable (16 samples each, then mixed), the gammas and betas of each, head.
+        n_trainable=(5 * 2 + 2 * 2) + (3 * 6 + 2 * 6) + (16 * 6 + 6 * 4 + 2 * 4) + (4 * 3 + 3),
     ),
 )

@@ -21,6 +21,7 @@ from keras_emotion.layers import (
 )
 from keras_emotion.models import (
     DGCNN,
+    ContiCNN,
     DeepVANet,
     EEGNet,
     FaceAffectNetwork,
@@ -625,5 +626,62 @@ ROWS = (
         training=_CLASSIFIER_TRAINING,
         # Filters in time, over channels, separable (16 samples each, then mixed), the gammas and betas of each, head.
         n_trainable=(5 * 2 + 2 * 2) + (3 * 6 + 2 * 6) + (16 * 6 + 6 * 4 + 2 * 4) + (4 * 3 + 3),
+    ),
+    Row(
+        ContiCNN,
+        {
+            "grid_shape": (3, 4),
+            "n_bands": 3,
+            "n_classes": 3,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "width_multiplier": 1 / 32,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "grid_shape": (4, 3),
+            "n_bands": 2,
+            "n_classes": 2,
+            "activation": "selu",
+            "dropout": 0.5,
+            "width_multiplier": 1 / 16,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("grid_shape", (0, 9)),
+            ("grid_shape", (9, 9, 9)),
+            ("n_bands", 0),
+            ("n_classes", 1),
+            ("activation", "tanh"),
+            ("dropout", 1.0),
+            ("width_multiplier", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 4, 3, 3)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASSIFIER_TRAINING,
+        # 2, 4, 8 and 2 maps, 32 dense units on 3 x 4 x 2.
+        n_trainable=(16 * 3 * 2 + 2)
+        + (16 * 2 * 4 + 4)
+        + (16 * 4 * 8 + 8)
+        + (8 * 2 + 2)
+        + (24 * 32 + 32)
+        + (32 * 3 + 3),
+    ),
+    Row(
+        ContiCNN,
+        {
+            "grid_shape": (2, 2),
+            "n_bands": 2,
+            "activation": "selu",
+            "dropout": 0.0,
+            "width_multiplier": 1 / 64,
+            "scale_features": False,
+        },
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(16 * 2 * 1 + 1) + (16 * 1 * 2 + 2) + (16 * 2 * 4 + 4) + (4 * 1 + 1) + (4 * 16 + 16) + (16 * 2 + 2),
     ),
 )

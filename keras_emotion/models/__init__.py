@@ -1,6 +1,7 @@
 """Keras models, one paper a file."""
 
 from keras_emotion.models.conti_cnn import ContiCNN
+from keras_emotion.models.crnn_4d import CRNN4D
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.eegnet import EEGNet
@@ -8,6 +9,7 @@ from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 
 __all__ = [
+    "CRNN4D",
     "DGCNN",
     "ContiCNN",
     "DeepVANet",

@@ -20,6 +20,7 @@ from keras_emotion.layers import (
     TemporalBlock,
 )
 from keras_emotion.models import (
+    CRNN4D,
     DGCNN,
     ContiCNN,
     DeepVANet,
@@ -683,5 +684,62 @@ ROWS = (
         off_policy=_CLASSIFIER_OFF_POLICY,
         training=_CLASSIFIER_TRAINING,
         n_trainable=(16 * 2 * 1 + 1) + (16 * 1 * 2 + 2) + (16 * 2 * 4 + 4) + (4 * 1 + 1) + (4 * 16 + 16) + (16 * 2 + 2),
+    ),
+    Row(
+        CRNN4D,
+        {
+            "n_steps": 3,
+            "grid_shape": (5, 4),
+            "n_bands": 3,
+            "n_classes": 3,
+            "width_multiplier": 1 / 32,
+            "units": 5,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "grid_shape": (4, 5),
+            "n_bands": 2,
+            "n_classes": 2,
+            "width_multiplier": 1 / 16,
+            "units": 4,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("grid_shape", (1, 9)),
+            ("grid_shape", (9, 9, 9)),
+            ("n_bands", 0),
+            ("n_classes", 1),
+            ("width_multiplier", 0),
+            ("units", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 5, 4)}, {"eeg": (2, 2, 5, 4, 3)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=_CLASSIFIER_TRAINING,
+        # 2, 4, 8 and 2 maps, 16 dense units on 2 x 2 x 2, four gates of 5 units, head.
+        n_trainable=(25 * 3 * 2 + 2)
+        + (16 * 2 * 4 + 4)
+        + (16 * 4 * 8 + 8)
+        + (8 * 2 + 2)
+        + (8 * 16 + 16)
+        + 4 * (16 + 5 + 1) * 5
+        + (5 * 3 + 3),
+    ),
+    Row(
+        CRNN4D,
+        {"n_steps": 2, "grid_shape": (2, 3), "width_multiplier": 1 / 64, "units": 3, "scale_features": False},
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(25 * 4 * 1 + 1)
+        + (16 * 1 * 2 + 2)
+        + (16 * 2 * 4 + 4)
+        + (4 * 1 + 1)
+        + (1 * 8 + 8)
+        + 4 * (8 + 3 + 1) * 3
+        + (3 * 2 + 2),
     ),
 )

@@ -7,6 +7,7 @@ from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.eegnet import EEGNet
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
+from keras_emotion.models.graph_sleep_net import GraphSleepNet
 
 __all__ = [
     "CRNN4D",
@@ -17,5 +18,6 @@ __all__ = [
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
+    "GraphSleepNet",
     "distillation_losses",
 ]

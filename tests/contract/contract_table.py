@@ -11,9 +11,11 @@ import keras
 import numpy as np
 
 from keras_emotion.layers import (
+    AdaptiveGraph,
     ChebyshevGraphConvolution,
     ECABandAttention,
     FeatureScaling,
+    PairwiseAttention,
     PeepholeLSTMCell,
     ResidualTCN,
     StepSelfAttention,
@@ -28,6 +30,7 @@ from keras_emotion.models import (
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
+    GraphSleepNet,
     distillation_losses,
 )
 
@@ -171,6 +174,28 @@ _DEEPVANET_OFF_POLICY = {"probability": "sigmoid in float32; the output leaves t
 _DEEPVANET_TRAINING = Training(lambda: {"loss": "binary_crossentropy"}, _high_or_low)
 
 ROWS = (
+    Row(
+        AdaptiveGraph,
+        {"distance_weight": 0.5, "sparsity_weight": 0.2, "kernel_initializer": "ones"},
+        inputs=(2, 4, 3),
+        alive={"distance_weight": 1.0, "sparsity_weight": 1e-4, "kernel_initializer": None},
+        rejected=(("distance_weight", -1.0), ("sparsity_weight", -1.0)),
+        rejected_inputs=((2, 3), (2, 2, 2, 4, 3)),
+        observed=_losses,
+        n_trainable=3,
+    ),
+    Row(AdaptiveGraph, {}, inputs=(4, 5), n_trainable=5),
+    Row(
+        PairwiseAttention,
+        {"axis": "channels", "kernel_initializer": "he_normal", "bias_initializer": "ones"},
+        inputs=(2, 4, 3),
+        alive={"axis": "steps", "kernel_initializer": "ones", "bias_initializer": "zeros"},
+        rejected=(("axis", "bands"),),
+        rejected_inputs=((2, 4, 3), (2, 2, None, 3)),
+        # Sums over 2 steps and 3 features, the pairs of both, and two of 4 x 4.
+        n_trainable=2 + 3 + 3 * 2 + 2 * 4 * 4,
+    ),
+    Row(PairwiseAttention, {"axis": "steps"}, inputs=(2, 4, 3), n_trainable=4 + 3 + 3 * 4 + 2 * 2 * 2),
     Row(
         ChebyshevGraphConvolution,
         {
@@ -741,5 +766,76 @@ ROWS = (
         + (1 * 8 + 8)
         + 4 * (8 + 3 + 1) * 3
         + (3 * 2 + 2),
+    ),
+    Row(
+        GraphSleepNet,
+        {
+            "n_steps": 3,
+            "n_channels": 4,
+            "n_features": 4,
+            "n_classes": 3,
+            "filters": 5,
+            "n_polynomials": 2,
+            "step_kernel_size": 2,
+            "dense_units": 6,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "distance_weight": 0.5,
+            "sparsity_weight": 0.2,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "n_channels": 3,
+            "n_features": 3,
+            "n_classes": 2,
+            "filters": 4,
+            "n_polynomials": 3,
+            "step_kernel_size": 3,
+            "dense_units": 5,
+            "dropout": 0.5,
+            "distance_weight": 0.0,
+            "sparsity_weight": 0.0,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("n_channels", 1),
+            ("n_features", 0),
+            ("n_classes", 1),
+            ("filters", 0),
+            ("n_polynomials", 0),
+            ("step_kernel_size", 0),
+            ("dense_units", 0),
+            ("dropout", 1.0),
+            ("distance_weight", -1.0),
+            ("sparsity_weight", -1.0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 4, 3, 4)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model), _losses(model)),
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=4  # graph
+        + (4 + 4 + 4 * 4 + 2 * 3 * 3)  # steps to steps
+        + (3 + 4 + 4 * 3 + 2 * 4 * 4)  # channels to channels
+        + 2 * 4 * 5  # two polynomials
+        + (2 * 5 * 5 + 5)  # over steps
+        + (3 * 4 * 5 * 6 + 6)
+        + (6 * 3 + 3),
+    ),
+    Row(
+        GraphSleepNet,
+        {"n_steps": 2, "n_channels": 3, "filters": 3, "dropout": 0.0, "scale_features": False},
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=5
+        + (3 + 5 + 5 * 3 + 2 * 2 * 2)
+        + (2 + 5 + 5 * 2 + 2 * 3 * 3)
+        + 3 * 5 * 3
+        + (3 * 3 * 3 + 3)
+        + (2 * 3 * 3 * 16 + 16)
+        + (16 * 2 + 2),
     ),
 )

@@ -1,5 +1,6 @@
 """Keras layers, one a file; each runs on every backend of Keras."""
 
+from keras_emotion.layers.adaptive_graph import AdaptiveGraph
 from keras_emotion.layers.chebyshev_graph_convolution import ChebyshevGraphConvolution
 from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
@@ -7,6 +8,7 @@ from keras_emotion.layers.feature_scaling import FeatureScaling
 from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
 from keras_emotion.layers.non_local_3d import NonLocal3D
+from keras_emotion.layers.pairwise_attention import PairwiseAttention
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
@@ -14,6 +16,7 @@ from keras_emotion.layers.step_self_attention import StepSelfAttention
 from keras_emotion.layers.temporal_block import TemporalBlock
 
 __all__ = [
+    "AdaptiveGraph",
     "ChebyshevGraphConvolution",
     "CrossModalPrior",
     "ECABandAttention",
@@ -21,6 +24,7 @@ __all__ = [
     "ModalityAttention",
     "MultimodalLSTM",
     "NonLocal3D",
+    "PairwiseAttention",
     "PeepholeLSTMCell",
     "ResidualBlock3D",
     "ResidualTCN",

@@ -20,9 +20,9 @@ class DGCNN(WindowClassifierMixin, keras.Model):
     all windows, moved by every batch. `FeatureScaling` comes first, so that a saved model carries the statistics of its
     training windows: `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(channels, features)`.
 
-    Of `EEGGridFeatures`, `(windows, steps, rows, columns, bands)`, the features are `eeg[:, 0, rows, columns]` with
-    the cells of the electrodes (`keras_emotion.signals.grid_positions`), for one step; any differential entropies or
-    spectral powers by channel will do.
+    Any differential entropies or spectral powers by channel will do. From the maps of `EEGGridFeatures`, `(windows,
+    steps, rows, columns, bands)`, they are `eeg[:, 0, rows, columns]` for the first step, with the cells of the
+    electrodes (`keras_emotion.signals.grid_positions(channel_names).T`).
 
     **Deviations.** Those of `ChebyshevGraphConvolution`, where the update of the graph is explained. The numbers of
     filters and hidden units and `K = 2` are those of public code [2]; [1] was not at hand to check them against. [2]

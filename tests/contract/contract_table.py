@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_emotion.layers import (
+    AdaptiveGraph,
     ChebyshevGraphConvolution,
     CrossModalPrior,
     ECABandAttention,
@@ -18,6 +19,7 @@ from keras_emotion.layers import (
     ModalityAttention,
     MultimodalLSTM,
     NonLocal3D,
+    PairwiseAttention,
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
@@ -26,7 +28,9 @@ from keras_emotion.layers import (
 )
 from keras_emotion.models import (
     DCCA,
+    CRNN4D,
     DGCNN,
+    ContiCNN,
     DeepVANet,
     EmotionTransformerFusion,
     FaceAffectNetwork,
@@ -35,6 +39,11 @@ from keras_emotion.models import (
     MMResLSTM,
     PriorDFCN,
     correlation_losses,
+    EEGNet,
+    FaceAffectNetwork,
+    FACRNNEEGNetwork,
+    FACRNNVisualNetwork,
+    GraphSleepNet,
     distillation_losses,
 )
 
@@ -133,6 +142,11 @@ def _facrnn_targets(model, rng, batch):
         "probabilities": rng.integers(0, model.n_classes, (batch, model.n_steps)),
         "features": rng.standard_normal((batch, model.n_steps, model.units)).astype("float32"),
     }
+
+
+def _losses(layer):
+    """What it adds to the loss, of the last inputs where it depends on them."""
+    return [float(loss) for loss in layer.losses]
 
 
 def _dropout_rates(layer):
@@ -234,6 +248,27 @@ ROWS = (
         inputs=[(2, 3, 2), (2, 4, 3)],
         rejected=(("transpose", True),),
     ),
+        AdaptiveGraph,
+        {"distance_weight": 0.5, "sparsity_weight": 0.2, "kernel_initializer": "ones"},
+        inputs=(2, 4, 3),
+        alive={"distance_weight": 1.0, "sparsity_weight": 1e-4, "kernel_initializer": None},
+        rejected=(("distance_weight", -1.0), ("sparsity_weight", -1.0)),
+        rejected_inputs=((2, 3), (2, 2, 2, 4, 3)),
+        observed=_losses,
+        n_trainable=3,
+    ),
+    Row(AdaptiveGraph, {}, inputs=(4, 5), n_trainable=5),
+    Row(
+        PairwiseAttention,
+        {"axis": "channels", "kernel_initializer": "he_normal", "bias_initializer": "ones"},
+        inputs=(2, 4, 3),
+        alive={"axis": "steps", "kernel_initializer": "ones", "bias_initializer": "zeros"},
+        rejected=(("axis", "bands"),),
+        rejected_inputs=((2, 4, 3), (2, 2, None, 3)),
+        # Sums over 2 steps and 3 features, the pairs of both, and two of 4 x 4.
+        n_trainable=2 + 3 + 3 * 2 + 2 * 4 * 4,
+    ),
+    Row(PairwiseAttention, {"axis": "steps"}, inputs=(2, 4, 3), n_trainable=4 + 3 + 3 * 4 + 2 * 2 * 2),
     Row(
         ChebyshevGraphConvolution,
         {
@@ -264,7 +299,7 @@ ROWS = (
             ("adjacency_decay", -1.0),
         ),
         rejected_inputs=((2, 5), (2, 3, 4, 5, 3), (2, None, 3), [(2, 5, 3), (2, 5, 4)], [(2, 5, 3)]),
-        observed=lambda layer: [float(loss) for loss in layer.losses],
+        observed=_losses,
         # Kernels of 3 polynomials, the bias, the graph.
         n_trainable=3 * 3 * 4 + 4 + 5 * 5,
     ),
@@ -734,7 +769,7 @@ ROWS = (
         ),
         rejected_inputs=({"eeg": (2, 5)}, {"eeg": (2, 3, 5)}),
         off_policy=_CLASSIFIER_OFF_POLICY,
-        observed=lambda model: (model.inference, [float(loss) for loss in model.losses]),
+        observed=lambda model: (model.inference, _losses(model)),
         training=_CLASSIFIER_TRAINING,
         # Graph convolution (kernels, bias, graph), hidden layer, classifier.
         n_trainable=(3 * 3 * 4 + 4 + 5 * 5) + (5 * 4 * 6 + 6) + (6 * 3 + 3),
@@ -870,5 +905,234 @@ ROWS = (
         n_trainable=(5 * 5 + 5) + 2 * (4 * 5 * 5 + (5 * 20 + 20) + (20 * 5 + 5) + 2 * 2 * 5) + (5 * 2 + 2),
         off_policy=_SOFTMAX_OFF_POLICY,
         training=_CLASS_TRAINING,
+        EEGNet,
+        {
+            "n_samples": 20,
+            "n_channels": 3,
+            "n_classes": 3,
+            "sampling_rate_hz": 64.0,
+            "kernel_length": 5,
+            "n_temporal_filters": 2,
+            "n_spatial_filters": 3,
+            "n_separable_filters": 4,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "inference": {"sampling_rate_hz": 64.0, "label_rule": "> 5"},
+        },
+        alive={
+            "n_samples": 16,
+            "n_channels": 2,
+            "n_classes": 2,
+            "sampling_rate_hz": 32.0,
+            "kernel_length": None,
+            "n_temporal_filters": 3,
+            "n_spatial_filters": 2,
+            "n_separable_filters": None,
+            "dropout": 0.25,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_samples", 15),
+            ("n_channels", 0),
+            ("n_classes", 1),
+            ("sampling_rate_hz", 0.0),
+            ("kernel_length", 0),
+            ("n_temporal_filters", 0),
+            ("n_spatial_filters", 0),
+            ("n_separable_filters", 0),
+            ("dropout", 1.0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 20)}, {"eeg": (2, 3, 20)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASSIFIER_TRAINING,
+        # Filters in time, over channels, separable (16 samples each, then mixed), the gammas and betas of each, head.
+        n_trainable=(5 * 2 + 2 * 2) + (3 * 6 + 2 * 6) + (16 * 6 + 6 * 4 + 2 * 4) + (4 * 3 + 3),
+    ),
+    Row(
+        ContiCNN,
+        {
+            "grid_shape": (3, 4),
+            "n_bands": 3,
+            "n_classes": 3,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "width_multiplier": 1 / 32,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "grid_shape": (4, 3),
+            "n_bands": 2,
+            "n_classes": 2,
+            "activation": "selu",
+            "dropout": 0.5,
+            "width_multiplier": 1 / 16,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("grid_shape", (0, 9)),
+            ("grid_shape", (9, 9, 9)),
+            ("n_bands", 0),
+            ("n_classes", 1),
+            ("activation", "tanh"),
+            ("dropout", 1.0),
+            ("width_multiplier", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 4, 3, 3)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASSIFIER_TRAINING,
+        # 2, 4, 8 and 2 maps, 32 dense units on 3 x 4 x 2.
+        n_trainable=(16 * 3 * 2 + 2)
+        + (16 * 2 * 4 + 4)
+        + (16 * 4 * 8 + 8)
+        + (8 * 2 + 2)
+        + (24 * 32 + 32)
+        + (32 * 3 + 3),
+    ),
+    Row(
+        ContiCNN,
+        {
+            "grid_shape": (2, 2),
+            "n_bands": 2,
+            "activation": "selu",
+            "dropout": 0.0,
+            "width_multiplier": 1 / 64,
+            "scale_features": False,
+        },
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(16 * 2 * 1 + 1) + (16 * 1 * 2 + 2) + (16 * 2 * 4 + 4) + (4 * 1 + 1) + (4 * 16 + 16) + (16 * 2 + 2),
+    ),
+    Row(
+        CRNN4D,
+        {
+            "n_steps": 3,
+            "grid_shape": (5, 4),
+            "n_bands": 3,
+            "n_classes": 3,
+            "width_multiplier": 1 / 32,
+            "units": 5,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "grid_shape": (4, 5),
+            "n_bands": 2,
+            "n_classes": 2,
+            "width_multiplier": 1 / 16,
+            "units": 4,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("grid_shape", (1, 9)),
+            ("grid_shape", (9, 9, 9)),
+            ("n_bands", 0),
+            ("n_classes", 1),
+            ("width_multiplier", 0),
+            ("units", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 5, 4)}, {"eeg": (2, 2, 5, 4, 3)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=_CLASSIFIER_TRAINING,
+        # 2, 4, 8 and 2 maps, 16 dense units on 2 x 2 x 2, four gates of 5 units, head.
+        n_trainable=(25 * 3 * 2 + 2)
+        + (16 * 2 * 4 + 4)
+        + (16 * 4 * 8 + 8)
+        + (8 * 2 + 2)
+        + (8 * 16 + 16)
+        + 4 * (16 + 5 + 1) * 5
+        + (5 * 3 + 3),
+    ),
+    Row(
+        CRNN4D,
+        {"n_steps": 2, "grid_shape": (2, 3), "width_multiplier": 1 / 64, "units": 3, "scale_features": False},
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(25 * 4 * 1 + 1)
+        + (16 * 1 * 2 + 2)
+        + (16 * 2 * 4 + 4)
+        + (4 * 1 + 1)
+        + (1 * 8 + 8)
+        + 4 * (8 + 3 + 1) * 3
+        + (3 * 2 + 2),
+    ),
+    Row(
+        GraphSleepNet,
+        {
+            "n_steps": 3,
+            "n_channels": 4,
+            "n_features": 4,
+            "n_classes": 3,
+            "filters": 5,
+            "n_polynomials": 2,
+            "step_kernel_size": 2,
+            "dense_units": 6,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "distance_weight": 0.5,
+            "sparsity_weight": 0.2,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "n_channels": 3,
+            "n_features": 3,
+            "n_classes": 2,
+            "filters": 4,
+            "n_polynomials": 3,
+            "step_kernel_size": 3,
+            "dense_units": 5,
+            "dropout": 0.5,
+            "distance_weight": 0.0,
+            "sparsity_weight": 0.0,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("n_channels", 1),
+            ("n_features", 0),
+            ("n_classes", 1),
+            ("filters", 0),
+            ("n_polynomials", 0),
+            ("step_kernel_size", 0),
+            ("dense_units", 0),
+            ("dropout", 1.0),
+            ("distance_weight", -1.0),
+            ("sparsity_weight", -1.0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 4)}, {"eeg": (2, 4, 3, 4)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model), _losses(model)),
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=4  # graph
+        + (4 + 4 + 4 * 4 + 2 * 3 * 3)  # steps to steps
+        + (3 + 4 + 4 * 3 + 2 * 4 * 4)  # channels to channels
+        + 2 * 4 * 5  # two polynomials
+        + (2 * 5 * 5 + 5)  # over steps
+        + (3 * 4 * 5 * 6 + 6)
+        + (6 * 3 + 3),
+    ),
+    Row(
+        GraphSleepNet,
+        {"n_steps": 2, "n_channels": 3, "filters": 3, "dropout": 0.0, "scale_features": False},
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=5
+        + (3 + 5 + 5 * 3 + 2 * 2 * 2)
+        + (2 + 5 + 5 * 2 + 2 * 3 * 3)
+        + 3 * 5 * 3
+        + (3 * 3 * 3 + 3)
+        + (2 * 3 * 3 * 16 + 16)
+        + (16 * 2 + 2),
     ),
 )

@@ -1,41 +1,32 @@
 """Keras models, one paper a file."""
 
+from keras_emotion.models.conti_cnn import ContiCNN
+from keras_emotion.models.crnn_4d import CRNN4D
 from keras_emotion.models.dcca import DCCA, correlation_losses
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
+from keras_emotion.models.eegnet import EEGNet
 from keras_emotion.models.emotion_transformer_fusion import EmotionTransformerFusion
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
+from keras_emotion.models.graph_sleep_net import GraphSleepNet
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
 
 __all__ = [
-    "DCCA",
-from keras_emotion.models.conti_cnn import ContiCNN
-from keras_emotion.models.crnn_4d import CRNN4D
-from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
-from keras_emotion.models.dgcnn import DGCNN
-from keras_emotion.models.eegnet import EEGNet
-from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
-from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
-from keras_emotion.models.graph_sleep_net import GraphSleepNet
-
-__all__ = [
     "CRNN4D",
+    "DCCA",
     "DGCNN",
     "ContiCNN",
     "DeepVANet",
+    "EEGNet",
     "EmotionTransformerFusion",
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
+    "GraphSleepNet",
     "MMResLSTM",
     "PriorDFCN",
     "correlation_losses",
-    "EEGNet",
-    "FACRNNEEGNetwork",
-    "FACRNNVisualNetwork",
-    "FaceAffectNetwork",
-    "GraphSleepNet",
     "distillation_losses",
 ]

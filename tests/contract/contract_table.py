@@ -27,23 +27,20 @@ from keras_emotion.layers import (
     TemporalBlock,
 )
 from keras_emotion.models import (
-    DCCA,
     CRNN4D,
+    DCCA,
     DGCNN,
     ContiCNN,
     DeepVANet,
+    EEGNet,
     EmotionTransformerFusion,
     FaceAffectNetwork,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
+    GraphSleepNet,
     MMResLSTM,
     PriorDFCN,
     correlation_losses,
-    EEGNet,
-    FaceAffectNetwork,
-    FACRNNEEGNetwork,
-    FACRNNVisualNetwork,
-    GraphSleepNet,
     distillation_losses,
 )
 
@@ -248,6 +245,7 @@ ROWS = (
         inputs=[(2, 3, 2), (2, 4, 3)],
         rejected=(("transpose", True),),
     ),
+    Row(
         AdaptiveGraph,
         {"distance_weight": 0.5, "sparsity_weight": 0.2, "kernel_initializer": "ones"},
         inputs=(2, 4, 3),
@@ -905,6 +903,8 @@ ROWS = (
         n_trainable=(5 * 5 + 5) + 2 * (4 * 5 * 5 + (5 * 20 + 20) + (20 * 5 + 5) + 2 * 2 * 5) + (5 * 2 + 2),
         off_policy=_SOFTMAX_OFF_POLICY,
         training=_CLASS_TRAINING,
+    ),
+    Row(
         EEGNet,
         {
             "n_samples": 20,

@@ -154,7 +154,7 @@ def _sizes(shapes: Shapes) -> dict[str, int]:
         "n_windows": n_windows,
         "n_channels": n_channels,
         "n_bands": n_bands,
-        "n_face_features": shapes["face"][-1],
+        "n_face_channels": shapes["face"][-1],
     }
 
 

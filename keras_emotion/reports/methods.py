@@ -61,7 +61,8 @@ class MethodTable:
             for target in targets:
                 for metric in METHOD_METRICS:
                     row = own[(own["target"] == target) & (own["metric"] == metric)].squeeze()
-                    cells.append(f"{100 * row['mean']:.1f} ± {100 * row['standard_deviation']:.1f}")
+                    interval = f"\n{100 * row['low']:.1f} – {100 * row['high']:.1f}" if np.isfinite(row["low"]) else ""
+                    cells.append(f"{100 * row['mean']:.1f} ± {100 * row['standard_deviation']:.1f}{interval}")
                     cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
                 p_value = own[(own["target"] == target) & (own["metric"] == "accuracy")].squeeze()["p_value_holm"]
                 cells.append("" if np.isnan(p_value) else f"{p_value:.3f}")
@@ -78,10 +79,11 @@ class MethodTable:
         n_subjects = " and ".join(
             f"{target} {first.loc[first['target'] == target, 'n_subjects'].iloc[0]}" for target in targets
         )
+        name = self.rows["method"].iloc[0]
+        below = ", below it a 95 % interval of the mean" if np.isfinite(self.rows["low"]).any() else ""
         console.print(
-            f"percent, mean ± standard deviation over subjects ({n_subjects}); p: paired t-test of the accuracies with "
-            f"{self.rows['method'].iloc[0]}, Holm-corrected for the methods of a target; the chance band is that of "
-            f"{self.rows['method'].iloc[0]}",
+            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; p: paired t-test of the "
+            f"accuracies with {name}, Holm-corrected for the methods of a target; the chance band is that of {name}",
             highlight=False,
         )
         if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:

@@ -5,7 +5,8 @@ from keras import ops
 
 from keras_emotion.layers import ModalityAttention
 from keras_emotion.losses import CanonicalCorrelationLoss
-from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin, check_minima
+from keras_emotion.models.window_classifier import check_minima
+from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin
 
 _FUSIONS = ("weighted_sum", "attention")
 
@@ -110,11 +111,11 @@ class DCCA(WindowFeaturesMixin, keras.Model):
                 f"received n_face_channels={n_face_channels}"
             )
         check_minima(
-            n_windows=(n_windows, 1),
-            n_channels=(n_channels, 1),
-            n_bands=(n_bands, 1),
-            n_classes=(n_classes, 2),
-            units=(units, 1),
+            ("n_windows", n_windows, 1),
+            ("n_channels", n_channels, 1),
+            ("n_bands", n_bands, 1),
+            ("n_classes", n_classes, 2),
+            ("units", units, 1),
         )
         if any(n_units < 1 for n_units in hidden_units):
             raise ValueError(f"`hidden_units` must be sizes of 1 or more; received hidden_units={hidden_units}")

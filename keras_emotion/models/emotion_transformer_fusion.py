@@ -5,13 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_emotion.layers import ModalityAttention
-from keras_emotion.models.window_features import (
-    MODALITIES,
-    WindowFeaturesMixin,
-    check_dropout,
-    check_minima,
-    chosen_modalities,
-)
+from keras_emotion.models.window_classifier import check_dropout, check_minima
+from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin, chosen_modalities
 
 
 def _positions(n_windows, units):
@@ -110,14 +105,14 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
     ):
         modalities = chosen_modalities(modalities)
         check_minima(
-            n_windows=(n_windows, 1),
-            n_channels=(n_channels, 1),
-            n_bands=(n_bands, 1),
-            n_face_channels=(n_face_channels, 1),
-            n_classes=(n_classes, 2),
-            n_layers=(n_layers, 1),
-            units=(units, 1),
-            n_heads=(n_heads, 1),
+            ("n_windows", n_windows, 1),
+            ("n_channels", n_channels, 1),
+            ("n_bands", n_bands, 1),
+            ("n_face_channels", n_face_channels, 1),
+            ("n_classes", n_classes, 2),
+            ("n_layers", n_layers, 1),
+            ("units", units, 1),
+            ("n_heads", n_heads, 1),
         )
         if units % n_heads:
             raise ValueError(f"`units` must be a multiple of `n_heads`; received units={units}, n_heads={n_heads}")

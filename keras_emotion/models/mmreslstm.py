@@ -4,13 +4,8 @@ import keras
 from keras import ops
 
 from keras_emotion.layers import MultimodalLSTM
-from keras_emotion.models.window_features import (
-    MODALITIES,
-    WindowFeaturesMixin,
-    check_dropout,
-    check_minima,
-    chosen_modalities,
-)
+from keras_emotion.models.window_classifier import check_dropout, check_minima
+from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin, chosen_modalities
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
@@ -96,13 +91,13 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
     ):
         modalities = chosen_modalities(modalities)
         check_minima(
-            n_windows=(n_windows, 1),
-            n_channels=(n_channels, 1),
-            n_bands=(n_bands, 1),
-            n_face_channels=(n_face_channels, 1),
-            n_classes=(n_classes, 2),
-            n_layers=(n_layers, 1),
-            units=(units, 1),
+            ("n_windows", n_windows, 1),
+            ("n_channels", n_channels, 1),
+            ("n_bands", n_bands, 1),
+            ("n_face_channels", n_face_channels, 1),
+            ("n_classes", n_classes, 2),
+            ("n_layers", n_layers, 1),
+            ("units", units, 1),
         )
         check_dropout(dropout)
 

@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from keras_emotion.layers import CrossModalPrior, FeatureScaling, NonLocal3D, ResidualBlock3D
-from keras_emotion.models.inference import InferenceMixin
+from keras_emotion.models.window_classifier import WindowClassifierMixin, check_minima, softmax_head
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
-class PriorDFCN(InferenceMixin, keras.Model):
+class PriorDFCN(WindowClassifierMixin, keras.Model):
     r"""The EEG connectivity of each window, weighed by how EEG and face go together, through 3D convolutions.
 
     A sample is a trial of `T` windows. Its networks `DFCN_original`, a correlation of every two EEG channels in each
@@ -124,15 +124,13 @@ class PriorDFCN(InferenceMixin, keras.Model):
         trainable=True,
         dtype=None,
     ):
-        for argument, value, minimum in (
+        check_minima(
             ("n_windows", n_windows, 1),
             ("n_channels", n_channels, 1),
             ("n_bands", n_bands, 1),
             ("n_classes", n_classes, 2),
             ("prior_units", prior_units, 1),
-        ):
-            if value < minimum:
-                raise ValueError(f"`{argument}` must be {minimum} or more; received {argument}={value}")
+        )
         if n_face_channels < 1:
             raise ValueError(
                 "`n_face_channels` must be 1 or more (data without faces need prior=None); "
@@ -190,11 +188,7 @@ class PriorDFCN(InferenceMixin, keras.Model):
             ]
             if number == (len(widths) if non_local_after == "last" else non_local_after):
                 network_layers.append(NonLocal3D(dtype=policy, name="non_local"))
-        head_layers = (
-            keras.layers.Flatten(dtype=policy, name="flatten"),
-            keras.layers.Dense(n_classes, dtype=policy, name="classifier"),
-            keras.layers.Softmax(dtype="float32", name="probabilities"),
-        )
+        head_layers = (keras.layers.Flatten(dtype=policy, name="flatten"), *softmax_head(n_classes, policy))
 
         # === Graph ===
         inputs = {"connectivity": keras.Input((n_windows, n_channels, n_channels), name="connectivity")}
@@ -232,17 +226,6 @@ class PriorDFCN(InferenceMixin, keras.Model):
         self._keep_inference(inference)
         self._cor = cor
         self.feature_scaling = {name: layer for name, layer in scaling_layers.items() if name in inputs}
-
-    def window_probabilities(self, outputs):
-        """Probability of each class for a sample, here a whole trial.
-
-        Args:
-            outputs: what the model returns or predicts.
-
-        Returns:
-            `(batch, n_classes)` tensor whose rows sum to 1.
-        """
-        return ops.convert_to_tensor(outputs)
 
     def prior_model(self):
         """A model that shares the weights of this one and gives its prior, for pictures.

@@ -6,31 +6,10 @@ import keras
 from keras import ops
 
 from keras_emotion.layers import FeatureScaling
-from keras_emotion.models.inference import InferenceMixin
+from keras_emotion.models.window_classifier import WindowClassifierMixin
 
 MODALITIES = ("eeg", "face")
 _SIZES = ("n_windows", "n_channels", "n_bands", "n_face_channels", "n_classes")
-
-
-def check_minima(**minima):
-    """Refuses a number below its minimum: each argument comes as `(value, minimum)`.
-
-    Raises:
-        ValueError: one of them is, by its name.
-    """
-    for argument, (value, minimum) in minima.items():
-        if value < minimum:
-            raise ValueError(f"`{argument}` must be {minimum} or more; received {argument}={value}")
-
-
-def check_dropout(dropout):
-    """Refuses a share to drop that is none.
-
-    Raises:
-        ValueError: it is below 0, or 1 or more.
-    """
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be from 0 to below 1; received dropout={dropout}")
 
 
 def chosen_modalities(modalities):
@@ -44,7 +23,7 @@ def chosen_modalities(modalities):
     return tuple(modality for modality in MODALITIES if modality in modalities)
 
 
-class WindowFeaturesMixin(InferenceMixin):
+class WindowFeaturesMixin(WindowClassifierMixin):
     """Sizes, inputs and configuration of such a network; stands before `keras.Model`."""
 
     @staticmethod
@@ -73,17 +52,6 @@ class WindowFeaturesMixin(InferenceMixin):
         of `"face"` arrays `(features,)`, most often of the training windows.
         """
         return {modality: self.get_layer(f"{modality}_scaling") for modality in self.input}
-
-    def window_probabilities(self, outputs):
-        """Probability of each class.
-
-        Args:
-            outputs: what the model returns or predicts.
-
-        Returns:
-            `(batch, n_classes)` tensor whose rows sum to 1.
-        """
-        return outputs
 
     def get_config(self):
         """Constructor arguments that all of them have."""

@@ -66,8 +66,8 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
 @pytest.mark.parametrize(
     "ablation",
     [
-        ["--system.no-band-attention"],
-        ["--system.no-self-attention"],
+        pytest.param(["--system.no-band-attention"], marks=pytest.mark.slow),
+        pytest.param(["--system.no-self-attention"], marks=pytest.mark.slow),
         ["--system.no-band-attention", "--system.no-self-attention"],
         ["--system.features.representation", "raw_slices"],
         ["--system.cell", "peephole"],
@@ -169,6 +169,7 @@ def deap_with_faces(tmp_path_factory):
     return write_deap(folder, n_subjects=1, n_trials=10, face_videos=True, **video)
 
 
+@pytest.mark.slow  # the demo does the same
 def test_a_teacher_of_each_fold_is_what_a_run_has(script, deap_with_faces, tmp_path):
     (next((deap_with_faces / "face_video" / "s01").iterdir())).unlink()
     few = ("--system.teacher-training.epochs", "1", "--system.w-grid", "0.5", "1.5")

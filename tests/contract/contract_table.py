@@ -121,13 +121,16 @@ def flat_arrays(outputs):
 
 
 def train(row, model, inputs, targets, sample_weight):
-    """Two steps of gradient descent by plain `fit`."""
+    """A step of gradient descent by plain `fit`.
+
+    One: behind it, what backends round otherwise decides whether a ReLU that is nearly 0 lets a gradient through.
+    """
     model.compile(keras.optimizers.SGD(0.1), **row.training.losses())
     model.fit(
         inputs,
         targets,
         sample_weight=sample_weight,
-        batch_size=len(sample_weight) // 2,
+        batch_size=len(sample_weight),
         epochs=1,
         shuffle=False,
         verbose=0,

@@ -1,7 +1,7 @@
 """Computes the whole contract table on the backend of this process, from the weights and inputs of another.
 
 Usage: `KERAS_BACKEND=jax python other_backend.py FOLDER`. For each row it reads `<row>.npz` and writes
-`<row>_<backend>.npz` with the outputs and, for a model, its weights after two steps of training.
+`<row>_<backend>.npz` with the outputs and, for a model, its weights after a step of training.
 """
 
 import sys

@@ -97,6 +97,7 @@ def test_a_worker_records_what_the_starting_process_never_hears_of(unbroken_tiny
     assert len(folder.finished_jobs()) == 5
 
 
+@pytest.mark.slow  # a full disk, which is another error with the same message, is always tried
 def test_a_limit_of_file_sizes_in_a_worker_is_one_clear_message(unbroken_tiny_run, tiny_run, tmp_path):
     unbroken, reader, features = unbroken_tiny_run
     folder = _broken_off(unbroken, tmp_path / "run", 2)

@@ -16,6 +16,7 @@ from rich.text import Text
 from keras_emotion.evaluation import holm_correction, paired_subject_test
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
+from keras_emotion.reports.tables import shown_p_value
 from keras_emotion.schema import InputError
 
 METHOD_METRICS = ("accuracy", "f1")
@@ -49,12 +50,14 @@ class MethodTable:
         """
         title = f"{self.title} – {self.mark}" if self.mark else self.title
         targets = list(dict.fromkeys(self.rows["target"]))
+        has_print = self.rows["printed"].notna().any()
         shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         shown.add_column("")
         for target in targets:
             for metric in METHOD_METRICS:
                 shown.add_column(f"{target}\n{metric}", justify="right")
-                shown.add_column("paper", justify="right", style="dim")
+                if has_print:
+                    shown.add_column("paper", justify="right", style="dim")
             shown.add_column("p", justify="right")
         for method, own in self.rows.groupby("method", sort=False):
             cells = []
@@ -63,9 +66,12 @@ class MethodTable:
                     row = own[(own["target"] == target) & (own["metric"] == metric)].squeeze()
                     interval = f"\n{100 * row['low']:.1f} – {100 * row['high']:.1f}" if np.isfinite(row["low"]) else ""
                     cells.append(f"{100 * row['mean']:.1f} ± {100 * row['standard_deviation']:.1f}{interval}")
-                    cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
+                    if has_print:
+                        cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
                 p_value = own[(own["target"] == target) & (own["metric"] == "accuracy")].squeeze()["p_value_holm"]
-                cells.append("" if np.isnan(p_value) else f"{p_value:.3f}")
+                cells.append(
+                    "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
+                )
             shown.add_row(str(method), *cells)
         first = self.rows[(self.rows["method"] == self.rows["method"].iloc[0]) & (self.rows["metric"] == "accuracy")]
         for label, of in (("majority class of training", "majority"), ("chance, 95 % band", None)):
@@ -73,7 +79,7 @@ class MethodTable:
             for target in targets:
                 row = first[first["target"] == target].squeeze()
                 band = f"{100 * row['chance_low']:.1f} – {100 * row['chance_high']:.1f}"
-                cells += [f"{100 * row[of]:.1f}" if of else band, "", "", "", ""]
+                cells += [f"{100 * row[of]:.1f}" if of else band, *[""] * (4 if has_print else 2)]
             shown.add_row(Text(label, style="dim"), *cells)
         console.print(shown)
         n_subjects = " and ".join(

@@ -33,12 +33,11 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
     The mean over the windows is `O_m`; `keras_emotion.layers.ModalityAttention` makes of both one vector for the dense
     softmax. Each modality is scaled first: see `feature_scaling`. With one modality there is nothing to fuse.
 
-    **Deviations.** Of [1], four pages, the abstract alone is free to read: "pure attention", that is no recurrent or
-    convolutional layer; [3], which compares with it, says "transformer encoders with attention based fusion". Encoders
-    are those of [2], with the normalisation after each sum and without biases in the attention, as printed there;
-    fusion is the attention that the group of [1] published in the same year. What a token is, how tokens become
-    one vector, and all sizes are open: a token is a window, the vector their mean, sizes are chosen for some hundred
-    trials.
+    **Deviations.** Built without the text of [1], from its abstract, "pure attention", that is no recurrent or
+    convolutional layer, and from [3], which compares with it: "transformer encoders with attention based fusion". The
+    encoders are those of [2], with the normalisation after each sum and without biases in the attention, as printed
+    there; the fusion is the attention that the group of [1] published at the time. Chosen here: a token is a window,
+    the mean of the tokens stands for the modality, and all sizes but that of the hidden layer, for some hundred trials.
 
     Args:
         modalities: `("eeg", "face")` (default) or one of them, in any order.

@@ -23,11 +23,11 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
     windows and modalities, side by side, go through a dense softmax. Each modality is scaled first: see
     `feature_scaling`. With one modality nothing is shared: the network is a residual LSTM.
 
-    **Deviations.** Of [1] the abstract alone is free to read: LSTM layers that share weights across the modalities,
-    shortcuts through the layers as in residual networks, those through time of the LSTM itself. The rest is open and
-    follows the re-implementations in public repositories, which agree: recurrent weights are what is shared, each
+    **Deviations.** Built without the text of [1], from its abstract: LSTM layers that share weights across the
+    modalities, shortcuts through the layers as in residual networks, those through time of the LSTM itself. The rest
+    follows two re-implementations in public repositories, which agree: recurrent weights are what is shared, each
     layer is normalised as in [2] with leaky ReLU (slope 0.01) and followed by dropout of 0.1, shortcuts start at the
-    second layer, all windows go into the dense layer; of sizes the one that prints them has 2 layers of 32 units.
+    second layer, all windows go into the dense layer. The one of them that prints sizes has 2 layers of 32 units.
 
     Args:
         modalities: `("eeg", "face")` (default) or one of them, in any order.

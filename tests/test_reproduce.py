@@ -261,6 +261,8 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
         assert row["mean"] == pytest.approx(scores[name].mean())
         assert row["standard_deviation"] == pytest.approx(scores[name].std())
         assert row["n_subjects"] == 4
+        # Four subjects are too few for an interval.
+        assert np.isnan(row["low"])
     expected = scipy.stats.ttest_rel(scores["Ours"], scores["Coarse"]).pvalue
     p_values = rows.xs("accuracy", level="metric").xs("valence", level="target")
     assert p_values.loc["Coarse", "p_value"] == pytest.approx(expected)

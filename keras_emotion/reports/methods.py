@@ -128,6 +128,7 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
                 majority = own.overall(protocol, target, "majority_accuracy")
                 accuracy = own.overall(protocol, target, "accuracy")
                 printed = _printed(paper, method, target, metric)
+                has_interval = overall["n_subjects"] >= ENOUGH_SUBJECTS
                 rows.append(
                     {
                         "method": method,
@@ -135,8 +136,8 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
                         "metric": metric,
                         "mean": overall["mean"],
                         "standard_deviation": overall["standard_deviation"],
-                        "low": overall["confidence_low"],
-                        "high": overall["confidence_high"],
+                        "low": overall["confidence_low"] if has_interval else np.nan,
+                        "high": overall["confidence_high"] if has_interval else np.nan,
                         "n_subjects": overall["n_subjects"],
                         "chance_low": accuracy["chance_low"],
                         "chance_high": accuracy["chance_high"],

@@ -102,7 +102,10 @@ class FaceQuantities(FeaturePart):
         with contextlib.ExitStack() as opened:
             detector = None
             if self.source == "face_landmarker":
-                detector = opened.enter_context(faces.make_detector("face_landmarker", self.detector_model))
+                try:
+                    detector = opened.enter_context(faces.make_detector("face_landmarker", self.detector_model))
+                except InputError as error:
+                    raise InputError(f"{error}; or have OpenFace's files read: --system.face.source openface") from None
             elif not self.openface_folder.is_dir():
                 raise InputError(f"{self.openface_folder}: no such folder; expected that of OpenFace's files")
             for trial in trials:

@@ -154,7 +154,7 @@ def test_what_stops_everything(folder, video, tmp_path):
     folder.mkdir()
     with pytest.raises(InputError, match="no trials"):
         part.of_trials([])
-    with pytest.raises(InputError, match=r"give MediaPipe's face_landmarker\.task"):
+    with pytest.raises(InputError, match=r"give MediaPipe's face_landmarker\.task.* or have OpenFace's files read"):
         FaceQuantities().of_trials([trial(video)])
     for fields in ({"source": "openface"}, {"openface_folder": tmp_path}):
         with pytest.raises(ValueError, match="openface_folder: the folder of OpenFace's files is needed for source"):

@@ -47,7 +47,7 @@ three steps, and no difference would be seen."""
 
 AGREEMENT = 1e-5
 """Largest difference of outputs in inference from PyTorch's, which are probabilities and features from -1 to 1."""
-LOSS_AGREEMENT = {"float32": 0.01, "bfloat16": 0.2}
+LOSS_AGREEMENT = {"float32": 0.01, "bfloat16": 0.05}
 """Largest difference of a loss of the first steps from that of `OURS`, as a share of its fall over these steps."""
 
 
@@ -305,8 +305,8 @@ def prepare(network: str, folder: str) -> dict[str, Any]:
             _n_parameters(ours.trainable_weights),
             _n_parameters(parameter for parameter in theirs.parameters() if parameter.requires_grad),
         ],
-        "max_abs_difference": max(
-            float(np.abs(our - their.numpy()).max()) for our, their in zip(outputs, expected, strict=True)
+        "max_abs_difference": float(
+            np.max([np.abs(our - their.numpy()).max() for our, their in zip(outputs, expected, strict=True)])
         ),
     }
 
@@ -380,7 +380,7 @@ def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = 
     load.append(os.getloadavg()[0])
     agreement = [line for network in NETWORKS for line in _agreement(network, prepared.get(network), runs[network])]
     return Outcome(
-        title=f"A training step, {threads} threads, medians of {repeats} processes",
+        title=f"A training step, {threads} thread{'s' if threads > 1 else ''}, medians of {repeats} processes",
         columns=("", "ms a step", "ratio", "CPU ms a step", "CPU ratio", "first step s", "parameters", "measured"),
         rows=tuple(
             _row(network, name, runs[network])
@@ -448,11 +448,7 @@ def _agreement(
     expected = runs[OURS][0]["losses"]
     for precision, allowed in LOSS_AGREEMENT.items():
         compared = {
-            name: max(
-                abs(loss - ours) / ours
-                for run in runs[name]
-                for loss, ours in zip(run["losses"], expected, strict=True)
-            )
+            name: _difference([run["losses"] for run in runs[name]], expected)
             for name in runs
             if ("bfloat16" in name) == (precision == "bfloat16")
         }
@@ -469,7 +465,8 @@ def _agreement(
     return found
 
 
-def _difference(losses: list[float], expected: list[float]) -> float:
-    """The largest, as a share of the fall of what is expected."""
+def _difference(losses: list[list[float]], expected: list[float]) -> float:
+    """The largest of several runs, as a share of the fall of what is expected; not a number where one is none."""
     fall = abs(expected[0] - expected[-1])
-    return max(abs(loss - other) / fall for loss, other in zip(losses, expected, strict=True))
+    differences = [abs(loss - other) / fall for run in losses for loss, other in zip(run, expected, strict=True)]
+    return max(differences, key=lambda difference: (math.isnan(difference), difference))

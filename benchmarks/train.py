@@ -380,7 +380,7 @@ def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = 
     load.append(os.getloadavg()[0])
     agreement = [line for network in NETWORKS for line in _agreement(network, prepared.get(network), runs[network])]
     return Outcome(
-        title=f"A training step, {threads} thread{'s' if threads > 1 else ''}, medians of {repeats} processes",
+        title=f"A training step on the CPU, threads: {threads}, medians of {repeats}",
         columns=("", "ms a step", "ratio", "CPU ms a step", "CPU ratio", "first step s", "parameters", "measured"),
         rows=tuple(
             _row(network, name, runs[network])

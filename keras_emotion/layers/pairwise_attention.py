@@ -42,7 +42,7 @@ class PairwiseAttention(keras.layers.Layer):
     Example:
         >>> import numpy as np
         >>> weights = PairwiseAttention("steps")(np.ones((2, 4, 32, 5)))
-        >>> tuple(weights.shape), float(ops.sum(weights[0, 0]))
+        >>> tuple(weights.shape), round(float(ops.sum(weights[0, 0])), 5)
         ((2, 4, 4), 1.0)
 
     References:

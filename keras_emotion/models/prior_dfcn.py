@@ -96,7 +96,7 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
         ...         "face": np.zeros((3, 4, 29)),
         ...     },
         ...     verbose=0,
-        ... ).tolist()
+        ... ).round(6).tolist()
         [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
 
     References:

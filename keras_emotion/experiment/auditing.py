@@ -36,6 +36,7 @@ from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.system import EstimatorSystem
 from keras_emotion.experiment.systems import LightModel
 from keras_emotion.experiment.training import Fold, fit_on_training_part, fold_of_rows, learn, learn_vectors, run_job
+from keras_emotion.experiment.vectorized import at_once, run_jobs
 from keras_emotion.schema import InputError
 
 LIGHT, ORDER, NETWORK = "logistic regression", "order of presentation", "network"
@@ -236,48 +237,79 @@ def _do(folder: RunFolder, plan: Plan, tasks: Iterable[_Task], trains: bool) -> 
     """Do the tasks that have no record yet, with a line to standard error now and then."""
     finished = folder.finished_jobs()
     shared = RunFolder(folder.path.absolute())
-    work = [(_recorded, (plan, task, shared)) for task in tasks if task.name not in finished]
+    left = [task for task in tasks if task.name not in finished]
+    runtime = plan.experiment.runtime
+    if trains and runtime.engine == "vectorized":
+        groups = at_once(left, runtime.folds_at_once, lambda task: task.job)
+        work = [(_recorded_at_once, (plan, group, shared)) for group in groups]
+    else:
+        work = [(_recorded, (plan, task, shared)) for task in left]
     console = rich.console.Console(file=sys.stderr, force_jupyter=False)
     started = said = time.perf_counter()
-    for number, _ in enumerate(in_workers(plan.experiment.runtime, work, trains=trains), start=1):
+    for number in itertools.accumulate(in_workers(runtime, work, trains=trains)):
         now = time.perf_counter()
-        if now - said > _SECONDS_BETWEEN_LINES or number == len(work):
+        if now - said > _SECONDS_BETWEEN_LINES or number == len(left):
             said = now
-            left = (now - started) / number * (len(work) - number)
+            seconds = (now - started) / number * (len(left) - number)
             console.print(
-                f"audit: {number} of {len(work)} tasks, {clock(left)} left",
+                f"audit: {number} of {len(left)} tasks, {clock(seconds)} left",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-def _recorded(plan: Plan, task: _Task, folder: RunFolder) -> None:
+def _recorded(plan: Plan, task: _Task, folder: RunFolder) -> int:
+    """Do and record a task; gives how many tasks that is."""
     # As in a run: the worker records what it did, so that nothing finished is lost.
     if not folder.is_job_finished(task.name):
         with full_disk_is_said(folder.path):
             record = _done(plan, task)
         folder.write_job(task.name, record)
+    return 1
+
+
+def _recorded_at_once(plan: Plan, tasks: Sequence[_Task], folder: RunFolder) -> int:
+    """`_recorded` for folds by the system itself that are trained at once."""
+    left = [task for task in tasks if not folder.is_job_finished(task.name)]
+    with full_disk_is_said(folder.path):
+        records = run_jobs([(_permuted(plan, task, task.permutations.start), task.job) for task in left])
+    for task, record in zip(left, records, strict=True):
+        folder.write_job(task.name, _of_network(task, record))
+    return len(tasks)
+
+
+def _permuted(plan: Plan, task: _Task, permutation: int) -> Plan:
+    between = permuted_between(PROTOCOLS[task.job.protocol])
+    return dataclasses.replace(plan, permutation=permutation, permuted_between=between)
 
 
 def _done(plan: Plan, task: _Task) -> dict[str, Any]:
     """The record of a task: right windows, and windows of each label, by subject, repetition, fold and permutation."""
-    between = permuted_between(PROTOCOLS[task.job.protocol])
-    vectors = None if task.model == NETWORK else _vectors(plan, task)
+    if task.model == NETWORK:
+        return _of_network(task, run_job(_permuted(plan, task, task.permutations.start), task.job))
+    vectors = _vectors(plan, task)
     counts: list[dict[str, Any]] = []
     for permutation in task.permutations:
-        permuted = dataclasses.replace(plan, permutation=permutation, permuted_between=between)
-        counted = _network_counts(permuted, task.job) if task.model == NETWORK else _counts(permuted, task, vectors)
+        counted = _counts(_permuted(plan, task, permutation), task, vectors)
         counts += [{"permutation": permutation, **one} for one in counted]
-    place = {"model": task.model, "protocol": task.job.protocol, "target": task.job.target}
-    return {**place, "counts": counts}
+    return _task_record(task, counts)
 
 
-def _network_counts(plan: Plan, job: Job) -> Iterator[dict[str, Any]]:
-    record = run_job(plan, job)
+def _of_network(task: _Task, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a task from that of its job."""
     rows = pd.DataFrame({name: record["predictions"][name] for name in ("subject", "label", "prediction")})
-    score = record.get("validation_score")
-    yield from _counted(rows, job.repetition, {"fold": job.fold, "candidate": job.candidate, "validation_score": score})
+    place = {
+        "fold": task.job.fold,
+        "candidate": task.job.candidate,
+        "validation_score": record.get("validation_score"),
+    }
+    counted = _counted(rows, task.job.repetition, place)
+    return _task_record(task, [{"permutation": task.permutations.start, **one} for one in counted])
+
+
+def _task_record(task: _Task, counts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"model": task.model, "protocol": task.job.protocol, "target": task.job.target, "counts": counts}
 
 
 def _vectors(plan: Plan, task: _Task) -> np.ndarray | None:

@@ -85,11 +85,14 @@ class Runtime(Configuration):
     """How and where it runs: nothing here changes what is computed, so nothing here is part of the identity.
 
     Args:
-        jobs: workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker` cores.
+        jobs: workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker` cores (a single
+            one with `engine="vectorized"`, which uses all cores).
         threads_per_worker: threads of a worker. Recorded, because sums over another number of threads may differ in
             the last bit.
         engine: what the workers are: processes of this machine, or workers of a Ray or Dask cluster (extras `ray`
-            and `dask`).
+            and `dask`); or `"vectorized"`, processes that train many folds of a network at once on Keras's JAX backend
+            (extra `jax`), made for GPUs.
+        folds_at_once: how many, with `"vectorized"`; memory grows with it.
         cluster_address: address of a cluster that runs already; by default one is started on this machine. Its
             workers need the same files under the same paths, on a disk that they share.
         feature_store: folder of computed features, shared by runs.
@@ -99,7 +102,8 @@ class Runtime(Configuration):
 
     jobs: Annotated[int, Field(ge=0)] = 0
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
-    engine: Literal["processes", "ray", "dask"] = "processes"
+    engine: Literal["processes", "ray", "dask", "vectorized"] = "processes"
+    folds_at_once: Annotated[int, Field(ge=1)] = 50
     cluster_address: str = ""
     feature_store: Path = Path("runs/features")
     save_models: bool = False
@@ -108,7 +112,7 @@ class Runtime(Configuration):
     @property
     def n_workers(self) -> int:
         """Number of workers that train, which `jobs` stands for."""
-        return self.jobs or len(visible_gpus()) or self.n_feature_workers
+        return self.jobs or len(visible_gpus()) or (1 if self.engine == "vectorized" else self.n_feature_workers)
 
     @property
     def n_feature_workers(self) -> int:

@@ -1,5 +1,7 @@
 """Where work is done: processes of this machine, or a Ray or Dask cluster, all three through joblib.
 
+With the engine `"vectorized"`, too, it is processes that work; what they do at once is `vectorized`'s matter.
+
 Results do not depend on the engine or on the number of workers: a worker does one task at a time, with a fixed number
 of threads. Workers on other machines need the same files under the same paths: the feature store, the data and the run
 folder lie on a disk that they share, and the same versions of the packages are installed there. A Ray cluster that asks
@@ -17,6 +19,7 @@ import os
 import pickle
 import re
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -38,6 +41,9 @@ from keras_emotion.schema import InputError
 Task = tuple[Callable[..., Any], tuple]
 """A function that can be pickled, and its arguments."""
 
+_LOCAL = ("processes", "vectorized")
+"""Engines whose workers are processes of this machine."""
+
 _RAY_OBJECT_STORE_BYTES = 100 * 2**20
 """Of a Ray cluster of ours. What travels is small, and Ray takes a third of the memory unless it is told."""
 
@@ -54,14 +60,30 @@ def check(runtime: Runtime) -> None:
     Raises:
         InputError: a package is not installed, or a cluster is given without the number of its workers to use.
     """
-    if runtime.engine != "processes":
+    if runtime.engine in ("ray", "dask"):
         _imported(runtime.engine if runtime.engine == "ray" else "distributed", extra=runtime.engine)
+    if runtime.engine == "vectorized":
+        _choose_jax(runtime)
     if runtime.tensorboard:
         _imported("tensorboard", extra="tensorboard")
-    if runtime.cluster_address and runtime.engine == "processes":
+    if runtime.cluster_address and runtime.engine in _LOCAL:
         raise InputError("--cluster-address: processes need no cluster; give --engine ray or --engine dask with it")
     if runtime.cluster_address and not runtime.jobs:
         raise InputError("--cluster-address: give --jobs with it, how many workers of the cluster to use")
+
+
+def _choose_jax(runtime: Runtime) -> None:
+    _imported("jax", extra="jax")
+    if runtime.tensorboard:
+        raise InputError("--tensorboard: the engine vectorized writes no logs; use --engine processes")
+    # Keras reads it when it is first imported; workers have the variables of this process.
+    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
+    running = sys.modules["keras"].config.backend() if "keras" in sys.modules else chosen
+    if running != "jax":
+        raise InputError(
+            f"--engine vectorized: it needs Keras's JAX backend, and this is {running}; "
+            "set the environment variable KERAS_BACKEND to jax"
+        )
 
 
 def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iterator[Any]:
@@ -83,13 +105,13 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
     conditions = _Conditions(
         threads=runtime.threads_per_worker if trains else 1,
         trains=trains,
-        own_gpu=trains and (n_workers > 1 or runtime.engine != "processes"),
+        own_gpu=trains and (n_workers > 1 or runtime.engine not in _LOCAL),
         # The workers of this machine's processes are where this process is, and have its variables.
-        folder=None if runtime.engine == "processes" else os.getcwd(),
+        folder=None if runtime.engine in _LOCAL else os.getcwd(),
         backend=os.environ.get("KERAS_BACKEND"),
     )
-    engine = {"processes": _processes, "ray": _ray, "dask": _dask}[runtime.engine]
-    if runtime.engine == "processes":
+    engine = {"ray": _ray, "dask": _dask}.get(runtime.engine, _processes)
+    if runtime.engine in _LOCAL:
         do, work = _under, [(function, *arguments) for function, arguments in tasks]
     else:
         do, work = _in_own_process, [(cloudpickle.dumps(task),) for task in tasks]

@@ -15,7 +15,7 @@ from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan, Unit
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import TRAINED_ON, prepare
-from keras_emotion.experiment.training import Fold, compiled_model, fit, outputs, save_model
+from keras_emotion.experiment.training import Fitting, Fold, compiled_model, fit, outputs, save_model
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import InputError
 
@@ -67,7 +67,7 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
     rows = plan.folds(units[0], protocol, 0)[0]
     fold = Fold(unit, unit.arrays, experiment.system, experiment.training, *rows)
     compiled = compiled_model(fold, {**plan.inference, "ratings": list(experiment.targets)})
-    fit(compiled, fold, Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed))
+    fit(Fitting(compiled, fold, Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)))
     predicted = outputs(compiled.model, fold.batches(fold.test))["output"]
     table = []
     for place, target in enumerate(experiment.targets):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
-from keras_emotion.experiment.training import Fold, fold_of, outputs, train_fold
+from keras_emotion.experiment.training import Fold, carry_out, fit, fold_of, outputs, train_fold, without_files
 from keras_emotion.pipelines import prepare_backend
 
 WindowFeatures = tuple[Mapping[str, np.ndarray], np.ndarray]
@@ -70,7 +69,7 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
 
 def _of_test_windows(function: Callable[..., Any], plan: Plan, job: Job) -> tuple[tuple[str, str], Any]:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
-    fold, model, _ = train_fold(dataclasses.replace(plan, model_folder=None, log_folder=None), job, fold_of(plan, job))
+    fold, model, _ = carry_out(train_fold(without_files(plan), job, fold_of(plan, job)), fit)
     return (job.protocol, job.target), function(fold, model)
 
 

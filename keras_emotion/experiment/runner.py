@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import rich.progress
 
 from keras_emotion.datasets import Reader
 from keras_emotion.evaluation import NotEvaluable
+from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
@@ -24,6 +26,7 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.records import RunFolder, full_disk_is_said
 from keras_emotion.experiment.system import DerivedPart
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
+from keras_emotion.experiment.vectorized import at_once, run_jobs
 from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
 from keras_emotion.schema import InputError
 
@@ -162,7 +165,13 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
     if not remaining:
         return Estimate(0, 0, 0.0, 0.0, workers)
     steps, train_seconds, seconds = 0, 0.0, 0.0
-    for training, train_step, test_step in seconds_per_step(plan, remaining[0][0]):
+    runtime = plan.experiment.runtime
+    if runtime.engine == "vectorized":
+        group = at_once([job for job, _ in remaining], runtime.folds_at_once)[0]
+        measured = vectorized.seconds_per_step([(plan, job) for job in group])
+    else:
+        measured = seconds_per_step(plan, remaining[0][0])
+    for training, train_step, test_step in measured:
         own_steps = sum(-(-n_windows // training.batch_size) for _, n_windows in remaining) * training.epochs
         steps += own_steps
         train_seconds += own_steps * train_step
@@ -216,7 +225,12 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
     shared = RunFolder(folder.path.absolute())
     if runtime.tensorboard:
         plan = dataclasses.replace(plan, log_folder=shared.path / "tensorboard")
-    done = in_workers(runtime, [(_recorded_job, (plan, job, shared)) for job in remaining], trains=True)
+    if runtime.engine == "vectorized":
+        groups = at_once(remaining, runtime.folds_at_once)
+        tasks = [(_recorded_jobs, (plan, group, shared)) for group in groups]
+        done = itertools.chain.from_iterable(in_workers(runtime, tasks, trains=True))
+    else:
+        done = in_workers(runtime, [(_recorded_job, (plan, job, shared)) for job in remaining], trains=True)
     _show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
     folder.finish(
         {
@@ -278,6 +292,21 @@ def _recorded_job(plan: Plan, job: Job, folder: RunFolder) -> _Done:
         return _Done(job.name)
     with full_disk_is_said(folder.path):
         record = run_job(plan, job)
+    return _written(job, record, folder)
+
+
+def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder) -> list[_Done]:
+    """`_recorded_job` for jobs that are done at once."""
+    left = [job for job in jobs if not folder.is_job_finished(job.name)]
+    with full_disk_is_said(folder.path):
+        records = run_jobs([(plan, job) for job in left])
+    return [
+        *(_Done(job.name) for job in jobs if job not in left),
+        *(_written(job, record, folder) for job, record in zip(left, records, strict=True)),
+    ]
+
+
+def _written(job: Job, record: dict[str, Any], folder: RunFolder) -> _Done:
     folder.write_job(job.name, record)
     accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
     return _Done(job.name, sum(accuracies) / len(accuracies), record["seconds"])

@@ -8,9 +8,9 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -77,12 +77,16 @@ class CompiledModel:
 
 
 def use_xla(training: Training) -> bool:
-    """Whether XLA compiles the training step: with a GPU yes, on a CPU no, unless the configuration says which."""
+    """Whether XLA compiles the training step: with a GPU yes, on a CPU no, unless the configuration says which.
+
+    On Keras's JAX backend always yes: without it each operation would be a program of its own.
+    """
     import keras
 
     if training.jit_compile != "auto":
         return training.jit_compile == "on"
-    return any(keras.distribution.list_devices("gpu"))
+    has_gpu = any(name.lower().startswith("gpu") for name in keras.distribution.list_devices())
+    return has_gpu or keras.config.backend() == "jax"
 
 
 _COMPILED: dict[str, CompiledModel] = {}
@@ -184,14 +188,8 @@ def fold_of_rows(
     return Fold(unit, unit.arrays, system, plan.experiment.training, *rows, scope)
 
 
-def fit(
-    compiled: CompiledModel,
-    fold: Fold,
-    seed: int,
-    chosen_by_accuracy: bool = False,
-    log_folder: Path | None = None,
-) -> tuple[int, float]:
-    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch.
+class Fitting(NamedTuple):
+    """A network that is to be fitted to a fold.
 
     Args:
         compiled: the model; it is set back first.
@@ -200,13 +198,49 @@ def fit(
         chosen_by_accuracy: the best epoch is that of the greatest accuracy on the validation windows; by default that
             of the smallest loss.
         log_folder: where logs for TensorBoard are written.
-
-    Returns:
-        The best epoch, from 1, and its score.
     """
-    compiled.reset(seed)
+
+    compiled: CompiledModel
+    fold: Fold
+    seed: int
+    chosen_by_accuracy: bool = False
+    log_folder: Path | None = None
+
+    def start(self) -> None:
+        """Set the model back to what training starts from: new weights, and statistics of the training windows."""
+        self.compiled.reset(self.seed)
+        self.fold.system.fit_statistics(self.compiled.model, _training_part(self.fold), self.fold.fitted_on)
+
+
+class Fitted(NamedTuple):
+    """The best epoch, from 1, and its score; the model of the `Fitting` has its weights."""
+
+    best_epoch: int
+    score: float
+
+
+Result = TypeVar("Result")
+
+Learning = Generator[Fitting, Fitted, Result]
+"""Learning that leaves it to others how networks are fitted: it gives each `Fitting`, and goes on when the model has
+the weights of the best epoch, with what that was."""
+
+
+def carry_out(learning: Learning[Result], fit: Callable[[Fitting], Fitted]) -> Result:
+    """Do what is to be learnt, fitting one network after the other."""
+    try:
+        fitting = next(learning)
+        while True:
+            fitting = learning.send(fit(fitting))
+    except StopIteration as ended:
+        return ended.value
+
+
+def fit(fitting: Fitting) -> Fitted:
+    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch."""
+    fitting.start()
+    compiled, fold, seed, chosen_by_accuracy, log_folder = fitting
     model = compiled.model
-    fold.system.fit_statistics(model, _training_part(fold), fold.fitted_on)
     training_batches = fold.batches(fold.train, shuffle_seed=seed)
     callbacks, validation_data = [], None
     if len(fold.validation):
@@ -227,7 +261,9 @@ def fit(
         shuffle=False,  # the batches come shuffled, by a seed
         verbose=0,
     )
-    return (callbacks[0].best_epoch, callbacks[0].best_score) if callbacks else (fold.training.epochs, float("nan"))
+    if callbacks:
+        return Fitted(callbacks[0].best_epoch, callbacks[0].best_score)
+    return Fitted(fold.training.epochs, float("nan"))
 
 
 def _logs(folder: Path | None) -> list:
@@ -237,7 +273,7 @@ def _logs(folder: Path | None) -> list:
     return [] if folder is None else [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
-def with_teacher(plan: Plan, job: Job, fold: Fold) -> Fold:
+def with_teacher(plan: Plan, job: Job, fold: Fold) -> Learning[Fold]:
     """The fold with the features of a teacher that is trained on its training windows; as it is without a teacher.
 
     The teacher sees nothing of the test windows, neither what they show nor their labels: where a protocol chooses
@@ -248,7 +284,7 @@ def with_teacher(plan: Plan, job: Job, fold: Fold) -> Fold:
     if lesson is None:
         return fold
     compiled = compiled_model(lesson, {})
-    fit(compiled, lesson, job.seed(plan.experiment.seed))
+    yield Fitting(compiled, lesson, job.seed(plan.experiment.seed))
     rows = np.concatenate([lesson.train, lesson.validation])
     learnt = outputs(compiled.model, lesson.batches(rows))["features"]
     features = np.zeros((len(fold.unit.table), *learnt.shape[1:]), np.float32)
@@ -305,10 +341,15 @@ def learn(system: System, plan: Plan, job: Job, fold: Fold) -> Learnt:
 
 @learn.register
 def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
+    return carry_out(learning(system, plan, job, fold), fit)
+
+
+def learning(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learning[Learnt]:
+    """`learn` of a `NetworkSystem`, leaving it to the caller how networks are fitted, and with which others."""
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     if system.members():
-        return _learn_members(system, plan, job, fold)
-    fold, model, best_epoch = train_fold(plan, job, fold)
+        return (yield from _learning_of_members(system, plan, job, fold))
+    fold, model, best_epoch = yield from train_fold(plan, job, fold)
     probabilities = predict(model, fold.batches(fold.test))
     _refuse_infinite(job, probabilities)
     score = None
@@ -317,28 +358,30 @@ def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
     return Learnt(fold, probabilities, best_epoch, score, system.diagnostics(model, fold.arrays, fold.test))
 
 
-def train_fold(plan: Plan, job: Job, fold: Fold, member: str = "") -> tuple[Fold, Any, int]:
+def train_fold(plan: Plan, job: Job, fold: Fold, member: str = "") -> Learning[tuple[Fold, Any, int]]:
     """The fold as it was trained on, the trained network and its best epoch; the network is saved where asked for."""
-    fold = with_teacher(plan, job, fold)
+    fold = yield from with_teacher(plan, job, fold)
     fold = dataclasses.replace(fold, arrays=_fitted_arrays(fold))
     compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
     # What is flagged: the epoch with the best accuracy on the windows that are then reported.
     name = f"{job.name}-{member}" if member else job.name
     log_folder = None if plan.log_folder is None else plan.log_folder / name
-    best_epoch, _ = fit(compiled, fold, job.seed(plan.experiment.seed), _chosen_on_test(job), log_folder)
+    seed = job.seed(plan.experiment.seed)
+    best_epoch, _ = yield Fitting(compiled, fold, seed, _chosen_on_test(job), log_folder)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
         save_model(compiled.model, plan.model_folder / f"{name}.keras")
     return fold, compiled.model, best_epoch
 
 
-def _learn_members(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learnt:
+def _learning_of_members(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Learning[Learnt]:
     """Networks that are trained apart and combined; what combines them sees the training windows alone."""
     parts = {"known": fold.train, "asked": fold.test, **({"chosen": fold.validation} if job.candidate else {})}
     said: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
     epochs = {}
     for name, member in system.members().items():
         own = {array: fold.arrays[array] for array in member.parts()}
-        trained, model, epochs[name] = train_fold(plan, job, dataclasses.replace(fold, system=member, arrays=own), name)
+        alone = dataclasses.replace(fold, system=member, arrays=own)
+        trained, model, epochs[name] = yield from train_fold(plan, job, alone, name)
         for part, rows in parts.items():
             batches = trained.batches(rows)
             given = system.member_probabilities(model, batches)
@@ -392,13 +435,8 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
     """
     started = time.perf_counter()
     fold = fold_of(plan, job)
-    learnt = learn(fold.system, plan, job, fold)
-    record = _record(job, learnt.fold, learnt.probabilities)
-    record["best_epoch"] = learnt.best_epoch
-    if learnt.validation_score is not None:
-        record["validation_score"] = learnt.validation_score
+    record = record_of(job, learn(fold.system, plan, job, fold))
     record["seconds"] = time.perf_counter() - started
-    record["diagnostics"] = dict(learnt.diagnostics)
     return record
 
 
@@ -463,8 +501,7 @@ def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple
     experiment = plan.experiment
     fold = Fold(unit, unit.arrays, experiment.system, experiment.training, train, validation, train[:0])
     compiled = compiled_model(fold, _inference(plan, target, unit))
-    seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
-    fit(compiled, fold, seed)
+    fit(Fitting(compiled, fold, Job("all", target, POOL, 0, 0).seed(experiment.seed)))
     save_model(compiled.model, path)
     return path
 
@@ -514,27 +551,24 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
         # A fit is one step on all windows.
         once = Training(epochs=1, batch_size=max(len(fold.unit.table), 1))
         return [(once, time.perf_counter() - started, 0.0)]
-    prepare_backend(plan.experiment.runtime.threads_per_worker)
-    if members := fold.system.members():
-        folds = [
-            dataclasses.replace(fold, system=member, arrays={name: fold.arrays[name] for name in member.parts()})
-            for member in members.values()
-        ]
-        inference = _inference(plan, job.target, fold.unit)
-        return [(fold.training, *_seconds_of_steps(one, inference, n_steps)) for one in folds]
     measured = []
-    if (lesson := _lesson(fold)) is not None:
-        measured.append((lesson.training, *_seconds_of_steps(lesson, {}, n_steps)))
-        features = compiled_model(lesson, {}).model.output["features"].shape[1:]
-        # Only the time counts here: nothing has been learnt yet.
-        fold = _taught(fold, lesson, np.zeros((len(fold.unit.table), *features), np.float32))
-    measured.append((fold.training, *_seconds_of_steps(fold, _inference(plan, job.target, fold.unit), n_steps)))
+
+    def measure(fitting: Fitting) -> Fitted:
+        measured.append((fitting.fold.training, *_seconds_of_steps(fitting, n_steps)))
+        return Fitted(1, float("nan"))
+
+    carry_out(learning(fold.system, without_files(plan), job, fold), measure)
     return measured
 
 
-def _seconds_of_steps(fold: Fold, inference: dict[str, Any], n_steps: int) -> tuple[float, float]:
-    model = compiled_model(fold, inference).model
-    batches = fold.batches(fold.train)
+def without_files(plan: Plan) -> Plan:
+    """The plan with neither models nor logs written."""
+    return dataclasses.replace(plan, model_folder=None, log_folder=None)
+
+
+def _seconds_of_steps(fitting: Fitting, n_steps: int) -> tuple[float, float]:
+    model = fitting.compiled.model
+    batches = fitting.fold.batches(fitting.fold.train)
     inputs, targets, weights = batches.gather(batches.order(0)[0])
     times = {model.train_on_batch: [], model.test_on_batch: []}
     for step, measured in times.items():
@@ -559,7 +593,9 @@ def save_model(model, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _record(job: Job, fold: Fold, probabilities: np.ndarray) -> dict[str, Any]:
+def record_of(job: Job, learnt: Learnt) -> dict[str, Any]:
+    """The record of a job (see `run_job`), but for the seconds that it took."""
+    fold, probabilities = learnt.fold, learnt.probabilities
     labels, table = fold.labels[fold.test], fold.unit.table.iloc[fold.test]
     predictions = probabilities.argmax(axis=1)
     training_counts = np.bincount(fold.labels[fold.train], minlength=probabilities.shape[1])
@@ -570,6 +606,7 @@ def _record(job: Job, fold: Fold, probabilities: np.ndarray) -> dict[str, Any]:
     columns |= {"label": labels.tolist(), "prediction": predictions.tolist()}
     for index, name in enumerate(fold.unit.class_names):
         columns[f"probability_{name}"] = probabilities[:, index].tolist()
+    score = learnt.validation_score
     return {
         "job": dataclasses.asdict(job),
         "metrics": by_subject,
@@ -577,4 +614,7 @@ def _record(job: Job, fold: Fold, probabilities: np.ndarray) -> dict[str, Any]:
         "n_training_windows": len(fold.train),
         "n_validation_windows": len(fold.validation),
         "predictions": columns,
+        "best_epoch": learnt.best_epoch,
+        **({} if score is None else {"validation_score": score}),
+        "diagnostics": dict(learnt.diagnostics),
     }

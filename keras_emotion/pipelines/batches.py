@@ -121,9 +121,9 @@ class WindowBatches:
         """What `keras.Model.fit` takes on the current backend.
 
         Returns:
-            On TensorFlow a prefetched `tf.data.Dataset`, else a `keras.utils.PyDataset`; the batches are the same. A
-            shuffled `tf.data.Dataset` runs through the epochs without end: give `steps_per_epoch=len(batches)`. One
-            that is not shuffled ends after its only epoch.
+            On TensorFlow a prefetched `tf.data.Dataset`, else a `keras.utils.PyDataset`; the batches are the same. One
+            that is shuffled runs through the epochs without end: give `steps_per_epoch=len(batches)`. One that is not
+            shuffled ends after its only epoch.
         """
         import keras
 
@@ -150,21 +150,23 @@ def _py_dataset(batches: WindowBatches):
     import keras
 
     class BatchesPyDataset(keras.utils.PyDataset):
-        """The batches of `WindowBatches` by index; the next epoch's order is drawn when an epoch ends."""
+        """The batches of `WindowBatches` by index: an epoch follows the other, without end where they are shuffled.
+
+        Not by `on_epoch_end`: Keras looks at a first batch before training, and calls it then too.
+        """
 
         def __init__(self):
             super().__init__(workers=1, use_multiprocessing=False)
-            self._epoch = 0
-            self._order = batches.order(0)
+            self._epoch, self._order = 0, batches.order(0)
 
-        def __len__(self):
-            return len(batches)
+        @property
+        def num_batches(self):
+            return len(batches) if batches.shuffle_seed is None else None
 
         def __getitem__(self, index):
+            epoch, index = divmod(index, len(batches))
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, batches.order(epoch)
             return batches.gather(self._order[index])
-
-        def on_epoch_end(self):
-            self._epoch += 1
-            self._order = batches.order(self._epoch)
 
     return BatchesPyDataset()

@@ -112,7 +112,7 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
     fold = training.fold_of(plan, job)
 
     def teacher_weights(fold):
-        taught = training.with_teacher(plan, job, fold)
+        taught = training.carry_out(training.with_teacher(plan, job, fold), training.fit)
         (compiled,) = [one for one in training._COMPILED.values() if "faces" in one.model.input]
         return taught.arrays["teacher_features"], compiled.model.get_weights()
 

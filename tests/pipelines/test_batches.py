@@ -56,20 +56,25 @@ def test_an_unshuffled_dataset_ends_after_its_epoch():
     assert len(list(_batches(shuffle_seed=None).as_dataset())) == 3
 
 
-def test_without_tensorflow_a_py_dataset_gives_the_same_batches():
+def test_without_tensorflow_fit_is_given_the_same_batches():
     program = """
 import sys, json, numpy as np
 sys.modules["tensorflow"] = None  # as if it were not installed
-import keras
+import jax, keras
 from keras_emotion.pipelines import WindowBatches
-arrays = {"eeg": np.arange(40, dtype=np.float32).reshape(20, 2), "teacher_features": np.ones((20, 3), np.float32)}
-batches = WindowBatches(arrays, np.arange(20) % 2, np.arange(5, 15), 4, 3)
-dataset = batches.as_dataset()
-assert isinstance(dataset, keras.utils.PyDataset)
+arrays = {"eeg": np.arange(40, dtype=np.float32).reshape(20, 2)}
+adapter = lambda elements, labels: (elements["eeg"], labels)
+batches = WindowBatches(arrays, np.arange(20) % 2, np.arange(5, 15), 4, 3, adapter)
+assert isinstance(batches.as_dataset(), keras.utils.PyDataset)
 served = []
-for epoch in range(3):
-    served += [dataset[index][0]["eeg"].tolist() for index in range(len(dataset))]
-    dataset.on_epoch_end()
+class Model(keras.Sequential):
+    def train_step(self, state, data):
+        jax.debug.callback(lambda eeg: served.append(eeg.tolist()), data[0], ordered=True)
+        return super().train_step(state, data)
+model = Model([keras.Input((2,)), keras.layers.Dense(1)])
+model.compile(loss="mse")
+model.fit(batches.as_dataset(), steps_per_epoch=len(batches), epochs=3, verbose=0)
+jax.effects_barrier()
 print(json.dumps(served))
 """
     environment = {**os.environ, "KERAS_BACKEND": "jax"}

@@ -1,0 +1,342 @@
+"""Many folds of one network trained at once, in one compiled program, on Keras's JAX backend.
+
+A fold of these papers is a small network on a small set of windows: a GPU waits for its next launch most of the time.
+Here the weights, the optimizers and the random seeds of K folds have an axis more, over which Keras's own training step
+is mapped (`jax.vmap`); the windows of a subject lie on the device once, and a fold is a table of indices into them; an
+epoch is one loop on the device (`jax.lax.scan`). Each fold starts from the weights, and sees the batches, that it
+would start from and see alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from keras_emotion.experiment.configuration import Training
+from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.system import EstimatorSystem
+from keras_emotion.experiment.training import (
+    CompiledModel,
+    Fitted,
+    Fitting,
+    Learning,
+    Learnt,
+    fold_of,
+    learning,
+    record_of,
+    without_files,
+)
+from keras_emotion.experiment.unfolding import unfolded_convolutions
+from keras_emotion.schema import InputError
+
+Item = TypeVar("Item")
+
+
+def at_once(jobs: Sequence[Item], n_at_once: int, job_of=lambda item: item) -> list[list[Item]]:
+    """Groups of at most `n_at_once` jobs that can be trained in one program, of sizes that differ by at most one.
+
+    Those of a target, of a candidate and of a protocol, in their order: folds of a subject stay together. Another
+    number of folds is another program: so groups are of like size.
+    """
+    alike: dict[tuple, list[Item]] = {}
+    for item in jobs:
+        job = job_of(item)
+        alike.setdefault((job.target, job.candidate, job.protocol), []).append(item)
+    groups = []
+    for items in alike.values():
+        parts = np.array_split(np.arange(len(items)), -(-len(items) // n_at_once))
+        groups += [[items[index] for index in part] for part in parts]
+    return groups
+
+
+def run_jobs(tasks: Sequence[tuple[Plan, Job]]) -> list[dict[str, Any]]:
+    """`training.run_job` for several jobs at once: the record of each.
+
+    Raises:
+        InputError: as `run_job`; also where the system is no network, or memory does not suffice.
+    """
+    started = time.perf_counter()
+    learnt = _learn(tasks, fit_at_once)
+    records = [record_of(job, one) for (_, job), one in zip(tasks, learnt, strict=True)]
+    for record in records:
+        record["seconds"] = (time.perf_counter() - started) / len(tasks)
+    return records
+
+
+def seconds_per_step(tasks: Sequence[tuple[Plan, Job]]) -> list[tuple[Training, float, float]]:
+    """How long the steps of a job take when these jobs are trained at once.
+
+    Returns:
+        For each network that a job trains: how it is trained, and the measured seconds of a training step, divided by
+        the number of jobs; its share of the validation is contained, so that the seconds of a test step are 0.
+    """
+    measured = []
+
+    def measure(fittings: Sequence[Fitting]) -> Iterator[Fitted]:
+        program = _Program(fittings)
+        program.epoch(0)  # compiles
+        started = time.perf_counter()
+        program.epoch(1)
+        seconds = (time.perf_counter() - started) / program.n_steps / len(fittings)
+        measured.append((fittings[0].fold.training, seconds, 0.0))
+        for _ in fittings:
+            yield Fitted(1, float("nan"))
+
+    _learn([(without_files(plan), job) for plan, job in tasks], measure)
+    return measured
+
+
+def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[Learnt]:
+    """Carry out the learning of each job, fitting those networks together that are waited for at the same time."""
+    folds = [fold_of(plan, job) for plan, job in tasks]
+    if isinstance(folds[0].system, EstimatorSystem):
+        raise InputError("--engine vectorized trains networks; use --engine processes for what is none")
+    learnings: list[Learning[Learnt]] = [
+        learning(fold.system, plan, job, fold) for (plan, job), fold in zip(tasks, folds, strict=True)
+    ]
+    learnt: dict[int, Learnt] = {}
+    waiting = {number: next(one) for number, one in enumerate(learnings)}
+    while waiting:
+        kinds: dict[tuple, list[int]] = {}
+        for number, fitting in waiting.items():
+            kind = id(fitting.compiled), fitting.chosen_by_accuracy, bool(len(fitting.fold.validation))
+            kinds.setdefault(kind, []).append(number)
+        for numbers in kinds.values():
+            fitted = fit([waiting.pop(number) for number in numbers])
+            # One after the other: the model that they share has the weights of the fold in turn.
+            for number, one in zip(numbers, fitted, strict=True):
+                try:
+                    waiting[number] = learnings[number].send(one)
+                except StopIteration as ended:
+                    learnt[number] = ended.value
+    return [learnt[number] for number in range(len(tasks))]
+
+
+def fit_at_once(fittings: Sequence[Fitting]) -> Iterator[Fitted]:
+    """`training.fit` for several folds of one compiled model.
+
+    Yields:
+        What `fit` returns, for each fold in turn; the model has the weights of its best epoch until the next.
+
+    Raises:
+        InputError: the memory of the device does not suffice.
+    """
+    import jax
+
+    try:
+        program = _Program(fittings)
+        for epoch in range(fittings[0].fold.training.epochs):
+            program.epoch(epoch)
+        yield from program.fitted()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise InputError(
+            f"the device has not enough memory for {len(fittings)} folds at once: give a smaller --folds-at-once"
+        ) from error
+
+
+class _State(NamedTuple):
+    """Values of a model's variables and of its optimizer's, with the folds as first axis."""
+
+    trainable: list[Any]
+    fixed: list[Any]
+    optimizer: list[Any]
+
+
+class _Best(NamedTuple):
+    """The weights of the best epoch so far, its number (from 1) and its score."""
+
+    trainable: list[Any]
+    fixed: list[Any]
+    epoch: Any
+    score: Any
+
+
+class _Program:
+    """The epochs of several folds of one compiled model.
+
+    Args:
+        fittings: the folds, all with the same compiled model and the same way to choose an epoch, if one is chosen.
+    """
+
+    def __init__(self, fittings: Sequence[Fitting]):
+        self._fittings = fittings
+        self._compiled = fittings[0].compiled
+        self._training = [one.fold.batches(one.fold.train, shuffle_seed=one.seed) for one in fittings]
+        # Folds differ by a few windows, some by a batch: what is missing are batches without windows.
+        self.n_steps = max(map(len, self._training))
+        self._arrays, self._offsets, structure = _on_device(fittings)
+        self._state = _initial_state(fittings)
+        nothing = np.zeros(len(fittings), np.int32), np.zeros(len(fittings), np.float32)
+        self._best = _Best(self._state.trainable, self._state.fixed, *nothing)
+        self._validation, self._labels = _validation_batches(fittings)
+        self._epoch = _program_of(
+            self._compiled,
+            structure,
+            fittings[0].chosen_by_accuracy,
+            fittings[0].fold.training.restore_best == "each_epoch",
+            any(len(batches) < self.n_steps for batches in self._training),
+        )
+
+    def epoch(self, number: int) -> None:
+        """Train all folds for an epoch, and choose."""
+        order = np.stack([_padded(batches.order(number), self.n_steps) for batches in self._training])
+        with unfolded_convolutions(self._compiled.model):
+            self._state, self._best = self._epoch(
+                self._arrays, self._offsets, self._state, self._best, order, self._validation, self._labels, number
+            )
+        self._best.epoch.block_until_ready()
+
+    def fitted(self) -> Iterator[Fitted]:
+        """See `fit_at_once`."""
+        model = self._compiled.model
+        chosen = self._best if self._validation.size else self._state
+        for fold, fitting in enumerate(self._fittings):
+            for variables, values in (
+                (model.trainable_variables, chosen.trainable),
+                (model.non_trainable_variables, chosen.fixed),
+            ):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value[fold])
+            if self._validation.size:
+                yield Fitted(int(self._best.epoch[fold]), float(self._best.score[fold]))
+            else:
+                yield Fitted(fitting.fold.training.epochs, float("nan"))
+
+
+def _initial_state(fittings: Sequence[Fitting]) -> _State:
+    model = fittings[0].compiled.model
+    inputs, targets, weights = fittings[0].fold.batches(fittings[0].fold.train[:1]).gather(np.zeros(1, int))
+    # The variables of the metrics, among them that of the loss, are made when they are first asked for.
+    model.test_on_batch(inputs, targets, weights)
+    states = []
+    for fitting in fittings:
+        fitting.start()
+        kinds = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
+        # Copies: the next fold's values take the place of these.
+        states.append([[np.array(variable.value) for variable in variables] for variables in kinds])
+    return _State(*([np.stack(values) for values in zip(*kind, strict=True)] for kind in zip(*states, strict=True)))
+
+
+def _on_device(fittings: Sequence[Fitting]) -> tuple[list[Any], np.ndarray, Any]:
+    """The inputs and targets of all windows, each array once however many folds share it.
+
+    Returns:
+        The arrays, in which the windows of all subjects follow one another; `(folds, arrays)` where those of a fold
+        begin; and how the inputs and targets of a model are made up of these arrays.
+    """
+    import jax
+    from keras import tree
+
+    parts: list[dict[bytes, tuple[int, np.ndarray]]] = []
+    offsets, structure = [], None
+    for fitting in fittings:
+        windows = np.arange(len(fitting.fold.unit.table))
+        inputs, targets, _ = fitting.fold.batches(windows).gather(windows)
+        structure = (inputs, targets)
+        leaves = [np.ascontiguousarray(leaf) for leaf in tree.flatten(structure)]
+        parts = parts or [{} for _ in leaves]
+        own = []
+        for leaf, known in zip(leaves, parts, strict=True):
+            key = hashlib.blake2b(leaf).digest() + repr(leaf.shape).encode()
+            if key not in known:
+                known[key] = (sum(len(array) for _, array in known.values()), leaf)
+            own.append(known[key][0])
+        offsets.append(own)
+    arrays = [np.concatenate([array for _, array in known.values()]) for known in parts]
+    return [jax.device_put(array) for array in arrays], np.array(offsets), tree.map_structure(lambda _: 0, structure)
+
+
+def _validation_batches(fittings: Sequence[Fitting]) -> tuple[np.ndarray, np.ndarray]:
+    """`(folds, batches, batch size)` rows that choose the epoch (-1 is filling), and the class of each."""
+    batches = [one.fold.batches(one.fold.validation) for one in fittings if len(one.fold.validation)]
+    if not batches:
+        nothing = np.zeros((len(fittings), 0, fittings[0].fold.training.batch_size), np.int32)
+        return nothing, nothing
+    n_batches = max(map(len, batches))
+    rows = np.stack([_padded(one.order(0), n_batches) for one in batches])
+    labels = np.stack([one.fold.labels[own] for one, own in zip(fittings, rows, strict=True)])
+    return rows, labels.astype(np.int32)
+
+
+def _padded(order: np.ndarray, n_batches: int) -> np.ndarray:
+    return np.pad(order, [(0, n_batches - len(order)), (0, 0)], constant_values=-1).astype(np.int32)
+
+
+_PROGRAMS: weakref.WeakKeyDictionary[CompiledModel, dict] = weakref.WeakKeyDictionary()
+
+
+def _program_of(compiled: CompiledModel, structure: Any, by_accuracy: bool, each_epoch: bool, uneven: bool):
+    """A program of this process; as the model itself, it is compiled once for each shape."""
+    programs = _PROGRAMS.setdefault(compiled, {})
+    key = (by_accuracy, each_epoch, uneven)
+    if key not in programs:
+        programs[key] = _make_program(compiled.model, structure, *key)
+    return programs[key]
+
+
+def _make_program(model: Any, structure: Any, by_accuracy: bool, each_epoch: bool, uneven: bool):
+    """The compiled function that trains all folds for an epoch and keeps their best weights."""
+    import jax
+    import jax.numpy as jnp
+    from keras import tree
+
+    # As `model.get_weights`, which the best epoch is kept with: random seeds are no weights.
+    weights = {id(variable) for variable in model.weights}
+    is_weight = [id(variable) in weights for variable in model.non_trainable_variables]
+    # A new epoch starts with new sums.
+    metrics = [jnp.zeros(variable.shape, variable.dtype) for variable in model.metrics_variables]
+
+    def keep(condition, new, old):
+        return jax.tree.map(lambda one, other: jnp.where(condition, one, other), new, old)
+
+    def one_fold(arrays, offsets, state, best, order, validation, labels, number):
+        def gather(rows):
+            filled = jnp.where(rows >= 0, rows, rows[0])
+            leaves = [array[offset + filled] for array, offset in zip(arrays, offsets, strict=True)]
+            inputs, targets = tree.pack_sequence_as(structure, leaves)
+            return inputs, targets, (rows >= 0).astype("float32")
+
+        def train(state, rows):
+            _, (*new, _) = model.train_step((*state, metrics), gather(rows))
+            new = _State(*new)
+            return (keep(rows[0] >= 0, new, state) if uneven else new), None
+
+        def count_right(right, rows_and_labels):
+            rows, truth = rows_and_labels
+            inputs, _, counted = gather(rows)
+            outputs, _ = model.stateless_call(state.trainable, state.fixed, inputs, training=False)
+            predictions = jnp.argmax(model.window_probabilities(outputs), axis=-1)
+            return right + jnp.sum(counted * (predictions == truth)), None
+
+        def sum_loss(sums, rows):
+            sums_before, loss_before = sums
+            logs, (_, _, sums_after) = model.test_step((state.trainable, state.fixed, sums_before), gather(rows))
+            return keep(rows[0] >= 0, (sums_after, logs["loss"].astype("float32")), (sums_before, loss_before)), None
+
+        state, _ = jax.lax.scan(train, state, order)
+        if not validation.shape[0]:
+            return state, best
+        if by_accuracy:
+            right, _ = jax.lax.scan(count_right, jnp.float32(0), (validation, labels))
+            score = right / jnp.sum(validation >= 0)
+        else:
+            (_, loss), _ = jax.lax.scan(sum_loss, (metrics, jnp.float32(0)), validation)
+            score = -loss
+        # As `training._restore_best`: of two equally good epochs the earlier one counts, and the first counts for want
+        # of another also if its loss is not finite.
+        better = (number == 0) | (score > best.score)
+        best = keep(better, _Best(state.trainable, state.fixed, number + jnp.int32(1), score), best)
+        if each_epoch:
+            fixed = [kept if own else now for own, kept, now in zip(is_weight, best.fixed, state.fixed, strict=True)]
+            state = state._replace(trainable=best.trainable, fixed=fixed)
+        return state, best
+
+    folds = jax.vmap(one_fold, in_axes=(None, 0, 0, 0, 0, 0, 0, None))
+    return jax.jit(folds, donate_argnums=(2, 3))

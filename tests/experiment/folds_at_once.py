@@ -1,0 +1,75 @@
+"""Folds trained at once and one by one, on Keras's JAX backend: `KERAS_BACKEND=jax python folds_at_once.py FOLDER`.
+
+Writes what came out to `told.json` in that folder. Without the ending that pytest collects; a program, because a process
+has one backend.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from conftest import MemoryReader
+from test_teacher import TEACHING, Reader
+from test_teacher import experiment as taught_experiment
+from tiny_run import tiny_experiment
+
+from keras_emotion.experiment import Experiment, audit, estimate, prepare, run, training, vectorized
+from keras_emotion.experiment.systems.comparison_networks import ComparisonNetwork
+
+
+def cases(folder: Path):
+    """Name, experiment and reader of each."""
+    plain = tiny_experiment(folder / "features").changed({"training.epochs": 3, "training.batch_size": 5})
+    reader = MemoryReader(folder, n_subjects=1)
+    yield "chosen_by_loss", plain, MemoryReader(folder, n_subjects=2)
+    published = {"protocols": ("as_published",), "training.restore_best": "each_epoch", "training.learning_rate": 0.03}
+    yield "chosen_by_accuracy", plain.changed(published), reader
+    fields = {name: getattr(plain, name) for name in Experiment.model_fields}
+    # Dropout, batch normalisation, depthwise and separable convolutions.
+    yield "eegnet", Experiment(**{**fields, "system": ComparisonNetwork(network="eegnet")}), reader
+    taught = taught_experiment(folder, teacher="fold", teacher_training=TEACHING)
+    yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), Reader(folder)
+
+
+def both_ways(folder: Path) -> dict:
+    """The records of both ways for each case."""
+    told = {}
+    for name, experiment, reader in cases(folder):
+        plan, _ = prepare(experiment, reader)
+        jobs = [job for job, _ in plan.jobs()[0]]
+        told[name] = {
+            "one_by_one": [training.run_job(plan, job) for job in jobs],
+            "at_once": vectorized.run_jobs([(plan, job) for job in jobs]),
+        }
+    return told
+
+
+def whole_run(folder: Path, engine: str) -> dict:
+    """A run that is gone on with, its audit, and what it was said to cost."""
+    runtime = {"runtime.engine": engine, "runtime.folds_at_once": 2, "runtime.jobs": 1}
+    experiment = tiny_experiment(folder / "features").changed(runtime)
+    reader, output = MemoryReader(folder), folder / engine
+    cost = estimate(prepare(experiment, reader)[0])
+    run(experiment, reader, output)
+    (output / "results.csv").unlink()
+    next(iter(sorted((output / "jobs").iterdir()))).unlink()
+    finished = run(experiment, reader, output, resume=True)
+    audited = audit(experiment, reader, folder / f"{engine}_audit", n_light_permutations=1, n_permutations=1)
+    return {
+        "results": finished.results().to_csv(index=False),
+        "scores": audited.scores.to_csv(index=False),
+        "n_jobs": cost.jobs,
+        "hours": cost.hours,
+    }
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    runs = {engine: whole_run(folder, engine) for engine in ("processes", "vectorized")}
+    (folder / "told.json").write_text(json.dumps({"cases": both_ways(folder), "runs": runs}))
+
+
+if __name__ == "__main__":
+    main()

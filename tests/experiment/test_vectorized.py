@@ -1,0 +1,143 @@
+import importlib.util
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import ops
+
+from keras_emotion.experiment import Runtime, engine
+from keras_emotion.experiment.jobs import Job
+from keras_emotion.experiment.unfolding import unfolded_convolution, unfolded_convolutions
+from keras_emotion.experiment.vectorized import at_once
+from keras_emotion.schema import InputError
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory):
+    """What folds give one by one and at once, on the JAX backend (see `folds_at_once.py`)."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    folder = tmp_path_factory.mktemp("folds")
+    answer = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("folds_at_once.py")), str(folder)],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr[-5000:]
+    return json.loads((folder / "told.json").read_text())
+
+
+def _probabilities(record):
+    return np.array([values for name, values in record["predictions"].items() if name.startswith("probability")])
+
+
+# Sums over other numbers of windows run in another order; dropout and batch normalisation let that grow for an epoch.
+@pytest.mark.parametrize(
+    ("case", "tolerance"),
+    [("chosen_by_loss", 1e-6), ("chosen_by_accuracy", 1e-5), ("eegnet", 1e-4), ("with_teacher", 1e-6)],
+)
+def test_folds_at_once_give_what_they_give_one_by_one(both, case, tolerance):
+    records = both["cases"][case]
+    assert len(records["one_by_one"]) == len(records["at_once"]) >= 3
+    for alone, together in zip(records["one_by_one"], records["at_once"], strict=True):
+        same = ("job", "best_epoch", "n_training_windows", "n_validation_windows")
+        assert [alone[name] for name in same] == [together[name] for name in same]
+        np.testing.assert_allclose(_probabilities(together), _probabilities(alone), atol=tolerance)
+        assert alone["diagnostics"].keys() == together["diagnostics"].keys()
+        for name, value in alone["diagnostics"].items():
+            assert together["diagnostics"][name] == pytest.approx(value, abs=tolerance)
+
+
+def test_the_cases_are_worth_comparing(both):
+    records = both["cases"]["chosen_by_loss"]["one_by_one"]
+    assert len({-(-record["n_training_windows"] // 5) for record in records}) > 1  # other numbers of batches
+    assert len({record["best_epoch"] for record in records}) > 1
+    for case in both["cases"].values():
+        first, second, *_ = map(_probabilities, case["one_by_one"])
+        assert np.abs(first[:, :5] - second[:, :5]).max() > 1e-4  # folds differ by more than the tolerances
+
+
+def test_runs_and_audits_of_both_engines_agree(both):
+    alone, together = both["runs"]["processes"], both["runs"]["vectorized"]
+    for table in ("results", "scores"):
+        one, other = (pd.read_csv(pd.io.common.StringIO(said[table])) for said in (alone, together))
+        pd.testing.assert_frame_equal(one, other, atol=1e-5)
+    assert together["n_jobs"] == alone["n_jobs"] == 6
+    assert 0 < together["hours"] < 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "strides", "padding", "dilation"),
+    [
+        ((2, 9, 9, 4), (5, 5, 4, 3), (1, 1), "same", (1, 1)),
+        ((2, 9, 8, 4), (4, 3, 4, 3), (1, 1), "same", (1, 1)),
+        ((2, 9, 8, 4), (3, 2, 4, 3), (2, 3), "same", (1, 1)),
+        ((2, 9, 8, 4), (3, 2, 4, 3), (2, 3), "valid", (1, 1)),
+        ((2, 9, 8, 4), (3, 2, 4, 3), (1, 1), "same", (2, 3)),
+        ((2, 9, 8, 4), (3, 2, 4, 3), (1, 1), "valid", (2, 3)),
+        ((2, 9, 8, 4), (1, 1, 4, 3), (2, 2), "same", (1, 1)),
+        ((2, 16, 4), (3, 4, 5), (1,), "valid", (4,)),
+        ((2, 5, 6, 7, 2), (3, 3, 2, 2, 4), (1, 1, 1), "same", (1, 1, 1)),
+        ((2, 5, 6, 7, 2), (3, 3, 3, 2, 4), (1, 2, 2), "same", (1, 1, 1)),
+    ],
+)
+def test_an_unfolded_convolution_is_one(shape, kernel, strides, padding, dilation):
+    rng = np.random.default_rng(0)
+    x, weights = rng.standard_normal(shape).astype("float32"), rng.standard_normal(kernel).astype("float32")
+    wanted = ops.conv(x, weights, strides=strides, padding=padding, dilation_rate=dilation)
+    got = unfolded_convolution(ops.convert_to_tensor(x), weights, strides, padding, dilation)
+    np.testing.assert_allclose(got, wanted, atol=2e-5)
+
+
+def test_convolutions_are_unfolded_within_the_context_alone():
+    layers = [
+        keras.layers.Conv1D(3, 4, padding="causal", dilation_rate=2),
+        keras.layers.Conv1D(3, 3, groups=3),
+        keras.layers.SeparableConv1D(2, 3),
+    ]
+    model = keras.Sequential([keras.Input((20, 2)), *layers])
+    x = np.random.default_rng(0).standard_normal((2, 20, 2)).astype("float32")
+    before = model(x)
+    with unfolded_convolutions(model):
+        assert ["convolution_op" in vars(layer) for layer in layers] == [True, False, False]
+        within = model(x)
+    assert not any("convolution_op" in vars(layer) for layer in layers)
+    np.testing.assert_allclose(within, before, atol=1e-6)
+    np.testing.assert_array_equal(model(x), before)
+
+
+def test_groups_are_of_one_target_and_protocol_and_of_like_size():
+    jobs = [
+        Job(protocol, target, subject, 0, fold)
+        for protocol in ("as_published", "trial_disjoint")
+        for target in ("arousal", "valence")
+        for subject in (1, 2)
+        for fold in range(5)
+    ]
+    groups = at_once(jobs, 4)
+    assert sorted(map(len, groups)) == [3] * 8 + [4] * 4
+    assert all(len({(job.protocol, job.target) for job in group}) == 1 for group in groups)
+    assert sorted(map(str, itertools.chain(*groups))) == sorted(map(str, jobs))
+
+
+def test_without_jax_as_the_backend_it_is_said():
+    with pytest.raises(InputError, match="KERAS_BACKEND"):
+        engine.check(Runtime(engine="vectorized"))
+
+
+def test_logs_are_not_promised():
+    with pytest.raises(InputError, match="tensorboard"):
+        engine.check(Runtime(engine="vectorized", tensorboard=True))
+
+
+def test_one_worker_unless_there_are_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Runtime(engine="vectorized").n_workers == 1

@@ -1,6 +1,6 @@
 """Folds trained at once and one by one, on Keras's JAX backend: `KERAS_BACKEND=jax python folds_at_once.py FOLDER`.
 
-Writes what came out to `told.json` in that folder. Without the ending that pytest collects; a program, because a process
+Writes what came out to `told.json` there. Without the ending that pytest collects; a program, because a process
 has one backend.
 """
 

@@ -8,9 +8,15 @@ windows of weight 0, so that a compiled model is traced once.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+
+_ALIGNMENT_BYTES = 64
+_PREFETCHED_BATCHES = 4
+"""A fixed number: left to itself, TensorFlow takes a large share of the memory for it."""
 
 Adapter = Callable[[dict[str, np.ndarray], np.ndarray], tuple]
 
@@ -23,7 +29,7 @@ class JoinedArrays:
         rows: indices into the concatenation of `parts` that are to be seen, in that order; all of them by default.
 
     Raises:
-        ValueError: the trailing shapes differ.
+        ValueError: the trailing shapes differ, or `rows` that are not there.
 
     Example:
         >>> joined = JoinedArrays([np.array([[1], [2]]), np.array([[3]])], rows=np.array([2, 0]))
@@ -38,6 +44,8 @@ class JoinedArrays:
         self._parts = list(parts)
         self._offsets = np.cumsum([0] + [len(part) for part in parts])
         self._rows = np.arange(self._offsets[-1]) if rows is None else np.asarray(rows)
+        if len(self._rows) and not 0 <= self._rows.min() <= self._rows.max() < self._offsets[-1]:
+            raise ValueError(f"`rows` go from {self._rows.min()} to {self._rows.max()} of {self._offsets[-1]} windows")
         self.shape = (len(self._rows), *parts[0].shape[1:])
         self.dtype = parts[0].dtype
 
@@ -47,14 +55,23 @@ class JoinedArrays:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """The windows at `rows` (an integer array), in that order."""
         rows = self._rows[rows]
+        gathered = _aligned((len(rows), *self.shape[1:]), self.dtype)
         if len(self._parts) == 1:
-            return self._parts[0][rows]
-        gathered = np.empty((len(rows), *self.shape[1:]), self.dtype)
+            # The rows were looked at when this was made; to look again would cost a copy.
+            return np.take(self._parts[0], rows, axis=0, out=gathered, mode="clip")
         owners = np.searchsorted(self._offsets, rows, side="right") - 1
         for owner in np.unique(owners):
             chosen = owners == owner
             gathered[chosen] = self._parts[owner][rows[chosen] - self._offsets[owner]]
         return gathered
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that begins where TensorFlow wants its tensors to begin: it then takes the memory as it is."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(n_bytes + _ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT_BYTES
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,15 +152,27 @@ class WindowBatches:
         import tensorflow as tf
 
         example = self.gather(self.order(0)[0])
-        signature = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), example)
-        if self.shuffle_seed is None:
-            generate = lambda: (self.gather(indices) for indices in self.order(0))  # noqa: E731
-        else:
-            generate = self.epochs
-        dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+        leaves = tf.nest.flatten(example)
+
+        def orders():
+            yield from map(self.order, [0] if self.shuffle_seed is None else itertools.count())
+
+        def gather(indices):
+            # What is gathered becomes the tensors without a copy where it is aligned; a generator's batches are copied.
+            function = lambda indices: tf.nest.flatten(self.gather(indices))  # noqa: E731
+            gathered = tf.numpy_function(function, [indices], [leaf.dtype for leaf in leaves])
+            for tensor, leaf in zip(gathered, leaves, strict=True):
+                tensor.set_shape(leaf.shape)
+            return tf.nest.pack_sequence_as(example, gathered)
+
+        signature = tf.TensorSpec((len(self), self.batch_size), tf.int64)
+        dataset = tf.data.Dataset.from_generator(orders, output_signature=signature).unbatch().map(gather)
         if self.shuffle_seed is None:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        # Of its own: with a single thread for all, a batch could only be gathered between two training steps.
+        options.threading.private_threadpool_size = 1
+        return dataset.prefetch(_PREFETCHED_BATCHES).with_options(options)
 
 
 def _py_dataset(batches: WindowBatches):

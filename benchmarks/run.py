@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 import faces
 import features
+import folds
+import pipeline
 import rich.box
 import rich.console
 import rich.table
@@ -24,7 +26,9 @@ from measurement import Outcome, environment, in_fresh_process
 BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "features": features.benchmark,
     "faces": faces.benchmark,
+    "pipeline": pipeline.benchmark,
     "train": train.benchmark,
+    "folds": folds.benchmark,
 }
 """By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full` and `threads` that it
 has as parameters."""

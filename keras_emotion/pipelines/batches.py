@@ -10,11 +10,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import mmap
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 _ALIGNMENT_BYTES = 64
+_SHARE_OF_MEMORY = 0.5
+"""Files up to that share of the machine's memory are left to the system, which then soon has them in memory whole."""
 _PREFETCHED_BATCHES = 4
 """A fixed number: left to itself, TensorFlow takes a large share of the memory for it."""
 
@@ -48,6 +52,10 @@ class JoinedArrays:
             raise ValueError(f"`rows` go from {self._rows.min()} to {self._rows.max()} of {self._offsets[-1]} windows")
         self.shape = (len(self._rows), *parts[0].shape[1:])
         self.dtype = parts[0].dtype
+        self._reads_ahead = sum(part.nbytes for part in parts) <= _memory_bytes() * _SHARE_OF_MEMORY
+        if not self._reads_ahead:
+            for part in parts:
+                _advise_no_reading_ahead(part)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -55,15 +63,57 @@ class JoinedArrays:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """The windows at `rows` (an integer array), in that order."""
         rows = self._rows[rows]
+        # What lies in memory already, or will soon with all around it, needs no announcement.
+        announce = (lambda part, rows: None) if self._reads_ahead else _announce
         gathered = _aligned((len(rows), *self.shape[1:]), self.dtype)
         if len(self._parts) == 1:
+            announce(self._parts[0], rows)
             # The rows were looked at when this was made; to look again would cost a copy.
             return np.take(self._parts[0], rows, axis=0, out=gathered, mode="clip")
         owners = np.searchsorted(self._offsets, rows, side="right") - 1
-        for owner in np.unique(owners):
-            chosen = owners == owner
-            gathered[chosen] = self._parts[owner][rows[chosen] - self._offsets[owner]]
+        places = {owner: np.flatnonzero(owners == owner) for owner in np.unique(owners)}
+        for owner, own in places.items():
+            announce(self._parts[owner], rows[own] - self._offsets[owner])
+        for owner, own in places.items():
+            gathered[own] = self._parts[owner][rows[own] - self._offsets[owner]]
         return gathered
+
+
+def _memory_bytes() -> float:
+    """Memory of the machine; infinite where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return math.inf
+
+
+def _mapping(array: np.ndarray) -> mmap.mmap | None:
+    """The mapped file that an array looks into; `None` for one in memory, and where there is no `madvise`."""
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) and hasattr(base, "madvise") else None
+
+
+def _advise_no_reading_ahead(array: np.ndarray) -> None:
+    """Have the system read what is asked for alone.
+
+    It reads megabytes around each page otherwise: of files that do not fit into memory, most of that is thrown away
+    before it is used.
+    """
+    if (mapping := _mapping(array)) is not None:
+        mapping.madvise(mmap.MADV_RANDOM)
+
+
+def _announce(array: np.ndarray, rows: np.ndarray) -> None:
+    """Have the system read the windows of a mapped file all at once, and not each page when its turn comes."""
+    if (mapping := _mapping(array)) is None:
+        return
+    n_bytes = array.strides[0]
+    begin = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
+    starts = begin + rows * n_bytes
+    for start, page in zip(starts.tolist(), (starts // mmap.PAGESIZE * mmap.PAGESIZE).tolist(), strict=True):
+        mapping.madvise(mmap.MADV_WILLNEED, page, start - page + n_bytes)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -1,4 +1,5 @@
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_emotion.pipelines import JoinedArrays, WindowBatches
+from keras_emotion.pipelines import batches as gathering
 
 
 def _batches(n_rows=10, batch_size=4, shuffle_seed=3, **arguments):
@@ -127,3 +129,63 @@ def test_bad_arguments_are_named():
         _batches(n_rows=0)
     with pytest.raises(ValueError, match="`batch_size` is 0"):
         _batches(batch_size=0)
+
+
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_of_files_larger_than_memory_what_is_read_is_announced(tmp_path, monkeypatch, n_parts):
+    rng = np.random.default_rng(0)
+    whole = rng.standard_normal((60, 5000)).astype(np.float32)
+    for number, part in enumerate(np.split(whole, n_parts)):
+        np.save(tmp_path / f"{number}.npy", part)
+    parts = [np.load(tmp_path / f"{number}.npy", mmap_mode="r") for number in range(n_parts)]
+    monkeypatch.setattr(gathering, "_memory_bytes", lambda: 2 * whole.nbytes - 1)
+    announced = []
+    announce = gathering._announce
+
+    def listen(part, rows):
+        announced.extend(part[rows, 0])
+        announce(part, rows)
+
+    monkeypatch.setattr(gathering, "_announce", listen)
+    joined = JoinedArrays(parts)
+    rows = rng.permutation(60)[:17]
+    np.testing.assert_array_equal(joined[rows], whole[rows])
+    assert sorted(announced) == sorted(whole[rows, 0])
+    monkeypatch.setattr(gathering, "_memory_bytes", lambda: 2 * whole.nbytes)
+    np.testing.assert_array_equal(JoinedArrays(parts)[rows], whole[rows])
+    assert len(announced) == 17
+
+
+def test_the_announced_pages_are_those_of_the_windows(tmp_path, monkeypatch):
+    whole = np.arange(6 * 3000, dtype=np.float32).reshape(6, 3000)
+    np.save(tmp_path / "windows.npy", whole)
+    array = np.load(tmp_path / "windows.npy", mmap_mode="r")[1:]
+    mapping, asked = gathering._mapping(array), []
+    assert mapping is not None
+    assert gathering._mapping(whole) is None
+
+    class Listening:
+        def __buffer__(self, flags):
+            return memoryview(mapping)
+
+        def madvise(self, option, start, length):
+            asked.append((option, start, length))
+
+    size = len(mapping)
+    content = np.frombuffer(mapping, np.uint8)
+    monkeypatch.setattr(gathering, "_mapping", lambda array: Listening())
+    monkeypatch.setattr(gathering.np, "frombuffer", lambda buffer, dtype: content)
+    gathering._announce(array, np.array([4, 0]))
+    for (option, start, length), row in zip(asked, (4, 0), strict=True):
+        assert option == mmap.MADV_WILLNEED
+        assert start % mmap.PAGESIZE == 0
+        assert start + length <= size
+        # The last number of the window lies at the end of what was announced, the first one in its first page.
+        assert content[start + length - 4 : start + length].view(np.float32)[0] == array[row, -1]
+        assert array[row, 0] in content[start : start + mmap.PAGESIZE].view(np.float32)
+
+
+def test_rows_that_are_not_there_are_refused():
+    for rows in ([0, 3], [-1, 0]):
+        with pytest.raises(ValueError, match="3 windows"):
+            JoinedArrays([np.zeros((2, 1)), np.zeros((1, 1))], rows)

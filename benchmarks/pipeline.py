@@ -269,11 +269,10 @@ def benchmark(repeats: int = 3, full: bool = False) -> Outcome:
         ),
         rows=(*(_served_row(name, served) for name in contenders), *(_trained_row(name, trained) for name in kinds)),
         notes=(
-            f"Windows of {WINDOW[0]} x {WINDOW[1]} float32 in batches of {BATCH}, from a file in the page cache. Random "
-            "numbers: what is measured is speed, not emotion.",
-            f"A step of DeepVANet, {FACE_BATCH} windows with five faces each, of a store of "
-            f"{store_bytes / 1e9:.0f} GB; the machine has {memory / 1e9:.0f} GB. Memory: without mapped files, from the "
-            "fifth step to the last.",
+            f"Windows of {WINDOW[0]} x {WINDOW[1]} float32 in batches of {BATCH}, from a file in the page cache. "
+            "Random numbers: what is measured is speed.",
+            f"A step of DeepVANet: {FACE_BATCH} windows with five faces each, of a store of {store_bytes / 1e9:.0f} GB. "
+            f"The machine has {memory / 1e9:.0f} GB. Memory: without mapped files, from the fifth step to the last.",
             *(() if has_torch else ("PyTorch is not installed: pip install torch.",)),
             "Wall times suffer from whatever else runs; load average "
             f"{load[0]:.1f} before and {load[1]:.1f} after, of which this adds up to {os.cpu_count()}.",

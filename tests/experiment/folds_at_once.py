@@ -23,8 +23,8 @@ def cases(folder: Path):
     """Name, experiment and reader of each."""
     plain = tiny_experiment(folder / "features").changed({"training.epochs": 3, "training.batch_size": 5})
     reader = MemoryReader(folder, n_subjects=1)
-    yield "chosen_by_loss", plain, MemoryReader(folder, n_subjects=2)
-    published = {"protocols": ("as_published",), "training.restore_best": "each_epoch", "training.learning_rate": 0.03}
+    yield "chosen_by_loss", plain.changed({"training.restore_best": "each_epoch"}), MemoryReader(folder, n_subjects=2)
+    published = {"protocols": ("as_published",), "training.batch_size": 16}
     yield "chosen_by_accuracy", plain.changed(published), reader
     fields = {name: getattr(plain, name) for name in Experiment.model_fields}
     # Dropout, batch normalisation, depthwise and separable convolutions.

@@ -39,7 +39,7 @@ class ConnectivityFeatures(FeaturePart):
         2023.
     """
 
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     sample_seconds: Annotated[float, Field(gt=0)] = 60.0
     window_seconds: Annotated[float, Field(gt=0)] = 3.0

@@ -75,7 +75,7 @@ class EEGGridFeatures(FeaturePart):
         recognition, Front. Neurosci. 17:1330077, 2024.
     """
 
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     representation: Literal["differential_entropy", "raw_slices", "raw_samples"] = "differential_entropy"
     sequence: Literal["slices", "windows"] = "slices"

@@ -1,0 +1,281 @@
+"""Butterworth band-pass filters as products of matrices on blocks of samples, so that BLAS does the work.
+
+The impulse response of a filter with the poles `p_k` is a sum of exponentials, `h[n] = Re sum_k c_k p_k^n` for `n > 0`,
+and so is that of the filter run forwards and backwards, `g[n] = Re sum_k e_k p_k^|n|`. Of all the samples before a
+block the filter needs one number for each pole, the *trace* `m_k = sum_j p_k^j x[-1 - j]`, and of those after it, where
+it runs backwards too, another. The output of a block is a matrix times its samples plus a matrix times the traces, and
+the traces at the next block are `p_k^length` times these plus a matrix times the samples. A loop runs over the blocks
+only, for all rows and bands at once.
+
+`g` is symmetric, so that the sums of the samples of a block and their mirror images do not mix with the differences:
+half of the multiplications.
+
+Every row is a product of its own: what comes out for it is the same to the last bit, whatever stands beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.linalg
+import scipy.signal
+
+MAX_GAIN = 1e5
+"""A filter whose exponentials are together so much larger than it is left to second-order sections: of those
+exponentials rounding is some 1e-16, so that it stays below 1e-11 of the signal. Two poles that are (almost) equal and
+very high orders go beyond; 0.5-4 Hz at 1000 Hz of order 5 has some tens."""
+
+COLUMNS = 16
+"""Samples of the output of a filter from rest that are computed in one product."""
+
+Edges = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Exponentials:
+    """One filter as a sum of exponentials, one for each pole and pair of conjugate poles.
+
+    Args:
+        poles: `(poles,)` complex, none below the real axis.
+        causal: `(poles,)` complex weights of the filter run forwards.
+        two_sided: the same of the filter run forwards and backwards.
+        first: impulse response of the filter at 0.
+        middle: impulse response of the filter run forwards and backwards at 0.
+        instantaneous: by how much `first` exceeds the sum of the exponentials at 0.
+        reflected: `(poles,)` transfer function at `1 / poles`.
+    """
+
+    poles: np.ndarray
+    causal: np.ndarray
+    two_sided: np.ndarray
+    first: float
+    middle: float
+    instantaneous: float
+    reflected: np.ndarray
+
+    @property
+    def gain(self) -> float:
+        """Sum of the magnitudes of all exponentials, over all samples; in the pass-band the filter has 1."""
+        return float(((np.abs(self.causal) + np.abs(self.two_sided)) / (1 - np.abs(self.poles))).sum())
+
+    def own(self, n_samples: int, zero_phase: bool) -> np.ndarray:
+        """`(samples, samples)`: from the samples of a block to its output."""
+        powers = self.poles ** np.arange(n_samples)[:, np.newaxis]
+        impulse = (powers @ (self.two_sided if zero_phase else self.causal)).real
+        impulse[0] = self.middle if zero_phase else self.first
+        return scipy.linalg.toeplitz(impulse) if zero_phase else np.triu(scipy.linalg.toeplitz(impulse))
+
+    def ringing(self, n_samples: int, zero_phase: bool) -> np.ndarray:
+        """`(2 * poles, samples)`: from traces, real and imaginary parts in turns, to the output after them."""
+        weights = self.two_sided if zero_phase else self.causal
+        return _real(np.conj(weights * self.poles ** np.arange(1, n_samples + 1)[:, np.newaxis])).T
+
+    def end(self) -> tuple[np.ndarray, np.ndarray]:
+        """From the traces `(2 * poles,)` after the last sample, and from this sample, to the traces of what follows.
+
+        As in `sosfiltfilt`: the output of the filter run forwards keeps its last value for ever. What is put in its
+        place is that minus the ringing of the filter, whose way backwards the two-sided response has in it already.
+        """
+        poles, n_poles = self.poles, len(self.poles)
+        traces = np.kron(np.eye(n_poles), [[1], [1j]])  # each real and imaginary part on its own
+        rings = traces * self.causal * poles / 2
+        ringing = rings @ (1 / (1 - np.outer(poles, poles))) + rings.conj() @ (1 / (1 - np.outer(poles.conj(), poles)))
+        constant = 1 / (1 - poles)
+        last = (traces @ self.causal).real
+        of_traces = (last[:, np.newaxis] * constant - ringing) / self.reflected
+        return _real(of_traces), _real(self.instantaneous * constant / self.reflected)
+
+
+@functools.lru_cache(maxsize=128)
+def _exponentials(edges_hz: Edges, sampling_rate_hz: float, order: int) -> _Exponentials:
+    zeros, poles, gain = scipy.signal.butter(order, edges_hz, btype="bandpass", fs=sampling_rate_hz, output="zpk")
+    upper = poles[poles.imag >= 0]
+    column = upper[:, np.newaxis]
+    others = np.array([np.prod(1 - np.delete(poles, np.argmin(np.abs(poles - pole))) / pole) for pole in upper])
+    with np.errstate(divide="ignore", invalid="ignore"):  # of poles that are equal
+        causal = np.where(upper.imag > 0, 2, 1) * gain * np.prod(1 - zeros / column, axis=1) / others
+        reflected = gain * np.prod(1 - zeros * column, axis=1) / np.prod(1 - poles * column, axis=1)
+        two_sided = causal * reflected
+        instantaneous = float((gain * np.prod(zeros) / np.prod(poles)).real)  # the transfer function at z = 0
+        middle = instantaneous * gain + two_sided.sum().real
+    return _Exponentials(upper, causal, two_sided, gain, middle, instantaneous, reflected)
+
+
+class BlockFilter:
+    """Band-pass filters of one order for several bands, for signals cut into blocks of one length.
+
+    Args:
+        edges_hz: `((low_hz, high_hz), ...)`.
+        sampling_rate_hz: samples a second.
+        order: order of the Butterworth prototype.
+        zero_phase: forwards and backwards, with the ends as in `scipy.signal.sosfiltfilt` (odd reflection, steady
+            state); or forwards from rest.
+        length: samples of a block, an even number.
+
+    Attributes:
+        is_accurate: whether rounding does no harm (`MAX_GAIN`); where it does, nothing can be filtered.
+    """
+
+    def __init__(self, edges_hz: tuple[Edges, ...], sampling_rate_hz: float, order: int, zero_phase: bool, length: int):
+        self.length, self.zero_phase = length, zero_phase
+        self.padding = 3 * (2 * order + 1) if zero_phase else 0
+        self._bands = [_exponentials(edges, sampling_rate_hz, order) for edges in edges_hz]
+        self.is_accurate = all(band.gain < MAX_GAIN for band in self._bands)
+        if not self.is_accurate:
+            return
+        self._poles = np.concatenate([band.poles for band in self._bands])
+        stops = np.cumsum([0, *(2 * len(band.poles) for band in self._bands)])
+        self._traces_of_band = [slice(*pair) for pair in itertools.pairwise(stops)]
+        half = np.eye(length)[:, : length // 2]
+        parts = [half + half[::-1], half - half[::-1]] if zero_phase else [np.eye(length)]
+        scale = np.sqrt(1 / 2) if zero_phase else 1.0  # makes the columns of `parts` orthonormal
+        self._steps = [scale**2 * part.T @ self._left_by(length) for part in parts]
+        self._own = [
+            [scale**3 * part.T @ band.own(length, zero_phase) @ part for part in parts] for band in self._bands
+        ]
+        self._ringing = [[scale * band.ringing(length, zero_phase) @ part for part in parts] for band in self._bands]
+        if zero_phase:
+            ends = [band.end() for band in self._bands]
+            self._end_of_traces = scipy.linalg.block_diag(*(of_traces for of_traces, _ in ends))
+            self._end_of_sample = np.concatenate([of_sample for _, of_sample in ends])
+
+    def outputs(self, rows: np.ndarray, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The output of each band, in blocks from sample `first` on, and of what is left after the last block.
+
+        Args:
+            rows: `(rows, samples)` float64, more than `padding` samples.
+            first: where the first block starts.
+
+        Yields:
+            `(1, rows, blocks, samples)` of a causal filter. Of a zero-phase filter `(2, rows, blocks, samples / 2)`,
+            the sums and the differences of the output and its mirror image in the block, divided by the square root
+            of 2: their squares add up to those of the output. The array is overwritten by that of the next band. And
+            `(rows, samples left)`.
+        """
+        n_rows, n_samples = rows.shape
+        n_blocks, n_traces = (n_samples - first) // self.length, 2 * len(self._poles)
+        stop = first + n_blocks * self.length
+        blocks = rows[:, first:stop].reshape(n_rows, n_blocks, self.length)
+        head, tail = rows[:, :first], rows[:, stop:]
+        past = np.zeros((n_rows, len(self._poles)), complex)
+        n_parts = len(self._steps)
+        parts, outputs, ringing, steps, forwards, backwards = _carved(
+            *[(n_parts, n_rows, n_blocks, self.length // n_parts)] * 2,
+            (n_rows, n_blocks, self.length // n_parts),
+            (n_parts, n_rows, n_blocks, n_traces),
+            *[(n_blocks, n_rows, n_traces)] * n_parts,
+            *[(0,)] * (2 - n_parts),
+        )
+        if self.zero_phase:
+            head = np.hstack([2 * rows[:, :1] - rows[:, self.padding : 0 : -1], head])
+            tail = np.hstack([tail, 2 * rows[:, -1:] - rows[:, -2 : -self.padding - 2 : -1]])
+            past += head[:, :1] / (1 - self._poles)  # a constant, for ever
+            mirrored = blocks[..., : self.length // 2 - 1 : -1]
+            blocks = blocks[..., : self.length // 2]
+            np.add(blocks, mirrored, out=parts[0])
+            np.subtract(blocks, mirrored, out=parts[1])
+        else:
+            parts = blocks[np.newaxis]
+        past = self._after(past, head)
+        for part, matrix, step in zip(parts, self._steps, steps, strict=True):
+            np.matmul(part, matrix, out=step)
+        # The loop over the blocks wants the rows and poles of each together.
+        by_block = np.swapaxes(steps, 1, 2)
+        np.sum(by_block, axis=0, out=forwards)
+        past = self._run(forwards, past)
+        traces, future = np.swapaxes(forwards, 0, 1)[np.newaxis], None
+        if self.zero_phase:
+            future = _times(_real(self._after(past, tail)), self._end_of_traces) + tail[:, -1:] * self._end_of_sample
+            np.subtract(*by_block, out=backwards)
+            self._run(backwards[::-1], self._after(future.view(complex), tail[:, ::-1]))
+            traces = steps
+            np.add(forwards, backwards, out=by_block[0])
+            np.subtract(forwards, backwards, out=by_block[1])
+        for index, (band, of_band) in enumerate(zip(self._bands, self._traces_of_band, strict=True)):
+            for part, trace, output, own, rings in zip(
+                parts, traces, outputs, self._own[index], self._ringing[index], strict=True
+            ):
+                np.matmul(part, own, out=output)
+                output += np.matmul(trace[..., of_band], rings, out=ringing)
+            yield outputs, self._rest(band, tail, _real(past)[:, of_band], future, of_band)[:, : n_samples - stop]
+
+    def outputs_from_rest(self, blocks: np.ndarray) -> Iterator[np.ndarray]:
+        """The output of each band of a causal filter that starts anew, from rest, in each block.
+
+        Args:
+            blocks: `(..., blocks, samples)` float64.
+
+        Yields:
+            Arrays of the same shape.
+        """
+        for (own,) in self._own:
+            output = np.empty(blocks.shape)
+            for start in range(0, self.length, COLUMNS):  # what comes later plays no part
+                stop = min(start + COLUMNS, self.length)
+                np.matmul(blocks[..., :stop], own[:stop, start:stop], out=output[..., start:stop])
+            yield output
+
+    def _rest(self, band, tail, past, future, of_band) -> np.ndarray:
+        n_samples = tail.shape[1]
+        if n_samples <= self.padding:
+            return tail[:, :0]
+        ringing = band.ringing(n_samples, self.zero_phase)
+        rest = _times(tail, band.own(n_samples, self.zero_phase)) + _times(past, ringing)
+        return rest if future is None else rest + _times(future[:, of_band], ringing[:, ::-1])
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - filters are few and kept anyway
+    def _left_by(self, n_samples: int) -> np.ndarray:
+        """`(samples, 2 * poles)`: from samples to the traces after the last of them."""
+        return _real(self._poles ** np.arange(n_samples)[::-1, np.newaxis])
+
+    def _after(self, traces: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Traces `(rows, poles)` after some more samples `(rows, samples)`."""
+        n_samples = samples.shape[1]
+        return traces * self._poles**n_samples + _times(samples, self._left_by(n_samples)).view(complex)
+
+    def _run(self, steps: np.ndarray, trace: np.ndarray) -> np.ndarray:
+        """Puts the traces at each block in the place of what the block adds to them; gives those after the last."""
+        decay = self._poles**self.length
+        for step in steps.view(complex):
+            following = trace * decay
+            following += step
+            step[...] = trace
+            trace = following
+        return trace
+
+
+block_filter = functools.lru_cache(maxsize=32)(BlockFilter)
+"""A `BlockFilter`, made once for the same arguments."""
+
+
+def unfolded(parts: np.ndarray) -> np.ndarray:
+    """`(rows, blocks, samples)`: the output in blocks, of what `BlockFilter.outputs` yields."""
+    if len(parts) == 1:
+        return parts[0]
+    sums, differences = np.sqrt(1 / 2) * parts
+    return np.concatenate([sums + differences, (sums - differences)[..., ::-1]], axis=-1)
+
+
+def _carved(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Arrays of these shapes in one piece of memory: the allocator keeps one for the next call, many it gives back."""
+    stops = np.cumsum([0, *map(math.prod, shapes)])
+    memory = np.empty(stops[-1])
+    return [
+        memory[start:stop].reshape(shape)
+        for (start, stop), shape in zip(itertools.pairwise(stops), shapes, strict=True)
+    ]
+
+
+def _real(values: np.ndarray) -> np.ndarray:
+    """Complex numbers along the last axis as real and imaginary parts in turns."""
+    return np.ascontiguousarray(values).view(np.float64)
+
+
+def _times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """`rows @ matrix`, each row by itself."""
+    return np.matmul(rows[:, np.newaxis], matrix)[:, 0]

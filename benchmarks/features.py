@@ -1,7 +1,13 @@
-"""From DEAP's file of one subject to differential entropies on the electrode grid, against TorchEEG and a SciPy loop.
+"""From DEAP's file of one subject to features, against TorchEEG, mne-features and loops over SciPy and NumPy.
 
-Every contender reads the same `.dat` and gives `(1200, 4, 9, 9, 4)`: for each of 40 trials of 60 s, 30 samples of 2 s,
-each of 4 slices of 0.5 s, rows, columns, bands. Each runs in a fresh process and imports only what it needs itself.
+Every contender reads the same `.dat`. Of each of its 40 trials of 60 s it makes
+
+- differential entropies on the electrode grid, `(1200, 4, 9, 9, 4)`: 30 samples of 2 s, each of 4 slices of 0.5 s,
+  rows, columns, bands;
+- or the power of each band, `(2400, 32, 4)`: 60 windows of 1 s, channels, bands;
+- or the Pearson correlation of each pair of channels, `(800, 32, 32)`: 20 windows of 3 s, channels, channels.
+
+Each runs in a fresh process and imports only what it needs itself.
 """
 
 from __future__ import annotations
@@ -24,42 +30,103 @@ from typing import Any
 
 from measurement import Outcome, in_fresh_process
 
-OURS = "keras_emotion"
-OURS_NO_BASELINE = "keras_emotion, no baseline"
-OURS_AS_TORCHEEG = "keras_emotion, as TorchEEG"
-SCIPY_LOOP = "SciPy loop"
-TORCHEEG = "TorchEEG"
+OURS = "entropy: keras_emotion"
+OURS_NO_BASELINE = "entropy: keras_emotion, no baseline"
+OURS_AS_TORCHEEG = "entropy: keras_emotion, as TorchEEG"
+SCIPY_LOOP = "entropy: SciPy loop"
+TORCHEEG = "entropy: TorchEEG"
+POWER = "power: keras_emotion"
+POWER_AS_MNE = "power: keras_emotion, as mne-features"
+POWER_SCIPY = "power: SciPy loop"
+POWER_MNE = "power: mne-features"
+POWER_TORCHEEG = "power: TorchEEG"
+CORRELATION = "correlation: keras_emotion"
+CORRELATION_AS_MNE = "correlation: keras_emotion, as mne-features"
+CORRELATION_NUMPY = "correlation: NumPy loop"
+CORRELATION_MNE = "correlation: mne-features"
+CORRELATION_TORCHEEG = "correlation: TorchEEG"
 
-TORCHEEG_INSTALLATION = "pip install --no-deps torcheeg==1.1.3"
+INSTALLATIONS = {
+    "torcheeg": "pip install --no-deps torcheeg==1.1.3",
+    "mne_features": "pip install --no-deps mne-features==0.3.2 numba llvmlite PyWavelets",
+}
 TORCHEEG_TRIALS = 4
 """Trials that TorchEEG is measured on unless all are asked for."""
 
 N_STEPS, ROWS, COLUMNS, SAMPLES_PER_SLICE = 4, 9, 9, 64
 N_EEG_CHANNELS, SAMPLING_RATE_HZ, N_BASELINE_SAMPLES = 32, 128, 384
 
-AGREEMENT = 1e-5
-"""Largest difference, in nats or bits, between results by the same convention: some twenty steps of a float32 near 5.
+POWER_SECONDS, CORRELATION_SECONDS = 1.0, 3.0
 
-Rounding is not all that may differ: TorchEEG filters with the polynomials of ten poles, we with second-order sections.
+AGREEMENT = 1e-5
+"""Largest difference between results by the same convention, of values beyond 1 and -1 as a share of them: some twenty
+steps of a float32 near 5.
+
+Rounding is not all that may differ: TorchEEG filters with the polynomials of ten poles, we with sums of exponentials.
 """
-PAIRS = ((OURS_AS_TORCHEEG, TORCHEEG), (OURS_NO_BASELINE, SCIPY_LOOP))
+PAIRS = (
+    (OURS_AS_TORCHEEG, TORCHEEG),
+    (OURS_NO_BASELINE, SCIPY_LOOP),
+    (POWER, POWER_SCIPY),
+    (POWER_AS_MNE, POWER_MNE),
+    (CORRELATION, CORRELATION_NUMPY),
+    (CORRELATION, CORRELATION_TORCHEEG),
+    (CORRELATION_AS_MNE, CORRELATION_MNE),
+)
+"""TorchEEG's power is a mean of squared magnitudes from one bin below the band on: nothing here equals it."""
 
 Job = tuple[Callable[[str, str, int], Any], Callable[[Any, int], Any]]
 """What reads `(root, file, subject)`, and what makes the features of the first so many trials of what was read."""
 
 
-def _ours(**fields: Any) -> Job:
+def _trials(root: str, file: str, subject: int) -> Any:
     from keras_emotion.datasets import DEAP
-    from keras_emotion.pipelines import EEGGridFeatures
 
-    def read(root, file, subject):
-        return DEAP(root, file_format="python").trials([subject])  # opens the file when the first trial is asked for
+    return DEAP(root, file_format="python").trials([subject])  # opens the file when the first trial is asked for
+
+
+def _ours(**fields: Any) -> Job:
+    import keras_emotion.datasets  # noqa: F401
+    from keras_emotion.pipelines import EEGGridFeatures
 
     def features(trials, n_trials):
         arrays, _ = EEGGridFeatures(**fields).of_trials(itertools.islice(trials, n_trials))
         return arrays["eeg"]
 
-    return read, features
+    return _trials, features
+
+
+def _ours_of_signals(measure: Callable[[Any, Any], Any]) -> Job:
+    """A function of `keras_emotion.signals`, of the EEG after the onset, trial by trial."""
+    import numpy as np
+
+    import keras_emotion.datasets  # noqa: F401
+    from keras_emotion import signals
+
+    def features(trials, n_trials):
+        recordings = (trial.eeg for trial in itertools.islice(trials, n_trials))
+        return np.concatenate([measure(signals, eeg.signal[:, eeg.n_baseline_samples :]) for eeg in recordings])
+
+    return _trials, features
+
+
+def _power(signals: Any, eeg: Any) -> Any:
+    return signals.band_power(eeg, SAMPLING_RATE_HZ, signals.THREE_FACRNN_BANDS, POWER_SECONDS)
+
+
+def _power_as_mne(signals: Any, eeg: Any) -> Any:
+    """The sum over the frequencies from edge to edge, 1 Hz apart: their cells reach half of that beyond."""
+    bands = {name: (low - 0.5, high + 0.5) for name, (low, high) in signals.THREE_FACRNN_BANDS.items()}
+    return signals.band_power(eeg, SAMPLING_RATE_HZ, bands, POWER_SECONDS, taper="hamming")
+
+
+def _correlation(signals: Any, eeg: Any) -> Any:
+    return signals.pearson_correlation(eeg, SAMPLING_RATE_HZ, CORRELATION_SECONDS)
+
+
+def _correlation_as_mne(signals: Any, eeg: Any) -> Any:
+    """Every sample is standardised over the channels first."""
+    return _correlation(signals, (eeg - eeg.mean(axis=0)) / eeg.std(axis=0))
 
 
 def _scipy_loop() -> Job:
@@ -86,6 +153,89 @@ def _scipy_loop() -> Job:
         return grid.reshape(-1, N_STEPS, *grid.shape[2:])
 
     return _unpickled, features
+
+
+def _of_windows(prepare: Callable[[], Callable[[Any], Any]], seconds: float) -> Job:
+    """A function of one window `(channels, samples)`, in a plain loop over trials and windows after the onset."""
+    import numpy as np
+
+    measure, window = prepare(), round(seconds * SAMPLING_RATE_HZ)
+
+    def features(recordings, n_trials):
+        trials = recordings["data"][:n_trials, :N_EEG_CHANNELS]
+        starts = range(N_BASELINE_SAMPLES, trials.shape[-1] - window + 1, window)
+        return np.array([measure(trial[:, start : start + window]) for trial in trials for start in starts])
+
+    return _unpickled, features
+
+
+def _power_scipy() -> Callable[[Any], Any]:
+    import numpy as np
+    import scipy.signal
+
+    from keras_emotion.signals import THREE_FACRNN_BANDS
+
+    def power(window):
+        values = np.empty((len(window), len(THREE_FACRNN_BANDS)))
+        for channel, samples in enumerate(window):
+            frequencies_hz, density = scipy.signal.welch(samples, SAMPLING_RATE_HZ, nperseg=SAMPLING_RATE_HZ)
+            for band, (low_hz, high_hz) in enumerate(THREE_FACRNN_BANDS.values()):
+                cells = np.minimum(high_hz, frequencies_hz + 0.5) - np.maximum(low_hz, frequencies_hz - 0.5)
+                values[channel, band] = density @ np.maximum(cells, 0)
+        return values
+
+    return power
+
+
+def _power_mne() -> Callable[[Any], Any]:
+    from mne_features.univariate import compute_pow_freq_bands
+
+    from keras_emotion.signals import THREE_FACRNN_BANDS
+
+    options = {
+        "freq_bands": {name: list(edges_hz) for name, edges_hz in THREE_FACRNN_BANDS.items()},
+        "normalize": False,
+        "psd_params": {"welch_n_fft": SAMPLING_RATE_HZ},
+    }
+    return lambda window: compute_pow_freq_bands(SAMPLING_RATE_HZ, window, **options).reshape(len(window), -1)
+
+
+def _power_torcheeg() -> Callable[[Any], Any]:
+    from keras_emotion.signals import THREE_FACRNN_BANDS
+
+    _without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
+    from torcheeg.transforms.numpy.band import BandPowerSpectralDensity
+
+    transform = BandPowerSpectralDensity(sampling_rate=SAMPLING_RATE_HZ, band_dict=dict(THREE_FACRNN_BANDS))
+    return lambda window: transform(eeg=window)["eeg"]
+
+
+def _correlation_numpy() -> Callable[[Any], Any]:
+    import numpy as np
+
+    return np.corrcoef
+
+
+def _correlation_mne() -> Callable[[Any], Any]:
+    import numpy as np
+    from mne_features.bivariate import compute_time_corr
+
+    triangle = np.triu_indices(N_EEG_CHANNELS)
+
+    def correlation(window):
+        network = np.zeros((N_EEG_CHANNELS, N_EEG_CHANNELS))
+        network[triangle] = compute_time_corr(window, with_eigenvalues=False, include_diag=True)
+        return np.triu(network, 1).T + network
+
+    return correlation
+
+
+def _correlation_torcheeg() -> Callable[[Any], Any]:
+    _without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
+    from torcheeg.transforms.numpy.correlation import PearsonCorrelation
+
+    transform = PearsonCorrelation()
+    return lambda window: transform(eeg=window)["eeg"][0]
 
 
 def _torcheeg() -> Job:
@@ -149,7 +299,25 @@ CONTENDERS: dict[str, Callable[[], Job]] = {
     OURS_AS_TORCHEEG: functools.partial(_ours, baseline="none", convention="torcheeg"),
     SCIPY_LOOP: _scipy_loop,
     TORCHEEG: _torcheeg,
+    POWER: functools.partial(_ours_of_signals, _power),
+    POWER_AS_MNE: functools.partial(_ours_of_signals, _power_as_mne),
+    POWER_SCIPY: functools.partial(_of_windows, _power_scipy, POWER_SECONDS),
+    POWER_MNE: functools.partial(_of_windows, _power_mne, POWER_SECONDS),
+    POWER_TORCHEEG: functools.partial(_of_windows, _power_torcheeg, POWER_SECONDS),
+    CORRELATION: functools.partial(_ours_of_signals, _correlation),
+    CORRELATION_AS_MNE: functools.partial(_ours_of_signals, _correlation_as_mne),
+    CORRELATION_NUMPY: functools.partial(_of_windows, _correlation_numpy, CORRELATION_SECONDS),
+    CORRELATION_MNE: functools.partial(_of_windows, _correlation_mne, CORRELATION_SECONDS),
+    CORRELATION_TORCHEEG: functools.partial(_of_windows, _correlation_torcheeg, CORRELATION_SECONDS),
 }
+REFERENCES = {"entropy": OURS, "power": POWER, "correlation": CORRELATION}
+"""Whose times the ratios are to, by the feature that the name of a contender starts with."""
+
+
+def _peer(name: str) -> str | None:
+    """The package that a contender needs besides ours."""
+    peer = name.split(": ")[1]
+    return {"TorchEEG": "torcheeg", "mne-features": "mne_features"}.get(peer)
 
 
 # --- called in fresh processes
@@ -179,41 +347,60 @@ def measure(
     """Time and memory of a contender on `n_measured` of `n_trials`; its features go to the file `save`.
 
     Returns:
-        Seconds for all of the trials, by the clock on the wall and of the processor: those for reading the file and
-        those for the features, the latter scaled from the trials measured. Bytes at the peak of this process, and by
-        how much they exceed the peak after its imports.
+        Seconds for all of the trials, by the clock on the wall and of the processor: those for reading the file, and
+        with them those for the features, scaled from the trials measured. Bytes at the peak of this process, and by how
+        much they exceed the peak after its imports.
     """
     import numpy as np
 
     read, features = CONTENDERS[contender]()
     imported_bytes = _peak_bytes()
-    clocks = [(time.perf_counter(), time.process_time())]
+    start, reading = _clocks(), np.zeros(2)
     recordings = read(root, file, subject)
-    clocks.append((time.perf_counter(), time.process_time()))
+    reading += _clocks() - start
+    if not isinstance(recordings, dict):
+        recordings = _timed(recordings, reading)
     array = features(recordings, n_measured)
-    clocks.append((time.perf_counter(), time.process_time()))
+    computing = _clocks() - start - reading
     peak_bytes = _peak_bytes()
     np.save(save, array)
-    reading, computing = np.diff(clocks, axis=0)
     wall_seconds, cpu_seconds = (reading + computing * n_trials / n_measured).tolist()
     return {
         "wall_seconds": wall_seconds,
         "cpu_seconds": cpu_seconds,
+        "reading_cpu_seconds": float(reading[1]),
         "peak_bytes": peak_bytes,
         "peak_above_imports_bytes": peak_bytes - imported_bytes,
         "shape": array.shape,
     }
 
 
+def _clocks() -> Any:
+    import numpy as np
+
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _timed(trials: Any, seconds: Any) -> Any:
+    """The trials of a reader, which reads when it is asked for one; adds how long that takes to `seconds`."""
+    while True:
+        start = _clocks()
+        trial = next(trials, None)
+        seconds += _clocks() - start
+        if trial is None:
+            return
+        yield trial
+
+
 def compare(files: list[str]) -> dict[str, Any]:
-    """Largest difference of two arrays of features on the trials that both have, and the range of the values."""
+    """Largest difference of two arrays of features on the trials that both have (see `AGREEMENT`), and their range."""
     import numpy as np
 
     first, second = (np.load(file) for file in files)
     n_samples = min(len(first), len(second))
     first, second = first[:n_samples].astype(np.float64), second[:n_samples].astype(np.float64)
     return {
-        "max_abs_difference": float(np.abs(first - second).max()),
+        "max_difference": float((np.abs(first - second) / np.maximum(1, np.abs(second))).max()),
         "range": [float(second.min()), float(second.max())],
         "n_samples": n_samples,
     }
@@ -236,14 +423,14 @@ def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = Fals
         repeats: fresh processes of each contender.
         full: TorchEEG on all trials and not on `TORCHEEG_TRIALS` of them.
     """
-    has_torcheeg = importlib.util.find_spec("torcheeg") is not None
-    contenders = [name for name in CONTENDERS if name != TORCHEEG or has_torcheeg]
+    missing = {package for package in INSTALLATIONS if importlib.util.find_spec(package) is None}
+    contenders = [name for name in CONTENDERS if _peer(name) not in missing]
     with tempfile.TemporaryDirectory() as folder:
         recording = in_fresh_process(prepare, root=str(data_root or Path(folder, "DEAP")), write=data_root is None)
         synthetic, n_trials = recording.pop("synthetic"), recording["n_trials"]
         n_measured = dict.fromkeys(contenders, n_trials)
-        if not full and has_torcheeg:
-            n_measured[TORCHEEG] = min(TORCHEEG_TRIALS, n_trials)
+        if not full:
+            n_measured |= {name: min(TORCHEEG_TRIALS, n_trials) for name in contenders if _peer(name) == "torcheeg"}
         saved = {name: str(Path(folder, f"{index}.npy")) for index, name in enumerate(contenders)}
         load = [os.getloadavg()[0]]
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
@@ -264,13 +451,27 @@ def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = Fals
         name: {key: statistics.median(run[key] for run in runs[name]) for key in runs[name][0] if key != "shape"}
         for name in contenders
     }
-    rows = [_row(name, medians, n_measured[name], n_trials) for name in contenders]
-    if not has_torcheeg:
-        rows.append((TORCHEEG, *[""] * 6, f"not installed: {TORCHEEG_INSTALLATION}"))
-    passed = all(result["max_abs_difference"] <= AGREEMENT for result in agreement)
+    rows = [
+        _row(name, medians, n_measured[name], n_trials)
+        if name in contenders
+        else (name, *[""] * 8, f"not installed: {INSTALLATIONS[_peer(name)]}")
+        for name in CONTENDERS
+    ]
+    passed = all(result["max_difference"] <= AGREEMENT for result in agreement)
     return Outcome(
-        title=f"From .dat to features {tuple(runs[OURS][0]['shape'])}, one subject, one thread, medians of {repeats}",
-        columns=("", "wall s", "CPU s", "wall ratio", "CPU ratio", "peak MB", "above imports MB", "measured"),
+        title=f"From .dat to features of one subject, one thread, medians of {repeats}",
+        columns=(
+            "",
+            "wall s",
+            "CPU s",
+            "of it reading",
+            "computing",
+            "wall ratio",
+            "CPU ratio",
+            "peak MB",
+            "above imports MB",
+            "measured",
+        ),
         rows=tuple(rows),
         notes=tuple(_notes(synthetic, agreement, load)),
         measured={
@@ -286,15 +487,16 @@ def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = Fals
 
 
 def _row(name: str, medians: dict[str, dict[str, float]], n_measured: int, n_trials: int) -> tuple[str, ...]:
-    median = medians[name]
-    if name == TORCHEEG:
-        name = f"{TORCHEEG} {importlib.metadata.version('torcheeg')}"
+    median, reference = medians[name], medians[REFERENCES[name.split(": ")[0]]]
+    peer = _peer(name)
     return (
-        name,
+        f"{name} {importlib.metadata.version(peer)}" if peer else name,
         f"{median['wall_seconds']:.2f}",
         f"{median['cpu_seconds']:.2f}",
-        f"{median['wall_seconds'] / medians[OURS]['wall_seconds']:.2f}",
-        f"{median['cpu_seconds'] / medians[OURS]['cpu_seconds']:.2f}",
+        f"{median['reading_cpu_seconds']:.2f}",
+        f"{median['cpu_seconds'] - median['reading_cpu_seconds']:.2f}",
+        f"{median['wall_seconds'] / reference['wall_seconds']:.2f}",
+        f"{median['cpu_seconds'] / reference['cpu_seconds']:.2f}",
         f"{median['peak_bytes'] / 1e6:.0f}",
         f"{median['peak_above_imports_bytes'] / 1e6:.0f}",
         f"{n_measured} of {n_trials} trials{', scaled' if n_measured < n_trials else ''}",
@@ -310,13 +512,14 @@ def _notes(synthetic: bool, agreement: list[dict[str, Any]], load: list[float]) 
     for result in agreement:
         first, second = result["pair"]
         low, high = result["range"]
-        verdict = "agree" if result["max_abs_difference"] <= AGREEMENT else "DIFFER"
+        verdict = "agree" if result["max_difference"] <= AGREEMENT else "DIFFER"
         notes.append(
-            f"{first} and {second} {verdict}: largest difference {result['max_abs_difference']:.1e} "
+            f"{first} and {second} {verdict}: largest difference {result['max_difference']:.1e} "
             f"on {result['n_samples']} samples, values from {low:.2f} to {high:.2f} (allowed: {AGREEMENT:g})."
         )
     notes.append(
-        "Seconds are those of a whole subject, imports left out. Wall times suffer from whatever else runs; "
+        "Seconds are those of a whole subject, imports left out; ratios are to the first of each feature. Wall times "
+        "suffer from whatever else runs; "
         f"load average {load[0]:.1f} before and {load[1]:.1f} after."
     )
     return notes

@@ -82,7 +82,7 @@ class Recording:
         return (self.signal.shape[1] - self.n_baseline_samples) / self.sampling_rate_hz
 
     def pick(self, channel_names: Sequence[str]) -> Recording:
-        """A recording with the named channels only, in the order asked for.
+        """A recording with the named channels only, in the order asked for; channels in a row are not copied.
 
         Raises:
             InputError: a name is not among the channels of this recording.
@@ -95,9 +95,10 @@ class Recording:
                 f"it has {', '.join(self.channel_names)}"
             )
         rows = [position[name] for name in channel_names]
+        are_in_a_row = bool(rows) and rows == list(range(rows[0], rows[0] + len(rows)))
         return dataclasses.replace(
             self,
-            signal=self.signal[rows],
+            signal=self.signal[rows[0] : rows[-1] + 1] if are_in_a_row else self.signal[rows],
             channel_names=tuple(channel_names),
             units=tuple(self.units[row] for row in rows),
         )

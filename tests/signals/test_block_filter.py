@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from keras_emotion.signals import THREE_FACRNN_BANDS, band_pass, differential_entropy, differential_entropy_features
+from keras_emotion.signals import (
+    CONVENTIONS,
+    THREE_FACRNN_BANDS,
+    band_pass,
+    differential_entropy,
+    differential_entropy_features,
+)
 from keras_emotion.signals.block_filter import BlockFilter, unfolded
 
 CASES = [
@@ -77,15 +83,24 @@ def test_filters_that_rounding_would_spoil_are_left_to_second_order_sections():
 @pytest.mark.parametrize("convention", ["default", "4d-crnn", "torcheeg"])
 @pytest.mark.parametrize("samples", [16, 25, 50, 64, 96, 250, 320])
 def test_entropies_from_blocks_equal_those_of_the_filtered_signal(samples, convention):
-    """Windows that are a block, several blocks, or no blocks (25 and 250 samples: odd pieces), with a baseline."""
-    signal, options = drifting(3, 3000), {"convention": convention, "baseline": "none", "baseline_seconds": 3}
-    beside = differential_entropy_features(signal, 128, THREE_FACRNN_BANDS, samples / 128, **options)
-    assert beside.shape[0] == (3000 - 384) // samples
-    # With a hop the same windows are cut from the filtered signal; every second hop is a window.
-    overlapping = differential_entropy_features(
-        signal, 128, THREE_FACRNN_BANDS, samples / 128, hop_seconds=1 / 128, **options
+    """Windows that are a block, several blocks, or no blocks (25 and 250 samples: odd pieces), after a baseline."""
+    signal, onset, settings = drifting(3, 3000), 384, CONVENTIONS[convention]
+    features = differential_entropy_features(
+        signal, 128, THREE_FACRNN_BANDS, samples / 128, convention, baseline="none", baseline_seconds=3
     )
-    np.testing.assert_allclose(beside, overlapping[::samples][: len(beside)], rtol=0, atol=1e-9)
+
+    def cut(x):
+        return x[:, : x.shape[1] // samples * samples].reshape(3, -1, samples)
+
+    for index, band in enumerate(THREE_FACRNN_BANDS.values()):
+        sections = scipy.signal.butter(settings.filter_order, band, btype="bandpass", fs=128, output="sos")
+        filtered = {
+            "default": lambda sections=sections: cut(scipy.signal.sosfiltfilt(sections, signal)[:, onset:]),
+            "4d-crnn": lambda sections=sections: cut(scipy.signal.sosfilt(sections, signal[:, onset:])),
+            "torcheeg": lambda sections=sections: scipy.signal.sosfilt(sections, cut(signal[:, onset:])),
+        }[convention]()
+        expected = differential_entropy(filtered, log_base=settings.log_base, ddof=settings.ddof)
+        np.testing.assert_allclose(features[..., index].T, expected, rtol=0, atol=1e-9)
 
 
 def test_the_entropy_is_that_of_scipy_on_drifting_signals_at_a_high_rate():

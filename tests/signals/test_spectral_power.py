@@ -19,7 +19,9 @@ def integral_of_cells(frequencies_hz, density, low_hz, high_hz):
     return total
 
 
-@pytest.mark.parametrize(("window_seconds", "segment_seconds"), [(4.0, None), (4.0, 2.0), (2.0, 2.0), (0.5, None)])
+@pytest.mark.parametrize(
+    ("window_seconds", "segment_seconds"), [(4.0, None), (4.0, 2.0), (2.0, 2.0), (0.5, None), (8.0, 8.0)]
+)
 def test_equals_the_integral_of_the_density_of_mne(window_seconds, segment_seconds):
     signal = np.random.default_rng(0).standard_normal((3, 12 * 128 + 50)) * 7 + 2
     power = band_power(signal, RATE_HZ, THREE_FACRNN_BANDS, window_seconds, segment_seconds=segment_seconds)

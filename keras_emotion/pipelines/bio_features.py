@@ -32,7 +32,7 @@ class BioFeatures(FeaturePart):
         INTERACT 2021, 227-237.
     """
 
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     window_seconds: Annotated[float, Field(gt=0)] = 1.0
     channels: Literal["all", "eeg", "peripheral"] = "all"

@@ -135,10 +135,19 @@ class BlockFilter:
         parts = [half + half[::-1], half - half[::-1]] if zero_phase else [np.eye(length)]
         scale = np.sqrt(1 / 2) if zero_phase else 1.0  # makes the columns of `parts` orthonormal
         self._steps = [scale**2 * part.T @ self._left_by(length) for part in parts]
-        self._own = [
-            [scale**3 * part.T @ band.own(length, zero_phase) @ part for part in parts] for band in self._bands
+        # From the samples of a block and the traces at its ends to its output: [band][part].
+        self._matrices = [
+            [
+                np.vstack(
+                    [
+                        scale**3 * part.T @ band.own(length, zero_phase) @ part,
+                        scale * band.ringing(length, zero_phase) @ part,
+                    ]
+                )
+                for part in parts
+            ]
+            for band in self._bands
         ]
-        self._ringing = [[scale * band.ringing(length, zero_phase) @ part for part in parts] for band in self._bands]
         if zero_phase:
             ends = [band.end() for band in self._bands]
             self._end_of_traces = scipy.linalg.block_diag(*(of_traces for of_traces, _ in ends))
@@ -164,13 +173,16 @@ class BlockFilter:
         head, tail = rows[:, :first], rows[:, stop:]
         past = np.zeros((n_rows, len(self._poles)), complex)
         n_parts = len(self._steps)
-        parts, outputs, ringing, steps, forwards, backwards = _carved(
-            *[(n_parts, n_rows, n_blocks, self.length // n_parts)] * 2,
-            (n_rows, n_blocks, self.length // n_parts),
+        n_own = self.length // n_parts
+        n_most = max(of_band.stop - of_band.start for of_band in self._traces_of_band)
+        inputs, outputs, steps, forwards, backwards = _carved(
+            (n_parts, n_rows, n_blocks, n_own + n_most),
+            (n_parts, n_rows, n_blocks, n_own),
             (n_parts, n_rows, n_blocks, n_traces),
             *[(n_blocks, n_rows, n_traces)] * n_parts,
             *[(0,)] * (2 - n_parts),
         )
+        parts = inputs[..., :n_own]
         if self.zero_phase:
             head = np.hstack([2 * rows[:, :1] - rows[:, self.padding : 0 : -1], head])
             tail = np.hstack([tail, 2 * rows[:, -1:] - rows[:, -2 : -self.padding - 2 : -1]])
@@ -180,7 +192,7 @@ class BlockFilter:
             np.add(blocks, mirrored, out=parts[0])
             np.subtract(blocks, mirrored, out=parts[1])
         else:
-            parts = blocks[np.newaxis]
+            parts[0] = blocks
         past = self._after(past, head)
         for part, matrix, step in zip(parts, self._steps, steps, strict=True):
             np.matmul(part, matrix, out=step)
@@ -197,11 +209,10 @@ class BlockFilter:
             np.add(forwards, backwards, out=by_block[0])
             np.subtract(forwards, backwards, out=by_block[1])
         for index, (band, of_band) in enumerate(zip(self._bands, self._traces_of_band, strict=True)):
-            for part, trace, output, own, rings in zip(
-                parts, traces, outputs, self._own[index], self._ringing[index], strict=True
-            ):
-                np.matmul(part, own, out=output)
-                output += np.matmul(trace[..., of_band], rings, out=ringing)
+            n_inputs = n_own + of_band.stop - of_band.start
+            inputs[..., n_own:n_inputs] = traces[..., of_band]
+            for part, matrix, output in zip(inputs, self._matrices[index], outputs, strict=True):
+                np.matmul(part[..., :n_inputs], matrix, out=output)
             yield outputs, self._rest(band, tail, _real(past)[:, of_band], future, of_band)[:, : n_samples - stop]
 
     def outputs_from_rest(self, blocks: np.ndarray) -> Iterator[np.ndarray]:
@@ -213,11 +224,11 @@ class BlockFilter:
         Yields:
             Arrays of the same shape.
         """
-        for (own,) in self._own:
+        for (matrix,) in self._matrices:
             output = np.empty(blocks.shape)
             for start in range(0, self.length, COLUMNS):  # what comes later plays no part
                 stop = min(start + COLUMNS, self.length)
-                np.matmul(blocks[..., :stop], own[:stop, start:stop], out=output[..., start:stop])
+                np.matmul(blocks[..., :stop], matrix[:stop, start:stop], out=output[..., start:stop])
             yield output
 
     def _rest(self, band, tail, past, future, of_band) -> np.ndarray:

@@ -79,6 +79,15 @@ def test_taper_and_hop():
         assert power[index, 0, 0] == pytest.approx(integral_of_cells(frequencies_hz, density, 8, 13), rel=1e-10)
 
 
+@pytest.mark.parametrize("segment_seconds", [1.0, 5.0])  # a product with a matrix, a fast Fourier transform
+def test_the_mean_of_a_segment_has_no_power(segment_seconds):
+    """Through the cell of 0 Hz and the width of the taper an offset would enter a band near it."""
+    signal = np.random.default_rng(5).standard_normal((2, 1280))
+    arguments = (RATE_HZ, {"low": (0.1, 2)}, 5)
+    plain = band_power(signal, *arguments, segment_seconds=segment_seconds)
+    np.testing.assert_allclose(band_power(signal + 1e3, *arguments, segment_seconds=segment_seconds), plain, rtol=1e-9)
+
+
 def test_dtype_leading_axes_blocks_and_layout(monkeypatch):
     signal = np.random.default_rng(4).standard_normal((2, 3, 4, 640))
 

@@ -222,10 +222,10 @@ class BlockFilter:
             blocks: `(..., blocks, samples)` float64.
 
         Yields:
-            Arrays of the same shape.
+            Arrays of the same shape; each is overwritten by that of the next band.
         """
+        output = np.empty(blocks.shape)
         for (matrix,) in self._matrices:
-            output = np.empty(blocks.shape)
             for start in range(0, self.length, COLUMNS):  # what comes later plays no part
                 stop = min(start + COLUMNS, self.length)
                 np.matmul(blocks[..., :stop], matrix[:stop, start:stop], out=output[..., start:stop])

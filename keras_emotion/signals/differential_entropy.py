@@ -308,7 +308,8 @@ def _window_variances(
     cut = windows(trials[..., start:], sampling_rate_hz, window_seconds, hop_seconds)
     if convention.filter_scope == "window":
         if not zero_phase and window in BLOCK_LENGTHS and in_blocks(window).is_accurate:
-            blocks = np.ascontiguousarray(cut, np.float64)
+            # Windows that overlap are no matrix that BLAS could take as it is.
+            blocks = cut.astype(np.float64, copy=hop_seconds not in (None, window_seconds))
             outputs = in_blocks(window).outputs_from_rest(blocks)
             return _variances((([output], None) for output in outputs), window, convention.ddof)
     elif hop_seconds in (None, window_seconds):

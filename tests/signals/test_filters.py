@@ -108,6 +108,19 @@ def test_memory_layout_leading_axes_and_blocks_do_not_matter(noise, zero_phase, 
     np.testing.assert_array_equal(band_pass(noise, RATE_HZ, 8, 13, zero_phase=zero_phase), expected)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("zero_phase", [True, False])
+def test_a_missing_number_stays_in_its_row(noise, zero_phase, value):
+    expected = band_pass(noise, RATE_HZ, 8, 13, zero_phase=zero_phase)
+    noise[1, 2, 700] = value
+    filtered = band_pass(noise, RATE_HZ, 8, 13, zero_phase=zero_phase)
+    assert not np.isfinite(filtered[1, 2, 0 if zero_phase else 700 :]).any()
+    first = 0 if zero_phase else 700 - 63
+    np.testing.assert_array_equal(filtered[1, 2, :first], expected[1, 2, :first])
+    np.testing.assert_array_equal(filtered[0], expected[0])
+    np.testing.assert_array_equal(filtered[1, :2], expected[1, :2])
+
+
 def test_the_input_is_left_alone(noise):
     before = noise.copy()
     noise.setflags(write=False)

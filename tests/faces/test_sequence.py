@@ -4,7 +4,6 @@ import gc
 import json
 import os
 
-import av
 import cv2
 import numpy as np
 import pandas as pd
@@ -16,14 +15,12 @@ from keras_emotion.faces import (
     BlazeFace,
     Detector,
     FaceSequence,
-    Frame,
     align,
     contact_sheet,
     extract_faces,
     nearest_found,
     sample_frames,
 )
-from keras_emotion.faces import sequence as sequence_module
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic.faces import FaceIdentity, surroundings
 
@@ -246,31 +243,6 @@ def test_video_that_breaks_off_gives_the_faces_up_to_there(
     assert 10 < len(sequence.frames) < 25
     assert sequence.faces.shape[0] == len(sequence.frames)
     assert sequence.frames["found"][:-1].all()
-
-
-@pytest.mark.parametrize("n_samples", range(8))
-@pytest.mark.parametrize("breaks_off", [False, True])
-def test_samples_are_fetched_a_few_at_a_time_and_none_is_lost(monkeypatch, scripted, n_samples, breaks_off):
-    ahead, shown = [], []
-
-    def samples(*arguments, **options):
-        for number in range(n_samples):
-            ahead.append(number - len(shown))
-            yield number / 10, Frame(number / 10, number, av.VideoFrame(64, 48, "yuv420p"))
-        if breaks_off:
-            raise InputError("broken off")
-
-    monkeypatch.setattr(sequence_module, "sample_frames", samples)
-    detector = scripted(lambda time: shown.append(time) or [], follows=True)
-    if n_samples == 0:
-        with pytest.raises(InputError):
-            extract_faces("a.avi", detector, rate_hz=10)
-        return
-    frames = extract_faces("a.avi", detector, rate_hz=10)
-    assert frames.frames["frame"].tolist() == list(range(n_samples))
-    assert frames.problem == ("broken off" if breaks_off else None)
-    # Whoever waits holds a frame.
-    assert max(ahead) <= 2
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no video"])

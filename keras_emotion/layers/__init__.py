@@ -2,6 +2,8 @@
 
 from keras_emotion.layers.adaptive_graph import AdaptiveGraph
 from keras_emotion.layers.chebyshev_graph_convolution import ChebyshevGraphConvolution
+from keras_emotion.layers.conv2d import Conv2D
+from keras_emotion.layers.conv_lstm2d import ConvLSTM2D
 from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
@@ -18,6 +20,8 @@ from keras_emotion.layers.temporal_block import TemporalBlock
 __all__ = [
     "AdaptiveGraph",
     "ChebyshevGraphConvolution",
+    "Conv2D",
+    "ConvLSTM2D",
     "CrossModalPrior",
     "ECABandAttention",
     "FeatureScaling",

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_emotion.layers import FeatureScaling
+from keras_emotion.layers import Conv2D, FeatureScaling
 from keras_emotion.models.window_classifier import (
     WindowClassifierMixin,
     check_grid_shape,
@@ -98,7 +98,7 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
         feature_scaling = FeatureScaling(dtype=policy, name="feature_scaling")
         slice_layers = (
             *(
-                keras.layers.Conv2D(
+                Conv2D(
                     scaled_width(width_multiplier, n_filters),
                     kernel_size,
                     padding="same",

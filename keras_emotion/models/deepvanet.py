@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_emotion.layers import ConvLSTM2D
 from keras_emotion.models.inference import InferenceMixin
 from keras_emotion.models.released_weights import ReleasedWeights
 from keras_emotion.schema import InputError
@@ -180,7 +181,7 @@ class DeepVANet(InferenceMixin, keras.Model):
         rescaling = keras.layers.Rescaling(1 / pixel_maximum, dtype=policy, name="rescaling")
         frame_layers = _face_layers(width_multiplier, policy)
         sequence_layers = (
-            keras.layers.ConvLSTM2D(
+            ConvLSTM2D(
                 _scaled(_FACE_FILTERS, width_multiplier)[-1],
                 3,
                 padding="same",

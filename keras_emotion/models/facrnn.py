@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_emotion.layers import ECABandAttention, FeatureScaling, PeepholeLSTMCell, StepSelfAttention
+from keras_emotion.layers import Conv2D, ECABandAttention, FeatureScaling, PeepholeLSTMCell, StepSelfAttention
 from keras_emotion.losses import WindowLoss
 from keras_emotion.models.inference import InferenceMixin
 
@@ -122,9 +122,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
             return max(1, round(width_multiplier * n_channels))
 
         def convolution(n_filters, kernel_size, name):
-            return keras.layers.Conv2D(
-                width(n_filters), kernel_size, padding="same", activation="relu", dtype=policy, name=name
-            )
+            return Conv2D(width(n_filters), kernel_size, padding="same", activation="relu", dtype=policy, name=name)
 
         def recurrent(name):
             if cell == "lstm":

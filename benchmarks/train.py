@@ -25,12 +25,14 @@ from measurement import Outcome, in_fresh_process, n_threads
 OURS = "keras_emotion"
 OURS_XLA = "keras_emotion, XLA"
 OURS_BFLOAT16 = "keras_emotion, mixed_bfloat16"
+OURS_JAX = "keras_emotion, JAX"
 TORCH = "PyTorch, eager"
 TORCH_CHANNELS_LAST = "PyTorch, eager, channels_last"
 TORCH_COMPILE = "PyTorch, torch.compile"
 TORCH_BFLOAT16 = "PyTorch, eager, bfloat16 autocast"
 
 TORCH_INSTALLATION = "pip install torch"
+JAX_INSTALLATION = "pip install jax"
 REPEATS = 3
 """Processes of each contender: with the five of the other benchmarks this one takes half an hour on two cores."""
 N_WARM_UP, N_STEPS = 3, 15
@@ -194,13 +196,13 @@ def _ours(network: str, weights: str | None, xla: bool = False, dtype: str = "fl
 
     prepare_backend(n_threads())
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(0)
     training = NETWORKS[network]
     model = training.ours(_load(weights), dtype)
     inputs, labels = training.batch()
-    inputs, targets = tf.nest.map_structure(tf.constant, (inputs, training.ours_targets(labels)))
+    batch = inputs, training.ours_targets(labels)
+    inputs, targets = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
 
     def start():
         model.compile(keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), jit_compile=xla, **training.ours_losses())
@@ -268,6 +270,7 @@ CONTENDERS: dict[str, Callable[..., Job]] = {
     OURS: _ours,
     OURS_XLA: functools.partial(_ours, xla=True),
     OURS_BFLOAT16: functools.partial(_ours, dtype="mixed_bfloat16"),
+    OURS_JAX: functools.partial(_ours, xla=True),
     TORCH: _torch,
     TORCH_CHANNELS_LAST: functools.partial(_torch, channels_last=True),
     TORCH_COMPILE: functools.partial(_torch, compiled=True),
@@ -320,8 +323,10 @@ def measure(network: str, contender: str, weights: str | None, full: bool) -> di
     """
     _on_the_cpu()
     with tempfile.TemporaryDirectory() as folder:
-        # What torch.compile made before would be found there.
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        # What was compiled before would be found there.
+        os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "JAX_COMPILATION_CACHE_DIR": folder}
+        if contender == OURS_JAX:
+            os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         start, n_parameters = CONTENDERS[contender](network, weights)
         began = time.perf_counter()
         step = start()
@@ -402,12 +407,13 @@ def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = 
 
 def _missing() -> dict[str, str]:
     """Contenders that cannot run here, and why."""
+    missing = {} if importlib.util.find_spec("jax") else {OURS_JAX: f"not installed: {JAX_INSTALLATION}"}
     if importlib.util.find_spec("torch") is None:
         reason = f"not installed: {TORCH_INSTALLATION}"
-        return {name: reason for name, contender in CONTENDERS.items() if name.startswith("PyTorch")}
+        return missing | {name: reason for name in CONTENDERS if name.startswith("PyTorch")}
     if shutil.which(os.environ.get("CXX", "g++")) is None:
-        return {TORCH_COMPILE: "no C++ compiler (g++, or what CXX names)"}
-    return {}
+        missing[TORCH_COMPILE] = "no C++ compiler (g++, or what CXX names)"
+    return missing
 
 
 def _row(network: str, name: str, runs: dict[str, list[dict[str, Any]]]) -> tuple[str, ...]:

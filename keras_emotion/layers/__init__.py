@@ -7,6 +7,7 @@ from keras_emotion.layers.conv_lstm2d import ConvLSTM2D
 from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.feature_scaling import FeatureScaling
+from keras_emotion.layers.max_pooling2d import MaxPooling2D
 from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
 from keras_emotion.layers.non_local_3d import NonLocal3D
@@ -25,6 +26,7 @@ __all__ = [
     "CrossModalPrior",
     "ECABandAttention",
     "FeatureScaling",
+    "MaxPooling2D",
     "ModalityAttention",
     "MultimodalLSTM",
     "NonLocal3D",

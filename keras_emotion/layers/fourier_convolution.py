@@ -101,7 +101,7 @@ def fourier_convolution(method, layer, map_size, n_inputs, n_outputs, training):
         return FourierConvolution(map_size, layer.kernel_size)
     if method == "direct" or not training or layer.compute_dtype != "float32" or not _is_plain(layer):
         return None
-    if None in map_size or not _runs_on_a_cpu():
+    if None in map_size or not runs_on_a_cpu():
         return None
     share = share_of_multiplications(map_size, layer.kernel_size, n_inputs, n_outputs)
     return FourierConvolution(map_size, layer.kernel_size) if share <= _WORTHWHILE else None
@@ -116,7 +116,8 @@ def _is_plain(layer):
     )
 
 
-def _runs_on_a_cpu():
+def runs_on_a_cpu():
+    """Whether there is nothing but CPUs; never on PyTorch."""
     # PyTorch's devices are not listed by Keras.
     return keras.config.backend() != "torch" and keras.distribution.list_devices()[0].startswith("cpu")
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_emotion.layers import Conv2D, FeatureScaling
+from keras_emotion.layers import Conv2D, FeatureScaling, MaxPooling2D
 from keras_emotion.models.window_classifier import (
     WindowClassifierMixin,
     check_grid_shape,
@@ -108,7 +108,7 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
                 )
                 for number, (n_filters, kernel_size) in enumerate(((64, 5), (128, 4), (256, 4), (64, 1)), start=1)
             ),
-            keras.layers.MaxPooling2D(2, dtype=policy, name="pooling"),
+            MaxPooling2D(2, dtype=policy, name="pooling"),
             keras.layers.Flatten(dtype=policy, name="flatten"),
             keras.layers.Dense(scaled_width(width_multiplier, 512), activation="relu", dtype=policy, name="dense"),
         )

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_emotion.layers import ConvLSTM2D
+from keras_emotion.layers import ConvLSTM2D, MaxPooling2D
 from keras_emotion.models.inference import InferenceMixin
 from keras_emotion.models.released_weights import ReleasedWeights
 from keras_emotion.schema import InputError
@@ -33,7 +33,7 @@ def _face_layers(width_multiplier, policy):
         name = f"face_convolution_{number}"
         layers += [
             keras.layers.Conv2D(n_filters, 3, padding=padding, activation="relu", dtype=policy, name=name),
-            keras.layers.MaxPooling2D(3, strides=2, dtype=policy, name=f"face_pooling_{number}"),
+            MaxPooling2D(3, strides=2, dtype=policy, name=f"face_pooling_{number}"),
         ]
     return layers
 

@@ -3,7 +3,14 @@
 import keras
 from keras import ops
 
-from keras_emotion.layers import Conv2D, ECABandAttention, FeatureScaling, PeepholeLSTMCell, StepSelfAttention
+from keras_emotion.layers import (
+    Conv2D,
+    ECABandAttention,
+    FeatureScaling,
+    MaxPooling2D,
+    PeepholeLSTMCell,
+    StepSelfAttention,
+)
 from keras_emotion.losses import WindowLoss
 from keras_emotion.models.inference import InferenceMixin
 
@@ -138,7 +145,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
             convolution(128, 4, "convolution_2"),
             convolution(256, 3, "convolution_3"),
             convolution(128, 1, "convolution_4"),
-            keras.layers.MaxPooling2D(2, dtype=policy, name="pooling"),
+            MaxPooling2D(2, dtype=policy, name="pooling"),
             keras.layers.Flatten(dtype=policy, name="flatten"),
             keras.layers.Dense(width(512), activation=dense_activation, dtype=policy, name="dense"),
         )

@@ -18,6 +18,7 @@ from keras_emotion.layers import (
     CrossModalPrior,
     ECABandAttention,
     FeatureScaling,
+    MaxPooling2D,
     ModalityAttention,
     MultimodalLSTM,
     NonLocal3D,
@@ -274,6 +275,15 @@ ROWS = (
         {"filters": 2, "kernel_size": 3, "padding": "same", "dropout": 0.5},
         inputs=(2, 4, 5, 2),
         rejected=(("method", "fourier"),),
+    ),
+    Row(
+        MaxPooling2D,
+        {"pool_size": (3, 2), "strides": (1, 2)},
+        inputs=(5, 7, 2),
+        alive={"pool_size": 2, "strides": 2},
+        rejected=(("pool_size", 0), ("strides", 0)),
+        rejected_inputs=((2, 5, 7),),
+        n_trainable=0,
     ),
     Row(
         AdaptiveGraph,

@@ -41,7 +41,7 @@ class Conv2D(keras.layers.Conv2D):
     relative to the largest output.
 
     Raises:
-        ValueError: `method` is not one of these words, or `"fourier"` beside what it cannot do.
+        ValueError: `filters` below 1, `method` not one of these words, or `"fourier"` beside what it cannot do.
 
     Example:
         >>> import numpy as np

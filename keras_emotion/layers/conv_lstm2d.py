@@ -45,7 +45,7 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
     relative to the largest sum before the gates.
 
     Raises:
-        ValueError: `method` is not one of these words, or `"fourier"` beside what it cannot do.
+        ValueError: `filters` below 1, `method` not one of these words, or `"fourier"` beside what it cannot do.
 
     Example:
         >>> import numpy as np
@@ -54,10 +54,15 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
     """
 
     def __init__(self, filters, kernel_size, method="auto", **kwargs):
+        if filters < 1:
+            raise ValueError(f"`filters` must be 1 or more; received filters={filters}")
         super().__init__(filters, kernel_size, **kwargs)
         check_method(method, self)
         if method == "fourier" and not self._starts_anew():
-            raise ValueError("`method='fourier'` takes no dropout, recurrent_dropout, stateful or go_backwards")
+            raise ValueError(
+                "`method` must be 'auto' or 'direct' beside dropout, recurrent_dropout, stateful or go_backwards; "
+                f"received method={method!r}"
+            )
         self.method = method
 
     def _starts_anew(self):
@@ -78,9 +83,7 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
                 training=training,
             )
         elif self.method == "fourier":
-            raise ValueError(
-                "`method='fourier'` takes no mask and no initial state, and a number of steps that is known"
-            )
+            raise ValueError("`method='fourier'` takes no mask, no initial state and no unknown number of steps")
         if fourier is None:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         # Places first: all that follows is a product of two matrices, or of one pair for each frequency.

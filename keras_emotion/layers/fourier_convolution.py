@@ -81,8 +81,8 @@ def check_method(method, layer):
         raise ValueError(f"`method` must be one of {METHODS}; received method={method!r}")
     if method == "fourier" and not _is_plain(layer):
         raise ValueError(
-            "`method='fourier'` needs padding='same', strides, dilation_rate and groups of 1 and "
-            "data_format='channels_last'"
+            "`method` must be 'auto' or 'direct' but for padding='same', strides, dilation_rate and groups of 1 and "
+            f"data_format='channels_last'; received method={method!r}"
         )
 
 

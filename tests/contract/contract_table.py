@@ -257,7 +257,6 @@ ROWS = (
         inputs=(4, 5, 2),
         alive={"filters": 2, "kernel_size": 2, "method": "direct"},
         rejected=(("method", "fft"), ("filters", 0)),
-        rejected_inputs=((2, 4, 5),),
         n_trainable=3 * 2 * 2 * 3 + 3,
     ),
     Row(Conv2D, {"filters": 3, "kernel_size": 3}, inputs=(4, 5, 2), rejected=(("method", "fourier"),)),
@@ -267,7 +266,6 @@ ROWS = (
         inputs=(3, 4, 5, 2),
         alive={"filters": 2, "kernel_size": 2, "method": "direct"},
         rejected=(("method", "fft"), ("filters", 0)),
-        rejected_inputs=((2, 4, 5, 2),),
         n_trainable=3 * 2 * (2 + 3) * 12 + 12,
     ),
     Row(
@@ -281,8 +279,7 @@ ROWS = (
         {"pool_size": (3, 2), "strides": (1, 2)},
         inputs=(5, 7, 2),
         alive={"pool_size": 2, "strides": 2},
-        rejected=(("pool_size", 0), ("strides", 0)),
-        rejected_inputs=((2, 5, 7),),
+        rejected=(("pool_size", 0), ("strides", -1)),
         n_trainable=0,
     ),
     Row(

@@ -212,7 +212,7 @@ def test_every_sublayer_follows_the_policy(row, policy):
     ]
     off_policy = {sublayer.name for sublayer in sublayers if sublayer.dtype_policy.name != policy}
     assert off_policy == set(row.off_policy)
-    assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.weights} == {"float32"}
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.weights} <= {"float32"}
     if not row.off_policy:
         assert {output.dtype for output in keras.tree.flatten(model.output)} == {policy.removeprefix("mixed_")}
 

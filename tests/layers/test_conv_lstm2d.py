@@ -117,7 +117,7 @@ def test_masks_and_initial_states_are_those_of_keras():
         expected = array(theirs(inputs, training=True, **call))
         np.testing.assert_array_equal(array(ours(inputs, training=True, **call)), expected)
         assert not np.allclose(expected, array(ours(inputs, training=True)), atol=1e-2)
-        with pytest.raises(ValueError, match="no mask and no initial state"):
+        with pytest.raises(ValueError, match="no mask, no initial state"):
             ConvLSTM2D(32, 3, padding="same", method="fourier")(inputs, **call)
 
 
@@ -125,9 +125,9 @@ def test_masks_and_initial_states_are_those_of_keras():
     "changes", [{"dropout": 0.1}, {"recurrent_dropout": 0.1}, {"stateful": True}, {"go_backwards": True}]
 )
 def test_fourier_refuses_what_it_cannot_do(changes):
-    with pytest.raises(ValueError, match="`method='fourier'` takes no"):
+    with pytest.raises(ValueError, match="beside dropout"):
         ConvLSTM2D(4, 3, padding="same", method="fourier", **changes)
-    with pytest.raises(ValueError, match="`method='fourier'` needs"):
+    with pytest.raises(ValueError, match="but for padding='same'"):
         ConvLSTM2D(4, 3, method="fourier")
 
 

@@ -18,7 +18,7 @@ class Conv2D(keras.layers.Conv2D):
     the same numbers in another order of summation (`keras_emotion/layers/fourier_convolution.py` has the transforms).
     Weights, their names and files are those of `keras.layers.Conv2D`, for which this one can be put.
 
-    On two cores a step of training of 512 maps of 9 x 9 took 0.49 (128 to 256 channels, 3 x 3) and 0.58 (64 to 128,
+    On one core forward and backward of 512 maps of 9 x 9 took 0.49 (128 to 256 channels, 3 x 3) and 0.58 (64 to 128,
     4 x 4) of the CPU time of the convolution on TensorFlow.
 
     **Deviations.** None from `keras.layers.Conv2D` but the rounding.

@@ -271,7 +271,7 @@ def benchmark(repeats: int = 3, full: bool = False) -> Outcome:
         notes=(
             f"Windows of {WINDOW[0]} x {WINDOW[1]} float32 in batches of {BATCH}, from a file in the page cache. "
             "Random numbers: what is measured is speed.",
-            f"A step of DeepVANet: {FACE_BATCH} windows with five faces each, of a store of {store_bytes / 1e9:.0f} GB. "
+            f"A step of DeepVANet: {FACE_BATCH} windows with five faces each, of {store_bytes / 1e9:.0f} GB in a file. "
             f"The machine has {memory / 1e9:.0f} GB. Memory: without mapped files, from the fifth step to the last.",
             *(() if has_torch else ("PyTorch is not installed: pip install torch.",)),
             "Wall times suffer from whatever else runs; load average "

@@ -19,24 +19,35 @@ def unfolded_convolutions(model: keras.Model) -> Iterator[None]:
     That is for weights with an axis of folds: a convolution with another kernel for each fold becomes one of as many
     groups, for which XLA has no fast code on a CPU (16 times slower than the folds one by one, where a matrix product
     with an axis of folds is not slower at all). Those of `keras.layers.Conv1D`, `Conv2D` and `Conv3D` with the
-    channels last and in one group; others stay as they are.
+    channels last and in one group, and `keras_emotion.layers.ConvLSTM2D`, whose products of matrices are those of the
+    frequency domain; others stay as they are.
     """
     import keras
 
+    from keras_emotion.layers import ConvLSTM2D
+
     kinds = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
     # Sub-layers too. Keras's depthwise, separable and transposed convolutions are of other classes.
-    layers = [
+    layers = list(model._flatten_layers())
+    plain = [
         layer
-        for layer in model._flatten_layers()
+        for layer in layers
         if isinstance(layer, kinds) and layer.data_format == "channels_last" and layer.groups == 1
     ]
-    for layer in layers:
+    recurrent = {
+        layer: layer.method for layer in layers if isinstance(layer, ConvLSTM2D) and layer.can_be_in_frequency_domain
+    }
+    for layer in plain:
         layer.convolution_op = functools.partial(_of_layer, layer)
+    for layer in recurrent:
+        layer.method = "fourier"
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in plain:
             del layer.convolution_op
+        for layer, method in recurrent.items():
+            layer.method = method
 
 
 def _of_layer(layer: Any, inputs: Any, kernel: Any) -> Any:

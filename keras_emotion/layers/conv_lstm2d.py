@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_emotion.layers.fourier_convolution import check_method, fourier_convolution
+from keras_emotion.layers.fourier_convolution import check_method, fourier_convolution, is_plain
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
@@ -64,6 +64,11 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
                 f"received method={method!r}"
             )
         self.method = method
+
+    @property
+    def can_be_in_frequency_domain(self):
+        """Whether `method` may be `"fourier"`."""
+        return is_plain(self) and self._starts_anew()
 
     def _starts_anew(self):
         return not (self.cell.dropout or self.cell.recurrent_dropout or self.stateful or self.go_backwards)

@@ -79,7 +79,7 @@ def check_method(method, layer):
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}; received method={method!r}")
-    if method == "fourier" and not _is_plain(layer):
+    if method == "fourier" and not is_plain(layer):
         raise ValueError(
             "`method` must be 'auto' or 'direct' but for padding='same', strides, dilation_rate and groups of 1 and "
             f"data_format='channels_last'; received method={method!r}"
@@ -99,7 +99,7 @@ def fourier_convolution(method, layer, map_size, n_inputs, n_outputs, training):
     """
     if method == "fourier":
         return FourierConvolution(map_size, layer.kernel_size)
-    if method == "direct" or not training or layer.compute_dtype != "float32" or not _is_plain(layer):
+    if method == "direct" or not training or layer.compute_dtype != "float32" or not is_plain(layer):
         return None
     if None in map_size or not runs_on_a_cpu():
         return None
@@ -107,7 +107,8 @@ def fourier_convolution(method, layer, map_size, n_inputs, n_outputs, training):
     return FourierConvolution(map_size, layer.kernel_size) if share <= _WORTHWHILE else None
 
 
-def _is_plain(layer):
+def is_plain(layer):
+    """Whether the convolution of a layer keeps the size of its maps and can be computed in the frequency domain."""
     return (
         layer.padding == "same"
         and set(layer.strides) == set(layer.dilation_rate) == {1}

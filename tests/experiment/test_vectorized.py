@@ -16,6 +16,7 @@ from keras_emotion.experiment import Runtime, engine
 from keras_emotion.experiment.jobs import Job
 from keras_emotion.experiment.unfolding import unfolded_convolution, unfolded_convolutions
 from keras_emotion.experiment.vectorized import at_once
+from keras_emotion.layers import ConvLSTM2D
 from keras_emotion.schema import InputError
 
 
@@ -113,6 +114,17 @@ def test_convolutions_are_unfolded_within_the_context_alone():
     assert not any("convolution_op" in vars(layer) for layer in layers)
     np.testing.assert_allclose(within, before, atol=1e-6)
     np.testing.assert_array_equal(model(x), before)
+
+
+def test_convolutional_lstms_are_in_the_frequency_domain_within_the_context_alone():
+    layers = [ConvLSTM2D(2, 3, padding="same", return_sequences=True), ConvLSTM2D(2, 3)]
+    model = keras.Sequential([keras.Input((3, 6, 6, 2)), *layers])
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6, 2)).astype("float32")
+    before = model(x)
+    with unfolded_convolutions(model):
+        assert [layer.method for layer in layers] == ["fourier", "auto"]
+        np.testing.assert_allclose(model(x), before, atol=1e-5)
+    assert [layer.method for layer in layers] == ["auto", "auto"]
 
 
 def test_groups_are_of_one_target_and_protocol_and_of_like_size():

@@ -8,16 +8,16 @@ so that `--help` is quick.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from keras_emotion.exits import exit_on_input_error
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -26,38 +26,8 @@ if TYPE_CHECKING:
 
     from keras_emotion.evaluation.leaks import Finding
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 DatasetName = Literal["deap", "sam40", "mahnob_hci", "afew_va", "affectnet"]
 FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays"]
-
-
-def exit_on_input_error(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator of a command: an `InputError` in it becomes one clean message and exit code 2.
-
-    The message goes to standard error as `error: ...`, without a traceback. Every other exception is a bug of ours
-    and keeps its traceback.
-
-    Example:
-        >>> @exit_on_input_error
-        ... def command():
-        ...     raise InputError("s01.dat: truncated")
-        >>> command()
-        Traceback (most recent call last):
-            ...
-        SystemExit: 2
-    """
-
-    @functools.wraps(function)
-    def guarded(*arguments: P.args, **options: P.kwargs) -> T:
-        try:
-            return function(*arguments, **options)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
-
-    return guarded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -450,6 +420,14 @@ class Faces:
 
 
 @dataclasses.dataclass(frozen=True)
+class Run:
+    """Run one of the models on a data set, your own included: `keras-emotion run --help` says how.
+
+    Its options depend on the model: `keras-emotion run --model facrnn --help`.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
 class Audit:
     """Measure how much of an accuracy the protocol itself hands out, and list the leaks that can be seen.
 
@@ -600,6 +578,7 @@ _Command = (
     Annotated[Describe, tyro.conf.subcommand("describe")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     | Annotated[Faces, tyro.conf.subcommand("faces")]
+    | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Audit, tyro.conf.subcommand("audit")]
@@ -613,10 +592,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["run"]:
+        from keras_emotion.own_data import main as run
+
+        return run(words[1:])
     command = tyro.cli(
         _Command,
         prog="keras-emotion",
-        args=arguments,
+        args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
     return command.run()

@@ -21,8 +21,8 @@ import tyro
 from pydantic import create_model
 
 from keras_emotion import experiment, reports
-from keras_emotion.cli import exit_on_input_error
 from keras_emotion.datasets import READERS, Reader
+from keras_emotion.exits import exit_on_input_error
 from keras_emotion.experiment.configuration import Configuration, Experiment, differences
 from keras_emotion.experiment.system import System
 from keras_emotion.pipelines import FaceFeatures

@@ -9,6 +9,7 @@ import pytest
 
 from keras_emotion import cli
 from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.exits import exit_on_input_error
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.schema import InputError
 
@@ -239,7 +240,7 @@ def test_bad_command_lines_exit_with_2(words, capsys):
 
 
 def test_exit_on_input_error(capsys):
-    @cli.exit_on_input_error
+    @exit_on_input_error
     def command(value: int, *, error: type[Exception] | None = None) -> int:
         """Docstring."""
         if error is not None:

@@ -8,7 +8,7 @@ import resource
 import sys
 from pathlib import Path
 
-from keras_emotion.cli import exit_on_input_error
+from keras_emotion.exits import exit_on_input_error
 from keras_emotion.experiment import Runtime, Training, run
 from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
 

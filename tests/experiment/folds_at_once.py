@@ -8,19 +8,17 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from conftest import MemoryReader
-from test_teacher import TEACHING, Reader
-from test_teacher import experiment as taught_experiment
-from tiny_run import tiny_experiment
-
 from keras_emotion.experiment import Experiment, audit, estimate, prepare, run, training, vectorized
 from keras_emotion.experiment.systems.comparison_networks import ComparisonNetwork
 
 
 def cases(folder: Path):
     """Name, experiment and reader of each."""
+    from conftest import MemoryReader
+    from test_teacher import TEACHING, Reader
+    from test_teacher import experiment as taught_experiment
+    from tiny_run import tiny_experiment
+
     plain = tiny_experiment(folder / "features").changed({"training.epochs": 3, "training.batch_size": 5})
     reader = MemoryReader(folder, n_subjects=1)
     yield "chosen_by_loss", plain.changed({"training.restore_best": "each_epoch"}), MemoryReader(folder, n_subjects=2)
@@ -48,6 +46,9 @@ def both_ways(folder: Path) -> dict:
 
 def whole_run(folder: Path, engine: str) -> dict:
     """A run that is gone on with, its audit, and what it was said to cost."""
+    from conftest import MemoryReader
+    from tiny_run import tiny_experiment
+
     runtime = {"runtime.engine": engine, "runtime.folds_at_once": 2, "runtime.jobs": 1}
     experiment = tiny_experiment(folder / "features").changed(runtime)
     reader, output = MemoryReader(folder), folder / engine
@@ -67,6 +68,7 @@ def whole_run(folder: Path, engine: str) -> dict:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    sys.path.insert(0, str(Path(__file__).parents[1]))
     runs = {engine: whole_run(folder, engine) for engine in ("processes", "vectorized")}
     (folder / "told.json").write_text(json.dumps({"cases": both_ways(folder), "runs": runs}))
 

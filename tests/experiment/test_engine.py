@@ -142,6 +142,8 @@ def _kills_the_worker_of_dask():
 
 def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
     # How often Dask tries a task again whose worker was lost.
+    # First: what is imported below `set` loses its own settings with those that are set.
+    importlib.import_module("distributed")
     with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
         with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
             _done(Runtime(jobs=1, engine="dask"), (_kills_the_worker_of_dask, ()))

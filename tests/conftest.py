@@ -16,16 +16,6 @@ os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", OMP_NU
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(config, items):
-    """Say what runs in one worker of `--dist loadgroup`: a file, whose tests share fixtures; of the longest, a test."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        file, *_ = item.nodeid.split("::")
-        group = item.originalname if file.endswith("test_contract.py") else file
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real recordings beside the checkout."""

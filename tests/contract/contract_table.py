@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from keras_emotion.layers import (
     AdaptiveGraph,
@@ -1172,4 +1173,8 @@ ROWS = (
         + (2 * 3 * 3 * 16 + 16)
         + (16 * 2 + 2),
     ),
+)
+
+every_row = pytest.mark.parametrize(
+    "row", ROWS, ids=[f"{number}-{row.layer.__name__}" for number, row in enumerate(ROWS)]
 )

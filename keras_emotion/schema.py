@@ -50,9 +50,11 @@ class Recording:
         sampling_rate_hz: samples a second.
         baseline_seconds: seconds at the start of `signal` that precede the onset of the stimulus.
         source: the file the signal was read from.
+        electrode_directions: `(channels, 3)` unit vectors from the centre of the head to the electrodes (right, front,
+            up), NaN where one is not known or the channel is none; `None` where the names say enough.
 
     Raises:
-        ValueError: the number of names or units does not match the number of rows of `signal`.
+        ValueError: the number of names, units or directions does not match the number of rows of `signal`.
     """
 
     signal: np.ndarray
@@ -61,6 +63,7 @@ class Recording:
     sampling_rate_hz: float
     baseline_seconds: float = 0.0
     source: Path | None = None
+    electrode_directions: np.ndarray | None = None
 
     def __post_init__(self):
         if self.signal.ndim != 2:
@@ -70,6 +73,9 @@ class Recording:
                 raise ValueError(
                     f"`{field}` has {len(getattr(self, field))} entries but `signal` has {len(self.signal)} channels"
                 )
+        directions = self.electrode_directions
+        if directions is not None and directions.shape != (len(self.signal), 3):
+            raise ValueError(f"`electrode_directions` has shape {directions.shape}; expected ({len(self.signal)}, 3)")
 
     @property
     def n_baseline_samples(self) -> int:
@@ -101,6 +107,7 @@ class Recording:
             signal=self.signal[rows[0] : rows[-1] + 1] if are_in_a_row else self.signal[rows],
             channel_names=tuple(channel_names),
             units=tuple(self.units[row] for row in rows),
+            electrode_directions=None if self.electrode_directions is None else self.electrode_directions[rows],
         )
 
 
@@ -151,6 +158,8 @@ class Trial:
         session: id of the recording session.
         presentation: 1-based place in the order of presentation, -1 where it is not known.
         video: the face video of the trial, or `None` where there is none.
+        video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then
+            go on after the trial. `None`: it is a video of this trial alone, and begins with the stimulus.
         images: the frames of the trial where they are files of their own, else `None`.
     """
 
@@ -165,6 +174,7 @@ class Trial:
     presentation: int = -1
     video: Path | None = None
     images: ImageSequence | None = None
+    video_offset_seconds: float | None = None
 
     @property
     def eeg(self) -> Recording:

@@ -44,7 +44,8 @@ class FaceFeatures(FeaturePart):
             overlap: only for data that are split by clip or person.
         image_size: side of the crops in pixels.
         margin: share of the crop's side around the face, on each side.
-        offset_seconds: time in the video at which the stimulus starts.
+        offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
+            (`Trial.video_offset_seconds`).
         frame_rate_hz: samples a second of a slice, whose average is the slice's image; `None`: one, in the middle.
         maximum_gap_seconds: how far away in time a face may be taken from.
         length_tolerance_seconds: a video that lasts so much longer than the recording, by its header, is taken for one
@@ -143,7 +144,8 @@ class FaceFeatures(FeaturePart):
         crops = np.zeros((len(starts), self.steps, self.image_size, self.image_size, 3), np.uint8)
         if problem is not None:
             return crops, table.assign(**{UNUSABLE: problem})
-        times = starts[:, np.newaxis, np.newaxis] + self._times_of_a_window() + self.offset_seconds
+        offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0)
+        times = starts[:, np.newaxis, np.newaxis] + self._times_of_a_window() + offset_seconds
         wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
         inverse = inverse.reshape(times.shape)
         in_video = wanted >= 0
@@ -249,7 +251,8 @@ def duration_and_problem(
 
     Args:
         trial: the trial; without a recording it lasts as long as its video.
-        offset_seconds: time in the video at which the stimulus starts.
+        offset_seconds: time in the video at which the stimulus starts, added to what the trial says of its own. Where
+            it says something, the video may be longer than the trial.
         length_tolerance_seconds: by how much a video may last longer than the recording.
         assumed_frame_rate_hz: frame rate to believe in place of the header.
 
@@ -272,8 +275,8 @@ def duration_and_problem(
     elif facts is None or not facts.duration_seconds:
         raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known")
     else:
-        duration_seconds = facts.duration_seconds - offset_seconds
-    if facts is not None and facts.duration_seconds:
+        duration_seconds = facts.duration_seconds - offset_seconds - (trial.video_offset_seconds or 0.0)
+    if facts is not None and facts.duration_seconds and trial.video_offset_seconds is None:
         lasts = facts.duration_seconds
         if assumed_frame_rate_hz is not None and facts.n_frames:
             lasts = facts.n_frames / assumed_frame_rate_hz

@@ -42,7 +42,8 @@ class FaceQuantities(FeaturePart):
         steps: steps of equal length that a window is cut into, each with means of its own; one without a face has those
             of the whole window. `None`: a window is not cut.
         hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`.
-        offset_seconds: time in the video at which the stimulus starts.
+        offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
+            (`Trial.video_offset_seconds`).
         frame_rate_hz: samples a second of the video, for the Face Landmarker.
         length_tolerance_seconds: a video that lasts so much longer than the recording is taken for one with a wrong
             frame rate in its header, and not used.
@@ -127,6 +128,7 @@ class FaceQuantities(FeaturePart):
         if frames is None:
             empty = np.zeros((len(starts), *steps, len(OPENFACE_QUANTITIES)), np.float32)
             return empty, table.assign(**{UNUSABLE: problem})
+        frames = frames.assign(time_seconds=frames["time_seconds"] - self._offset_seconds(trial))
         means, reasons = self._means(frames, starts, self.window_seconds, problem)
         if self.steps is not None:
             length = self.window_seconds / self.steps
@@ -136,6 +138,9 @@ class FaceQuantities(FeaturePart):
             has_face = (missing == "").reshape(len(starts), self.steps, 1)
             means = np.where(has_face, of_steps, means[:, np.newaxis])
         return means.astype(np.float32), table.assign(**{UNUSABLE: reasons})
+
+    def _offset_seconds(self, trial: Trial) -> float:
+        return self.offset_seconds + (trial.video_offset_seconds or 0.0)
 
     def _from_openface(self, trial: Trial) -> tuple[float, pd.DataFrame | None, str]:
         """How long the trial lasts, its frames, and what is wrong: with all of them, or after their end."""
@@ -154,10 +159,10 @@ class FaceQuantities(FeaturePart):
         if trial.recording is None:
             if frames is None:
                 raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known ({problem})")
-            return lasts - self.offset_seconds, frames, problem
+            return lasts - self._offset_seconds(trial), frames, problem
         duration_seconds = trial.recording.duration_seconds
         longest = duration_seconds + self.offset_seconds + self.length_tolerance_seconds
-        if frames is not None and lasts > longest:
+        if frames is not None and lasts > longest and trial.video_offset_seconds is None:
             frames = None
             problem = (
                 f"{path}: lasts {lasts:.1f} s, the trial {duration_seconds:.1f} s: was the rate in the header of its "
@@ -174,7 +179,7 @@ class FaceQuantities(FeaturePart):
             return duration_seconds, None, problem
         # In the middles of the steps, so that a window of 3 s holds the same number wherever it starts.
         n_samples = int(round(duration_seconds * self.frame_rate_hz, 6))
-        wanted = (np.arange(n_samples) + 0.5) / self.frame_rate_hz + self.offset_seconds
+        wanted = (np.arange(n_samples) + 0.5) / self.frame_rate_hz + self._offset_seconds(trial)
         try:
             sequence = faces.extract_faces(
                 trial.video,
@@ -196,9 +201,9 @@ class FaceQuantities(FeaturePart):
     def _means(
         self, frames: pd.DataFrame, starts: np.ndarray, length_seconds: float, ends: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`(windows, 29)` means, zeros where there are none, and `(windows,)` why."""
+        """`(windows, 29)` means, zeros where there are none, and `(windows,)` why; frames in seconds from the onset."""
         # Time stamps are rounded: a frame on the border belongs to the window that starts there.
-        times = frames["time_seconds"].to_numpy() - self.offset_seconds + 1e-6
+        times = frames["time_seconds"].to_numpy() + 1e-6
         values = frames[list(OPENFACE_QUANTITIES)].to_numpy()
         found = np.isfinite(values).all(axis=1)
         sums = np.zeros((len(values) + 1, values.shape[1]))

@@ -140,6 +140,12 @@ class EEGGridFeatures(FeaturePart):
             )
         if self.baseline != "none" and eeg.baseline_seconds <= 0:
             raise InputError(f"{where}: there is no baseline before the stimulus; use --system.features.baseline none")
+        step_samples = self.slice_seconds * eeg.sampling_rate_hz
+        if abs(step_samples - round(step_samples)) > 1e-9:
+            raise InputError(
+                f"{where}: a step of {self.slice_seconds:g} s is {step_samples:g} samples at "
+                f"{eeg.sampling_rate_hz:g} Hz; expected a whole number; read the recording at another sampling rate"
+            )
         if self.representation == "differential_entropy":
             steps = signals.differential_entropy_features(
                 eeg.signal,
@@ -154,7 +160,8 @@ class EEGGridFeatures(FeaturePart):
             steps = self._raw_steps(eeg)
         n_samples = len(steps) // self.steps
         # (steps, channels, bands) -> the channels go last, onto the grid, and come back in front of the bands.
-        on_grid = signals.to_grid(np.swapaxes(steps[: n_samples * self.steps], 1, 2), eeg.channel_names, self.grid)
+        cells = signals.grid_positions(eeg.channel_names, self.grid, eeg.electrode_directions)
+        on_grid = signals.to_grid(np.swapaxes(steps[: n_samples * self.steps], 1, 2), cells, self.grid)
         maps = np.moveaxis(on_grid, 1, -1).astype(np.float32)
         if self.representation == "raw_samples":
             maps = np.moveaxis(maps, -1, 1)[..., np.newaxis]

@@ -17,7 +17,14 @@ from keras_emotion.signals.differential_entropy import (
 from keras_emotion.signals.filters import band_pass
 from keras_emotion.signals.resampling import rate_ratio, resample
 from keras_emotion.signals.spectral_power import band_power
-from keras_emotion.signals.topography import GRID_SHAPES, from_grid, grid_positions, to_grid
+from keras_emotion.signals.topography import (
+    GRID_SHAPES,
+    electrode_directions,
+    from_grid,
+    grid_positions,
+    standard_name,
+    to_grid,
+)
 from keras_emotion.signals.windows import sample_count, window_starts, windows
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "coherence",
     "differential_entropy",
     "differential_entropy_features",
+    "electrode_directions",
     "from_grid",
     "grid_positions",
     "pearson_correlation",
@@ -45,6 +53,7 @@ __all__ = [
     "remove_baseline",
     "resample",
     "sample_count",
+    "standard_name",
     "to_grid",
     "window_starts",
     "windows",

@@ -11,7 +11,10 @@ the 10-10 system by these rules:
 - `"8x9"` (4D-CRNN): the same with Fp and AF in one row. AF moves outwards by one column where it fits (AF3 in 2, AF7
   in 1), AFz falls on Fpz, and AF5 and AF6 have no cell.
 
-Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, or give positions of your own.
+Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, give positions of your own, or
+say where on the head they are (`directions` of `grid_positions`): they then take the cell of the nearest electrode that
+has one. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage `standard_1005`, seen from the
+centre of the sphere that fits all of its electrodes best (least squares), four digits.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ from keras_emotion.schema import InputError
 
 GRID_SHAPES: Mapping[str, tuple[int, int]] = {"9x9": (9, 9), "8x9": (8, 9)}
 """Rows and columns of each layout."""
+
+FARTHEST_DEGREES = 25.0
+"""Angle from the nearest electrode of a grid beyond which a channel has no cell in it; four centimetres on a head."""
 
 _OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 
@@ -45,26 +51,101 @@ def _cells(layout: str) -> Mapping[str, tuple[int, int]]:
     return {_comparable(row["channel"]): (int(row["row"]), int(row["column"])) for row in rows}
 
 
-def grid_positions(channel_names: Sequence[str], layout: str = "9x9") -> np.ndarray:
+@functools.cache
+def _standard_directions() -> Mapping[str, tuple[str, np.ndarray]]:
+    """Spelling and direction of each electrode of the 10-5 system, by its name as it is compared."""
+    table = importlib.resources.files("keras_emotion.signals").joinpath("grids", "directions.csv")
+    rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))[1:]
+    # Old names are given the spelling of the new: they come last in the table, and are there already.
+    found: dict[str, tuple[str, np.ndarray]] = {}
+    for name, *direction in rows:
+        found.setdefault(_comparable(name), (name, np.array(direction, dtype=float)))
+    return found
+
+
+def standard_name(channel_name: str) -> str | None:
+    """Name of an electrode as the 10-5 system or the grids spell it; `None` where it is in neither.
+
+    Args:
+        channel_name: name of a channel; case, spaces, trailing dots and old names as in `grid_positions`.
+
+    Example:
+        >>> standard_name("FCZ"), standard_name("T3"), standard_name("Fc5."), standard_name("EXG1")
+        ('FCz', 'T7', 'FC5', None)
+    """
+    name = _comparable(channel_name)
+    if name in _standard_directions():
+        return _standard_directions()[name][0]
+    return name if name in _cells("9x9") else None
+
+
+def electrode_directions(channel_names: Sequence[str]) -> np.ndarray:
+    """Where electrodes of the 10-5 system lie on a standard head.
+
+    Args:
+        channel_names: names, compared as in `grid_positions`.
+
+    Returns:
+        `(channels, 3)` unit vectors from the centre of the head (right, front, up); NaN for names of no electrode.
+
+    Example:
+        >>> electrode_directions(["T8", "GSR"]).round(1)
+        array([[ 1. ,  0. , -0.1],
+               [ nan,  nan,  nan]])
+    """
+    known = _standard_directions()
+    unknown = ("", np.full(3, np.nan))
+    directions = [known.get(_comparable(name), unknown)[1] for name in channel_names]
+    return np.array(directions).reshape(-1, 3)
+
+
+@functools.cache
+def _placed_electrodes(layout: str) -> tuple[np.ndarray, np.ndarray]:
+    """Directions and cells of the electrodes that have both."""
+    cells = _cells(layout)
+    names = [name for name in cells if name in _standard_directions()]
+    return electrode_directions(names), np.array([cells[name] for name in names])
+
+
+def _nearest_cell(direction: np.ndarray, layout: str) -> tuple[int, int] | None:
+    directions, cells = _placed_electrodes(layout)
+    length = np.linalg.norm(direction)
+    if not length > 0:  # so for NaN too
+        return None
+    cosines = directions @ (direction / length)
+    nearest = cosines.argmax()
+    is_near = cosines[nearest] >= np.cos(np.radians(FARTHEST_DEGREES))
+    return tuple(cells[nearest].tolist()) if is_near else None
+
+
+def grid_positions(
+    channel_names: Sequence[str], layout: str = "9x9", directions: np.ndarray | None = None
+) -> np.ndarray:
     """Cell of each channel.
 
     Args:
         channel_names: names in the order of the channels axis. Case, spaces and trailing dots do not count (`"Fc5."`),
             and T3, T4, T5, T6 are the old names of T7, T8, P7, P8.
         layout: `"9x9"` (default, 3FACRNN) or `"8x9"` (4D-CRNN).
+        directions: `(channels, 3)` vectors from the centre of the head to each electrode (right, front, up), of any
+            length, as `Recording.electrode_directions`. A channel that is not in the layout by name takes the cell of
+            the electrode of the layout that is nearest by angle, if one is within `FARTHEST_DEGREES`. By default names
+            alone count.
 
     Returns:
         `(channels, 2)` integers: row and column, from 0.
 
     Raises:
         InputError: a channel has no cell in the layout, or two channels share one.
-        ValueError: an unknown layout.
+        ValueError: an unknown layout, or `directions` of another shape.
 
     Example:
         >>> grid_positions(["Fp1", "Fc5.", "T3"])
         array([[0, 3],
                [3, 1],
                [4, 0]])
+        >>> grid_positions(["AFp3"], directions=electrode_directions(["AFp3"]))
+        array([[0, 3]])
         >>> grid_positions(["FT7", "FT9"])
         Traceback (most recent call last):
         ...
@@ -73,12 +154,17 @@ def grid_positions(channel_names: Sequence[str], layout: str = "9x9") -> np.ndar
     if isinstance(channel_names, str):
         raise ValueError(f"`channel_names` is the string {channel_names!r}; expected a sequence of names")
     cells = _cells(layout)
-    unknown = [name for name in channel_names if _comparable(name) not in cells]
+    positions = [cells.get(_comparable(name)) for name in channel_names]
+    if directions is not None:
+        if np.shape(directions) != (len(positions), 3):
+            raise ValueError(f"`directions` has shape {np.shape(directions)}; expected ({len(positions)}, 3)")
+        nearest = (_nearest_cell(direction, layout) for direction in np.asarray(directions, dtype=float))
+        positions = [by_name or by_place for by_name, by_place in zip(positions, nearest, strict=True)]
+    unknown = [name for name, cell in zip(channel_names, positions, strict=True) if cell is None]
     if unknown:
         raise InputError(
             f"no cell in the {layout} grid for {', '.join(unknown)}; leave them out, or give positions of your own"
         )
-    positions = [cells[_comparable(name)] for name in channel_names]
     taken: dict[tuple[int, int], str] = {}
     for name, cell in zip(channel_names, positions, strict=True):
         if cell in taken:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_emotion.schema import InputError
-from keras_emotion.signals import GRID_SHAPES, from_grid, grid_positions, to_grid
+from keras_emotion.signals import GRID_SHAPES, electrode_directions, from_grid, grid_positions, standard_name, to_grid
 
 EEG_FILES = Path(__file__).parents[2] / ".." / "shared" / "data" / "eeg_files"
 
@@ -202,3 +202,80 @@ def test_bad_arguments():
         to_grid(np.zeros(2), [[1, 0], [1, 0]])
     with pytest.raises(ValueError, match=r"positions have shape \(3,\)"):
         to_grid(np.zeros(3), [1, 2, 3])
+
+
+def montage():
+    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
+    return mne.channels.make_standard_montage(name).get_positions()["ch_pos"]
+
+
+def test_directions_are_those_of_the_montage():
+    positions = montage()
+    names = [name for name in positions if name not in ("T3", "T4", "T5", "T6")]
+    metres = np.array([positions[name] for name in names])
+    # The centre of the head by another way than linear least squares.
+    from scipy.optimize import least_squares
+
+    everything = np.array(list(positions.values()))
+    fitted = least_squares(
+        lambda sphere: (np.sum((everything - sphere[:3]) ** 2, axis=1) - sphere[3] ** 2) * 1e3, [0, 0, 0, 0.1]
+    )
+    away = metres - fitted.x[:3]
+    np.testing.assert_allclose(
+        electrode_directions(names), away / np.linalg.norm(away, axis=1, keepdims=True), atol=2e-4
+    )
+    np.testing.assert_array_equal(electrode_directions(["T3", "t6"]), electrode_directions(["T7", "P8"]))
+    assert np.isnan(electrode_directions(["EXG1"])).all()
+
+
+def test_standard_names_are_spelt_one_way():
+    names = list(montage())
+    spelt = [standard_name(name.upper()) for name in names]
+    old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+    assert spelt == [old.get(name, name) for name in names]
+    assert standard_name(" Fp 1..") == "Fp1"
+    assert standard_name("cb1") == "CB1"
+    assert standard_name("EXG1") is None
+
+
+def test_a_name_counts_before_a_direction():
+    everything = [*cells_of(DEAP_9X9)]
+    wrong = np.tile([0.0, 0.0, 1.0], (len(everything), 1))
+    np.testing.assert_array_equal(grid_positions(everything, directions=wrong), grid_positions(everything))
+
+
+@pytest.mark.parametrize(("layout", "cells"), [("9x9", [(0, 3), (8, 5), (8, 4)]), ("8x9", [(0, 3), (7, 5), (7, 4)])])
+def test_cell_of_the_nearest_electrode_by_angle(layout, cells):
+    names = ["AFp3", "OI2", "Iz"]
+    directions = electrode_directions(names)
+    directions[1] *= 0.09  # the length does not count
+    found = grid_positions(["E1", "E2", "E3"], layout, directions)
+    # An independent search: of all electrodes of the layout, the one with the smallest angle.
+    table = np.genfromtxt(
+        Path(__file__).parents[2] / "keras_emotion" / "signals" / "grids" / f"{layout}.csv",
+        delimiter=",",
+        names=True,
+        dtype=None,
+        encoding="utf-8",
+    )
+    for direction, cell in zip(directions, found, strict=True):
+        angles = {}
+        for row in table:
+            other = electrode_directions([row["channel"]])[0]
+            if np.isfinite(other).all():
+                angles[tuple(map(int, (row["row"], row["column"])))] = float(
+                    np.arccos(direction @ other / np.linalg.norm(direction) / np.linalg.norm(other))
+                )
+        nearest = [key for key, angle in angles.items() if angle == min(angles.values())]
+        assert tuple(cell) in nearest
+    assert [tuple(map(int, cell)) for cell in found] == cells
+
+
+def test_directions_collide_are_too_far_or_of_the_wrong_shape():
+    with pytest.raises(InputError, match="channels Oz and Iz share row 8, column 4"):
+        grid_positions(["Oz", "Iz"], directions=electrode_directions(["Oz", "Iz"]))
+    for nowhere in ([0, 0, -1.0], [np.nan] * 3, [0, 0, 0]):
+        with pytest.raises(InputError, match="no cell in the 9x9 grid for E7"):
+            grid_positions(["Cz", "E7"], directions=np.array([[0, 0, 1.0], nowhere]))
+    with pytest.raises(ValueError, match=r"`directions` has shape \(1, 3\); expected \(2, 3\)"):
+        grid_positions(["Cz", "E7"], directions=np.zeros((1, 3)))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from keras_emotion.evaluation.leaks import Finding
 
-DatasetName = Literal["deap", "sam40", "mahnob_hci", "afew_va", "affectnet"]
-FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays"]
+DatasetName = Literal["deap", "sam40", "mahnob_hci", "afew_va", "affectnet", "recordings"]
+FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays", "table"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Describe:
         root: root folder of the data set.
         dataset: which data set it is.
         file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
-            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original.
+            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original. Recordings: table.
         brief: one row for each subject, without one for each trial.
         json: one JSON object on standard output in place of tables.
     """
@@ -303,6 +303,53 @@ class SynthesizeAffectNet:
 
 
 @dataclasses.dataclass(frozen=True)
+class SynthesizeRecordings:
+    """Write synthetic recordings as a laboratory may have them: EDF or FIF files and a trials.csv.
+
+    Args:
+        out: folder to write to.
+        subjects: number of subjects, 1 to 99.
+        trials: trials of each subject.
+        seed: seed of everything.
+        effect_size: natural log-power for one standard deviation of a rating; 0 ties nothing to the ratings.
+        fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
+        file_format: format of the files.
+        sampling_rate: samples a second.
+        trial_seconds: length of a trial.
+        baseline_seconds: recorded before each trial.
+    """
+
+    out: tyro.conf.Positional[Path]
+    subjects: int = 4
+    trials: int = 16
+    seed: int = 0
+    effect_size: float = 1.0
+    fingerprint_size: float = 0.6
+    file_format: Literal["edf", "fif"] = "edf"
+    sampling_rate: int = 256
+    trial_seconds: int = 20
+    baseline_seconds: int = 3
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_recordings
+
+        return _write(
+            write_recordings,
+            self.out,
+            n_subjects=self.subjects,
+            n_trials=self.trials,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            fingerprint_size=self.fingerprint_size,
+            file_format=self.file_format,
+            sampling_rate_hz=self.sampling_rate,
+            trial_seconds=self.trial_seconds,
+            baseline_seconds=self.baseline_seconds,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Synthesize:
     """Write synthetic data in a data set's own format on disk."""
 
@@ -312,11 +359,36 @@ class Synthesize:
         | Annotated[SynthesizeMAHNOBHCI, tyro.conf.subcommand("mahnob_hci")]
         | Annotated[SynthesizeAFEWVA, tyro.conf.subcommand("afew_va")]
         | Annotated[SynthesizeAffectNet, tyro.conf.subcommand("affectnet")]
+        | Annotated[SynthesizeRecordings, tyro.conf.subcommand("recordings")]
     )
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
         return self.dataset.run()
+
+
+@dataclasses.dataclass(frozen=True)
+class InitTrials:
+    """Write a first trials.csv for a folder of recordings, from the marks in them; the ratings are yours to fill in.
+
+    A mark with a duration is a trial; where no mark has one, a trial lasts from one to the next. A file that is there
+    is not overwritten. Exit code 0: written; 2: not written.
+
+    Args:
+        folder: folder that holds the recordings, in it or below (or a BIDS tree).
+    """
+
+    folder: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.datasets.first_trials import RATINGS, write_first_trials
+
+        path, found = write_first_trials(self.folder)
+        for recording, what in found.items():
+            print(f"{recording.relative_to(self.folder)}: {what}")
+        print(f"wrote {path}; fill in {' and '.join(RATINGS)} (or columns of your own), and check subject and trial")
+        return 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -577,6 +649,7 @@ class Report:
 _Command = (
     Annotated[Describe, tyro.conf.subcommand("describe")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
+    | Annotated[InitTrials, tyro.conf.subcommand("init-trials")]
     | Annotated[Faces, tyro.conf.subcommand("faces")]
     | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
@@ -649,6 +722,8 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
     for reason, sessions in skipped.items():
         text = f"skipped, {reason}: {len(sessions)} session(s): {', '.join(sessions)}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for note in description.get("notes", ()):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     problems = description["problems"]
     for problem in problems:
         text = f"problem: {problem['file']}: {problem['message']}"

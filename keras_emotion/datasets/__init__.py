@@ -8,8 +8,22 @@ from keras_emotion.datasets.affectnet import AffectNet
 from keras_emotion.datasets.deap import DEAP
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
+from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 
-READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (DEAP, SAM40, MAHNOBHCI, AFEWVA, AffectNet)}
+READERS: dict[str, type[Reader]] = {
+    reader.name: reader for reader in (DEAP, SAM40, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+}
 
-__all__ = ["AFEWVA", "DEAP", "MAHNOBHCI", "READERS", "SAM40", "AffectNet", "Problem", "Reader", "SubjectReport"]
+__all__ = [
+    "AFEWVA",
+    "DEAP",
+    "MAHNOBHCI",
+    "READERS",
+    "SAM40",
+    "AffectNet",
+    "Problem",
+    "Reader",
+    "Recordings",
+    "SubjectReport",
+]

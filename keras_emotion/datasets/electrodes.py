@@ -1,0 +1,263 @@
+"""Which channel of a recording is which electrode, what the others are, and where electrodes lie on the head."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.schema import InputError
+from keras_emotion.signals import electrode_directions, standard_name
+
+CHANNEL_FILE = "channels.csv"
+"""File beside the table of trials that says what the recordings themselves do not say of their channels."""
+
+KINDS = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg", "bio", "misc")
+"""What a channel can be."""
+
+LEFT_OUT = "none"
+"""Kind, in `channels.csv`, of a channel that is not used."""
+
+FEWEST_COORDINATES = 8
+"""Electrodes with coordinates that a file needs, for the centre of the head to be found from them."""
+
+_COLUMNS = ("name", "kind", "electrode", "factor")
+_PREFIX = re.compile(r"^(?:EEG|RAW)[\s._:]+", re.IGNORECASE)
+_REFERENCE = re.compile(r"[\s._:/-]+(?:REF\d*|LE|RE|AR|AVG|CAR|[AM]1(?:\+?[AM]2)?|[AM]2)$", re.IGNORECASE)
+_KIND_WORDS = re.compile(
+    r"^(?:[HVLRIZT]?(?P<around>EOG|EMG)|(?P<first>ECG|EKG|GSR|EDA|RESP|TEMP|PLET|PPG|BVP))", re.IGNORECASE
+)
+_WORD_KINDS = {"EKG": "ecg", "EDA": "gsr", "TEMP": "temperature", "PLET": "ppg", "BVP": "ppg"}
+_CAP_NAME = re.compile(r"[A-H][1-9]\d?")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Channel:
+    """A channel that is used.
+
+    Args:
+        row: its place in the file.
+        name: name in the recordings given: that of the electrode as the 10-5 system spells it, else that of the file.
+        kind: one of `KINDS`.
+        factor: what its values are multiplied by, besides what the file says.
+        direction: `(3,)` from the centre of the head to the electrode, NaN where that is not known.
+    """
+
+    row: int
+    name: str
+    kind: str
+    factor: float
+    direction: np.ndarray
+
+
+class ChannelTable:
+    """`channels.csv`: a row for each channel, or pattern of channels, of which the files say too little or wrong.
+
+    Columns, all but the first optional: `name`, as in the files, or a pattern (`EXG*`; case counts); `kind`, one of
+    `KINDS` or `none` for a channel to leave out; `electrode`, the place in the 10-5 system where it lies; `factor`,
+    what its values have to be multiplied by. Of several rows that fit a channel, the first with an entry in a column
+    counts there.
+
+    Args:
+        path: the file; where there is none, nothing is said of any channel.
+
+    Raises:
+        InputError: the file is no such table, with a line for each thing wrong.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: list[dict[str, str]] = []
+        if not path.is_file():
+            return
+        try:
+            table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False, skipinitialspace=True)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as csv ({error}); save it as csv, UTF-8") from None
+        table.columns = table.columns.str.strip()
+        unknown = [name for name in table.columns if name not in _COLUMNS]
+        if "name" not in table.columns or unknown:
+            raise InputError(
+                f"{path}: has the columns {', '.join(table.columns)}; expected name, and any of "
+                f"{', '.join(_COLUMNS[1:])}"
+            )
+        faults = []
+        for line, row in enumerate(table.to_dict("records"), start=2):
+            row = {column: text.strip() for column, text in row.items()}
+            faults += [f"{path}: line {line}: {fault}" for fault in _faults_of_row(row)]
+            self.rows.append(row)
+        if faults:
+            raise InputError("\n".join(faults))
+
+    def entry(self, name: str, column: str) -> str | None:
+        """What is said of a channel in a column, `None` where nothing is."""
+        fitting = (row.get(column) for row in self.rows if fnmatch.fnmatchcase(name, row["name"]))
+        return next(filter(None, fitting), None)
+
+
+def _faults_of_row(row: Mapping[str, str]) -> list[str]:
+    faults = []
+    if not row["name"]:
+        faults.append("name is empty; expected that of a channel")
+    if row.get("kind") and row["kind"] not in (*KINDS, LEFT_OUT):
+        faults.append(f"kind is {row['kind']!r}; expected one of {', '.join((*KINDS, LEFT_OUT))}")
+    if row.get("electrode") and standard_name(row["electrode"]) is None:
+        faults.append(f"electrode is {row['electrode']!r}; expected a name of the 10-5 system")
+    if row.get("factor"):
+        try:
+            is_number = np.isfinite(float(row["factor"])) and float(row["factor"]) != 0
+        except ValueError:
+            is_number = False
+        if not is_number:
+            faults.append(f"factor is {row['factor']!r}; expected a number other than 0")
+    return faults
+
+
+def electrode_name(channel_name: str) -> str | None:
+    """The electrode that a channel is named after: without what recorders put around it.
+
+    Args:
+        channel_name: as in the file: `EEG Fp1-REF`, `Fc5.`, `EEG.AF3`, `RAW_TP9`, `T3-A1`.
+
+    Returns:
+        The name as the 10-5 system spells it; `None` where it is none of it (so for a difference of two electrodes).
+
+    Example:
+        >>> electrode_name("EEG FP1-REF"), electrode_name("T3-A2"), electrode_name("RAW_TP9"), electrode_name("F3-C3")
+        ('Fp1', 'T7', 'TP9', None)
+    """
+    bare = _PREFIX.sub("", channel_name.strip())
+    candidates = (channel_name, bare, _REFERENCE.sub("", bare))
+    return next(filter(None, map(standard_name, candidates)), None)
+
+
+def kind_by_name(channel_name: str) -> str | None:
+    """What a channel is by the word its name starts with, as EDF+ has it too; `None` where it does not say.
+
+    Example:
+        >>> kind_by_name("EOG left"), kind_by_name("hEOG"), kind_by_name("GSR1"), kind_by_name("Fp1")
+        ('eog', 'eog', 'gsr', None)
+    """
+    match = _KIND_WORDS.match(channel_name.strip())
+    if match is None:
+        return None
+    word = (match["around"] or match["first"]).upper()
+    return _WORD_KINDS.get(word, word.lower())
+
+
+def directions_from(positions_m: np.ndarray) -> np.ndarray:
+    """Directions of electrodes from their coordinates, seen from the centre of the sphere that fits them best.
+
+    Args:
+        positions_m: `(channels, 3)` coordinates (right, front, up), NaN or all zero where there are none.
+
+    Returns:
+        `(channels, 3)` unit vectors; NaN where there are no coordinates, and everywhere with fewer than
+        `FEWEST_COORDINATES` of them.
+    """
+    is_known = np.isfinite(positions_m).all(axis=1) & (positions_m != 0).any(axis=1)
+    directions = np.full(positions_m.shape, np.nan)
+    if is_known.sum() < FEWEST_COORDINATES:
+        return directions
+    known = positions_m[is_known]
+    # |p|^2 = 2 p c + (r^2 - |c|^2) is linear in the centre c and the bracket.
+    centre = np.linalg.lstsq(np.column_stack([2 * known, np.ones(len(known))]), (known**2).sum(axis=1), rcond=None)[0]
+    away = known - centre[:3]
+    directions[is_known] = away / np.linalg.norm(away, axis=1, keepdims=True)
+    return directions
+
+
+@functools.cache
+def _cap(n_electrodes: int) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Of a BioSemi cap: electrodes by name of the socket (A1, ...), and directions of those that are in no 10-5."""
+    import mne
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        montage = mne.channels.make_standard_montage(f"biosemi{n_electrodes}")
+    positions = montage.get_positions()["ch_pos"]
+    sockets = [f"{letter}{number}" for letter in "ABCDEFGH" for number in range(1, 33)][:n_electrodes]
+    if set(positions) == set(sockets):
+        directions = directions_from(np.array([positions[name] for name in sockets]))
+        return {name: name for name in sockets}, dict(zip(sockets, directions, strict=True))
+    return dict(zip(sockets, montage.ch_names, strict=True)), {}
+
+
+def biosemi_cap(names: Sequence[str]) -> tuple[dict[str, str], dict[str, np.ndarray]] | None:
+    """The BioSemi cap whose sockets (A1, A2, ..., B1, ...) the channels are named after, if all of one are there.
+
+    Returns:
+        Electrode by name of the socket, and directions by electrode where these names are no places of the 10-5 system
+        (caps of 128 electrodes and more); `None` where the names do not say which cap it is.
+    """
+    sockets = {name for name in names if _CAP_NAME.fullmatch(name)}
+    if len(sockets) not in (16, 32, 64, 128, 160, 256):
+        return None
+    cap = _cap(len(sockets))
+    return cap if sockets == set(cap[0]) else None
+
+
+def channels_of(
+    names: Sequence[str], kinds: Sequence[str | None], positions_m: np.ndarray | None, table: ChannelTable
+) -> tuple[tuple[Channel, ...], list[str], list[str]]:
+    """The channels of a file that are used, what is wrong with them, and what was concluded.
+
+    Args:
+        names: as in the file.
+        kinds: as the file types them: `"eeg"` where it says nothing better, `None` for what is no signal (a trigger).
+        positions_m: `(channels, 3)` coordinates in the file, NaN where there are none.
+        table: what the user says.
+
+    Returns:
+        `(channels, faults, notes)`.
+    """
+    of_file = np.full((len(names), 3), np.nan) if positions_m is None else positions_m
+    said = [table.entry(name, "kind") for name in names]
+    found = [
+        user or (kind_by_name(name) or kind if kind == "eeg" else kind)
+        for name, kind, user in zip(names, kinds, said, strict=True)
+    ]
+    is_eeg = np.array([kind == "eeg" for kind in found], dtype=bool)
+    cap = biosemi_cap([name for name, wanted in zip(names, is_eeg, strict=True) if wanted])
+    sockets, cap_directions = cap or ({}, {})
+    seen = directions_from(np.where(is_eeg[:, np.newaxis], of_file, np.nan))
+    channels, unknown, sources = [], [], {}
+    faults, notes = [], []
+    for row, (name, kind) in enumerate(zip(names, found, strict=True)):
+        if kind is None or kind == LEFT_OUT:
+            continue
+        called, direction = name, np.full(3, np.nan)
+        if kind == "eeg":
+            electrode = standard_name(table.entry(name, "electrode") or "") or sockets.get(name) or electrode_name(name)
+            called = electrode or name
+            direction = cap_directions.get(called)
+            if direction is None:
+                direction = electrode_directions([called])[0] if electrode else seen[row]
+            if electrode is None and np.isnan(direction).any():
+                unknown.append(name)
+        if called in sources:
+            faults.append(f"channels {sources[called]} and {name} are both {called}; leave one out")
+        sources.setdefault(called, name)
+        channels.append(Channel(row, called, kind, float(table.entry(name, "factor") or 1), direction))
+    if unknown:
+        of_cap = sum(bool(_CAP_NAME.fullmatch(name)) for name in unknown) > 1
+        hint = "; A1, B1, ... are read as those of a BioSemi cap only where all of a cap are there" if of_cap else ""
+        faults.append(
+            f"channel {', '.join(unknown)}: no electrode of the 10-5 system, and without coordinates{hint}; give "
+            f"electrode, or kind (none leaves it out), in {table.path.name}"
+        )
+    if not is_eeg.any():
+        faults.append(f"no EEG channel; it has {', '.join(names)}")
+    if cap is not None:
+        notes.append(f"A1, A2, ... read as the sockets of BioSemi's cap of {len(sockets)} electrodes")
+    left_out = [name for name, kind in zip(names, said, strict=True) if kind == LEFT_OUT]
+    if left_out:
+        notes.append(f"left out as {table.path.name} says: {', '.join(left_out)}")
+    return tuple(channels), faults, notes

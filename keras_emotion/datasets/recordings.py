@@ -1,0 +1,361 @@
+"""Recordings of one's own: files of any usual format, and one table that says what the trials in them are."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
+from keras_emotion.datasets.reader import (
+    Problem,
+    Reader,
+    SubjectReport,
+    as_problem,
+    describe_trial,
+    group_by_trial,
+    raise_problems,
+    unusable_channels,
+)
+from keras_emotion.datasets.recording_files import RecordingFile, files_of, open_recording
+from keras_emotion.datasets.trial_table import TrialRow, TrialTable
+from keras_emotion.faces import video_facts
+from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.signals import grid_positions, rate_ratio, resample
+
+FileFormat = Literal["table"]
+
+PLAUSIBLE_UV = (0.5, 400.0)
+"""Standard deviation of scalp EEG within a second, median over channels and seconds: real recordings have 3 to 100.
+
+The two ends are less than a factor of 1000 apart, so that at most one power of 1000 makes a number plausible.
+"""
+
+_SLIPS = {
+    1e-6: "microvolts taken for volts",
+    1e6: "volts taken for microvolts",
+    1e-3: "microvolts taken for millivolts",
+    1e3: "millivolts taken for microvolts",
+}
+"""What may have happened, by the factor that would undo it."""
+
+RESAMPLING_MARGIN = 128
+"""Samples (of the lower rate) read on either side of a trial before it is resampled, and cut off afterwards."""
+
+VIDEO_TOLERANCE_SECONDS = 0.5
+"""By how much a video may end before its trial: headers are not exact, and the last frame is shown for a while."""
+
+
+class Recordings(Reader):
+    """A folder of recordings of one's own (or a BIDS tree), with a table of the trials in them.
+
+    **`trials.csv`**, in the folder: a line for each trial. Columns: `subject` and `trial` (1-based; together unique),
+    `file` (path from the folder), `start_seconds` and `stop_seconds` (from the first sample of the file; `start` is the
+    onset of the stimulus). May be there: `stimulus` (the same name for all who were shown it; without it no two trials
+    are taken to have been shown the same), `session`, `presentation`, `baseline_seconds` (before the start; 0),
+    `video` (path from the folder) and `video_offset_seconds` (time in the video at which the trial starts; the video
+    may then hold several trials; without it the video is of this trial alone). Every other column is a rating: numbers,
+    or words (`class_names`, in the order in which the table first has them). An empty rating is none: the trial is left
+    out where that is the target, and `describe` says so.
+
+    **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, ...); `.npy` and `.mat` with a sidecar
+    (`<name>.json`, or `recordings.json` for all of a folder: `sampling_rate_hz`, `channel_names`, `unit`, `axes`, for
+    `.mat` the `variable`); files of a BIDS tree (`dataset_description.json` in the folder) through mne-bids, which has
+    to be installed.
+
+    **Channels** go by name. Electrodes are called as the 10-5 system spells them (`EEG FP1-REF`, `Fc5.` and `T3` are
+    `Fp1`, `FC5` and `T7`); A1, A2, ... are the sockets of a BioSemi cap where all of a cap are there. What the file, or
+    the first word of the name, says to be eye, muscle, heart, skin, breath or temperature is beside the EEG in the
+    recording. An EEG channel of another name needs coordinates in the file. **`channels.csv`**, optional, says what
+    the files do not, a line a channel or pattern (`EXG*`): `name`, `kind` (eeg, eog, ecg, emg, gsr, resp, temperature,
+    ppg, bio, misc, or none to leave it out), `electrode` (its place in the 10-5 system), `factor` (what its values have
+    to be multiplied by; `*` fits all channels).
+
+    Voltages are given in microvolt. EEG whose size no scalp has, above all volts taken for microvolts or the reverse,
+    is refused with the `factor` that would make it plausible: nothing is scaled by a guess.
+
+    Args:
+        root: the folder.
+        file_format: the only one, `"table"`, or `None`.
+        sampling_rate_hz: samples a second wanted: anti-aliased (`keras_emotion.signals.resample`), with the onset at
+            exactly a sample; `None` keeps each file's own.
+
+    Raises:
+        InputError: `root` is no folder, or has no readable `trials.csv` or `channels.csv`.
+        ValueError: an argument outside of its range.
+
+    Example:
+        >>> from keras_emotion.datasets import Recordings
+        >>> for trial in Recordings("my_study", sampling_rate_hz=128).trials():  # doctest: +SKIP
+        ...     print(trial.subject, trial.stimulus, trial.ratings["valence"], trial.eeg.signal.shape)
+    """
+
+    name = "recordings"
+
+    def __init__(self, root: str | Path, file_format: FileFormat | None = None, sampling_rate_hz: float | None = None):
+        super().__init__(root)
+        if file_format not in (None, *get_args(FileFormat)):
+            raise ValueError(f"`file_format` is {file_format!r}; expected one of {(None, *get_args(FileFormat))}")
+        if sampling_rate_hz is not None and not 0 < sampling_rate_hz < np.inf:
+            raise ValueError(f"`sampling_rate_hz` is {sampling_rate_hz}; expected a number above 0, or None")
+        self.file_format = "table"
+        self.sampling_rate_hz = sampling_rate_hz
+        self.table = TrialTable.read(self.root)
+        self.channel_table = ChannelTable(self.root / CHANNEL_FILE)
+        self.class_names: Mapping[str, tuple[str, ...]] = self.table.class_names
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Reader`."""
+        return {"sampling_rate_hz": self.sampling_rate_hz}
+
+    @property
+    def subjects(self) -> tuple[int | str, ...]:
+        """Everyone whom the table names, sorted; numbers where all are whole numbers."""
+        return self.table.subjects
+
+    def source_files(self, subject: int | str) -> tuple[Path, ...]:
+        """The subject's recordings, with what belongs to them, and the tables."""
+        (subject,) = self.select([subject])
+        recordings = dict.fromkeys(row.file for row in self.table.of_subject(subject))
+        files = dict.fromkeys(file for recording in recordings for file in files_of(recording, self.root))
+        channels = [self.channel_table.path] if self.channel_table.path.is_file() else []
+        return (*files, self.table.path, *channels)
+
+    def video_files(self, subject: int | str) -> tuple[Path, ...]:
+        """See `Reader.video_files`."""
+        (subject,) = self.select([subject])
+        return tuple(dict.fromkeys(row.video for row in self.table.of_subject(subject) if row.video is not None))
+
+    def trials(self, subjects: Sequence[int | str] | None = None) -> Iterator[Trial]:
+        """The trials of some subjects (default: all), in the order of their trial ids; see `Reader.trials`.
+
+        One trial is in memory at a time.
+        """
+        raise_problems(self.gaps())
+        for subject in self.select(subjects):
+            rows = self.table.of_subject(subject)
+            raise_problems(self._table_problems(subject))
+            raise_problems(
+                problem for row in rows for problem in [*self._file_problems(row), *self._video_problems(row)]
+            )
+            for row in rows:
+                trial = self._trial(row)
+                faults = unusable_channels(trial.recording, trial.eeg_channel_names)
+                raise_problems(
+                    [
+                        *(Problem(row.file, f"trial {row.trial}: {fault}", subject) for fault in faults),
+                        *_unit_faults(row.file, {row.trial: _size_uv(trial)}, subject),
+                    ]
+                )
+                yield trial
+
+    def inspect(self, subject: int | str) -> SubjectReport:
+        """Reads all of one subject; see `Reader.inspect`."""
+        (subject,) = self.select([subject])
+        rows = self.table.of_subject(subject)
+        problems = self._table_problems(subject)
+        trials, rates, n_channels = [], set(), set()
+        faults: dict[Path, dict[int, tuple[str, ...]]] = {}
+        sizes_uv: dict[Path, dict[int, float]] = {}
+        for row in rows:
+            problems += self._video_problems(row)
+            if found := self._file_problems(row):
+                problems += found
+                continue
+            try:
+                trial = self._trial(row)
+            except InputError as error:
+                problems += _problems_of(error, subject, row.file)
+                continue
+            faults.setdefault(row.file, {})[row.trial] = unusable_channels(trial.recording, trial.eeg_channel_names)
+            sizes_uv.setdefault(row.file, {})[row.trial] = _size_uv(trial)
+            trials.append(describe_trial(trial))
+            rates.add(trial.recording.sampling_rate_hz)
+            n_channels.add(len(trial.recording.channel_names))
+        problems += [
+            Problem(file, line, subject) for file, of_file in faults.items() for line in group_by_trial(of_file)
+        ]
+        problems += [problem for file, sizes in sizes_uv.items() for problem in _unit_faults(file, sizes, subject)]
+        files = list(dict.fromkeys(row.file for row in rows))
+        description = {
+            "subject": subject,
+            "file": str(files[0] if len(files) == 1 else self.root),
+            "sampling_rate_hz": max(rates, default=0.0),
+            "n_channels": max(n_channels, default=0),
+            "trials": trials,
+        }
+        return SubjectReport(description, tuple(problems))
+
+    def gaps(self) -> tuple[Problem, ...]:
+        """What is wrong with the table as a whole, or with lines of nobody."""
+        return tuple(problem for problem in self.table.problems if problem.subject is None)
+
+    def check(self, subjects: Sequence[int | str] | None = None) -> None:
+        """Reads the trials of some subjects (default: all) to the end; see `Reader.check`."""
+        problems = list(self.gaps())
+        try:
+            chosen = self.select(subjects)
+        except InputError:
+            raise_problems(problems)
+            raise
+        raise_problems([*problems, *(problem for subject in chosen for problem in self.inspect(subject).problems)])
+
+    def describe(self) -> dict[str, Any]:
+        """See `Reader.describe`; and `notes`, what was concluded from the channels of the files."""
+        notes: dict[str, list[str]] = {}
+        for file in dict.fromkeys(row.file for row in self.table.rows):
+            try:
+                opened = self._open(file)
+            except InputError:
+                continue
+            for note in opened.notes:
+                notes.setdefault(note, []).append(str(file.relative_to(self.root)))
+            if note := _grid_note(opened):
+                notes.setdefault(note, []).append(str(file.relative_to(self.root)))
+        return super().describe() | {"notes": [f"{', '.join(files)}: {note}" for note, files in notes.items()]}
+
+    # --- one trial
+
+    def _open(self, path: Path) -> RecordingFile:
+        """The recording, opened; the last one stays open, since trials of a file follow each other."""
+        return self._opened(path)
+
+    @functools.cached_property
+    def _opened(self):
+        return functools.lru_cache(maxsize=1)(lambda path: open_recording(path, self.root, self.channel_table))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An open file does not travel to another process.
+        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
+
+    def _trial(self, row: TrialRow) -> Trial:
+        opened = self._open(row.file)
+        return Trial(
+            dataset=self.name,
+            subject=row.subject,
+            trial=row.trial,
+            stimulus=row.stimulus,
+            recording=_recording(opened, row, self.sampling_rate_hz),
+            eeg_channel_names=tuple(channel.name for channel in opened.channels if channel.kind == "eeg"),
+            ratings=row.ratings,
+            session=row.session,
+            presentation=row.presentation,
+            video=row.video,
+            video_offset_seconds=row.video_offset_seconds,
+        )
+
+    # --- what is wrong
+
+    def _table_problems(self, subject: int | str) -> list[Problem]:
+        return [problem for problem in self.table.problems if problem.subject == subject]
+
+    def _file_problems(self, row: TrialRow) -> list[Problem]:
+        """What keeps the signal of a line from being read, by the header of its recording."""
+        try:
+            opened = self._open(row.file)
+        except InputError as error:
+            return _problems_of(error, row.subject, row.file)
+        if row.stop_seconds * opened.sampling_rate_hz <= opened.n_samples + 0.5:
+            return []
+        message = (
+            f"line {row.line}: stop_seconds is {row.stop_seconds:g}, but {row.file.name} ends after "
+            f"{opened.duration_seconds:g} s"
+        )
+        return [Problem(self.table.path, message, row.subject)]
+
+    def _video_problems(self, row: TrialRow) -> list[Problem]:
+        """What is wrong with the video of a line, by its header."""
+        if row.video is None:
+            return []
+        try:
+            seconds = video_facts(row.video).duration_seconds
+        except InputError as error:
+            return _problems_of(error, row.subject, row.video)
+        needed = (row.video_offset_seconds or 0.0) + row.duration_seconds
+        if not seconds or seconds >= needed - VIDEO_TOLERANCE_SECONDS:
+            return []
+        message = f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s; offset and trial need {needed:.1f} s"
+        return [Problem(self.table.path, message, row.subject)]
+
+
+def _grid_note(opened: RecordingFile) -> str:
+    """Why the EEG does not fit on the grid, which only some systems need; empty where it does."""
+    eeg = [channel for channel in opened.channels if channel.kind == "eeg"]
+    try:
+        grid_positions([channel.name for channel in eeg], directions=np.array([channel.direction for channel in eeg]))
+    except InputError as error:
+        return f"for systems with an electrode grid: {error} (kind none in {CHANNEL_FILE})"
+    return ""
+
+
+def _problems_of(error: InputError, subject: int | str, file: Path) -> list[Problem]:
+    return [as_problem(InputError(line), subject, file) for line in str(error).splitlines()]
+
+
+def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) -> Recording:
+    """The part of a recording that is a trial, with its baseline, at the rate asked for."""
+    rate_hz = opened.sampling_rate_hz
+    ratio = rate_ratio(rate_hz, new_rate_hz or rate_hz)
+    onset = round(row.start_seconds * rate_hz)
+    stop = min(onset + round(row.duration_seconds * rate_hz), opened.n_samples)
+    n_baseline = min(round(row.baseline_seconds * rate_hz), onset)
+    if ratio == 1:
+        signal, new_rate_hz = opened.read(onset - n_baseline, stop), rate_hz
+    else:
+        # Whole steps before the onset, so that it is at exactly a sample of the new rate.
+        step = ratio.denominator
+        margin = math.ceil(RESAMPLING_MARGIN * max(1, 1 / ratio))
+        before = min(math.ceil((n_baseline + margin) / step), onset // step) * step
+        read = opened.read(onset - before, min(stop + margin, opened.n_samples))
+        resampled = resample(read, rate_hz, new_rate_hz)
+        onset_after = int(before * ratio)
+        n_samples = math.floor((stop - onset) * ratio)
+        n_baseline = min(round(row.baseline_seconds * new_rate_hz), onset_after)
+        signal = np.ascontiguousarray(resampled[:, onset_after - n_baseline : onset_after + n_samples])
+    return Recording(
+        signal=signal,
+        channel_names=tuple(channel.name for channel in opened.channels),
+        units=opened.units,
+        sampling_rate_hz=float(new_rate_hz),
+        baseline_seconds=n_baseline / new_rate_hz,
+        source=opened.path,
+        electrode_directions=np.array([channel.direction for channel in opened.channels]),
+    )
+
+
+def _size_uv(trial: Trial) -> float:
+    """Standard deviation of the EEG within a second, median over channels and seconds: without offset and drift."""
+    eeg = trial.eeg
+    length = min(max(round(eeg.sampling_rate_hz), 1), eeg.signal.shape[1])
+    n_seconds = eeg.signal.shape[1] // length
+    seconds = eeg.signal[:, : n_seconds * length].reshape(len(eeg.signal), n_seconds, length)
+    return float(np.median(seconds.std(axis=-1)))
+
+
+def _unit_faults(file: Path, sizes_uv: Mapping[int, float], subject: int | str) -> list[Problem]:
+    """What is wrong with the size of the EEG in the trials of a file, if something is; sizes by trial."""
+    low, high = PLAUSIBLE_UV
+    by_advice: dict[str, dict[int, float]] = {}
+    for trial, size in sizes_uv.items():
+        # No number, and no size at all, have been reported as what they are.
+        if size > 0 and not low <= size <= high:
+            factor = next((factor for factor in _SLIPS if low <= size * factor <= high), None)
+            advice = "expected EEG; look at the file"
+            if factor is not None:
+                advice = f"{_SLIPS[factor]}? if so, set factor {factor:g} in {CHANNEL_FILE} (name `*` for all channels)"
+            by_advice.setdefault(advice, {})[trial] = size
+    return [
+        Problem(
+            file,
+            f"trial {', '.join(map(str, sizes))}: EEG has a standard deviation of {min(sizes.values()):.3g} to "
+            f"{max(sizes.values()):.3g} uV within a second (median over channels and seconds), expected {low:g} to "
+            f"{high:g}: {advice}",
+            subject,
+        )
+        for advice, sizes in by_advice.items()
+    ]

@@ -1,0 +1,275 @@
+"""`trials.csv`: which part of which recording is a trial of whom, under what, and how it was rated."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.datasets.reader import Problem, SubjectId
+from keras_emotion.schema import WINDOW_COLUMNS, InputError
+
+TRIAL_FILE = "trials.csv"
+REQUIRED_COLUMNS = ("subject", "trial", "file", "start_seconds", "stop_seconds")
+OPTIONAL_COLUMNS = ("session", "presentation", "stimulus", "baseline_seconds", "video", "video_offset_seconds")
+
+_NOT_RATED = ("", "nan", "n/a", "na")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRow:
+    """A line of the table that makes sense by itself.
+
+    Args:
+        line: its number in the file, 1 for the heading.
+        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds: as in `schema.Trial`.
+        file: the recording.
+        start_seconds: onset of the stimulus, from the first sample of the recording.
+        stop_seconds: end of the trial.
+        baseline_seconds: seconds before the onset that belong to the trial.
+    """
+
+    line: int
+    subject: SubjectId
+    session: SubjectId
+    trial: int
+    presentation: int
+    stimulus: str
+    file: Path
+    start_seconds: float
+    stop_seconds: float
+    baseline_seconds: float
+    video: Path | None
+    video_offset_seconds: float | None
+    ratings: Mapping[str, float]
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from the onset of the stimulus to the end."""
+        return self.stop_seconds - self.start_seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialTable:
+    """The table, line by line, with everything in it that is wrong.
+
+    Args:
+        path: the file.
+        rows: lines that make sense, by subject and trial.
+        subjects: everyone who is named, sorted.
+        class_names: of the ratings that are words, the words, in the order in which the table first has them.
+        problems: what is wrong.
+    """
+
+    path: Path
+    rows: tuple[TrialRow, ...]
+    subjects: tuple[SubjectId, ...]
+    class_names: Mapping[str, tuple[str, ...]]
+    problems: tuple[Problem, ...]
+
+    def of_subject(self, subject: SubjectId) -> tuple[TrialRow, ...]:
+        """The rows of a subject, by trial."""
+        return tuple(row for row in self.rows if row.subject == subject)
+
+    @classmethod
+    def read(cls, root: Path) -> TrialTable:
+        """The table in a folder of recordings.
+
+        Raises:
+            InputError: there is none, or it cannot be read as csv.
+        """
+        path = root / TRIAL_FILE
+        if not path.is_file():
+            raise InputError(
+                f"{path}: missing: expected one line a trial; `keras-emotion init-trials {root}` writes a first one"
+            )
+        try:
+            table = pd.read_csv(
+                path, encoding="utf-8-sig", dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
+            )
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as csv ({error}); save it as csv, UTF-8") from None
+        return _Parser(root, path, table).parsed()
+
+
+class _Parser:
+    """Goes through the table once and keeps what is wrong."""
+
+    def __init__(self, root: Path, path: Path, table: pd.DataFrame):
+        self.root, self.path = root, path
+        table.columns = table.columns.str.strip()
+        self.table = table.apply(lambda column: column.str.strip())
+        # Blank lines, at the end of a file that came out of a spreadsheet, are no trials.
+        self.table = self.table[(self.table != "").any(axis=1)]
+        self.problems: list[Problem] = []
+        # Ids that are whole numbers, written as such, are numbers; if one of them is not, all are words.
+        self.integer_columns = {
+            name
+            for name in ("subject", "session")
+            if name in self.table and all(text == "" or _is_whole(text) for text in self.table[name])
+        }
+
+    def parsed(self) -> TrialTable:
+        names = list(self.table.columns)
+        if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
+            self._say(f"no column {', '.join(missing)}; it has {', '.join(names)} (separated by commas?)")
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        # Pandas numbers the second of two columns of one name: `valence.1`.
+        doubles += [name for name in names if name.rpartition(".")[0] in names and name.rpartition(".")[2].isdecimal()]
+        reserved = [
+            name for name in names if name in WINDOW_COLUMNS and name not in REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+        ]
+        if wrong := [*doubles, *reserved, *(name for name in names if not name or name.startswith("Unnamed: "))]:
+            self._say(f"column {', '.join(wrong)}: expected a name of its own for each rating")
+        if not len(self.table):
+            self._say("holds no trials; expected one line a trial")
+        ratings, class_names = self._ratings(
+            [name for name in names if name not in {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *wrong}]
+        )
+        rows = []
+        for index, cells in zip(self.table.index, self.table.to_dict("records"), strict=True):
+            row = self._row(int(index) + 2, cells, ratings.get(index, {}))
+            if row is not None and not missing:
+                rows.append(row)
+        self._check_together(rows)
+        subjects = {self._id("subject", text) for text in self.table.get("subject", ()) if text}
+        return TrialTable(
+            path=self.path,
+            rows=tuple(sorted(rows, key=lambda row: (row.subject, row.trial))),
+            subjects=tuple(sorted(subjects)),
+            class_names=class_names,
+            problems=tuple(self.problems),
+        )
+
+    def _say(self, message: str, subject: SubjectId | None = None, is_blocking: bool = True) -> None:
+        self.problems.append(Problem(self.path, message, subject, is_blocking))
+
+    def _id(self, column: str, text: str) -> SubjectId:
+        return int(text) if column in self.integer_columns else text
+
+    # --- ratings
+
+    def _ratings(self, names: list[str]) -> tuple[dict[int, dict[str, float]], dict[str, tuple[str, ...]]]:
+        """Ratings by row of the table; a column without a single number holds names of classes."""
+        ratings: dict[int, dict[str, float]] = {}
+        class_names = {}
+        for name in names:
+            column = self.table[name]
+            is_rated = ~column.str.lower().isin(_NOT_RATED)
+            numbers = pd.to_numeric(column.where(is_rated), errors="coerce").astype(float)
+            if is_rated.any() and numbers.isna().all():
+                class_names[name] = tuple(dict.fromkeys(column[is_rated]))
+                numbers = column.map({word: float(place) for place, word in enumerate(class_names[name])})
+            for index in column.index[is_rated]:
+                if np.isfinite(numbers[index]):
+                    ratings.setdefault(index, {})[name] = float(numbers[index])
+                else:
+                    self._say(f"line {index + 2}: {name} is {column[index]!r}; expected a number, or nothing")
+            if not is_rated.all():
+                lines = ", ".join(str(index + 2) for index in column.index[~is_rated])
+                self._say(f"line {lines}: no {name}; left out where {name} is the target", is_blocking=False)
+        return ratings, class_names
+
+    # --- one line
+
+    def _row(self, line: int, cells: dict[str, str], ratings: dict[str, float]) -> TrialRow | None:
+        faults: list[str] = []
+        subject = self._id("subject", cells["subject"]) if cells.get("subject") else None
+
+        def number(name: str, default: Any = None, lowest: float | None = 0.0, is_whole: bool = False) -> Any:
+            text = cells.get(name, "")
+            if name not in cells or (text == "" and name not in REQUIRED_COLUMNS):
+                return default
+            try:
+                value = float(text)
+            except ValueError:
+                value = np.nan
+            if not np.isfinite(value) or (lowest is not None and value < lowest) or (is_whole and value % 1):
+                wanted = "a whole number from 1 on" if is_whole else "a number" + (", 0 or more" if lowest == 0 else "")
+                faults.append(f"{name} is {text!r}; expected {wanted}")
+                return default
+            return int(value) if is_whole else value
+
+        for name in ("subject", "file"):
+            if cells.get(name) == "":
+                faults.append(f"{name} is empty")
+        for name in ("file", "video"):
+            if Path(cells.get(name, "")).is_absolute():
+                faults.append(f"{name} is {cells[name]!r}; expected a path from the folder of the table")
+        trial = number("trial", lowest=1, is_whole=True)
+        start, stop = number("start_seconds"), number("stop_seconds")
+        baseline = number("baseline_seconds", 0.0)
+        if start is not None and stop is not None and stop <= start:
+            faults.append(f"stop_seconds {stop:g} is not after start_seconds {start:g}")
+        if start is not None and baseline > start:
+            faults.append(f"baseline_seconds is {baseline:g}, but the recording has {start:g} s before the trial")
+        video = self.root / cells["video"] if cells.get("video") else None
+        row = {
+            "presentation": number("presentation", -1, 1, is_whole=True),
+            "video_offset_seconds": number("video_offset_seconds", lowest=None),
+        }
+        if video is not None and not video.is_file():
+            faults.append(f"video {cells['video']}: no such file")
+        if video is None and row["video_offset_seconds"] is not None:
+            faults.append("video_offset_seconds without a video")
+        path = self.root / cells["file"] if cells.get("file") else None
+        if path is not None and not path.exists():
+            faults.append(f"file {cells['file']}: no such file")
+        for fault in faults:
+            self._say(f"line {line}: {fault}", subject)
+        if faults or None in (subject, trial, start, stop, path):
+            return None
+        return TrialRow(
+            line=line,
+            subject=subject,
+            session=self._id("session", cells["session"]) if cells.get("session") else 1,
+            trial=trial,
+            # Where nobody says what was shown, no two trials are taken to have been shown the same.
+            stimulus=cells.get("stimulus") or f"{subject}_{trial}",
+            file=path,
+            start_seconds=start,
+            stop_seconds=stop,
+            baseline_seconds=baseline,
+            video=video,
+            ratings=ratings,
+            **row,
+        )
+
+    # --- lines beside each other
+
+    def _check_together(self, rows: list[TrialRow]) -> None:
+        first: dict[tuple[SubjectId, int], TrialRow] = {}
+        for row in rows:
+            other = first.setdefault((row.subject, row.trial), row)
+            if other is not row:
+                self._say(
+                    f"line {other.line} and {row.line}: both are trial {row.trial} of subject {row.subject}",
+                    row.subject,
+                )
+        for earlier, later in _overlaps(rows):
+            self._say(
+                f"line {earlier.line} and {later.line}: trials overlap in {later.file.name}: "
+                f"{earlier.start_seconds:g} to {earlier.stop_seconds:g} s and "
+                f"{later.start_seconds:g} to {later.stop_seconds:g} s",
+                later.subject,
+            )
+
+
+def _overlaps(rows: list[TrialRow]) -> Iterator[tuple[TrialRow, TrialRow]]:
+    """Of each file, the trials that start before one that started earlier has ended."""
+    last: dict[Path, TrialRow] = {}
+    for row in sorted(rows, key=lambda row: (str(row.file), row.start_seconds)):
+        before = last.get(row.file)
+        # Ends and starts that were rounded to a microsecond may be the same moment.
+        if before is not None and row.start_seconds < before.stop_seconds - 1e-6:
+            yield before, row
+        if before is None or row.stop_seconds > before.stop_seconds:
+            last[row.file] = row
+
+
+def _is_whole(text: str) -> bool:
+    return text.isdecimal() and str(int(text)) == text

@@ -1,0 +1,220 @@
+"""Synthetic recordings of one's own: real EDF or FIF files, a whole session each, and the table of their trials."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+import scipy.special
+
+from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
+from keras_emotion.synthetic.facts import write_marker
+
+FileFormat = Literal["edf", "fif"]
+
+EMOTIV_CHANNEL_NAMES = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
+"""A headset of 14 electrodes."""
+
+EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "valence": ("gamma", ("F7", "F8", "T7", "T8")),
+    "arousal": ("alpha", ("P7", "P8", "O1", "O2")),
+}
+"""The band whose power follows a rating, and the electrodes where most of it does."""
+
+RATING_MIDDLE, RATING_SD, STIMULUS_SHARE = 5.0, 1.8, 0.5
+
+LEAD_SECONDS, GAP_SECONDS = 2, 1
+"""Recorded before the first and after the last trial, and between two."""
+
+_PHYSICAL_RANGE_UV = (-1000.0, 1000.0)
+_EOG_RMS_UV, _GSR_KOHM = 30.0, 300.0
+
+
+def write_recordings(
+    out: str | Path,
+    n_subjects: int = 4,
+    n_trials: int = 16,
+    seed: int = 0,
+    effect_size: float = 1.0,
+    fingerprint_size: float = 0.6,
+    *,
+    file_format: FileFormat = "edf",
+    sampling_rate_hz: int = 256,
+    trial_seconds: int = 20,
+    baseline_seconds: int = 3,
+    channel_names: Sequence[str] = EMOTIV_CHANNEL_NAMES,
+) -> Path:
+    """Writes a folder as a laboratory may have it: `s01.edf`, ... and `trials.csv`.
+
+    A file is a session: trials in the order in which they were shown, each after its baseline, marked by an annotation
+    with the name of the stimulus. EDF channels are labelled as EDF+ wants it (`EEG F7`, `EOG left`). Beside the EEG
+    there are an eye channel and one of skin resistance. See `write_deap` for what the EEG is: gamma power over temporal
+    electrodes follows valence, alpha power over posterior ones arousal.
+
+    A subject's file is the same for any other number of subjects.
+
+    Args:
+        out: folder to write to; made where it is missing.
+        n_subjects: number of subjects, 1 to 99.
+        n_trials: trials of each, 2 or more.
+        seed: seed of everything.
+        effect_size: natural log-power at the electrodes of the effect (`EFFECTS`) for a rating one `RATING_SD` above
+            the middle of the scale; 0 ties nothing.
+        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
+            whatever the ratings; it wanders over some 20 s.
+        file_format: `"edf"` (EDF+, 16 bits) or `"fif"`.
+        sampling_rate_hz: whole number, 100 or more.
+        trial_seconds: length of a trial, a whole number.
+        baseline_seconds: recorded before each trial and given as its baseline, a whole number; 0 is none.
+        channel_names: electrodes of the 10-10 system.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: a number outside of its range, or an unknown form.
+    """
+    for name, value, lowest in (
+        ("n_subjects", n_subjects, 1),
+        ("n_trials", n_trials, 2),
+        ("sampling_rate_hz", sampling_rate_hz, 100),
+        ("trial_seconds", trial_seconds, 1),
+        ("baseline_seconds", baseline_seconds, 0),
+    ):
+        if value < lowest or value % 1:
+            raise ValueError(f"`{name}` is {value}; expected a whole number from {lowest} on")
+    if n_subjects > 99:
+        raise ValueError(f"`n_subjects` is {n_subjects}; expected 1 to 99")
+    if fingerprint_size < 0:
+        raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
+    if file_format not in get_args(FileFormat):
+        raise ValueError(f"`file_format` is {file_format!r}; expected one of {get_args(FileFormat)}")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    noise = EEGNoise(
+        tuple(channel_names),
+        sampling_rate_hz,
+        (baseline_seconds + trial_seconds) * sampling_rate_hz,
+        baseline_seconds * sampling_rate_hz,
+        pass_band_hz=(1.0, 45.0),
+    )
+    tables = []
+    for subject in range(1, n_subjects + 1):
+        table = _table(seed, subject, n_trials, trial_seconds, baseline_seconds)
+        table.insert(2, "file", f"s{subject:02d}.{file_format}")
+        n_seconds = int(table["stop_seconds"].max()) + LEAD_SECONDS
+        signal = _session(noise, seed, subject, table, n_seconds, effect_size, fingerprint_size)
+        write = _write_edf if file_format == "edf" else _write_fif
+        write(out / table["file"].iloc[0], signal, noise, table, trial_seconds)
+        tables.append(table.sort_values("trial"))
+    pd.concat(tables).to_csv(out / "trials.csv", index=False)
+    write_marker(
+        out,
+        dataset="recordings",
+        n_subjects=n_subjects,
+        n_trials=n_trials,
+        seed=seed,
+        effect_size=effect_size,
+        fingerprint_size=fingerprint_size,
+    )
+    return out
+
+
+def _table(seed: int, subject: int, n_trials: int, trial_seconds: int, baseline_seconds: int) -> pd.DataFrame:
+    """Lines of `trials.csv` of one subject, in the order in which the trials were shown."""
+    shape = (n_trials, len(EFFECTS))
+    of_stimulus = np.random.default_rng([seed, 0]).standard_normal(shape)
+    rng = np.random.default_rng([seed, subject])
+    latent = np.sqrt(STIMULUS_SHARE) * of_stimulus + np.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
+    # Ranks as normal scores: half of the trials of each subject lie on either side of the middle.
+    scores = scipy.special.ndtri((latent.argsort(axis=0).argsort(axis=0) + 0.5) / n_trials)
+    ratings = np.clip(RATING_MIDDLE + RATING_SD * scores, 1, 9).round(2)
+    shown = rng.permutation(n_trials)
+    starts = LEAD_SECONDS + baseline_seconds + np.arange(n_trials) * (baseline_seconds + trial_seconds + GAP_SECONDS)
+    return pd.DataFrame(
+        {
+            "subject": f"s{subject:02d}",
+            "trial": shown + 1,
+            "start_seconds": starts,
+            "stop_seconds": starts + trial_seconds,
+            "baseline_seconds": baseline_seconds,
+            "presentation": np.arange(1, n_trials + 1),
+            "stimulus": [f"clip{number:02d}" for number in shown + 1],
+            **{name: ratings[shown, column] for column, name in enumerate(EFFECTS)},
+        }
+    )
+
+
+def _session(
+    noise: EEGNoise,
+    seed: int,
+    subject: int,
+    table: pd.DataFrame,
+    n_seconds: int,
+    effect_size: float,
+    fingerprint_size: float,
+) -> np.ndarray:
+    """`(channels + 2, samples)`: EEG and eye movements in microvolt, skin resistance in kiloohm."""
+    rate, n_eeg = noise.sampling_rate_hz, len(noise.channel_names)
+    rng = np.random.default_rng([seed, subject, 0])
+    subject_log_power = noise.subject_log_power(rng)
+    # Between trials the amplifier goes on, with little in it.
+    signal = rng.normal(0, 5, (n_eeg + 2, n_seconds * rate))
+    steps = rng.standard_normal((2, n_seconds * rate))
+    signal[n_eeg] = steps[0] * _EOG_RMS_UV
+    signal[n_eeg + 1] = _GSR_KOHM + np.cumsum(steps[1]) / rate
+    bands = list(BAND_EDGES_HZ)
+    for row in table.to_dict("records"):
+        rng = np.random.default_rng([seed, subject, row["trial"]])
+        effect = np.zeros_like(subject_log_power)
+        for rating, (band, electrodes) in EFFECTS.items():
+            deviation = (row[rating] - RATING_MIDDLE) / RATING_SD
+            effect[bands.index(band)] += effect_size * deviation * noise.focus(electrodes)
+        start = row["start_seconds"] * rate - noise.n_baseline_samples
+        trial = noise.trial(rng, subject_log_power, effect, fingerprint_size)
+        signal[:n_eeg, start : start + noise.n_samples] = trial
+    return signal
+
+
+def _write_edf(path: Path, signal: np.ndarray, noise: EEGNoise, table: pd.DataFrame, trial_seconds: int) -> None:
+    import edfio
+
+    labels = [*(f"EEG {name}" for name in noise.channel_names), "EOG left", "GSR"]
+    signals = [
+        edfio.EdfSignal(
+            np.clip(row, *_PHYSICAL_RANGE_UV),
+            noise.sampling_rate_hz,
+            label=label,
+            physical_dimension="kOhm" if label == "GSR" else "uV",
+            physical_range=_PHYSICAL_RANGE_UV,
+        )
+        for label, row in zip(labels, signal, strict=True)
+    ]
+    marks = [
+        edfio.EdfAnnotation(start, trial_seconds, stimulus)
+        for start, stimulus in zip(table["start_seconds"], table["stimulus"], strict=True)
+    ]
+    header = edfio.Recording(startdate=datetime.date(2020, 1, 1), equipment_code="synthetic")
+    edfio.Edf(signals, recording=header, annotations=marks).write(path)
+
+
+def _write_fif(path: Path, signal: np.ndarray, noise: EEGNoise, table: pd.DataFrame, trial_seconds: int) -> None:
+    import mne
+
+    n_eeg = len(noise.channel_names)
+    info = mne.create_info(
+        [*noise.channel_names, "EOG left", "GSR"], noise.sampling_rate_hz, ["eeg"] * n_eeg + ["eog", "gsr"]
+    )
+    # Volt, and what the format takes skin for: siemens.
+    scaled = np.vstack([signal[:-1] * 1e-6, 1e-3 / signal[-1:]])
+    raw = mne.io.RawArray(scaled, info, verbose="ERROR")
+    raw.set_annotations(mne.Annotations(table["start_seconds"], trial_seconds, table["stimulus"]))
+    # One name for the file, whatever MNE recommends.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        raw.save(path, overwrite=True, verbose="ERROR")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,12 @@ def test_channels_in_a_row_are_not_copied():
 def test_an_unknown_channel():
     with pytest.raises(InputError, match=r"no channel named Oz; it has Fz, Cz, Pz, GSR"):
         recording().pick(["Cz", "Oz"])
+
+
+def test_directions_go_with_their_channels():
+    directions = np.vstack([np.eye(3), np.full((1, 3), np.nan)])
+    whole = dataclasses.replace(recording(), electrode_directions=directions)
+    np.testing.assert_array_equal(whole.pick(["Pz", "Fz"]).electrode_directions, directions[[2, 0]])
+    assert recording().pick(["Pz"]).electrode_directions is None
+    with pytest.raises(ValueError, match=r"`electrode_directions` has shape \(3, 3\); expected \(4, 3\)"):
+        dataclasses.replace(recording(), electrode_directions=np.eye(3))

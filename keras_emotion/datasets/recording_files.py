@@ -167,7 +167,8 @@ def open_raw(path: Path, root: Path) -> mne.io.BaseRaw:
             warnings.simplefilter("ignore")
             return reader()
     except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
+        reason = " ".join(str(error).split())[:200] if says_why else "damaged, or not of this format"
         raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
 
 

@@ -506,6 +506,16 @@ def test_broken_table(tmp_path, columns, rows, message):
         list(Recordings(tmp_path).trials())
 
 
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".set", ".vhdr", ".fif", ".cnt", ".xyz"])
+@pytest.mark.parametrize("content", [b"", b"this is text\n", bytes(range(256)) * 40], ids=["empty", "text", "bytes"])
+def test_files_of_no_recording(tmp_path, suffix, content):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    write_trials(tmp_path, f"1,1,a{suffix},0,2,1", f"1,2,a{suffix},2,4,1")
+    (message,) = problems_of(tmp_path)
+    assert message.startswith(f"cannot be read as {suffix} (")
+    assert "object has no attribute" not in message
+
+
 def test_unreadable_table_and_bad_arguments(tmp_path):
     with pytest.raises(InputError, match=r"trials.csv: missing: .* `keras-emotion init-trials .*` writes a first one"):
         Recordings(tmp_path)
@@ -733,7 +743,7 @@ def test_bids_tree(root, tmp_path, capsys):
     assert trial.recording.channel_names[1] == "F7"
     assert "EEG F3" in trial.recording.channel_names
     assert "F3" not in trial.eeg_channel_names
-    assert channels in Recordings(tmp_path).source_files(1)
+    assert channels in Recordings(tmp_path).source_files("01")
 
 
 # --- the same as another reader, and real files

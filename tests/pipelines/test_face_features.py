@@ -1,3 +1,5 @@
+import dataclasses
+
 import av
 import cv2
 import numpy as np
@@ -77,6 +79,20 @@ def test_the_offset_moves_the_windows_in_the_video(tmp_path):
     assert table["start_seconds"].tolist() == [0, 2, 4, 6]
     _, early = FaceFeatures(offset_seconds=-1.0).of_trials([trial(video)])
     assert early["unusable"].tolist() == ["before the start of the video", "", "", ""]
+
+
+def test_a_trial_says_where_in_a_longer_video_it_starts(tmp_path):
+    video = write_video(tmp_path / "session.avi", 40 + np.arange(200))
+    # 20 s for a trial of 8 s: of a video of that trial alone, a wrong frame rate.
+    _, refused = FaceFeatures().of_trials([trial(video)])
+    assert refused["unusable"].str.contains("lasts 20.0 s by its header").all()
+    first, table = FaceFeatures().of_trials([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
+    assert table["unusable"].tolist() == [""] * 4
+    later, table = FaceFeatures(offset_seconds=1.0).of_trials(
+        [dataclasses.replace(trial(video), video_offset_seconds=3.0)]
+    )
+    np.testing.assert_array_equal(later["faces"][:2], first["faces"][2:])
+    assert table["start_seconds"].tolist() == [0, 2, 4, 6]
 
 
 def test_a_rate_averages_the_frames_of_a_slice(tmp_path):

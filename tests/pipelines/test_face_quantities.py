@@ -1,5 +1,7 @@
 """Means of the 29 quantities of a face, window by window."""
 
+import dataclasses
+
 import av
 import numpy as np
 import pandas as pd
@@ -49,6 +51,17 @@ def folder(tmp_path):
 def video(tmp_path):
     # OpenFace has read it; nothing here needs it.
     return tmp_path / "videos" / "s01_trial01.avi"
+
+
+def test_a_trial_says_where_in_a_longer_video_it_starts(folder, video):
+    write(folder / "s01_trial01.csv", seconds=60.0)
+    part = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=1.0)
+    _, refused = part.of_trials([trial(video)])
+    assert refused["unusable"].str.contains("lasts 60.0 s, the trial 12.0 s").all()
+    first, table = part.of_trials([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
+    later, _ = part.of_trials([dataclasses.replace(trial(video), video_offset_seconds=6.0)])
+    assert table["unusable"].tolist() == [""] * 4
+    np.testing.assert_array_equal(later["face"][:2], first["face"][2:])
 
 
 @pytest.mark.parametrize(("hop_seconds", "offset_seconds"), [(None, 0.0), (1.0, 0.0), (None, 1.1), (2.0, -4.0)])
@@ -268,6 +281,8 @@ def test_rate_offset_and_wrong_headers(tmp_path):
     assert whole["unusable"].tolist() == [""] * 3
     _, early = FaceQuantities(offset_seconds=-3.0).of_trials([trial(video)])
     assert early["unusable"].tolist() == ["before the start of the video", "", "", ""]
+    own, _ = FaceQuantities(offset_seconds=1.0).of_trials([dataclasses.replace(trial(video), video_offset_seconds=2.0)])
+    np.testing.assert_array_equal(own["face"], moved["face"])
     slow = write_video(tmp_path / "slow.avi", 40 + np.arange(120), rate=5)
     _, wrong = FaceQuantities().of_trials([trial(slow), trial(None, number=2)])
     assert wrong["unusable"].str.contains("lasts 24.0 s by its header").tolist() == [True] * 4 + [False] * 4

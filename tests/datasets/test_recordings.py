@@ -106,7 +106,8 @@ def test_fif_is_read_as_edf(root, tmp_path):
         assert one.ratings == other.ratings
 
 
-def test_never_more_than_a_trial_is_read(root, monkeypatch):
+@pytest.mark.parametrize(("rate", "margin"), [(None, 0), (128, 256)])
+def test_never_more_than_a_trial_is_read(root, monkeypatch, rate, margin):
     read = []
     get_data = mne.io.BaseRaw.get_data
 
@@ -117,10 +118,10 @@ def test_never_more_than_a_trial_is_read(root, monkeypatch):
 
     monkeypatch.setattr(mne.io.BaseRaw, "get_data", spy)
     monkeypatch.setattr(mne.io.BaseRaw, "load_data", lambda *_, **__: pytest.fail("read as a whole"))
-    assert len(list(Recordings(root, sampling_rate_hz=128).trials())) == 6
+    assert len(list(Recordings(root, sampling_rate_hz=rate).trials())) == 6
     assert len(read) == 6
-    # Baseline, trial and 256 samples on either side.
-    assert max(read) <= 8 * RATE + 2 * 256
+    # Baseline, trial and, where it is resampled, something on either side.
+    assert max(read) <= 8 * RATE + 2 * margin
 
 
 def test_reader_travels_to_another_process(root):
@@ -475,6 +476,17 @@ def test_everything_wrong_is_listed_at_once(copy, capsys):
     # Nothing of a subject with a fault is given before the faults are said.
     with pytest.raises(InputError, match="line 12: valence is 'high'"):
         next(Recordings(copy).trials(["s01"]))
+
+
+def test_a_trial_within_another_hides_no_overlap(tmp_path):
+    write_array(tmp_path, noise(), ["Fz", "Cz"])
+    # The ends of one are the starts of the next in line 5 and 6: no overlap.
+    rows = ["1,1,rec.npy,0,7,1", "1,2,rec.npy,2,3,1", "1,3,rec.npy,5,6,1", "1,4,rec.npy,7,8,1", "1,5,rec.npy,8,9,1"]
+    write_trials(tmp_path, *rows)
+    assert problems_of(tmp_path) == [
+        "line 2 and 3: trials overlap in rec.npy: 0 to 7 s and 2 to 3 s",
+        "line 2 and 4: trials overlap in rec.npy: 0 to 7 s and 5 to 6 s",
+    ]
 
 
 NEEDED = "subject,trial,file,start_seconds,stop_seconds"

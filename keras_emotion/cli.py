@@ -646,6 +646,45 @@ class Report:
         return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a saved model in a format that does without Keras, and check it by running it beside the Keras model.
+
+    Exit code 0: written; 1: its outputs differ by more than 1e-4, and nothing is kept; 2: unusable input.
+
+    Args:
+        model: file of the model (.keras), as a run with --save-models leaves it.
+        format: saved_model, a folder for TensorFlow; onnx; litert, a file for LiteRT (TensorFlow Lite).
+        out: where to write; by default beside the model, named after it.
+        check_on: recording whose windows both models are given; by default they are random.
+    """
+
+    model: tyro.conf.Positional[Path]
+    format: Literal["saved_model", "onnx", "litert"]
+    out: Path | None = None
+    check_on: Path | None = None
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.experiment import export
+
+        model = export.load_saved_model(self.model)
+        windows, of = None, "random windows"
+        if self.check_on is not None:
+            from keras_emotion.experiment.prediction import Predictor
+
+            windows, of = Predictor(model).some_windows(self.check_on), f"windows of {self.check_on}"
+        default = self.model.with_name(self.model.stem + export.FORMATS[self.format].ending_of_file)
+        exported = export.export_model(model, self.format, self.out or default, windows)
+        difference = f"largest difference to the Keras model {exported.largest_difference:.1e}"
+        on = f"on {exported.n_windows} {of}"
+        if exported.path is None:
+            print(f"error: {difference} {on}, above {export.TOLERANCE:g}: not kept", file=sys.stderr)
+            return 1
+        print(f"wrote {exported.path}, {difference} {on}")
+        return 0
+
+
 _Command = (
     Annotated[Describe, tyro.conf.subcommand("describe")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
@@ -655,6 +694,7 @@ _Command = (
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Audit, tyro.conf.subcommand("audit")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
 )
 
 

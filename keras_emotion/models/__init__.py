@@ -10,6 +10,7 @@ from keras_emotion.models.emotion_transformer_fusion import EmotionTransformerFu
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 from keras_emotion.models.graph_sleep_net import GraphSleepNet
+from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weights
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
 
@@ -25,8 +26,10 @@ __all__ = [
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
     "GraphSleepNet",
+    "LegacyWeights",
     "MMResLSTM",
     "PriorDFCN",
     "correlation_losses",
     "distillation_losses",
+    "load_legacy_weights",
 ]

@@ -1,0 +1,234 @@
+"""Saved models in formats that do without Keras, each checked by running it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+Inputs = dict[str, np.ndarray]
+
+TOLERANCE = 1e-4
+"""Largest difference between an output of an exported model and that of the Keras model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """An exported model and how it compared with the Keras model.
+
+    Args:
+        path: the file, for `saved_model` a folder; `None` where it was not kept.
+        largest_differences: by name of the output; infinite where only one of the two is a number.
+        n_windows: windows that were compared.
+    """
+
+    path: Path | None
+    largest_differences: dict[str, float]
+    n_windows: int
+
+    @property
+    def largest_difference(self) -> float:
+        """That of all outputs."""
+        return max(self.largest_differences.values())
+
+
+def load_saved_model(path: Path) -> keras.Model:
+    """A model of ours, as `--save-models` saves it.
+
+    Raises:
+        InputError: there is none.
+    """
+    import keras
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a model (.keras), as a run with --save-models leaves them")
+    try:
+        return keras.models.load_model(path, compile=False)
+    # What a damaged file raises depends on where it is damaged.
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a saved Keras model ({_first_line(error)})") from error
+
+
+def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> Inputs:
+    """Normally distributed inputs of a model, in the place of real ones."""
+    import keras
+
+    generator = np.random.default_rng(seed)
+    return {
+        tensor.name: generator.standard_normal((n_windows, *tensor.shape[1:])).astype(tensor.dtype)
+        for tensor in keras.tree.flatten(model.input)
+    }
+
+
+def export_model(
+    model: keras.Model, file_format: str, path: Path, windows: Inputs | None = None, tolerance: float = TOLERANCE
+) -> ExportedModel:
+    """Exports a model, runs what was written beside the Keras model, and keeps it where they agree.
+
+    | format | written by | run by |
+    |---|---|---|
+    | `saved_model` | Keras | TensorFlow |
+    | `onnx` | Keras and tf2onnx | onnxruntime |
+    | `litert` | Keras | ai-edge-litert |
+
+    The batch axis stays open. For LiteRT the recurrent layers are unrolled: its built-in operations have no loop over
+    lists of tensors.
+
+    Args:
+        model: a functional model whose inputs have names.
+        file_format: one of `FORMATS`.
+        path: where it goes; must not exist.
+        windows: inputs by name, `(windows, ...)`; by default `random_windows`.
+        tolerance: largest difference of an output at which the file is kept.
+
+    Returns:
+        The comparison; its `path` is `None` where the outputs differ by more than `tolerance`, and nothing is kept.
+
+    Raises:
+        InputError: an unknown format, a package that is not installed, a path that exists, or a model that cannot be
+            converted to the format or not be run in it.
+
+    Example:
+        >>> from keras_emotion.models import DGCNN
+        >>> exported = export_model(DGCNN(n_channels=4), "saved_model", Path("dgcnn"))  # doctest: +SKIP
+        >>> exported.largest_difference < 1e-6  # doctest: +SKIP
+        True
+    """
+    import keras
+
+    if file_format not in FORMATS:
+        raise InputError(f"--format {file_format}: expected one of {', '.join(FORMATS)}")
+    form, path = FORMATS[file_format], Path(path)
+    missing = [package for package, module in form.packages.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise InputError(f"--format {file_format} needs {', '.join(missing)}: pip install 'keras_emotion[export]'")
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("models are exported on the TensorFlow backend: set KERAS_BACKEND=tensorflow")
+    if path.exists():
+        raise InputError(f"{path}: exists already; remove it or give another --out")
+    windows = random_windows(model) if windows is None else windows
+    expected = _by_name(model.predict(windows, verbose=0))
+    n_windows = len(next(iter(windows.values())))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place, so that what arrives there is whole.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+            written = Path(folder) / f"model{form.ending}"
+            found = _written_and_run(model, form, written, windows, where=f"{model.name}, --format {file_format}")
+            differences = {name: _largest_difference(found.get(name), array) for name, array in expected.items()}
+            is_kept = all(difference <= tolerance for difference in differences.values())
+            if is_kept:
+                shutil.move(written, path)
+    except OSError as error:
+        raise InputError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
+    return ExportedModel(path if is_kept else None, differences, n_windows)
+
+
+def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inputs, where: str) -> dict[str, Any]:
+    try:
+        # Of the converters, which are behind NumPy and TensorFlow.
+        with warnings.catch_warnings(), _unrolled(model, form.is_unrolled):
+            warnings.simplefilter("ignore")
+            model.export(str(path), format=form.keras_name, verbose=False)
+            return form.run(path, windows)
+    except OSError:
+        raise
+    # What converters and interpreters raise is anything.
+    except Exception as error:
+        raise InputError(f"{where}: cannot be converted or not be run ({_first_line(error)})") from error
+
+
+@contextmanager
+def _unrolled(model: keras.Model, is_unrolled: bool) -> Iterator[None]:
+    """The recurrent layers of a model unrolled, for as long as it is exported."""
+    import keras
+
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)] if is_unrolled else []
+    known = [layer.unroll for layer in layers]
+    try:
+        for layer in layers:
+            layer.unroll = True
+        yield
+    finally:
+        for layer, unroll in zip(layers, known, strict=True):
+            layer.unroll = unroll
+
+
+def _run_saved_model(path: Path, windows: Inputs) -> dict[str, Any]:
+    import tensorflow as tf
+
+    # Kept until it has run: its variables go with it.
+    loaded = tf.saved_model.load(str(path))
+    signature = loaded.signatures["serving_default"]
+    return _by_name(signature(**{name: tf.constant(array) for name, array in windows.items()}))
+
+
+def _run_onnx(path: Path, windows: Inputs) -> dict[str, Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    outputs = session.run(None, windows)
+    return _by_name(dict(zip([output.name for output in session.get_outputs()], outputs, strict=True)))
+
+
+def _run_litert(path: Path, windows: Inputs) -> dict[str, Any]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return _by_name(Interpreter(str(path)).get_signature_runner()(**windows))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Format:
+    keras_name: str
+    ending: str
+    packages: dict[str, str]
+    run: Callable[[Path, Inputs], dict[str, Any]]
+    is_unrolled: bool = False
+
+    @property
+    def ending_of_file(self) -> str:
+        """What a file is named after; a folder has an ending too, so that it stands apart from others."""
+        return self.ending or ".saved_model"
+
+
+FORMATS: Mapping[str, _Format] = {
+    "saved_model": _Format("tf_saved_model", "", {"tensorflow": "tensorflow"}, _run_saved_model),
+    "onnx": _Format("onnx", ".onnx", {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"}, _run_onnx),
+    "litert": _Format("litert", ".tflite", {"ai-edge-litert": "ai_edge_litert"}, _run_litert, is_unrolled=True),
+}
+"""The formats by name."""
+
+
+def _by_name(outputs: Any) -> dict[str, np.ndarray]:
+    """Outputs by name; a single one has the name `output`, for each format calls it otherwise."""
+    if not isinstance(outputs, Mapping):
+        outputs = {"output": outputs}
+    if len(outputs) == 1:
+        outputs = {"output": next(iter(outputs.values()))}
+    return {name: np.asarray(array) for name, array in outputs.items()}
+
+
+def _largest_difference(found: np.ndarray | None, expected: np.ndarray) -> float:
+    if found is None or found.shape != expected.shape:
+        return float("inf")
+    difference = np.abs(found.astype(np.float64) - expected).max()
+    return float(difference) if np.isfinite(difference) else float("inf")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]:.300}" if lines else type(error).__name__

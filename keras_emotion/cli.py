@@ -647,6 +647,73 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True)
+class Predict:
+    """Apply a saved model to a recording: the probability of each class, window by window.
+
+    Windows, features and scaling are those that the model was trained with; channels are matched by name, and missing
+    ones are said. The file is read in blocks, however long it is. Writes `prediction.csv`, `prediction.png` and
+    `prediction.json` into the output folder.
+
+    Args:
+        model: file of the model (.keras), as a run with --save-models leaves it.
+        recording: .set, .edf, .bdf, .vhdr, .fif.
+        video: face video of the same time; faces out of it are drawn under the probabilities.
+        out: folder to write to; by default `predictions/<recording>`.
+        baseline_seconds: seconds at the start that are the baseline, for models that subtract one.
+        block_seconds: length of the blocks.
+    """
+
+    model: tyro.conf.Positional[Path]
+    recording: tyro.conf.Positional[Path]
+    video: Path | None = None
+    out: Path | None = None
+    baseline_seconds: float = 3.0
+    block_seconds: float = 60.0
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.datasets.continuous import ContinuousRecording
+        from keras_emotion.experiment.export import load_saved_model
+        from keras_emotion.experiment.prediction import Predictor
+        from keras_emotion.reports.timeline import draw_timeline
+
+        for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
+            if not 0 < value < math.inf:
+                raise InputError(f"--{option} {value}: expected a number above 0")
+        recording = ContinuousRecording(self.recording)
+        predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        faces = None if self.video is None else _faces_at_times(self.video, recording.duration_seconds)
+        found = predictor.predict(recording, self.block_seconds)
+        picture = draw_timeline(
+            found.table,
+            title=f"{self.recording.name}: {predictor.inference.get('target') or 'prediction'}",
+            warning=found.warning,
+            bands=found.bands,
+            band_attention=found.band_attention,
+            faces=faces,
+        )
+        out = self.out or Path("predictions") / self.recording.stem
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            found.table.to_csv(out / "prediction.csv", index=False, float_format="%.9g")
+            (out / "prediction.png").write_bytes(picture)
+            summary = {"model": str(self.model), **found.summary, "notes": found.notes, "warning": found.warning}
+            (out / "prediction.json").write_text(json.dumps(summary, indent=1))
+        except OSError as error:
+            raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+        for note in found.notes:
+            print(f"note: {note}")
+        means = found.table.filter(like="probability_").mean()
+        mean = ", ".join(f"{name.removeprefix('probability_')} {value:.3f}" for name, value in means.items())
+        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s, mean probability {mean}")
+        if found.warning:
+            print(f"warning: {found.warning}")
+        times = found.duration_seconds / found.elapsed_seconds
+        print(f"wrote {out}; {found.duration_seconds:.0f} s in {found.elapsed_seconds:.1f} s, {times:.0f} x real time")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """Write a saved model in a format that does without Keras, and check it by running it beside the Keras model.
 
@@ -671,9 +738,11 @@ class Export:
         model = export.load_saved_model(self.model)
         windows, of = None, "random windows"
         if self.check_on is not None:
+            from keras_emotion.datasets.continuous import ContinuousRecording
             from keras_emotion.experiment.prediction import Predictor
 
-            windows, of = Predictor(model).some_windows(self.check_on), f"windows of {self.check_on}"
+            recording = ContinuousRecording(self.check_on)
+            windows, of = Predictor(model).some_windows(recording), f"windows of {self.check_on}"
         default = self.model.with_name(self.model.stem + export.FORMATS[self.format].ending_of_file)
         exported = export.export_model(model, self.format, self.out or default, windows)
         difference = f"largest difference to the Keras model {exported.largest_difference:.1e}"
@@ -694,6 +763,7 @@ _Command = (
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Audit, tyro.conf.subcommand("audit")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Export, tyro.conf.subcommand("export")]
 )
 
@@ -717,6 +787,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
     return command.run()
+
+
+def _faces_at_times(video: Path, duration_seconds: float, n_faces: int = 16) -> tuple[Any, Any]:
+    """Faces of a video at times spread over a recording: `(times, pictures)`, those that were found."""
+    import numpy as np
+
+    from keras_emotion import faces
+
+    with faces.make_detector("auto", None) as detector:
+        times = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces
+        sequence = faces.extract_faces(video, detector, times_seconds=times)
+    found = sequence.frames["found"].to_numpy(bool)
+    return sequence.frames["time_seconds"].to_numpy()[found], sequence.faces[found]
 
 
 def _write(writer: Callable[..., Path], out: Path, **options: Any) -> int:

@@ -77,7 +77,7 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
         experiment=experiment,
         feature_folders=folders,
         class_names=dataset.class_names,
-        inference=system.inference(first),
+        inference=_inference(system, experiment, dataset, first),
         model_folder=save_models_to,
     )
     # Now, and not after hours: subjects of whom no window has its partner.
@@ -92,6 +92,15 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
         **_options(dataset),
     }
     return plan, data
+
+
+def _inference(system, experiment: Experiment, dataset, first) -> dict:
+    """What a saved model carries along: what the system says, in which unit the signals were, and of what data."""
+    known = dict(system.inference(first))
+    if first.recording is not None and "channel_names" in known:
+        unit = dict(zip(first.recording.channel_names, first.recording.units, strict=True))
+        known["units"] = [unit[name] for name in known["channel_names"]]
+    return {**known, "dataset": experiment.dataset, "synthetic": bool(dataset.synthetic)}
 
 
 def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | str, dict[str, Path]]:

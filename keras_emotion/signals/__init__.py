@@ -6,6 +6,7 @@ dtype as float64, and has time on the last axis of what it reads.
 
 from keras_emotion.signals.bands import PRIOR_DFCN_BANDS, PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
 from keras_emotion.signals.baseline import baseline_samples, remove_baseline
+from keras_emotion.signals.channels import canonical_channel_name, match_channels
 from keras_emotion.signals.connectivity import CONSTANT_SHARE, coherence, pearson_correlation, phase_locking_value
 from keras_emotion.signals.differential_entropy import (
     CONVENTIONS,
@@ -15,7 +16,7 @@ from keras_emotion.signals.differential_entropy import (
     differential_entropy_features,
 )
 from keras_emotion.signals.filters import band_pass
-from keras_emotion.signals.resampling import rate_ratio, resample
+from keras_emotion.signals.resampling import ResampledSignal, rate_ratio, resample
 from keras_emotion.signals.spectral_power import band_power
 from keras_emotion.signals.topography import (
     GRID_SHAPES,
@@ -37,9 +38,11 @@ __all__ = [
     "VARIANCE_FLOOR",
     "Bands",
     "DifferentialEntropyConvention",
+    "ResampledSignal",
     "band_pass",
     "band_power",
     "baseline_samples",
+    "canonical_channel_name",
     "check_bands",
     "coherence",
     "differential_entropy",
@@ -47,6 +50,7 @@ __all__ = [
     "electrode_directions",
     "from_grid",
     "grid_positions",
+    "match_channels",
     "pearson_correlation",
     "phase_locking_value",
     "rate_ratio",

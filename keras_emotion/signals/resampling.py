@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -71,15 +73,79 @@ def resample(signal: np.ndarray, sampling_rate_hz: float, new_sampling_rate_hz: 
     ratio = rate_ratio(sampling_rate_hz, new_sampling_rate_hz)
     if ratio == 1:
         return signal.copy()
-    up, down = ratio.numerator, ratio.denominator
-    # Frequencies in units of the Nyquist frequency of the rate in between, `up` times the old one.
-    lower = 1 / max(up, down)
-    n_taps, beta = scipy.signal.kaiserord(ATTENUATION_DB, (1 - PASSED_SHARE) * lower)
-    taps = scipy.signal.firwin(n_taps | 1, (1 + PASSED_SHARE) / 2 * lower, window=("kaiser", beta))
-    n_samples, n_resampled = signal.shape[-1], -(-signal.shape[-1] * up // down)
+    n_samples = signal.shape[-1]
     first, last = signal[..., :1], signal[..., -1:]
     # Without its line, so that the slightly different gains of the phases do not turn an offset into a tone.
     slope = (last - first) / max(n_samples - 1, 1)
-    centred = signal - (first + slope * np.arange(n_samples, dtype=signal.dtype))
-    resampled = scipy.signal.resample_poly(centred, up, down, axis=-1, window=taps.astype(signal.dtype))
-    return resampled + (first + slope * (np.arange(n_resampled) * (down / up)).astype(signal.dtype))
+    return _filtered(signal, ratio, first, slope)
+
+
+class ResampledSignal:
+    """What `resample` gives of a signal that is too long to be read at once, piece by piece.
+
+    A piece is computed from the samples that the filter reaches, and the first and the last of the signal, which decide
+    the straight line (see `resample`): it is what `resample` gives of the whole, to rounding.
+
+    Args:
+        read: `read(start, stop)` gives `(..., stop - start)` samples of the signal.
+        n_samples: samples of the signal, 1 or more.
+        sampling_rate_hz: samples a second of it.
+        new_sampling_rate_hz: samples a second wanted.
+
+    Attributes:
+        n_samples: samples after the change.
+
+    Raises:
+        ValueError: a rate is not above 0.
+
+    Example:
+        >>> signal = np.random.default_rng(0).standard_normal((2, 1000))
+        >>> piece = ResampledSignal(lambda start, stop: signal[:, start:stop], 1000, 256, 128).read(100, 200)
+        >>> bool(np.abs(piece - resample(signal, 256, 128)[:, 100:200]).max() < 1e-12)
+        True
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], np.ndarray],
+        n_samples: int,
+        sampling_rate_hz: float,
+        new_sampling_rate_hz: float,
+    ):
+        self._read, self._n_read = read, n_samples
+        self._ratio = rate_ratio(sampling_rate_hz, new_sampling_rate_hz)
+        self.n_samples = -(-n_samples * self._ratio.numerator // self._ratio.denominator)
+        self._line: tuple[np.ndarray, np.ndarray] | None = None
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """`(..., stop - start)` samples of the resampled signal."""
+        if self._ratio == 1:
+            return self._read(start, stop)
+        if self._line is None:
+            first, last = (as_floating(self._read(place, place + 1)) for place in (0, self._n_read - 1))
+            self._line = first, (last - first) / max(self._n_read - 1, 1)
+        up, down = self._ratio.numerator, self._ratio.denominator
+        reach = len(_taps(self._ratio)) // 2 // up + 1
+        # From a sample on that is one of both rates.
+        begin = max(start * down // up - reach, 0) // down * down
+        end = min(-(-stop * down // up) + reach, self._n_read)
+        first, slope = self._line
+        piece = _filtered(as_floating(self._read(begin, end)), self._ratio, first + slope * begin, slope)
+        offset = begin // down * up
+        return piece[..., start - offset : stop - offset]
+
+
+@functools.lru_cache(maxsize=8)
+def _taps(ratio: Fraction) -> np.ndarray:
+    # Frequencies in units of the Nyquist frequency of the rate in between, `up` times the old one.
+    lower = 1 / max(ratio.numerator, ratio.denominator)
+    n_taps, beta = scipy.signal.kaiserord(ATTENUATION_DB, (1 - PASSED_SHARE) * lower)
+    return scipy.signal.firwin(n_taps | 1, (1 + PASSED_SHARE) / 2 * lower, window=("kaiser", beta))
+
+
+def _filtered(signal: np.ndarray, ratio: Fraction, first: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The signal at the new rate, its line left out meanwhile; zeros beyond its ends."""
+    up, down = ratio.numerator, ratio.denominator
+    centred = signal - (first + slope * np.arange(signal.shape[-1], dtype=signal.dtype))
+    resampled = scipy.signal.resample_poly(centred, up, down, axis=-1, window=_taps(ratio).astype(signal.dtype))
+    return resampled + (first + slope * (np.arange(resampled.shape[-1]) * (down / up)).astype(signal.dtype))

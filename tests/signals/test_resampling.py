@@ -1,11 +1,13 @@
 """Resampling against what tones are in closed form."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_emotion.signals import rate_ratio, resample
+from keras_emotion.signals import ResampledSignal, rate_ratio, resample
 
 SECONDS = 20
 
@@ -80,3 +82,25 @@ def test_rate_ratio():
 def test_guards(arguments, message):
     with pytest.raises(ValueError, match=message):
         resample(*arguments)
+
+
+@pytest.mark.parametrize("rates", [(256, 128), (500, 128), (160, 128), (100, 128), (128, 128)])
+def test_pieces_are_those_of_the_whole(rates):
+    """With an offset and a drift a thousand times the signal, as recordings have them, and pieces at any place."""
+    rng = np.random.default_rng(5)
+    signal = rng.standard_normal((2, 3001)) + 1000 + np.linspace(0, 5000, 3001)
+    asked = []
+
+    def read(start, stop):
+        asked.append(stop - start)
+        return signal[:, start:stop]
+
+    whole = resample(signal, *rates)
+    pieces = ResampledSignal(read, signal.shape[1], *rates)
+    assert pieces.n_samples == whole.shape[1]
+    n = whole.shape[1]
+    bounds = [0, 1, n // 10, n // 10 + 1, n // 3, n // 2, n - 1, n]
+    joined = np.concatenate([pieces.read(*pair) for pair in itertools.pairwise(bounds)], axis=1)
+    np.testing.assert_allclose(joined, whole, rtol=0, atol=1e-8)
+    # No piece needed the whole.
+    assert max(asked) < 0.6 * signal.shape[1]

@@ -14,7 +14,7 @@ from keras_emotion.experiment.system import NetworkSystem, System, fit_scaling_l
 from keras_emotion.experiment.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.experiment.systems.prior_dfcn import PriorDFCNSystem, face_of_samples
 from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, EEGGridFeatures, FaceQuantities, FeaturePart
-from keras_emotion.schema import Trial
+from keras_emotion.schema import InputError, Trial
 
 if TYPE_CHECKING:
     import keras
@@ -223,6 +223,23 @@ _NETWORKS: dict[str, _Network] = {
         lambda elements: {"eeg": elements["eeg"][:, 0]},
     ),
 }
+
+
+def feature_reading(class_name: str, parts: Mapping[str, Any]) -> tuple[FeaturePart, Callable[[Elements], Elements]]:
+    """The features of EEG that a saved network reads, and what makes its inputs of them.
+
+    Args:
+        class_name: class of the network.
+        parts: `inference["parts"]` of it.
+
+    Raises:
+        InputError: it is none of these networks.
+    """
+    name = next((name for name in _NETWORKS if name.replace("_", "") == class_name.lower()), None)
+    if name is None:
+        raise InputError(f"{class_name}: is no network that reads EEG")
+    part = ComparisonNetwork(network=name).parts()["eeg"]
+    return type(part)(**parts["eeg"]), _NETWORKS[name].inputs
 
 
 def _network(name: str) -> Callable[[PriorDFCNSystem], System]:

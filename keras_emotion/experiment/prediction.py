@@ -1,0 +1,407 @@
+"""Saved models applied to recordings of no data set: the windows, features and channels that they were trained with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.signal
+
+from keras_emotion import signals
+from keras_emotion.datasets.continuous import ContinuousRecording, doubtful_unit
+from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, EEGGridFeatures, FeaturePart
+from keras_emotion.schema import InputError, Recording, Trial
+
+if TYPE_CHECKING:
+    import keras
+
+Inputs = dict[str, np.ndarray]
+
+TRANSIENT = 1e-12
+"""What is left of the transients of the filters at the end of a lead-in, as a share."""
+
+SMALLEST_SHARE = 0.5
+"""Share of a model's channels that a recording must have."""
+
+_FILTER_ORDER_OF_RAW = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of a recording.
+
+    Args:
+        table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording, and
+            `probability_<class>` for each class.
+        band_attention: `(windows, bands)` weights, averaged over the steps of a window; `None` where there are none.
+        bands: names of these bands.
+        notes: what the user must know to read the numbers, a sentence each.
+        warning: why the numbers mean nothing, or `None`.
+        summary: JSON-able: model, recording, channels, what was missing.
+        duration_seconds: length of the recording.
+        elapsed_seconds: how long it took.
+    """
+
+    table: pd.DataFrame
+    band_attention: np.ndarray | None
+    bands: tuple[str, ...]
+    notes: tuple[str, ...]
+    warning: str | None
+    summary: dict[str, Any]
+    duration_seconds: float
+    elapsed_seconds: float
+
+
+class Predictor:
+    """A saved model and what it needs to be applied, all of which it carries in its `inference`.
+
+    **Windows of a long recording.** A recording is read in blocks. The filters of the features run over whole trials,
+    so a block is read with a *lead-in* before and a *tail* after it, both dropped afterwards: so long that the slowest
+    pole of all band-pass filters has decayed to 1e-12 (10.2 s for the 4-7 Hz of 3FACRNN), rounded up to whole windows.
+    The features are those of the whole recording, to rounding.
+
+    **Channels** are matched by name (`keras_emotion.signals.canonical_channel_name`). Where one is missing, a feature
+    of it has its mean over the training windows, which the model carries, and so is 0 after scaling; raw samples are 0.
+
+    Args:
+        model: a model that a run saved, or of the same `inference`.
+        baseline_seconds: seconds at the start of a recording that count as baseline; used by models that were trained
+            with a baseline subtracted.
+
+    Raises:
+        InputError: the model carries no such thing, or reads what a recording does not have.
+    """
+
+    def __init__(self, model: keras.Model, baseline_seconds: float = 3.0):
+        self.model = model
+        self.inference: dict[str, Any] = getattr(model, "inference", None) or {}
+        if "channel_names" not in self.inference:
+            if "faces" in self.inference or "features" in self.inference:
+                raise InputError(f"{model.name}: sees faces alone; `predict` applies models of EEG")
+            raise InputError(
+                f"{model.name}: does not say what it was trained on; expected a model that a run saved (--save-models)"
+            )
+        self.part, self._inputs = _reading(model, self.inference)
+        self.sampling_rate_hz = float(self.inference["sampling_rate_hz"])
+        self.channel_names: list[str] = list(self.inference["channel_names"])
+        units = self.inference.get("units") or ["uV"] * len(self.channel_names)
+        self._in_microvolts = [name for name, unit in zip(self.channel_names, units, strict=True) if unit == "uV"]
+        if not self._in_microvolts:
+            raise InputError(f"{model.name}: was trained on signals in {units[0]}, which microvolts cannot become")
+        self.class_names = tuple(self.inference.get("class_names") or ())
+        self.uses_baseline = getattr(self.part, "baseline", "none") != "none"
+        self.baseline_seconds = baseline_seconds if self.uses_baseline else 0.0
+        self.window_seconds: float = getattr(self.part, "sample_seconds", None) or self.part.window_seconds
+        attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
+        self._attention = model.attention_model() if attends else None
+
+    @property
+    def lead_seconds(self) -> float:
+        """Length of lead-in and tail of a block."""
+        return self._n_lead * self.window_seconds
+
+    @property
+    def _n_lead(self) -> int:
+        return math.ceil(_ringing_samples(self.part, self.sampling_rate_hz) / self._window)
+
+    @property
+    def _window(self) -> int:
+        return signals.sample_count(self.window_seconds, self.sampling_rate_hz, "window_seconds")
+
+    @property
+    def warning(self) -> str | None:
+        """Why the numbers mean nothing, or `None`."""
+        if self.inference.get("synthetic"):
+            return "trained on synthetic data: these numbers say nothing about emotion"
+        return None
+
+    def channels_of(self, channel_names: tuple[str, ...] | list[str], source: object) -> Channels:
+        """Which channels of a recording the model gets.
+
+        Raises:
+            InputError: fewer than half of the model's channels are there, or two have the same name.
+        """
+        try:
+            found = signals.match_channels(self._in_microvolts, channel_names)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+        missing = tuple(name for name in self.channel_names if name not in found)
+        if len(found) < SMALLEST_SHARE * len(self.channel_names):
+            raise InputError(
+                f"{source}: {len(found)} of the model's {len(self.channel_names)} channels are there, and half are "
+                f"needed; it has {', '.join(channel_names)}; the model was trained on {', '.join(self.channel_names)}"
+            )
+        if missing and isinstance(self.part, ConnectivityFeatures):
+            raise InputError(
+                f"{source}: has no {', '.join(missing)}, and a network of channels needs all that it was trained on"
+            )
+        return Channels(tuple(found), tuple(found.values()), missing)
+
+    def predict(self, recording: ContinuousRecording, block_seconds: float = 60.0) -> Prediction:
+        """Probabilities of all windows of a recording, in bounded memory.
+
+        Args:
+            recording: the recording.
+            block_seconds: length of a block, without lead-in and tail.
+
+        Raises:
+            InputError: the recording is too short, damaged, or has too few of the channels.
+        """
+        started = time.perf_counter()
+        channels = self.channels_of(recording.channel_names, recording.path)
+        probabilities, attention = [], []
+        for inputs in self.blocks(recording, block_seconds):
+            of_block, bands = self.apply(inputs)
+            probabilities.append(of_block)
+            attention.append(bands)
+        probability = np.concatenate(probabilities)
+        starts = self.baseline_seconds + np.arange(len(probability)) * self.window_seconds
+        names = self.class_names or tuple(map(str, range(probability.shape[1])))
+        columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
+        table = pd.DataFrame({**columns, **{f"probability_{n}": p for n, p in zip(names, probability.T, strict=True)}})
+        return Prediction(
+            table=table,
+            band_attention=None if self._attention is None else np.concatenate(attention),
+            bands=tuple(getattr(self.part, "bands", ())),
+            notes=tuple(self.notes(recording, channels)),
+            warning=self.warning,
+            summary=self.summary(recording, channels),
+            duration_seconds=recording.duration_seconds,
+            elapsed_seconds=time.perf_counter() - started,
+        )
+
+    def notes(self, recording: ContinuousRecording, channels: Channels) -> Iterator[str]:
+        """What the user must know to read the numbers."""
+        if channels.missing:
+            fill = "0" if isinstance(self.part, BioFeatures) else "the mean of the training windows"
+            n_missing, n_channels = len(channels.missing), len(self.channel_names)
+            yield f"{n_missing} of {n_channels} channels missing, {fill} in their place: {', '.join(channels.missing)}"
+        rate = recording.sampling_rate_hz
+        if rate != self.sampling_rate_hz:
+            yield f"resampled from {rate:g} to {self.sampling_rate_hz:g} Hz"
+        highest = max((high for _, high in getattr(self.part, "bands", {}).values()), default=0.0)
+        if signals.resampling.PASSED_SHARE * rate / 2 < highest and rate < self.sampling_rate_hz:
+            yield f"a recording at {rate:g} Hz has nothing, or not all, of a band up to {highest:g} Hz"
+        if self.uses_baseline:
+            yield f"the first {self.baseline_seconds:g} s are taken for the baseline that the model subtracts"
+        if doubt := doubtful_unit(recording.read(0, min(recording.n_samples, round(60 * rate)), [*channels.places])):
+            yield doubt
+
+    def summary(self, recording: ContinuousRecording, channels: Channels) -> dict[str, Any]:
+        """JSON-able: what was applied to what."""
+        return {
+            "recording": str(recording.path),
+            "target": self.inference.get("target"),
+            "dataset": self.inference.get("dataset"),
+            "synthetic": self.inference.get("synthetic"),
+            "channels": dict(zip(channels.names, (recording.channel_names[i] for i in channels.places), strict=True)),
+            "missing_channels": list(channels.missing),
+            "sampling_rate_hz": self.sampling_rate_hz,
+            "recorded_sampling_rate_hz": recording.sampling_rate_hz,
+            "window_seconds": self.window_seconds,
+            "baseline_seconds": self.baseline_seconds,
+            "lead_seconds": self.lead_seconds,
+        }
+
+    def apply(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
+        """`(windows, classes)` probabilities, and `(windows, bands)` attention or `None`."""
+        import keras
+
+        outputs = self.model.predict(inputs, batch_size=128, verbose=0)
+        probabilities = keras.ops.convert_to_numpy(self.model.window_probabilities(outputs))
+        if self._attention is None:
+            return probabilities, None
+        attention = self._attention.predict(inputs, batch_size=128, verbose=0)
+        return probabilities, attention["bands"].mean(axis=1)
+
+    def some_windows(self, recording: ContinuousRecording, n_windows: int = 64) -> Inputs:
+        """Inputs of the model for the first windows of a recording."""
+        inputs = next(self.blocks(recording, n_windows * self.window_seconds))
+        return {name: array[:n_windows] for name, array in inputs.items()}
+
+    # --- features, block by block
+
+    def blocks(self, recording: ContinuousRecording, block_seconds: float = 60.0) -> Iterator[Inputs]:
+        """Inputs of the model for the windows of a recording, block by block.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        channels = self.channels_of(recording.channel_names, recording.path)
+        resampled = signals.ResampledSignal(
+            lambda start, stop: recording.read(start, stop, [*channels.places]),
+            recording.n_samples,
+            recording.sampling_rate_hz,
+            self.sampling_rate_hz,
+        )
+        onset = round(self.baseline_seconds * self.sampling_rate_hz)
+        window, n_lead = self._window, self._n_lead
+        n_windows = (resampled.n_samples - onset) // window
+        if n_windows < 1:
+            needed = self.baseline_seconds + self.window_seconds
+            raise InputError(
+                f"{recording.path}: {recording.duration_seconds:g} s are too short; the model needs {needed:g} s"
+            )
+        n_block = max(1, round(block_seconds / self.window_seconds))
+        n_start = min(resampled.n_samples, onset + (1 + n_lead) * window)
+        subtracted = self._subtracted(resampled.read(0, n_start), channels)
+        for first in range(0, n_windows, n_block):
+            last = min(first + n_block, n_windows)
+            stop = onset + (last + n_lead) * window if last + n_lead < n_windows else resampled.n_samples
+            if first <= n_lead:
+                # The start of the recording itself, with its baseline, as a trial has it.
+                arrays = self._features(resampled.read(0, stop), channels, self.baseline_seconds)
+                arrays = {name: array[first:last] for name, array in arrays.items()}
+            else:
+                start = (first - n_lead) * window
+                piece = subtracted.from_signal(resampled.read(onset + start, stop), start)
+                arrays = self._features(piece, channels, 0.0)
+                arrays = {name: array[n_lead : n_lead + last - first] for name, array in arrays.items()}
+                arrays = subtracted.from_features(arrays)
+            yield self.to_inputs(arrays, channels)
+
+    def live_inputs(self, signal: np.ndarray, start: int, channels: Channels, baseline: np.ndarray) -> Inputs:
+        """Inputs of the model for the last window of a piece of signal, of which nothing is known that follows.
+
+        Args:
+            signal: `(channels, samples)` in microvolts at the model's rate, a window or more.
+            start: place of its first sample after the end of the baseline.
+            channels: its channels.
+            baseline: `(channels, samples)` of the baseline; none where the model subtracts none.
+        """
+        n_windows = signal.shape[1] // self._window
+        offset = signal.shape[1] - n_windows * self._window
+        subtracted = self._subtracted(np.concatenate([baseline, signal[:, -self._window :]], axis=1), channels)
+        piece = subtracted.from_signal(signal[:, offset:], start + offset)
+        arrays = {name: array[-1:] for name, array in self._features(piece, channels, 0.0).items()}
+        return self.to_inputs(subtracted.from_features(arrays), channels)
+
+    def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:
+        """Inputs of the model from features, the missing channels filled in."""
+        if channels.missing and isinstance(self.part, EEGGridFeatures):
+            cells = signals.grid_positions(channels.missing, self.part.grid)
+            scaling = getattr(self.model, "feature_scaling", None)
+            if scaling is not None:
+                arrays["eeg"][..., cells[:, 0], cells[:, 1], :] = np.asarray(scaling.mean)[cells[:, 0], cells[:, 1]]
+        if channels.missing and isinstance(self.part, BioFeatures):
+            places = [self.channel_names.index(name) for name in channels.names]
+            whole = np.zeros((*arrays["bio"].shape[:-1], len(self.channel_names)), arrays["bio"].dtype)
+            whole[..., places] = arrays["bio"]
+            arrays = {"bio": whole}
+        return self._inputs(arrays)
+
+    def _features(
+        self, signal: np.ndarray, channels: Channels, baseline_seconds: float, part: FeaturePart | None = None
+    ) -> Inputs:
+        part = part or (self.part if baseline_seconds else _without_baseline(self.part))
+        units = ("uV",) * len(channels.names)
+        recording = Recording(signal, channels.names, units, self.sampling_rate_hz, baseline_seconds)
+        trial = Trial("recording", 1, 1, "recording", recording, channels.names, {})
+        return part.of_trials([trial])[0]
+
+    def _subtracted(self, start: np.ndarray, channels: Channels) -> _Subtracted:
+        """What the baseline at the start of a recording takes off everything after it."""
+        kind, rate = getattr(self.part, "baseline", "none"), self.sampling_rate_hz
+        if kind in ("signal", "segments"):
+            segment_seconds = 1.0 if kind == "signal" else self.window_seconds
+            n_segment = signals.sample_count(segment_seconds, rate, "segment_seconds")
+            baseline = start[:, : round(self.baseline_seconds * rate)]
+            nothing = np.zeros((len(start), n_segment))
+            with_nothing = np.concatenate([baseline, nothing], axis=1)
+            try:
+                cleaned = signals.remove_baseline(with_nothing, rate, self.baseline_seconds, segment_seconds)
+            except ValueError as error:
+                raise InputError(f"--baseline-seconds {self.baseline_seconds:g}: {error}") from None
+            return _Subtracted(waveform=-cleaned[:, -n_segment:])
+        if kind == "feature":
+            of_first = self._features(start, channels, self.baseline_seconds)["eeg"][:1]
+            plain = self._features(start, channels, self.baseline_seconds, _without_baseline(self.part))["eeg"][:1]
+            return _Subtracted(features=(plain - of_first).mean(axis=1, keepdims=True))
+        return _Subtracted()
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """The channels of a recording that a model gets.
+
+    Args:
+        names: as the model calls them, in its order.
+        places: where they are in the recording.
+        missing: names of the model's channels that the recording lacks.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+    missing: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Subtracted:
+    """What a baseline takes off: a waveform `(channels, samples)` of the signal, or a mean of the features."""
+
+    waveform: np.ndarray | None = None
+    features: np.ndarray | None = None
+
+    def from_signal(self, signal: np.ndarray, start: int) -> np.ndarray:
+        """The signal without the waveform; its first sample is `start` samples after the end of the baseline."""
+        if self.waveform is None:
+            return signal
+        phase = (start + np.arange(signal.shape[1])) % self.waveform.shape[1]
+        return signal - self.waveform[:, phase]
+
+    def from_features(self, arrays: Inputs) -> Inputs:
+        """The features without their mean over the baseline."""
+        return arrays if self.features is None else {**arrays, "eeg": arrays["eeg"] - self.features}
+
+
+def _without_baseline(part: FeaturePart) -> FeaturePart:
+    return part.model_copy(update={"baseline": "none"}) if hasattr(part, "baseline") else part
+
+
+def _ringing_samples(part: FeaturePart, sampling_rate_hz: float) -> int:
+    """Samples after which the filters of the features have forgotten what was before."""
+    if not isinstance(part, EEGGridFeatures):
+        return 0
+    bands, order = list(part.bands.values()), _FILTER_ORDER_OF_RAW
+    if part.representation == "differential_entropy":
+        convention = signals.CONVENTIONS[part.convention]
+        if convention.filter_scope == "window":
+            return 0
+        order = convention.filter_order
+    else:
+        bands = [(min(low for low, _ in bands), max(high for _, high in bands))]
+    poles = [scipy.signal.butter(order, band, "bandpass", fs=sampling_rate_hz, output="zpk")[1] for band in bands]
+    return math.ceil(math.log(TRANSIENT) / math.log(max(np.abs(pole).max() for pole in poles)))
+
+
+def _reading(model: keras.Model, inference: Mapping[str, Any]) -> tuple[FeaturePart, Callable[[Inputs], Inputs]]:
+    """The features that a model reads, and what makes its inputs of them.
+
+    Raises:
+        InputError: it reads more than EEG, or features that need the whole recording at once.
+    """
+    from keras_emotion.experiment.systems.comparison_networks import feature_reading
+
+    kind = type(model).__name__
+    needs_faces = {"face", "faces"} & ({*inference} | {*inference.get("parts", {})})
+    if needs_faces:
+        raise InputError(f"{kind}: needs the face in the same windows too; `predict` applies models of EEG alone")
+    if kind == "FACRNNEEGNetwork":
+        return EEGGridFeatures(**inference["features"]), lambda arrays: {"eeg": arrays["eeg"]}
+    if kind == "DeepVANet":
+        return BioFeatures(**inference["bio"]), lambda arrays: {"bio": arrays["bio"]}
+    if kind == "PriorDFCN":
+        part: FeaturePart = ConnectivityFeatures(**inference["features"])
+        inputs: Callable[[Inputs], Inputs] = lambda arrays: {"connectivity": arrays["connectivity"]}  # noqa: E731
+    elif "parts" in inference:
+        part, inputs = feature_reading(kind, inference["parts"])
+    else:
+        raise InputError(f"{kind}: `predict` does not know how it is fed")
+    if isinstance(part, ConnectivityFeatures) and part.measure != "correlation":
+        raise InputError(f"{kind}: {part.measure} needs the whole recording at once; `predict` reads it in blocks")
+    return part, inputs

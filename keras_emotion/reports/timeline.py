@@ -1,0 +1,80 @@
+"""The picture of a prediction: probability over time, what the network attended to, and the face at its times."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+from keras_emotion.reports.figures import _COLOURS, _STYLE, _set_title
+
+_WIDTH_INCHES = 9.0
+
+
+def draw_timeline(
+    table: pd.DataFrame,
+    title: str,
+    warning: str | None = None,
+    bands: Sequence[str] = (),
+    band_attention: np.ndarray | None = None,
+    faces: tuple[np.ndarray, np.ndarray] | None = None,
+) -> bytes:
+    """A PNG file of 150 dpi without date or software.
+
+    Args:
+        table: one row a window: `start_seconds`, `stop_seconds` and `probability_<class>` columns. Of two classes the
+            second is drawn, of more all.
+        title: what was applied to what.
+        warning: why the numbers mean nothing; stands under the title.
+        bands: names of the bands.
+        band_attention: `(windows, bands)`, each weight between 0 and 1.
+        faces: `(times,)` seconds and `(times, size, size, 3)` uint8 pictures.
+    """
+    names = [column for column in table if column.startswith("probability_")]
+    shown = names[1:] if len(names) == 2 else names
+    edges = np.append(table["start_seconds"].to_numpy(), table["stop_seconds"].iloc[-1])
+    parts = [("probability", 2.2)]
+    parts += [("attention", 1.8)] if band_attention is not None else []
+    parts += [("faces", 0.9)] if faces is not None and len(faces[0]) else []
+    with matplotlib.style.context(["default", _STYLE]):
+        heights = [height for _, height in parts]
+        figure = Figure(figsize=(_WIDTH_INCHES, 0.9 + sum(heights)), layout="constrained")
+        panels = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+        for axes, (part, _) in zip(panels, parts, strict=True):
+            if part == "probability":
+                for name, colour in zip(shown, _COLOURS[2:] + _COLOURS[:2], strict=False):
+                    label = name.removeprefix("probability_")
+                    axes.stairs(table[name], edges, baseline=None, color=colour, linewidth=1.2, label=label)
+                axes.axhline(1 / len(names), color="#888888", linewidth=0.8, linestyle="--")
+                axes.set_ylim(0, 1)
+                axes.set_ylabel(
+                    f"probability of {shown[0].removeprefix('probability_')}" if len(shown) == 1 else "probability"
+                )
+                axes.grid(axis="y")
+                if len(shown) > 1:
+                    axes.legend(ncols=len(shown), loc="upper right")
+            elif part == "attention":
+                # From 0 on: the colours of two recordings can be compared.
+                image = axes.pcolormesh(
+                    edges, np.arange(len(bands) + 1), band_attention.T, vmin=0, vmax=1, cmap="viridis", rasterized=True
+                )
+                axes.set_yticks(np.arange(len(bands)) + 0.5, bands)
+                figure.colorbar(image, ax=axes, label="band attention", pad=0.01)
+            else:
+                for time, face in zip(*faces, strict=True):
+                    zoom = 0.75 * 72 / len(face)
+                    axes.add_artist(AnnotationBbox(OffsetImage(face, zoom=zoom), (time, 0.5), frameon=False, pad=0))
+                axes.set_ylim(0, 1)
+                axes.set_yticks([])
+                axes.set_ylabel("face")
+        panels[-1].set_xlabel("seconds from the start of the recording")
+        panels[-1].set_xlim(0, edges[-1])
+        _set_title(figure, title, warning or "")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

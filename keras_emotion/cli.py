@@ -652,47 +652,86 @@ class Predict:
 
     Windows, features and scaling are those that the model was trained with; channels are matched by name, and missing
     ones are said. The file is read in blocks, however long it is. Writes `prediction.csv`, `prediction.png` and
-    `prediction.json` into the output folder.
+    `prediction.json` into the output folder. With --lsl a live stream is read instead, and a line printed a window.
 
     Args:
         model: file of the model (.keras), as a run with --save-models leaves it.
         recording: .set, .edf, .bdf, .vhdr, .fif.
-        video: face video of the same time; faces out of it are drawn under the probabilities.
+        lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
+        seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
+        lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
+        video: face video that starts with the recording; faces out of it are drawn under the probabilities.
         out: folder to write to; by default `predictions/<recording>`.
         baseline_seconds: seconds at the start that are the baseline, for models that subtract one.
         block_seconds: length of the blocks.
     """
 
     model: tyro.conf.Positional[Path]
-    recording: tyro.conf.Positional[Path]
+    recording: Annotated[Path | None, tyro.conf.Positional] = None
+    lsl: str | None = None
+    seconds: float = math.inf
+    lag_seconds: float = 0.0
     video: Path | None = None
     out: Path | None = None
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
 
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Writes or prints, and returns the exit code."""
+        if (self.recording is None) == (self.lsl is None):
+            raise InputError("give a recording, or --lsl with the name of a stream; see --help")
+        for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
+            if not 0 < value < math.inf:
+                raise InputError(f"--{option} {value}: expected a number above 0")
+        if not 0 <= self.lag_seconds < math.inf:
+            raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
+        return self._of_recording(self.recording) if self.recording is not None else self._of_stream(self.lsl or "")
+
+    def _of_stream(self, name: str) -> int:
+        from keras_emotion.experiment.export import load_saved_model, random_windows
+        from keras_emotion.experiment.live import LabStreamingLayer, live_windows
+        from keras_emotion.experiment.prediction import Predictor
+
+        predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        # Compiled before the first window is there to wait for it.
+        predictor.apply(random_windows(predictor.model, 1))
+        stream = LabStreamingLayer(name)
+        if missing := predictor.channels_of(stream.channel_names, stream.name).missing:
+            print(f"note: {len(missing)} of {len(predictor.channel_names)} channels missing: {', '.join(missing)}")
+        if predictor.warning:
+            print(f"warning: {predictor.warning}")
+        try:
+            for window in live_windows(predictor, stream, self.lag_seconds):
+                names = predictor.class_names or range(len(window.probabilities))
+                said = ", ".join(f"{name} {p:.3f}" for name, p in zip(names, window.probabilities, strict=True))
+                print(f"{window.start_seconds:8.1f} s  {said}  latency {window.latency_seconds:.2f} s", flush=True)
+                if window.stop_seconds >= self.seconds:
+                    break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            stream.close()
+        return 0
+
+    def _of_recording(self, path: Path) -> int:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.experiment.export import load_saved_model
         from keras_emotion.experiment.prediction import Predictor
         from keras_emotion.reports.timeline import draw_timeline
 
-        for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
-            if not 0 < value < math.inf:
-                raise InputError(f"--{option} {value}: expected a number above 0")
-        recording = ContinuousRecording(self.recording)
+        recording = ContinuousRecording(path)
         predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
         faces = None if self.video is None else _faces_at_times(self.video, recording.duration_seconds)
         found = predictor.predict(recording, self.block_seconds)
         picture = draw_timeline(
             found.table,
-            title=f"{self.recording.name}: {predictor.inference.get('target') or 'prediction'}",
+            title=f"{path.name}: {predictor.inference.get('target') or 'prediction'}",
             warning=found.warning,
             bands=found.bands,
             band_attention=found.band_attention,
             faces=faces,
         )
-        out = self.out or Path("predictions") / self.recording.stem
+        out = self.out or Path("predictions") / path.stem
         try:
             out.mkdir(parents=True, exist_ok=True)
             found.table.to_csv(out / "prediction.csv", index=False, float_format="%.9g")

@@ -103,10 +103,11 @@ class Predictor:
     @property
     def lead_seconds(self) -> float:
         """Length of lead-in and tail of a block."""
-        return self._n_lead * self.window_seconds
+        return self.n_lead * self.window_seconds
 
     @property
-    def _n_lead(self) -> int:
+    def n_lead(self) -> int:
+        """The same in windows."""
         return math.ceil(_ringing_samples(self.part, self.sampling_rate_hz) / self._window)
 
     @property
@@ -240,7 +241,7 @@ class Predictor:
             self.sampling_rate_hz,
         )
         onset = round(self.baseline_seconds * self.sampling_rate_hz)
-        window, n_lead = self._window, self._n_lead
+        window, n_lead = self._window, self.n_lead
         n_windows = (resampled.n_samples - onset) // window
         if n_windows < 1:
             needed = self.baseline_seconds + self.window_seconds
@@ -265,20 +266,22 @@ class Predictor:
                 arrays = subtracted.from_features(arrays)
             yield self.to_inputs(arrays, channels)
 
-    def live_inputs(self, signal: np.ndarray, start: int, channels: Channels, baseline: np.ndarray) -> Inputs:
-        """Inputs of the model for the last window of a piece of signal, of which nothing is known that follows.
+    def live_inputs(
+        self, signal: np.ndarray, first: int, place: int, channels: Channels, baseline: np.ndarray
+    ) -> Inputs:
+        """Inputs of the model for one window of a piece of signal, of which nothing is known that comes after it.
 
         Args:
-            signal: `(channels, samples)` in microvolts at the model's rate, a window or more.
-            start: place of its first sample after the end of the baseline.
+            signal: `(channels, samples)` in microvolts at the model's rate; starts with a window.
+            first: place of this window among those after the baseline.
+            place: place of the wanted window in the piece.
             channels: its channels.
             baseline: `(channels, samples)` of the baseline; none where the model subtracts none.
         """
-        n_windows = signal.shape[1] // self._window
-        offset = signal.shape[1] - n_windows * self._window
-        subtracted = self._subtracted(np.concatenate([baseline, signal[:, -self._window :]], axis=1), channels)
-        piece = subtracted.from_signal(signal[:, offset:], start + offset)
-        arrays = {name: array[-1:] for name, array in self._features(piece, channels, 0.0).items()}
+        subtracted = self._subtracted(np.concatenate([baseline, signal[:, : self._window]], axis=1), channels)
+        piece = subtracted.from_signal(signal, first * self._window)
+        arrays = self._features(piece, channels, 0.0)
+        arrays = {name: array[place : place + 1] for name, array in arrays.items()}
         return self.to_inputs(subtracted.from_features(arrays), channels)
 
     def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:

@@ -15,6 +15,9 @@ from keras_emotion.reports.figures import _COLOURS, _STYLE, _set_title
 
 _WIDTH_INCHES = 9.0
 
+_FACE_INCHES = 0.45
+"""Of a face, so that sixteen of them stand side by side."""
+
 
 def draw_timeline(
     table: pd.DataFrame,
@@ -40,7 +43,7 @@ def draw_timeline(
     edges = np.append(table["start_seconds"].to_numpy(), table["stop_seconds"].iloc[-1])
     parts = [("probability", 2.2)]
     parts += [("attention", 1.8)] if band_attention is not None else []
-    parts += [("faces", 0.9)] if faces is not None and len(faces[0]) else []
+    parts += [("faces", 0.6)] if faces is not None and len(faces[0]) else []
     with matplotlib.style.context(["default", _STYLE]):
         heights = [height for _, height in parts]
         figure = Figure(figsize=(_WIDTH_INCHES, 0.9 + sum(heights)), layout="constrained")
@@ -67,7 +70,7 @@ def draw_timeline(
                 figure.colorbar(image, ax=axes, label="band attention", pad=0.01)
             else:
                 for time, face in zip(*faces, strict=True):
-                    zoom = 0.75 * 72 / len(face)
+                    zoom = _FACE_INCHES * 72 / len(face)
                     axes.add_artist(AnnotationBbox(OffsetImage(face, zoom=zoom), (time, 0.5), frameon=False, pad=0))
                 axes.set_ylim(0, 1)
                 axes.set_yticks([])

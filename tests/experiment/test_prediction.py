@@ -1,4 +1,4 @@
-"""Saved models on recordings: features block by block against those of the whole, channels, what is said and refused."""
+"""Saved models on recordings: block by block as of the whole, channels by name, what is said and what is refused."""
 
 import json
 

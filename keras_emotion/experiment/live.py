@@ -87,8 +87,8 @@ def live_windows(predictor: Predictor, stream: Stream, lag_seconds: float = 0.0)
     except ValueError as error:
         raise InputError(f"{stream.name}: {error}") from None
     # The ends of what is resampled see no neighbours.
-    reach = 1 if rate == predictor.sampling_rate_hz else math.ceil(RESAMPLING_SECONDS * rate)
-    n_before = predictor.n_lead + (reach > 1) * math.ceil(RESAMPLING_SECONDS / predictor.window_seconds)
+    reach = 0 if rate == predictor.sampling_rate_hz else math.ceil(RESAMPLING_SECONDS * rate)
+    n_before = predictor.n_lead + (reach > 0) * math.ceil(RESAMPLING_SECONDS / predictor.window_seconds)
     buffer, times = np.empty((len(channels.places), 0)), np.empty(0)
     baseline, first, n_done = None, 0, 0
     silent_since = stream.clock()
@@ -101,7 +101,9 @@ def live_windows(predictor: Predictor, stream: Stream, lag_seconds: float = 0.0)
         silent_since = stream.clock()
         buffer = np.concatenate([buffer, signal[list(channels.places)]], axis=1)
         times = np.concatenate([times, at])
-        if baseline is None and buffer.shape[1] >= onset + reach:
+        if baseline is None and not onset:
+            baseline = buffer[:, :0]
+        elif baseline is None and buffer.shape[1] >= onset + reach:
             n_baseline = round(predictor.baseline_seconds * predictor.sampling_rate_hz)
             baseline = signals.resample(buffer[:, : onset + reach], rate, predictor.sampling_rate_hz)[:, :n_baseline]
             buffer, times = buffer[:, onset:], times[onset:]

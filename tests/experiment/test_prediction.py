@@ -224,6 +224,12 @@ def test_command_refuses(content, options, message, saved, microvolts, tmp_path,
     assert error.count("\n") == 1
 
 
+def test_export_is_checked_on_windows_of_a_recording(saved, file, tmp_path, capsys):
+    words = ["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")]
+    assert cli.main([*words, "--check-on", str(file)]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"on 34 windows of {file}")
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "message"),

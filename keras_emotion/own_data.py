@@ -104,8 +104,8 @@ def main(arguments: Sequence[str]) -> int:
     models, protocols = (f"one of {', '.join(names)}" for names in (MODELS, PROTOCOLS))
     parser.add_argument("--model", choices=MODELS, required=True, metavar="MODEL", help=models)
     parser.add_argument("--data", "--data-root", type=Path, metavar="FOLDER", help="folder of the data set")
-    formats = f"its format, one of {', '.join(READERS)}"
-    parser.add_argument("--dataset", choices=READERS, required=True, metavar="NAME", help=formats)
+    formats = f"its format, one of {', '.join(READERS)}; by default your own recordings"
+    parser.add_argument("--dataset", choices=READERS, default="recordings", metavar="NAME", help=formats)
     parser.add_argument("--target", "--targets", nargs="+", metavar="TARGET", help="ratings that are to be recognised")
     protocols = f"{protocols}; by default trial_disjoint"
     parser.add_argument("--protocol", "--protocols", nargs="+", choices=PROTOCOLS, metavar="NAME", help=protocols)

@@ -105,7 +105,6 @@ class RecordingFile:
         units: unit of each of them as `read` gives it.
         read: `(start, stop)` in samples to `(channels, samples)` float64.
         notes: what was concluded from the names.
-        raw: what MNE makes of it; `None` for an array.
     """
 
     path: Path
@@ -115,7 +114,6 @@ class RecordingFile:
     units: tuple[str, ...]
     read: Callable[[int, int], np.ndarray]
     notes: tuple[str, ...] = ()
-    raw: mne.io.BaseRaw | None = None
 
     @property
     def duration_seconds(self) -> float:
@@ -177,7 +175,6 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable) -> RecordingFile
 
     raw = open_raw(path, root)
     kinds = [kind if kind in _KINDS_OF_MNE else None for kind in raw.get_channel_types()]
-    # What MNE could not type may be something: the user can say what.
     positions_m = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
     channels, faults, notes = channels_of(raw.ch_names, kinds, positions_m, table)
     _raise_faults(path, faults)
@@ -202,7 +199,7 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable) -> RecordingFile
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{path}: samples {start} to {stop} cannot be read ({error}); copy it again") from None
 
-    return RecordingFile(path, float(raw.info["sfreq"]), raw.n_times, channels, tuple(units), read, tuple(notes), raw)
+    return RecordingFile(path, float(raw.info["sfreq"]), raw.n_times, channels, tuple(units), read, tuple(notes))
 
 
 def _open_array(path: Path, table: ChannelTable) -> RecordingFile:

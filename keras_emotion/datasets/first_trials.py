@@ -29,7 +29,7 @@ RATINGS = ("valence", "arousal")
 """Columns that are left to be filled in."""
 
 ROUNDING_SECONDS = 0.1
-"""By how much a mark may reach into the next, or over the end of the file, to be taken to end there."""
+"""By how much a mark may reach into the next to be taken to end there."""
 
 _NO_STIMULI = ("bad", "edge", "boundary")
 _STATUS_MASK = 0xFFFF
@@ -151,7 +151,7 @@ def _trials_of(path: Path, root: Path) -> tuple[list[tuple[float, float, str]], 
 
 
 def _until(stop: float, next_start: float) -> float:
-    """Where a trial ends: where the next one (or the file's end) is, if it reaches just beyond by rounding."""
+    """Where a trial ends: where the next one starts, if it reaches into it by no more than rounding."""
     return next_start if next_start < stop <= next_start + ROUNDING_SECONDS else stop
 
 

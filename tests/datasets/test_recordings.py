@@ -687,6 +687,19 @@ def test_first_table_from_mark_to_mark(tmp_path, capsys):
     assert "x_raw.fif: 3 annotations without a duration, each to the next" in capsys.readouterr().out
 
 
+def test_first_table_of_durations_that_were_rounded(tmp_path):
+    marks = [(1.0, 4.005, "a"), (5.0, 3.0, "b"), (7.0, 5.0, "c"), (15.0, 0.0, "answer"), (15.5, 4.5, "d")]
+    marked_fif(tmp_path / "x_raw.fif", marks)
+    # 5 ms too long are rounding; a whole second is not, and is said of the table.
+    assert first_table(tmp_path)[["start_seconds", "stop_seconds", "stimulus"]].to_numpy().tolist() == [
+        [1.0, 5.0, "a"],
+        [5.0, 8.0, "b"],
+        [7.0, 12.0, "c"],
+        [15.5, 20.0, "d"],
+    ]
+    assert problems_of(tmp_path)[2:] == ["line 3 and 4: trials overlap in x_raw.fif: 5 to 8 s and 7 to 12 s"]
+
+
 def test_first_table_of_triggers_and_of_nothing(tmp_path, capsys):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

@@ -148,7 +148,10 @@ def test_npy_and_mat_are_read_through_their_sidecars(tmp_path):
     assert first.recording.units == ("uV", "uV", "uS")
     assert first.eeg_channel_names == ("Fz", "Cz")
     np.testing.assert_array_equal(second.recording.signal[[0, 2]], signal[[0, 2], :128])
+    for beside in ("rec.fdt", "rec.avi", "rec2.fdt"):
+        (tmp_path / beside).write_text("")
     assert Recordings(tmp_path).source_files(1) == (
+        tmp_path / "rec.fdt",
         tmp_path / "rec.json",
         tmp_path / "rec.npy",
         tmp_path / "in" / "rec.mat",
@@ -297,6 +300,7 @@ def test_biosemi_caps():
         [8, 4],
     ]
     assert biosemi_cap(sockets[:17]) is None
+    assert biosemi_cap([*sockets[:15], "B1"]) is None
     assert biosemi_cap(["A1", "A2", "Fz"]) is None
 
 
@@ -304,7 +308,11 @@ def test_coordinates_of_the_file_give_the_cells(tmp_path):
     names = ["Fp1", "F3", "Fz", "C4", "T7", "Pz", "P8", "O1", "Oz", "FC2", "CP5", "AF8"]
     montage = mne.channels.make_standard_montage("biosemi64")  # of another head than our table's
     positions = montage.get_positions()["ch_pos"]
-    own = mne.channels.make_dig_montage({f"E{i}": positions[name] for i, name in enumerate(names)}, coord_frame="head")
+    # The origin is between the ears, below the centre of the head.
+    origin = np.array([0, -0.01, -0.05])
+    own = mne.channels.make_dig_montage(
+        {f"E{i}": positions[name] - origin for i, name in enumerate(names)}, coord_frame="head"
+    )
     raw = mne.io.RawArray(noise(12, 10) * 1e-6, mne.create_info([f"E{i}" for i in range(12)], 128, "eeg"))
     raw.set_montage(own).save(tmp_path / "net_raw.fif")
     write_trials(tmp_path, "1,1,net_raw.fif,0,8,1")

@@ -837,6 +837,8 @@ def _faces_at_times(video: Path, duration_seconds: float, n_faces: int = 16) -> 
     with faces.make_detector("auto", None) as detector:
         times = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces
         sequence = faces.extract_faces(video, detector, times_seconds=times)
+    if len(sequence.frames) < n_faces:
+        print(f"note: {video} ends before the recording; {len(sequence.frames)} of {n_faces} faces were looked for")
     found = sequence.frames["found"].to_numpy(bool)
     return sequence.frames["time_seconds"].to_numpy()[found], sequence.faces[found]
 

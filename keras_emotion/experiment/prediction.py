@@ -28,6 +28,10 @@ TRANSIENT = 1e-12
 SMALLEST_SHARE = 0.5
 """Share of a model's channels that a recording must have."""
 
+FAR_AWAY = 2.0
+"""Mean distance of features from the means of the training windows, in their standard deviations, that is said; of
+windows like those of the training it is some 0.8."""
+
 _FILTER_ORDER_OF_RAW = 4
 
 
@@ -155,11 +159,18 @@ class Predictor:
         """
         started = time.perf_counter()
         channels = self.channels_of(recording.channel_names, recording.path)
-        probabilities, attention = [], []
+        probabilities, attention, distances = [], [], []
         for inputs in self.blocks(recording, block_seconds):
             of_block, bands = self.apply(inputs)
             probabilities.append(of_block)
             attention.append(bands)
+            distances.append(self._distance(inputs))
+        notes, distance = [*self.notes(recording, channels)], float(np.mean(distances))
+        if distance > FAR_AWAY:
+            notes.append(
+                f"features lie {distance:.1f} standard deviations from the means of the training windows: the model "
+                "has seen no such EEG, and its probabilities are a guess"
+            )
         probability = np.concatenate(probabilities)
         starts = self.baseline_seconds + np.arange(len(probability)) * self.window_seconds
         names = self.class_names or tuple(map(str, range(probability.shape[1])))
@@ -169,7 +180,7 @@ class Predictor:
             table=table,
             band_attention=None if self._attention is None else np.concatenate(attention),
             bands=tuple(getattr(self.part, "bands", ())),
-            notes=tuple(self.notes(recording, channels)),
+            notes=tuple(notes),
             warning=self.warning,
             summary=self.summary(recording, channels),
             duration_seconds=recording.duration_seconds,
@@ -219,6 +230,16 @@ class Predictor:
             return probabilities, None
         attention = self._attention.predict(inputs, batch_size=128, verbose=0)
         return probabilities, attention["bands"].mean(axis=1)
+
+    def _distance(self, inputs: Inputs) -> float:
+        """Mean distance from the training windows in standard deviations; 0 where the model does not know them."""
+        scaling = getattr(self.model, "feature_scaling", None)
+        if not hasattr(scaling, "mean"):
+            return 0.0
+        distances = np.abs(inputs["eeg"] - np.asarray(scaling.mean)) * np.asarray(scaling.scale)
+        # Of cells without an electrode, or without one in this recording, nothing is known.
+        known = distances > 0
+        return float(distances[known].mean()) if known.any() else 0.0
 
     def some_windows(self, recording: ContinuousRecording, n_windows: int = 64) -> Inputs:
         """Inputs of the model for the first windows of a recording."""

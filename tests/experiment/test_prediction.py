@@ -140,6 +140,18 @@ def test_a_missing_channel_counts_as_its_mean(file):
     assert note == "2 of 10 channels missing, the mean of the training windows in their place: Cz, Fp1"
 
 
+@pytest.mark.parametrize(("shift", "is_far"), [(0.0, False), (3.0, True)])
+def test_features_far_from_the_training_are_said(shift, is_far, file, microvolts):
+    """Statistics of this recording, or those of one whose means are three deviations off; a channel is missing."""
+    whole = of_the_whole(EEGGridFeatures(), microvolts)["eeg"]
+    mean, deviation = whole.mean(axis=(0, 1)), whole.std(axis=(0, 1))
+    model = network(channels=(*CHANNELS, "Cz"))
+    model.feature_scaling.set_statistics(mean + shift * deviation, deviation)
+    notes = Predictor(model).predict(ContinuousRecording(file)).notes
+    said = [note for note in notes if "from the means of the training windows" in note]
+    assert [note.split()[:4] for note in said] == ([["features", "lie", "3.0", "standard"]] if is_far else [])
+
+
 def test_a_missing_raw_channel_is_zero(file):
     part = BioFeatures(channels="eeg", baseline="none")
     inference = {"parts": {"eeg": json.loads(part.model_dump_json())}, "channel_names": ["Cz", *CHANNELS]}

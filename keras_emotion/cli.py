@@ -653,6 +653,7 @@ class Predict:
     Windows, features and scaling are those that the model was trained with; channels are matched by name, and missing
     ones are said. The file is read in blocks, however long it is. Writes `prediction.csv`, `prediction.png` and
     `prediction.json` into the output folder. With --lsl a live stream is read instead, and a line printed a window.
+    Models that see faces need --video; those that see faces alone need no recording.
 
     Args:
         model: file of the model (.keras), as a run with --save-models leaves it.
@@ -660,7 +661,8 @@ class Predict:
         lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
         seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
         lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
-        video: face video that starts with the recording; faces out of it are drawn under the probabilities.
+        video: face video beside the recording; faces out of it are drawn under the probabilities.
+        video_offset_seconds: time in the video at which the recording starts.
         out: folder to write to; by default `predictions/<recording>`.
         baseline_seconds: seconds at the start that are the baseline, for models that subtract one.
         block_seconds: length of the blocks.
@@ -672,20 +674,22 @@ class Predict:
     seconds: float = math.inf
     lag_seconds: float = 0.0
     video: Path | None = None
+    video_offset_seconds: float = 0.0
     out: Path | None = None
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
 
     def run(self) -> int:
         """Writes or prints, and returns the exit code."""
-        if (self.recording is None) == (self.lsl is None):
+        has_file = self.recording is not None or self.video is not None
+        if has_file == (self.lsl is not None):
             raise InputError("give a recording, or --lsl with the name of a stream; see --help")
         for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
             if not 0 < value < math.inf:
                 raise InputError(f"--{option} {value}: expected a number above 0")
         if not 0 <= self.lag_seconds < math.inf:
             raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
-        return self._of_recording(self.recording) if self.recording is not None else self._of_stream(self.lsl or "")
+        return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
 
     def _of_stream(self, name: str) -> int:
         from keras_emotion.experiment.export import load_saved_model, random_windows
@@ -713,16 +717,19 @@ class Predict:
             stream.close()
         return 0
 
-    def _of_recording(self, path: Path) -> int:
+    def _of_files(self) -> int:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.experiment.export import load_saved_model
         from keras_emotion.experiment.prediction import Predictor
         from keras_emotion.reports.timeline import draw_timeline
 
-        recording = ContinuousRecording(path)
+        recording = None if self.recording is None else ContinuousRecording(self.recording)
         predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
-        faces = None if self.video is None else _faces_at_times(self.video, recording.duration_seconds)
-        found = predictor.predict(recording, self.block_seconds)
+        found = predictor.predict(recording, self.block_seconds, self.video, self.video_offset_seconds)
+        faces = None
+        if self.video is not None:
+            faces = _faces_at_times(self.video, found.duration_seconds, self.video_offset_seconds)
+        path = self.recording or self.video or Path()
         picture = draw_timeline(
             found.table,
             title=f"{path.name}: {predictor.inference.get('target') or 'prediction'}",
@@ -763,12 +770,14 @@ class Export:
         format: saved_model, a folder for TensorFlow; onnx; litert, a file for LiteRT (TensorFlow Lite).
         out: where to write; by default beside the model, named after it.
         check_on: recording whose windows both models are given; by default they are random.
+        video: the face video beside it, for models that see faces.
     """
 
     model: tyro.conf.Positional[Path]
     format: Literal["saved_model", "onnx", "litert"]
     out: Path | None = None
     check_on: Path | None = None
+    video: Path | None = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
@@ -776,12 +785,13 @@ class Export:
 
         model = export.load_saved_model(self.model)
         windows, of = None, "random windows"
-        if self.check_on is not None:
+        if self.check_on is not None or self.video is not None:
             from keras_emotion.datasets.continuous import ContinuousRecording
             from keras_emotion.experiment.prediction import Predictor
 
-            recording = ContinuousRecording(self.check_on)
-            windows, of = Predictor(model).some_windows(recording), f"windows of {self.check_on}"
+            recording = None if self.check_on is None else ContinuousRecording(self.check_on)
+            windows = Predictor(model).some_windows(recording, video=self.video)
+            of = f"windows of {self.check_on or self.video}"
         default = self.model.with_name(self.model.stem + export.FORMATS[self.format].ending_of_file)
         exported = export.export_model(model, self.format, self.out or default, windows)
         difference = f"largest difference to the Keras model {exported.largest_difference:.1e}"
@@ -828,19 +838,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command.run()
 
 
-def _faces_at_times(video: Path, duration_seconds: float, n_faces: int = 16) -> tuple[Any, Any]:
+def _faces_at_times(
+    video: Path, duration_seconds: float, offset_seconds: float = 0.0, n_faces: int = 16
+) -> tuple[Any, Any]:
     """Faces of a video at times spread over a recording: `(times, pictures)`, those that were found."""
     import numpy as np
 
     from keras_emotion import faces
 
+    times = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces + offset_seconds
     with faces.make_detector("auto", None) as detector:
-        times = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces
-        sequence = faces.extract_faces(video, detector, times_seconds=times)
+        sequence = faces.extract_faces(video, detector, times_seconds=times[times >= 0])
     if len(sequence.frames) < n_faces:
-        print(f"note: {video} ends before the recording; {len(sequence.frames)} of {n_faces} faces were looked for")
+        print(f"note: {video} lacks a part of the recording: {len(sequence.frames)} of {n_faces} faces looked for")
     found = sequence.frames["found"].to_numpy(bool)
-    return sequence.frames["time_seconds"].to_numpy()[found], sequence.faces[found]
+    return sequence.frames["time_seconds"].to_numpy()[found] - offset_seconds, sequence.faces[found]
 
 
 def _write(writer: Callable[..., Path], out: Path, **options: Any) -> int:

@@ -71,8 +71,13 @@ def live_windows(predictor: Predictor, stream: Stream, lag_seconds: float = 0.0)
         lag_seconds: how long a window waits after its end; a whole number of samples.
 
     Raises:
-        InputError: too few of the channels, or a window of the model is no whole number of samples of the stream.
+        InputError: too few of the channels, or a window of the model is no whole number of samples of the stream, or
+            the model sees faces.
     """
+    if predictor.face_part is not None:
+        raise InputError(
+            f"{predictor.model.name}: sees faces, and a stream of EEG has none"
+        )
     channels = predictor.channels_of(stream.channel_names, stream.name)
     rate = stream.sampling_rate_hz
     try:

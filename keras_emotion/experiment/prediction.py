@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,15 @@ import scipy.signal
 
 from keras_emotion import signals
 from keras_emotion.datasets.continuous import ContinuousRecording, doubtful_unit
-from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, EEGGridFeatures, FeaturePart
+from keras_emotion.pipelines import (
+    BioFeatures,
+    ConnectivityFeatures,
+    EEGGridFeatures,
+    FaceFeatures,
+    FaceQuantities,
+    FeaturePart,
+)
+from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import InputError, Recording, Trial
 
 if TYPE_CHECKING:
@@ -41,7 +51,8 @@ class Prediction:
 
     Args:
         table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording, and
-            `probability_<class>` for each class.
+            `probability_<class>` for each class; of a model that sees faces also `problem`: why a window has none, and
+            NaN for its probabilities.
         band_attention: `(windows, bands)` weights, averaged over the steps of a window; `None` where there are none.
         bands: names of these bands.
         notes: what the user must know to read the numbers, a sentence each.
@@ -72,6 +83,9 @@ class Predictor:
     **Channels** are matched by name (`keras_emotion.signals.canonical_channel_name`). Where one is missing, a feature
     of it has its mean over the training windows, which the model carries, and so is 0 after scaling; raw samples are 0.
 
+    **Faces** come from a video that runs beside the recording, in the windows of the signals. A window without a face
+    has no probability, and the table says why.
+
     Args:
         model: a model that a run saved, or of the same `inference`.
         baseline_seconds: seconds at the start of a recording that count as baseline; used by models that were trained
@@ -84,23 +98,18 @@ class Predictor:
     def __init__(self, model: keras.Model, baseline_seconds: float = 3.0):
         self.model = model
         self.inference: dict[str, Any] = getattr(model, "inference", None) or {}
-        if "channel_names" not in self.inference:
-            if "faces" in self.inference or "features" in self.inference:
-                raise InputError(f"{model.name}: sees faces alone; `predict` applies models of EEG")
-            raise InputError(
-                f"{model.name}: does not say what it was trained on; expected a model that a run saved (--save-models)"
-            )
-        self.part, self._inputs = _reading(model, self.inference)
-        self.sampling_rate_hz = float(self.inference["sampling_rate_hz"])
-        self.channel_names: list[str] = list(self.inference["channel_names"])
+        self.part, self.face_part, self._inputs = _reading(model, self.inference)
+        self.channel_names: list[str] = list(self.inference.get("channel_names", []))
         units = self.inference.get("units") or ["uV"] * len(self.channel_names)
         self._in_microvolts = [name for name, unit in zip(self.channel_names, units, strict=True) if unit == "uV"]
-        if not self._in_microvolts:
+        if self.part is not None and not self._in_microvolts:
             raise InputError(f"{model.name}: was trained on signals in {units[0]}, which microvolts cannot become")
+        self.sampling_rate_hz = float(self.inference.get("sampling_rate_hz") or math.nan)
         self.class_names = tuple(self.inference.get("class_names") or ())
         self.uses_baseline = getattr(self.part, "baseline", "none") != "none"
         self.baseline_seconds = baseline_seconds if self.uses_baseline else 0.0
-        self.window_seconds: float = getattr(self.part, "sample_seconds", None) or self.part.window_seconds
+        leading = self.face_part if self.part is None else self.part
+        self.window_seconds: float = getattr(leading, "sample_seconds", None) or leading.window_seconds
         attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
         self._attention = model.attention_model() if attends else None
 
@@ -147,25 +156,35 @@ class Predictor:
             )
         return Channels(tuple(found), tuple(found.values()), missing)
 
-    def predict(self, recording: ContinuousRecording, block_seconds: float = 60.0) -> Prediction:
+    def predict(
+        self,
+        recording: ContinuousRecording | None,
+        block_seconds: float = 60.0,
+        video: Path | None = None,
+        video_offset_seconds: float = 0.0,
+    ) -> Prediction:
         """Probabilities of all windows of a recording, in bounded memory.
 
         Args:
-            recording: the recording.
+            recording: the recording; `None` for models that see faces alone.
             block_seconds: length of a block, without lead-in and tail.
+            video: the face video, for models that see faces.
+            video_offset_seconds: time in the video at which the recording starts.
 
         Raises:
-            InputError: the recording is too short, damaged, or has too few of the channels.
+            InputError: the recording is too short, damaged, or has too few of the channels; the video is missing,
+                damaged, or shows no face in any window; or the model reads no such thing.
         """
         started = time.perf_counter()
-        channels = self.channels_of(recording.channel_names, recording.path)
+        faces = self.faces(recording, video, video_offset_seconds)
         probabilities, attention, distances = [], [], []
-        for inputs in self.blocks(recording, block_seconds):
+        for inputs in self.blocks(recording, block_seconds, faces):
             of_block, bands = self.apply(inputs)
             probabilities.append(of_block)
             attention.append(bands)
             distances.append(self._distance(inputs))
-        notes, distance = [*self.notes(recording, channels)], float(np.mean(distances))
+        notes = [] if recording is None else [*self.notes(recording, self._channels(recording))]
+        distance = float(np.mean(distances))
         if distance > FAR_AWAY:
             notes.append(
                 f"features lie {distance:.1f} standard deviations from the means of the training windows: the model "
@@ -176,16 +195,59 @@ class Predictor:
         names = self.class_names or tuple(map(str, range(probability.shape[1])))
         columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
         table = pd.DataFrame({**columns, **{f"probability_{n}": p for n, p in zip(names, probability.T, strict=True)}})
+        if faces is not None:
+            problems = faces.problems_of(0, len(table))
+            table.loc[problems != "", [f"probability_{name}" for name in names]] = np.nan
+            table["problem"] = problems
+            notes += faces.notes(len(table))
         return Prediction(
             table=table,
             band_attention=None if self._attention is None else np.concatenate(attention),
             bands=tuple(getattr(self.part, "bands", ())),
             notes=tuple(notes),
             warning=self.warning,
-            summary=self.summary(recording, channels),
-            duration_seconds=recording.duration_seconds,
+            summary={
+                **self.summary(recording),
+                "video": None if video is None else str(video),
+                "video_offset_seconds": video_offset_seconds,
+            },
+            duration_seconds=starts[-1] + self.window_seconds if recording is None else recording.duration_seconds,
             elapsed_seconds=time.perf_counter() - started,
         )
+
+    def faces(
+        self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float = 0.0
+    ) -> FaceWindows | None:
+        """What the model sees of the face in each window, from one pass over the video; `None` where it sees none.
+
+        Raises:
+            InputError: see `predict`.
+        """
+        name = self.model.name
+        if self.part is None and recording is not None:
+            raise InputError(f"{name}: sees faces alone, and no {recording.path.name}; give --video and no recording")
+        if self.part is not None and recording is None:
+            raise InputError(f"{name}: reads EEG; give a recording of it")
+        if self.face_part is None:
+            return None
+        if video is None:
+            raise InputError(f"{name}: sees faces; give --video with the face video")
+        # What the windows need to know of the recording is how long it lasts.
+        silent = recording and Recording(
+            np.zeros((0, math.floor(recording.duration_seconds * self.sampling_rate_hz))),
+            (),
+            (),
+            self.sampling_rate_hz,
+            self.baseline_seconds,
+        )
+        offset_seconds = self.baseline_seconds + video_offset_seconds
+        trial = Trial("video", 1, 1, video.stem, silent, (), {}, video=video, video_offset_seconds=offset_seconds)
+        arrays, table = self.face_part.of_trials([trial])
+        found = FaceWindows(arrays, table[UNUSABLE].to_numpy(dtype=object))
+        if not (found.problems == "").any():
+            reason = next(iter(found.problems), f"too short, the model needs {self.window_seconds:g} s")
+            raise InputError(reason if str(video) in reason else f"{video}: {reason}")
+        return found
 
     def notes(self, recording: ContinuousRecording, channels: Channels) -> Iterator[str]:
         """What the user must know to read the numbers."""
@@ -204,18 +266,22 @@ class Predictor:
         if doubt := doubtful_unit(recording.read(0, min(recording.n_samples, round(60 * rate)), [*channels.places])):
             yield doubt
 
-    def summary(self, recording: ContinuousRecording, channels: Channels) -> dict[str, Any]:
+    def summary(self, recording: ContinuousRecording | None) -> dict[str, Any]:
         """JSON-able: what was applied to what."""
+        known = {
+            **{name: self.inference.get(name) for name in ("target", "dataset", "synthetic")},
+            "window_seconds": self.window_seconds,
+        }
+        if recording is None:
+            return known
+        channels = self._channels(recording)
         return {
             "recording": str(recording.path),
-            "target": self.inference.get("target"),
-            "dataset": self.inference.get("dataset"),
-            "synthetic": self.inference.get("synthetic"),
+            **known,
             "channels": dict(zip(channels.names, (recording.channel_names[i] for i in channels.places), strict=True)),
             "missing_channels": list(channels.missing),
             "sampling_rate_hz": self.sampling_rate_hz,
             "recorded_sampling_rate_hz": recording.sampling_rate_hz,
-            "window_seconds": self.window_seconds,
             "baseline_seconds": self.baseline_seconds,
             "lead_seconds": self.lead_seconds,
         }
@@ -241,20 +307,37 @@ class Predictor:
         known = distances > 0
         return float(distances[known].mean()) if known.any() else 0.0
 
-    def some_windows(self, recording: ContinuousRecording, n_windows: int = 64) -> Inputs:
-        """Inputs of the model for the first windows of a recording."""
-        inputs = next(self.blocks(recording, n_windows * self.window_seconds))
+    def some_windows(
+        self, recording: ContinuousRecording | None, n_windows: int = 64, video: Path | None = None
+    ) -> Inputs:
+        """Inputs of the model for the first windows of a recording, and of a face video."""
+        inputs = next(self.blocks(recording, n_windows * self.window_seconds, self.faces(recording, video)))
         return {name: array[:n_windows] for name, array in inputs.items()}
+
+    def _channels(self, recording: ContinuousRecording) -> Channels:
+        return self.channels_of(recording.channel_names, recording.path)
 
     # --- features, block by block
 
-    def blocks(self, recording: ContinuousRecording, block_seconds: float = 60.0) -> Iterator[Inputs]:
+    def blocks(
+        self, recording: ContinuousRecording | None, block_seconds: float = 60.0, faces: FaceWindows | None = None
+    ) -> Iterator[Inputs]:
         """Inputs of the model for the windows of a recording, block by block.
+
+        Args:
+            recording: the recording; `None` for models that see faces alone.
+            block_seconds: length of a block.
+            faces: of `faces`, for models that see them.
 
         Raises:
             InputError: as `predict`.
         """
-        channels = self.channels_of(recording.channel_names, recording.path)
+        n_block = max(1, round(block_seconds / self.window_seconds))
+        if recording is None:
+            for first in range(0, len(faces.problems), n_block):
+                yield self._inputs(faces.of(first, min(first + n_block, len(faces.problems))))
+            return
+        channels = self._channels(recording)
         resampled = signals.ResampledSignal(
             lambda start, stop: recording.read(start, stop, [*channels.places]),
             recording.n_samples,
@@ -269,7 +352,6 @@ class Predictor:
             raise InputError(
                 f"{recording.path}: {recording.duration_seconds:g} s are too short; the model needs {needed:g} s"
             )
-        n_block = max(1, round(block_seconds / self.window_seconds))
         n_start = min(resampled.n_samples, onset + (1 + n_lead) * window)
         subtracted = self._subtracted(resampled.read(0, n_start), channels)
         for first in range(0, n_windows, n_block):
@@ -285,7 +367,7 @@ class Predictor:
                 arrays = self._features(piece, channels, 0.0)
                 arrays = {name: array[n_lead : n_lead + last - first] for name, array in arrays.items()}
                 arrays = subtracted.from_features(arrays)
-            yield self.to_inputs(arrays, channels)
+            yield self.to_inputs(arrays if faces is None else {**arrays, **faces.of(first, last)}, channels)
 
     def live_inputs(
         self, signal: np.ndarray, first: int, place: int, channels: Channels, baseline: np.ndarray
@@ -316,7 +398,7 @@ class Predictor:
             places = [self.channel_names.index(name) for name in channels.names]
             whole = np.zeros((*arrays["bio"].shape[:-1], len(self.channel_names)), arrays["bio"].dtype)
             whole[..., places] = arrays["bio"]
-            arrays = {"bio": whole}
+            arrays = {**arrays, "bio": whole}
         return self._inputs(arrays)
 
     def _features(
@@ -365,6 +447,39 @@ class Channels:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class FaceWindows:
+    """What a model sees of a face, window by window.
+
+    Args:
+        arrays: `(windows, ...)` by name; of crops a file that memory maps.
+        problems: `(windows,)` why a window has no face, empty where it has one.
+    """
+
+    arrays: Inputs
+    problems: np.ndarray
+
+    def of(self, first: int, last: int) -> Inputs:
+        """The windows from `first` to `last`; zeros where the video has ended."""
+        n_there = max(len(self.problems) - first, 0)
+        found = {}
+        for name, array in self.arrays.items():
+            found[name] = np.zeros((last - first, *array.shape[1:]), array.dtype)
+            found[name][:n_there] = array[first:last]
+        return found
+
+    def problems_of(self, first: int, last: int) -> np.ndarray:
+        """Why these windows have no face; empty where they have one."""
+        there = self.problems[first:last]
+        return np.concatenate([there, np.full(last - first - len(there), "after the end of the video", object)])
+
+    def notes(self, n_windows: int) -> Iterator[str]:
+        """What of this the user must know."""
+        reasons = Counter(reason for reason in self.problems_of(0, n_windows) if reason)
+        for reason, count in reasons.items():
+            yield f"{count} of {n_windows} windows have no probability: {reason}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Subtracted:
     """What a baseline takes off: a waveform `(channels, samples)` of the signal, or a mean of the features."""
 
@@ -403,29 +518,55 @@ def _ringing_samples(part: FeaturePart, sampling_rate_hz: float) -> int:
     return math.ceil(math.log(TRANSIENT) / math.log(max(np.abs(pole).max() for pole in poles)))
 
 
-def _reading(model: keras.Model, inference: Mapping[str, Any]) -> tuple[FeaturePart, Callable[[Inputs], Inputs]]:
-    """The features that a model reads, and what makes its inputs of them.
+def _reading(
+    model: keras.Model, inference: Mapping[str, Any]
+) -> tuple[FeaturePart | None, FeaturePart | None, Callable[[Inputs], Inputs]]:
+    """The features of signals and of faces that a model reads, and what makes its inputs of them.
 
     Raises:
-        InputError: it reads more than EEG, or features that need the whole recording at once.
+        InputError: it carries no such thing, or reads features that need the whole recording at once.
     """
     from keras_emotion.experiment.systems.comparison_networks import feature_reading
 
     kind = type(model).__name__
-    needs_faces = {"face", "faces"} & ({*inference} | {*inference.get("parts", {})})
-    if needs_faces:
-        raise InputError(f"{kind}: needs the face in the same windows too; `predict` applies models of EEG alone")
+    known = {**inference.get("parts", {}), **{name: inference[name] for name in ("face", "faces") if name in inference}}
+    has_signals = {"bio", "parts"} & inference.keys() or kind in ("FACRNNEEGNetwork", "PriorDFCN")
+    if not {"features", "faces", "bio", "parts"} & inference.keys() or (
+        has_signals and "channel_names" not in inference
+    ):
+        raise InputError(
+            f"{model.name}: does not say what it was trained on; expected a model that a run saved (--save-models)"
+        )
+    if not hasattr(model, "window_probabilities"):
+        raise InputError(f"{kind}: has no classes of which `predict` could give a probability")
+    part: FeaturePart | None = None
+    inputs: Callable[[Inputs], Inputs] = lambda arrays: arrays  # noqa: E731
     if kind == "FACRNNEEGNetwork":
-        return EEGGridFeatures(**inference["features"]), lambda arrays: {"eeg": arrays["eeg"]}
-    if kind == "DeepVANet":
-        return BioFeatures(**inference["bio"]), lambda arrays: {"bio": arrays["bio"]}
-    if kind == "PriorDFCN":
-        part: FeaturePart = ConnectivityFeatures(**inference["features"])
-        inputs: Callable[[Inputs], Inputs] = lambda arrays: {"connectivity": arrays["connectivity"]}  # noqa: E731
+        part = EEGGridFeatures(**inference["features"])
+    elif kind == "FACRNNVisualNetwork":
+        known["faces"] = inference["features"]
+    elif kind == "DeepVANet":
+        part = BioFeatures(**inference["bio"]) if "bio" in inference else None
+    elif kind == "PriorDFCN":
+        part = ConnectivityFeatures(**inference["features"])
+        has_prior = "face" in known
+        inputs = lambda arrays: arrays if has_prior else {"connectivity": arrays["connectivity"]}  # noqa: E731
     elif "parts" in inference:
         part, inputs = feature_reading(kind, inference["parts"])
     else:
         raise InputError(f"{kind}: `predict` does not know how it is fed")
     if isinstance(part, ConnectivityFeatures) and part.measure != "correlation":
         raise InputError(f"{kind}: {part.measure} needs the whole recording at once; `predict` reads it in blocks")
-    return part, inputs
+    # Where in the videos of the training the stimulus started, and what was wrong with them, says nothing of another.
+    anew = {"offset_seconds": 0.0, "assumed_frame_rate_hz": None}
+    face_part: FeaturePart | None = None
+    if "faces" in known:
+        face_part = FaceFeatures(**{**known["faces"], **anew, "hop_seconds": None})
+    elif "face" in known:
+        if known["face"]["source"] == "openface":
+            raise InputError(
+                f"{kind}: was trained on what OpenFace says of the face; `predict` computes these quantities by the "
+                "Face Landmarker (--system.face.source face_landmarker)"
+            )
+        face_part = FaceQuantities(**{**known["face"], **anew})
+    return part, face_part, inputs

@@ -8,6 +8,7 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -18,6 +19,12 @@ from keras_emotion.schema import InputError
 
 _PLANAR = ("yuv420p", "yuvj420p")
 """Formats of decoded frames of which areas are converted by themselves: three planes, two of them of half the size."""
+
+SEEK_AFTER_SECONDS = 10.0
+"""What lies further in than this is not reached by decoding everything before it."""
+
+SEEK_MARGIN_SECONDS = 2.0
+"""Decoding begins so long before the first wanted time at the latest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +172,10 @@ def sample_frames(
     converted to RGB. A frame that is nearest to two wanted times is given twice. Memory holds a few frames, however
     long the video.
 
+    Where the first wanted time lies further in than `SEEK_AFTER_SECONDS`, as with one video of a whole session, decoding
+    begins at a frame not far before it that depends on none before; the number of a frame is then reckoned from its
+    time and the rate in the header.
+
     Time is taken from the time stamps, so files of a variable frame rate are sampled right; it starts at the first
     frame. Formats without time stamps (AVI) have those that follow from the rate in the header.
 
@@ -201,7 +212,8 @@ def sample_frames(
             given = Frame(*chosen)
         return given
 
-    for current in _decoded(Path(path), assumed_frame_rate_hz, n_threads):
+    start_seconds = 0.0 if times_seconds is None or not len(times_seconds) else float(times_seconds[0])
+    for current in _decoded(Path(path), assumed_frame_rate_hz, n_threads, start_seconds):
         while (time := wanted.time) is not None and current[0] >= time:
             is_nearer = previous is None or current[0] - time <= time - previous[0]
             yield time, give(current if is_nearer else previous)
@@ -233,7 +245,7 @@ class _Wanted:
 
 
 def _decoded(
-    path: Path, assumed_frame_rate_hz: float | None, n_threads: int
+    path: Path, assumed_frame_rate_hz: float | None, n_threads: int, start_seconds: float
 ) -> Iterator[tuple[float, int, av.VideoFrame]]:
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO" if n_threads > 1 else "NONE"
@@ -242,6 +254,12 @@ def _decoded(
         announced_seconds = _announced_seconds(container, stream)
         number, first, time = 0, None, 0.0
         try:
+            far_in = assumed_frame_rate_hz is None and rate and start_seconds > SEEK_AFTER_SECONDS
+            if far_in and (place := _place_before(path, start_seconds)) is not None:
+                container.seek(place.target, stream=stream)
+                first, number = place.first, round((place.reached - place.first) * rate)
+                # Reckoned numbers are no count of frames: the length stands in for it.
+                announced, announced_seconds = 0, announced_seconds or announced / rate
             for frame in container.decode(stream):
                 if assumed_frame_rate_hz is not None:
                     time = number / assumed_frame_rate_hz
@@ -269,6 +287,35 @@ def _decoded(
             f"{path}: truncated: its header announces {announced_seconds:.2f} s but only {time:.2f} s can be read; "
             "copy it again"
         )
+
+
+class _Place(NamedTuple):
+    """A place of a file from which it can be decoded.
+
+    Args:
+        target: what to seek, in the time base of the stream.
+        first: time stamp of the first frame of the video.
+        reached: time stamp of the first frame that is decoded there.
+    """
+
+    target: int
+    first: float
+    reached: float
+
+
+def _place_before(path: Path, start_seconds: float) -> _Place | None:
+    """Some seconds before a time of a video; `None` where the file cannot be entered there."""
+    # By a handle of its own: a search in a file without an index leaves it where nothing can be decoded.
+    with _opened(path) as (container, stream), contextlib.suppress(av.error.FFmpegError):
+        first = next((frame.time for frame in container.decode(stream)), None)
+        if first is not None:
+            target = int((first + start_seconds - SEEK_MARGIN_SECONDS) / stream.time_base)
+            container.seek(target, stream=stream)
+            reached = next((frame.time for frame in container.decode(stream)), None)
+            # Not every index can be believed.
+            if reached is not None and first < reached <= first + start_seconds:
+                return _Place(target, first, reached)
+    return None
 
 
 def _announced_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:

@@ -306,6 +306,61 @@ def test_truncated_video_without_tags(tmp_path, numbered, cut):
         list(sample_frames(path, 5))
 
 
+@pytest.mark.parametrize(("codec", "extension"), [*FORMATS, ("libx264", "avi"), ("mpeg4", "avi")])
+def test_what_lies_far_in_is_sought(tmp_path, numbered, codec, extension, watched, monkeypatch):
+    """The same frames as by decoding everything before them, of which little is decoded."""
+    path = numbered.write(tmp_path / f"a.{extension}", rate=25, n_frames=1500, codec=codec)
+    wanted = np.sort(np.random.default_rng(0).uniform(41, 44, 20))
+    found = list(sample_frames(path, times_seconds=wanted))
+    n_decoded = watched["decoded"]
+    monkeypatch.setattr(video, "SEEK_AFTER_SECONDS", np.inf)
+    expected = list(sample_frames(path, times_seconds=wanted))
+    assert watched["decoded"] - n_decoded > 1000
+    # A frame that depends on no other comes once in 250 at the latest.
+    assert n_decoded < 25 * (44 - 41 + 2) + 250
+    for (time, frame), (expected_time, expected_frame) in zip(found, expected, strict=True):
+        assert (time, frame.number) == (expected_time, expected_frame.number)
+        assert frame.time_seconds == pytest.approx(expected_frame.time_seconds, abs=1e-9)
+        np.testing.assert_array_equal(frame.image, expected_frame.image)
+
+
+def test_far_in_of_a_variable_frame_rate(tmp_path, numbered):
+    """Dense at first, sparse then: no frame is missing, however few come after the place that was sought."""
+    milliseconds = np.concatenate([np.arange(0, 20_000, 20), np.arange(20_000, 40_001, 200)])
+    path = numbered.write(tmp_path / "a.mp4", milliseconds)
+    wanted = np.arange(15, 60, 0.5)
+    samples = list(sample_frames(path, times_seconds=wanted))
+    assert [time for time, _ in samples] == wanted[wanted < 40.2].tolist()
+    for time, frame in samples:
+        assert abs(milliseconds[numbered.number(frame.image)] / 1000 - time) <= 0.1 + 1e-9
+
+
+def test_an_index_that_leads_past_the_wanted_time_is_not_believed(tmp_path, numbered, monkeypatch):
+    path = numbered.write(tmp_path / "a.mp4", rate=25, n_frames=1000)
+    # As if the place that is sought lay behind the wanted time.
+    monkeypatch.setattr(video, "SEEK_MARGIN_SECONDS", -10.0)
+    ((_, frame),) = sample_frames(path, times_seconds=np.array([20.0]))
+    assert numbered.number(frame.image) == frame.number == 500
+
+
+@pytest.mark.parametrize(
+    ("extension", "codec", "options", "message"),
+    [
+        # Without its index, which stands at the end, it cannot be entered in the middle.
+        ("avi", "mpeg4", {}, r"(truncated: its header announces 1000 frames but only|breaks off after) \d+ "),
+        ("mkv", "mpeg4", {}, r"truncated: its header announces 40.00 s but only \d\d\.\d\d s"),
+        ("mp4", "libx264", {"movflags": "faststart"}, r"breaks off after \d+ frames, 2\d\.\d+ s"),
+    ],
+)
+def test_truncated_far_in(tmp_path, numbered, cut, extension, codec, options, message):
+    whole = numbered.write(tmp_path / f"whole.{extension}", rate=25, n_frames=1000, codec=codec, options=options)
+    path = cut(whole, tmp_path / f"cut.{extension}", 0.6)
+    times = []
+    with pytest.raises(InputError, match=message):
+        times.extend(time for time, _ in sample_frames(path, times_seconds=np.array([15.0, 39.0])))
+    assert times == [15.0]
+
+
 @pytest.mark.parametrize("tag", [b"DURATION", b"DURATIOX"])
 def test_sound_that_lasts_longer_than_the_picture_is_no_truncation(tmp_path, tag):
     path = tmp_path / "a.mkv"

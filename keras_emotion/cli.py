@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -317,6 +318,10 @@ class SynthesizeRecordings:
         sampling_rate: samples a second.
         trial_seconds: length of a trial.
         baseline_seconds: recorded before each trial.
+        face_videos: write a face video of each session too, which takes about a minute each.
+        face_effect_size: what ties the expression of the face to the ratings; 0 nothing.
+        video_frame_rate_hz: frames of a video a second.
+        video_size: width and height of a video.
     """
 
     out: tyro.conf.Positional[Path]
@@ -329,6 +334,10 @@ class SynthesizeRecordings:
     sampling_rate: int = 256
     trial_seconds: int = 20
     baseline_seconds: int = 3
+    face_videos: bool = False
+    face_effect_size: float = 1.0
+    video_frame_rate_hz: float = 25.0
+    video_size: tuple[int, int] = (320, 240)
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
@@ -346,6 +355,10 @@ class SynthesizeRecordings:
             sampling_rate_hz=self.sampling_rate,
             trial_seconds=self.trial_seconds,
             baseline_seconds=self.baseline_seconds,
+            face_videos=self.face_videos,
+            face_effect_size=self.face_effect_size,
+            video_frame_rate_hz=self.video_frame_rate_hz,
+            video_size=self.video_size,
         )
 
 
@@ -661,6 +674,7 @@ class Predict:
         lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
         seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
         lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
+        channels: a channels.csv that says what the recording does not of its channels: their electrodes, or a factor.
         video: face video beside the recording; faces out of it are drawn under the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
         out: folder to write to; by default `predictions/<recording>`.
@@ -673,6 +687,7 @@ class Predict:
     lsl: str | None = None
     seconds: float = math.inf
     lag_seconds: float = 0.0
+    channels: Path | None = None
     video: Path | None = None
     video_offset_seconds: float = 0.0
     out: Path | None = None
@@ -687,6 +702,8 @@ class Predict:
         for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
             if not 0 < value < math.inf:
                 raise InputError(f"--{option} {value}: expected a number above 0")
+        if not math.isfinite(self.video_offset_seconds):
+            raise InputError(f"--video-offset-seconds {self.video_offset_seconds}: expected a number")
         if not 0 <= self.lag_seconds < math.inf:
             raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
         return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
@@ -719,11 +736,15 @@ class Predict:
 
     def _of_files(self) -> int:
         from keras_emotion.datasets.continuous import ContinuousRecording
+        from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.experiment.export import load_saved_model
         from keras_emotion.experiment.prediction import Predictor
         from keras_emotion.reports.timeline import draw_timeline
 
-        recording = None if self.recording is None else ContinuousRecording(self.recording)
+        if self.channels is not None and not self.channels.is_file():
+            raise InputError(f"--channels {self.channels}: no such file")
+        table = None if self.channels is None else ChannelTable(self.channels)
+        recording = None if self.recording is None else ContinuousRecording(self.recording, table)
         predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
         found = predictor.predict(recording, self.block_seconds, self.video, self.video_offset_seconds)
         faces = None
@@ -824,6 +845,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
+    # What TensorFlow tells its developers on the way would hide what a user is told.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["run"]:
         from keras_emotion.own_data import main as run
@@ -841,18 +864,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _faces_at_times(
     video: Path, duration_seconds: float, offset_seconds: float = 0.0, n_faces: int = 16
 ) -> tuple[Any, Any]:
-    """Faces of a video at times spread over a recording: `(times, pictures)`, those that were found."""
+    """Faces of a video spread over a recording: `(times, pictures)`, those that were found."""
     import numpy as np
 
     from keras_emotion import faces
 
-    times = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces + offset_seconds
+    # So often that the same face is followed from one to the next.
+    times = np.arange(0, duration_seconds, 0.5) + offset_seconds
     with faces.make_detector("auto", None) as detector:
         sequence = faces.extract_faces(video, detector, times_seconds=times[times >= 0])
-    if len(sequence.frames) < n_faces:
-        print(f"note: {video} lacks a part of the recording: {len(sequence.frames)} of {n_faces} faces looked for")
-    found = sequence.frames["found"].to_numpy(bool)
-    return sequence.frames["time_seconds"].to_numpy()[found] - offset_seconds, sequence.faces[found]
+    if len(sequence.frames) < len(times):
+        print(f"note: {video} lacks {(len(times) - len(sequence.frames)) / 2:g} s of the recording")
+    found = np.flatnonzero(sequence.frames["found"])
+    seconds = sequence.frames["time_seconds"].to_numpy()[found] - offset_seconds
+    wanted = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces
+    if not len(found):
+        return seconds, sequence.faces[found]
+    nearest = np.abs(seconds - wanted[:, np.newaxis]).argmin(axis=1)
+    near_enough = np.abs(seconds[nearest] - wanted) <= duration_seconds / n_faces / 2
+    chosen = nearest[near_enough]
+    return seconds[chosen], sequence.faces[found[chosen]]
 
 
 def _write(writer: Callable[..., Path], out: Path, **options: Any) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import create_model
 
-from keras_emotion.datasets import READERS
+from keras_emotion.datasets import READERS, Recordings
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.exits import exit_on_input_error
 from keras_emotion.experiment.configuration import Experiment, Training
@@ -25,19 +27,16 @@ from keras_emotion.experiment.systems.logistic_regression import (
     regression_presets,
 )
 from keras_emotion.experiment.systems.prior_dfcn import PriorDFCNExperiment, PriorDFCNSystem, prior_dfcn_presets
-from keras_emotion.pipelines import BioFeatures, EEGGridFeatures, FeaturePart
+from keras_emotion.pipelines import BioFeatures, EEGGridFeatures
 from keras_emotion.reproduce import main as reproduce
 from keras_emotion.schema import InputError
 
 Presets = Mapping[str, Experiment]
 
 
-def _without_baseline(part: FeaturePart) -> Any:
-    """The same features for recordings without a baseline; `--system...baseline signal` is for those that have one."""
-    return part.model_copy(update={"baseline": "none"})
-
-
-_ON_GRID = _without_baseline(EEGGridFeatures())
+# For recordings without a baseline; `--system...baseline signal` is for those that have one.
+_ON_GRID = EEGGridFeatures(baseline="none")
+_RAW: dict[str, Any] = {"baseline": "none", "sampling_rate_hz": None}
 
 
 def _facrnn(fields: Mapping[str, Any]) -> Presets:
@@ -45,7 +44,7 @@ def _facrnn(fields: Mapping[str, Any]) -> Presets:
 
 
 def _deepvanet(fields: Mapping[str, Any]) -> Presets:
-    system = DeepVANetSystem(bio=_without_baseline(DeepVANetSystem().bio))
+    system = DeepVANetSystem(bio=BioFeatures(**_RAW))
     return deepvanet_presets(DeepVANetExperiment(**fields, system=system), {})
 
 
@@ -75,13 +74,17 @@ MODELS: dict[str, Callable[[Mapping[str, Any]], Presets]] = {
     "dfcn": _dfcn,
     "dgcnn": _comparison(ComparisonNetwork(network="dgcnn")),
     "graph_sleep_net": _comparison(ComparisonNetwork(network="graph_sleep_net")),
-    "eegnet": _comparison(ComparisonNetwork(network="eegnet", raw=_without_baseline(BioFeatures(channels="eeg")))),
+    "eegnet": _comparison(ComparisonNetwork(network="eegnet", raw=BioFeatures(channels="eeg", **_RAW))),
     "crnn_4d": _comparison(ComparisonNetwork(network="crnn_4d", grid=_ON_GRID)),
     "conti_cnn": _comparison(ComparisonNetwork(network="conti_cnn", grid=_ON_GRID)),
     "svm": _comparison(ComparisonEstimator(estimator_name="svm")),
     "logistic_regression": _regression,
 }
 """By the name that `--model` takes: the presets of an experiment with these fields."""
+
+
+SAMPLING_RATE_HZ = 128.0
+"""What your own recordings are brought to: the rate of DEAP and of the models' defaults."""
 
 
 @exit_on_input_error
@@ -107,12 +110,15 @@ def main(arguments: Sequence[str]) -> int:
     formats = f"its format, one of {', '.join(READERS)}; by default your own recordings"
     parser.add_argument("--dataset", choices=READERS, default="recordings", metavar="NAME", help=formats)
     parser.add_argument("--target", "--targets", nargs="+", metavar="TARGET", help="ratings that are to be recognised")
+    rate = f"samples a second to bring the signals to; by default {SAMPLING_RATE_HZ:g} for your own recordings"
+    parser.add_argument("--sampling-rate-hz", type=float, metavar="RATE", help=rate)
     protocols = f"{protocols}; by default trial_disjoint"
     parser.add_argument("--protocol", "--protocols", nargs="+", choices=PROTOCOLS, metavar="NAME", help=protocols)
     if not {"--model"} & {word.partition("=")[0] for word in arguments} and {"-h", "--help"} & set(arguments):
         parser.print_help()
         return 0
     asked, others = parser.parse_known_args(arguments)
+    reader_options = _reader_options(asked)
     wants_help = bool({"-h", "--help"} & set(others))
     if not wants_help:
         if asked.data is None:
@@ -130,8 +136,20 @@ def main(arguments: Sequence[str]) -> int:
         demo_data=lambda folder: None,
         description=f"{asked.model} on a data set of the format {asked.dataset}.",
         arguments=[*([] if asked.data is None else ["--data-root", str(asked.data)]), *others],
+        reader_options=reader_options,
     )
     return 0
+
+
+def _reader_options(asked: argparse.Namespace) -> dict[str, Any]:
+    rate = asked.sampling_rate_hz
+    if rate is None:
+        return {"sampling_rate_hz": SAMPLING_RATE_HZ} if asked.dataset == Recordings.name else {}
+    if "sampling_rate_hz" not in inspect.signature(READERS[asked.dataset]).parameters:
+        raise InputError(f"--sampling-rate-hz: {asked.dataset} is read at the rate it was published with")
+    if not 0 < rate < math.inf:
+        raise InputError(f"--sampling-rate-hz {rate:g}: expected a number above 0")
+    return {"sampling_rate_hz": rate}
 
 
 def _targets(asked: argparse.Namespace) -> list[str]:

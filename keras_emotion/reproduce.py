@@ -12,7 +12,7 @@ import tempfile
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -68,6 +68,7 @@ def main(
     afterwards: Callable[[Experiment, Reader, Path], str] | None = None,
     tables: Mapping[str, Mapping[str, Method]] = types.MappingProxyType({}),
     arguments: Sequence[str] | None = None,
+    reader_options: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> None:
     """Run a reproduction from the command line.
 
@@ -83,8 +84,9 @@ def main(
         tables: by the number of a table of the paper, its methods in order, the first being what the others are
             compared with: names as printed, and what makes the method's experiment of the one that was asked for.
         arguments: command line, `sys.argv[1:]` by default.
+        reader_options: further arguments of the reader.
     """
-    asked = _asked(presets, demo_data, description, arguments, demo_files)
+    asked = _asked(presets, demo_data, description, arguments, demo_files, reader_options)
     preset, wanted, dataset, data_root = asked.preset, asked.experiment, asked.dataset, asked.dataset.root
     console = _console()
     if wanted.subjects and wanted.subjects == presets[preset].subjects:
@@ -293,6 +295,7 @@ def _asked(
     description: str,
     arguments: Sequence[str] | None,
     demo_files: Mapping[str, str],
+    reader_options: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> _Asked:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=presets)
@@ -306,7 +309,7 @@ def _asked(
     if options.data_root is None:
         untouched = {name: _field(wanted, name) == _field(presets[preset], name) for name in demo_files}
         wanted = wanted.changed({name: data_root / demo_files[name] for name in demo_files if untouched[name]})
-    return _Asked(preset, options, wanted, READERS[wanted.dataset](data_root))
+    return _Asked(preset, options, wanted, READERS[wanted.dataset](data_root, **reader_options))
 
 
 def _console() -> rich.console.Console:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.datasets.electrodes import LEFT_OUT, ChannelTable
 from keras_emotion.schema import InputError
 
 ENDINGS = (".set", ".edf", ".bdf", ".vhdr", ".fif")
@@ -23,10 +24,12 @@ class ContinuousRecording:
 
     Args:
         path: the file (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`).
+        channel_table: what the file does not say of its channels, see `Recordings`: `electrode` and `factor` count
+            here, and channels of the kind `none` are left out.
 
     Attributes:
         path: the file.
-        channel_names: as the file spells them, without channels of triggers.
+        channel_names: as the file (or the table) spells them, without channels of triggers.
         sampling_rate_hz: samples a second.
         n_samples: samples of a channel.
 
@@ -34,7 +37,7 @@ class ContinuousRecording:
         InputError: the file is missing or cannot be read, or holds no continuous signals.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, channel_table: ChannelTable | None = None):
         import mne
 
         self.path = Path(path)
@@ -52,10 +55,17 @@ class ContinuousRecording:
                 f"{path}: cannot be read as a recording; expected {', '.join(ENDINGS)} ({lines[0]:.200})"
             ) from error
         kinds = self._raw.get_channel_types()
-        self._rows = [row for row, kind in enumerate(kinds) if kind not in ("stim", "syst")]
+        entry = (lambda name, column: None) if channel_table is None else channel_table.entry
+        self._rows = [
+            row
+            for row, (name, kind) in enumerate(zip(self._raw.ch_names, kinds, strict=True))
+            if kind not in ("stim", "syst") and entry(name, "kind") != LEFT_OUT
+        ]
         if not self._rows or not self._raw.n_times:
             raise InputError(f"{path}: holds no signals")
-        self.channel_names = tuple(self._raw.ch_names[row] for row in self._rows)
+        names = [self._raw.ch_names[row] for row in self._rows]
+        self.channel_names = tuple(entry(name, "electrode") or name for name in names)
+        self._microvolts = np.array([_MICROVOLTS * float(entry(name, "factor") or 1) for name in names])
         self.sampling_rate_hz = float(self._raw.info["sfreq"])
         self.n_samples = int(self._raw.n_times)
 
@@ -85,7 +95,8 @@ class ContinuousRecording:
         except Exception as error:
             raise InputError(f"{self.path}: cannot be read at {start / self.sampling_rate_hz:g} s ({error})") from error
         ordered = np.empty_like(signal)
-        ordered[order] = signal * _MICROVOLTS
+        ordered[order] = signal
+        ordered *= self._microvolts[channels, np.newaxis]
         return ordered
 
 

@@ -204,6 +204,47 @@ def biosemi_cap(names: Sequence[str]) -> tuple[dict[str, str], dict[str, np.ndar
     return cap if sockets == set(cap[0]) else None
 
 
+def comparable_names(channel_names: Sequence[str]) -> list[str]:
+    """Names by which channels of one file are found in another: their electrodes', else as they are, in lower case.
+
+    Example:
+        >>> comparable_names(["EEG FP1-REF", "Fcz.", "t3", "Fp1-F7", "EOG  left"])
+        ['Fp1', 'FCz', 'T7', 'fp1-f7', 'eog left']
+    """
+    sockets, _ = biosemi_cap(channel_names) or ({}, {})
+    plain = [" ".join(name.split()).lower() for name in channel_names]
+    return [sockets.get(name) or electrode_name(name) or low for name, low in zip(channel_names, plain, strict=True)]
+
+
+def match_channels(wanted: Sequence[str], available: Sequence[str]) -> dict[str, int]:
+    """Where the wanted channels are among those that there are, by `comparable_names`.
+
+    Args:
+        wanted: names, no two of the same channel.
+        available: names, in the order of the channels axis.
+
+    Returns:
+        `{wanted name: index in available}`, in the order of `wanted`, without those that are missing.
+
+    Raises:
+        InputError: two of the available channels have the name of a wanted one.
+
+    Example:
+        >>> match_channels(["T7", "Oz", "Cz"], ["EEG CZ-REF", "EEG T3-REF"])
+        {'T7': 1, 'Cz': 0}
+    """
+    places: dict[str, list[int]] = {}
+    for index, name in enumerate(comparable_names(available)):
+        places.setdefault(name, []).append(index)
+    found = {name: places[key] for name, key in zip(wanted, comparable_names(wanted), strict=True) if key in places}
+    for name, indices in found.items():
+        if len(indices) > 1:
+            raise InputError(
+                f"channels {' and '.join(available[index] for index in indices)} are both {name}; leave one out"
+            )
+    return {name: indices[0] for name, indices in found.items()}
+
+
 def channels_of(
     names: Sequence[str], kinds: Sequence[str | None], positions_m: np.ndarray | None, table: ChannelTable
 ) -> tuple[tuple[Channel, ...], list[str], list[str]]:

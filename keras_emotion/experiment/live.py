@@ -75,9 +75,7 @@ def live_windows(predictor: Predictor, stream: Stream, lag_seconds: float = 0.0)
             the model sees faces.
     """
     if predictor.face_part is not None:
-        raise InputError(
-            f"{predictor.model.name}: sees faces, and a stream of EEG has none"
-        )
+        raise InputError(f"{predictor.model.name}: sees faces, and a stream of EEG has none")
     channels = predictor.channels_of(stream.channel_names, stream.name)
     rate = stream.sampling_rate_hz
     try:

@@ -16,6 +16,7 @@ import scipy.signal
 
 from keras_emotion import signals
 from keras_emotion.datasets.continuous import ContinuousRecording, doubtful_unit
+from keras_emotion.datasets.electrodes import match_channels
 from keras_emotion.pipelines import (
     BioFeatures,
     ConnectivityFeatures,
@@ -80,8 +81,9 @@ class Predictor:
     pole of all band-pass filters has decayed to 1e-12 (10.2 s for the 4-7 Hz of 3FACRNN), rounded up to whole windows.
     The features are those of the whole recording, to rounding.
 
-    **Channels** are matched by name (`keras_emotion.signals.canonical_channel_name`). Where one is missing, a feature
-    of it has its mean over the training windows, which the model carries, and so is 0 after scaling; raw samples are 0.
+    **Channels** are matched by name (`keras_emotion.datasets.electrodes.comparable_names`). Where one is missing, a
+    feature of it has its mean over the training windows, which the model carries, and so is 0 after scaling; raw
+    samples are 0.
 
     **Faces** come from a video that runs beside the recording, in the windows of the signals. A window without a face
     has no probability, and the table says why.
@@ -141,7 +143,7 @@ class Predictor:
             InputError: fewer than half of the model's channels are there, or two have the same name.
         """
         try:
-            found = signals.match_channels(self._in_microvolts, channel_names)
+            found = match_channels(self._in_microvolts, channel_names)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
         missing = tuple(name for name in self.channel_names if name not in found)

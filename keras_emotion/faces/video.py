@@ -172,8 +172,8 @@ def sample_frames(
     converted to RGB. A frame that is nearest to two wanted times is given twice. Memory holds a few frames, however
     long the video.
 
-    Where the first wanted time lies further in than `SEEK_AFTER_SECONDS`, as with one video of a whole session, decoding
-    begins at a frame not far before it that depends on none before; the number of a frame is then reckoned from its
+    Where the first wanted time lies further in than `SEEK_AFTER_SECONDS`, as with one video of a whole session,
+    decoding begins at a frame before it that depends on none before; the number of a frame is then reckoned from its
     time and the rate in the header.
 
     Time is taken from the time stamps, so files of a variable frame rate are sampled right; it starts at the first

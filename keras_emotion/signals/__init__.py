@@ -6,7 +6,6 @@ dtype as float64, and has time on the last axis of what it reads.
 
 from keras_emotion.signals.bands import PRIOR_DFCN_BANDS, PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
 from keras_emotion.signals.baseline import baseline_samples, remove_baseline
-from keras_emotion.signals.channels import canonical_channel_name, match_channels
 from keras_emotion.signals.connectivity import CONSTANT_SHARE, coherence, pearson_correlation, phase_locking_value
 from keras_emotion.signals.differential_entropy import (
     CONVENTIONS,
@@ -42,7 +41,6 @@ __all__ = [
     "band_pass",
     "band_power",
     "baseline_samples",
-    "canonical_channel_name",
     "check_bands",
     "coherence",
     "differential_entropy",
@@ -50,7 +48,6 @@ __all__ = [
     "electrode_directions",
     "from_grid",
     "grid_positions",
-    "match_channels",
     "pearson_correlation",
     "phase_locking_value",
     "rate_ratio",

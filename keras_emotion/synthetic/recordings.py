@@ -1,18 +1,20 @@
-"""Synthetic recordings of one's own: real EDF or FIF files, a whole session each, and the table of their trials."""
+"""Synthetic recordings of one's own: EDF or FIF files and videos of whole sessions, and the table of their trials."""
 
 from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import scipy.special
 
+from keras_emotion.synthetic.deap_videos import trial_frames, write_video
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
+from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity
 from keras_emotion.synthetic.facts import write_marker
 
 FileFormat = Literal["edf", "fif"]
@@ -31,6 +33,12 @@ RATING_MIDDLE, RATING_SD, STIMULUS_SHARE = 5.0, 1.8, 0.5
 LEAD_SECONDS, GAP_SECONDS = 2, 1
 """Recorded before the first and after the last trial, and between two."""
 
+VIDEO_LEAD_SECONDS = 1
+"""The camera runs so long when the amplifier starts."""
+
+# Last word of the seed of what is the subject's face, beside those of `deap_videos`.
+_IDENTITY = 6
+
 _PHYSICAL_RANGE_UV = (-1000.0, 1000.0)
 _EOG_RMS_UV, _GSR_KOHM = 30.0, 300.0
 
@@ -48,8 +56,12 @@ def write_recordings(
     trial_seconds: int = 20,
     baseline_seconds: int = 3,
     channel_names: Sequence[str] = EMOTIV_CHANNEL_NAMES,
+    face_videos: bool = False,
+    face_effect_size: float = 1.0,
+    video_frame_rate_hz: float = 25.0,
+    video_size: tuple[int, int] = (320, 240),
 ) -> Path:
-    """Writes a folder as a laboratory may have it: `s01.edf`, ... and `trials.csv`.
+    """Writes a folder as a laboratory may have it: `s01.edf`, ..., `trials.csv` and, if wanted, `s01.avi`, ...
 
     A file is a session: trials in the order in which they were shown, each after its baseline, marked by an annotation
     with the name of the stimulus. EDF channels are labelled as EDF+ wants it (`EEG F7`, `EOG left`). Beside the EEG
@@ -72,6 +84,10 @@ def write_recordings(
         trial_seconds: length of a trial, a whole number.
         baseline_seconds: recorded before each trial and given as its baseline, a whole number; 0 is none.
         channel_names: electrodes of the 10-10 system.
+        face_videos: a video of each session is written too; it starts 1 s before the recording.
+        face_effect_size: what ties the expression of the face to the ratings, see `trial_expression`.
+        video_frame_rate_hz: frames of a video a second, 1 to 120.
+        video_size: width and height of a video, even numbers from 32 on.
 
     Returns:
         `out`.
@@ -94,6 +110,10 @@ def write_recordings(
         raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
     if file_format not in get_args(FileFormat):
         raise ValueError(f"`file_format` is {file_format!r}; expected one of {get_args(FileFormat)}")
+    if not 1 <= video_frame_rate_hz <= 120:
+        raise ValueError(f"`video_frame_rate_hz` is {video_frame_rate_hz}; expected 1 to 120")
+    if len(video_size) != 2 or min(video_size) < 32 or any(side % 2 for side in video_size):
+        raise ValueError(f"`video_size` is {tuple(video_size)}; expected an even width and height from 32 on")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     noise = EEGNoise(
@@ -111,8 +131,19 @@ def write_recordings(
         signal = _session(noise, seed, subject, table, n_seconds, effect_size, fingerprint_size)
         write = _write_edf if file_format == "edf" else _write_fif
         write(out / table["file"].iloc[0], signal, noise, table, trial_seconds)
+        if face_videos:
+            video = f"s{subject:02d}.avi"
+            width, height = video_size
+            face = AnimatedFace(height, width, FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY])))
+            frames = _session_frames(face, seed, subject, table, n_seconds, face_effect_size, video_frame_rate_hz)
+            write_video(out / video, frames, video_frame_rate_hz, video_size)
+            table["video"], table["video_offset_seconds"] = video, table["start_seconds"] + VIDEO_LEAD_SECONDS
         tables.append(table.sort_values("trial"))
     pd.concat(tables).to_csv(out / "trials.csv", index=False)
+    of_faces: dict[str, Any] = {}
+    if face_videos:
+        of_faces = {"face_effect_size": face_effect_size, "video_frame_rate_hz": video_frame_rate_hz}
+        of_faces["video_size"] = list(video_size)
     write_marker(
         out,
         dataset="recordings",
@@ -121,6 +152,7 @@ def write_recordings(
         seed=seed,
         effect_size=effect_size,
         fingerprint_size=fingerprint_size,
+        **of_faces,
     )
     return out
 
@@ -179,6 +211,27 @@ def _session(
         trial = noise.trial(rng, subject_log_power, effect, fingerprint_size)
         signal[:n_eeg, start : start + noise.n_samples] = trial
     return signal
+
+
+def _session_frames(
+    face: AnimatedFace,
+    seed: int,
+    subject: int,
+    table: pd.DataFrame,
+    n_seconds: int,
+    face_effect_size: float,
+    frame_rate_hz: float,
+) -> Iterator[np.ndarray]:
+    """Frames of a session; from the end of a trial to that of the next the face shows what it shows during this one."""
+    n_shown = 0
+    for place, row in enumerate(table.to_dict("records")):
+        is_last = place == len(table) - 1
+        stop_seconds = VIDEO_LEAD_SECONDS + (n_seconds if is_last else row["stop_seconds"])
+        n_frames = round(stop_seconds * frame_rate_hz) - n_shown
+        deviations = {rating: (row[rating] - RATING_MIDDLE) / RATING_SD for rating in EFFECTS}
+        times = np.arange(n_frames) / frame_rate_hz
+        yield from trial_frames(face, seed, subject, row["trial"], deviations, times, face_effect_size)
+        n_shown += n_frames
 
 
 def _write_edf(path: Path, signal: np.ndarray, noise: EEGNoise, table: pd.DataFrame, trial_seconds: int) -> None:

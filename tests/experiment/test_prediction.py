@@ -9,6 +9,7 @@ import pytest
 
 from keras_emotion import cli, models, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
+from keras_emotion.datasets.electrodes import ChannelTable
 from keras_emotion.experiment import prediction
 from keras_emotion.experiment.prediction import Predictor
 from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, EEGGridFeatures
@@ -166,7 +167,6 @@ def test_a_missing_raw_channel_is_zero(file):
     [
         ({"channel_names": [*CHANNELS[:3], "Fp1", "Fp2", "AF3", "AF4"]}, "3 of the model's 7 channels are there"),
         ({"units": ["a.u."] * 8}, "was trained on signals in a.u."),
-        ({"face": {}}, "needs the face in the same windows too"),
     ],
 )
 def test_refused(known, message, file):
@@ -242,23 +242,43 @@ def test_export_is_checked_on_windows_of_a_recording(saved, file, tmp_path, caps
     assert capsys.readouterr().out.rstrip().endswith(f"on 34 windows of {file}")
 
 
+def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsys):
+    """As of `Recordings`: electrodes and factors from a table, and channels left out."""
+    names = [f"E{number}" for number in range(1, 10)]
+    path = written(np.vstack([microvolts, microvolts[:1]]) * 1e-3, names, tmp_path / "some_raw.fif")
+    with pytest.raises(SystemExit):
+        cli.main(["predict", str(saved), str(path)])
+    assert "0 of the model's 8 channels are there" in capsys.readouterr().err
+    rows = [f"E{place},eeg,{name},1000" for place, name in enumerate(CHANNELS, start=1)]
+    (tmp_path / "channels.csv").write_text("\n".join(["name,kind,electrode,factor", *rows, "E9,none,F3,"]))
+    table = ChannelTable(tmp_path / "channels.csv")
+    recording = ContinuousRecording(path, table)
+    assert recording.channel_names == CHANNELS
+    np.testing.assert_allclose(recording.read(5, 9, [3, 0]), microvolts[[3, 0], 5:9])
+    words = ["predict", str(saved), str(path), "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--channels", str(tmp_path / "channels.csv")]) == 0
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--channels", str(tmp_path / "gone.csv")])
+    assert "gone.csv: no such file" in capsys.readouterr().err
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "missing"),
     [
-        ("eeglab_data.set", None),
+        ("eeglab_data.set", "AF7"),
         ("eegmmidb_64ch_128hz_124s_T0T1T2.edf", None),
-        ("eeglab_biosemi16_256hz_60s.bdf", "0 of the model's 8 channels are there"),
-        ("mne_biosemi72_2048hz_1s.bdf", "1 s are too short"),
+        ("eeglab_biosemi16_256hz_60s.bdf", "AF7"),
+        ("mne_biosemi72_2048hz_1s.bdf", None),
     ],
 )
-def test_real_recordings(name, message, real_data, saved, tmp_path, capsys):
-    words = ["predict", str(saved), str(real_data / "eeg_files" / name), "--out", str(tmp_path / "out")]
-    if message is None:
-        assert cli.main(words) == 0
-        table = pd.read_csv(tmp_path / "out" / "prediction.csv")
-        assert np.isfinite(table).all(axis=None)
-    else:
-        with pytest.raises(SystemExit):
-            cli.main(words)
-        assert message in capsys.readouterr().err
+def test_real_recordings(name, missing, real_data, tmp_path, capsys):
+    """Electrodes that are spelt in four ways, or named after the sockets of their cap; a second is two windows here."""
+    short = EEGGridFeatures(window_seconds=0.5, baseline="none", convention="torcheeg")
+    network(short, (*CHANNELS, "AF7")).save(tmp_path / "short.keras")
+    words = ["predict", str(tmp_path / "short.keras"), str(real_data / "eeg_files" / name)]
+    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
+    table = pd.read_csv(tmp_path / "out" / "prediction.csv")
+    assert np.isfinite(table).all(axis=None)
+    said = [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines() if "channels missing" in line]
+    assert said == ([missing] if missing else [])

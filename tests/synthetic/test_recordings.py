@@ -8,6 +8,8 @@ import pytest
 import scipy.signal
 
 from keras_emotion.datasets import Recordings
+from keras_emotion.faces import video_facts
+from keras_emotion.pipelines import FaceFeatures
 from keras_emotion.synthetic import write_recordings
 
 
@@ -29,6 +31,23 @@ def test_files_and_table(tmp_path):
         assert rows["valence"].between(1, 9).all()
         assert (rows["valence"] > 5).sum() == (rows["arousal"] > 5).sum() == 2
     assert Recordings(tmp_path).describe()["problems"] == []
+
+
+def test_face_videos(tmp_path):
+    """One a session, of the person's face at the time of each trial."""
+    options = {"trial_seconds": 4, "baseline_seconds": 2, "face_videos": True, "video_frame_rate_hz": 5.0}
+    write_recordings(tmp_path, 1, 3, **options)
+    assert video_facts(tmp_path / "s01.avi").duration_seconds == pytest.approx(1 + 2 + 3 * 6 + 2 + 2, abs=0.3)
+    table = pd.read_csv(tmp_path / "trials.csv")
+    assert (table["video_offset_seconds"] == table["start_seconds"] + 1).all()
+    assert Recordings(tmp_path).describe()["problems"] == []
+    arrays, windows = FaceFeatures(window_seconds=2.0, detector="blazeface").of_trials(Recordings(tmp_path).trials())
+    assert (windows["unusable"] == "").all()
+    assert len(windows) == 6
+    # The same face, at other moments.
+    faces = arrays["faces"].astype(float).reshape(24, -1)
+    assert np.corrcoef(faces).min() > 0.5
+    assert np.abs(np.diff(faces, axis=0)).mean(axis=1).min() > 0.5
 
 
 def test_a_subject_does_not_depend_on_the_number_of_subjects(tmp_path):

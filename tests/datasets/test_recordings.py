@@ -841,6 +841,22 @@ def test_sam40_as_recordings_is_sam40(tmp_path):
     assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7: no stress; left out")
 
 
+def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = write_sam40(tmp_path / "sam40", n_subjects=2)
+    (tmp_path / "own").mkdir()
+    as_recordings(root, tmp_path / "own")
+    tables = []
+    for name, dataset in (("sam40", ["--dataset", "sam40"]), ("own", [])):
+        words = ["--data", name, *dataset, "--target", "task", "--protocol", "window_disjoint", "trial_disjoint"]
+        options = ["--preset", "demo", "--jobs", "1", "--output", f"run_{name}"]
+        assert cli.main(["run", "--model", "logistic_regression", *words, *options]) == 0
+        tables.append([pd.read_csv(f"run_{name}/{file}.csv") for file in ("results", "predictions")])
+    for expected, found in zip(*tables, strict=True):
+        assert len(found) > 20
+        pd.testing.assert_frame_equal(found, expected)
+
+
 @pytest.mark.real_data
 def test_published_sam40_as_recordings_is_sam40(real_data, tmp_path):
     """Two subjects of the compact archive, written out as they are published, and the four files of the raw set."""

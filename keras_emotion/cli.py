@@ -39,7 +39,7 @@ class Describe:
 
     Args:
         root: root folder of the data set.
-        dataset: which data set it is.
+        dataset: which data set it is; by default your own recordings.
         file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
             original. SAM40: filtered, compact, raw. MAHNOB-HCI: original. Recordings: table.
         brief: one row for each subject, without one for each trial.
@@ -47,7 +47,7 @@ class Describe:
     """
 
     root: tyro.conf.Positional[Path]
-    dataset: DatasetName
+    dataset: DatasetName = "recordings"
     file_format: FileFormat | None = None
     brief: bool = False
     json: bool = False

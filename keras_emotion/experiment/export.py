@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import shutil
 import tempfile
@@ -85,8 +86,8 @@ def export_model(
     | `onnx` | Keras and tf2onnx | onnxruntime |
     | `litert` | Keras | ai-edge-litert |
 
-    The batch axis stays open. For LiteRT the recurrent layers are unrolled: its built-in operations have no loop over
-    lists of tensors.
+    The batch axis stays open. For LiteRT the recurrent layers are unrolled and volumes are pooled plane by plane: its
+    built-in operations have no loop over lists of tensors, and no pooling in three dimensions.
 
     Args:
         model: a functional model whose inputs have names.
@@ -141,7 +142,7 @@ def export_model(
 def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inputs, where: str) -> dict[str, Any]:
     try:
         # Of the converters, which are behind NumPy and TensorFlow.
-        with warnings.catch_warnings(), _unrolled(model, form.is_unrolled):
+        with warnings.catch_warnings(), _built_in(model, form.has_few_operations):
             warnings.simplefilter("ignore")
             model.export(str(path), format=form.keras_name, verbose=False)
             return form.run(path, windows)
@@ -153,19 +154,38 @@ def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inp
 
 
 @contextmanager
-def _unrolled(model: keras.Model, is_unrolled: bool) -> Iterator[None]:
-    """The recurrent layers of a model unrolled, for as long as it is exported."""
+def _built_in(model: keras.Model, is_wanted: bool) -> Iterator[None]:
+    """The layers of a model made of operations that LiteRT has built in, for as long as it is exported."""
     import keras
 
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)] if is_unrolled else []
-    known = [layer.unroll for layer in layers]
+    layers = model._flatten_layers() if is_wanted else []
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+    pooling = [layer for layer in layers if isinstance(layer, keras.layers.MaxPooling3D)]
+    unroll = [layer.unroll for layer in recurrent]
     try:
-        for layer in layers:
+        for layer in recurrent:
             layer.unroll = True
+        for layer in pooling:
+            layer.call = functools.partial(_pooled_plane_by_plane, layer)
         yield
     finally:
-        for layer, unroll in zip(layers, known, strict=True):
-            layer.unroll = unroll
+        for layer, was_unrolled in zip(recurrent, unroll, strict=True):
+            layer.unroll = was_unrolled
+        for layer in pooling:
+            del layer.call
+
+
+def _pooled_plane_by_plane(layer: keras.layers.MaxPooling3D, volumes: Any) -> Any:
+    """What the layer makes of `(batch, depth, rows, columns, channels)`, by two poolings of planes."""
+    from keras import ops
+
+    _, depth, *plane = volumes.shape
+    planes = ops.reshape(volumes, (-1, *plane))
+    planes = ops.max_pool(planes, layer.pool_size[1:], layer.strides[1:], layer.padding)
+    _, rows, columns, channels = planes.shape
+    lines = ops.reshape(planes, (-1, depth, rows * columns, channels))
+    lines = ops.max_pool(lines, (layer.pool_size[0], 1), (layer.strides[0], 1), layer.padding)
+    return ops.reshape(lines, (-1, lines.shape[1], rows, columns, channels))
 
 
 def _run_saved_model(path: Path, windows: Inputs) -> dict[str, Any]:
@@ -197,7 +217,7 @@ class _Format:
     ending: str
     packages: dict[str, str]
     run: Callable[[Path, Inputs], dict[str, Any]]
-    is_unrolled: bool = False
+    has_few_operations: bool = False
 
     @property
     def ending_of_file(self) -> str:
@@ -208,7 +228,7 @@ class _Format:
 FORMATS: Mapping[str, _Format] = {
     "saved_model": _Format("tf_saved_model", "", {"tensorflow": "tensorflow"}, _run_saved_model),
     "onnx": _Format("onnx", ".onnx", {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"}, _run_onnx),
-    "litert": _Format("litert", ".tflite", {"ai-edge-litert": "ai_edge_litert"}, _run_litert, is_unrolled=True),
+    "litert": _Format("litert", ".tflite", {"ai-edge-litert": "ai_edge_litert"}, _run_litert, has_few_operations=True),
 }
 """The formats by name."""
 

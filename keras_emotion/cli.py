@@ -702,8 +702,10 @@ class Predict:
         for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
             if not 0 < value < math.inf:
                 raise InputError(f"--{option} {value}: expected a number above 0")
-        if not math.isfinite(self.video_offset_seconds):
-            raise InputError(f"--video-offset-seconds {self.video_offset_seconds}: expected a number")
+        if not self.seconds > 0:
+            raise InputError(f"--seconds {self.seconds}: expected a number above 0")
+        if self.lsl is not None and self.channels is not None:
+            raise InputError("--channels: is for recordings; a stream names its channels itself")
         if not 0 <= self.lag_seconds < math.inf:
             raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
         return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
@@ -739,6 +741,7 @@ class Predict:
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.experiment.export import load_saved_model
         from keras_emotion.experiment.prediction import Predictor
+        from keras_emotion.faces import video_facts
         from keras_emotion.reports.timeline import draw_timeline
 
         if self.channels is not None and not self.channels.is_file():
@@ -746,6 +749,9 @@ class Predict:
         table = None if self.channels is None else ChannelTable(self.channels)
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
         predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        if self.video is not None:
+            # Now, and not when all is computed and its faces are to be drawn.
+            video_facts(self.video)
         found = predictor.predict(recording, self.block_seconds, self.video, self.video_offset_seconds)
         faces = None
         if self.video is not None:

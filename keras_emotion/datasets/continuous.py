@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_emotion.datasets.electrodes import LEFT_OUT, ChannelTable
+from keras_emotion.datasets.electrodes import LEFT_OUT, ChannelTable, kind_by_name
+from keras_emotion.datasets.recording_files import unit_given
 from keras_emotion.schema import InputError
 
 ENDINGS = (".set", ".edf", ".bdf", ".vhdr", ".fif")
@@ -30,6 +31,7 @@ class ContinuousRecording:
     Attributes:
         path: the file.
         channel_names: as the file (or the table) spells them, without channels of triggers.
+        units: unit of each, `"uV"` of voltages and of all EEG.
         sampling_rate_hz: samples a second.
         n_samples: samples of a channel.
 
@@ -65,7 +67,16 @@ class ContinuousRecording:
             raise InputError(f"{path}: holds no signals")
         names = [self._raw.ch_names[row] for row in self._rows]
         self.channel_names = tuple(entry(name, "electrode") or name for name in names)
-        self._microvolts = np.array([_MICROVOLTS * float(entry(name, "factor") or 1) for name in names])
+        said = [
+            entry(name, "kind") or kind_by_name(name) or kinds[row] for name, row in zip(names, self._rows, strict=True)
+        ]
+        self.units = tuple(unit_given(self._raw, row, kind) for row, kind in zip(self._rows, said, strict=True))
+        self._scales = np.array(
+            [
+                (_MICROVOLTS if unit == "uV" else 1.0) * float(entry(name, "factor") or 1)
+                for name, unit in zip(names, self.units, strict=True)
+            ]
+        )
         self.sampling_rate_hz = float(self._raw.info["sfreq"])
         self.n_samples = int(self._raw.n_times)
 
@@ -75,7 +86,7 @@ class ContinuousRecording:
         return self.n_samples / self.sampling_rate_hz
 
     def read(self, start: int, stop: int, channels: list[int]) -> np.ndarray:
-        """`(channels, stop - start)` float64 in microvolts.
+        """`(channels, stop - start)` float64, in `units`.
 
         Args:
             start: first sample.
@@ -96,7 +107,7 @@ class ContinuousRecording:
             raise InputError(f"{self.path}: cannot be read at {start / self.sampling_rate_hz:g} s ({error})") from error
         ordered = np.empty_like(signal)
         ordered[order] = signal
-        ordered *= self._microvolts[channels, np.newaxis]
+        ordered *= self._scales[channels, np.newaxis]
         return ordered
 
 

@@ -170,27 +170,34 @@ def open_raw(path: Path, root: Path) -> mne.io.BaseRaw:
         raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
 
 
-def _open_with_mne(path: Path, root: Path, table: ChannelTable) -> RecordingFile:
+def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:
+    """Unit in which a channel of MNE's is given: voltages in microvolt, others as the file has them.
+
+    Args:
+        raw: what MNE made of the file.
+        row: place of the channel in it.
+        kind: what the channel is, one of `electrodes.KINDS`.
+    """
     from mne.io.constants import FIFF
 
+    unit = raw.info["chs"][row]["unit"]
+    dimension = (getattr(raw, "_orig_units", None) or {}).get(raw.ch_names[row])
+    is_voltage = unit == FIFF.FIFF_UNIT_V and (dimension is None or dimension in _MICROVOLTS)
+    if kind == "eeg" or is_voltage:
+        return "uV"
+    if unit == FIFF.FIFF_UNIT_CEL or dimension in ("C", "degC"):
+        return "degC"
+    return dimension if dimension not in (None, "", "n/a") else "a.u."
+
+
+def _open_with_mne(path: Path, root: Path, table: ChannelTable) -> RecordingFile:
     raw = open_raw(path, root)
     kinds = [kind if kind in _KINDS_OF_MNE else None for kind in raw.get_channel_types()]
     positions_m = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
     channels, faults, notes = channels_of(raw.ch_names, kinds, positions_m, table)
     _raise_faults(path, faults)
-    units, scales = [], []
-    dimensions = getattr(raw, "_orig_units", None) or {}
-    for channel in channels:
-        unit = raw.info["chs"][channel.row]["unit"]
-        dimension = dimensions.get(raw.ch_names[channel.row])
-        is_voltage = unit == FIFF.FIFF_UNIT_V and (dimension is None or dimension in _MICROVOLTS)
-        if channel.kind == "eeg" or is_voltage:
-            units.append("uV")
-        elif unit == FIFF.FIFF_UNIT_CEL or dimension in ("C", "degC"):
-            units.append("degC")
-        else:
-            units.append(dimension if dimension not in (None, "", "n/a") else "a.u.")
-        scales.append(channel.factor * (1e6 if units[-1] == "uV" else 1.0))
+    units = [unit_given(raw, channel.row, channel.kind) for channel in channels]
+    scales = [channel.factor * (1e6 if unit == "uV" else 1.0) for channel, unit in zip(channels, units, strict=True)]
     rows, scale = [channel.row for channel in channels], np.array(scales)[:, np.newaxis]
 
     def read(start: int, stop: int) -> np.ndarray:

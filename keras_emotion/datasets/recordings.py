@@ -307,15 +307,17 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
     if ratio == 1:
         signal, new_rate_hz = opened.read(onset - n_baseline, stop), rate_hz
     else:
-        # Whole steps before the onset, so that it is at exactly a sample of the new rate.
+        # Whole steps before the onset, so that it is at exactly a sample of the new rate; where the file does not reach
+        # so far back, its first sample stands in for what was before.
         step = ratio.denominator
         margin = math.ceil(RESAMPLING_MARGIN * max(1, 1 / ratio))
-        before = min(math.ceil((n_baseline + margin) / step), onset // step) * step
-        read = opened.read(onset - before, min(stop + margin, opened.n_samples))
-        resampled = resample(read, rate_hz, new_rate_hz)
+        before = math.ceil((n_baseline + margin) / step) * step
+        n_lacking = max(before - onset, 0)
+        read = opened.read(onset - before + n_lacking, min(stop + margin, opened.n_samples))
+        resampled = resample(np.pad(read, ((0, 0), (n_lacking, 0)), mode="edge"), rate_hz, new_rate_hz)
         onset_after = int(before * ratio)
-        n_samples = math.floor((stop - onset) * ratio)
-        n_baseline = min(round(row.baseline_seconds * new_rate_hz), onset_after)
+        n_samples = min(round((stop - onset) * ratio), resampled.shape[1] - onset_after)
+        n_baseline = round(row.baseline_seconds * new_rate_hz)
         signal = np.ascontiguousarray(resampled[:, onset_after - n_baseline : onset_after + n_samples])
     return Recording(
         signal=signal,

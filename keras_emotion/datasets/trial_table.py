@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_emotion.datasets.electrodes import read_cells
 from keras_emotion.datasets.reader import Problem, SubjectId
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
 
@@ -87,13 +89,7 @@ class TrialTable:
             raise InputError(
                 f"{path}: missing: expected one line a trial; `keras-emotion init-trials {root}` writes a first one"
             )
-        try:
-            table = pd.read_csv(
-                path, encoding="utf-8-sig", dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
-            )
-        except (ValueError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as csv ({error}); save it as csv, UTF-8") from None
-        return _Parser(root, path, table).parsed()
+        return _Parser(root, path, read_cells(path)).parsed()
 
 
 class _Parser:
@@ -161,7 +157,8 @@ class _Parser:
             column = self.table[name]
             is_rated = ~column.str.lower().isin(_NOT_RATED)
             numbers = pd.to_numeric(column.where(is_rated), errors="coerce").astype(float)
-            if is_rated.any() and numbers.isna().all():
+            has_decimal_commas = column.str.fullmatch(r"[-+]?\d+,\d+").any()
+            if is_rated.any() and numbers.isna().all() and not has_decimal_commas:
                 class_names[name] = tuple(dict.fromkeys(column[is_rated]))
                 numbers = column.map({word: float(place) for place, word in enumerate(class_names[name])})
             for index in column.index[is_rated]:
@@ -212,12 +209,13 @@ class _Parser:
             "presentation": number("presentation", -1, 1, is_whole=True),
             "video_offset_seconds": number("video_offset_seconds", lowest=None),
         }
-        if video is not None and not video.is_file():
+        # Not pathlib's: of names that no file can have it raises.
+        if video is not None and not os.path.isfile(video):
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
             faults.append("video_offset_seconds without a video")
         path = self.root / cells["file"] if cells.get("file") else None
-        if path is not None and not path.exists():
+        if path is not None and not os.path.exists(path):
             faults.append(f"file {cells['file']}: no such file")
         for fault in faults:
             self._say(f"line {line}: {fault}", subject)
@@ -226,7 +224,7 @@ class _Parser:
         return TrialRow(
             line=line,
             subject=subject,
-            session=self._id("session", cells["session"]) if cells.get("session") else 1,
+            session=self._id("session", cells["session"] or "1") if "session" in cells else 1,
             trial=trial,
             # Where nobody says what was shown, no two trials are taken to have been shown the same.
             stimulus=cells.get("stimulus") or f"{subject}_{trial}",

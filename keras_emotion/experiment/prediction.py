@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +103,16 @@ class Predictor:
         self.part, self.face_part, self._inputs = _reading(model, self.inference)
         self.channel_names: list[str] = list(self.inference.get("channel_names", []))
         units = self.inference.get("units") or ["uV"] * len(self.channel_names)
-        self._in_microvolts = [name for name, unit in zip(self.channel_names, units, strict=True) if unit == "uV"]
-        if self.part is not None and not self._in_microvolts:
+        self._units = dict(zip(self.channel_names, units, strict=True))
+        directions = self.inference.get("electrode_directions")
+        self._directions = dict(zip(self.channel_names, signals.electrode_directions(self.channel_names), strict=True))
+        if directions is not None:
+            unknown = [math.nan] * 3
+            self._directions = {
+                name: np.array(direction or unknown)
+                for name, direction in zip(self.channel_names, directions, strict=True)
+            }
+        if self.part is not None and "uV" not in units:
             raise InputError(f"{model.name}: was trained on signals in {units[0]}, which microvolts cannot become")
         self.sampling_rate_hz = float(self.inference.get("sampling_rate_hz") or math.nan)
         self.class_names = tuple(self.inference.get("class_names") or ())
@@ -136,16 +144,23 @@ class Predictor:
             return "trained on synthetic data: these numbers say nothing about emotion"
         return None
 
-    def channels_of(self, channel_names: tuple[str, ...] | list[str], source: object) -> Channels:
-        """Which channels of a recording the model gets.
+    def channels_of(self, channel_names: Sequence[str], source: object, units: Sequence[str] | None = None) -> Channels:
+        """Which channels of a recording the model gets: those of the same name and unit.
+
+        Args:
+            channel_names: names in the recording.
+            source: the recording, for messages.
+            units: their units; by default microvolts.
 
         Raises:
             InputError: fewer than half of the model's channels are there, or two have the same name.
         """
         try:
-            found = match_channels(self._in_microvolts, channel_names)
+            found = match_channels(self.channel_names, channel_names)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
+        unit_of = ["uV"] * len(channel_names) if units is None else units
+        found = {name: place for name, place in found.items() if unit_of[place] == self._units[name]}
         missing = tuple(name for name in self.channel_names if name not in found)
         if len(found) < SMALLEST_SHARE * len(self.channel_names):
             raise InputError(
@@ -232,6 +247,9 @@ class Predictor:
             raise InputError(f"{name}: reads EEG; give a recording of it")
         if self.face_part is None:
             return None
+        # Nothing is that long, and what is cannot be counted in frames.
+        if not abs(video_offset_seconds) < 1e7:
+            raise InputError(f"--video-offset-seconds {video_offset_seconds}: expected a number of seconds")
         if video is None:
             raise InputError(f"{name}: sees faces; give --video with the face video")
         # What the windows need to know of the recording is how long it lasts.
@@ -313,11 +331,16 @@ class Predictor:
         self, recording: ContinuousRecording | None, n_windows: int = 64, video: Path | None = None
     ) -> Inputs:
         """Inputs of the model for the first windows of a recording, and of a face video."""
+        if video is not None and self.face_part is None:
+            raise InputError(f"{self.model.name}: sees no faces; leave --video out")
         inputs = next(self.blocks(recording, n_windows * self.window_seconds, self.faces(recording, video)))
         return {name: array[:n_windows] for name, array in inputs.items()}
 
+    def _directions_of(self, channel_names: Sequence[str]) -> np.ndarray:
+        return np.array([self._directions[name] for name in channel_names]).reshape(-1, 3)
+
     def _channels(self, recording: ContinuousRecording) -> Channels:
-        return self.channels_of(recording.channel_names, recording.path)
+        return self.channels_of(recording.channel_names, recording.path, recording.units)
 
     # --- features, block by block
 
@@ -392,7 +415,7 @@ class Predictor:
     def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:
         """Inputs of the model from features, the missing channels filled in."""
         if channels.missing and isinstance(self.part, EEGGridFeatures):
-            cells = signals.grid_positions(channels.missing, self.part.grid)
+            cells = signals.grid_positions(channels.missing, self.part.grid, self._directions_of(channels.missing))
             scaling = getattr(self.model, "feature_scaling", None)
             if scaling is not None:
                 arrays["eeg"][..., cells[:, 0], cells[:, 1], :] = np.asarray(scaling.mean)[cells[:, 0], cells[:, 1]]
@@ -407,8 +430,14 @@ class Predictor:
         self, signal: np.ndarray, channels: Channels, baseline_seconds: float, part: FeaturePart | None = None
     ) -> Inputs:
         part = part or (self.part if baseline_seconds else _without_baseline(self.part))
-        units = ("uV",) * len(channels.names)
-        recording = Recording(signal, channels.names, units, self.sampling_rate_hz, baseline_seconds)
+        recording = Recording(
+            signal,
+            channels.names,
+            tuple(self._units[name] for name in channels.names),
+            self.sampling_rate_hz,
+            baseline_seconds,
+            electrode_directions=self._directions_of(channels.names),
+        )
         trial = Trial("recording", 1, 1, "recording", recording, channels.names, {})
         return part.of_trials([trial])[0]
 

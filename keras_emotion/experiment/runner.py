@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rich.console
 import rich.progress
 
@@ -100,6 +101,12 @@ def _inference(system, experiment: Experiment, dataset, first) -> dict:
     if first.recording is not None and "channel_names" in known:
         unit = dict(zip(first.recording.channel_names, first.recording.units, strict=True))
         known["units"] = [unit[name] for name in known["channel_names"]]
+        directions = first.recording.pick(known["channel_names"]).electrode_directions
+        if directions is not None:
+            known["electrode_directions"] = [
+                [round(float(part), 6) for part in direction] if np.isfinite(direction).all() else None
+                for direction in directions
+            ]
     return {**known, "dataset": experiment.dataset, "synthetic": bool(dataset.synthetic)}
 
 

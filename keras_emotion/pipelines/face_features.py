@@ -22,6 +22,9 @@ from keras_emotion.schema import InputError, Trial
 STEP_RATINGS = "step_ratings"
 """Arrays named `step_ratings@<target>` hold a rating for each step of a window, `(windows, steps)` float32."""
 
+_WINDOWS_AT_ONCE = 64
+"""Windows whose crops are copied at a time."""
+
 
 class FaceFeatures(FeaturePart):
     """Face crops of the windows: `{"faces": (windows, steps, image_size, image_size, 3) uint8 RGB}`.
@@ -118,7 +121,8 @@ class FaceFeatures(FeaturePart):
                 else:
                     crops, table = self._of_video(trial, detector)
                 n_steps.add(crops.shape[1])
-                spool.write(crops.tobytes())
+                for start in range(0, len(crops), _WINDOWS_AT_ONCE):
+                    spool.write(crops[start : start + _WINDOWS_AT_ONCE].tobytes())
                 tables.append(table)
             if not tables:
                 raise InputError("no trials to compute features from")
@@ -141,7 +145,7 @@ class FaceFeatures(FeaturePart):
         )
         starts = starts_within(duration_seconds, self.window_seconds, self.hop_seconds)
         table = trial.window_table(starts, self.window_seconds)
-        crops = np.zeros((len(starts), self.steps, self.image_size, self.image_size, 3), np.uint8)
+        crops = _zeros_in_a_file((len(starts), self.steps, self.image_size, self.image_size, 3))
         if problem is not None:
             return crops, table.assign(**{UNUSABLE: problem})
         offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0)
@@ -170,7 +174,9 @@ class FaceFeatures(FeaturePart):
         )
         source = nearest[inverse]
         usable = (source >= 0).all(axis=(1, 2))
-        crops[usable] = self._averaged(sequence.faces, source[usable])
+        rows = np.flatnonzero(usable)
+        for some in np.split(rows, range(_WINDOWS_AT_ONCE, len(rows), _WINDOWS_AT_ONCE)):
+            crops[some] = self._averaged(sequence.faces, source[some])
         beyond = inverse >= first + n_reached
         ends = sequence.problem or f"{trial.video}: ends before the trial, at {self._end_seconds(sequence):.1f} s"
         reasons = np.select(
@@ -242,6 +248,16 @@ class FaceFeatures(FeaturePart):
         table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
         ratings = {name: np.asarray(row, np.float32)[chosen] for name, row in images.ratings.items()}
         return crops[inverse], table, ratings
+
+
+def _zeros_in_a_file(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros, uint8, that memory only maps: of a video of an hour the crops are hundreds of megabytes."""
+    if not np.prod(shape):
+        return np.zeros(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(int(np.prod(shape)))
+        # The array keeps the file when the handle is closed.
+        return np.memmap(file, np.uint8, mode="r+", shape=shape)
 
 
 def duration_and_problem(

@@ -146,6 +146,12 @@ class EEGGridFeatures(FeaturePart):
                 f"{where}: a step of {self.slice_seconds:g} s is {step_samples:g} samples at "
                 f"{eeg.sampling_rate_hz:g} Hz; expected a whole number; read the recording at another sampling rate"
             )
+        highest_hz = max(high for _, high in self.bands.values())
+        if 2 * highest_hz >= eeg.sampling_rate_hz:
+            raise InputError(
+                f"{where}: {eeg.sampling_rate_hz:g} samples a second hold nothing up to {highest_hz:g} Hz; read the "
+                "recording at another sampling rate, or choose other bands"
+            )
         if self.representation == "differential_entropy":
             steps = signals.differential_entropy_features(
                 eeg.signal,

@@ -50,9 +50,14 @@ def draw_timeline(
         panels = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
         for axes, (part, _) in zip(panels, parts, strict=True):
             if part == "probability":
-                for name, colour in zip(shown, _COLOURS[2:] + _COLOURS[:2], strict=False):
+                for place, name in enumerate(shown):
+                    # Of more classes than colours, the further ones are dashed.
+                    line = {
+                        "color": _COLOURS[(place + 2) % len(_COLOURS)],
+                        "linestyle": "-:"[place // len(_COLOURS) % 2],
+                    }
                     label = name.removeprefix("probability_")
-                    axes.stairs(table[name], edges, baseline=None, color=colour, linewidth=1.2, label=label)
+                    axes.stairs(table[name], edges, baseline=None, linewidth=1.2, label=label, **line)
                 axes.axhline(1 / len(names), color="#888888", linewidth=0.8, linestyle="--")
                 axes.set_ylim(0, 1)
                 axes.set_ylabel(
@@ -60,7 +65,7 @@ def draw_timeline(
                 )
                 axes.grid(axis="y")
                 if len(shown) > 1:
-                    axes.legend(ncols=len(shown), loc="upper right")
+                    axes.legend(ncols=min(len(shown), 6), loc="upper right")
             elif part == "attention":
                 # From 0 on: the colours of two recordings can be compared.
                 image = axes.pcolormesh(

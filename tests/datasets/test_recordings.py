@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import pickle
 import sys
 
@@ -220,6 +221,27 @@ def test_nothing_is_folded_back(tmp_path):
     # The onset is at exactly a sample: no shift either.
     np.testing.assert_allclose(trial.recording.signal[0], low[5 * 512 : 15 * 512 : 4], atol=0.01)
     np.testing.assert_allclose(trial.recording.signal[1], trial.recording.signal[0], atol=0.01)
+
+
+@pytest.mark.parametrize("rate", [499.907, 1000.04, 127.93, 220.5, 500.0])
+@pytest.mark.parametrize("start", [3.3, 24.0])
+def test_odd_rates_keep_baseline_onset_and_length(tmp_path, rate, start):
+    """The ratio of some rates is a fraction of thousands, and the whole of it may lie before the file."""
+    time = np.arange(round(40 * rate)) / rate
+    wave = 20 * np.sin(2 * np.pi * 7 * time)
+    write_array(tmp_path, np.stack([wave, -wave]), ["Fz", "Cz"], rate=rate)
+    columns = "subject,trial,file,start_seconds,stop_seconds,baseline_seconds,valence"
+    write_trials(tmp_path, f"1,1,rec.npy,{start},{start + 10},3,5", columns=columns)
+    (trial,) = Recordings(tmp_path, sampling_rate_hz=128).trials()
+    assert trial.recording.baseline_seconds == 3
+    assert trial.recording.signal.shape == (2, 13 * 128)
+    onset = round(start * rate) / rate
+    expected = 20 * np.sin(2 * np.pi * 7 * (onset - 3 + np.arange(13 * 128) / 128))
+    error = np.abs(trial.recording.signal[0] - expected)
+    assert error[3 * 128 :].max() < 0.02
+    # Where the file starts with the baseline, the filter sees an end.
+    assert error[64 : 3 * 128].max() < 0.02
+    assert error.max() < (10 if start == 3.3 else 0.02)
 
 
 def test_a_step_of_no_whole_number_of_samples_is_said(tmp_path):
@@ -777,6 +799,40 @@ def test_bids_tree(root, tmp_path, capsys):
     assert "EEG F3" in trial.recording.channel_names
     assert "F3" not in trial.eeg_channel_names
     assert channels in Recordings(tmp_path).source_files("01")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,1,rec.npy,1,9,5,57", "line 2: more cells than the 6 columns; is it a decimal comma? write a point"),
+        ('1,1,rec.npy,1,9,"5,57"', "line 2: valence is '5,57'; expected a number, or nothing"),
+        (f"1,1,{300 * 'x'}.npy,1,9,5", "no such file"),
+    ],
+)
+def test_cells_that_are_none(tmp_path, line, message):
+    write_array(tmp_path, noise(), ["Fz", "Cz"])
+    write_trials(tmp_path, line)
+    with pytest.raises(InputError, match=re.escape(message)):
+        Recordings(tmp_path).check()
+
+
+def test_a_comma_at_the_end_of_a_line_of_channels_moves_no_cell(tmp_path):
+    write_array(tmp_path, noise(3), ["Fz", "Cz", "Pz"])
+    write_trials(tmp_path, "1,1,rec.npy,1,9,5")
+    (tmp_path / "channels.csv").write_text("name,kind\nCz,none,\n\nPz,eog,\n")
+    (trial,) = Recordings(tmp_path).trials()
+    assert trial.recording.channel_names == ("Fz", "Pz")
+    assert trial.eeg_channel_names == ("Fz",)
+    (tmp_path / "channels.csv").write_text("name,kind\nCz,none,2\n")
+    with pytest.raises(InputError, match=r"channels.csv: line 2: more cells than the 2 columns"):
+        Recordings(tmp_path)
+
+
+def test_sessions_that_are_words_are_all_words(tmp_path):
+    write_array(tmp_path, noise(), ["Fz", "Cz"])
+    columns = "subject,trial,session,file,start_seconds,stop_seconds,valence"
+    write_trials(tmp_path, "1,1,a,rec.npy,1,4,5", "1,2,,rec.npy,5,9,5", columns=columns)
+    assert [trial.session for trial in Recordings(tmp_path).trials()] == ["a", "1"]
 
 
 # --- the same as another reader, and real files

@@ -14,6 +14,7 @@ from keras_emotion.experiment import prediction
 from keras_emotion.experiment.prediction import Predictor
 from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, EEGGridFeatures
 from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.synthetic import write_recordings
 
 CHANNELS = ("F3", "F4", "T7", "C4", "P3", "P4", "O1", "O2")
 SPELT = ("EEG F3-REF", "f4", "T3", "C4..", "P3", "P4", "EEG O1-A2", "O2")
@@ -219,12 +220,16 @@ def test_command(saved, file, tmp_path, capsys):
         ("short", (), "4 s are too short; the model needs 5 s"),
         ("short", ("--block-seconds", "0"), "--block-seconds 0.0: expected a number above 0"),
         ("short", ("--baseline-seconds", "0.5"), "--baseline-seconds 0.5"),
+        ("short", ("--seconds", "nan"), "--seconds nan: expected a number above 0"),
+        ("whole", ("--video", __file__), "no readable video"),
     ],
 )
 def test_command_refuses(content, options, message, saved, microvolts, tmp_path, capsys):
     path = tmp_path / "some_raw.fif"
     if content == "short":
         written(microvolts[:, : round(4 * RATE)], CHANNELS, path)
+    elif content == "whole":
+        written(microvolts, CHANNELS, path)
     elif content is not None:
         path = tmp_path / "some.edf"
         path.write_bytes(content)
@@ -260,6 +265,46 @@ def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsy
     with pytest.raises(SystemExit):
         cli.main([*words, "--channels", str(tmp_path / "gone.csv")])
     assert "gone.csv: no such file" in capsys.readouterr().err
+
+
+def test_electrodes_lie_where_they_lay_in_training(microvolts, tmp_path):
+    """Of names that the grid has not: by their places, which the model carries, or by those of the 10-5 system."""
+    names = ("F3", "F4", "T7", "C4", "P3", "P4", "AFp3", "E8")
+    path = written(microvolts, names, tmp_path / "some_raw.fif")
+    directions = signals.electrode_directions([*names[:7], "Oz"])
+    carried = [None, *map(list, directions[1:])]
+    predictor = Predictor(network(channels=names, electrode_directions=carried))
+    inputs = predictor.some_windows(ContinuousRecording(path), 2)["eeg"]
+    cells = signals.grid_positions(names, directions=directions)
+    assert inputs[:, :, cells[:, 0], cells[:, 1]].any(axis=(0, 1, 3)).all()
+    ((row, column),) = signals.grid_positions(["Oz"])
+    np.testing.assert_array_equal(cells[7], [row, column])
+    # A model of before carries no places: those of the 10-5 system.
+    assert Predictor(network(channels=names[:7])).some_windows(ContinuousRecording(path), 2)["eeg"].any()
+    without = written(microvolts[:6], names[:6], tmp_path / "without_raw.fif")
+    model = network(channels=names, electrode_directions=carried)
+    model.feature_scaling.set_statistics(np.full((9, 9, 4), 1.5), np.full((9, 9, 4), 0.5))
+    there = Predictor(model).some_windows(ContinuousRecording(without), 2)["eeg"]
+    np.testing.assert_array_equal(there[:, :, row, column], 1.5)
+
+
+def test_channels_of_other_units_are_given_in_them(tmp_path):
+    """Skin resistance in kiloohm is what the model was trained on; as microvolts it would be no such channel."""
+    write_recordings(tmp_path, 1, 2, trial_seconds=4)
+    recording = ContinuousRecording(tmp_path / "s01.edf")
+    place = recording.channel_names.index("GSR")
+    assert recording.units[place] == "kOhm"
+    assert recording.units[:14] == ("uV",) * 14
+    part = BioFeatures(baseline="none")
+    channels, units = ["F7", "F8", "GSR"], ["uV", "uV", "kOhm"]
+    known = {"bio": json.loads(part.model_dump_json()), "channel_names": channels, "sampling_rate_hz": 128.0}
+    model = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": units})
+    predictor = Predictor(model)
+    assert list(predictor.notes(recording, predictor._channels(recording))) == ["resampled from 256 to 128 Hz"]
+    skin = predictor.some_windows(recording, 3)["bio"][..., 2]
+    assert 250 < skin.mean() < 350
+    other = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": ["uV", "uV", "uS"]})
+    assert Predictor(other)._channels(recording).missing == ("GSR",)
 
 
 @pytest.mark.real_data

@@ -1,6 +1,7 @@
 """Saved models that see faces, on a recording and the video beside it."""
 
 import json
+import tracemalloc
 
 import av
 import mne
@@ -13,7 +14,7 @@ from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.experiment.live import live_windows
 from keras_emotion.experiment.prediction import Predictor
 from keras_emotion.faces import Detector, Face
-from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, FaceFeatures, FaceQuantities
+from keras_emotion.pipelines import BioFeatures, ConnectivityFeatures, FaceFeatures, FaceQuantities, face_features
 from keras_emotion.schema import InputError, Recording, Trial
 
 CHANNELS = ("F3", "F4", "T7", "C4")
@@ -220,6 +221,31 @@ def test_refused(model, recording, video, message, folder):
             recording and ContinuousRecording(folder / recording), video=video and folder / video
         )
     assert "\n" not in str(refused.value)
+
+
+def test_offsets_that_no_video_has(folder):
+    with pytest.raises(InputError, match=r"--video-offset-seconds 1e\+300: expected a number of seconds"):
+        Predictor(deepvanet()).faces(ContinuousRecording(folder / "some_raw.fif"), folder / "whole.avi", 1e300)
+
+
+def test_a_video_for_a_model_without_faces_is_said(folder):
+    recording = ContinuousRecording(folder / "some_raw.fif")
+    with pytest.raises(InputError, match="sees no faces; leave --video out"):
+        Predictor(deepvanet(modalities=("bio",))).some_windows(recording, video=folder / "whole.avi")
+
+
+def test_memory_holds_a_few_windows_of_faces(folder, monkeypatch):
+    """Crops of a long video lie in a file."""
+    monkeypatch.setattr(face_features, "_WINDOWS_AT_ONCE", 2)
+    part = FaceFeatures(window_seconds=1.0, steps=5, image_size=256)
+    trial = Trial("x", 1, 1, "x", None, (), {}, video=folder / "whole.avi")
+    part.of_trials([trial])
+    tracemalloc.start()
+    arrays, _ = part.of_trials([trial])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert arrays["faces"].nbytes == 26 * 5 * 256 * 256 * 3 > 25e6
+    assert most < 5e6
 
 
 def test_what_openface_says_cannot_be_computed():

@@ -670,11 +670,12 @@ class Predict:
 
     Args:
         model: file of the model (.keras), as a run with --save-models leaves it.
-        recording: .set, .edf, .bdf, .vhdr, .fif.
+        recording: .set, .edf, .bdf, .vhdr, .fif; .npy or .mat with a sidecar.
         lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
         seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
         lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
-        channels: a channels.csv that says what the recording does not of its channels: their electrodes, or a factor.
+        channels: a channels.csv that says what the recording does not of its channels: their electrodes, or a factor;
+            by default the one beside it, if there is one.
         video: face video beside the recording; faces out of it are drawn under the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
         out: folder to write to; by default `predictions/<recording>`.

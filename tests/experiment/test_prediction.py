@@ -216,7 +216,7 @@ def test_command(saved, file, tmp_path, capsys):
     ("content", "options", "message"),
     [
         (None, (), "no such file"),
-        (b"time,Fp1\n0,1\n", (), "cannot be read as a recording"),
+        (b"time,Fp1\n0,1\n", (), "cannot be read as .edf"),
         ("short", (), "4 s are too short; the model needs 5 s"),
         ("short", ("--block-seconds", "0"), "--block-seconds 0.0: expected a number above 0"),
         ("short", ("--baseline-seconds", "0.5"), "--baseline-seconds 0.5"),
@@ -260,11 +260,29 @@ def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsy
     recording = ContinuousRecording(path, table)
     assert recording.channel_names == CHANNELS
     np.testing.assert_allclose(recording.read(5, 9, [3, 0]), microvolts[[3, 0], 5:9])
+    # The one beside the recording is found.
+    assert ContinuousRecording(path).channel_names == CHANNELS
+    moved = tmp_path / "elsewhere" / "channels.csv"
+    moved.parent.mkdir()
+    (tmp_path / "channels.csv").rename(moved)
     words = ["predict", str(saved), str(path), "--out", str(tmp_path / "out")]
-    assert cli.main([*words, "--channels", str(tmp_path / "channels.csv")]) == 0
+    assert cli.main([*words, "--channels", str(moved)]) == 0
     with pytest.raises(SystemExit):
         cli.main([*words, "--channels", str(tmp_path / "gone.csv")])
     assert "gone.csv: no such file" in capsys.readouterr().err
+
+
+def test_an_array_with_a_sidecar(microvolts, file, tmp_path):
+    np.save(tmp_path / "some.npy", microvolts * 1e-3)
+    sidecar = {"sampling_rate_hz": RATE, "channel_names": SPELT, "unit": "mV", "axes": ["channels", "samples"]}
+    (tmp_path / "some.json").write_text(json.dumps(sidecar))
+    found, expected = (
+        Predictor(network()).some_windows(ContinuousRecording(path))["eeg"] for path in (tmp_path / "some.npy", file)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    (tmp_path / "some.json").unlink()
+    with pytest.raises(InputError, match="an array without a sidecar"):
+        ContinuousRecording(tmp_path / "some.npy")
 
 
 def test_electrodes_lie_where_they_lay_in_training(microvolts, tmp_path):

@@ -19,7 +19,6 @@ import os
 import pickle
 import re
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from joblib.parallel import ParallelBackendBase
 from keras_emotion import __version__
 from keras_emotion.experiment.configuration import Runtime
 from keras_emotion.experiment.environment import visible_gpus
+from keras_emotion.pipelines.backend import running_backend
 from keras_emotion.schema import InputError
 
 Task = tuple[Callable[..., Any], tuple]
@@ -76,14 +76,14 @@ def _choose_jax(runtime: Runtime) -> None:
     _imported("jax", extra="jax")
     if runtime.tensorboard:
         raise InputError("--tensorboard: the engine vectorized writes no logs; use --engine processes")
-    # Keras reads it when it is first imported; workers have the variables of this process.
-    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
-    running = sys.modules["keras"].config.backend() if "keras" in sys.modules else chosen
+    running = running_backend() or "jax"
     if running != "jax":
         raise InputError(
             f"--engine vectorized: it needs Keras's JAX backend, and this is {running}; "
             "set the environment variable KERAS_BACKEND to jax"
         )
+    # Keras reads it when it is first imported.
+    os.environ["KERAS_BACKEND"] = running
 
 
 def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iterator[Any]:
@@ -108,7 +108,8 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         own_gpu=trains and (n_workers > 1 or runtime.engine not in _LOCAL),
         # The workers of this machine's processes are where this process is, and have its variables.
         folder=None if runtime.engine in _LOCAL else os.getcwd(),
-        backend=os.environ.get("KERAS_BACKEND"),
+        # A worker that trains by another backend would give other numbers, whatever a variable says by now.
+        backend=running_backend(),
     )
     engine = {"ray": _ray, "dask": _dask}.get(runtime.engine, _processes)
     if runtime.engine in _LOCAL:
@@ -177,8 +178,8 @@ def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: An
                 f"worker on {socket.gethostname()}: {conditions.folder}: {error.strerror}; "
                 "workers on other machines need the same folders under the same paths"
             ) from error
-        if conditions.backend is not None:
-            os.environ["KERAS_BACKEND"] = conditions.backend
+    if conditions.backend is not None:
+        os.environ["KERAS_BACKEND"] = conditions.backend
     if conditions.own_gpu:
         claim_gpu()
     # Also of libraries that are loaded already, which read no variables of the environment any more.

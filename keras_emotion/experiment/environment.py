@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keras_emotion.pipelines.backend import running_backend
+
 _PACKAGES = (
     "keras_emotion",
     "tensorflow",
@@ -35,7 +37,7 @@ def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git_commit": _git_commit(),
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "backend": running_backend() or "tensorflow",
         "platform": platform.platform(),
         "cpu": _cpu(),
         "n_cores": os.cpu_count(),

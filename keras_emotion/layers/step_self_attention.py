@@ -41,7 +41,7 @@ class StepSelfAttention(keras.layers.Layer):
     Example:
         >>> import numpy as np
         >>> attended, probabilities = StepSelfAttention()(np.ones((2, 4, 8)), return_attention_scores=True)
-        >>> tuple(attended.shape), ops.convert_to_numpy(probabilities)[0].tolist()
+        >>> tuple(attended.shape), ops.convert_to_numpy(probabilities)[0].round(4).tolist()
         ((2, 4, 8), [0.25, 0.25, 0.25, 0.25])
 
     References:

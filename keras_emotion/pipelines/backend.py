@@ -11,6 +11,13 @@ from pathlib import Path
 from keras_emotion.schema import InputError
 
 
+def running_backend() -> str | None:
+    """Keras's backend in this process, or the one that the environment asks for before Keras is there, if it does."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"].config.backend()
+    return os.environ.get("KERAS_BACKEND")
+
+
 def prepare_backend(threads: int) -> None:
     """Fix the number of threads of this process before the backend starts, and let it keep memory that it frees.
 

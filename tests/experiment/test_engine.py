@@ -88,6 +88,12 @@ def _where():
     return os.getpid(), {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}, os.getcwd()
 
 
+def _backend():
+    import keras
+
+    return keras.config.backend()
+
+
 def _family():
     return os.getpid(), os.getppid()
 
@@ -113,6 +119,13 @@ def test_workers_have_their_threads_and_work_where_the_run_was_started(
     assert len({process for process, _, _ in done} - {os.getpid()}) == 2
     assert {count for _, counts, _ in done for count in counts} == {n_threads}
     assert {folder for _, _, folder in done} == {os.getcwd()}
+
+
+@pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
+def test_workers_train_on_the_backend_of_this_process(name, in_workers_too, two_workers, monkeypatch):
+    """Whatever a variable has been set to since Keras was imported."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert set(_done(two_workers(name), *[(_backend, ())] * 4)) == {"tensorflow"}
 
 
 @pytest.mark.slow

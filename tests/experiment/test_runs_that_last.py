@@ -23,18 +23,6 @@ def _same_tables(one, other):
     return all((Path(one) / table).read_bytes() == (Path(other) / table).read_bytes() for table in TABLES)
 
 
-@pytest.fixture(scope="module")
-def unbroken_program(tiny_run, unbroken_tiny_run, tmp_path_factory):
-    """The run by a process of its own: what such processes do is compared with it to the last bit.
-
-    The process of the tests has done much else before, and what libraries keep from that may show in a last bit.
-    """
-    _, _, features = unbroken_tiny_run
-    output = tmp_path_factory.mktemp("program") / "run"
-    subprocess.run(_command(tiny_run, output, features, "--jobs", "1"), check=True, capture_output=True)
-    return RunFolder(output)
-
-
 def _broken_off(unbroken, path, n_jobs):
     """A copy of a run as if it had been killed after its first jobs."""
     shutil.copytree(unbroken.path, path)
@@ -45,8 +33,8 @@ def _broken_off(unbroken, path, n_jobs):
     return RunFolder(path)
 
 
-def test_two_processes_share_a_run(unbroken_program, unbroken_tiny_run, tiny_run, tmp_path):
-    unbroken, (_, _, features) = unbroken_program, unbroken_tiny_run
+def test_two_processes_share_a_run(unbroken_tiny_run, tiny_run, tmp_path):
+    unbroken, _, features = unbroken_tiny_run
     command = _command(tiny_run, tmp_path / "run", features, "--jobs", "1", "--resume")
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     printed = [process.communicate()[1] for process in processes]
@@ -129,10 +117,8 @@ def test_a_limit_of_file_sizes_in_a_worker_is_one_clear_message(unbroken_tiny_ru
     assert _same_tables(resumed.path, unbroken.path)
 
 
-def test_a_full_disk_is_one_clear_message_and_loses_no_finished_job(
-    unbroken_program, unbroken_tiny_run, tiny_run, tmp_path
-):
-    unbroken, (_, _, features) = unbroken_program, unbroken_tiny_run
+def test_a_full_disk_is_one_clear_message_and_loses_no_finished_job(unbroken_tiny_run, tiny_run, tmp_path):
+    unbroken, _, features = unbroken_tiny_run
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -178,8 +164,8 @@ def test_logs_for_tensorboard_change_nothing(unbroken_tiny_run, tiny_run, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_killed_twenty_times_ends_with_the_same_tables(unbroken_program, tiny_run, tmp_path):
-    unbroken = unbroken_program
+def test_a_run_killed_twenty_times_ends_with_the_same_tables(unbroken_tiny_run, tiny_run, tmp_path):
+    unbroken, _, _ = unbroken_tiny_run
     rng = random.Random(20)
 
     def started(place):

@@ -1,7 +1,7 @@
-"""Folds trained at once and one by one, on Keras's JAX backend: `KERAS_BACKEND=jax python folds_at_once.py FOLDER`.
+"""Folds trained at once and one by one, on Keras's JAX backend.
 
-Writes what came out to `told.json` there. Without the ending that pytest collects; a program, because a process
-has one backend.
+Usage: `KERAS_BACKEND=jax python folds_at_once.py FOLDER cases` or `... runs`. Writes what came out to `told.json`
+there. Without the ending that pytest collects; a program, because a process has one backend.
 """
 
 import json
@@ -69,8 +69,11 @@ def whole_run(folder: Path, engine: str) -> dict:
 def main() -> None:
     folder = Path(sys.argv[1])
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    runs = {engine: whole_run(folder, engine) for engine in ("processes", "vectorized")}
-    (folder / "told.json").write_text(json.dumps({"cases": both_ways(folder), "runs": runs}))
+    if sys.argv[2] == "cases":
+        told = both_ways(folder)
+    else:
+        told = {engine: whole_run(folder, engine) for engine in ("processes", "vectorized")}
+    (folder / "told.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -20,20 +20,23 @@ from keras_emotion.layers import ConvLSTM2D
 from keras_emotion.schema import InputError
 
 
-@pytest.fixture(scope="session")
-def both(tmp_path_factory):
-    """What folds give one by one and at once, on the JAX backend (see `folds_at_once.py`)."""
+def _told(folder, what):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed")
-    folder = tmp_path_factory.mktemp("folds")
     answer = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("folds_at_once.py")), str(folder)],
+        [sys.executable, str(Path(__file__).with_name("folds_at_once.py")), str(folder), what],
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
     )
     assert answer.returncode == 0, answer.stderr[-5000:]
     return json.loads((folder / "told.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """What folds give one by one and at once, on the JAX backend (see `folds_at_once.py`)."""
+    return _told(tmp_path_factory.mktemp("cases"), "cases")
 
 
 def _probabilities(record):
@@ -45,8 +48,8 @@ def _probabilities(record):
     ("case", "tolerance"),
     [("chosen_by_loss", 1e-6), ("chosen_by_accuracy", 1e-5), ("eegnet", 1e-4), ("with_teacher", 1e-6)],
 )
-def test_folds_at_once_give_what_they_give_one_by_one(both, case, tolerance):
-    records = both["cases"][case]
+def test_folds_at_once_give_what_they_give_one_by_one(cases, case, tolerance):
+    records = cases[case]
     assert len(records["one_by_one"]) == len(records["at_once"]) >= 3
     for alone, together in zip(records["one_by_one"], records["at_once"], strict=True):
         same = ("job", "best_epoch", "n_training_windows", "n_validation_windows")
@@ -57,18 +60,20 @@ def test_folds_at_once_give_what_they_give_one_by_one(both, case, tolerance):
             assert together["diagnostics"][name] == pytest.approx(value, abs=tolerance)
 
 
-def test_the_cases_are_worth_comparing(both):
-    records = both["cases"]["chosen_by_loss"]["one_by_one"]
+def test_the_cases_are_worth_comparing(cases):
+    records = cases["chosen_by_loss"]["one_by_one"]
     assert len({-(-record["n_training_windows"] // 5) for record in records}) > 1  # other numbers of batches
     for case in ("chosen_by_loss", "chosen_by_accuracy"):
-        assert len({record["best_epoch"] for record in both["cases"][case]["one_by_one"]}) > 1
-    for case in both["cases"].values():
+        assert len({record["best_epoch"] for record in cases[case]["one_by_one"]}) > 1
+    for case in cases.values():
         first, second, *_ = map(_probabilities, case["one_by_one"])
         assert np.abs(first[:, :5] - second[:, :5]).max() > 1e-4  # folds differ by more than the tolerances
 
 
-def test_runs_and_audits_of_both_engines_agree(both):
-    alone, together = both["runs"]["processes"], both["runs"]["vectorized"]
+@pytest.mark.slow
+def test_runs_and_audits_of_both_engines_agree(tmp_path):
+    runs = _told(tmp_path, "runs")
+    alone, together = runs["processes"], runs["vectorized"]
     for table in ("results", "scores"):
         one, other = (pd.read_csv(pd.io.common.StringIO(said[table])) for said in (alone, together))
         pd.testing.assert_frame_equal(one, other, atol=1e-5)

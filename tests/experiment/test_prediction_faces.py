@@ -188,6 +188,30 @@ def test_prior_of_a_brain_network(folder, microvolts):
     np.testing.assert_allclose(found.table[["probability_low", "probability_high"]], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["DCCA", "MMResLSTM", "EmotionTransformerFusion"])
+def test_networks_of_both(name, folder, microvolts):
+    eeg, face = ConnectivityFeatures(sample_seconds=9.0), FaceQuantities(window_seconds=9.0, steps=3)
+    model = getattr(models, name)(
+        n_windows=3,
+        n_channels=4,
+        n_bands=5,
+        n_face_channels=29,
+        n_classes=2,
+        inference={
+            "parts": {"eeg": description(eeg), "face": description(face)},
+            "channel_names": list(CHANNELS),
+            "sampling_rate_hz": 128.0,
+        },
+    )
+    video = folder / "whole.avi"
+    found = Predictor(model).predict(ContinuousRecording(folder / "some_raw.fif"), 10.0, video, 2.0)
+    whole = of_the_whole((eeg, face), microvolts, video)
+    outputs = model.predict({"eeg": whole["eeg"], "face": whole["face"]}, verbose=0)
+    np.testing.assert_allclose(
+        found.table[["probability_0", "probability_1"]], np.asarray(model.window_probabilities(outputs)), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "recording", "video", "message"),
     [

@@ -69,8 +69,8 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
         pytest.param(["--system.no-band-attention"], marks=pytest.mark.slow),
         pytest.param(["--system.no-self-attention"], marks=pytest.mark.slow),
         ["--system.no-band-attention", "--system.no-self-attention"],
-        ["--system.features.representation", "raw_slices"],
-        ["--system.cell", "peephole"],
+        pytest.param(["--system.features.representation", "raw_slices"], marks=pytest.mark.slow),
+        pytest.param(["--system.cell", "peephole"], marks=pytest.mark.slow),
     ],
 )
 def test_ablations_of_the_paper_run_by_argument(script, deap, ablation):

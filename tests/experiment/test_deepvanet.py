@@ -176,7 +176,10 @@ def run_of(tmp_path, memory_reader, **fields):
     return run(experiment, reader, tmp_path / f"run-{experiment.identity()}")
 
 
-@pytest.mark.parametrize("fusion", ["feature", "decision", pytest.param("decision_released", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "fusion",
+    ["feature", *(pytest.param(name, marks=pytest.mark.slow) for name in ("decision", "decision_released"))],
+)
 def test_faces_that_show_the_rating_are_found(tmp_path, memory_reader, fusion):
     folder = run_of(tmp_path, memory_reader, fusion=fusion)
     predictions = folder.predictions()

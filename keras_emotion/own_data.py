@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from keras_emotion.datasets import READERS, Recordings
+from keras_emotion.datasets import READERS
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.exits import exit_on_input_error
 from keras_emotion.experiment.configuration import Experiment, Training
@@ -84,7 +84,7 @@ MODELS: dict[str, Callable[[Mapping[str, Any]], Presets]] = {
 
 
 SAMPLING_RATE_HZ = 128.0
-"""What your own recordings are brought to: the rate of DEAP and of the models' defaults."""
+"""What recordings of any rate are brought to: the rate of DEAP and of the models' defaults."""
 
 
 @exit_on_input_error
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     formats = f"its format, one of {', '.join(READERS)}; by default your own recordings"
     parser.add_argument("--dataset", choices=READERS, default="recordings", metavar="NAME", help=formats)
     parser.add_argument("--target", "--targets", nargs="+", metavar="TARGET", help="ratings that are to be recognised")
-    rate = f"samples a second to bring the signals to; by default {SAMPLING_RATE_HZ:g} for your own recordings"
+    rate = f"samples a second to bring signals to; by default {SAMPLING_RATE_HZ:g} where files have rates of their own"
     parser.add_argument("--sampling-rate-hz", type=float, metavar="RATE", help=rate)
     protocols = f"{protocols}; by default trial_disjoint"
     parser.add_argument("--protocol", "--protocols", nargs="+", choices=PROTOCOLS, metavar="NAME", help=protocols)
@@ -143,10 +143,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _reader_options(asked: argparse.Namespace) -> dict[str, Any]:
     rate = asked.sampling_rate_hz
-    if rate is None:
-        return {"sampling_rate_hz": SAMPLING_RATE_HZ} if asked.dataset == Recordings.name else {}
     if "sampling_rate_hz" not in inspect.signature(READERS[asked.dataset]).parameters:
+        if rate is None:
+            return {}
         raise InputError(f"--sampling-rate-hz: {asked.dataset} is read at the rate it was published with")
+    if rate is None:
+        rate = SAMPLING_RATE_HZ
     if not 0 < rate < math.inf:
         raise InputError(f"--sampling-rate-hz {rate:g}: expected a number above 0")
     return {"sampling_rate_hz": rate}

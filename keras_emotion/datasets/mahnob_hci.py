@@ -127,6 +127,8 @@ class MAHNOBHCI(Reader):
     """
 
     name = "mahnob_hci"
+    # A session of which nobody can say whose it is may be one of the subjects asked for.
+    gaps_are_in_the_way = True
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": tuple(FACTS["emotion_names"])}
 
     def __init__(
@@ -227,19 +229,6 @@ class MAHNOBHCI(Reader):
                 Problem(self.session_folder, "no session is a trial; expected some with ratings and a recording")
             )
         return tuple(gaps)
-
-    def check(self, subjects: Sequence[int] | None = None) -> None:
-        """Reads the files of some subjects (default: all) to the end; see `Reader.check`.
-
-        A session of which nobody can say whose it is may be one of theirs, and so is in the way too.
-        """
-        problems = list(self.gaps())
-        try:
-            chosen = self.select(subjects)
-        except InputError:
-            raise_problems(problems)
-            raise
-        raise_problems([*problems, *(problem for subject in chosen for problem in self.inspect(subject).problems)])
 
     def describe(self) -> dict[str, Any]:
         """See `Reader.describe`; and `skipped`, the sessions that are no trials, with the reason for each."""

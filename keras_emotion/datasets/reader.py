@@ -59,6 +59,7 @@ class Reader(abc.ABC):
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
         class_names: classes of those ratings that are the index of a class and not a scale.
+        gaps_are_in_the_way: whether `check` refuses what `gaps` finds; elsewhere they are for `describe` alone.
         root: the folder.
 
     Raises:
@@ -67,6 +68,7 @@ class Reader(abc.ABC):
 
     name: ClassVar[str]
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    gaps_are_in_the_way: ClassVar[bool] = False
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
@@ -120,8 +122,13 @@ class Reader(abc.ABC):
         Raises:
             InputError: one line for each thing wrong in any of the files, all of them together.
         """
-        chosen = self.select(subjects)
-        raise_problems(problem for subject in chosen for problem in self.inspect(subject).problems)
+        problems = list(self.gaps()) if self.gaps_are_in_the_way else []
+        try:
+            chosen = self.select(subjects)
+        except InputError:
+            raise_problems(problems)
+            raise
+        raise_problems([*problems, *(problem for subject in chosen for problem in self.inspect(subject).problems)])
 
     def describe(self) -> dict[str, Any]:
         """What is there, subject by subject, and everything that is wrong, as JSON-able values."""

@@ -95,6 +95,7 @@ class Recordings(Reader):
     """
 
     name = "recordings"
+    gaps_are_in_the_way = True
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None, sampling_rate_hz: float | None = None):
         super().__init__(root)
@@ -194,16 +195,6 @@ class Recordings(Reader):
     def gaps(self) -> tuple[Problem, ...]:
         """What is wrong with the table as a whole, or with lines of nobody."""
         return tuple(problem for problem in self.table.problems if problem.subject is None)
-
-    def check(self, subjects: Sequence[int | str] | None = None) -> None:
-        """Reads the trials of some subjects (default: all) to the end; see `Reader.check`."""
-        problems = list(self.gaps())
-        try:
-            chosen = self.select(subjects)
-        except InputError:
-            raise_problems(problems)
-            raise
-        raise_problems([*problems, *(problem for subject in chosen for problem in self.inspect(subject).problems)])
 
     def describe(self) -> dict[str, Any]:
         """See `Reader.describe`; and `notes`, what was concluded from the channels of the files."""

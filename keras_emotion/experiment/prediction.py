@@ -105,13 +105,12 @@ class Predictor:
         units = self.inference.get("units") or ["uV"] * len(self.channel_names)
         self._units = dict(zip(self.channel_names, units, strict=True))
         directions = self.inference.get("electrode_directions")
-        self._directions = dict(zip(self.channel_names, signals.electrode_directions(self.channel_names), strict=True))
-        if directions is not None:
-            unknown = [math.nan] * 3
-            self._directions = {
-                name: np.array(direction or unknown)
-                for name, direction in zip(self.channel_names, directions, strict=True)
-            }
+        if directions is None:
+            directions = signals.electrode_directions(self.channel_names)
+        self._directions = {
+            name: np.full(3, math.nan) if direction is None else np.asarray(direction)
+            for name, direction in zip(self.channel_names, directions, strict=True)
+        }
         if self.part is not None and "uV" not in units:
             raise InputError(f"{model.name}: was trained on signals in {units[0]}, which microvolts cannot become")
         self.sampling_rate_hz = float(self.inference.get("sampling_rate_hz") or math.nan)
@@ -213,7 +212,7 @@ class Predictor:
         columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
         table = pd.DataFrame({**columns, **{f"probability_{n}": p for n, p in zip(names, probability.T, strict=True)}})
         if faces is not None:
-            problems = faces.problems_of(0, len(table))
+            problems = faces.problems_of(len(table))
             table.loc[problems != "", [f"probability_{name}" for name in names]] = np.nan
             table["problem"] = problems
             notes += faces.notes(len(table))
@@ -245,11 +244,11 @@ class Predictor:
             raise InputError(f"{name}: sees faces alone, and no {recording.path.name}; give --video and no recording")
         if self.part is not None and recording is None:
             raise InputError(f"{name}: reads EEG; give a recording of it")
-        if self.face_part is None:
-            return None
         # Nothing is that long, and what is cannot be counted in frames.
         if not abs(video_offset_seconds) < 1e7:
             raise InputError(f"--video-offset-seconds {video_offset_seconds}: expected a number of seconds")
+        if self.face_part is None:
+            return None
         if video is None:
             raise InputError(f"{name}: sees faces; give --video with the face video")
         # What the windows need to know of the recording is how long it lasts.
@@ -498,14 +497,14 @@ class FaceWindows:
             found[name][:n_there] = array[first:last]
         return found
 
-    def problems_of(self, first: int, last: int) -> np.ndarray:
-        """Why these windows have no face; empty where they have one."""
-        there = self.problems[first:last]
-        return np.concatenate([there, np.full(last - first - len(there), "after the end of the video", object)])
+    def problems_of(self, n_windows: int) -> np.ndarray:
+        """Why the windows of a recording have no face; empty where they have one."""
+        there = self.problems[:n_windows]
+        return np.concatenate([there, np.full(n_windows - len(there), "after the end of the video", object)])
 
     def notes(self, n_windows: int) -> Iterator[str]:
         """What of this the user must know."""
-        reasons = Counter(reason for reason in self.problems_of(0, n_windows) if reason)
+        reasons = Counter(reason for reason in self.problems_of(n_windows) if reason)
         for reason, count in reasons.items():
             yield f"{count} of {n_windows} windows have no probability: {reason}"
 

@@ -14,6 +14,7 @@ import scipy.special
 from keras_emotion.synthetic.deap_original import CHANNELS, FACTS, write_original
 from keras_emotion.synthetic.deap_videos import (
     EXPRESSION_PER_DEVIATION,
+    check_video,
     trial_expression,
     write_face_videos,
     write_openface_files,
@@ -146,10 +147,7 @@ def write_deap(
         raise ValueError(f"`effect_in` is {effect_in!r}; expected one of {get_args(EffectIn)}")
     if effect_in == "connectivity" and effect_follows != "rating":
         raise ValueError("`effect_in` 'connectivity' follows the rating; expected `effect_follows` 'rating'")
-    if not 1 <= video_frame_rate_hz <= 120:
-        raise ValueError(f"`video_frame_rate_hz` is {video_frame_rate_hz}; expected 1 to 120")
-    if len(video_size) != 2 or min(video_size) < 32 or any(side % 2 for side in video_size):
-        raise ValueError(f"`video_size` is {tuple(video_size)}; expected an even width and height from 32 on")
+    check_video(video_frame_rate_hz, video_size)
     out = Path(out)
     (out / "metadata_csv").mkdir(parents=True, exist_ok=True)
     noise = EEGNoise(

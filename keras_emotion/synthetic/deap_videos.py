@@ -32,7 +32,7 @@ EXPRESSION_WANDER = 0.35
 
 # Last words of seeds `[seed, subject, experiment id, ...]`, experiment id 0 for what is the subject's. None is 0: a
 # seed that ends in zeros is the seed without them.
-_VALENCE, _AROUSAL, _HEAD, _LIGHT, _BLINKS, _IDENTITY, _OPENFACE = 1, 2, 3, 4, 5, 6, 7
+_VALENCE, _AROUSAL, _HEAD, _LIGHT, _BLINKS, IDENTITY_SEED, _OPENFACE = 1, 2, 3, 4, 5, 6, 7
 
 _OPENFACE_MIDDLE = np.array([0.0, 0.0, 600.0, 0.1, 0.0, 0.0, 0.1, 0.3, -0.95, -0.1, 0.3, -0.95, *[0.8] * 17])
 _OPENFACE_SPREAD = np.array([20.0, 15.0, 30.0, 0.05, 0.08, 0.05, *[0.05, 0.05, 0.01] * 2, *[0.25] * 17])
@@ -42,6 +42,18 @@ _OPENFACE_EXPRESSION = {
     **dict.fromkeys(("01", "02", "05", "26"), ("arousal", 0.8)),
 }
 """What an action unit follows, and by how much."""
+
+
+def check_video(frame_rate_hz: float, size: tuple[int, int]) -> None:
+    """Refuses a rate and a size that no video is written with.
+
+    Raises:
+        ValueError: with the names that the writers of data sets have for them.
+    """
+    if not 1 <= frame_rate_hz <= 120:
+        raise ValueError(f"`video_frame_rate_hz` is {frame_rate_hz}; expected 1 to 120")
+    if len(size) != 2 or min(size) < 32 or any(side % 2 for side in size):
+        raise ValueError(f"`video_size` is {tuple(size)}; expected an even width and height from 32 on")
 
 
 def trial_expression(
@@ -131,7 +143,7 @@ def write_face_videos(
     folder = folder / f"s{subject:02d}"
     folder.mkdir(parents=True, exist_ok=True)
     width, height = size
-    identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY]))
+    identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, IDENTITY_SEED]))
     times = np.arange(round(FACTS["trial_seconds"] * frame_rate_hz)) / frame_rate_hz
 
     def write(row: int, trial: int, presentation: int) -> None:

@@ -22,7 +22,14 @@ from keras_emotion.synthetic.deap import (
     RATING_SD,
     STIMULUS_SHARE,
 )
-from keras_emotion.synthetic.deap_videos import EXPRESSION_PER_DEVIATION, trial_expression, trial_frames, write_video
+from keras_emotion.synthetic.deap_videos import (
+    EXPRESSION_PER_DEVIATION,
+    IDENTITY_SEED,
+    check_video,
+    trial_expression,
+    trial_frames,
+    write_video,
+)
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise, spectrum_of_rms
 from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity
 from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
@@ -61,7 +68,6 @@ _BIOSEMI_FORMAT = (192, b"24BIT")
 # Last words of seeds `[seed, subject, stimulus, ...]`, stimulus 0 for what is the subject's; none is 0. Those of the
 # face, 1 to 6, are the videos' own.
 _SIGNALS, _RATINGS, _ORDER, _NEUTRAL, _LEVELS = 11, 12, 13, 14, 15
-_IDENTITY = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,17 +168,11 @@ def write_mahnob_hci(
         ("lead_seconds", lead_seconds, SHORTEST_LEAD_SECONDS <= lead_seconds < math.inf, "3 or more"),
         ("stimulus_seconds", stimulus_seconds, SHORTEST_STIMULUS_SECONDS <= lasts < math.inf, "1 or more, or None"),
         ("face_effect_size", face_effect_size, math.isfinite(face_effect_size), "a finite number"),
-        ("video_frame_rate_hz", video_frame_rate_hz, 1 <= video_frame_rate_hz <= 120, "1 to 120"),
         ("effect_follows", effect_follows, effect_follows in get_args(EffectFollows), get_args(EffectFollows)),
-        (
-            "video_size",
-            tuple(video_size),
-            len(video_size) == 2 and min(video_size) >= 32 and not any(side % 2 for side in video_size),
-            "an even width and height from 32 on",
-        ),
     ):
         if not is_right:
             raise ValueError(f"`{name}` is {value!r}; expected {expected}")
+    check_video(video_frame_rate_hz, video_size)
     out = Path(out)
     recorded = {
         "effect_size": effect_size,
@@ -185,7 +185,7 @@ def write_mahnob_hci(
         clips = _clips(seed, subject, n_trials, stimulus_seconds)
         face = None
         if face_videos:
-            identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY]))
+            identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, IDENTITY_SEED]))
             face = AnimatedFace(video_size[1], video_size[0], identity)
         begin_seconds = 0.0
         for clip in clips:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from keras_emotion.synthetic.deap_videos import trial_frames, write_video
+from keras_emotion.synthetic.deap_videos import IDENTITY_SEED, check_video, trial_frames, write_video
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
 from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity
 from keras_emotion.synthetic.facts import write_marker
@@ -35,9 +35,6 @@ LEAD_SECONDS, GAP_SECONDS = 2, 1
 
 VIDEO_LEAD_SECONDS = 1
 """The camera runs so long when the amplifier starts."""
-
-# Last word of the seed of what is the subject's face, beside those of `deap_videos`.
-_IDENTITY = 6
 
 _PHYSICAL_RANGE_UV = (-1000.0, 1000.0)
 _EOG_RMS_UV, _GSR_KOHM = 30.0, 300.0
@@ -110,10 +107,7 @@ def write_recordings(
         raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
     if file_format not in get_args(FileFormat):
         raise ValueError(f"`file_format` is {file_format!r}; expected one of {get_args(FileFormat)}")
-    if not 1 <= video_frame_rate_hz <= 120:
-        raise ValueError(f"`video_frame_rate_hz` is {video_frame_rate_hz}; expected 1 to 120")
-    if len(video_size) != 2 or min(video_size) < 32 or any(side % 2 for side in video_size):
-        raise ValueError(f"`video_size` is {tuple(video_size)}; expected an even width and height from 32 on")
+    check_video(video_frame_rate_hz, video_size)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     noise = EEGNoise(
@@ -134,7 +128,9 @@ def write_recordings(
         if face_videos:
             video = f"s{subject:02d}.avi"
             width, height = video_size
-            face = AnimatedFace(height, width, FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _IDENTITY])))
+            face = AnimatedFace(
+                height, width, FaceIdentity.draw(np.random.default_rng([seed, subject, 0, IDENTITY_SEED]))
+            )
             frames = _session_frames(face, seed, subject, table, n_seconds, face_effect_size, video_frame_rate_hz)
             write_video(out / video, frames, video_frame_rate_hz, video_size)
             table["video"], table["video_offset_seconds"] = video, table["start_seconds"] + VIDEO_LEAD_SECONDS

@@ -247,9 +247,12 @@ def test_refused(model, recording, video, message, folder):
     assert "\n" not in str(refused.value)
 
 
-def test_offsets_that_no_video_has(folder):
+@pytest.mark.parametrize("modalities", [("faces", "bio"), ("bio",)])
+def test_offsets_that_no_video_has(modalities, folder):
     with pytest.raises(InputError, match=r"--video-offset-seconds 1e\+300: expected a number of seconds"):
-        Predictor(deepvanet()).faces(ContinuousRecording(folder / "some_raw.fif"), folder / "whole.avi", 1e300)
+        Predictor(deepvanet(modalities=modalities)).faces(
+            ContinuousRecording(folder / "some_raw.fif"), folder / "whole.avi", 1e300
+        )
 
 
 def test_a_video_for_a_model_without_faces_is_said(folder):

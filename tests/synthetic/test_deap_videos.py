@@ -16,9 +16,9 @@ from keras_emotion.signals import THREE_FACRNN_BANDS
 from keras_emotion.synthetic import write_deap
 from keras_emotion.synthetic.deap import EEG_CHANNEL_NAMES, RATING_SD
 from keras_emotion.synthetic.deap_videos import (
-    _IDENTITY,
     EXPRESSION_PER_DEVIATION,
     EXPRESSION_WANDER,
+    IDENTITY_SEED,
     trial_expression,
     trial_frames,
 )
@@ -90,7 +90,7 @@ def test_frame_rate_of_ntsc(tmp_path):
 def test_a_video_shows_the_trial_of_its_number(root):
     """Number MM is the place in the order of presentation, and not the experiment id."""
     table = ratings_of(root).set_index("Trial")
-    face = AnimatedFace(48, 64, FaceIdentity.draw(np.random.default_rng([0, 3, 0, _IDENTITY])))
+    face = AnimatedFace(48, 64, FaceIdentity.draw(np.random.default_rng([0, 3, 0, IDENTITY_SEED])))
     times = np.arange(60.0)
     rendered = {}
     for row in table[table["Experiment_id"] <= 39].to_dict("records"):

@@ -32,7 +32,8 @@ COMMANDS = (
     "{tree}/reproductions/sam40_3facrnn.py --data-root {sam40} --subjects 1 2 3 4 --protocols as_published "
     "window_disjoint trial_disjoint stimulus_disjoint subject_disjoint --maximum-folds 3 --training.epochs 2 "
     f"--output a {_SHARED}",
-    f"{{tree}}/reproductions/sam40_logistic_regression.py --data-root {{sam40}} --subjects 1 2 3 4 --output b {_SHARED}",
+    "{tree}/reproductions/sam40_logistic_regression.py --data-root {sam40} --subjects 1 2 3 4 --output b "
+    f"{_SHARED}",
     f"{_CLI} audit b --light-permutations 19",
     f"{_CLI} synthesize deap dd --subjects 3 --trials 12 --effect-size 2 --face-videos --video-frame-rate-hz 8 "
     "--video-size 160 128",
@@ -105,8 +106,11 @@ def run(tree: Path, sam40: Path, folder: Path) -> None:
 def compare(before: Path, after: Path) -> tuple[list[str], int]:
     """Differences between the csv files of two folders, a line each, and the number of values compared."""
     sides = [_tables(before), _tables(after)]
-    lines = [f"{name}: only {side}" for name in sorted(sides[0].keys() ^ sides[1].keys())
-             for side in ["before" if name in sides[0] else "after"]]
+    lines = [
+        f"{name}: only {side}"
+        for name in sorted(sides[0].keys() ^ sides[1].keys())
+        for side in ["before" if name in sides[0] else "after"]
+    ]
     n_values = 0
     for name in sorted(sides[0].keys() & sides[1].keys()):
         there, here = (pd.read_csv(side[name], dtype=str, keep_default_na=False) for side in sides)

@@ -90,7 +90,7 @@ def _ours(**fields: Any) -> Job:
     from keras_emotion.pipelines import EEGGridFeatures
 
     def features(trials, n_trials):
-        arrays, _ = EEGGridFeatures(**fields).of_trials(itertools.islice(trials, n_trials))
+        arrays, _ = EEGGridFeatures(**fields).extract(itertools.islice(trials, n_trials))
         return arrays["eeg"]
 
     return _trials, features

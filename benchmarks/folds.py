@@ -53,11 +53,11 @@ def measure(backend: str, engine: str, folder: str, width_multiplier: float) -> 
     """
     os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     from keras_emotion.datasets import DEAP
+    from keras_emotion.environment import visible_gpus
     from keras_emotion.experiment import Runtime, Training, prepare, training, vectorized
     from keras_emotion.experiment.engine import in_workers
-    from keras_emotion.experiment.environment import visible_gpus
-    from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
     from keras_emotion.synthetic import write_deap
+    from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 
     data = Path(folder, "deap")
     if not data.is_dir():

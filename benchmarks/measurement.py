@@ -71,7 +71,7 @@ def n_threads() -> int:
 def environment() -> dict[str, Any]:
     """Machine, versions and date of a run, as the records of experiments have them."""
     # Imports more than the measuring process should hold: to be called through `in_fresh_process`.
-    from keras_emotion.experiment.environment import environment
+    from keras_emotion.environment import environment
 
     return environment(threads_per_worker=1, jobs=1)
 

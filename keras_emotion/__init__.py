@@ -9,6 +9,8 @@ import sys
 
 import wrapt
 
+from keras_emotion import moved
+
 __version__ = "0.1.0"
 
 _KERAS_PACKAGES = tuple(f"{__name__}.{package}" for package in ("layers", "losses", "models"))
@@ -23,5 +25,6 @@ def _register_with_keras(imported):
         importlib.import_module(package)
 
 
+moved.install()
 for _name in ("keras", *_KERAS_PACKAGES):
     wrapt.register_post_import_hook(_register_with_keras, _name)

@@ -4,8 +4,6 @@ import importlib.util
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -44,7 +44,7 @@ class AFEWVA(Reader):
     have (not verified; `facts/afew_va.json`).
 
     The actor is named in the json files alone: the first question about subjects reads all of them, and keeps the
-    names. A json that cannot be read belongs to no known actor, so it is a gap of the copy (`gaps`), and blocks
+    names. A json that cannot be read belongs to no known actor, so it counts among `missing_files`, and blocks
     `check` and `trials` whichever subjects are asked for: the clip could be any actor's.
 
     **Deviations**: images without an annotation are listed and left out. Folders that end in `_cropped`, which a copy
@@ -125,7 +125,7 @@ class AFEWVA(Reader):
             files += [folder / f"{clip}.json", *_images(folder).values()]
         return tuple(files)
 
-    def gaps(self) -> tuple[Problem, ...]:
+    def missing_files(self) -> tuple[Problem, ...]:
         """Clips whose actor cannot be read, and clips that a copy of the real data set lacks."""
         problems = list(self._index[1])
         names = [f"{number:03d}" for number in range(1, FACTS["n_clips"] + 1)]
@@ -141,14 +141,14 @@ class AFEWVA(Reader):
         A clip of an unknown actor may be one of theirs: it is raised too, whoever is asked for.
         """
         found = (problem for subject in self.select(subjects) for problem in self.inspect(subject).problems)
-        raise_problems([*self.gaps(), *found])
+        raise_problems([*self.missing_files(), *found])
 
     def trials(self, subjects: Sequence[str] | None = None) -> Iterator[Trial]:
         """The clips of some actors (default: all), in the order of their numbers; see `Reader.trials`.
 
         Images are neither opened nor decoded: `check` looks at them.
         """
-        raise_problems(self.gaps())
+        raise_problems(self.missing_files())
         for subject in self.select(subjects):
             for clip in self._index[0][subject]:
                 trial, problems = self._read(subject, clip)

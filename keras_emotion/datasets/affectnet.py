@@ -175,7 +175,7 @@ class AffectNet(Reader):
             for path in _annotations(self.image_folder / image).values()
         )
 
-    def gaps(self) -> tuple[Problem, ...]:
+    def missing_files(self) -> tuple[Problem, ...]:
         """A list that is not there."""
         return tuple(
             Problem(place, f"missing: the {subject} images cannot be used; copy it", subject, False)

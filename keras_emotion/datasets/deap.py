@@ -178,7 +178,7 @@ class DEAP(Reader):
         }
         return SubjectReport(description, tuple(problems))
 
-    def gaps(self) -> tuple[Problem, ...]:
+    def missing_files(self) -> tuple[Problem, ...]:
         """Subjects with ratings but without a data file."""
         try:
             table = self._rating_table

@@ -128,7 +128,7 @@ class MAHNOBHCI(Reader):
 
     name = "mahnob_hci"
     # A session of which nobody can say whose it is may be one of the subjects asked for.
-    gaps_are_in_the_way = True
+    missing_files_block = True
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": tuple(FACTS["emotion_names"])}
 
     def __init__(
@@ -221,7 +221,7 @@ class MAHNOBHCI(Reader):
         }
         return SubjectReport(description, tuple(problems))
 
-    def gaps(self) -> tuple[Problem, ...]:
+    def missing_files(self) -> tuple[Problem, ...]:
         """What is wrong with sessions of no known subject, or of one who has no trial left."""
         gaps = [problem for problem in self._index.problems if problem.subject not in self._index.trials]
         if not self._index.trials:

@@ -59,7 +59,7 @@ class Reader(abc.ABC):
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
         class_names: classes of those ratings that are the index of a class and not a scale.
-        gaps_are_in_the_way: whether `check` refuses what `gaps` finds; elsewhere they are for `describe` alone.
+        missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
 
     Raises:
@@ -68,7 +68,7 @@ class Reader(abc.ABC):
 
     name: ClassVar[str]
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    gaps_are_in_the_way: ClassVar[bool] = False
+    missing_files_block: ClassVar[bool] = False
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
@@ -102,7 +102,7 @@ class Reader(abc.ABC):
     def inspect(self, subject: SubjectId) -> SubjectReport:
         """Reads all of one subject and reports what is there and what is wrong, without stopping at the first."""
 
-    def gaps(self) -> tuple[Problem, ...]:
+    def missing_files(self) -> tuple[Problem, ...]:
         """What the copy as a whole lacks, beside what `inspect` finds for a subject."""
         return ()
 
@@ -122,7 +122,7 @@ class Reader(abc.ABC):
         Raises:
             InputError: one line for each thing wrong in any of the files, all of them together.
         """
-        problems = list(self.gaps()) if self.gaps_are_in_the_way else []
+        problems = list(self.missing_files()) if self.missing_files_block else []
         try:
             chosen = self.select(subjects)
         except InputError:
@@ -133,7 +133,9 @@ class Reader(abc.ABC):
     def describe(self) -> dict[str, Any]:
         """What is there, subject by subject, and everything that is wrong, as JSON-able values."""
         reports = [self.inspect(subject) for subject in self.subjects]
-        problems = dict.fromkeys([*self.gaps(), *(problem for report in reports for problem in report.problems)])
+        problems = dict.fromkeys(
+            [*self.missing_files(), *(problem for report in reports for problem in report.problems)]
+        )
         return {
             "dataset": self.name,
             "root": str(self.root),

@@ -95,7 +95,7 @@ class Recordings(Reader):
     """
 
     name = "recordings"
-    gaps_are_in_the_way = True
+    missing_files_block = True
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None, sampling_rate_hz: float | None = None):
         super().__init__(root)
@@ -137,7 +137,7 @@ class Recordings(Reader):
 
         One trial is in memory at a time.
         """
-        raise_problems(self.gaps())
+        raise_problems(self.missing_files())
         for subject in self.select(subjects):
             rows = self.table.of_subject(subject)
             raise_problems(self._table_problems(subject))
@@ -192,7 +192,7 @@ class Recordings(Reader):
         }
         return SubjectReport(description, tuple(problems))
 
-    def gaps(self) -> tuple[Problem, ...]:
+    def missing_files(self) -> tuple[Problem, ...]:
         """What is wrong with the table as a whole, or with lines of nobody."""
         return tuple(problem for problem in self.table.problems if problem.subject is None)
 

@@ -1,15 +1,9 @@
 """Splitters, protocols, metrics and their statistics: what a number means. No Keras."""
 
 from keras_emotion.evaluation.comparison import TRAINING_WINDOWS, Comparison, compare, holm_correction
+from keras_emotion.evaluation.external_predictions import check_predictions, read_predictions, rescore
 from keras_emotion.evaluation.labels import LabelRule
-from keras_emotion.evaluation.leaks import (
-    Finding,
-    SplitChecks,
-    check_predictions,
-    content_hashes,
-    read_predictions,
-    rescore,
-)
+from keras_emotion.evaluation.leaks import Finding, SplitChecks, content_hashes
 from keras_emotion.evaluation.metrics import (
     METRICS,
     always_high_f1,

@@ -1,16 +1,18 @@
 """Experiments: configuration, jobs, training, records. Keras is imported when the first job starts, not before."""
 
-from keras_emotion.experiment.auditing import Audit, audit
-from keras_emotion.experiment.configuration import Experiment, Runtime, Training
+from typing import Any
+
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.pretraining import pretrain
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.representation import channel_priors, window_features
 from keras_emotion.experiment.runner import Estimate, estimate, prepare, run, train_teachers
-from keras_emotion.experiment.system import System
+from keras_emotion.moved import moved_name
+from keras_emotion.systems.base import System
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.settings import Runtime, Training
 
 __all__ = [
-    "Audit",
     "Estimate",
     "Experiment",
     "Job",
@@ -19,7 +21,6 @@ __all__ = [
     "Runtime",
     "System",
     "Training",
-    "audit",
     "channel_priors",
     "estimate",
     "prepare",
@@ -28,3 +29,7 @@ __all__ = [
     "train_teachers",
     "window_features",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

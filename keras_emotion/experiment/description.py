@@ -9,9 +9,9 @@ from typing import Any
 import pydantic
 
 from keras_emotion.datasets import READERS, Reader
-from keras_emotion.experiment.configuration import Experiment
-from keras_emotion.experiment.systems import SYSTEMS
 from keras_emotion.schema import InputError
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.registry import find_system
 
 DESCRIPTION = "experiment.json"
 """The file in a run folder. It holds paths, and is no part of the run's identity (`config.json`)."""
@@ -49,7 +49,7 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
     try:
         content = json.loads(file.read_text())
         fields = dict(content["experiment"])
-        system = SYSTEMS[content["system"]](**fields.pop("system"))
+        system = find_system(content["system"])(**fields.pop("system"))
         experiment = Experiment(**fields, system=system)
         root, file_format = data_root or content["data"]["root"], content["data"]["file_format"]
         options = content["data"].get("options", {})

@@ -33,10 +33,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import ParallelBackendBase
 
 from keras_emotion import __version__
-from keras_emotion.experiment.configuration import Runtime
-from keras_emotion.experiment.environment import visible_gpus
+from keras_emotion.environment import visible_gpus
 from keras_emotion.pipelines.backend import running_backend
 from keras_emotion.schema import InputError
+from keras_emotion.systems.settings import Runtime
 
 Task = tuple[Callable[..., Any], tuple]
 """A function that can be pickled, and its arguments."""

@@ -14,10 +14,10 @@ import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
 from keras_emotion.evaluation.permutation import Between, permuted_ratings
-from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
 from keras_emotion.pipelines.face_features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
+from keras_emotion.systems.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
+class WindowSet:
     """The windows that one protocol divides: of one subject, or of all.
 
     Args:
@@ -77,7 +77,7 @@ class Unit:
         fitted_on = self.ratings if training_rows is None else self.ratings[training_rows]
         return self.label_rule.apply(self.ratings, fitted_on)
 
-    def taught_labels(self, training_rows: np.ndarray) -> np.ndarray:
+    def training_labels(self, training_rows: np.ndarray) -> np.ndarray:
         """What a network is trained with: `(windows, steps)` classes where steps are rated, else as `labels`."""
         if self.step_ratings is None:
             return self.labels(training_rows)
@@ -116,7 +116,7 @@ class Plan:
         names = tuple(self.class_names[target])
         return LabelRule(kind="classes", values=tuple(range(len(names))), names=names)
 
-    def unit(self, subject: int | str, target: str) -> Unit:
+    def window_set(self, subject: int | str, target: str) -> WindowSet:
         """The windows of a subject (or of all of them) that have a rating of the target."""
         subjects = tuple(self.feature_folders) if subject == POOL else (subject,)
         stored = [_joined(self, name)[0] for name in subjects]
@@ -139,9 +139,9 @@ class Plan:
             ratings = permuted_ratings(table, ratings, self.permutation, self.experiment.seed, self.permuted_between)
             # A rating of its own for each step would tell what the window's permuted one does not.
             step_ratings = None
-        return Unit(arrays, table, ratings, self.rule(target), step_ratings)
+        return WindowSet(arrays, table, ratings, self.rule(target), step_ratings)
 
-    def folds(self, unit: Unit, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """`(training, validation, test)` rows of each fold.
 
         Raises:
@@ -158,7 +158,7 @@ class Plan:
         """All jobs of the run, each with its number of training windows; and what cannot be evaluated, with reasons."""
         jobs, not_evaluable = [], []
         for protocol, target, subject in self.units():
-            unit = self.unit(subject, target)
+            unit = self.window_set(subject, target)
             try:
                 for repetition in range(self.n_repetitions(protocol)):
                     for fold, (train, _, _) in enumerate(self.folds(unit, protocol, repetition)):

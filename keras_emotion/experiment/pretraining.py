@@ -10,20 +10,22 @@ import pandas as pd
 
 from keras_emotion.datasets import Reader
 from keras_emotion.evaluation import POOL, NotEvaluable, rating_metrics
-from keras_emotion.experiment.configuration import Experiment
+from keras_emotion.experiment.compiled_model import compiled_model, outputs, save_model
 from keras_emotion.experiment.engine import in_workers
-from keras_emotion.experiment.jobs import Job, Plan, Unit
+from keras_emotion.experiment.fit import FitRequest, fit
+from keras_emotion.experiment.fold import Fold
+from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import TRAINED_ON, prepare
-from keras_emotion.experiment.training import Fitting, Fold, compiled_model, fit, outputs, save_model
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import InputError
+from keras_emotion.systems.experiment import Experiment
 
 
-class _RatedWindows(Unit):
+class _RatedWindows(WindowSet):
     """Windows whose labels are the ratings themselves: `ratings` is `(windows, targets)` float32."""
 
-    def taught_labels(self, training_rows: np.ndarray) -> np.ndarray:
+    def training_labels(self, training_rows: np.ndarray) -> np.ndarray:
         return self.ratings
 
 
@@ -61,13 +63,13 @@ def pretrain(experiment: Experiment, dataset: Reader, folder: Path) -> tuple[Pat
 def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     experiment = plan.experiment
-    units = [plan.unit(POOL, target) for target in experiment.targets]
+    units = [plan.window_set(POOL, target) for target in experiment.targets]
     unit = _rated(units)
     (protocol,) = experiment.protocols
     rows = plan.folds(units[0], protocol, 0)[0]
     fold = Fold(unit, unit.arrays, experiment.system, experiment.training, *rows)
     compiled = compiled_model(fold, {**plan.inference, "ratings": list(experiment.targets)})
-    fit(Fitting(compiled, fold, Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)))
+    fit(FitRequest(compiled, fold, Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)))
     predicted = outputs(compiled.model, fold.batches(fold.test))["output"]
     table = []
     for place, target in enumerate(experiment.targets):
@@ -85,7 +87,7 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _rated(units: Sequence[Unit]) -> _RatedWindows:
+def _rated(units: Sequence[WindowSet]) -> _RatedWindows:
     """The windows of all targets, with all their ratings."""
     windows = [unit.table[["subject", "trial", "start_seconds"]] for unit in units]
     if not all(table.equals(windows[0]) for table in windows[1:]):

@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.evaluation import PREDICTION_COLUMNS
-from keras_emotion.experiment.configuration import differences
 from keras_emotion.schema import InputError
+from keras_emotion.systems.settings import differences
 
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
 
@@ -35,7 +35,7 @@ _TEMPORARY = ".writing-"
 
 
 @contextlib.contextmanager
-def full_disk_is_said(folder: Path | str) -> Iterator[None]:
+def disk_full_as_input_error(folder: Path | str) -> Iterator[None]:
     """Context in which a full disk, a quota or a limit of file sizes that is reached becomes an `InputError`.
 
     Args:
@@ -64,11 +64,11 @@ class RunFolder:
     def __init__(self, path: Path | str):
         self.path = Path(path)
 
-    def start(self, science: Mapping[str, Any], identity: str, data: Mapping[str, Any], resume: bool) -> bool:
+    def start(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any], resume: bool) -> bool:
         """Make the folder, or take it up again.
 
         Args:
-            science: the scientific fields of the experiment.
+            scientific_config: the scientific fields of the experiment.
             identity: their hash.
             data: what the numbers are computed from: fingerprints, subjects, whether synthetic.
             resume: go on with a run that was broken off, or work on one that others are working on.
@@ -80,9 +80,9 @@ class RunFolder:
             InputError: the folder belongs to another configuration or to other data (the difference is shown), holds
                 files but no run, or holds an unfinished run and `resume` is not set.
         """
-        new = not self._file("config.json").is_file() and self._make(science, identity, data)
+        new = not self._file("config.json").is_file() and self._make(scientific_config, identity, data)
         config = self._read("config.json")
-        self._refuse_other("configuration", config["science"], science)
+        self._refuse_other("configuration", config["science"], scientific_config)
         self._refuse_other("data", config.get("data") or self.data, data)
         if not (new or resume or self.is_finished):
             raise InputError(
@@ -93,7 +93,7 @@ class RunFolder:
             self.write_json("data.json", data)
         return new
 
-    def _make(self, science: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
+    def _make(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
         """Make the folder of a new run; whether it is this process that made it one."""
         # What a process that was killed before it wrote config.json can have left behind.
         own = {"jobs", "data.json"}
@@ -108,7 +108,7 @@ class RunFolder:
             raise _cannot_write(self.path, error) from error
         # Before all else, and with the data: a folder with a config.json is a run that can be taken up, and of two
         # processes that start at once with different settings one is refused.
-        content = {"identity": identity, "science": science, "data": data}
+        content = {"identity": identity, "science": scientific_config, "data": data}
         return self._write("config.json", _json(content), once=True)
 
     def record_start(self, environment: Mapping[str, Any]) -> None:

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.datasets import Reader
-from keras_emotion.experiment.configuration import Experiment
+from keras_emotion.experiment.compiled_model import outputs
 from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.fit import fit, run_fits
+from keras_emotion.experiment.fold import Fold, job_fold
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
-from keras_emotion.experiment.training import Fold, carry_out, fit, fold_of, outputs, train_fold, without_files
+from keras_emotion.experiment.training import train_network, without_files
 from keras_emotion.pipelines import prepare_backend
+from keras_emotion.systems.experiment import Experiment
 
 WindowFeatures = tuple[Mapping[str, np.ndarray], np.ndarray]
 """`(windows, features)` float32 by name, and the `(windows,)` labels."""
@@ -69,7 +72,7 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
 
 def _of_test_windows(function: Callable[..., Any], plan: Plan, job: Job) -> tuple[tuple[str, str], Any]:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
-    fold, model, _ = carry_out(train_fold(without_files(plan), job, fold_of(plan, job)), fit)
+    fold, model, _ = run_fits(train_network(without_files(plan), job, job_fold(plan, job)), fit)
     return (job.protocol, job.target), function(fold, model)
 
 

@@ -17,19 +17,19 @@ import rich.console
 import rich.progress
 
 from keras_emotion.datasets import Reader
+from keras_emotion.environment import environment
 from keras_emotion.evaluation import NotEvaluable
 from keras_emotion.experiment import vectorized
-from keras_emotion.experiment.configuration import Experiment
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
-from keras_emotion.experiment.environment import environment
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import RunFolder, full_disk_is_said
-from keras_emotion.experiment.system import DerivedPart
+from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
-from keras_emotion.experiment.vectorized import at_once, run_jobs
+from keras_emotion.experiment.vectorized import group_jobs, run_jobs
 from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
 from keras_emotion.schema import InputError
+from keras_emotion.systems.base import DerivedPart
+from keras_emotion.systems.experiment import Experiment
 
 TRAINED_ON = "trained_on.json"
 """File beside saved teachers: data set and subjects that they have learnt from."""
@@ -164,14 +164,14 @@ def _options(dataset) -> dict[str, Any]:
 
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
-    with full_disk_is_said(store.root):
-        store.folder(key, lambda: part.of_trials(dataset.trials([subject])))
+    with disk_full_as_input_error(store.root):
+        store.folder(key, lambda: part.extract(dataset.trials([subject])))
 
 
 def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:
     prepare_backend(threads)
-    with full_disk_is_said(store.root):
-        store.folder(key, lambda: part.of_features(StoredFeatures.open(folder)))
+    with disk_full_as_input_error(store.root):
+        store.folder(key, lambda: part.extract(StoredFeatures.open(folder)))
 
 
 def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> Estimate:
@@ -183,7 +183,7 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
     steps, train_seconds, seconds = 0, 0.0, 0.0
     runtime = plan.experiment.runtime
     if runtime.engine == "vectorized":
-        group = at_once([job for job, _ in remaining], runtime.folds_at_once)[0]
+        group = group_jobs([job for job, _ in remaining], runtime.folds_at_once)[0]
         measured = vectorized.seconds_per_step([(plan, job) for job in group])
     else:
         measured = seconds_per_step(plan, remaining[0][0])
@@ -212,7 +212,7 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
     folder = RunFolder(output)
     model_folder = folder.path.absolute() / "models" if experiment.runtime.save_models else None
     plan, data = prepare(experiment, dataset, model_folder)
-    is_new = folder.start(experiment.science(), experiment.identity(), data, resume)
+    is_new = folder.start(experiment.scientific_config(), experiment.identity(), data, resume)
     if folder.is_finished:
         return folder
     runtime = experiment.runtime
@@ -242,7 +242,7 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
     if runtime.tensorboard:
         plan = dataclasses.replace(plan, log_folder=shared.path / "tensorboard")
     if runtime.engine == "vectorized":
-        groups = at_once(remaining, runtime.folds_at_once)
+        groups = group_jobs(remaining, runtime.folds_at_once)
         tasks = [(_recorded_jobs, (plan, group, shared)) for group in groups]
         done = itertools.chain.from_iterable(in_workers(runtime, tasks, trains=True))
     else:
@@ -306,7 +306,7 @@ def _recorded_job(plan: Plan, job: Job, folder: RunFolder) -> _Done:
     # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
     if folder.is_job_finished(job.name):
         return _Done(job.name)
-    with full_disk_is_said(folder.path):
+    with disk_full_as_input_error(folder.path):
         record = run_job(plan, job)
     return _written(job, record, folder)
 
@@ -314,7 +314,7 @@ def _recorded_job(plan: Plan, job: Job, folder: RunFolder) -> _Done:
 def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder) -> list[_Done]:
     """`_recorded_job` for jobs that are done at once."""
     left = [job for job in jobs if not folder.is_job_finished(job.name)]
-    with full_disk_is_said(folder.path):
+    with disk_full_as_input_error(folder.path):
         records = run_jobs([(plan, job) for job in left])
     return [
         *(_Done(job.name) for job in jobs if job not in left),
@@ -345,14 +345,14 @@ def _show_progress(done: Iterable[_Done], total: int, before: int, mark: str) ->
                 shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
             bar.advance(task)
             bar.console.print(
-                f"[{before + number}/{total}] {job.name}: {shown}, {clock(left)} left",
+                f"[{before + number}/{total}] {job.name}: {shown}, {format_duration(left)} left",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as `1:02:03`."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

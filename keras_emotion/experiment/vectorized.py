@@ -17,27 +17,20 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from keras_emotion.experiment.configuration import Training
+from keras_emotion.experiment.compiled_model import CompiledModel
+from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult
+from keras_emotion.experiment.fold import job_fold
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.system import EstimatorSystem
-from keras_emotion.experiment.training import (
-    CompiledModel,
-    Fitted,
-    Fitting,
-    Learning,
-    Learnt,
-    fold_of,
-    learning,
-    record_of,
-    without_files,
-)
+from keras_emotion.experiment.training import FoldResult, fold_training, job_record, without_files
 from keras_emotion.experiment.unfolding import unfolded_convolutions
 from keras_emotion.schema import InputError
+from keras_emotion.systems.base import EstimatorSystem
+from keras_emotion.systems.settings import Training
 
 Item = TypeVar("Item")
 
 
-def at_once(jobs: Sequence[Item], n_at_once: int, job_of=lambda item: item) -> list[list[Item]]:
+def group_jobs(jobs: Sequence[Item], n_at_once: int, job_of=lambda item: item) -> list[list[Item]]:
     """Groups of at most `n_at_once` jobs that can be trained in one program, of sizes that differ by at most one.
 
     Those of a target, of a candidate and of a protocol, in their order: folds of a subject stay together. Another
@@ -62,7 +55,7 @@ def run_jobs(tasks: Sequence[tuple[Plan, Job]]) -> list[dict[str, Any]]:
     """
     started = time.perf_counter()
     learnt = _learn(tasks, fit_at_once)
-    records = [record_of(job, one) for (_, job), one in zip(tasks, learnt, strict=True)]
+    records = [job_record(job, one) for (_, job), one in zip(tasks, learnt, strict=True)]
     for record in records:
         record["seconds"] = (time.perf_counter() - started) / len(tasks)
     return records
@@ -77,34 +70,34 @@ def seconds_per_step(tasks: Sequence[tuple[Plan, Job]]) -> list[tuple[Training, 
     """
     measured = []
 
-    def measure(fittings: Sequence[Fitting]) -> Iterator[Fitted]:
-        program = _Program(fittings)
+    def measure(requests: Sequence[FitRequest]) -> Iterator[FitResult]:
+        program = _Program(requests)
         program.epoch(0)  # compiles
         started = time.perf_counter()
         program.epoch(1)
-        seconds = (time.perf_counter() - started) / program.n_steps / len(fittings)
-        measured.append((fittings[0].fold.training, seconds, 0.0))
-        for _ in fittings:
-            yield Fitted(1, float("nan"))
+        seconds = (time.perf_counter() - started) / program.n_steps / len(requests)
+        measured.append((requests[0].fold.training, seconds, 0.0))
+        for _ in requests:
+            yield FitResult(1, float("nan"))
 
     _learn([(without_files(plan), job) for plan, job in tasks], measure)
     return measured
 
 
-def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[Learnt]:
-    """Carry out the learning of each job, fitting those networks together that are waited for at the same time."""
-    folds = [fold_of(plan, job) for plan, job in tasks]
+def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[FoldResult]:
+    """Carry out the learning of each job, request those networks together that are waited for at the same time."""
+    folds = [job_fold(plan, job) for plan, job in tasks]
     if isinstance(folds[0].system, EstimatorSystem):
         raise InputError("--engine vectorized trains networks; use --engine processes for what is none")
-    learnings: list[Learning[Learnt]] = [
-        learning(fold.system, plan, job, fold) for (plan, job), fold in zip(tasks, folds, strict=True)
+    learnings: list[FitRequests[FoldResult]] = [
+        fold_training(fold.system, plan, job, fold) for (plan, job), fold in zip(tasks, folds, strict=True)
     ]
-    learnt: dict[int, Learnt] = {}
+    learnt: dict[int, FoldResult] = {}
     waiting = {number: next(one) for number, one in enumerate(learnings)}
     while waiting:
         kinds: dict[tuple, list[int]] = {}
-        for number, fitting in waiting.items():
-            kind = id(fitting.compiled), fitting.chosen_by_accuracy, bool(len(fitting.fold.validation))
+        for number, request in waiting.items():
+            kind = id(request.compiled), request.chosen_by_accuracy, bool(len(request.fold.validation))
             kinds.setdefault(kind, []).append(number)
         for numbers in kinds.values():
             fitted = fit([waiting.pop(number) for number in numbers])
@@ -117,7 +110,7 @@ def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[Learnt]:
     return [learnt[number] for number in range(len(tasks))]
 
 
-def fit_at_once(fittings: Sequence[Fitting]) -> Iterator[Fitted]:
+def fit_at_once(requests: Sequence[FitRequest]) -> Iterator[FitResult]:
     """`training.fit` for several folds of one compiled model.
 
     Yields:
@@ -129,15 +122,15 @@ def fit_at_once(fittings: Sequence[Fitting]) -> Iterator[Fitted]:
     import jax
 
     try:
-        program = _Program(fittings)
-        for epoch in range(fittings[0].fold.training.epochs):
+        program = _Program(requests)
+        for epoch in range(requests[0].fold.training.epochs):
             program.epoch(epoch)
         yield from program.fitted()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise InputError(
-            f"the device has not enough memory for {len(fittings)} folds at once: give a smaller --folds-at-once"
+            f"the device has not enough memory for {len(requests)} folds at once: give a smaller --folds-at-once"
         ) from error
 
 
@@ -162,25 +155,25 @@ class _Program:
     """The epochs of several folds of one compiled model.
 
     Args:
-        fittings: the folds, all with the same compiled model and the same way to choose an epoch, if one is chosen.
+        requests: the folds, all with the same compiled model and the same way to choose an epoch, if one is chosen.
     """
 
-    def __init__(self, fittings: Sequence[Fitting]):
-        self._fittings = fittings
-        self._compiled = fittings[0].compiled
-        self._training = [one.fold.batches(one.fold.train, shuffle_seed=one.seed) for one in fittings]
+    def __init__(self, requests: Sequence[FitRequest]):
+        self._requests = requests
+        self._compiled = requests[0].compiled
+        self._training = [one.fold.batches(one.fold.train, shuffle_seed=one.seed) for one in requests]
         # Folds differ by a few windows, some by a batch: what is missing are batches without windows.
         self.n_steps = max(map(len, self._training))
-        self._arrays, self._offsets, structure = _on_device(fittings)
-        self._state = _initial_state(fittings)
-        nothing = np.zeros(len(fittings), np.int32), np.zeros(len(fittings), np.float32)
+        self._arrays, self._offsets, structure = _on_device(requests)
+        self._state = _initial_state(requests)
+        nothing = np.zeros(len(requests), np.int32), np.zeros(len(requests), np.float32)
         self._best = _Best(self._state.trainable, self._state.fixed, *nothing)
-        self._validation, self._labels = _validation_batches(fittings)
+        self._validation, self._labels = _validation_batches(requests)
         self._epoch = _program_of(
             self._compiled,
             structure,
-            fittings[0].chosen_by_accuracy,
-            fittings[0].fold.training.restore_best == "each_epoch",
+            requests[0].chosen_by_accuracy,
+            requests[0].fold.training.restore_best == "each_epoch",
             any(len(batches) < self.n_steps for batches in self._training),
         )
 
@@ -193,11 +186,11 @@ class _Program:
             )
         self._best.epoch.block_until_ready()
 
-    def fitted(self) -> Iterator[Fitted]:
+    def fitted(self) -> Iterator[FitResult]:
         """See `fit_at_once`."""
         model = self._compiled.model
         chosen = self._best if self._validation.size else self._state
-        for fold, fitting in enumerate(self._fittings):
+        for fold, request in enumerate(self._requests):
             for variables, values in (
                 (model.trainable_variables, chosen.trainable),
                 (model.non_trainable_variables, chosen.fixed),
@@ -205,26 +198,26 @@ class _Program:
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value[fold])
             if self._validation.size:
-                yield Fitted(int(self._best.epoch[fold]), float(self._best.score[fold]))
+                yield FitResult(int(self._best.epoch[fold]), float(self._best.score[fold]))
             else:
-                yield Fitted(fitting.fold.training.epochs, float("nan"))
+                yield FitResult(request.fold.training.epochs, float("nan"))
 
 
-def _initial_state(fittings: Sequence[Fitting]) -> _State:
-    model = fittings[0].compiled.model
-    inputs, targets, weights = fittings[0].fold.batches(fittings[0].fold.train[:1]).gather(np.zeros(1, int))
+def _initial_state(requests: Sequence[FitRequest]) -> _State:
+    model = requests[0].compiled.model
+    inputs, targets, weights = requests[0].fold.batches(requests[0].fold.train[:1]).gather(np.zeros(1, int))
     # The variables of the metrics, among them that of the loss, are made when they are first asked for.
     model.test_on_batch(inputs, targets, weights)
     states = []
-    for fitting in fittings:
-        fitting.start()
+    for request in requests:
+        request.start()
         kinds = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
         # Copies: the next fold's values take the place of these.
         states.append([[np.array(variable.value) for variable in variables] for variables in kinds])
     return _State(*([np.stack(values) for values in zip(*kind, strict=True)] for kind in zip(*states, strict=True)))
 
 
-def _on_device(fittings: Sequence[Fitting]) -> tuple[list[Any], np.ndarray, Any]:
+def _on_device(requests: Sequence[FitRequest]) -> tuple[list[Any], np.ndarray, Any]:
     """The inputs and targets of all windows, each array once however many folds share it.
 
     Returns:
@@ -236,9 +229,9 @@ def _on_device(fittings: Sequence[Fitting]) -> tuple[list[Any], np.ndarray, Any]
 
     parts: list[dict[bytes, tuple[int, np.ndarray]]] = []
     offsets, structure = [], None
-    for fitting in fittings:
-        windows = np.arange(len(fitting.fold.unit.table))
-        inputs, targets, _ = fitting.fold.batches(windows).gather(windows)
+    for request in requests:
+        windows = np.arange(len(request.fold.unit.table))
+        inputs, targets, _ = request.fold.batches(windows).gather(windows)
         structure = (inputs, targets)
         leaves = [np.ascontiguousarray(leaf) for leaf in tree.flatten(structure)]
         parts = parts or [{} for _ in leaves]
@@ -253,15 +246,15 @@ def _on_device(fittings: Sequence[Fitting]) -> tuple[list[Any], np.ndarray, Any]
     return [jax.device_put(array) for array in arrays], np.array(offsets), tree.map_structure(lambda _: 0, structure)
 
 
-def _validation_batches(fittings: Sequence[Fitting]) -> tuple[np.ndarray, np.ndarray]:
+def _validation_batches(requests: Sequence[FitRequest]) -> tuple[np.ndarray, np.ndarray]:
     """`(folds, batches, batch size)` rows that choose the epoch (-1 is filling), and the class of each."""
-    batches = [one.fold.batches(one.fold.validation) for one in fittings if len(one.fold.validation)]
+    batches = [one.fold.batches(one.fold.validation) for one in requests if len(one.fold.validation)]
     if not batches:
-        nothing = np.zeros((len(fittings), 0, fittings[0].fold.training.batch_size), np.int32)
+        nothing = np.zeros((len(requests), 0, requests[0].fold.training.batch_size), np.int32)
         return nothing, nothing
     n_batches = max(map(len, batches))
     rows = np.stack([_padded(one.order(0), n_batches) for one in batches])
-    labels = np.stack([one.fold.labels[own] for one, own in zip(fittings, rows, strict=True)])
+    labels = np.stack([one.fold.labels[own] for one, own in zip(requests, rows, strict=True)])
     return rows, labels.astype(np.int32)
 
 

@@ -59,7 +59,7 @@ class EEGNet(WindowClassifierMixin, keras.Model):
         dtype: dtype policy of every layer but the output, which is float32.
 
     Input:
-        A dictionary with `"eeg"`: `(batch, samples, channels)`, the layout of `BioFeatures(channels="eeg")`.
+        A dictionary with `"eeg"`: `(batch, samples, channels)`, the layout of `RawSignals(channels="eeg")`.
 
     Output:
         Probabilities of the classes, `(batch, n_classes)`, float32.

@@ -3,20 +3,22 @@
 This is the one room that meets TensorFlow, and only when a `tf.data.Dataset` is asked for.
 """
 
+from typing import Any
+
+from keras_emotion.moved import moved_name
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
-from keras_emotion.pipelines.bio_features import BioFeatures
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
+from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.pipelines.scaling import feature_statistics
 from keras_emotion.pipelines.teacher_features import TeacherFeatures
 
 __all__ = [
-    "BioFeatures",
     "ConnectivityFeatures",
     "EEGGridFeatures",
     "FaceFeatures",
@@ -25,6 +27,7 @@ __all__ = [
     "FeatureStore",
     "Features",
     "JoinedArrays",
+    "RawSignals",
     "StoredFeatures",
     "TeacherFeatures",
     "WindowBatches",
@@ -35,3 +38,7 @@ __all__ = [
     "pair_windows",
     "prepare_backend",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

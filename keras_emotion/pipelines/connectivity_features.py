@@ -66,7 +66,7 @@ class ConnectivityFeatures(FeaturePart):
         """Windows of a sample."""
         return round(self.sample_seconds / self.window_seconds)
 
-    def of_trials(self, trials: Iterable[Trial]) -> Features:
+    def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
 
         Raises:

@@ -98,7 +98,7 @@ class FaceFeatures(FeaturePart):
         size = model.stat().st_size if model is not None and model.is_file() else None
         return {**super().key(), "detector_model": size}
 
-    def of_trials(self, trials: Iterable[Trial]) -> Features:
+    def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
 
         Raises:

@@ -90,7 +90,7 @@ class FaceQuantities(FeaturePart):
             "openface_folder": self.openface_folder and content_hash(self.openface_folder.glob("*.csv")),
         }
 
-    def of_trials(self, trials: Iterable[Trial]) -> Features:
+    def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
 
         Raises:

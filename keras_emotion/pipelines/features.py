@@ -27,18 +27,24 @@ class FeaturePart(BaseModel, abc.ABC):
     Attributes:
         code_version: to be raised when the same fields give other numbers: stored features are then computed again.
         uses_videos: whether the face videos are among the files that the features come from.
+        kind: name of the class in keys and run folders; it stays when the class gets another name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     code_version: ClassVar[int]
     uses_videos: ClassVar[bool] = False
+    kind: ClassVar[str] = ""
 
     def key(self) -> dict[str, Any]:
         """JSON-able parameters and code version: with the source files, the key in the feature store."""
-        return {"kind": type(self).__name__, "code_version": self.code_version, **self.model_dump(mode="json")}
+        return {
+            "kind": self.kind or type(self).__name__,
+            "code_version": self.code_version,
+            **self.model_dump(mode="json"),
+        }
 
     @abc.abstractmethod
-    def of_trials(self, trials: Iterable[Trial]) -> Features:
+    def extract(self, trials: Iterable[Trial]) -> Features:
         """Arrays by modality and window table of the trials of one subject, read one at a time.
 
         Raises:
@@ -111,7 +117,7 @@ class EEGGridFeatures(FeaturePart):
         """Steps of a sample, `None` where they depend on the sampling rate (`"raw_samples"`)."""
         return None if self.representation == "raw_samples" else self.steps
 
-    def of_trials(self, trials: Iterable[Trial]) -> Features:
+    def extract(self, trials: Iterable[Trial]) -> Features:
         """Features and window table of all the trials, read one at a time.
 
         Returns:

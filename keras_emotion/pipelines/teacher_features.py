@@ -55,7 +55,7 @@ class TeacherFeatures:
             )
         self._rows = pd.DataFrame(arrays)
 
-    def of_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def for_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """The features of the windows of a window table.
 
         Returns:

@@ -21,7 +21,7 @@ from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.report import page_templates
 
 if TYPE_CHECKING:
-    from keras_emotion.experiment.auditing import Audit
+    from keras_emotion.audit import Audit
 
 _SCORED = ("real labels", "shuffled labels", "95 % of them", "p", "order alone", "best constant")
 _HEADINGS = ("target", "protocol", "model", *_SCORED)

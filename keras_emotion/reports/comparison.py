@@ -151,7 +151,7 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
     tables = [read_tables(folder) for folder in folders]
     _refuse_other_data(folders, tables)
     labels = _labels(folders, tables)
-    names = {one.science["name"] for one in tables}
+    names = {one.scientific_config["name"] for one in tables}
     shorts = [label.removeprefix(f"{next(iter(names))} ") if len(names) == 1 else label for label in labels]
     shared, left_out = _shared_subjects(shorts, tables)
     runs = []
@@ -258,7 +258,7 @@ def _refuse_other_data(folders: Sequence[RunFolder], tables: Sequence[RunTables]
 
 
 def _labels(folders: Sequence[RunFolder], tables: Sequence[RunTables]) -> list[str]:
-    labels = [f"{one.science['name']} {one.identity[:7]}" for one in tables]
+    labels = [f"{one.scientific_config['name']} {one.identity[:7]}" for one in tables]
     # The same configuration on other files of the data set has the same identity: then the folders' names tell.
     counts = Counter(labels)
     labels = [
@@ -528,7 +528,7 @@ def _differing_protocols(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
 
 def _differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
     """Scientific fields in which the runs differ, with the value of each run; protocols are not among them."""
-    flat = [dict(_flat(run.tables.science)) for run in runs]
+    flat = [dict(_flat(run.tables.scientific_config)) for run in runs]
     fields = dict.fromkeys(field for one in flat for field in one)
     rows = [(field, [one.get(field, "–") for one in flat]) for field in fields]
     return [(field, values) for field, values in rows if len(set(values)) > 1]

@@ -167,7 +167,7 @@ def _started(folder: RunFolder) -> str:
 
 
 def _headline(tables: RunTables) -> tuple[Headline, ...]:
-    protocols = tables.science["protocols"]
+    protocols = tables.scientific_config["protocols"]
     chosen = next((protocol for protocol in protocols if not protocol["flags"]), protocols[0])
     predictions = tables.predictions
     comparable = comparable_subjects(predictions)
@@ -190,7 +190,7 @@ def _headline(tables: RunTables) -> tuple[Headline, ...]:
             chance_high=float(accuracies.loc[target, "chance_high"]),
             n_subjects=int(accuracies.loc[target, "n_subjects"]),
         )
-        for target in tables.science["targets"]
+        for target in tables.scientific_config["targets"]
         if target in accuracies.index
     )
 

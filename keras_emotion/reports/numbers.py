@@ -118,7 +118,7 @@ class RunTables:
 
     Args:
         identity: hash of the scientific fields.
-        science: the scientific fields.
+        scientific_config: the scientific fields.
         data: what the numbers were computed from.
         facts: what was recorded about the run as a whole.
         predictions: the predictions table, its probabilities numbered by class.
@@ -126,7 +126,7 @@ class RunTables:
     """
 
     identity: str
-    science: Mapping[str, Any]
+    scientific_config: Mapping[str, Any]
     data: Mapping[str, Any]
     facts: Mapping[str, Any]
     predictions: pd.DataFrame
@@ -145,7 +145,7 @@ class RunTables:
         Raises:
             InputError: they score different ones.
         """
-        units = sorted({protocol["scored_unit"] for protocol in self.science["protocols"]})
+        units = sorted({protocol["scored_unit"] for protocol in self.scientific_config["protocols"]})
         if len(units) > 1:
             raise InputError(
                 f"run {self.identity}: its protocols score {' and '.join(units)}s, which cannot be compared"
@@ -264,8 +264,8 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
     Raises:
         InputError: as for `read_numbers`.
     """
-    science, facts, predictions = tables.science, tables.facts, tables.predictions
-    protocols = {protocol["name"]: protocol for protocol in science["protocols"]}
+    scientific_config, facts, predictions = tables.scientific_config, tables.facts, tables.predictions
+    protocols = {protocol["name"]: protocol for protocol in scientific_config["protocols"]}
     summary = summarise(predictions, tables.training_majority, tables.scored_unit, n_permutations=N_PERMUTATIONS)
     compared = pd.MultiIndex.from_frame(summary.subjects[["target", "subject"]].drop_duplicates())
 
@@ -273,10 +273,10 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         return table[pd.MultiIndex.from_frame(table[["target", "subject"]]).isin(compared)]
 
     return RunNumbers(
-        name=science["name"],
+        name=scientific_config["name"],
         dataset=tables.data["dataset"],
         mark=SYNTHETIC_MARK if tables.data["synthetic"] else "",
-        targets=tuple(science["targets"]),
+        targets=tuple(scientific_config["targets"]),
         protocols=protocols,
         class_names=facts["class_names"],
         scored_unit=tables.scored_unit,

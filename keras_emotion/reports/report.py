@@ -78,6 +78,7 @@ def build_report(
     paper: pd.DataFrame | None = None,
     reductions: Sequence[str] = (),
     output: Path | None = None,
+    reference: str = "the paper",
 ) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished run.
 
@@ -88,14 +89,15 @@ def build_report(
         folder: the run.
         paper: numbers as printed, from `paper_numbers`; those of other data sets are not used. The first row of a
             target and metric counts: filter it by `variant` for an ablation.
-        reductions: how the run differs from the paper's, one line each.
+        reductions: how the run differs from `reference`, one line each.
         output: another folder to write into; made where it is missing.
+        reference: what `reductions` compares with.
 
     Raises:
         InputError: the run is not finished, its tables are damaged, or the folder cannot be written.
     """
     numbers = read_numbers(folder)
-    table, sentence = main_table(numbers, paper, reductions), gap_sentence(numbers)
+    table, sentence = main_table(numbers, paper, reductions, reference), gap_sentence(numbers)
     pictures = tuple(draw(numbers, paper))
     page = (
         page_templates()
@@ -111,6 +113,7 @@ def build_report(
             ],
             protocols=[_definition(numbers, name) for name in numbers.protocols],
             reductions=list(reductions),
+            reference=reference,
             identity=folder.config["identity"],
             configuration=json.dumps(folder.config["science"], indent=2, ensure_ascii=False),
             environment=_facts({name: value for name, value in folder.environment.items() if name != "command"}),

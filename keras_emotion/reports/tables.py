@@ -83,14 +83,17 @@ class MainTable:
     notes: tuple[str, ...]
 
 
-def main_table(numbers: RunNumbers, paper: pd.DataFrame | None, reductions: Sequence[str]) -> MainTable:
+def main_table(
+    numbers: RunNumbers, paper: pd.DataFrame | None, reductions: Sequence[str], reference: str = "the paper"
+) -> MainTable:
     """Put the main table together.
 
     Args:
         numbers: what the run found.
         paper: rows of `paper_numbers`; those of other data sets and targets are not used. Where several rows hold a
             number of the same target and metric, the first counts.
-        reductions: how the run differs from the paper's.
+        reductions: how the run differs from `reference`, a line each.
+        reference: what `reductions` compares with.
     """
     printed = printed_numbers(numbers, paper)
     marks, flag_notes = numbered_flags(numbers.protocols)
@@ -105,7 +108,7 @@ def main_table(numbers: RunNumbers, paper: pd.DataFrame | None, reductions: Sequ
         for row in printed.values():
             remarks.get(row.note, []).append(f"{row.metric.replace('f1', 'F1')} of {row.target}")
         notes += [f"paper, {join(places)}: {remark}" for remark, places in remarks.items()]
-    notes += [f"differs from the paper: {line}" for line in reductions]
+    notes += [f"differs from {reference}: {line}" for line in reductions]
     notes += missing_notes(numbers)
     return MainTable(
         title=f"{numbers.title_of_dataset}, {numbers.name}",

@@ -311,7 +311,7 @@ def test_clip_of_an_unknown_actor(root, content, message):
         path.write_bytes(content)
     dataset = AFEWVA(root)
     assert dataset.subjects == ("Ann Lee", "Cy Orr")
-    (problem,) = dataset.gaps()
+    (problem,) = dataset.missing_files()
     assert (problem.file, problem.subject, problem.is_blocking) == (path, None, True)
     assert problem.message.startswith(message)
     for attempt in (dataset.check, lambda: dataset.check(["Ann Lee"]), lambda: next(dataset.trials(["Ann Lee"]))):

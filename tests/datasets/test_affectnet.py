@@ -89,7 +89,7 @@ def test_lists(root):
     assert dataset.file_format == "lists"
     assert dataset.subjects == ("training", "validation")
     dataset.check()
-    assert dataset.gaps() == ()
+    assert dataset.missing_files() == ()
     for subject, numbers in (("training", range(1, 13)), ("validation", range(101, 106))):
         trials = list(dataset.trials([subject]))
         assert [trial.trial for trial in trials] == list(range(1, len(numbers) + 1))
@@ -333,7 +333,7 @@ def test_arrays_without_sets(tmp_path):
         dataset = AffectNet(tmp_path / name)
         assert dataset.subjects == (subject,)
         assert [trial.stimulus for trial in dataset.trials()] == ["images/3.jpg", "images/4.jpg"]
-        assert len(dataset.gaps()) == 1
+        assert len(dataset.missing_files()) == 1
 
 
 def test_names_with_leading_zeros(arrays_root):

@@ -18,8 +18,8 @@ from keras_emotion import cli
 from keras_emotion.datasets import READERS, SAM40, Recordings
 from keras_emotion.datasets.electrodes import biosemi_cap, directions_from, electrode_name, kind_by_name
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES, RELAXATION, TASKS
-from keras_emotion.pipelines.bio_features import BioFeatures
 from keras_emotion.pipelines.features import EEGGridFeatures
+from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.schema import InputError
 from keras_emotion.signals import electrode_directions, grid_positions, resample, standard_name
 from keras_emotion.synthetic import write_recordings, write_sam40
@@ -249,8 +249,8 @@ def test_a_step_of_no_whole_number_of_samples_is_said(tmp_path):
     write_trials(tmp_path, "1,1,rec.npy,0,6,1")
     features = EEGGridFeatures(baseline="none")
     with pytest.raises(InputError, match=r"a step of 0.5 s is 62.5 samples at 125 Hz; expected a whole number"):
-        features.of_trials(Recordings(tmp_path).trials())
-    arrays, _ = features.of_trials(Recordings(tmp_path, sampling_rate_hz=128).trials())
+        features.extract(Recordings(tmp_path).trials())
+    arrays, _ = features.extract(Recordings(tmp_path, sampling_rate_hz=128).trials())
     assert arrays["eeg"].shape == (3, 4, 9, 9, 4)
 
 
@@ -343,7 +343,7 @@ def test_coordinates_of_the_file_give_the_cells(tmp_path):
     assert trial.eeg.channel_names == tuple(f"E{i}" for i in range(12))
     cells = grid_positions(trial.eeg.channel_names, directions=trial.eeg.electrode_directions)
     np.testing.assert_array_equal(cells, grid_positions(names))
-    arrays, _ = EEGGridFeatures(baseline="none").of_trials([trial])
+    arrays, _ = EEGGridFeatures(baseline="none").extract([trial])
     rows, columns = grid_positions(names).T
     assert (arrays["eeg"][:, :, rows, columns] != 0).all()
     assert (arrays["eeg"] != 0).any(axis=(0, 1, 4)).sum() == 12
@@ -354,12 +354,12 @@ def test_two_channels_in_one_cell_are_named(tmp_path, capsys):
     write_array(tmp_path, noise(3), ["P7", "P9", "Iz"])
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     with pytest.raises(InputError, match="channels P7 and P9 share row 6, column 0 of the 9x9 grid; leave one out"):
-        EEGGridFeatures(baseline="none").of_trials(Recordings(tmp_path).trials())
+        EEGGridFeatures(baseline="none").extract(Recordings(tmp_path).trials())
     # Systems without a grid can use them: no problem, but a note.
     assert cli.main(["describe", str(tmp_path), "--dataset", "recordings"]) == 0
     assert "note: rec.npy: for systems with an electrode grid: channels P7 and P9 share" in capsys.readouterr().out
     (tmp_path / "channels.csv").write_text("name,kind\nP9,none\n")
-    arrays, _ = EEGGridFeatures(baseline="none").of_trials(Recordings(tmp_path).trials())
+    arrays, _ = EEGGridFeatures(baseline="none").extract(Recordings(tmp_path).trials())
     # Iz has no cell of its own: that of Oz, the nearest.
     assert [tuple(cell) for cell in np.argwhere(arrays["eeg"][0, 0, ..., 0])] == [(6, 0), (8, 4)]
 
@@ -380,7 +380,7 @@ def test_channel_table(tmp_path):
     ratio = trial.recording.signal / noise(6)[[0, 1, 3, 4, 5], : 8 * 128]
     np.testing.assert_allclose(ratio, np.broadcast_to([[0.5], [0.5], [10], [0.5], [0.5]], ratio.shape))
     assert trial.recording.pick(["T7"]).electrode_directions == pytest.approx(electrode_directions(["T7"]))
-    arrays, _ = BioFeatures(channels="peripheral", baseline="none").of_trials([trial])
+    arrays, _ = RawSignals(channels="peripheral", baseline="none").extract([trial])
     assert arrays["bio"].shape == (8, 128, 2)
 
 
@@ -878,8 +878,8 @@ def assert_same(sam40, own):
         n_trials += 1
     features = EEGGridFeatures(baseline="none")
     for subject in sam40.subjects:
-        expected, table = features.of_trials(sam40.trials([subject]))
-        found, own_table = features.of_trials(own.trials([subject]))
+        expected, table = features.extract(sam40.trials([subject]))
+        found, own_table = features.extract(own.trials([subject]))
         np.testing.assert_array_equal(found["eeg"], expected["eeg"])
         pd.testing.assert_frame_equal(own_table.drop(columns="dataset"), table.drop(columns="dataset"))
     return n_trials
@@ -951,7 +951,7 @@ def test_real_files(real_data, tmp_path, capsys, file, stop, n_eeg, n_others, le
     for rate in (None, 128):
         (trial,) = Recordings(tmp_path, sampling_rate_hz=rate).trials()
         assert (len(trial.eeg_channel_names), len(trial.recording.channel_names)) == (n_eeg, n_eeg + n_others)
-        arrays, table = EEGGridFeatures(baseline="none", window_seconds=window_seconds, steps=2).of_trials([trial])
+        arrays, table = EEGGridFeatures(baseline="none", window_seconds=window_seconds, steps=2).extract([trial])
         assert arrays["eeg"].shape == (stop / window_seconds, 2, 9, 9, 4)
         assert len(table) == len(arrays["eeg"])
         assert np.isfinite(arrays["eeg"]).all()

@@ -6,16 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_emotion.evaluation import PROTOCOLS, Protocol
+from keras_emotion.evaluation import PROTOCOLS, Protocol, check_predictions, read_predictions, rescore
 from keras_emotion.evaluation.leaks import (
     KINDS,
     SplitChecks,
-    check_predictions,
     content_hashes,
     label_findings,
     protocol_findings,
-    read_predictions,
-    rescore,
 )
 from keras_emotion.schema import InputError
 

@@ -8,8 +8,9 @@ import json
 import sys
 from pathlib import Path
 
-from keras_emotion.experiment import Experiment, audit, estimate, prepare, run, training, vectorized
-from keras_emotion.experiment.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.audit import audit
+from keras_emotion.experiment import Experiment, estimate, prepare, run, training, vectorized
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
 
 
 def cases(folder: Path):

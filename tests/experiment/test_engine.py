@@ -13,9 +13,9 @@ import pytest
 import threadpoolctl
 
 import keras_emotion
+from keras_emotion.environment import visible_gpus
 from keras_emotion.experiment import Runtime, engine, run
 from keras_emotion.experiment.engine import in_workers
-from keras_emotion.experiment.environment import visible_gpus
 from keras_emotion.schema import InputError
 
 TABLES = ("results.csv", "predictions.csv")

@@ -4,8 +4,8 @@ import pytest
 
 from keras_emotion.datasets import DEAP
 from keras_emotion.experiment import Runtime, Training, run
-from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.synthetic import write_deap
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 
 
 @pytest.fixture(scope="module")

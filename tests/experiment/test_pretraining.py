@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from keras_emotion.experiment import Runtime, Training, pretrain, run, window_features
-from keras_emotion.experiment.systems.deepvanet import DeepVANetExperiment, DeepVANetSystem
-from keras_emotion.experiment.systems.face_affect import FaceAffect, FaceAffectExperiment, face_affect_presets
+from keras_emotion.papers.deepvanet import face_affect_presets
 from keras_emotion.pipelines import FaceFeatures
 from keras_emotion.schema import InputError, Trial
+from keras_emotion.systems.deepvanet import DeepVANetExperiment, DeepVANetSystem
+from keras_emotion.systems.face_affect import FaceAffect, FaceAffectExperiment
 
 N_ACTORS, N_FRAMES = 8, 24
 
@@ -17,7 +18,7 @@ N_ACTORS, N_FRAMES = 8, 24
 class RatedPictures(FaceFeatures):
     """Pictures without files: light above as valence has it, red below as arousal has it."""
 
-    def of_trials(self, trials):
+    def extract(self, trials):
         faces, ratings, tables = [], [], []
         for trial in trials:
             rng = np.random.default_rng([5, trial.subject])
@@ -90,7 +91,7 @@ def test_ratings_of_unseen_people_are_learnt_and_the_network_is_the_one_that_was
 
     model = keras.models.load_model(network)
     assert model.inference["ratings"] == ["valence", "arousal"]
-    arrays, table = RatedPictures(window_seconds=0.04, steps=1, image_size=32).of_trials(Actors(tmp_path).trials())
+    arrays, table = RatedPictures(window_seconds=0.04, steps=1, image_size=32).extract(Actors(tmp_path).trials())
     predicted = model.predict({"faces": arrays["faces"][:, 0]}, verbose=0)
     errors = (predicted[:, 0] - arrays["step_ratings@valence"][:, 0]) ** 2
     by_actor = pd.Series(errors).groupby(table["subject"]).mean()

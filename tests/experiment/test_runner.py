@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from keras_emotion.experiment import Runtime, Training, estimate, prepare, run, runner
-from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.schema import InputError
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 
 TABLES = ("results.csv", "predictions.csv")
 

@@ -8,10 +8,10 @@ import pytest
 
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import Runtime, Training, prepare, train_teachers, training
-from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
-from keras_emotion.experiment.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
 from keras_emotion.pipelines import FaceFeatures, StoredFeatures
 from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
 
 N_TRIALS = 12
 WINDOWS = 3
@@ -20,7 +20,7 @@ WINDOWS = 3
 class FacesOfTrials(FaceFeatures):
     """Faces without videos: light where valence is high, noise elsewhere, and nothing in one window of each subject."""
 
-    def of_trials(self, trials):
+    def extract(self, trials):
         arrays, tables = [], []
         for trial in trials:
             rng = np.random.default_rng([3, trial.subject, trial.trial])
@@ -101,7 +101,7 @@ def test_windows_without_a_face_are_dropped_and_counted(tmp_path):
     assert plan.dropped_windows().to_dict("records") == [
         {"subject": 1, "trial": 1, "reason": "no face in the video", "n_windows": 1}
     ]
-    assert len(plan.unit(1, "valence").table) == N_TRIALS * WINDOWS - 1
+    assert len(plan.window_set(1, "valence").table) == N_TRIALS * WINDOWS - 1
 
 
 @pytest.mark.parametrize("protocol", ["as_published", "trial_disjoint"])
@@ -109,10 +109,10 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
     plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
     job = jobs(plan, protocol)[0]
     training.prepare_backend(1)
-    fold = training.fold_of(plan, job)
+    fold = training.job_fold(plan, job)
 
     def teacher_weights(fold):
-        taught = training.carry_out(training.with_teacher(plan, job, fold), training.fit)
+        taught = training.run_fits(training.with_teacher(plan, job, fold), training.fit)
         (compiled,) = [one for one in training._COMPILED.values() if "faces" in one.model.input]
         return taught.arrays["teacher_features"], compiled.model.get_weights()
 
@@ -180,12 +180,12 @@ def test_a_saved_teacher_gives_its_features_once(tmp_path, teacher):
     reader = Reader(tmp_path)
     asked = experiment(tmp_path, teacher=teacher)
     plan, data = prepare(asked, reader)
-    unit = plan.unit(1, "valence")
+    unit = plan.window_set(1, "valence")
     assert set(unit.arrays) == {"eeg", "teacher_features"}
     stored = StoredFeatures.open(plan.feature_folders[1]["teacher_features"])
     assert set(stored.arrays) == {"teacher_features@valence"}
     model = keras.models.load_model(teacher / "valence.keras")
-    shown, table = faces().of_trials(reader.trials([1]))
+    shown, table = faces().extract(reader.trials([1]))
     usable = (table["unusable"] == "").to_numpy()
     expected = model.predict({"faces": shown["faces"][usable]}, verbose=0)["features"]
     given = unit.arrays["teacher_features"][np.arange(len(unit.table))]
@@ -212,7 +212,7 @@ def test_a_saved_teacher_knows_what_it_learnt_from(tmp_path, teacher):
 def test_the_saved_teacher_recognises_subjects_it_was_not_shown(tmp_path, teacher):
     model = keras.models.load_model(teacher / "valence.keras")
     reader = Reader(tmp_path, subjects=(9,))
-    shown, table = faces().of_trials(reader.trials())
+    shown, table = faces().extract(reader.trials())
     outputs = model.predict({"faces": shown["faces"]}, verbose=0)
     found = np.asarray(model.window_probabilities(outputs)).argmax(axis=1)
     assert ((found == 1) == (table["valence"] > 5)).mean() > 0.9
@@ -240,8 +240,8 @@ def test_a_file_that_is_no_teacher_is_said(tmp_path):
 
 def test_without_any_face_the_way_out_is_named(tmp_path):
     class Nothing(FacesOfTrials):
-        def of_trials(self, trials):
-            arrays, table = super().of_trials(trials)
+        def extract(self, trials):
+            arrays, table = super().extract(trials)
             return arrays, table.assign(unusable="no face video")
 
     asked = experiment(tmp_path, teacher="fold").changed({"system.faces": Nothing(image_size=32)})
@@ -259,7 +259,7 @@ def test_weights_of_the_grid_are_candidates_that_validation_chooses_from(tmp_pat
     assert pair[0].seed(0) == pair[1].seed(0)
     assert len({job.name for job, _ in plan.jobs()[0]}) == len(plan.jobs()[0])
     record = training.run_job(plan, pair[0])
-    fold = training.fold_of(plan, pair[0])
+    fold = training.job_fold(plan, pair[0])
     assert record["validation_score"] < 0
     assert record["n_validation_windows"] == len(fold.validation)
 

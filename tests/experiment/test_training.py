@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from keras_emotion.experiment import Runtime, Training, prepare, training
-from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.pipelines import StoredFeatures, TeacherFeatures
 from keras_emotion.schema import InputError
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 
 
 def _experiment(tmp_path, **fields):
@@ -55,7 +55,7 @@ def test_a_reset_model_gives_what_a_new_one_gives(plan):
 def test_reset_goes_back_to_the_start_whatever_was_trained(plan):
     job = _jobs(plan)[0]
     training.prepare_backend(1)
-    fold = training.fold_of(plan, job)
+    fold = training.job_fold(plan, job)
     compiled = training.compiled_model(fold, {})
     compiled.reset(5)
     start = _state(compiled.model)
@@ -90,7 +90,7 @@ def test_folds_share_one_compiled_model_and_are_traced_once(plan):
 def test_scaling_sees_training_windows_only(plan):
     job = _jobs(plan)[-1]
     training.prepare_backend(1)
-    fold = training.fold_of(plan, job)
+    fold = training.job_fold(plan, job)
     model = plan.experiment.system.model(fold.shapes, 2, {})
     plan.experiment.system.fit_statistics(model, fold.unit.arrays, fold.train)
     scaled = keras.ops.convert_to_numpy(model.feature_scaling(fold.unit.arrays["eeg"][fold.train]))
@@ -102,10 +102,10 @@ def test_scaling_sees_training_windows_only(plan):
 def test_the_epoch_is_chosen_by_the_protocol(plan):
     # The flagged protocol looks at the test fold: its best epoch is at least as good there as any other.
     published = next(job for job in _jobs(plan) if job.protocol == "as_published")
-    fold = training.fold_of(plan, published)
+    fold = training.job_fold(plan, published)
     np.testing.assert_array_equal(fold.validation, fold.test)
     honest = next(job for job in _jobs(plan) if job.protocol == "trial_disjoint")
-    fold = training.fold_of(plan, honest)
+    fold = training.job_fold(plan, honest)
     assert not set(fold.validation) & set(fold.test)
     trials = [set(fold.unit.table["trial"].iloc[rows]) for rows in (fold.train, fold.validation, fold.test)]
     assert not trials[0] & trials[1]
@@ -145,7 +145,7 @@ def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, 
     record = training.run_job(taught_plan, job)
     windows = record["n_training_windows"] + record["n_validation_windows"]
     assert windows == len(table) - 2
-    model = training.compiled_model(training.fold_of(taught_plan, job), {}).model
+    model = training.compiled_model(training.job_fold(taught_plan, job), {}).model
     assert model.output["features"].shape == (None, 4, 16)
     assert model.loss.keys() == {"probabilities", "features"}
     assert data["system_files"] != prepare(_experiment(tmp_path), reader)[1]["system_files"]
@@ -172,7 +172,7 @@ def test_precision_reaches_the_layers(plan, precision):
     changes = {"training.precision": precision, "training.epochs": 1}
     changed = type(plan)(plan.experiment.changed(changes), plan.feature_folders, plan.class_names, plan.inference)
     training.run_job(changed, _jobs(changed)[0])
-    fold = training.fold_of(changed, _jobs(changed)[0])
+    fold = training.job_fold(changed, _jobs(changed)[0])
     inference = {"target": "valence", "class_names": ["low", "high"], **plan.inference}
     model = training.compiled_model(fold, inference).model
     assert model.get_layer("convolution_1").compute_dtype == ("bfloat16" if precision != "float32" else "float32")

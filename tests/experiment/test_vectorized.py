@@ -15,7 +15,7 @@ from keras import ops
 from keras_emotion.experiment import Runtime, engine
 from keras_emotion.experiment.jobs import Job
 from keras_emotion.experiment.unfolding import unfolded_convolution, unfolded_convolutions
-from keras_emotion.experiment.vectorized import at_once
+from keras_emotion.experiment.vectorized import group_jobs
 from keras_emotion.layers import ConvLSTM2D
 from keras_emotion.schema import InputError
 
@@ -140,7 +140,7 @@ def test_groups_are_of_one_target_and_protocol_and_of_like_size():
         for subject in (1, 2)
         for fold in range(5)
     ]
-    groups = at_once(jobs, 4)
+    groups = group_jobs(jobs, 4)
     assert sorted(map(len, groups)) == [3] * 8 + [4] * 4
     assert all(len({(job.protocol, job.target) for job in group}) == 1 for group in groups)
     assert sorted(map(str, itertools.chain(*groups))) == sorted(map(str, jobs))

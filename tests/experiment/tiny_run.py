@@ -8,9 +8,9 @@ import resource
 import sys
 from pathlib import Path
 
-from keras_emotion.exits import exit_on_input_error
+from keras_emotion.cli.exits import exit_on_input_error
 from keras_emotion.experiment import Runtime, Training, run
-from keras_emotion.experiment.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 
 N_JOBS = 6
 """Two subjects, three folds."""

@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import expit, softmax
 
 from keras_emotion import models, signals
-from keras_emotion.pipelines import BioFeatures, EEGGridFeatures
+from keras_emotion.pipelines import EEGGridFeatures, RawSignals
 from keras_emotion.schema import Recording, Trial
 
 # The parts, each written a second time.
@@ -353,9 +353,9 @@ def test_models_take_what_the_pipelines_give():
     rng = np.random.default_rng(4)
     one = trial(rng)
     rows, columns = signals.grid_positions(CHANNELS).T
-    slices = EEGGridFeatures().of_trials([one])[0]["eeg"]
-    seconds = EEGGridFeatures(window_seconds=1.0, steps=1).of_trials([one])[0]["eeg"]
-    raw = BioFeatures(channels="eeg").of_trials([one])[0]["bio"]
+    slices = EEGGridFeatures().extract([one])[0]["eeg"]
+    seconds = EEGGridFeatures(window_seconds=1.0, steps=1).extract([one])[0]["eeg"]
+    raw = RawSignals(channels="eeg").extract([one])[0]["bio"]
     for model, windows in (
         (models.CRNN4D(grid_shape=(9, 9), width_multiplier=1 / 64, units=3), slices),
         (models.ContiCNN(width_multiplier=1 / 64), seconds[:, 0]),

@@ -34,7 +34,7 @@ def window_of(trial, sample, window):
 
 def test_samples_are_cut_into_windows_from_the_onset_on():
     trials = [trial_of(number=number) for number in (1, 2)]
-    arrays, table = part_of().of_trials(trials)
+    arrays, table = part_of().extract(trials)
     assert {name: (array.shape, array.dtype) for name, array in arrays.items()} == {
         "connectivity": ((4, 3, 3, 3), np.float32),
         "eeg": ((4, 3, 3, 2), np.float32),
@@ -54,21 +54,21 @@ def test_powers_are_of_welch_and_their_logarithm():
     # Cells of 1 Hz: half of the first and of the last are outside.
     weights = ((frequencies >= 12) & (frequencies <= 30)) - 0.5 * np.isin(frequencies, (12, 30))
     expected = np.log((density * weights).sum(axis=-1))
-    logarithms = part_of().of_trials([trial])[0]["eeg"]
+    logarithms = part_of().extract([trial])[0]["eeg"]
     np.testing.assert_allclose(logarithms[1, 2, :, 1], expected, rtol=1e-4)
-    np.testing.assert_allclose(part_of(logarithm=False).of_trials([trial])[0]["eeg"], np.exp(logarithms), rtol=1e-4)
+    np.testing.assert_allclose(part_of(logarithm=False).extract([trial])[0]["eeg"], np.exp(logarithms), rtol=1e-4)
 
 
 def test_networks_of_powers_and_other_measures():
     trial = trial_of()
     bands = {**BANDS, "theta": (4.0, 8.0)}
-    arrays, _ = part_of(connectivity_from="powers", bands=bands).of_trials([trial])
+    arrays, _ = part_of(connectivity_from="powers", bands=bands).extract([trial])
     np.testing.assert_allclose(arrays["connectivity"][1, 0], np.corrcoef(arrays["eeg"][1, 0]), atol=1e-5)
     for measure in ("phase_locking", "coherence"):
-        network = part_of(measure=measure).of_trials([trial])[0]["connectivity"]
+        network = part_of(measure=measure).extract([trial])[0]["connectivity"]
         assert network.shape == (2, 3, 3, 3)
         assert ((network >= 0) & (network <= 1 + 1e-6)).all()
-        other = part_of(measure=measure, measure_band_hz=(20.0, 28.0)).of_trials([trial])[0]["connectivity"]
+        other = part_of(measure=measure, measure_band_hz=(20.0, 28.0)).extract([trial])[0]["connectivity"]
         assert abs(network - other).max() > 0.05
 
 
@@ -90,7 +90,7 @@ def constant(trial, channel):
 )
 def test_what_cannot_be_used_is_named(trials, message):
     with pytest.raises(InputError, match=message):
-        part_of().of_trials(trials)
+        part_of().extract(trials)
 
 
 @pytest.mark.parametrize(

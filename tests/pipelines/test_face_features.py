@@ -59,7 +59,7 @@ def levels_of(array):
 def test_frames_are_those_nearest_to_the_middles_of_the_slices(tmp_path):
     # Frame n of ten a second is red 40 + 2 n: slices of 0.5 s have their middles at 0.25, 0.75, ...
     video = write_video(tmp_path / "a.avi", 40 + 2 * np.arange(80))
-    arrays, table = FaceFeatures().of_trials([trial(video)])
+    arrays, table = FaceFeatures().extract([trial(video)])
     assert arrays["faces"].shape == (4, 4, 48, 48, 3)
     assert arrays["faces"].dtype == np.uint8
     assert table["start_seconds"].tolist() == [0, 2, 4, 6]
@@ -73,22 +73,22 @@ def test_frames_are_those_nearest_to_the_middles_of_the_slices(tmp_path):
 
 def test_the_offset_moves_the_windows_in_the_video(tmp_path):
     video = write_video(tmp_path / "a.avi", 40 + np.arange(100))
-    plain, _ = FaceFeatures().of_trials([trial(video)])
-    moved, table = FaceFeatures(offset_seconds=2.0).of_trials([trial(video)])
+    plain, _ = FaceFeatures().extract([trial(video)])
+    moved, table = FaceFeatures(offset_seconds=2.0).extract([trial(video)])
     np.testing.assert_array_equal(moved["faces"][:3], plain["faces"][1:])
     assert table["start_seconds"].tolist() == [0, 2, 4, 6]
-    _, early = FaceFeatures(offset_seconds=-1.0).of_trials([trial(video)])
+    _, early = FaceFeatures(offset_seconds=-1.0).extract([trial(video)])
     assert early["unusable"].tolist() == ["before the start of the video", "", "", ""]
 
 
 def test_a_trial_says_where_in_a_longer_video_it_starts(tmp_path):
     video = write_video(tmp_path / "session.avi", 40 + np.arange(200))
     # 20 s for a trial of 8 s: of a video of that trial alone, a wrong frame rate.
-    _, refused = FaceFeatures().of_trials([trial(video)])
+    _, refused = FaceFeatures().extract([trial(video)])
     assert refused["unusable"].str.contains("lasts 20.0 s by its header").all()
-    first, table = FaceFeatures().of_trials([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
+    first, table = FaceFeatures().extract([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
     assert table["unusable"].tolist() == [""] * 4
-    later, table = FaceFeatures(offset_seconds=1.0).of_trials(
+    later, table = FaceFeatures(offset_seconds=1.0).extract(
         [dataclasses.replace(trial(video), video_offset_seconds=3.0)]
     )
     np.testing.assert_array_equal(later["faces"][:2], first["faces"][2:])
@@ -98,8 +98,8 @@ def test_a_trial_says_where_in_a_longer_video_it_starts(tmp_path):
 def test_a_rate_averages_the_frames_of_a_slice(tmp_path):
     levels = np.where(np.arange(80) % 2, 40, 80)
     video = write_video(tmp_path / "a.avi", levels)
-    arrays, _ = FaceFeatures(frame_rate_hz=4.0).of_trials([trial(video)])
-    one, _ = FaceFeatures().of_trials([trial(video)])
+    arrays, _ = FaceFeatures(frame_rate_hz=4.0).extract([trial(video)])
+    one, _ = FaceFeatures().extract([trial(video)])
     assert set(levels_of(one["faces"]).ravel()) <= {38, 39, 40, 41, 42, 78, 79, 80, 81, 82}
     assert np.abs(levels_of(arrays["faces"]) - 60).min() < 25
     with pytest.raises(ValueError, match="holds no frame at this rate"):
@@ -111,11 +111,11 @@ def test_a_frame_without_a_face_takes_the_nearest_within_the_limit(tmp_path):
     levels[24:30] = 0  # 2.4 to 3.0 s: the slice with its middle at 2.75 s
     levels[44:70] = 0  # 4.4 to 7.0 s
     video = write_video(tmp_path / "a.avi", levels)
-    arrays, table = FaceFeatures(maximum_gap_seconds=0.9).of_trials([trial(video)])
+    arrays, table = FaceFeatures(maximum_gap_seconds=0.9).extract([trial(video)])
     assert table["unusable"].tolist() == ["", "", "no face in the video", "no face in the video"]
     assert levels_of(arrays["faces"])[:2].min() > 80
     assert not arrays["faces"][2:].any()
-    _, strict = FaceFeatures(maximum_gap_seconds=0.0).of_trials([trial(video)])
+    _, strict = FaceFeatures(maximum_gap_seconds=0.0).extract([trial(video)])
     assert strict["unusable"].tolist()[:2] == ["", "no face in the video"]
 
 
@@ -128,7 +128,7 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
         trial(video, number=number)
         for number, video in enumerate([whole, short, slow, tmp_path / "torn.avi", None], start=1)
     ]
-    arrays, table = FaceFeatures().of_trials(trials)
+    arrays, table = FaceFeatures().extract(trials)
     assert len(arrays["faces"]) == len(table) == 20
     reasons = table.groupby("trial")["unusable"].agg(list)
     assert reasons[1] == [""] * 4
@@ -139,7 +139,7 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
     assert all("torn.avi: no readable video" in reason for reason in reasons[4])
     assert reasons[5] == ["no face video"] * 4
     # The true rate, given by hand, makes the slow one usable.
-    _, repaired = FaceFeatures(assumed_frame_rate_hz=10.0).of_trials([trials[2]])
+    _, repaired = FaceFeatures(assumed_frame_rate_hz=10.0).extract([trials[2]])
     assert (repaired["unusable"] == "").all()
 
 
@@ -162,7 +162,7 @@ def clip(sequence):
 
 
 def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
-    arrays, table = FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks").of_trials([clip(images(tmp_path, 60))])
+    arrays, table = FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks").extract([clip(images(tmp_path, 60))])
     # 60 frames last 2.4 s: windows start at 0, 0.2 and 0.4 s.
     assert table["start_seconds"].tolist() == pytest.approx([0, 0.2, 0.4])
     wanted = np.array([0.25, 0.75, 1.25, 1.75])
@@ -172,21 +172,21 @@ def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
 
 
 def test_a_short_clip_is_one_window(tmp_path):
-    arrays, table = FaceFeatures().of_trials([clip(images(tmp_path, 12))])
+    arrays, table = FaceFeatures().extract([clip(images(tmp_path, 12))])
     assert arrays["faces"].shape[:2] == (1, 4)
     np.testing.assert_array_equal(arrays["step_ratings@valence"], [[1, 4, 7, 10]])
     assert table["stop_seconds"].tolist() == pytest.approx([12 / 25])
 
 
 def test_a_single_picture_is_one_step(tmp_path):
-    arrays, _ = FaceFeatures().of_trials([clip(images(tmp_path, 1))])
+    arrays, _ = FaceFeatures().extract([clip(images(tmp_path, 1))])
     assert arrays["faces"].shape == (1, 1, 48, 48, 3)
 
 
 def test_a_broken_picture_makes_its_windows_unusable(tmp_path):
     sequence = images(tmp_path, 12)
     sequence.files[4].write_bytes(b"no picture")
-    _, table = FaceFeatures().of_trials([clip(sequence)])
+    _, table = FaceFeatures().extract([clip(sequence)])
     assert "00004.png: not a readable picture" in table["unusable"][0]
 
 
@@ -208,17 +208,17 @@ def test_of_several_faces_in_a_picture_the_annotated_one_is_taken(tmp_path, monk
     align = faces.align
     monkeypatch.setattr(faces, "align", lambda image, points, *size: seen.append(points) or align(image, points, *size))
     sequence = images(tmp_path, 1)
-    FaceFeatures().of_trials([clip(sequence)])
+    FaceFeatures().extract([clip(sequence)])
     np.testing.assert_allclose(seen[0].mean(axis=0), [48, 48 - 1], atol=1)
     # Nobody near the landmarks: they are used themselves. Without landmarks: the largest face.
     far = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings, sequence.landmarks + 200)
-    FaceFeatures().of_trials([clip(far)])
+    FaceFeatures().extract([clip(far)])
     np.testing.assert_allclose(seen[1], faces.four_landmarks(far.landmarks[0]))
     without = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings)
-    FaceFeatures().of_trials([clip(without)])
+    FaceFeatures().extract([clip(without)])
     np.testing.assert_allclose(seen[2].mean(axis=0), [19.2, 17.7], atol=1)
 
 
 def test_no_trials_are_refused():
     with pytest.raises(InputError, match="no trials"):
-        FaceFeatures().of_trials([])
+        FaceFeatures().extract([])

@@ -56,10 +56,10 @@ def video(tmp_path):
 def test_a_trial_says_where_in_a_longer_video_it_starts(folder, video):
     write(folder / "s01_trial01.csv", seconds=60.0)
     part = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=1.0)
-    _, refused = part.of_trials([trial(video)])
+    _, refused = part.extract([trial(video)])
     assert refused["unusable"].str.contains("lasts 60.0 s, the trial 12.0 s").all()
-    first, table = part.of_trials([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
-    later, _ = part.of_trials([dataclasses.replace(trial(video), video_offset_seconds=6.0)])
+    first, table = part.extract([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
+    later, _ = part.extract([dataclasses.replace(trial(video), video_offset_seconds=6.0)])
     assert table["unusable"].tolist() == [""] * 4
     np.testing.assert_array_equal(later["face"][:2], first["face"][2:])
 
@@ -71,7 +71,7 @@ def test_means_of_the_frames_with_a_face_in_each_window(folder, video, hop_secon
     part = FaceQuantities(
         source="openface", openface_folder=folder, hop_seconds=hop_seconds, offset_seconds=offset_seconds
     )
-    arrays, table = part.of_trials([trial(video)])
+    arrays, table = part.extract([trial(video)])
     starts = np.arange(0, 9.5, hop_seconds or 3)
     assert table["start_seconds"].tolist() == starts.tolist()
     assert (table["stop_seconds"] - table["start_seconds"] == 3).all()
@@ -94,9 +94,9 @@ def test_means_of_the_frames_with_a_face_in_each_window(folder, video, hop_secon
 def test_steps_are_windows_of_their_own_and_those_without_a_face_have_the_mean(folder, video):
     write(folder / "s01_trial01.csv", failed=set(range(30, 60)))
     openface = {"source": "openface", "openface_folder": folder}
-    cut, table = FaceQuantities(window_seconds=6.0, steps=2, **openface).of_trials([trial(video)])
-    whole, _ = FaceQuantities(window_seconds=6.0, **openface).of_trials([trial(video)])
-    short, _ = FaceQuantities(window_seconds=3.0, **openface).of_trials([trial(video)])
+    cut, table = FaceQuantities(window_seconds=6.0, steps=2, **openface).extract([trial(video)])
+    whole, _ = FaceQuantities(window_seconds=6.0, **openface).extract([trial(video)])
+    short, _ = FaceQuantities(window_seconds=3.0, **openface).extract([trial(video)])
     assert cut["face"].shape == (2, 2, 29)
     assert (table["unusable"] == "").all()
     expected = short["face"].reshape(2, 2, 29).copy()
@@ -108,7 +108,7 @@ def test_steps_are_windows_of_their_own_and_those_without_a_face_have_the_mean(f
 def test_windows_without_a_face_say_why(folder, video):
     write(folder / "s01_trial01.csv", seconds=7, failed=range(30, 60))
     part = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-3.0)
-    arrays, table = part.of_trials([trial(video, seconds=15.0)])
+    arrays, table = part.extract([trial(video, seconds=15.0)])
     path = folder / "s01_trial01.csv"
     assert table["unusable"].tolist() == [
         "before the start of the video",
@@ -129,7 +129,7 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
         trial(name and tmp_path / f"{name}.mp4", number=number)
         for number, name in enumerate(["a", "b", "c", "d", None, "e"], start=1)
     ]
-    arrays, table = FaceQuantities(source="openface", openface_folder=folder).of_trials(trials)
+    arrays, table = FaceQuantities(source="openface", openface_folder=folder).extract(trials)
     assert len(arrays["face"]) == len(table) == 24
     reasons = table.groupby("trial")["unusable"].agg(lambda reasons: set(reasons))
     assert reasons[1] == reasons[6] == {""}
@@ -141,11 +141,11 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
     assert reason.startswith(f"{folder / 'd.csv'}: lasts 30.0 s, the trial 12.0 s: was the rate in the header")
     assert reasons[5] == {"no face video"}
     # Also where the stimulus started long before the video would have.
-    _, early = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-30.0).of_trials(trials[2:5:2])
+    _, early = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-30.0).extract(trials[2:5:2])
     assert early["unusable"].str.contains("no such file|no face video").all()
     # The true rate, given by hand, makes it usable.
     part = FaceQuantities(source="openface", openface_folder=folder, assumed_frame_rate_hz=25.0)
-    repaired, table = part.of_trials([trials[3]])
+    repaired, table = part.extract([trials[3]])
     assert (table["unusable"] == "").all()
     values, _ = write(folder / "d.csv", seconds=30)
     np.testing.assert_allclose(repaired["face"], values.reshape(4, 75, 29).mean(axis=1), rtol=1e-5, atol=1e-4)
@@ -154,21 +154,21 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
 def test_without_a_recording_a_trial_lasts_as_long_as_its_file(folder, video):
     part = FaceQuantities(source="openface", openface_folder=folder)
     write(folder / "s01_trial01.csv", seconds=9)
-    _, table = part.of_trials([trial(video, seconds=None)])
+    _, table = part.extract([trial(video, seconds=None)])
     assert table["start_seconds"].tolist() == [0, 3, 6]
     with pytest.raises(InputError, match=r"other.avi: how long it lasts is not known \(.*other.csv: no such file"):
-        part.of_trials([trial(video.with_stem("other"), seconds=None)])
+        part.extract([trial(video.with_stem("other"), seconds=None)])
 
 
 def test_what_stops_everything(folder, video, tmp_path):
     part = FaceQuantities(source="openface", openface_folder=folder)
     with pytest.raises(InputError, match="openface: no such folder"):
-        part.of_trials([trial(video)])
+        part.extract([trial(video)])
     folder.mkdir()
     with pytest.raises(InputError, match="no trials"):
-        part.of_trials([])
+        part.extract([])
     with pytest.raises(InputError, match=r"give MediaPipe's face_landmarker\.task.* or have OpenFace's files read"):
-        FaceQuantities().of_trials([trial(video)])
+        FaceQuantities().extract([trial(video)])
     for fields in ({"source": "openface"}, {"openface_folder": tmp_path}):
         with pytest.raises(ValueError, match="openface_folder: the folder of OpenFace's files is needed for source"):
             FaceQuantities(**fields)
@@ -241,7 +241,7 @@ def test_windows_of_a_video(tmp_path):
     levels[60:90] = 0
     levels[92:] = 0
     video = write_video(tmp_path / "a.avi", levels[:110])
-    arrays, table = FaceQuantities().of_trials([trial(video, seconds=15.0)])
+    arrays, table = FaceQuantities().extract([trial(video, seconds=15.0)])
     assert table["unusable"].tolist() == [
         "",
         "",
@@ -271,30 +271,30 @@ def test_rate_offset_and_wrong_headers(tmp_path):
     video = write_video(tmp_path / "a.avi", 40 + np.arange(120))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faces, "make_detector", lambda name, model=None: Watching())
-        FaceQuantities(frame_rate_hz=2.0).of_trials([trial(video)])
+        FaceQuantities(frame_rate_hz=2.0).extract([trial(video)])
     np.testing.assert_allclose(seen, np.arange(24) / 2 + 0.25, atol=0.051)
-    plain, _ = FaceQuantities().of_trials([trial(video)])
-    moved, table = FaceQuantities(offset_seconds=3.0).of_trials([trial(video)])
+    plain, _ = FaceQuantities().extract([trial(video)])
+    moved, table = FaceQuantities(offset_seconds=3.0).extract([trial(video)])
     np.testing.assert_allclose(moved["face"][:3], plain["face"][1:], rtol=1e-6)
     assert table["unusable"].iloc[3] == f"{video}: ends before the trial, at 11.9 s"
-    _, whole = FaceQuantities(offset_seconds=3.0).of_trials([trial(video, seconds=9.0)])
+    _, whole = FaceQuantities(offset_seconds=3.0).extract([trial(video, seconds=9.0)])
     assert whole["unusable"].tolist() == [""] * 3
-    _, early = FaceQuantities(offset_seconds=-3.0).of_trials([trial(video)])
+    _, early = FaceQuantities(offset_seconds=-3.0).extract([trial(video)])
     assert early["unusable"].tolist() == ["before the start of the video", "", "", ""]
-    own, _ = FaceQuantities(offset_seconds=1.0).of_trials([dataclasses.replace(trial(video), video_offset_seconds=2.0)])
+    own, _ = FaceQuantities(offset_seconds=1.0).extract([dataclasses.replace(trial(video), video_offset_seconds=2.0)])
     np.testing.assert_array_equal(own["face"], moved["face"])
     slow = write_video(tmp_path / "slow.avi", 40 + np.arange(120), rate=5)
-    _, wrong = FaceQuantities().of_trials([trial(slow), trial(None, number=2)])
+    _, wrong = FaceQuantities().extract([trial(slow), trial(None, number=2)])
     assert wrong["unusable"].str.contains("lasts 24.0 s by its header").tolist() == [True] * 4 + [False] * 4
     assert wrong["unusable"].tolist()[4:] == ["no face video"] * 4
-    repaired, _ = FaceQuantities(assumed_frame_rate_hz=10.0).of_trials([trial(slow)])
+    repaired, _ = FaceQuantities(assumed_frame_rate_hz=10.0).extract([trial(slow)])
     np.testing.assert_allclose(repaired["face"], plain["face"], rtol=1e-6)
 
 
 @pytest.mark.usefixtures("posed")
 def test_a_video_without_anybody(tmp_path):
     video = write_video(tmp_path / "a.avi", np.zeros(60))
-    arrays, table = FaceQuantities().of_trials([trial(video, seconds=6.0)])
+    arrays, table = FaceQuantities().extract([trial(video, seconds=6.0)])
     assert table["unusable"].tolist() == ["no face in the video"] * 2
     assert not arrays["face"].any()
 
@@ -306,7 +306,7 @@ def test_a_real_face_begins_to_smile(real_data):
     if not clip.is_file() or not task.is_file():
         pytest.skip("no pyfeat_single_face.mp4 or face_landmarker.task beside the checkout")
     part = FaceQuantities(detector_model=task, window_seconds=0.6)
-    arrays, table = part.of_trials([trial(clip, seconds=2.5)])
+    arrays, table = part.extract([trial(clip, seconds=2.5)])
     assert (table["unusable"] == "").all()
     face = arrays["face"]
     assert face.shape == (4, 29)

@@ -17,7 +17,7 @@ def _trial(seconds=9.0, rate=128.0, baseline_seconds=3.0, trial=1, seed=0):
 
 def test_differential_entropies_lie_at_their_electrodes_in_time_order():
     trial = _trial()
-    arrays, table = EEGGridFeatures(baseline="none").of_trials([trial])
+    arrays, table = EEGGridFeatures(baseline="none").extract([trial])
     assert arrays["eeg"].shape == (4, 4, 9, 9, 4)
     assert arrays["eeg"].dtype == np.float32
     wanted = signals.differential_entropy_features(
@@ -38,7 +38,7 @@ def test_differential_entropies_lie_at_their_electrodes_in_time_order():
 
 
 def test_a_sequence_of_windows_spans_them_all():
-    arrays, table = EEGGridFeatures(sequence="windows", window_seconds=1.0, steps=4).of_trials(
+    arrays, table = EEGGridFeatures(sequence="windows", window_seconds=1.0, steps=4).extract(
         [_trial(), _trial(trial=2)]
     )
     assert arrays["eeg"].shape == (4, 4, 9, 9, 4)
@@ -49,7 +49,7 @@ def test_a_sequence_of_windows_spans_them_all():
 def test_raw_slices_hold_the_band_passed_samples():
     trial = _trial()
     features = EEGGridFeatures(representation="raw_slices", baseline="none")
-    arrays, _ = features.of_trials([trial])
+    arrays, _ = features.extract([trial])
     assert arrays["eeg"].shape == (4, 4, 9, 9, 64)
     wanted = signals.band_pass(trial.eeg.signal, 128.0, 4, 50)[:, 384:]
     row, column = signals.grid_positions(CHANNELS)[1]
@@ -57,8 +57,8 @@ def test_raw_slices_hold_the_band_passed_samples():
 
 
 def test_raw_samples_make_each_sample_a_step():
-    slices, _ = EEGGridFeatures(representation="raw_slices").of_trials([_trial()])
-    samples, _ = EEGGridFeatures(representation="raw_samples").of_trials([_trial()])
+    slices, _ = EEGGridFeatures(representation="raw_slices").extract([_trial()])
+    samples, _ = EEGGridFeatures(representation="raw_samples").extract([_trial()])
     assert samples["eeg"].shape == (4, 256, 9, 9, 1)
     row, column = signals.grid_positions(CHANNELS)[0]
     np.testing.assert_array_equal(samples["eeg"][1, :, row, column, 0], slices["eeg"][1, :, row, column].reshape(-1))
@@ -74,7 +74,7 @@ def test_raw_samples_make_each_sample_a_step():
 )
 def test_bad_trials_are_named(features, trials, message):
     with pytest.raises(InputError, match=message):
-        features.of_trials(trials)
+        features.extract(trials)
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ def test_windows_meet_their_partner_whatever_the_order_and_rounding(tmp_path):
     shuffled = _table().iloc[order].reset_index(drop=True)
     shuffled["start_seconds"] += rng.uniform(-5e-4, 5e-4, 4)
     TeacherFeatures.write(tmp_path / "teacher.npz", shuffled, features[order])
-    got, found = TeacherFeatures(tmp_path / "teacher.npz").of_windows(_table())
+    got, found = TeacherFeatures(tmp_path / "teacher.npz").for_windows(_table())
     assert found.all()
     np.testing.assert_array_equal(got, features)
 
 
 def test_a_window_without_partner_is_not_found(tmp_path):
     TeacherFeatures.write(tmp_path / "teacher.npz", _table().iloc[:2], np.ones((2, 3, 5)))
-    got, found = TeacherFeatures(tmp_path / "teacher.npz").of_windows(_table())
+    got, found = TeacherFeatures(tmp_path / "teacher.npz").for_windows(_table())
     assert found.tolist() == [True, True, False, False]
     assert not got[2:].any()
 

@@ -36,14 +36,14 @@ def make_run(
     started="2026-01-01T10:00:00+00:00",
     finished=True,
     only=None,
-    fold_of=lambda trial: trial // 2,
+    job_fold=lambda trial: trial // 2,
     n_training=9,
     science=(),
     data=(),
 ):
     """A run folder. `n_right` is by subject: how many of the six trials are right, the first ones.
 
-    `only` has the subjects that a protocol was applied to, `fold_of` gives the fold by place of the trial, `science`
+    `only` has the subjects that a protocol was applied to, `job_fold` gives the fold by place of the trial, `science`
     and `data` are fields to change.
     """
     folder = RunFolder(path)
@@ -57,7 +57,7 @@ def make_run(
             for subject, count in n_right.items():
                 if subject in (only or {}).get(protocol, n_right):
                     for fold in range(3):
-                        places = [place for place in range(6) if fold_of(place) == fold]
+                        places = [place for place in range(6) if job_fold(place) == fold]
                         write_fold(folder, protocol, target, subject, fold, places, count, n_training, class_names)
     if finished:
         names = {target: list(class_names) for target in targets}
@@ -256,7 +256,7 @@ def test_a_target_of_one_run_only(pair, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fold_of": lambda trial: trial % 3}, "were not tested in the same folds: subject 2, trial 2, 0 to 2 s"),
+        ({"job_fold": lambda trial: trial % 3}, "were not tested in the same folds: subject 2, trial 2, 0 to 2 s"),
         ({"n_training": 8}, "were not trained on as many windows: subject 10, trial 1"),
     ],
 )

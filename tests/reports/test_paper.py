@@ -8,7 +8,7 @@ import pytest
 from keras_emotion.reports import PAPER_COLUMNS, paper_numbers
 from keras_emotion.schema import InputError
 
-FACRNN = Path(__file__).parents[2] / "reproductions" / "papers" / "3facrnn.csv"
+FACRNN = Path(__file__).parents[2] / "keras_emotion" / "papers" / "3facrnn.csv"
 HEADER = ",".join(PAPER_COLUMNS)
 GOOD = "2,deap,3FACRNN,arousal,accuracy,96.75,1.75,"
 

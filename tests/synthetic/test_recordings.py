@@ -41,7 +41,7 @@ def test_face_videos(tmp_path):
     table = pd.read_csv(tmp_path / "trials.csv")
     assert (table["video_offset_seconds"] == table["start_seconds"] + 1).all()
     assert Recordings(tmp_path).describe()["problems"] == []
-    arrays, windows = FaceFeatures(window_seconds=2.0, detector="blazeface").of_trials(Recordings(tmp_path).trials())
+    arrays, windows = FaceFeatures(window_seconds=2.0, detector="blazeface").extract(Recordings(tmp_path).trials())
     assert (windows["unusable"] == "").all()
     assert len(windows) == 6
     # The same face, at other moments.

@@ -1,0 +1,7 @@
+"""The leak audit of an experiment or a run."""
+
+from keras_emotion.audit.leak_audit import Audit, audit
+from keras_emotion.audit.null import SCORE_COLUMNS
+from keras_emotion.audit.tasks import LIGHT, NETWORK, ORDER
+
+__all__ = ["LIGHT", "NETWORK", "ORDER", "SCORE_COLUMNS", "Audit", "audit"]

@@ -1,0 +1,125 @@
+"""Findings of an audit: static checks of every fold, the origin of files, and what the null distributions say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+
+import pandas as pd
+
+from keras_emotion.evaluation import POOL, PROTOCOLS, NotEvaluable
+from keras_emotion.evaluation.leaks import (
+    Finding,
+    SplitChecks,
+    content_hashes,
+    label_findings,
+    protocol_claim,
+    protocol_findings,
+)
+from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.runner import TRAINED_ON
+from keras_emotion.experiment.scope import OutsideTrainingPart
+from keras_emotion.experiment.training import fit_on_training_part
+
+_SIGNIFICANT = 0.05
+
+_ENOUGH_SHUFFLES = 99
+
+
+def static_findings(plan: Plan) -> Iterator[Finding]:
+    """Check the labels, and every fold of every protocol, without training."""
+    experiment = plan.experiment
+    for target in experiment.targets:
+        pool = plan.window_set(POOL, target)
+        contents = content_hashes(list(pool.arrays.values()))
+        yield from label_findings(pool.table, pool.labels(), target=target)
+        for name in experiment.protocols:
+            protocol = PROTOCOLS[name]
+            yield from protocol_findings(protocol, target)
+            mixes = protocol.scope == "across_subjects"
+            checks = SplitChecks(protocol_claim(protocol), mixes, name, target)
+            for rows in protocol.pools(pool.table).values():
+                unit = dataclasses.replace(pool, table=pool.table.iloc[rows], ratings=pool.ratings[rows])
+                try:
+                    for repetition in range(plan.n_repetitions(name)):
+                        for train, validation, test in plan.folds(unit, name, repetition):
+                            # Where the test fold chooses the epoch, the definition of the protocol says so.
+                            chosen = validation if protocol.epoch_chosen_by != "test_fold" else validation[:0]
+                            checks.fold(unit.table, train, chosen, test, contents[rows])
+                except NotEvaluable:
+                    continue
+            yield from checks.findings()
+
+
+def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
+    """Whether something is fitted on windows that are not trained on. A run that came to its end has shown it."""
+    jobs = {} if has_run else {job.protocol: job for job, _ in reversed(plan.jobs()[0])}
+    tasks = [(_scope_message, (plan, job)) for job in jobs.values()]
+    for message in in_workers(plan.experiment.runtime, tasks, trains=True):
+        if message:
+            yield Finding("fitted on test rows", "leak", message)
+
+
+def origin_findings(plan: Plan) -> Iterator[Finding]:
+    """Whether what was brought along (a teacher) has learnt from the people who are tested."""
+    for file in plan.experiment.system.source_files():
+        sidecar = file.parent / TRAINED_ON
+        if not sidecar.is_file():
+            message = (
+                f"{file.name} brings features or a network: whether it has learnt from these recordings is not known"
+            )
+            yield Finding("unknown origin", "note", message)
+            continue
+        origin = json.loads(sidecar.read_text())
+        tested = {str(subject) for subject in plan.feature_folders}
+        known = sorted(tested & set(origin["subjects"])) if origin["dataset"] == plan.experiment.dataset else []
+        if known:
+            message = f"{file.name} has learnt from subjects {', '.join(known[:5])} of the data set that is tested"
+            yield Finding("fitted on test rows", "leak", message)
+
+
+def _scope_message(plan: Plan, job: Job) -> str:
+    try:
+        fit_on_training_part(plan, job)
+    except OutsideTrainingPart as error:
+        return str(error)
+    return ""
+
+
+def null_findings(scores: pd.DataFrame, null: pd.DataFrame) -> Iterator[Finding]:
+    """A protocol under which shuffled labels are recognised hands out accuracy, whatever the way; so may time."""
+    for _, row in scores[scores["n_permutations"] > 0].iterrows():
+        place = {"protocol": row["protocol"], "target": row["target"]}
+        if row["null_low"] > row["constant"]:
+            yield Finding("score on shuffled labels", "leak", score_sentence(row), **place)
+        keys = ["protocol", "target", "model"]
+        own = null.loc[(null[keys] == row[keys]).all(axis=1) & (null["permutation"] > 0), "score"]
+        # Of as many shuffles as make it rarer than one false alarm in a hundred.
+        if len(own) >= _ENOUGH_SHUFFLES and row["order"] > own.max() and not PROTOCOLS[row["protocol"]].flags:
+            message = (
+                f"the order of presentation alone, without any signal, scores {_percent(row['order'])}, more than any "
+                f"of {len(own)} trainings on shuffled labels (at most {_percent(own.max())}): labels go with time"
+            )
+            yield Finding("order of presentation", "warning", message, **place)
+
+
+def score_sentence(row: pd.Series) -> str:
+    """Describe a row of `Audit.scores`, for a reader who has never heard of permutations."""
+    between = "trials of a subject" if row["permuted_between"] == "trials" else "stimuli, alike for all subjects"
+    text = (
+        f"Under {row['protocol']} a model that knows nothing about emotion scores {_percent(row['null_mean'])} on "
+        f"{row['target']} ({row['model']}, trained on labels shuffled between the {between}, {row['n_permutations']} "
+        f"times, 95 % of them from {_percent(row['null_low'])} to {_percent(row['null_high'])}); with the real labels "
+        f"it scores {_percent(row['score'])} (p = {row['p_value']:.3f})"
+    )
+    if row["p_value"] > _SIGNIFICANT:
+        return f"{text}: no evidence of emotion."
+    if row["null_low"] > row["constant"]:
+        return f"{text}: more than nothing, but how much of it is emotion this protocol cannot tell."
+    return f"{text}: more than chance."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,132 @@
+"""Estimate accuracy inflation by label permutation, on the user's own data, and check every fold for leakage."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_emotion.audit.findings import null_findings, origin_findings, scope_findings, score_sentence, static_findings
+from keras_emotion.audit.null import null_scores, observed_scores, protocol_gaps, score_table
+from keras_emotion.audit.tasks import light_plan, light_tasks, network_tasks, run_tasks
+from keras_emotion.evaluation.leaks import Finding, sorted_findings
+from keras_emotion.experiment.description import load_experiment
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.runner import prepare
+from keras_emotion.schema import InputError
+from keras_emotion.systems.base import EstimatorSystem
+from keras_emotion.systems.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit found.
+
+    Args:
+        findings: static checks, and what the permutations say; leaks first.
+        scores: a row a protocol, target and model; see `SCORE_COLUMNS`.
+        null: `protocol`, `target`, `model`, `permutation`, `score`; permutation 0 is the real labels.
+        gaps: `target`, `model`, `windows`, `trials`: accuracies where windows of one trial are on both sides, and where
+            trials are kept whole, with the same model and budget.
+        synthetic: whether the data are.
+        path: where the files of the audit lie.
+    """
+
+    findings: tuple[Finding, ...]
+    scores: pd.DataFrame
+    null: pd.DataFrame
+    gaps: pd.DataFrame
+    synthetic: bool
+    path: Path
+
+    @property
+    def sentences(self) -> list[str]:
+        """What each protocol is worth, for a reader who knows nothing of permutations."""
+        return [score_sentence(row) for _, row in self.scores.iterrows() if row["n_permutations"]]
+
+
+def audit(
+    subject: Experiment | RunFolder | Path | str,
+    dataset: Any = None,
+    output: Path | str | None = None,
+    *,
+    n_light_permutations: int = 199,
+    n_permutations: int = 0,
+    data_root: Path | None = None,
+    jobs: int = 0,
+) -> Audit:
+    """Measure what the protocols of an experiment hand out, and check what can be checked without training.
+
+    1. Static checks of every fold (see `keras_emotion.evaluation.leaks`).
+    2. Labels shuffled between trials (between stimuli, where subjects are disjoint), constant within a trial, and
+       models trained on them: logistic regression on the system's features, and the system itself. What they reach,
+       they reach without anything of emotion. A high null with a real score that is no better is no evidence of
+       emotion; at the ceiling it bounds nothing, and it is no share to be subtracted.
+    3. The gap between folds of windows and folds of trials, same model and budget.
+    4. The accuracy from the order of presentation alone: the permutation is blind to time.
+
+    The tasks are recorded one by one: an audit that was broken off goes on where it was.
+
+    Args:
+        subject: an experiment; or a run (its folder, or its `experiment.json`), whose own predictions then are the
+            scores with the real labels.
+        dataset: the reader, where an experiment is given.
+        output: folder of the audit; by default `audit` in the run's folder, else `runs/audits/<identity>`.
+        n_light_permutations: shuffles for the logistic regression, R in p = (1 + b) / (1 + R).
+        n_permutations: shuffles for the system itself: each costs as much as the run.
+        data_root: folder of the data set of a run, where it is no longer where it was.
+        jobs: worker processes; 0 as the experiment says.
+
+    Raises:
+        InputError: the data, the run or the folder cannot be used.
+    """
+    run = None
+    if not isinstance(subject, Experiment):
+        path = subject.path if isinstance(subject, RunFolder) else Path(subject)
+        subject, found = load_experiment(path, data_root)
+        dataset = dataset or found
+        folder = RunFolder(path if path.is_dir() else path.parent)
+        run = folder if folder.is_finished else None
+        output = output or (folder.path / "audit" if run else None)
+    if jobs:
+        subject = subject.changed({"runtime.jobs": jobs})
+    if min(n_light_permutations, n_permutations) < 0:
+        raise InputError("the number of permutations must be 0 or more")
+    plan, data = prepare(subject, dataset)
+    folder = RunFolder(output or Path("runs") / "audits" / subject.identity())
+    folder.start({"audit": subject.scientific_config()}, subject.identity(), data, resume=True)
+    light = light_plan(plan)
+    peeking = list(scope_findings(plan, has_run=run is not None))
+    findings = [*static_findings(plan), *peeking, *origin_findings(plan)]
+    if peeking:
+        # Nothing of it could be trained: the runner refuses, and so does this.
+        n_light_permutations = n_permutations = 0
+    else:
+        run_tasks(folder, light, light_tasks(light, subject.protocols, n_light_permutations), trains=False)
+    own = isinstance(subject.system, EstimatorSystem)
+    if not own:
+        first = 1 if run else 0
+        tasks = network_tasks(plan, range(first, n_permutations + 1)) if n_permutations else []
+        run_tasks(folder, plan, tasks, trains=True)
+    observed = observed_scores(run) if run is not None and not own else None
+    null = null_scores(folder, plan, observed, n_light_permutations, n_permutations)
+    scores = score_table(null, plan)
+    findings += null_findings(scores, null)
+    result = Audit(
+        tuple(sorted_findings(dict.fromkeys(findings))),  # the same message once
+        scores,
+        null.drop(columns="constant"),
+        protocol_gaps(null, plan),
+        data["synthetic"],
+        folder.path,
+    )
+    _write(folder, result)
+    return result
+
+
+def _write(folder: RunFolder, result: Audit) -> None:
+    folder.write_json("findings.json", {"findings": [finding.as_dict() for finding in result.findings]})
+    for name, table in (("scores", result.scores), ("null", result.null), ("gaps", result.gaps)):
+        folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())

@@ -1,0 +1,154 @@
+"""Null distributions of an audit, computed from the records of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.audit.tasks import LIGHT, NETWORK, ORDER
+from keras_emotion.evaluation import PROTOCOLS, subject_scores
+from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.experiment.jobs import Plan
+from keras_emotion.experiment.records import RunFolder
+
+SCORE_COLUMNS = (
+    "protocol",
+    "target",
+    "model",
+    "permuted_between",
+    "n_subjects",
+    "score",
+    "n_permutations",
+    "null_mean",
+    "null_low",
+    "null_high",
+    "p_value",
+    "constant",
+    "order",
+)
+"""Columns of `Audit.scores`: `score` is the accuracy with the real labels (mean over subjects), `null_*` mean and 95 %
+range of the accuracies that training on shuffled labels gave, `p_value` = (1 + shuffles that reach it) /
+(1 + shuffles), `constant` the best constant on the test rows, `order` the accuracy from the order of presentation
+alone (NaN where that is not known)."""
+
+
+def observed_scores(run: RunFolder) -> pd.DataFrame:
+    """Accuracy of each subject in a finished run: `protocol`, `target`, `subject`, `score`."""
+    results, predictions = run.results(), run.predictions()
+    named = [name for name in predictions if name.startswith("probability_")]
+    majority = results[results["metric"] == "training_majority"].rename(columns={"value": "majority_class"})
+    scores = subject_scores(predictions.drop(columns=named), majority)
+    renamed = scores.rename(columns={"accuracy": "score", "best_constant_accuracy": "constant"})
+    return renamed[["protocol", "target", "subject", "score", "constant"]].assign(model=NETWORK, permutation=0)
+
+
+def null_scores(
+    folder: RunFolder, plan: Plan, observed: pd.DataFrame | None, n_light: int, n_network: int
+) -> pd.DataFrame:
+    """`protocol, target, model, permutation, score, constant`: means over the subjects that all protocols share."""
+    keys = ["protocol", "target", "model", "permutation", "subject"]
+    records = list(_read_counts(folder, plan, n_light, n_network))
+    counts = pd.DataFrame(records)
+    if counts.empty and observed is None:
+        return pd.DataFrame(columns=[*keys[:-1], "score", "constant", "n_subjects"])
+    if counts["candidate"].astype(bool).any():
+        counts = _chosen_candidates(counts)
+    pooled = counts.groupby([*keys, "repetition"], sort=True).agg(right=("right", "sum"), labels=("labels", _summed))
+    tested = pooled["labels"].map(np.sum)
+    scores = pd.DataFrame({"score": pooled["right"] / tested, "constant": pooled["labels"].map(np.max) / tested})
+    by_subject = scores.groupby(keys).mean().reset_index()
+    if observed is not None:
+        by_subject = pd.concat([by_subject, observed], ignore_index=True)
+    by_subject = by_subject[_is_compared(by_subject, plan.experiment.protocols)]
+    # What holds of the labels holds whoever is scored: the constant of the real labels is that of the light model.
+    means = by_subject.groupby(keys[:-1]).agg(
+        score=("score", "mean"), constant=("constant", "mean"), n_subjects=("subject", "nunique")
+    )
+    return means.reset_index()
+
+
+def _read_counts(folder: RunFolder, plan: Plan, n_light: int, n_network: int) -> Iterator[dict[str, Any]]:
+    limits = {LIGHT: n_light, ORDER: 0, NETWORK: n_network}
+    for name in sorted(folder.finished_jobs()):
+        record = folder.job(name)
+        place = {key: record[key] for key in ("model", "protocol", "target")}
+        for one in record["counts"]:
+            # An earlier audit in this folder may have shuffled more often.
+            if one["permutation"] <= limits[record["model"]]:
+                yield {"candidate": "", "validation_score": None, **place, **one}
+
+
+def _summed(labels: pd.Series) -> np.ndarray:
+    whole = np.zeros(max(map(len, labels)), dtype=np.int64)
+    for counts in labels:
+        whole[: len(counts)] += counts
+    return whole
+
+
+def _chosen_candidates(counts: pd.DataFrame) -> pd.DataFrame:
+    """Of the candidates of a fold the one with the best score on the validation windows, as in a run."""
+    fold = ["protocol", "target", "model", "permutation", "subject", "repetition", "fold"]
+    ordered = counts.assign(order=counts["validation_score"].astype(float).fillna(0.0))
+    ordered = ordered.sort_values([*fold, "order", "candidate"], ascending=[True] * (len(fold) + 1) + [False])
+    return ordered.groupby(fold, as_index=False, sort=False).last()
+
+
+def _is_compared(by_subject: pd.DataFrame, protocols: Sequence[str]) -> np.ndarray:
+    """Rows of subjects who have a score with the real labels under every protocol of the experiment."""
+    real = by_subject[(by_subject["permutation"] == 0) & by_subject["protocol"].isin(protocols)]
+    real = real[real["model"] != ORDER]
+    applied = real.groupby("target")["protocol"].nunique()
+    found = real.groupby(["target", "subject"])["protocol"].nunique()
+    kept = [place for place, count in found.items() if count == applied[place[0]]]
+    return pd.MultiIndex.from_frame(by_subject[["target", "subject"]]).isin(kept)
+
+
+def score_table(null: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Return a row for each protocol, target and model, with the columns `SCORE_COLUMNS`."""
+    rows = []
+    real = null[null["permutation"] == 0].set_index(["protocol", "target", "model"])
+    for place, row in real.iterrows():
+        protocol, target, model = place
+        if model == ORDER:
+            continue
+        own = null[(null["protocol"] == protocol) & (null["target"] == target) & (null["model"] == model)]
+        shuffled = own.loc[own["permutation"] > 0, "score"].to_numpy()
+        low, high = np.quantile(shuffled, [0.025, 0.975]) if len(shuffled) else (np.nan, np.nan)
+        # Equal accuracies may differ by the rounding of their sums.
+        reached = np.count_nonzero(shuffled >= row["score"] - 1e-9)
+        order = real["score"].get((protocol, target, ORDER), np.nan)
+        between = permuted_between(PROTOCOLS[protocol])
+        mean = shuffled.mean() if len(shuffled) else np.nan
+        p_value = (1 + reached) / (1 + len(shuffled)) if len(shuffled) else np.nan
+        shown = (row["n_subjects"], row["score"], len(shuffled), mean, low, high, p_value, row["constant"], order)
+        rows.append((*place, between, *shown))
+    scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+    protocols = list(plan.experiment.protocols)
+    place = scores["protocol"].map(lambda name: protocols.index(name) if name in protocols else len(protocols))
+    targets = scores["target"].map(list(plan.experiment.targets).index)
+    return (
+        scores.assign(place=place, rank=targets)
+        .sort_values(["rank", "place", "model"], kind="stable")
+        .drop(columns=["place", "rank"])
+        .reset_index(drop=True)
+    )
+
+
+def protocol_gaps(null: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Return the accuracies of folds of windows and of folds of trials by target and model, see `Audit.gaps`."""
+    real = null[(null["permutation"] == 0) & (null["model"] != ORDER)]
+    rows = []
+    for (target, model), own in real.groupby(["target", "model"]):
+        by_kind: dict[str, tuple[str, float]] = {}
+        for row in own.itertuples():
+            protocol = PROTOCOLS[row.protocol]
+            if protocol.scope == "within_subject":
+                kind = "trials" if protocol.disjoint == "trials" else "windows"
+                by_kind.setdefault(kind, (row.protocol, row.score))
+        if len(by_kind) == 2:
+            rows.append((target, model, *by_kind["windows"], *by_kind["trials"]))
+    columns = ["target", "model", "window_protocol", "windows", "trial_protocol", "trials"]
+    return pd.DataFrame(rows, columns=columns)

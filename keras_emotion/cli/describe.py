@@ -1,0 +1,143 @@
+"""The command `keras-emotion describe`: what a copy of a data set holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from keras_emotion.cli.output import make_console
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.table
+
+
+DatasetName = Literal["deap", "sam40", "mahnob_hci", "afew_va", "affectnet", "recordings"]
+
+FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays", "table"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Describe:
+    """Say what a copy of a data set holds, subject by subject, and everything that is wrong with it.
+
+    Every file is read to its end. Exit code 0: the copy is whole; 1: something is wrong or missing; 2: not a copy.
+
+    Args:
+        root: root folder of the data set.
+        dataset: which data set it is; by default your own recordings.
+        file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
+            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original. Recordings: table.
+        brief: one row for each subject, without one for each trial.
+        json: one JSON object on standard output in place of tables.
+    """
+
+    root: tyro.conf.Positional[Path]
+    dataset: DatasetName = "recordings"
+    file_format: FileFormat | None = None
+    brief: bool = False
+    json: bool = False
+
+    def run(self) -> int:
+        """Describes, and returns the exit code."""
+        from keras_emotion.datasets import READERS
+
+        try:
+            reader = READERS[self.dataset](self.root, file_format=self.file_format)
+        except InputError:
+            raise
+        except ValueError as error:
+            # A bad value of an option of ours is the user's input here.
+            raise InputError(str(error)) from None
+        description = reader.describe()
+        if self.json:
+            print(json.dumps(description, indent=2, allow_nan=False))
+        else:
+            _print_description(description, self.brief)
+        return 1 if description["problems"] else 0
+
+
+def _print_description(description: dict[str, Any], brief: bool) -> None:
+    console = make_console()
+    console.print(_subject_table(description))
+    if not brief:
+        console.print(_trial_table(description))
+    # Sessions that are no trials, where a data set has such.
+    skipped: dict[str, list[str]] = {}
+    for entry in description.get("skipped", ()):
+        skipped.setdefault(entry["reason"], []).append(str(entry["session"]))
+    for reason, sessions in skipped.items():
+        text = f"skipped, {reason}: {len(sessions)} session(s): {', '.join(sessions)}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for note in description.get("notes", ()):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    problems = description["problems"]
+    for problem in problems:
+        text = f"problem: {problem['file']}: {problem['message']}"
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(problems)} problem(s)" if problems else "the copy is whole", highlight=False)
+
+
+def _subject_table(description: dict[str, Any]) -> rich.table.Table:
+    subjects = description["subjects"]
+    kind = "synthetic files" if description["synthetic"] else "files"
+    title = f"{description['dataset']}, {kind} in {description['root']}: {len(subjects)} subjects"
+    ratings = [name for name in _rating_names(description) if name not in description["class_names"]]
+    headings = ["subject", "trials", "videos", "Hz", "channels", *(f"mean {name}" for name in ratings), "file"]
+    rows = []
+    for subject in subjects:
+        trials = subject["trials"]
+        rated = [[trial["ratings"][name] for trial in trials if name in trial["ratings"]] for name in ratings]
+        means = [f"{sum(values) / len(values):.2f}" if values else "-" for values in rated]
+        n_videos = sum(trial["video"] is not None for trial in trials)
+        rate, n_channels = f"{subject.get('sampling_rate_hz', 0):g}", subject.get("n_channels", 0)
+        rows.append(
+            [subject["subject"], len(trials), n_videos, rate, n_channels, *means, _below(description, subject["file"])]
+        )
+    return _table(title, headings, rows)
+
+
+def _trial_table(description: dict[str, Any]) -> rich.table.Table:
+    ratings = _rating_names(description)
+    rows = [
+        [
+            subject["subject"],
+            trial["trial"],
+            "-" if trial["presentation"] < 0 else trial["presentation"],
+            trial.get("title") or trial["stimulus"],
+            f"{trial['duration_seconds']:g}",
+            *(f"{trial['ratings'][name]:g}" if name in trial["ratings"] else "-" for name in ratings),
+            _below(description, trial["video"]) if trial["video"] else "-",
+        ]
+        for subject in description["subjects"]
+        for trial in subject["trials"]
+    ]
+    return _table("trials", ["subject", "trial", "shown as", "stimulus", "seconds", *ratings, "video"], rows)
+
+
+def _rating_names(description: dict[str, Any]) -> list[str]:
+    trials = [trial for subject in description["subjects"] for trial in subject["trials"]]
+    return list(dict.fromkeys(name for trial in trials for name in trial["ratings"]))
+
+
+def _below(description: dict[str, Any], path: str) -> str:
+    return str(Path(path).relative_to(description["root"]))
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> rich.table.Table:
+    import rich.table
+    from rich.text import Text
+
+    table = rich.table.Table(title=Text(title))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        # As plain text: names of files and videos may look like markup.
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return table

@@ -1,0 +1,122 @@
+"""The command `keras-emotion faces`: aligned face crops of videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from keras_emotion.schema import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Cut the face out of videos: sampled in time, found, followed, upright, square.
+
+    Writes `faces.npy` (frames, size, size, 3) uint8 RGB, `frames.csv`, `contact_sheet.png` and `quality.json` into the
+    output folder, for several videos into a folder for each. Videos that cannot be read are listed at the end, and the
+    exit code is then 2.
+
+    Args:
+        videos: video files.
+        out: folder to write to.
+        rate: faces a second.
+        size: side of a face in pixels.
+        margin: share of the side around the face, on each side.
+        detector: which detector finds faces. auto: the Face Landmarker where `model` or the environment variable
+            KERAS_EMOTION_FACE_LANDMARKER names its .task file, YuNet where `model` is an .onnx file, else BlazeFace.
+        model: file of the detector's network.
+        frame_rate: frames a second to believe in place of the file's time stamps.
+    """
+
+    videos: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path
+    rate: float = 5.0
+    size: int = 64
+    margin: float = 0.1
+    detector: Literal["auto", "blazeface", "yunet", "face_landmarker"] = "auto"
+    model: Path | None = None
+    frame_rate: float | None = None
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion import faces
+
+        if not self.videos:
+            raise InputError("give at least one video; see --help")
+        names = [video.stem for video in self.videos]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"several videos are named {', '.join(doubles)}; give each its own --out")
+        for option, value, is_right, wanted in (
+            ("rate", self.rate, 0 < self.rate < math.inf, "a number above 0"),
+            ("size", self.size, self.size >= 8, "8 or more"),
+            ("margin", self.margin, 0 <= self.margin <= 1, "0 to 1"),
+            (
+                "frame-rate",
+                self.frame_rate,
+                self.frame_rate is None or 0 < self.frame_rate < math.inf,
+                "a number above 0",
+            ),
+        ):
+            if not is_right:
+                raise InputError(f"--{option} {value}: expected {wanted}")
+        failed = []
+        with faces.make_detector(self.detector, self.model) as detector:
+            for video in self.videos:
+                out = self.out if len(self.videos) == 1 else self.out / video.stem
+                try:
+                    quality = self._extract(video, detector, out)
+                except InputError as error:
+                    failed.append(str(error))
+                    continue
+                _print_quality(quality, out, detector.name)
+                if quality["problem"]:
+                    failed.append(str(quality["problem"]))
+                elif not quality["found"]:
+                    failed.append(f"{video}: no face found in {quality['frames']} frames")
+        if failed:
+            raise InputError("\n".join(failed))
+        return 0
+
+    def _extract(self, video: Path, detector: Any, out: Path) -> dict[str, Any]:
+        import os
+
+        import cv2
+        import numpy as np
+
+        from keras_emotion import faces
+
+        sequence = faces.extract_faces(
+            video,
+            detector,
+            self.rate,
+            size=self.size,
+            margin=self.margin,
+            assumed_frame_rate_hz=self.frame_rate,
+            n_threads=os.cpu_count() or 1,
+        )
+        quality = {**sequence.quality, "detector": detector.name}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            np.save(out / "faces.npy", sequence.faces)
+            sequence.frames.to_csv(out / "frames.csv", index=False, float_format="%.6g")
+            for name, values in sequence.details.items():
+                np.save(out / f"{name}.npy", values)
+            cv2.imwrite(str(out / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])
+            (out / "quality.json").write_text(json.dumps(quality, indent=1))
+        except OSError as error:
+            raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+        return quality
+
+
+def _print_quality(quality: dict[str, Any], out: Path, detector: str) -> None:
+    blur = "-" if quality["median_blur"] is None else f"{quality['median_blur']:.0f}"
+    print(
+        f"{quality['video']}: face in {quality['found']} of {quality['frames']} frames ({quality['found_share']:.1%}), "
+        f"longest gap {quality['longest_gap_seconds']:.1f} s, {quality['jumps']} jumps, sharpness {blur}, "
+        f"at most {quality['most_faces']} faces at once, by {detector}; wrote {out}"
+    )

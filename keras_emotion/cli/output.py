@@ -1,0 +1,24 @@
+"""What the commands print with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.table
+
+
+def make_console() -> rich.console.Console:
+    """Return a console on standard output, wide enough where nobody looks at a terminal."""
+    import rich.console
+
+    # Where nobody looks at a terminal, lines are not cut to its width.
+    return rich.console.Console(width=None if sys.stdout.isatty() else 160)
+
+
+def print_json(**content: Any) -> None:
+    """Print one JSON object; numbers that are not finite raise `ValueError`."""
+    print(json.dumps(content, indent=2, allow_nan=False))

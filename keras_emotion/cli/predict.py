@@ -1,0 +1,166 @@
+"""The command `keras-emotion predict`: a saved model applied to a recording or a stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from keras_emotion.schema import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Apply a saved model to a recording: the probability of each class, window by window.
+
+    Windows, features and scaling are those that the model was trained with; channels are matched by name, and missing
+    ones are said. The file is read in blocks, however long it is. Writes `prediction.csv`, `prediction.png` and
+    `prediction.json` into the output folder. With --lsl a live stream is read instead, and a line printed a window.
+    Models that see faces need --video; those that see faces alone need no recording.
+
+    Args:
+        model: file of the model (.keras), as a run with --save-models leaves it.
+        recording: .set, .edf, .bdf, .vhdr, .fif; .npy or .mat with a sidecar.
+        lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
+        seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
+        lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
+        channels: a channels.csv that says what the recording does not of its channels: their electrodes, or a factor;
+            by default the one beside it, if there is one.
+        video: face video beside the recording; faces out of it are drawn under the probabilities.
+        video_offset_seconds: time in the video at which the recording starts.
+        out: folder to write to; by default `predictions/<recording>`.
+        baseline_seconds: seconds at the start that are the baseline, for models that subtract one.
+        block_seconds: length of the blocks.
+    """
+
+    model: tyro.conf.Positional[Path]
+    recording: Annotated[Path | None, tyro.conf.Positional] = None
+    lsl: str | None = None
+    seconds: float = math.inf
+    lag_seconds: float = 0.0
+    channels: Path | None = None
+    video: Path | None = None
+    video_offset_seconds: float = 0.0
+    out: Path | None = None
+    baseline_seconds: float = 3.0
+    block_seconds: float = 60.0
+
+    def run(self) -> int:
+        """Writes or prints, and returns the exit code."""
+        has_file = self.recording is not None or self.video is not None
+        if has_file == (self.lsl is not None):
+            raise InputError("give a recording, or --lsl with the name of a stream; see --help")
+        for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
+            if not 0 < value < math.inf:
+                raise InputError(f"--{option} {value}: expected a number above 0")
+        if not self.seconds > 0:
+            raise InputError(f"--seconds {self.seconds}: expected a number above 0")
+        if self.lsl is not None and self.channels is not None:
+            raise InputError("--channels: is for recordings; a stream names its channels itself")
+        if not 0 <= self.lag_seconds < math.inf:
+            raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
+        return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
+
+    def _of_stream(self, name: str) -> int:
+        from keras_emotion.inference.export import load_saved_model, random_windows
+        from keras_emotion.inference.live import LabStreamingLayer, live_windows
+        from keras_emotion.inference.predictor import Predictor
+
+        predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        # Compiled before the first window is there to wait for it.
+        predictor.apply(random_windows(predictor.model, 1))
+        stream = LabStreamingLayer(name)
+        if missing := predictor.select_channels(stream.channel_names, stream.name).missing:
+            print(f"note: {len(missing)} of {len(predictor.channel_names)} channels missing: {', '.join(missing)}")
+        if predictor.warning:
+            print(f"warning: {predictor.warning}")
+        try:
+            for window in live_windows(predictor, stream, self.lag_seconds):
+                names = predictor.class_names or range(len(window.probabilities))
+                said = ", ".join(f"{name} {p:.3f}" for name, p in zip(names, window.probabilities, strict=True))
+                print(f"{window.start_seconds:8.1f} s  {said}  latency {window.latency_seconds:.2f} s", flush=True)
+                if window.stop_seconds >= self.seconds:
+                    break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            stream.close()
+        return 0
+
+    def _of_files(self) -> int:
+        from keras_emotion.datasets.continuous import ContinuousRecording
+        from keras_emotion.datasets.electrodes import ChannelTable
+        from keras_emotion.faces import video_facts
+        from keras_emotion.inference.export import load_saved_model
+        from keras_emotion.inference.predictor import Predictor
+        from keras_emotion.reports.timeline import draw_timeline
+
+        if self.channels is not None and not self.channels.is_file():
+            raise InputError(f"--channels {self.channels}: no such file")
+        table = None if self.channels is None else ChannelTable(self.channels)
+        recording = None if self.recording is None else ContinuousRecording(self.recording, table)
+        predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        if self.video is not None:
+            # Now, and not when all is computed and its faces are to be drawn.
+            video_facts(self.video)
+        found = predictor.predict(recording, self.block_seconds, self.video, self.video_offset_seconds)
+        faces = None
+        if self.video is not None:
+            faces = _faces_at_times(self.video, found.duration_seconds, self.video_offset_seconds)
+        path = self.recording or self.video or Path()
+        picture = draw_timeline(
+            found.table,
+            title=f"{path.name}: {predictor.inference.get('target') or 'prediction'}",
+            warning=found.warning,
+            bands=found.bands,
+            band_attention=found.band_attention,
+            faces=faces,
+        )
+        out = self.out or Path("predictions") / path.stem
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            found.table.to_csv(out / "prediction.csv", index=False, float_format="%.9g")
+            (out / "prediction.png").write_bytes(picture)
+            summary = {"model": str(self.model), **found.summary, "notes": found.notes, "warning": found.warning}
+            (out / "prediction.json").write_text(json.dumps(summary, indent=1))
+        except OSError as error:
+            raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+        for note in found.notes:
+            print(f"note: {note}")
+        means = found.table.filter(like="probability_").mean()
+        mean = ", ".join(f"{name.removeprefix('probability_')} {value:.3f}" for name, value in means.items())
+        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s, mean probability {mean}")
+        if found.warning:
+            print(f"warning: {found.warning}")
+        times = found.duration_seconds / found.elapsed_seconds
+        print(f"wrote {out}; {found.duration_seconds:.0f} s in {found.elapsed_seconds:.1f} s, {times:.0f} x real time")
+        return 0
+
+
+def _faces_at_times(
+    video: Path, duration_seconds: float, offset_seconds: float = 0.0, n_faces: int = 16
+) -> tuple[Any, Any]:
+    """Faces of a video spread over a recording: `(times, pictures)`, those that were found."""
+    import numpy as np
+
+    from keras_emotion import faces
+
+    # So often that the same face is followed from one to the next.
+    times = np.arange(0, duration_seconds, 0.5) + offset_seconds
+    with faces.make_detector("auto", None) as detector:
+        sequence = faces.extract_faces(video, detector, times_seconds=times[times >= 0])
+    if len(sequence.frames) < len(times):
+        print(f"note: {video} lacks {(len(times) - len(sequence.frames)) / 2:g} s of the recording")
+    found = np.flatnonzero(sequence.frames["found"])
+    seconds = sequence.frames["time_seconds"].to_numpy()[found] - offset_seconds
+    wanted = (np.arange(n_faces) + 0.5) * duration_seconds / n_faces
+    if not len(found):
+        return seconds, sequence.faces[found]
+    nearest = np.abs(seconds - wanted[:, np.newaxis]).argmin(axis=1)
+    near_enough = np.abs(seconds[nearest] - wanted) <= duration_seconds / n_faces / 2
+    chosen = nearest[near_enough]
+    return seconds[chosen], sequence.faces[found[chosen]]

@@ -1,0 +1,39 @@
+"""The command `keras-emotion runs`: the runs in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+from keras_emotion.cli.output import make_console, print_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """List the runs in a folder: what they are, how far they have come, what they found.
+
+    The accuracy is that of the first protocol without flags, beside its 95 % chance band; where a run has none, that
+    of its first protocol, with the flags. Exit code 0: done; 1: some run's files are damaged; 2: no such folder.
+
+    Args:
+        folder: folder that holds run folders, or a run folder.
+        json: one JSON object on standard output in place of a table.
+    """
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    json: bool = False
+
+    def run(self) -> int:
+        """Lists, and returns the exit code."""
+        from keras_emotion.reports.listing import list_runs, rendered_runs, runs_as_json
+
+        runs = list_runs(self.folder)
+        if self.json:
+            print_json(**runs_as_json(self.folder, runs))
+        elif runs:
+            make_console().print(rendered_runs(runs), crop=False)
+        else:
+            print(f"{self.folder}: holds no runs")
+        return 1 if any(run.problem for run in runs) else 0

@@ -1,0 +1,224 @@
+"""Check and score tables of predictions, whoever made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.leaks import (
+    Disjoint,
+    Finding,
+    SplitChecks,
+    label_findings,
+    protocol_claim,
+    protocol_findings,
+    sorted_findings,
+)
+from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
+from keras_emotion.evaluation.protocols import PROTOCOLS
+from keras_emotion.evaluation.statistics import permutation_chance
+from keras_emotion.schema import InputError
+
+_MOST_CLASSES = 100
+
+_ALIASES = {"start": "start_seconds", "stop": "stop_seconds", "predicted": "prediction"}
+
+_NEEDED = ("subject", "trial", "start_seconds", "stop_seconds", "fold", "label", "prediction")
+
+
+def read_predictions(path) -> pd.DataFrame:
+    """Read a table of somebody's predictions: one row a test window.
+
+    Needed are the columns `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
+    `prediction`; used where they are: `dataset`, `session`, `stimulus`, `protocol`, `target`, `repetition`, and
+    `content` (anything that is equal where two windows hold the same). Labels may be numbers or words.
+
+    Args:
+        path: a csv file.
+
+    Returns:
+        The table under our names, with `protocol`, `target` and `repetition`, and with labels and predictions as
+        integers (the order of the sorted labels).
+
+    Raises:
+        InputError: it is no csv file, a column is missing or not what it should be, or there are no rows.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"subject": str, "stimulus": str})
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not readable as a csv file ({error})") from None
+    table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
+    missing = [name for name in _NEEDED if name not in table]
+    if missing:
+        raise InputError(
+            f"{path}: has no column {', '.join(missing)}; needed are subject, trial, start, stop, fold, label and "
+            f"prediction, and it has {', '.join(map(str, table))}"
+        )
+    if table.empty:
+        raise InputError(f"{path}: has no rows")
+    for name in ("start_seconds", "stop_seconds"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if not np.isfinite(numbers).all():
+            row = int(np.argmax(~np.isfinite(numbers)))
+            raise InputError(f"{path}: line {row + 2}, {name}: expected seconds, found {table[name].iloc[row]!r}")
+        table[name] = numbers.astype(np.float64)
+    if not (table["stop_seconds"] > table["start_seconds"]).all():
+        row = int(np.argmax(~(table["stop_seconds"] > table["start_seconds"])))
+        raise InputError(f"{path}: line {row + 2}: the window ends before it starts")
+    used = [name for name in (*_NEEDED, "session", "stimulus", "protocol", "target", "repetition") if name in table]
+    for name in used:
+        if table[name].isna().any():
+            raise InputError(f"{path}: line {int(np.argmax(table[name].isna())) + 2}: {name} is missing")
+    for name, value in (("protocol", "table"), ("target", "label"), ("repetition", 0)):
+        if name not in table:
+            table[name] = value
+    codes = table[["label", "prediction"]].astype(object)
+    for target, rows in table.groupby("target").groups.items():
+        codes.loc[rows] = _class_codes(table.loc[rows, ["label", "prediction"]], f"{path}: target {target}")
+    return table.assign(**codes.astype(np.int64))
+
+
+def _class_codes(pairs: pd.DataFrame, where: str) -> np.ndarray:
+    """`(rows, 2)` codes of labels and predictions, in the order of the sorted labels."""
+    if not all(pd.api.types.is_numeric_dtype(pairs[name]) for name in pairs):
+        # Told apart by their texts: a table may call a class "2" on one side and 2 on the other.
+        pairs = pairs.astype(str)
+    values, codes = np.unique(pairs.to_numpy(), return_inverse=True)
+    if len(values) > _MOST_CLASSES:
+        raise InputError(f"{where}: has {len(values)} different labels; classes are expected, not ratings")
+    if not set(pairs["label"]) & set(pairs["prediction"]):
+        raise InputError(f"{where}: no prediction is one of the labels ({', '.join(map(str, values[:6]))})")
+    return codes.reshape(pairs.shape)
+
+
+def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = None) -> list[Finding]:
+    """Static checks of a table of predictions, whoever made it.
+
+    Each row was tested in its `fold`; training is taken to be the rows of the other folds of that repetition.
+
+    Args:
+        predictions: what `read_predictions` gives, or a run's predictions.
+        disjoint: what training and test are claimed not to share. By default what the name of the protocol says, where
+            it is one of ours; else what the folds suggest: where more than half of the subjects (or stimuli) lie in one
+            fold each, none should lie in two.
+
+    Returns:
+        Leaks first.
+    """
+    found = []
+    for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
+        known = PROTOCOLS.get(protocol)
+        claim = disjoint or (protocol_claim(known) if known else None) or _apparent_claim(rows)
+        mixes = known is None or known.scope == "across_subjects"
+        checks = SplitChecks(claim, mixes, protocol, target)
+        for _, block in rows.groupby("repetition"):
+            table = block.reset_index(drop=True)
+            contents = row_codes(table, ["content"]) if "content" in table else None
+            fold = row_codes(table, ["fold"])
+            for number in range(fold.max() + 1):
+                train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+                checks.fold(table, train, train[:0], test, contents)
+            found += _fold_findings(table, fold, checks.place)
+        found += checks.findings()
+        if known is not None:
+            found += protocol_findings(known, target)
+        once = rows.drop_duplicates(["subject", *(["session"] if "session" in rows else []), "trial", "start_seconds"])
+        found += label_findings(once, once["label"], protocol, target)
+    return sorted_findings(_without_repeats(found))
+
+
+def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0) -> pd.DataFrame:
+    """Score a table of predictions by window and by trial vote, all its rows together and subject by subject.
+
+    Args:
+        predictions: what `read_predictions` gives.
+        n_permutations: of the chance band: labels shuffled between the trials of a subject, predictions held fixed.
+        seed: of the permutations.
+
+    Returns:
+        One row a protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
+        (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p.
+    """
+    # By votes: columns of probabilities carry the names of classes, which somebody else's table need not tell.
+    named = [name for name in predictions if str(name).startswith("probability_")]
+    predictions = predictions.drop(columns=named)
+    rows = []
+    for (protocol, target), windows in predictions.groupby(["protocol", "target"], sort=True):
+        windows = windows.drop_duplicates(["repetition", *_window_id(windows)])
+        for unit, scored in (("window", windows), ("trial", trial_votes(windows, "vote"))):
+            block = row_codes(scored, ["subject", "repetition"])
+            scores = grouped_metrics(block, scored["label"].to_numpy(), scored["prediction"].to_numpy())
+            owner = row_codes(scored, ["subject"])[np.unique(block, return_index=True)[1]]
+            means = scores.groupby(owner).mean().mean()
+            shares = crossed_counts(block, scored["label"].to_numpy(), 1 + int(scored["label"].max()))
+            constant = shares.max(axis=1) / shares.sum(axis=1)
+            chance = permutation_chance(scored, n_permutations, seed)
+            rows.append(
+                {
+                    "protocol": protocol,
+                    "target": target,
+                    "unit": unit,
+                    "n_subjects": scored["subject"].nunique(),
+                    "n_units": len(scored) // scored["repetition"].nunique(),
+                    "accuracy": means["accuracy"],
+                    "balanced_accuracy": means["balanced_accuracy"],
+                    "best_constant_accuracy": pd.Series(constant).groupby(owner).mean().mean(),
+                    "chance_low": chance.low,
+                    "chance_high": chance.high,
+                    "chance_p_value": chance.p_value,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _window_id(table: pd.DataFrame) -> list[str]:
+    names = ("dataset", "subject", "session", "trial", "start_seconds", "stop_seconds")
+    return [name for name in names if name in table]
+
+
+def _apparent_claim(rows: pd.DataFrame) -> Disjoint:
+    """What the folds of a table keep apart for the most part."""
+    for column, claim in (("subject", "subjects"), ("stimulus", "stimuli")):
+        if column in rows and rows[column].nunique() > 1:
+            n_folds = rows.groupby(["repetition", column])["fold"].nunique()
+            if rows["fold"].nunique() > 1 and (n_folds == 1).mean() > 0.5:
+                return claim
+    return "trials"
+
+
+def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, str]) -> Iterator[Finding]:
+    """What the folds of one repetition cannot be: a single one, or two for one window."""
+    if fold.max() == 0:
+        message = "there is one fold, so that no row is left to train on: was it tested on its training set?"
+        yield Finding("test windows in training", "warning", message, **place)
+    names = _window_id(table)
+    for within, severity, text in (
+        ([], "leak", "in two folds of one repetition, so that each is in training and test"),
+        (["fold"], "warning", "twice in one fold, and count twice"),
+    ):
+        twice = table.duplicated([*names, *within])
+        if not within:
+            twice &= ~table.duplicated([*names, "fold"])
+        if twice.any():
+            row = table[twice].iloc[0]
+            message = (
+                f"{int(twice.sum())} windows stand {text} (a repeated cross-validation needs a column repetition); "
+                f"first: subject {row['subject']}, trial {row['trial']}, {row['start_seconds']:g} to "
+                f"{row['stop_seconds']:g} s"
+            )
+            yield Finding(
+                "duplicated windows", severity, message, **place, n_windows=int(twice.sum()), n_tested=len(table)
+            )
+
+
+def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding of a kind, severity, protocol and target: the first."""
+    first: dict[tuple, Finding] = {}
+    for one in findings:
+        first.setdefault((one.kind, one.severity, one.protocol, one.target), one)
+    return list(first.values())

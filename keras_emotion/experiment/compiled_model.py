@@ -1,0 +1,132 @@
+"""Compiled Keras models that are reused from fold to fold, and their outputs for windows."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from keras_emotion.experiment.fold import Fold
+from keras_emotion.pipelines import WindowBatches
+from keras_emotion.systems.base import System
+from keras_emotion.systems.settings import Training
+
+
+class CompiledModel:
+    """A compiled model that can be set back to the state of a newly built one, as often as there are folds.
+
+    Building and tracing a network takes seconds, a small fold not much longer. So the traced functions are kept, and
+    `reset` copies every variable of a newly built, untraced model, and the initial state of the optimizer. The result
+    equals that of a new model.
+
+    Args:
+        system: what is built.
+        training: how it is trained.
+        shapes: window shape by modality.
+        n_classes: number of classes.
+        inference: what the saved model carries along.
+    """
+
+    def __init__(
+        self, system: System, training: Training, shapes: dict[str, tuple[int, ...]], n_classes: int, inference: dict
+    ):
+        import keras
+
+        def build():
+            before = keras.config.dtype_policy()
+            keras.config.set_dtype_policy(training.precision)
+            try:
+                return system.model(shapes, n_classes, inference)
+            finally:
+                keras.config.set_dtype_policy(before)
+
+        self._build = build
+        self.model = build()
+        optimizer = keras.optimizers.Adam(training.learning_rate)
+        if training.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        self.model.compile(
+            optimizer=optimizer,
+            jit_compile=use_xla(training),
+            **system.losses(),
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._optimizer_state = [keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables]
+
+    def reset(self, seed: int) -> None:
+        """Weights, seeds and optimizer as in a new model built under `seed`."""
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        new = self._build()
+        for variable, initial in zip(self.model.variables, new.variables, strict=True):
+            variable.assign(initial)
+        for variable, initial in zip(self.model.optimizer.variables, self._optimizer_state, strict=True):
+            variable.assign(initial)
+
+
+def use_xla(training: Training) -> bool:
+    """Whether XLA compiles the training step: with a GPU yes, on a CPU no, unless the configuration says which.
+
+    On Keras's JAX backend always yes: without it each operation would be a program of its own.
+    """
+    import keras
+
+    if training.jit_compile != "auto":
+        return training.jit_compile == "on"
+    has_gpu = any(name.lower().startswith("gpu") for name in keras.distribution.list_devices())
+    return has_gpu or keras.config.backend() == "jax"
+
+
+_COMPILED: dict[str, CompiledModel] = {}
+
+
+def compiled_model(fold: Fold, inference: dict) -> CompiledModel:
+    """This process's compiled model for the architecture and shapes of a fold; made at the first call."""
+    n_classes = len(fold.unit.class_names)
+    key = json.dumps([fold.system.scientific_config(), fold.training.model_dump(), fold.shapes, n_classes, inference])
+    if key not in _COMPILED:
+        _COMPILED[key] = CompiledModel(fold.system, fold.training, fold.shapes, n_classes, inference)
+    return _COMPILED[key]
+
+
+def outputs(model, batches: WindowBatches) -> dict[str, np.ndarray]:
+    """`(windows, ...)` float32 of each output of the model by name, for the windows of `batches` in their order.
+
+    The only output of a model that does not name them is called `"output"`.
+    """
+    import keras
+
+    values: dict[str, list[np.ndarray]] = {}
+    for indices in batches.order(0):
+        inputs, _, _ = batches.gather(indices)
+        given = model.predict_on_batch(inputs)
+        for name, value in (given if isinstance(given, dict) else {"output": given}).items():
+            values.setdefault(name, []).append(keras.ops.convert_to_numpy(value))
+    return {name: np.concatenate(parts)[: len(batches.rows)] for name, parts in values.items()}
+
+
+def predict(model, batches: WindowBatches) -> np.ndarray:
+    """`(windows, n_classes)` float64 probabilities of the windows of `batches`, in their order."""
+    import keras
+
+    probabilities = []
+    for indices in batches.order(0):
+        inputs, _, _ = batches.gather(indices)
+        probabilities.append(keras.ops.convert_to_numpy(model.window_probabilities(model.predict_on_batch(inputs))))
+    return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
+
+
+def save_model(model, path: Path) -> None:
+    """Save a network under a temporary name, and rename it when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own also for processes of other machines that share the disk.
+    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        model.save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

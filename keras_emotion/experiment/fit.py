@@ -1,0 +1,140 @@
+"""Fit one network to one fold, and keep the weights of its best epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from keras_emotion.experiment.compiled_model import CompiledModel, predict
+from keras_emotion.experiment.fold import Fold, training_part
+
+
+def _restore_best(score: Callable[[dict[str, float]], float], when: str):
+    import keras
+
+    class RestoreBest(keras.callbacks.Callback):
+        """Keeps the weights of the epoch with the greatest score and puts them back, at the end or after each epoch.
+
+        Deviation: of two equally good epochs the earlier one counts; the paper does not say.
+        """
+
+        def on_train_begin(self, logs=None):
+            self.best_score, self.best_epoch, self._weights = -np.inf, 0, None
+
+        def on_epoch_end(self, epoch, logs=None):
+            value = score(logs)
+            if self._weights is None or value > self.best_score:
+                self.best_score, self.best_epoch = value, epoch + 1
+                self._weights = self.model.get_weights()
+            elif when == "each_epoch":
+                self.model.set_weights(self._weights)
+
+        def on_train_end(self, logs=None):
+            self.model.set_weights(self._weights)
+
+    return RestoreBest()
+
+
+class FitRequest(NamedTuple):
+    """A network that is to be fitted to a fold.
+
+    Args:
+        compiled: the model; it is set back first.
+        fold: the windows. Without validation windows the weights of the last epoch stay.
+        seed: of weights and shuffling.
+        chosen_by_accuracy: the best epoch is that of the greatest accuracy on the validation windows; by default that
+            of the smallest loss.
+        log_folder: where logs for TensorBoard are written.
+    """
+
+    compiled: CompiledModel
+    fold: Fold
+    seed: int
+    chosen_by_accuracy: bool = False
+    log_folder: Path | None = None
+
+    def start(self) -> None:
+        """Set the model back to what training starts from: new weights, and statistics of the training windows."""
+        self.compiled.reset(self.seed)
+        self.fold.system.fit_statistics(self.compiled.model, training_part(self.fold), self.fold.fitted_on)
+
+
+class FitResult(NamedTuple):
+    """The best epoch, from 1, and its score; the model of the `FitRequest` has its weights."""
+
+    best_epoch: int
+    score: float
+
+
+Result = TypeVar("Result")
+
+FitRequests = Generator[FitRequest, FitResult, Result]
+"""Generator of fit requests: it is sent the `FitResult` of each when the model has the weights of the best epoch, and
+returns what was trained. How networks are fitted, one by one or many at once, is up to the caller."""
+
+
+def run_fits(requests: FitRequests[Result], fit: Callable[[FitRequest], FitResult]) -> Result:
+    """Carry out fit requests one after the other, and return what was trained."""
+    try:
+        request = next(requests)
+        while True:
+            request = requests.send(fit(request))
+    except StopIteration as ended:
+        return ended.value
+
+
+def fit(request: FitRequest) -> FitResult:
+    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch."""
+    request.start()
+    compiled, fold, seed, chosen_by_accuracy, log_folder = request
+    model = compiled.model
+    training_batches = fold.batches(fold.train, shuffle_seed=seed)
+    callbacks, validation_data = [], None
+    if len(fold.validation):
+        validation = fold.batches(fold.validation)
+        if chosen_by_accuracy:
+            truth = fold.labels[fold.validation]
+            score = lambda logs: float((predict(model, validation).argmax(axis=1) == truth).mean())  # noqa: E731
+        else:
+            validation_data = validation.as_dataset()
+            score = lambda logs: -logs["val_loss"]  # noqa: E731
+        callbacks = [_restore_best(score, fold.training.restore_best)]
+    model.fit(
+        training_batches.as_dataset(),
+        steps_per_epoch=len(training_batches),
+        epochs=fold.training.epochs,
+        validation_data=validation_data,
+        callbacks=[*callbacks, *_logs(log_folder)],
+        shuffle=False,  # the batches come shuffled, by a seed
+        verbose=0,
+    )
+    if callbacks:
+        return FitResult(callbacks[0].best_epoch, callbacks[0].best_score)
+    return FitResult(fold.training.epochs, float("nan"))
+
+
+def _logs(folder: Path | None) -> list:
+    import keras
+
+    # Without the graph, which is the same for every fold and larger than all else.
+    return [] if folder is None else [keras.callbacks.TensorBoard(folder, write_graph=False)]
+
+
+def seconds_of_steps(request: FitRequest, n_steps: int) -> tuple[float, float]:
+    """Measure the median seconds of a training step and of a test step."""
+    model = request.compiled.model
+    batches = request.fold.batches(request.fold.train)
+    inputs, targets, weights = batches.gather(batches.order(0)[0])
+    times = {model.train_on_batch: [], model.test_on_batch: []}
+    for step, measured in times.items():
+        for _ in range(n_steps + 1):
+            started = time.perf_counter()
+            step(inputs, targets, weights)
+            measured.append(time.perf_counter() - started)
+    # The first step of each kind is compilation.
+    train, test = (float(np.median(measured[1:])) for measured in times.values())
+    return train, test

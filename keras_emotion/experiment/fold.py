@@ -1,0 +1,88 @@
+"""The windows, rows and batches of one training."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.experiment.jobs import Job, Plan, WindowSet
+from keras_emotion.experiment.scope import TrainingPart
+from keras_emotion.pipelines import WindowBatches
+from keras_emotion.systems.base import System
+from keras_emotion.systems.settings import Training
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """The batches of one training.
+
+    Args:
+        unit: the windows.
+        arrays: those of the unit's arrays, and what was made of them, that the system learns from.
+        system: what is trained.
+        training: how.
+        train: rows trained on.
+        validation: rows that choose the epoch; none where it is the last.
+        test: rows that are reported.
+        scope: rows that scalers and thresholds are fitted to, where these are not the training rows (a published
+            protocol that fits on all rows, which is flagged).
+    """
+
+    unit: WindowSet
+    arrays: Mapping[str, Any]
+    system: System
+    training: Training
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    scope: np.ndarray | None = None
+
+    @property
+    def fitted_on(self) -> np.ndarray:
+        """Rows that scalers and thresholds are fitted to."""
+        return self.train if self.scope is None else self.scope
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """`(windows,)` class of each window."""
+        return self.unit.labels(self.fitted_on)
+
+    def batches(self, rows: np.ndarray, shuffle_seed: int | None = None) -> WindowBatches:
+        """Batches of the windows at `rows`."""
+        labels = self.unit.training_labels(self.fitted_on)
+        return WindowBatches(self.arrays, labels, rows, self.training.batch_size, shuffle_seed, self.system.batch)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Window shape by modality."""
+        return {name: tuple(array.shape[1:]) for name, array in self.arrays.items()}
+
+
+def job_fold(plan: Plan, job: Job) -> Fold:
+    """The windows and labels of a job."""
+    unit = plan.window_set(job.subject, job.target)
+    system = plan.experiment.system.candidates()[job.candidate]
+    return make_fold(plan, job, unit, plan.folds(unit, job.protocol, job.repetition)[job.fold], system)
+
+
+def make_fold(
+    plan: Plan, job: Job, unit: WindowSet, rows: tuple[np.ndarray, np.ndarray, np.ndarray], system: System
+) -> Fold:
+    """`job_fold` for a unit and `(training, validation, test)` rows that are known already."""
+    scope = np.arange(len(unit.table)) if PROTOCOLS[job.protocol].fitted_on == "all_rows" else None
+    return Fold(unit, unit.arrays, system, plan.experiment.training, *rows, scope)
+
+
+def fitted_arrays(fold: Fold) -> Mapping[str, Any]:
+    """Return the arrays of a fold, transformed by what its system fits to the training windows."""
+    return fold.system.fit_arrays(training_part(fold), fold.fitted_on)(fold.arrays)
+
+
+def training_part(fold: Fold) -> TrainingPart:
+    """Return the arrays of a fold, with the rows that may be fitted to and no others."""
+    return TrainingPart(fold.arrays, fold.fitted_on, type(fold.system).__name__)

@@ -1,0 +1,131 @@
+"""Import paths of earlier versions: they still import, with a `DeprecationWarning`, until version 0.3.0."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_SYSTEMS = {
+    f"keras_emotion.experiment.systems.{name}": f"keras_emotion.systems.{name}"
+    for name in (
+        "comparison_estimators",
+        "comparison_networks",
+        "deepvanet",
+        "face_affect",
+        "facrnn",
+        "facrnn_visual",
+        "logistic_regression",
+        "multiple_kernel_svm",
+        "prior_dfcn",
+        "svm",
+    )
+}
+
+MODULES: Mapping[str, str] = {
+    "keras_emotion.exits": "keras_emotion.cli.exits",
+    "keras_emotion.experiment.auditing": "keras_emotion.audit",
+    "keras_emotion.experiment.configuration": "keras_emotion.systems",
+    "keras_emotion.experiment.environment": "keras_emotion.environment",
+    "keras_emotion.experiment.export": "keras_emotion.inference.export",
+    "keras_emotion.experiment.live": "keras_emotion.inference.live",
+    "keras_emotion.experiment.prediction": "keras_emotion.inference.predictor",
+    "keras_emotion.experiment.system": "keras_emotion.systems.base",
+    "keras_emotion.experiment.systems": "keras_emotion.systems",
+    "keras_emotion.own_data": "keras_emotion.cli.run",
+    "keras_emotion.reproduce": "keras_emotion.cli.reproduce",
+    **_SYSTEMS,
+}
+"""Modules that moved: the name that they had, and the one that they have."""
+
+NAMES: Mapping[str, str] = {
+    # From one module to several, or under another name.
+    "keras_emotion.evaluation.leaks:check_predictions": "keras_emotion.evaluation.external_predictions",
+    "keras_emotion.evaluation.leaks:read_predictions": "keras_emotion.evaluation.external_predictions",
+    "keras_emotion.evaluation.leaks:rescore": "keras_emotion.evaluation.external_predictions",
+    "keras_emotion.experiment:Audit": "keras_emotion.audit",
+    "keras_emotion.experiment:audit": "keras_emotion.audit",
+    "keras_emotion.experiment.live:_microvolts": "keras_emotion.inference.live:microvolt_factor",
+    "keras_emotion.experiment.systems:BandPowerRegression": "keras_emotion.systems.logistic_regression",
+    "keras_emotion.experiment.systems:ComparisonEstimator": "keras_emotion.systems.comparison_estimators",
+    "keras_emotion.experiment.systems:ComparisonNetwork": "keras_emotion.systems.comparison_networks",
+    "keras_emotion.experiment.systems:DeepVANetSystem": "keras_emotion.systems.deepvanet",
+    "keras_emotion.experiment.systems:FACRNN": "keras_emotion.systems.facrnn",
+    "keras_emotion.experiment.systems:FACRNNVisual": "keras_emotion.systems.facrnn_visual",
+    "keras_emotion.experiment.systems:LightModel": "keras_emotion.systems.logistic_regression",
+    "keras_emotion.experiment.systems:PriorDFCNSystem": "keras_emotion.systems.prior_dfcn",
+    "keras_emotion.experiment.systems.comparison_networks:EEG_METHODS": "keras_emotion.papers.prior_dfcn",
+    "keras_emotion.experiment.systems.comparison_networks:TABLE_1": "keras_emotion.papers.prior_dfcn",
+    "keras_emotion.experiment.systems.deepvanet:deepvanet_presets": "keras_emotion.papers.deepvanet",
+    "keras_emotion.experiment.systems.face_affect:face_affect_presets": "keras_emotion.papers.deepvanet",
+    "keras_emotion.experiment.systems.facrnn:presets": "keras_emotion.papers.facrnn",
+    "keras_emotion.experiment.systems.facrnn_visual:visual_presets": "keras_emotion.papers.facrnn",
+    "keras_emotion.experiment.systems.logistic_regression:regression_presets": "keras_emotion.papers.comparison",
+    "keras_emotion.experiment.systems.prior_dfcn:TABLE_2": "keras_emotion.papers.prior_dfcn",
+    "keras_emotion.experiment.systems.prior_dfcn:prior_dfcn_presets": "keras_emotion.papers.prior_dfcn",
+    "keras_emotion.experiment.training:CompiledModel": "keras_emotion.experiment.compiled_model",
+    "keras_emotion.experiment.training:Fold": "keras_emotion.experiment.fold",
+    "keras_emotion.experiment.training:compiled_model": "keras_emotion.experiment.compiled_model",
+    "keras_emotion.experiment.training:fit": "keras_emotion.experiment.fit",
+    "keras_emotion.experiment.training:outputs": "keras_emotion.experiment.compiled_model",
+    "keras_emotion.experiment.training:predict": "keras_emotion.experiment.compiled_model",
+    "keras_emotion.experiment.training:save_model": "keras_emotion.experiment.compiled_model",
+    "keras_emotion.pipelines:BioFeatures": "keras_emotion.pipelines:RawSignals",
+    "keras_emotion.reproduce:draw_features": "keras_emotion.papers.figures",
+    "keras_emotion.reproduce:draw_priors": "keras_emotion.papers.figures",
+    "keras_emotion.reproduce:method": "keras_emotion.papers:with_system",
+}
+"""Names that moved by themselves: the module and the name, and the module (and the name, where it is another)."""
+
+
+def moved_name(module: str, name: str) -> Any:
+    """Return what a name of a module of an earlier version stands for now, with a warning.
+
+    Args:
+        module: the module it is asked of.
+        name: the name.
+
+    Raises:
+        AttributeError: nothing of this name was in this module.
+    """
+    place = NAMES.get(f"{module}:{name}")
+    if place is None and module in MODULES:
+        place = MODULES[module]
+    if place is None or name.startswith("__"):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    target, _, new_name = place.partition(":")
+    value = getattr(importlib.import_module(target), new_name or name)
+    # The caller of the module's `__getattr__`, which calls this.
+    warnings.warn(
+        f"{module}.{name} is now {target}.{new_name or name}; the old path goes in version 0.3.0",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return value
+
+
+def install() -> None:
+    """Have Python find the modules of earlier versions; done once, when the package is imported."""
+    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
+        # First: a folder that an update left without its files would be taken for a package without content.
+        sys.meta_path.insert(0, _MovedModules())
+
+
+class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of `MODULES`: empty ones, whose names lead on."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None) -> Any:
+        if fullname not in MODULES:
+            return None
+        # A package: it had modules in it.
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=fullname.endswith(".systems"))
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        name = module.__name__
+        module.__doc__ = f"Moved to `{MODULES[name]}`."
+        module.__getattr__ = lambda attribute: moved_name(name, attribute)  # type: ignore[method-assign]

@@ -1,0 +1,41 @@
+"""The registry of papers: one row a paper, read by commands, scripts and documentation.
+
+A new paper has its own files (a system, a row as those beside this one, its printed numbers) and one line below.
+"""
+
+from keras_emotion.papers import comparison, deepvanet, facrnn, prior_dfcn
+from keras_emotion.papers.registry import (
+    PRESETS,
+    Demo,
+    Paper,
+    Reproduction,
+    find_reproduction,
+    models,
+    papers,
+    register_module,
+    register_paper,
+    with_fields,
+    with_system,
+)
+
+for _row in (
+    facrnn.PAPER,
+    deepvanet.PAPER,
+    prior_dfcn.PAPER,
+    comparison.PAPER,
+):
+    register_paper(_row)
+
+__all__ = [
+    "PRESETS",
+    "Demo",
+    "Paper",
+    "Reproduction",
+    "find_reproduction",
+    "models",
+    "papers",
+    "register_module",
+    "register_paper",
+    "with_fields",
+    "with_system",
+]

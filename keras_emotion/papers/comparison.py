@@ -1,0 +1,101 @@
+"""Methods of other papers, which ours are compared with, on any dataset: `keras-emotion run --model NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import create_model
+
+from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction
+from keras_emotion.pipelines import EEGGridFeatures, RawSignals
+from keras_emotion.synthetic import write_sam40
+from keras_emotion.systems import Experiment, System, Training
+from keras_emotion.systems.comparison_estimators import ComparisonEstimator
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.systems.logistic_regression import BandPowerRegression, BandPowerRegressionExperiment
+
+# For recordings without a baseline; `--system...baseline signal` is for those that have one.
+_ON_GRID = EEGGridFeatures(baseline="none")
+_RAW = RawSignals(channels="eeg", baseline="none", sampling_rate_hz=None)
+
+
+def comparison_presets(system: System) -> Callable[[Mapping[str, Any]], Presets]:
+    """Return what makes the presets of an experiment with a system whose paper is not reproduced."""
+
+    def presets(fields: Mapping[str, Any]) -> Presets:
+        kind = create_model("ComparisonExperiment", __base__=Experiment, system=(type(system), system))
+        full = kind(**fields, training=Training(learning_rate=1e-3))
+        reduced = full.changed({"maximum_repetitions": 1, "maximum_folds": 5, "training.epochs": 30})
+        demo = reduced.changed({"maximum_folds": 3, "training.epochs": 5})
+        return {"paper": full, "converged": full, "reduced": reduced, "demo": demo}
+
+    return presets
+
+
+def regression_presets(
+    full: BandPowerRegressionExperiment, demo: Mapping[str, Any]
+) -> dict[str, BandPowerRegressionExperiment]:
+    """The presets of a reproduction.
+
+    Args:
+        full: the experiment with all repetitions and folds that its protocols define.
+        demo: fields (dotted names) that fit the demo to its data.
+
+    Returns:
+        By name: `paper` and `converged`, both the full one; `reduced`, one repetition and at most ten folds (of
+        subjects: ten groups); `demo`, that with at most three.
+    """
+    reduced = full.changed({"maximum_repetitions": 1, "maximum_folds": 10})
+    return {
+        "paper": full,
+        "converged": full,
+        "reduced": reduced,
+        "demo": reduced.changed({"maximum_folds": 3, **demo}),
+    }
+
+
+def _regression(fields: Mapping[str, Any]) -> Presets:
+    system = BandPowerRegression(features=_ON_GRID.model_copy(update={"steps": 1}))
+    return regression_presets(BandPowerRegressionExperiment(**fields, system=system), {})
+
+
+SAM40 = Reproduction(
+    name="sam40_logistic_regression",
+    description="""\
+Logistic regression on band powers, on SAM40: the simplest model on the windows of `sam40_3facrnn.py`.
+
+    python reproductions/sam40_logistic_regression.py                              # a minute, on synthetic data
+    python reproductions/sam40_logistic_regression.py --data-root SAM40            # preset reduced: minutes
+    keras-emotion audit runs/...                                                   # accuracy inflation of the protocols
+
+    The same targets, protocols and windows; presets reduce repetitions and folds alone.
+    """,
+    presets=regression_presets(
+        BandPowerRegressionExperiment(
+            name="sam40_logistic_regression",
+            dataset="sam40",
+            targets=("task", "stress"),
+            protocols=("as_published", "trial_disjoint", "subject_disjoint"),
+            # Recordings start with the task: there is no baseline to remove.
+            system=BandPowerRegression(features=EEGGridFeatures(steps=1, baseline="none")),
+        ),
+        {"subjects": (1, 2, 3)},
+    ),
+    demo=Demo(writer=write_sam40, options={"n_subjects": 3}),
+)
+
+PAPER = Paper(
+    name="comparison",
+    citation="Methods of other papers, for comparison: see `ComparisonNetwork` and `ComparisonEstimator`",
+    reproductions=(SAM40,),
+    models={
+        "dgcnn": comparison_presets(ComparisonNetwork(network="dgcnn")),
+        "graph_sleep_net": comparison_presets(ComparisonNetwork(network="graph_sleep_net")),
+        "eegnet": comparison_presets(ComparisonNetwork(network="eegnet", raw=_RAW)),
+        "crnn_4d": comparison_presets(ComparisonNetwork(network="crnn_4d", grid=_ON_GRID)),
+        "conti_cnn": comparison_presets(ComparisonNetwork(network="conti_cnn", grid=_ON_GRID)),
+        "svm": comparison_presets(ComparisonEstimator(estimator_name="svm")),
+        "logistic_regression": _regression,
+    },
+)

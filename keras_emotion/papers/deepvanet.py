@@ -1,0 +1,154 @@
+"""DeepVANet (Zhang, Hossain, Rahman, 2021), and the pre-training of its face network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_emotion.papers.figures import draw_features
+from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction
+from keras_emotion.pipelines import RawSignals
+from keras_emotion.synthetic import write_afew_va, write_deap, write_mahnob_hci
+from keras_emotion.systems.deepvanet import DeepVANetExperiment, DeepVANetSystem
+from keras_emotion.systems.face_affect import FaceAffectExperiment
+
+PRINTED_NUMBERS = Path(__file__).with_name("deepvanet.csv")
+
+_PROTOCOLS = ("as_published_deepvanet", "trial_disjoint")
+_SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 10.0, "video_size": (160, 128)}
+
+
+def deepvanet_presets(paper: DeepVANetExperiment, demo: Mapping[str, Any]) -> dict[str, DeepVANetExperiment]:
+    """The presets of a reproduction.
+
+    Args:
+        paper: the experiment as printed.
+        demo: fields (dotted names) that fit the demo to its data.
+
+    Returns:
+        By name: `paper`; `converged`, the same, since the paper's learning rate is one at which the network learns;
+        `reduced`, a quarter of the channels, at most three folds and twenty epochs; `demo`, that on few epochs.
+    """
+    reduced = paper.changed({"system.width_multiplier": 0.25, "maximum_folds": 3, "training.epochs": 20})
+    small = reduced.changed({"training.epochs": 4, "training.batch_size": 32, **demo})
+    return {"paper": paper, "converged": paper, "reduced": reduced, "demo": small}
+
+
+def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExperiment]:
+    """The presets of a pre-training.
+
+    Args:
+        paper: the experiment; the paper says little of it.
+
+    Returns:
+        By name: `paper` and `converged`, the same; `reduced`, five frames a second, a quarter of the channels, twenty
+        epochs; `demo`, all frames of the few that are in it.
+    """
+    quarter = {"system.width_multiplier": 0.25, "system.units": 250, "training.epochs": 20}
+    reduced = paper.changed({**quarter, "system.faces.hop_seconds": 0.2})
+    return {"paper": paper, "converged": paper, "reduced": reduced, "demo": paper.changed(quarter)}
+
+
+def _own_data(fields: Mapping[str, Any]) -> Presets:
+    system = DeepVANetSystem(bio=RawSignals(baseline="none", sampling_rate_hz=None))
+    return deepvanet_presets(DeepVANetExperiment(**fields, system=system), {})
+
+
+DEAP = Reproduction(
+    name="deap_deepvanet",
+    description="""\
+DeepVANet (Zhang, Hossain, Rahman, INTERACT 2021) on DEAP: faces and raw signals, with an honest table.
+
+    python reproductions/deap_deepvanet.py                      # minutes, on synthetic data
+    python reproductions/deap_deepvanet.py --data-root DEAP     # preset reduced
+    python reproductions/deap_deepvanet.py --data-root DEAP --preset paper --dry-run
+    python reproductions/deap_deepvanet.py --data-root DEAP \\
+        --protocols as_published_deepvanet_inter_subject subject_disjoint      # Table 2, inter-subject
+
+    The ablations of Fig. 2 are options: --modalities faces, --modalities bio with --system.bio.channels eeg (or
+    peripheral, all), --system.fusion decision (or decision_released, as the released code computes it).
+    """,
+    presets=deepvanet_presets(
+        DeepVANetExperiment(
+            name="deap_deepvanet",
+            dataset="deap",
+            subjects=tuple(range(1, 23)),  # the subjects with face video, as in the paper
+            targets=("valence", "arousal"),
+            protocols=_PROTOCOLS,
+            maximum_repetitions=1,
+        ),
+        {"subjects": (1, 2)},
+    ),
+    demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
+    printed_numbers=PRINTED_NUMBERS,
+    figures=(draw_features,),
+)
+
+MAHNOB_HCI = Reproduction(
+    name="mahnob_deepvanet",
+    description="""\
+DeepVANet (Zhang, Hossain, Rahman, INTERACT 2021) on MAHNOB-HCI: faces and raw signals.
+
+    python reproductions/mahnob_deepvanet.py                             # minutes, on synthetic data
+    python reproductions/mahnob_deepvanet.py --data-root MAHNOB-HCI      # preset reduced
+    python reproductions/mahnob_deepvanet.py --data-root MAHNOB-HCI \\
+        --protocols as_published_deepvanet_inter_subject subject_disjoint      # Table 2, inter-subject
+
+    Ablations as in deap_deepvanet.py.
+    """,
+    presets=deepvanet_presets(
+        DeepVANetExperiment(
+            name="mahnob_deepvanet",
+            dataset="mahnob_hci",
+            targets=("valence", "arousal"),
+            protocols=_PROTOCOLS,
+            maximum_repetitions=1,
+        ),
+        {"subjects": (1, 2)},
+    ),
+    demo=Demo(
+        writer=write_mahnob_hci,
+        options={
+            "n_subjects": 2,
+            "n_trials": 12,
+            "effect_size": 2.0,
+            "lead_seconds": 5.0,
+            "stimulus_seconds": 24.0,
+            "neutral_clips": False,
+            **_SMALL_VIDEO,
+        },
+    ),
+    printed_numbers=PRINTED_NUMBERS,
+    figures=(draw_features,),
+)
+
+AFEW_VA = Reproduction(
+    name="afew_va_deepvanet",
+    description="""\
+Pre-training of DeepVANet's face network (Zhang, Hossain, Rahman, INTERACT 2021) on the frames of AFEW-VA.
+
+    python reproductions/afew_va_deepvanet.py                          # minutes, on synthetic faces
+    python reproductions/afew_va_deepvanet.py --data-root AFEW-VA      # preset reduced: a quarter of the channels
+    python reproductions/deap_deepvanet.py --data-root DEAP \\
+        --system.face-weights runs/afew_va_deepvanet-.../network.keras
+
+    The paper reports that its three convolutions are pre-trained on AFEW-VA, and no more. Here they are trained to
+    predict valence and arousal of each frame; actors are disjoint, and the table has the error on unseen actors. The
+    network must be as wide as the one that takes its weights: the same preset, or the same --system.width-multiplier.
+    """,
+    presets=face_affect_presets(FaceAffectExperiment(name="afew_va_deepvanet", dataset="afew_va", maximum_folds=5)),
+    demo=Demo(
+        writer=write_afew_va,
+        options={"n_clips": 160, "n_actors": 40, "frames_per_clip": 8, "frame_size": (160, 128)},
+    ),
+    command="pretrain",
+)
+
+PAPER = Paper(
+    name="deepvanet",
+    citation="Zhang, Hossain, Rahman, DeepVANet: a deep end-to-end network for multi-modal emotion recognition, "
+    "INTERACT 2021, 227-237",
+    reproductions=(DEAP, MAHNOB_HCI, AFEW_VA),
+    models={"deepvanet": _own_data},
+)

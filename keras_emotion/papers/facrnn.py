@@ -1,0 +1,284 @@
+"""3FACRNN (Du et al., 2024): its EEG network, the visual network that teaches it, and what its tables compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_emotion.datasets import AFEWVA, Reader
+from keras_emotion.evaluation import LabelRule
+from keras_emotion.experiment import train_teachers
+from keras_emotion.papers.registry import Demo, Method, Paper, Presets, Reproduction, with_fields
+from keras_emotion.pipelines import EEGGridFeatures, FaceFeatures
+from keras_emotion.schema import InputError
+from keras_emotion.synthetic import write_afew_va, write_affectnet, write_deap, write_mahnob_hci, write_sam40
+from keras_emotion.systems import Experiment
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
+
+PRINTED_NUMBERS = Path(__file__).with_name("3facrnn.csv")
+
+_VISUAL = "The visual network of 3FACRNN (Du et al., Front. Neurosci. 17:1330077, 2024)"
+_CLIPS = {"n_clips": 160, "n_actors": 40, "frames_per_clip": 8, "frame_size": (160, 128)}
+_SHORT_SESSIONS = {"lead_seconds": 5.0, "stimulus_seconds": 24.0, "neutral_clips": False}
+_SMALL_VIDEO = {"video_frame_rate_hz": 8.0, "video_size": (160, 128)}
+
+
+def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRNNExperiment]:
+    """The presets of a reproduction.
+
+    Args:
+        paper: the experiment as printed. At its learning rate of 1e-6 and nine steps an epoch the weights hardly move.
+        demo: fields (dotted names) that fit the demo to its data.
+
+    Returns:
+        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
+        channels, one repetition and at most five folds besides; `demo`, that on few subjects, folds and epochs.
+    """
+    converged = paper.changed({"training.learning_rate": 1e-3, "system.teacher_training.learning_rate": 1e-3})
+    reduced = converged.changed(
+        {
+            "system.width_multiplier": 0.25,
+            "system.teacher_training.epochs": 30,
+            "system.teacher_training.batch_size": 32,
+            "maximum_repetitions": 1,
+            "maximum_folds": 5,
+        }
+    )
+    small = reduced.changed({"maximum_folds": 3, "training.epochs": 5, "training.batch_size": 32, **demo})
+    return {"paper": paper, "converged": converged, "reduced": reduced, "demo": small}
+
+
+def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExperiment]:
+    """The presets of a reproduction of the visual network alone.
+
+    Args:
+        paper: the experiment as printed.
+
+    Returns:
+        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
+        channels and at most five folds besides; `demo`, for the few hundred windows of the synthetic clips.
+    """
+    converged = paper.changed({"training.learning_rate": 1e-3})
+    reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
+    few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
+    demo = reduced.changed({"maximum_folds": 3, "system.dropout": 0.2, **few_batches})
+    return {"paper": paper, "converged": converged, "reduced": reduced, "demo": demo}
+
+
+# --- the EEG network
+
+
+def _needs_a_teacher(experiment: Experiment) -> Experiment:
+    if experiment.system.teacher == "none":
+        raise InputError("--table 5: compares with and without visual features; --teacher none leaves out the first")
+    return experiment
+
+
+_WITHOUT_TEACHER = {"system.teacher": "none", "system.w_grid": ()}
+
+TABLES: Mapping[str, Mapping[str, Method]] = {
+    "2": {"3FACRNN": with_fields({})},
+    "3": {
+        line: with_fields({"system.band_attention": bands, "system.self_attention": steps})
+        for line, bands, steps in (
+            ("With all attention", True, True),
+            ("With only Frequency Band-attention", True, False),
+            ("With only Self-attention", False, True),
+            ("W/O any attention", False, False),
+        )
+    },
+    "4": {
+        "With 3D-feature structure": with_fields({"system.features.representation": "differential_entropy"}),
+        "With raw EEG signals": with_fields({"system.features.representation": "raw_slices"}),
+    },
+    "5": {"With visual feature": _needs_a_teacher, "W/O visual feature": with_fields(_WITHOUT_TEACHER)},
+}
+"""Rows of the paper's Tables 2 to 5, by the names that they have in print."""
+
+
+def _own_data(fields: Mapping[str, Any]) -> Presets:
+    system = FACRNN(teacher="none", features=EEGGridFeatures(baseline="none"))
+    return presets(FACRNNExperiment(**fields, system=system), {})
+
+
+AFEW_VA = FACRNNVisualExperiment(
+    name="afew_va_visual",
+    dataset="afew_va",
+    targets=("arousal", "valence"),
+    label_rule=LabelRule(threshold=0),
+    protocols=("subject_disjoint",),
+    # Clips are short and actors kept apart: windows that overlap give a network more to learn from.
+    system=FACRNNVisual(faces=FaceFeatures(hop_seconds=0.2)),
+)
+
+
+def write_deap_and_teacher(folder: Path, video: Mapping[str, Any], clips: Mapping[str, Any]) -> None:
+    """Write a small DEAP with videos, and a teacher trained on a small AFEW-VA, all synthetic.
+
+    Args:
+        folder: where the DEAP goes; the teacher goes to `teacher` in it.
+        video: options of the face videos.
+        clips: options of the AFEW-VA.
+    """
+    write_deap(folder, n_subjects=3, n_trials=12, effect_size=2.0, face_videos=True, **video)
+    faces = write_afew_va(folder / "afew_va", **clips)
+    train_teachers(visual_presets(AFEW_VA)["demo"], AFEWVA(faces), folder / "teacher")
+
+
+DEAP = Reproduction(
+    name="deap_3facrnn",
+    description="""\
+3FACRNN (Du et al., Front. Neurosci. 17:1330077, 2024) on DEAP, with an honest table beside the paper's.
+
+    python reproductions/deap_3facrnn.py                      # minutes, on synthetic data
+    python reproductions/deap_3facrnn.py --data-root DEAP     # a night on two cores
+    python reproductions/deap_3facrnn.py --data-root DEAP --preset paper --dry-run
+    python reproductions/deap_3facrnn.py --data-root DEAP --table 3      # the rows of Table 3, on the same folds
+
+    --table takes 2 to 5. Their rows are options too: --system.no-band-attention, --system.no-self-attention,
+    --system.features.representation raw_slices, --teacher none. By default (--teacher fold) the visual network that
+    teaches is trained on each fold's training windows; --teacher PATH takes one that afew_va_visual.py trained, as
+    the paper does.
+    """,
+    presets=presets(
+        FACRNNExperiment(
+            name="deap_3facrnn",
+            dataset="deap",
+            subjects=tuple(range(1, 23)),  # the subjects with face video, as in the paper
+            targets=("arousal", "valence"),
+            system=FACRNN(teacher="fold"),
+        ),
+        {"subjects": (1, 2, 3)},
+    ),
+    demo=Demo(
+        writer=write_deap_and_teacher,
+        options={"video": _SMALL_VIDEO, "clips": _CLIPS},
+        files={"system.teacher": "teacher"},
+    ),
+    printed_numbers=PRINTED_NUMBERS,
+    tables=TABLES,
+)
+
+MAHNOB_HCI = Reproduction(
+    name="mahnob_3facrnn",
+    description="""\
+3FACRNN (Du et al., Front. Neurosci. 17:1330077, 2024) on MAHNOB-HCI, with an honest table beside it.
+
+    python reproductions/mahnob_3facrnn.py                             # minutes, on synthetic data
+    python reproductions/mahnob_3facrnn.py --data-root MAHNOB-HCI      # preset reduced
+
+    Tables, ablations and the teacher are those of deap_3facrnn.py.
+    """,
+    presets=presets(
+        FACRNNExperiment(
+            name="mahnob_3facrnn",
+            dataset="mahnob_hci",
+            targets=("arousal", "valence"),
+            system=FACRNN(teacher="fold"),
+        ),
+        {"subjects": (1, 2), "system.teacher_training.epochs": 10},
+    ),
+    demo=Demo(
+        writer=write_mahnob_hci,
+        options={
+            "n_subjects": 2,
+            "n_trials": 12,
+            "effect_size": 2.0,
+            "face_videos": True,
+            **_SHORT_SESSIONS,
+            **_SMALL_VIDEO,
+        },
+    ),
+    printed_numbers=PRINTED_NUMBERS,
+    tables=TABLES,
+)
+
+SAM40 = Reproduction(
+    name="sam40_3facrnn",
+    description="""\
+The EEG network of 3FACRNN on SAM40 (Ghosh et al., Data in Brief 40:107772, 2022): real EEG, freely available.
+
+    python reproductions/sam40_3facrnn.py                                          # minutes, on synthetic data
+    python reproductions/sam40_3facrnn.py --data-root SAM40 --preset reduced
+
+    Two targets: which of the four tasks a person does, and whether they rate their stress above 5. No paper reports
+    3FACRNN on SAM40; the table compares the protocols with each other.
+    """,
+    presets=presets(
+        FACRNNExperiment(
+            name="sam40_3facrnn",
+            dataset="sam40",
+            targets=("task", "stress"),
+            protocols=("as_published", "trial_disjoint", "subject_disjoint"),
+            # Recordings start with the task: there is no baseline to remove.
+            system=FACRNN(features=EEGGridFeatures(baseline="none")),
+        ),
+        {"subjects": (1, 2, 3)},
+    ),
+    demo=Demo(writer=write_sam40, options={"n_subjects": 3}),
+    tables={number: TABLES[number] for number in ("3", "4")},
+)
+
+
+# --- the visual network
+
+
+def _train_teachers(experiment: Experiment, dataset: Reader, run_folder: Path) -> str:
+    train_teachers(experiment, dataset, run_folder / "teacher")
+    return f"teacher: {run_folder / 'teacher'}"
+
+
+AFEW_VA_VISUAL = Reproduction(
+    name="afew_va_visual",
+    description=f"""\
+{_VISUAL} on AFEW-VA, a teacher for EEG.
+
+    python reproductions/afew_va_visual.py                                      # minutes, on synthetic faces
+    python reproductions/afew_va_visual.py --data-root AFEW-VA                  # unseen actors; then a teacher
+    python reproductions/deap_3facrnn.py --data-root DEAP --teacher runs/afew_va_visual-.../teacher
+
+    Each frame is labelled by its own score, above 0 or not. The paper reports no accuracy of this network; the table
+    has its accuracy on unseen actors. The teacher is then trained on all actors but a few, which choose the epoch, one
+    network for each target.
+    """,
+    presets=visual_presets(AFEW_VA),
+    demo=Demo(writer=write_afew_va, options=_CLIPS),
+    figures=(_train_teachers,),
+)
+
+AFFECTNET_VISUAL = Reproduction(
+    name="affectnet_visual",
+    description=f"""\
+{_VISUAL} on AffectNet, a teacher for EEG.
+
+    python reproductions/affectnet_visual.py                            # minutes, on synthetic faces
+    python reproductions/affectnet_visual.py --data-root AffectNet
+    python reproductions/deap_3facrnn.py --data-root DEAP --teacher runs/affectnet_visual-.../teacher
+
+    AffectNet's own lists are used: `training` for training, `validation` to choose the epoch. The people on the
+    pictures are unknown, so no accuracy on unseen people is reported. A picture is a window whose steps are all the
+    same.
+    """,
+    presets=visual_presets(
+        FACRNNVisualExperiment(
+            name="affectnet_visual",
+            dataset="affectnet",
+            targets=("arousal", "valence"),
+            label_rule=LabelRule(threshold=0),
+            system=FACRNNVisual(),
+        )
+    ),
+    demo=Demo(writer=write_affectnet, options={"n_training": 200, "n_validation": 60}),
+    command="train_teachers",
+    validation_subjects=("validation",),
+)
+
+PAPER = Paper(
+    name="3facrnn",
+    citation="Du et al., Attention-based 3D convolutional recurrent neural network model for multimodal emotion "
+    "recognition, Front. Neurosci. 17:1330077, 2024",
+    reproductions=(DEAP, MAHNOB_HCI, SAM40, AFEW_VA_VISUAL, AFFECTNET_VISUAL),
+    models={"facrnn": _own_data},
+)

@@ -1,0 +1,158 @@
+"""Prior-driven dynamic brain networks (Zheng et al., 2023), and the methods that they were compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_emotion.papers.figures import draw_priors
+from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction, with_fields, with_system
+from keras_emotion.pipelines import ConnectivityFeatures
+from keras_emotion.synthetic import write_deap, write_sam40
+from keras_emotion.systems import System
+from keras_emotion.systems.comparison_estimators import ComparisonEstimator
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.systems.prior_dfcn import PriorDFCNExperiment, PriorDFCNSystem
+
+PRINTED_NUMBERS = Path(__file__).with_name("prior_dfcn.csv")
+
+
+def prior_dfcn_presets(paper: PriorDFCNExperiment, demo: Mapping[str, Any]) -> dict[str, PriorDFCNExperiment]:
+    """The presets of a reproduction.
+
+    Args:
+        paper: the experiment as printed.
+        demo: fields (dotted names) that fit the demo to its data.
+
+    Returns:
+        By name: `paper`; `converged`, the same, since the paper's learning rate is one at which the network learns;
+        `reduced`, a quarter of the filters and twenty epochs; `demo`, that on few epochs.
+    """
+    reduced = paper.changed({"system.width_multiplier": 0.25, "training.epochs": 20})
+    small = reduced.changed({"training.epochs": 10, "training.batch_size": 20, **demo})
+    return {"paper": paper, "converged": paper, "reduced": reduced, "demo": small}
+
+
+def _network(name: str) -> Callable[[PriorDFCNSystem], System]:
+    return lambda system: ComparisonNetwork(network=name, features=system.features, face=system.face)
+
+
+def _estimator(name: str) -> Callable[[PriorDFCNSystem], System]:
+    return lambda system: ComparisonEstimator(estimator_name=name, features=system.features, face=system.face)
+
+
+TABLE_1: dict[str, Callable[[PriorDFCNSystem], System]] = {
+    "Ours": lambda system: system,
+    "SVM": _estimator("svm"),
+    "GSN": _network("graph_sleep_net"),
+    "DGCNN": _network("dgcnn"),
+    "MKL": _estimator("mkl"),
+    "DCCA": _network("dcca"),
+    "MMResLSTM": _network("mmreslstm"),
+    "ETF": _network("emotion_transformer_fusion"),
+}
+"""The methods of Table 1 of Zheng et al. (2023), by the name of their line: the system, made of PriorDFCN's."""
+
+EEG_METHODS = {"w/o PKE": TABLE_1["Ours"], **{name: TABLE_1[name] for name in ("SVM", "GSN", "DGCNN")}}
+"""Those of them that need no faces, PriorDFCN without its prior the first."""
+
+TABLE_2: dict[str, dict[str, Any]] = {
+    "Ours": {},
+    "Baseline": {"system.prior": "none", "system.stfenet": False},
+    "w/o PKE": {"system.prior": "none"},
+    "w/o NL block": {"system.non_local": False},
+    "w/o STFENet": {"system.stfenet": False},
+}
+"""The ablations, by the name of their line: what is changed in the experiment."""
+
+
+def _own_data(fields: Mapping[str, Any]) -> Presets:
+    return prior_dfcn_presets(PriorDFCNExperiment(**fields, system=PriorDFCNSystem(prior="none")), {})
+
+
+_DEMO_SUBJECTS = (1, 2, 4, 6, 7)
+
+DEAP = Reproduction(
+    name="deap_dfcn",
+    description="""\
+Prior-driven dynamic brain networks (Zheng et al., MICCAI 2023) on DEAP, and what they are compared to.
+
+    python reproductions/deap_dfcn.py                                # minutes, on synthetic data
+    python reproductions/deap_dfcn.py --data-root DEAP               # preset reduced
+    python reproductions/deap_dfcn.py --data-root DEAP --table 1     # and the methods of Table 1, on the same folds
+    python reproductions/deap_dfcn.py --data-root DEAP --table 2     # the ablations of Table 2
+
+    Facial features come from the files of OpenFace, where there are any (--system.face.source openface
+    --system.face.openface-folder FOLDER), else from MediaPipe's Face Landmarker (see the README); --system.prior none
+    needs no faces.
+    """,
+    presets=prior_dfcn_presets(
+        PriorDFCNExperiment(
+            name="deap_dfcn",
+            dataset="deap",
+            # Those with all forty face videos.
+            subjects=tuple(subject for subject in range(1, 23) if subject not in (3, 5, 11, 14)),
+            targets=("valence", "arousal"),
+        ),
+        {
+            "subjects": _DEMO_SUBJECTS,
+            "system.face.source": "openface",
+            "system.face.openface_folder": Path("openface"),
+        },
+    ),
+    demo=Demo(
+        writer=write_deap,
+        # What channels have in common follows the ratings.
+        options={
+            "subjects": _DEMO_SUBJECTS,
+            "n_trials": 12,
+            "effect_size": 2.0,
+            "effect_in": "connectivity",
+            "face_videos": True,
+            "video_frame_rate_hz": 1.0,
+            "video_size": (64, 64),
+            "openface": True,
+        },
+        files={"system.face.openface_folder": "openface"},
+    ),
+    printed_numbers=PRINTED_NUMBERS,
+    tables={
+        "1": {name: with_system(system) for name, system in TABLE_1.items()},
+        "2": {name: with_fields(changes) for name, changes in TABLE_2.items()},
+    },
+    figures=(draw_priors,),
+)
+
+SAM40 = Reproduction(
+    name="sam40_dfcn",
+    description="""\
+Dynamic brain networks (Zheng et al., MICCAI 2023) on SAM40 (Ghosh et al., 2022): real EEG, freely available.
+
+    python reproductions/sam40_dfcn.py                                  # minutes, on synthetic data
+    python reproductions/sam40_dfcn.py --data-root SAM40                # preset reduced
+    python reproductions/sam40_dfcn.py --data-root SAM40 --table 1      # and the other EEG methods, on the same folds
+
+    There are no faces, and so there is no prior: this is the row "w/o PKE" of the paper. A sample is 24 s of a
+    recording; subjects are disjoint, in ten groups. No paper reports these networks on SAM40.
+    """,
+    presets=prior_dfcn_presets(
+        PriorDFCNExperiment(
+            name="sam40_dfcn",
+            dataset="sam40",
+            targets=("task", "stress"),
+            maximum_folds=10,
+            system=PriorDFCNSystem(features=ConnectivityFeatures(sample_seconds=24.0), prior="none"),
+        ),
+        {"subjects": (1, 2, 3, 4, 5)},
+    ),
+    demo=Demo(writer=write_sam40, options={"n_subjects": 5}),
+    tables={"1": {name: with_system(system) for name, system in EEG_METHODS.items()}},
+)
+
+PAPER = Paper(
+    name="prior_dfcn",
+    citation="Zheng et al., Prior-driven dynamic brain networks for multi-modal emotion recognition, MICCAI 2023",
+    reproductions=(DEAP, SAM40),
+    models={"dfcn": _own_data},
+)

@@ -1,0 +1,220 @@
+"""Rows of the registry of papers, and where they are looked up."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from keras_emotion import synthetic
+from keras_emotion.datasets import Reader
+from keras_emotion.schema import InputError
+from keras_emotion.systems import Experiment, System
+from keras_emotion.systems.registry import installed_papers
+
+PRESETS = ("paper", "converged", "reduced", "demo")
+
+Presets = Mapping[str, Experiment]
+"""The experiment for each of `PRESETS`; `paper` is the full-size one that the others are reduced from."""
+
+Method = Callable[[Experiment], Experiment]
+"""Makes the experiment of a row of a table from the experiment that the user asked for."""
+
+Table = Mapping[str, Method]
+"""The rows of a table by their names as printed; the others are compared with the first."""
+
+Figure = Callable[[Experiment, Reader, Path], str]
+"""Is called with the experiment, the dataset and the run folder once a run is finished; its result is printed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Synthetic data on which a reproduction runs without a dataset.
+
+    Args:
+        writer: called with a folder and `options`; writes the data.
+        options: arguments of `writer`, JSON-able.
+        files: experiment fields (dotted names) that name a file of these data, by its place in the folder. They are
+            the defaults of the demo preset as long as no other data are given.
+    """
+
+    writer: Callable[..., object]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def key(self) -> str:
+        """Hash of what is written: the writer, its options, and the code of the writers."""
+        module = sys.modules[self.writer.__module__]
+        sources = {Path(inspect.getfile(module)), *Path(inspect.getfile(synthetic)).parent.glob("*.py")}
+        content = hashlib.blake2b(digest_size=4)
+        content.update(json.dumps([module.__name__, self.writer.__qualname__, dict(self.options)]).encode())
+        for path in sorted(sources):
+            content.update(path.read_bytes())
+        return content.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """One paper on one dataset: what a script in `reproductions/` runs.
+
+    Args:
+        name: name of the script and of its runs.
+        presets: the experiments, by preset.
+        description: first lines of `--help`.
+        demo: the data used where no others are given; `None` where there are none.
+        printed_numbers: csv file of the paper's numbers, see `keras_emotion.reports.paper_numbers`; `None` where the
+            paper reports none on this dataset.
+        tables: tables of the paper that compare methods, by number.
+        figures: drawn when a run is finished, in this order.
+        command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
+            for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
+        validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
+    """
+
+    name: str
+    presets: Presets
+    description: str
+    demo: Demo | None = None
+    printed_numbers: Path | None = None
+    tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
+    command: Literal["run", "train_teachers", "pretrain"] = "run"
+    validation_subjects: tuple[int | str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.presets["paper"].dataset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Paper:
+    """One row of the registry: all that commands, scripts and documentation need to know of a paper.
+
+    Systems, label rules, training and protocols are fields of the experiments in `reproductions` and `models`.
+
+    Args:
+        name: short name, unique.
+        citation: authors, title, where and when.
+        reproductions: the paper on the datasets that it used, and on others.
+        models: what `keras-emotion run --model` takes: by name the presets of an experiment with the given fields
+            (`name`, `dataset`, `targets`, `protocols`), on recordings without a baseline and without face videos.
+    """
+
+    name: str
+    citation: str
+    reproductions: tuple[Reproduction, ...] = ()
+    models: Mapping[str, Callable[[Mapping[str, Any]], Presets]] = dataclasses.field(default_factory=dict)
+
+
+_REGISTERED: dict[str, Paper] = {}
+
+
+def register_paper(paper: Paper) -> Paper:
+    """Add a row to the registry.
+
+    A paper of another package is registered when its module is imported: by the entry point `keras_emotion.papers` of
+    that package, or by the option `--register MODULE`. Its systems are registered by
+    `keras_emotion.systems.register_system`.
+
+    Raises:
+        ValueError: another paper has its name, or the name of one of its reproductions or models.
+    """
+    there = {name: one for name, one in _REGISTERED.items() if name != paper.name}
+    known = _REGISTERED.get(paper.name)
+    if known is not None and known.citation != paper.citation:
+        raise ValueError(f"a paper named {paper.name!r} is registered already")
+    for what, own, others in (
+        ("reproduction", [one.name for one in paper.reproductions], (one.name for one in _all_reproductions(there))),
+        ("model", paper.models, (name for one in there.values() for name in one.models)),
+    ):
+        if doubles := set(own) & set(others):
+            raise ValueError(f"a {what} named {min(doubles)!r} is registered already")
+    _REGISTERED[paper.name] = paper
+    return paper
+
+
+def register_module(name: str) -> None:
+    """Import a module that registers papers (`--register`).
+
+    Raises:
+        InputError: there is no such module, or it registers nothing.
+    """
+    # As `python -m` does: a module in the current folder is found, by workers too.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    before = dict(_REGISTERED)
+    is_imported = name in sys.modules
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise InputError(
+            f"--register {name}: no such module; it must be installed, or lie in the current folder"
+        ) from None
+    if not is_imported and before == _REGISTERED:
+        raise InputError(f"--register {name}: the module registers no paper; it must call register_paper")
+
+
+def papers() -> dict[str, Paper]:
+    """All papers by name: those of this package, those of installed packages, and those that were registered."""
+    for paper in installed_papers():
+        if isinstance(paper, Paper):
+            register_paper(paper)
+    return dict(_REGISTERED)
+
+
+def models() -> dict[str, Callable[[Mapping[str, Any]], Presets]]:
+    """What `keras-emotion run --model` takes, by name."""
+    return {name: presets for paper in papers().values() for name, presets in paper.models.items()}
+
+
+def find_reproduction(name: str) -> Reproduction:
+    """Return a reproduction by its name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    found = {one.name: one for one in _all_reproductions(papers())}
+    if name not in found:
+        raise InputError(f"unknown reproduction {name!r}; there are {', '.join(sorted(found))}")
+    return found[name]
+
+
+def _all_reproductions(rows: Mapping[str, Paper]) -> list[Reproduction]:
+    return [one for paper in rows.values() for one in paper.reproductions]
+
+
+def with_system(change: Callable[[Any], System]) -> Method:
+    """Return a method that differs in its system alone.
+
+    Args:
+        change: makes the system of the method from that of the experiment.
+    """
+
+    def method(experiment: Experiment) -> Experiment:
+        fields = {name: getattr(experiment, name) for name in Experiment.model_fields}
+        return Experiment(**{**fields, "system": change(experiment.system)})
+
+    return method
+
+
+def with_fields(changes: Mapping[str, Any]) -> Method:
+    """Return a method that differs in some fields of the experiment.
+
+    Args:
+        changes: new value by dotted name, as `Experiment.changed` takes them.
+    """
+    return functools.partial(_changed, changes=changes)
+
+
+def _changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    return experiment.changed(changes)

@@ -1,0 +1,104 @@
+"""From trials to windows of raw signals: EEG and what was recorded beside it, for networks that learn from samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from keras_emotion import signals
+from keras_emotion.pipelines.features import FeaturePart, Features
+from keras_emotion.schema import InputError, Recording, Trial
+
+
+class RawSignals(FeaturePart):
+    """Raw windows of DeepVANet [1]: `{"bio": (windows, samples, channels) float32}`, channels in the recording's order.
+
+    Windows follow each other from the onset of the stimulus. What is left at the end of a trial is dropped.
+
+    Args:
+        window_seconds: length of a window, a whole number of samples.
+        channels: `"all"` of the recording (40 of DEAP's files), `"eeg"`, or `"peripheral"`, those that are not EEG.
+        baseline: `"segments"` subtracts the mean of the segments of one window's length before the stimulus, a
+            waveform for each channel (the paper's three of 1 s); `"none"` subtracts nothing.
+        sampling_rate_hz: rate that a recording must have, so that a window has the same number of samples in each; a
+            reader resamples. `None` takes any, as long as it is the same in all.
+
+    References:
+        [1] Zhang, Hossain, Rahman, DeepVANet: a deep end-to-end network for multi-modal emotion recognition,
+        INTERACT 2021, 227-237.
+    """
+
+    code_version: ClassVar[int] = 2
+    kind: ClassVar[str] = "BioFeatures"
+
+    window_seconds: Annotated[float, Field(gt=0)] = 1.0
+    channels: Literal["all", "eeg", "peripheral"] = "all"
+    baseline: Literal["segments", "none"] = "segments"
+    sampling_rate_hz: Annotated[float, Field(gt=0)] | None = 128.0
+
+    def extract(self, trials: Iterable[Trial]) -> Features:
+        """See `FeaturePart`.
+
+        Raises:
+            InputError: a trial has another rate or other channels than expected, is shorter than one window, lacks the
+                baseline that `baseline` needs, or there are no trials.
+        """
+        arrays, tables, first = [], [], None
+        for trial in trials:
+            recording = self.select_channels(trial)
+            names = recording.channel_names
+            where = f"{recording.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
+            first = first or (names, recording.sampling_rate_hz)
+            self._check(recording, first, where)
+            array = self._of_recording(recording)
+            arrays.append(array)
+            tables.append(trial.window_table(np.arange(len(array)) * self.window_seconds, self.window_seconds))
+        if not arrays:
+            raise InputError("no trials to compute features from")
+        return {"bio": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
+
+    def select_channels(self, trial: Trial) -> Recording:
+        """The chosen channels of a trial.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.channels == "eeg" or trial.recording is None:
+            return trial.eeg  # which says that there is no recording
+        if self.channels == "all":
+            return trial.recording
+        eeg = set(trial.eeg_channel_names)
+        peripheral = [name for name in trial.recording.channel_names if name not in eeg]
+        if not peripheral:
+            raise InputError(f"{trial.dataset}, subject {trial.subject}: has EEG alone, no peripheral channels")
+        return trial.recording.pick(peripheral)
+
+    def _check(self, recording: Recording, first: tuple[tuple[str, ...], float], where: str) -> None:
+        names, rate = first
+        wanted = self.sampling_rate_hz or rate
+        if recording.sampling_rate_hz != wanted:
+            raise InputError(f"{where}: {recording.sampling_rate_hz:g} samples a second; {wanted:g} are expected")
+        if recording.channel_names != names:
+            raise InputError(f"{where}: channels {', '.join(recording.channel_names)} are not those of the first trial")
+        if recording.duration_seconds < self.window_seconds:
+            raise InputError(
+                f"{where}: {recording.duration_seconds:g} s of signal are shorter than one window of "
+                f"{self.window_seconds:g} s"
+            )
+        if self.baseline == "segments" and recording.baseline_seconds < self.window_seconds:
+            raise InputError(
+                f"{where}: {recording.baseline_seconds:g} s before the stimulus are no baseline of "
+                f"{self.window_seconds:g} s; use --system.bio.baseline none"
+            )
+
+    def _of_recording(self, recording: Recording) -> np.ndarray:
+        signal, rate = recording.signal, recording.sampling_rate_hz
+        if self.baseline == "segments":
+            signal = signals.remove_baseline(signal, rate, recording.baseline_seconds, self.window_seconds)
+        cut = signals.windows(signal[:, recording.n_baseline_samples :], rate, self.window_seconds)
+        # (channels, windows, samples) -> (windows, samples, channels)
+        return np.ascontiguousarray(np.moveaxis(cut, 0, -1), dtype=np.float32)

@@ -1,0 +1,20 @@
+"""Systems: what a paper brings along (features, network, loss), one paper a file, and the experiments they make."""
+
+from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.registry import find_system, register_system, registered_systems
+from keras_emotion.systems.settings import Configuration, Runtime, Training, differences
+
+__all__ = [
+    "Configuration",
+    "EstimatorSystem",
+    "Experiment",
+    "NetworkSystem",
+    "Runtime",
+    "System",
+    "Training",
+    "differences",
+    "find_system",
+    "register_system",
+    "registered_systems",
+]

@@ -1,0 +1,227 @@
+"""What a paper brings along, and the runner knows nothing of: features, network, loss."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics
+from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
+from keras_emotion.schema import Trial
+
+if TYPE_CHECKING:
+    import keras
+    import sklearn.base
+
+    from keras_emotion.systems.settings import Training
+
+Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""What fitted parameters make of the arrays."""
+
+
+class DerivedPart(Protocol):
+    """Features computed from other features by a trained network; stored like these, once for each network."""
+
+    replaces: str
+    """Name of the part that they are computed from, and that nothing needs afterwards."""
+
+    def key(self) -> dict[str, Any]:
+        """JSON-able parameters, code version and content of the network."""
+
+    def extract(self, stored: StoredFeatures) -> Features:
+        """Arrays by modality and window table. An array `<name>@<target>` is for that target, there called `<name>`."""
+
+
+class System(BaseModel, abc.ABC):
+    """A paper's features, network and loss, as a frozen value.
+
+    `NetworkSystem` is one with a Keras network, `EstimatorSystem` one with a scikit-learn estimator. The runner calls
+    the methods in this order: `parts`, `derived` and `join` once a subject, then for each fold `fold_teacher`,
+    `fit_arrays` and those of the kind of system.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    hint: ClassVar[str] = ""
+    """How to do without a modality that the data lack, for the user who is told so."""
+
+    def scientific_config(self) -> dict[str, Any]:
+        """JSON-able fields that decide the numbers; paths are replaced by what lies there."""
+        return self.model_dump(mode="json")
+
+    def printed_config(self) -> dict[str, Any]:
+        """`scientific_config()` as the paper has it, where a preset that stands for the paper cannot be quite that."""
+        return self.scientific_config()
+
+    @property
+    def paper_variant(self) -> str | None:
+        """The line of the paper's tables that this configuration stands for, as printed; `None` for the main one."""
+        return None
+
+    @abc.abstractmethod
+    def parts(self) -> dict[str, FeaturePart]:
+        """The features of each modality by name; windows are those of the first, the others are paired with them."""
+
+    def derived(self) -> dict[str, DerivedPart]:
+        """Features that a trained network makes of some of the parts."""
+        return {}
+
+    def candidates(self) -> dict[str, System]:
+        """Systems by name among which each fold chooses on its validation windows.
+
+        This one alone, under an empty name, where nothing is searched. A name is part of a file name.
+        """
+        return {"": self}
+
+    def fold_teacher(self) -> tuple[System, Training] | None:
+        """A system that is trained first, on the training windows of the fold, and whose features this one learns from.
+
+        It comes with how it is trained. Its output `features` becomes the array `teacher_features` of this one.
+        """
+        return None
+
+    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
+        """Add what does not come from the recordings.
+
+        Returns:
+            The features to train on, and what was dropped, as `keras_emotion.pipelines.pair_windows` gives it.
+        """
+        return stored, pd.DataFrame(columns=list(DROPPED_COLUMNS))
+
+    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
+        """Fit what changes the arrays themselves, and give the change: `arrays -> arrays`.
+
+        FitRequest sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`. (Under a
+        protocol that fits on all rows, and is flagged for it, `rows` are all.)
+        """
+        return lambda arrays: arrays
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """`(windows, features)` float32: each window as one vector, for models that are not networks.
+
+        By default every array that a network is given: numbers averaged over the steps, pictures as 8 x 8 grey values
+        averaged over the steps.
+        """
+        names = sorted(name for name in arrays if name != "teacher_features")
+        return np.concatenate([_vectors_of(arrays[name]) for name in names], axis=1)
+
+    def source_files(self) -> tuple[Path, ...]:
+        """Files besides the recordings that decide the numbers; they enter the data fingerprint."""
+        return ()
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """What a saved model must know to be applied: bands, channel order, grid, window length."""
+        return {}
+
+
+class NetworkSystem(System):
+    """A system with a Keras network.
+
+    `model` is called once for each architecture and shape, then for each fold `fit_statistics`, `batch`, `diagnostics`.
+    """
+
+    @abc.abstractmethod
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """A new, uncompiled model for windows of the given shapes (by modality, without the batch axis)."""
+
+    @abc.abstractmethod
+    def losses(self) -> dict[str, Any]:
+        """Arguments of `compile` that say what is minimised: `loss` and `loss_weights`."""
+
+    @abc.abstractmethod
+    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
+        """`(inputs, targets)` of the model from the arrays and labels of a batch.
+
+        Labels are `(batch,)`, or `(batch, steps)` where the data have a rating for each step.
+        """
+
+    def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+        """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""
+
+    def members(self) -> dict[str, NetworkSystem]:
+        """Systems by name that are trained apart, each on its own parts, and combined by `combine`; none by default."""
+        return {}
+
+    def combine(
+        self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """What the members say together.
+
+        Args:
+            known: `(training windows, n_classes)` probabilities of each member.
+            labels: `(training windows,)` classes.
+            asked: `(windows, n_classes)` probabilities of each member for the windows asked about.
+
+        Returns:
+            `(windows, n_classes)` probabilities, and quantities worth recording.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no members")
+
+    def member_probabilities(self, model: keras.Model, batches: WindowBatches) -> np.ndarray | None:
+        """`(windows, n_classes)` probabilities of a member; `None` takes what its network says in inference."""
+        return None
+
+    def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
+        """Quantities of the trained model worth a figure, over the test windows at `rows`; recorded as metrics."""
+        return {}
+
+
+class EstimatorSystem(System):
+    """A system with a scikit-learn estimator on `vectors`: one fit a fold, nothing to choose an epoch of."""
+
+    @property
+    def fits_arrays(self) -> bool:
+        """Whether the arrays differ from fold to fold, and with them the vectors."""
+        return type(self).fit_arrays is not System.fit_arrays
+
+    @abc.abstractmethod
+    def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
+        """A new estimator with `fit` and `predict_proba`; scaling is part of it, so that training rows alone fit it."""
+
+
+def fit_scaling_layers(system: NetworkSystem, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+    """Set the statistics of a network's scaling layers to those of its inputs for the windows at `rows`.
+
+    Args:
+        system: what arranges the arrays as inputs.
+        model: a network whose `feature_scaling` is the `FeatureScaling` of its input `"eeg"`, or one by input.
+        arrays: `(windows, ...)` by name; read chunk by chunk.
+        rows: the training windows.
+    """
+    layers = getattr(model, "feature_scaling", None) or {}
+    for name, layer in (layers if isinstance(layers, Mapping) else {"eeg": layers}).items():
+        inputs = _Inputs(system, arrays, name, len(layer.axes))
+        layer.set_statistics(*feature_statistics(inputs, rows, chunk=512))
+
+
+class _Inputs:
+    """One input of a network as an array `(windows, steps, ...)`; its last axes have statistics of their own."""
+
+    def __init__(self, system: NetworkSystem, arrays: Mapping[str, Any], name: str, n_axes: int):
+        self._system, self._arrays, self._name, self._n_axes = system, arrays, name, n_axes
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        elements = {name: np.asarray(array[rows]) for name, array in self._arrays.items()}
+        values = self._system.batch(elements, np.zeros(len(rows), int))[0][self._name]
+        return values.reshape(len(rows), -1, *values.shape[-self._n_axes :])
+
+
+def _vectors_of(array: Any, block: int = 1024, side: int = 8) -> np.ndarray:
+    """`(windows, features)` of a `(windows, steps, ...)` array, read block by block."""
+    vectors = []
+    for first in range(0, len(array), block):
+        values = np.asarray(array[np.arange(first, min(first + block, len(array)))])
+        if values.dtype == np.uint8:
+            # Pictures `(windows, steps, rows, columns, colours)`: blocks of pixels averaged, no colours.
+            rows, columns = (size // side * side for size in values.shape[2:4])
+            grey = values[:, :, :rows, :columns].mean(axis=-1, dtype=np.float32)
+            values = grey.reshape(*grey.shape[:2], side, rows // side, side, columns // side).mean(axis=(3, 5))
+        if values.ndim > 2:
+            values = values.mean(axis=1, dtype=np.float64)
+        vectors.append(values.reshape(len(values), -1).astype(np.float32))
+    return np.concatenate(vectors)

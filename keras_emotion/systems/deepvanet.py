@@ -1,0 +1,244 @@
+"""DeepVANet (Zhang, Hossain, Rahman, 2021) as a system: faces and raw signals, feature and decision level fusion."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import tyro
+from pydantic import Field
+
+from keras_emotion.evaluation import PROTOCOLS, LabelRule
+from keras_emotion.pipelines import FaceFeatures, FeaturePart, RawSignals, WindowBatches
+from keras_emotion.schema import InputError, Trial
+from keras_emotion.systems.base import NetworkSystem
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.settings import Training
+
+if TYPE_CHECKING:
+    import keras
+
+_SMALLEST_ERROR = 1e-6
+"""Of a member that is right on every training window: its weight stays finite."""
+
+
+@register_system
+class DeepVANetSystem(NetworkSystem):
+    """DeepVANet and how it is fed; the ablations of the paper's Fig. 2 are fields.
+
+    | bar of Fig. 2 | fields |
+    |---|---|
+    | face | `modalities="faces"` |
+    | EEG, peripheral, bio-sensing | `modalities="bio"` with `bio.channels` `"eeg"`, `"peripheral"`, `"all"` |
+    | decision level fusion | `fusion="decision"` |
+    | feature level fusion | the default |
+
+    Decision level fusion is AdaBoost over the face and the bio network, trained apart. With their scores `s` on the
+    training windows, labels `y` and weights `w = 1/n`: `e = sum w |s - y|`, `alpha = 1/2 ln((1 - e) / e)` for the face
+    network; then the windows that it gets right are weighed less and the others more,
+    `w <- w exp(-alpha)` or `w exp(alpha)`, normalised, and `e` and `alpha` of the bio network follow from these. The
+    fused score is `sigmoid(alpha_face (2 s_face - 1) + alpha_bio (2 s_bio - 1))`.
+
+    The windows that weigh the networks are those that they were trained on, as in the paper: one that has learnt them
+    by heart weighs as much as one that has understood them, and noise has half a say.
+
+    **Deviations**: `"decision"` is what the paper describes. `"decision_released"` is what the released code computes,
+    for comparison only: whether a window was right is asked by `score == label`, which is hardly ever true of a score,
+    so that all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and
+    the networks stay in training mode (dropout on, statistics of the batch) while they are weighed and tested.
+
+    Args:
+        faces: how faces come from videos: 5 a second, 64 x 64.
+        bio: which signals, and how they are cut.
+        modalities: `"both"`, `"faces"` or `"bio"`.
+        fusion: `"feature"`, `"decision"` or `"decision_released"`; only of both modalities.
+        face_units: width of the face features, lambda_1.
+        bio_units: width of the bio features, lambda_2.
+        width_multiplier: scales the channels of the convolutions, for reduced runs.
+        dropout: share of the hidden units of the head that a training step leaves out.
+        face_weights: a saved `keras_emotion.models.FaceAffectNetwork` (or `DeepVANet`), its convolutions taken over;
+            the paper pre-trains on AFEW-VA. `None` starts from random weights.
+    """
+
+    hint: ClassVar[str] = "--system.modalities bio trains on signals alone"
+
+    faces: FaceFeatures = Field(default_factory=lambda: FaceFeatures(window_seconds=1.0, steps=5, image_size=64))
+    bio: RawSignals = RawSignals()
+    modalities: Annotated[Literal["both", "faces", "bio"], tyro.conf.arg(aliases=("--modalities",))] = "both"
+    fusion: Literal["feature", "decision", "decision_released"] = "feature"
+    face_units: Annotated[int, Field(ge=1)] = 16
+    bio_units: Annotated[int, Field(ge=1)] = 64
+    width_multiplier: Annotated[float, Field(gt=0)] = 1.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    face_weights: Path | None = None
+
+    @property
+    def _faces_of_windows(self) -> FaceFeatures:
+        # As long as the windows of the signals, whatever else is said of faces.
+        return FaceFeatures(**{**dict(self.faces), "window_seconds": self.bio.window_seconds, "hop_seconds": None})
+
+    @property
+    def _has(self) -> dict[str, bool]:
+        return {"faces": self.modalities != "bio", "bio": self.modalities != "faces"}
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`; what nothing is done with does not make another experiment."""
+        fields = self.model_dump(mode="json")
+        unused = {"faces": ("faces", "face_units", "face_weights"), "bio": ("bio", "bio_units")}
+        for modality, names in unused.items():
+            if not self._has[modality]:
+                for name in names:
+                    del fields[name]
+        if self.modalities != "both":
+            del fields["fusion"]
+        if "faces" in fields:
+            fields["faces"] = self._faces_of_windows.key()
+            fields["face_weights"] = None if self.face_weights is None else "network"
+        return fields
+
+    @property
+    def paper_variant(self) -> str | None:
+        """See `System`; Fig. 2 prints no numbers, so that the main line is all there is to compare with."""
+        if self.modalities == "both" and self.fusion == "feature":
+            return None
+        return {"faces": "Face", "bio": f"Bio, {self.bio.channels}"}.get(self.modalities, "Decision level fusion")
+
+    def source_files(self) -> tuple[Path, ...]:
+        """See `System`."""
+        return (self.face_weights,) if self.face_weights is not None and self._has["faces"] else ()
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`; signals first: windows are theirs, and faces are paired with them."""
+        parts: dict[str, FeaturePart] = {"bio": self.bio, "faces": self._faces_of_windows}
+        return {name: part for name, part in parts.items() if self._has[name]}
+
+    def members(self) -> dict[str, NetworkSystem]:
+        """See `NetworkSystem`; the face network first, as the released code weighs them."""
+        if self.modalities != "both" or self.fusion == "feature":
+            return {}
+        return {name: self.model_copy(update={"modalities": name}) for name in ("faces", "bio")}
+
+    def combine(
+        self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """See `NetworkSystem`; AdaBoost, see the class."""
+        scores = {name: probabilities[:, 1] for name, probabilities in known.items()}
+        alphas = boosted_weights(scores, labels, released=self.fusion == "decision_released")
+        fused = sum(alpha * (2 * asked[name][:, 1] - 1) for name, alpha in alphas.items())
+        high = 1 / (1 + np.exp(-fused))
+        return np.stack([1 - high, high], axis=1), {f"fusion_weight_{name}": alpha for name, alpha in alphas.items()}
+
+    def member_probabilities(self, model: keras.Model, batches: WindowBatches) -> np.ndarray | None:
+        """See `NetworkSystem`; the released code never leaves the training mode."""
+        if self.fusion != "decision_released":
+            return None
+        import keras
+
+        probabilities = []
+        for indices in batches.order(0):
+            inputs, _, _ = batches.gather(indices)
+            outputs = model.window_probabilities(model(inputs, training=True))
+            probabilities.append(keras.ops.convert_to_numpy(outputs))
+        return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `System`.
+
+        Raises:
+            InputError: there are more than two classes: the network has one output.
+        """
+        from keras_emotion.models import DeepVANet
+
+        if n_classes != 2:
+            raise InputError(f"DeepVANet tells two classes apart; the label rule makes {n_classes}")
+        sizes: dict[str, Any] = {"width_multiplier": self.width_multiplier}
+        if self._has["faces"]:
+            sizes |= {"n_frames": shapes["faces"][0], "image_size": shapes["faces"][1], "face_units": self.face_units}
+            sizes |= {"pixel_maximum": 255}
+        if self._has["bio"]:
+            n_samples, n_channels = shapes["bio"]
+            sizes |= {"n_samples": n_samples, "n_bio_channels": n_channels, "bio_units": self.bio_units}
+        modalities = tuple(name for name in ("faces", "bio") if self._has[name])
+        model = DeepVANet(modalities=modalities, dropout=self.dropout, inference=inference, **sizes)
+        if self.face_weights is not None and self._has["faces"]:
+            model.take_face_weights(_pretrained(self.face_weights))
+        return model
+
+    def losses(self) -> dict[str, Any]:
+        """See `System`; Eq. of section 2.2."""
+        return {"loss": "binary_crossentropy"}
+
+    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
+        """See `System`."""
+        return elements, labels.reshape(len(labels), 1).astype(np.float32)
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """See `System`."""
+        known: dict[str, Any] = {}
+        if self._has["bio"]:
+            recording = trial.recording
+            known = {
+                "bio": json.loads(self.bio.model_dump_json()),
+                "channel_names": list(self.bio.select_channels(trial).channel_names),
+                "sampling_rate_hz": recording.sampling_rate_hz,
+            }
+        if self._has["faces"]:
+            known["faces"] = json.loads(self._faces_of_windows.model_dump_json(exclude={"detector_model"}))
+        return known
+
+
+def boosted_weights(scores: Mapping[str, np.ndarray], labels: np.ndarray, released: bool = False) -> dict[str, float]:
+    """AdaBoost's weight of each classifier, in their order; see `DeepVANetSystem`.
+
+    Args:
+        scores: `(windows,)` scores from 0 to 1 of each classifier on the training windows.
+        labels: `(windows,)` 0 or 1.
+        released: as the released code computes them.
+
+    Example:
+        >>> scores = {"faces": np.array([0.1, 0.9, 0.9, 0.2]), "bio": np.array([0.2, 0.6, 0.6, 0.2])}
+        >>> {name: round(alpha, 3) for name, alpha in boosted_weights(scores, np.array([0, 1, 1, 1])).items()}
+        {'faces': 0.485, 'bio': -0.104}
+    """
+    weights = np.full(len(labels), 1 / len(labels))
+    alphas = {}
+    for name, score in scores.items():
+        error = float(np.clip((weights * abs(score - labels)).sum(), _SMALLEST_ERROR, 1 - _SMALLEST_ERROR))
+        alphas[name] = 0.5 * float(np.log((1 - error) / error))
+        if released:
+            weights = weights * np.exp(np.where(score == labels, 1, -1) * alphas[name])
+        else:
+            right = (score > 0.5) == (labels == 1)
+            weights = weights * np.exp(np.where(right, -1, 1) * alphas[name])
+            weights = weights / weights.sum()
+    return alphas
+
+
+@functools.cache
+def _pretrained(path: Path) -> keras.Model:
+    import keras
+
+    try:
+        return keras.models.load_model(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is no saved network of ours ({error})") from error
+
+
+class DeepVANetExperiment(Experiment):
+    """An experiment with DeepVANet: ratings below 5 are low, as the released code has it."""
+
+    system: DeepVANetSystem = Field(default_factory=DeepVANetSystem)
+    label_rule: LabelRule = LabelRule(kind="greater_equal", threshold=5.0)
+    training: Training = Training(epochs=50, batch_size=64, learning_rate=1e-3)
+
+    @property
+    def paper_variant(self) -> str | None:
+        """See `Experiment`; the paper has a line for each setting, and its ablations in a figure without numbers."""
+        mixed = any(PROTOCOLS[name].scope == "across_subjects" for name in self.protocols)
+        own = self.system.paper_variant
+        return ", ".join(filter(None, ["inter-subject" if mixed else "per-subject", own]))

@@ -1,0 +1,85 @@
+"""What the face network of DeepVANet (Zhang et al., 2021) learns in before: ratings of single faces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from keras_emotion.evaluation import LabelRule
+from keras_emotion.pipelines import FaceFeatures, FeaturePart
+from keras_emotion.schema import Trial
+from keras_emotion.systems.base import NetworkSystem
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.settings import Training
+
+if TYPE_CHECKING:
+    import keras
+
+
+class FaceAffect(NetworkSystem):
+    """The convolutions of DeepVANet's face network, trained on the valence and arousal of each frame.
+
+    A regression: it is trained by `keras_emotion.experiment.pretrain`, and not by a run, which tells classes apart.
+
+    Args:
+        faces: how faces come from pictures: each frame of a clip is a window of one step.
+        units: hidden units of the head.
+        width_multiplier: scales the channels of the convolutions, as that of the network that takes them over.
+        dropout: share of the hidden units that a training step leaves out.
+    """
+
+    faces: FaceFeatures = Field(default_factory=lambda: FaceFeatures(window_seconds=0.04, steps=1, image_size=64))
+    units: Annotated[int, Field(ge=1)] = 1000
+    width_multiplier: Annotated[float, Field(gt=0)] = 1.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`."""
+        return {**self.model_dump(mode="json"), "faces": self.faces.key()}
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        return {"faces": self.faces}
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `System`; its outputs are the two ratings."""
+        from keras_emotion.models import FaceAffectNetwork
+
+        return FaceAffectNetwork(
+            image_size=self.faces.image_size,
+            units=self.units,
+            width_multiplier=self.width_multiplier,
+            dropout=self.dropout,
+            pixel_maximum=255,
+            inference=inference,
+        )
+
+    def losses(self) -> dict[str, Any]:
+        """See `System`; the paper names none."""
+        return {"loss": "mean_squared_error"}
+
+    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
+        """See `System`; the one face of each window, and `(batch, 2)` ratings."""
+        return {"faces": elements["faces"][:, 0]}, labels
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """See `System`."""
+        return {"faces": json.loads(self.faces.model_dump_json(exclude={"detector_model"}))}
+
+
+class FaceAffectExperiment(Experiment):
+    """Pre-training of DeepVANet's face network.
+
+    Its protocol decides which people are kept apart to be tested on; of the label rule nothing but the balance of these
+    folds depends, and of its targets the first.
+    """
+
+    system: FaceAffect = Field(default_factory=FaceAffect)
+    targets: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] = ("valence", "arousal")
+    label_rule: LabelRule = LabelRule(threshold=0)
+    protocols: Annotated[tuple[str, ...], Field(min_length=1, max_length=1)] = ("subject_disjoint",)
+    training: Training = Training(epochs=50, batch_size=64, learning_rate=1e-3)

@@ -1,0 +1,285 @@
+"""3FACRNN (Du et al., 2024) as a system: EEG grid features, the EEG network, distillation from a teacher."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import tyro
+from pydantic import Field, model_validator
+
+from keras_emotion.pipelines import (
+    EEGGridFeatures,
+    FaceFeatures,
+    FeaturePart,
+    StoredFeatures,
+    TeacherFeatures,
+    count_dropped,
+    feature_statistics,
+)
+from keras_emotion.schema import InputError, Trial
+from keras_emotion.systems.base import DerivedPart, NetworkSystem, System, Transform
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.facrnn_visual import FACRNNVisual, TeacherOfFile, teacher_files
+from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.settings import Training
+
+if TYPE_CHECKING:
+    import keras
+
+
+_TEACHER_SPREAD = 0.4
+"""Standard deviation of scaled teacher features: what lies within 2.5 of them is within reach of an LSTM's outputs."""
+
+
+@register_system
+class FACRNN(NetworkSystem):
+    """The EEG network of 3FACRNN and how it is fed and trained; the ablations of the paper's Tables 3 to 5 are fields.
+
+    | row of the paper | fields |
+    |---|---|
+    | Table 3, only band attention | `self_attention=False` |
+    | Table 3, only self-attention | `band_attention=False` |
+    | Table 3, without any attention | both of these |
+    | Table 4, raw EEG | `features.representation="raw_slices"` (or `"raw_samples"`); turns band attention off |
+    | Table 5, without visual features | `teacher="none"` |
+
+    Args:
+        features: the 3D feature construction, see `EEGGridFeatures`.
+        faces: how faces come from videos, see `FaceFeatures`; length and steps of a window are those of `features`.
+        band_attention: attention over bands, Eq. (4)-(5).
+        band_attention_kernel_size: width of its convolution; `None` is the adaptive size of Eq. (4), 1 for four bands.
+        self_attention: attention over steps, Eq. (18)-(20).
+        cell: `"lstm"`, or `"peephole"` as Eq. (12)-(15) print.
+        dense_activation: activation of the dense layer after the convolutions; Eq. (11) prints none.
+        width_multiplier: scales the channels of the convolutions and the dense layer, for reduced runs.
+        distillation_features: which features approach the teacher's: `"attention"` (A_t) or `"lstm"` (h_t).
+        teacher: whose features the network's approach. `"none"`: it learns from the labels alone. `"fold"`: a visual
+            network that is trained on the faces of each fold's training windows. A path: visual networks that were
+            trained before, a `.keras` file or a folder with `<target>.keras`, as `afew_va_visual.py` saves them (the
+            paper's way, on AFEW-VA and AffectNet); or an `.npz` file of features
+            (`keras_emotion.pipelines.TeacherFeatures`).
+        teacher_training: how the teacher `"fold"` is trained.
+        teacher_scaling: `"none"`: the teacher's features as they are. `"standard"`: each with mean 0 and standard
+            deviation 0.4 over the training windows, so that the recurrent states, which lie within -1 and 1, can reach
+            them: a teacher whose features are large and vary little is else approached by a constant. The paper leaves
+            this open.
+        rho: weight of the cross-entropy in Eq. (21).
+        w: weight of the distillation loss in Eq. (22); the paper's best was 1.0.
+        w_grid: weights among which each fold chooses on its validation windows, in place of `w`; the paper's grid is
+            0.5, 0.6, ... 1.5, and its choice was made on the test set.
+        step_reduction: `"sum"` of the cross-entropy over the steps as printed, or `"mean"`.
+    """
+
+    hint: ClassVar[str] = "--teacher none trains on EEG alone"
+
+    features: EEGGridFeatures = EEGGridFeatures()
+    faces: FaceFeatures = Field(default_factory=FaceFeatures)
+    band_attention: bool = True
+    band_attention_kernel_size: int | None = None
+    self_attention: bool = True
+    cell: Literal["lstm", "peephole"] = "lstm"
+    dense_activation: Literal["relu"] | None = None
+    width_multiplier: Annotated[float, Field(gt=0)] = 1.0
+    distillation_features: Literal["attention", "lstm"] = "attention"
+    teacher: Annotated[Literal["none", "fold"] | Path, tyro.conf.arg(aliases=("--teacher",))] = "none"
+    teacher_training: Training = Training(learning_rate=1e-5)
+    teacher_scaling: Literal["none", "standard"] = "none"
+    rho: Annotated[float, Field(ge=0, le=1)] = 0.8
+    w: Annotated[float, Field(ge=0)] = 1.0
+    w_grid: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    step_reduction: Literal["sum", "mean"] = "sum"
+
+    @model_validator(mode="after")
+    def _steps_match_the_teacher(self):
+        if self.teacher != "none" and self.features.representation == "raw_samples":
+            raise ValueError("teacher: has one feature vector a slice; representation 'raw_samples' has no slices")
+        if self.w_grid and self.teacher == "none":
+            raise ValueError("w_grid: weighs the features of a teacher, and there is none")
+        return self
+
+    @property
+    def _has_network_of_file(self) -> bool:
+        return isinstance(self.teacher, Path) and self.teacher.suffix != ".npz"
+
+    @property
+    def _faces_of_windows(self) -> FaceFeatures:
+        own = {"window_seconds": self.features.sample_seconds, "steps": self.features.steps, "hop_seconds": None}
+        return FaceFeatures(**{**dict(self.faces), **own})
+
+    @property
+    def _attends_to_bands(self) -> bool:
+        # Raw EEG has no bands: the paper removes the module with the features (section 3.3).
+        return self.band_attention and self.features.representation == "differential_entropy"
+
+    @property
+    def paper_variant(self) -> str | None:
+        """See `System`; of several ablations at once, which the paper did not run, the one that it saw cost most."""
+        if self.features.representation != "differential_entropy":
+            return "With raw EEG signals"
+        if not self.band_attention and not self.self_attention:
+            return "W/O any attention"
+        if not self.self_attention:
+            return "With only Frequency Band-attention"
+        if self.teacher == "none":
+            return "W/O visual feature"
+        return None if self.band_attention else "With only Self-attention"
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`; the teacher's path is replaced by its kind (its content is fingerprinted)."""
+        fields = self.model_dump(mode="json")
+        if self.teacher == "none":
+            # What nothing is done with does not make another experiment.
+            for field in ("faces", "teacher_training", "teacher_scaling", "w", "w_grid", "rho"):
+                del fields[field]
+            return fields
+        if self.teacher != "fold":
+            del fields["teacher_training"]
+        kind = (
+            self.teacher if isinstance(self.teacher, str) else "networks" if self._has_network_of_file else "features"
+        )
+        return {**fields, "teacher": kind, "faces": self._faces_of_windows.key()}
+
+    def printed_config(self) -> dict[str, Any]:
+        """See `System`; the paper's teacher learnt from AFEW-VA and AffectNet, which a preset cannot bring along."""
+        fields = self.scientific_config()
+        if self.teacher == "fold":
+            del fields["teacher_training"]
+            fields["teacher"] = "networks"
+        return fields
+
+    def source_files(self) -> tuple[Path, ...]:
+        """See `System`."""
+        if self._has_network_of_file:
+            return tuple(teacher_files(self.teacher).values())
+        return () if isinstance(self.teacher, str) else (self.teacher,)
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        has_faces = self.teacher == "fold" or self._has_network_of_file
+        return {"eeg": self.features, **({"faces": self._faces_of_windows} if has_faces else {})}
+
+    def derived(self) -> dict[str, DerivedPart]:
+        """See `System`."""
+        if not self._has_network_of_file:
+            return {}
+        return {"teacher_features": TeacherOfFile(self.teacher, self._faces_of_windows)}
+
+    def candidates(self) -> dict[str, System]:
+        """See `System`; one for each weight of `w_grid`."""
+        if not self.w_grid:
+            return {"": self}
+        return {f"w{w:g}": self.model_copy(update={"w": w, "w_grid": ()}) for w in self.w_grid}
+
+    def fold_teacher(self) -> tuple[System, Training] | None:
+        """See `System`."""
+        if self.teacher != "fold":
+            return None
+        system = FACRNNVisual(faces=self._faces_of_windows, width_multiplier=self.width_multiplier)
+        return system, self.teacher_training
+
+    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
+        """Pair each window with the teacher features of an `.npz` file; one without them is dropped and counted."""
+        if isinstance(self.teacher, str) or self._has_network_of_file:
+            return super().join(stored)
+        features, found = TeacherFeatures(self.teacher).for_windows(stored.table)
+        if not found.any():
+            raise InputError(
+                f"{self.teacher}: has no features for the windows of subject {stored.table['subject'].iloc[0]}; "
+                "subject, trial and start_seconds must be those of the window table"
+            )
+        steps = stored.arrays["eeg"].shape[1]
+        if features.shape[1] != steps:
+            raise InputError(f"{self.teacher}: features have {features.shape[1]} steps; the EEG windows have {steps}")
+        kept = np.flatnonzero(found)
+        joined = stored if found.all() else stored.keep(kept)
+        arrays = {**joined.arrays, "teacher_features": features[kept]}
+        reasons = np.where(found, "", "no teacher features")
+        return StoredFeatures(arrays, joined.table), count_dropped(stored.table, reasons)
+
+    def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
+        """See `System`; the scaling of the teacher's features."""
+        if self.teacher_scaling == "none" or "teacher_features" not in arrays:
+            return super().fit_arrays(arrays, rows)
+        known = arrays["teacher_features"][rows].astype(np.float64)
+        mean, deviation = known.mean(axis=(0, 1)), known.std(axis=(0, 1))
+
+        def scaled(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+            features = arrays["teacher_features"][np.arange(len(arrays["teacher_features"]))]
+            scaled = _TEACHER_SPREAD * (features - mean) / np.maximum(deviation, 1e-6)
+            return {**arrays, "teacher_features": scaled.astype(np.float32)}
+
+        return scaled
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """See `System`; EEG alone, as the network has in the test, and without the empty cells of the grid."""
+        vectors = super().vectors({"eeg": arrays["eeg"]})
+        return vectors[:, vectors.any(axis=0)]
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `System`."""
+        from keras_emotion.models import FACRNNEEGNetwork
+
+        n_steps, rows, columns, n_bands = shapes["eeg"]
+        # The features that approach the teacher's are the recurrent states: as wide as the teacher's, 128 in the paper.
+        units = shapes["teacher_features"][-1] if "teacher_features" in shapes else 128
+        return FACRNNEEGNetwork(
+            n_steps=n_steps,
+            grid_shape=(rows, columns),
+            n_bands=n_bands,
+            n_classes=n_classes,
+            band_attention=self._attends_to_bands,
+            band_attention_kernel_size=self.band_attention_kernel_size,
+            self_attention=self.self_attention,
+            cell=self.cell,
+            dense_activation=self.dense_activation,
+            width_multiplier=self.width_multiplier,
+            units=units,
+            distillation_features=self.distillation_features,
+            inference=inference,
+        )
+
+    def losses(self) -> dict[str, Any]:
+        """See `System`; Eq. (21)-(22)."""
+        from keras_emotion.models import distillation_losses
+
+        return distillation_losses(self.rho, self.w, self.step_reduction, teacher=self.teacher != "none")
+
+    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
+        """See `System`; every step of a window has the label of the window."""
+        targets = {"probabilities": np.repeat(labels.reshape(len(labels), 1), elements["eeg"].shape[1], axis=1)}
+        if "teacher_features" in elements:
+            targets["features"] = elements["teacher_features"]
+        return {"eeg": elements["eeg"]}, targets
+
+    def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+        """See `System`; the scaler of the network."""
+        model.feature_scaling.set_statistics(*feature_statistics(arrays["eeg"], rows))
+
+    def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
+        """Mean band attention over the test windows and their steps (the paper's Fig. 7)."""
+        if not self._attends_to_bands:
+            return {}
+        import keras
+
+        attention = keras.ops.convert_to_numpy(model.band_attention_weights({"eeg": arrays["eeg"][rows]}))
+        means = attention.astype(np.float64).mean(axis=(0, 1))
+        return {f"band_attention_{band}": float(mean) for band, mean in zip(self.features.bands, means, strict=True)}
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """See `System`."""
+        return {
+            "features": json.loads(self.features.model_dump_json()),
+            "channel_names": list(trial.eeg_channel_names),
+            "sampling_rate_hz": trial.recording.sampling_rate_hz,
+        }
+
+
+class FACRNNExperiment(Experiment):
+    """An experiment with 3FACRNN."""
+
+    system: FACRNN = FACRNN()

@@ -1,0 +1,180 @@
+"""The visual network of 3FACRNN (Du et al., 2024) as a system, and as the teacher of the EEG network."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from keras_emotion.pipelines import FaceFeatures, FeaturePart, Features, StoredFeatures, content_hash
+from keras_emotion.pipelines.features import UNUSABLE
+from keras_emotion.schema import InputError, Trial
+from keras_emotion.systems.base import NetworkSystem
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.registry import register_system
+
+if TYPE_CHECKING:
+    import keras
+
+
+@register_system
+class FACRNNVisual(NetworkSystem):
+    """The visual network of 3FACRNN, trained alone; every step has a label, its own where the data rate each frame.
+
+    Args:
+        faces: how faces come from videos or pictures.
+        width_multiplier: scales the channels of the convolutions, for reduced runs.
+        padding: `"causal"`, or `"same"`: a step sees later ones too.
+        share_modules: whether both temporal modules are one.
+        normalization: in the temporal modules, `"layer"` (the paper: "normalization layer", of no named kind) or
+            `"batch"`, whose moving averages need hundreds of steps and count windows that fill a last batch.
+        dropout: share of the temporal network's values that a training step leaves out.
+        step_reduction: `"sum"` of the cross-entropy over the steps, or `"mean"`.
+    """
+
+    faces: FaceFeatures = Field(default_factory=FaceFeatures)
+    width_multiplier: Annotated[float, Field(gt=0)] = 1.0
+    padding: Literal["causal", "same"] = "causal"
+    share_modules: bool = False
+    normalization: Literal["layer", "batch"] = "layer"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    step_reduction: Literal["sum", "mean"] = "sum"
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`; of the detector's file what its key in the feature store has."""
+        return {**self.model_dump(mode="json"), "faces": self.faces.key()}
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        return {"faces": self.faces}
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `System`."""
+        from keras_emotion.models import FACRNNVisualNetwork
+
+        return FACRNNVisualNetwork(
+            n_steps=self.faces.steps,
+            image_size=self.faces.image_size,
+            n_classes=n_classes,
+            width_multiplier=self.width_multiplier,
+            padding=self.padding,
+            share_modules=self.share_modules,
+            normalization=self.normalization,
+            dropout=self.dropout,
+            inference=inference,
+        )
+
+    def losses(self) -> dict[str, Any]:
+        """See `System`: cross-entropy of the steps."""
+        from keras_emotion.models import distillation_losses
+
+        return distillation_losses(step_reduction=self.step_reduction, teacher=False)
+
+    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
+        """See `System`; a single picture is a window whose steps are all the same."""
+        faces, steps = elements["faces"], self.faces.steps
+        if faces.shape[1] != steps:
+            faces = np.repeat(faces, steps, axis=1)
+        labels = labels.reshape(len(labels), -1)
+        if labels.shape[1] != steps:
+            labels = np.repeat(labels, steps, axis=1)
+        return {"faces": faces}, {"probabilities": labels}
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """See `System`."""
+        return {"features": json.loads(self.faces.model_dump_json(exclude={"detector_model"}))}
+
+
+class FACRNNVisualExperiment(Experiment):
+    """An experiment with the visual network of 3FACRNN."""
+
+    system: FACRNNVisual = Field(default_factory=FACRNNVisual)
+
+
+class TeacherOfFile:
+    """Features that saved visual networks give to stored faces: `teacher_features@<target>`, `(windows, steps, units)`.
+
+    Args:
+        path: a saved network (`.keras`), used for every target, or a folder with one for each, `<target>.keras`.
+        faces: how the faces were made, which must be how the network's were.
+
+    Raises:
+        InputError: there is no network.
+    """
+
+    replaces = "faces"
+    code_version: ClassVar[int] = 1
+
+    def __init__(self, path: Path, faces: FaceFeatures):
+        self.path, self.faces = path, faces
+        self.files = teacher_files(path)
+
+    def key(self) -> dict[str, Any]:
+        """See `DerivedPart`."""
+        contents = {target: content_hash([file]) for target, file in self.files.items()}
+        return {"kind": type(self).__name__, "code_version": self.code_version, "networks": contents}
+
+    def extract(self, stored: StoredFeatures) -> Features:
+        """See `DerivedPart`.
+
+        Raises:
+            InputError: a file is not such a network, or learnt from faces that were cut out in another way.
+        """
+        usable = (
+            np.flatnonzero(stored.table[UNUSABLE] == "") if UNUSABLE in stored.table else np.arange(len(stored.table))
+        )
+        arrays = {}
+        for target, file in self.files.items():
+            model = _load(file, self.faces)
+            name = f"teacher_features@{target}" if target else "teacher_features"
+            shape = model.output["features"].shape[1:]
+            arrays[name] = np.zeros((len(stored.table), *shape), np.float32)
+            for start in range(0, len(usable), 128):
+                rows = usable[start : start + 128]
+                given = model.predict_on_batch({"faces": stored.arrays["faces"][rows]})
+                arrays[name][rows] = given["features"]
+        return arrays, stored.table
+
+
+@functools.lru_cache(maxsize=4)
+def _load(file: Path, faces: FaceFeatures) -> keras.Model:
+    """A saved visual network, checked against how faces are cut out; once a process, not once a subject."""
+    import keras
+
+    try:
+        model = keras.models.load_model(file, compile=False)
+    except (ValueError, OSError, TypeError) as error:
+        raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
+    learnt = (getattr(model, "inference", None) or {}).get("features", {})
+    if "image_size" not in learnt:
+        raise InputError(f"{file}: not a visual network that this package trained; train one with afew_va_visual.py")
+    for field in ("image_size", "margin", "steps"):
+        wanted = getattr(faces, field)
+        if learnt[field] != wanted:
+            option = "features.steps" if field == "steps" else f"faces.{field.replace('_', '-')}"
+            raise InputError(
+                f"{file}: learnt from faces with {field} {learnt[field]}, here it is {wanted}; "
+                f"use --system.{option} {learnt[field]}"
+            )
+    return model
+
+
+def teacher_files(path: Path) -> dict[str, Path]:
+    """Saved networks by target; under an empty target one for all.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_dir():
+        files = {file.stem: file for file in sorted(path.glob("*.keras"))}
+        if not files:
+            raise InputError(f"{path}: holds no <target>.keras; give a teacher that afew_va_visual.py saved")
+        return files
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; --teacher takes a saved network, a folder of them, or features (.npz)")
+    return {"": path}

@@ -1,0 +1,93 @@
+"""Logistic regression: what a number is worth is seen beside what the plainest model reaches on the same windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field, SerializeAsAny
+
+from keras_emotion.pipelines import EEGGridFeatures, FeaturePart, StoredFeatures
+from keras_emotion.systems.base import DerivedPart, EstimatorSystem, System
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.registry import register_system
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import sklearn.base
+
+
+def logistic_regression(inverse_regularisation: float = 1.0) -> sklearn.base.ClassifierMixin:
+    """Standard scores and a multinomial logistic regression with an L2 penalty, both fitted on the training windows."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=inverse_regularisation, max_iter=2000))
+
+
+@register_system
+class BandPowerRegression(EstimatorSystem):
+    """Logistic regression on the power of bands: the differential entropy of a Gaussian is half its log-power.
+
+    Args:
+        features: the features; by default one differential entropy a window, channel and band.
+        inverse_regularisation: C of `sklearn.linear_model.LogisticRegression`.
+    """
+
+    features: EEGGridFeatures = EEGGridFeatures(steps=1)
+    inverse_regularisation: Annotated[float, Field(gt=0)] = 1.0
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        return {"eeg": self.features}
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """See `System`; without the empty cells of the grid."""
+        vectors = super().vectors(arrays)
+        return vectors[:, vectors.any(axis=0)]
+
+    def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
+        """See `EstimatorSystem`; nothing in it is random."""
+        return logistic_regression(self.inverse_regularisation)
+
+
+class BandPowerRegressionExperiment(Experiment):
+    """An experiment with logistic regression on band powers."""
+
+    system: BandPowerRegression = BandPowerRegression()
+
+
+class LightModel(EstimatorSystem):
+    """Logistic regression on what another system's network sees: the leak audit trains it hundreds of times.
+
+    Args:
+        of: the system whose parts and `vectors` are used.
+    """
+
+    of: SerializeAsAny[System]
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`."""
+        return {"of": {"kind": type(self.of).__name__, **self.of.scientific_config()}}
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        return self.of.parts()
+
+    def derived(self) -> dict[str, DerivedPart]:
+        """See `System`."""
+        return self.of.derived()
+
+    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
+        """See `System`."""
+        return self.of.join(stored)
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """See `System`."""
+        return self.of.vectors(arrays)
+
+    def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
+        """See `EstimatorSystem`; nothing in it is random."""
+        return logistic_regression()

@@ -1,0 +1,147 @@
+"""Prior-driven dynamic brain networks (Zheng et al., 2023) as a system; a sample is a trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from keras_emotion.evaluation import LabelRule
+from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart
+from keras_emotion.schema import Trial
+from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.settings import Training
+
+if TYPE_CHECKING:
+    import keras
+
+
+@register_system
+class PriorDFCNSystem(NetworkSystem):
+    """PriorDFCN and how it is fed; the lines of the paper's Table 2 are fields.
+
+    | line of Table 2 | fields |
+    |---|---|
+    | Ours | the default |
+    | w/o PKE | `prior="none"` |
+    | w/o NL block | `non_local=False` |
+    | w/o STFENet | `stfenet=False` |
+    | Baseline | `prior="none"`, `stfenet=False` |
+
+    Args:
+        features: connectivity and band powers of the windows of a trial.
+        face: the 29 quantities of the face in the same windows.
+        prior: `"sum"` or `"product"` of both correlations, or `"none"`: EEG alone.
+        transpose_prior: whether the sum transposes the second correlation.
+        prior_units: size of queries and keys, d.
+        stfenet: whether there are 3D convolutions.
+        non_local: whether there is a non-local block behind the last of them.
+        width_multiplier: scales the filters of the blocks, 16, 32 and 64, for reduced runs.
+    """
+
+    hint: ClassVar[str] = "--system.prior none trains on EEG alone"
+
+    features: ConnectivityFeatures = Field(default_factory=ConnectivityFeatures)
+    face: FaceQuantities = Field(default_factory=FaceQuantities)
+    prior: Literal["sum", "product", "none"] = "sum"
+    transpose_prior: bool = False
+    prior_units: Annotated[int, Field(ge=1)] = 16
+    stfenet: bool = True
+    non_local: bool = True
+    width_multiplier: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def _face_of_samples(self) -> FaceQuantities:
+        return face_quantities_for(self.face, self.features)
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`; what nothing is done with does not make another experiment."""
+        fields = self.model_dump(mode="json")
+        if self.prior == "none":
+            for name in ("face", "transpose_prior", "prior_units"):
+                del fields[name]
+        else:
+            fields["face"] = self._face_of_samples.key()
+        if not self.stfenet:
+            del fields["non_local"], fields["width_multiplier"]
+        return fields
+
+    @property
+    def paper_variant(self) -> str | None:
+        """See `System`; the lines of Table 2."""
+        has_prior = self.prior != "none"
+        if not self.stfenet:
+            return "w/o STFENet" if has_prior else "Baseline"
+        if not has_prior:
+            return "w/o PKE"
+        return None if self.non_local else "w/o NL block"
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        return {"eeg": self.features, **({} if self.prior == "none" else {"face": self._face_of_samples})}
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `System`."""
+        from keras_emotion.models import PriorDFCN
+
+        n_windows, n_channels, n_bands = shapes["eeg"]
+        return PriorDFCN(
+            n_windows=n_windows,
+            n_channels=n_channels,
+            n_bands=n_bands,
+            n_classes=n_classes,
+            prior=None if self.prior == "none" else self.prior,
+            transpose_prior=self.transpose_prior and self.prior == "sum",
+            prior_units=self.prior_units,
+            stfenet=self.stfenet,
+            widths=tuple(max(1, round(self.width_multiplier * width)) for width in (16, 32, 64)),
+            non_local_after="last" if self.non_local else None,
+            inference=inference,
+        )
+
+    def losses(self) -> dict[str, Any]:
+        """See `System`."""
+        return {"loss": "sparse_categorical_crossentropy"}
+
+    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
+        """See `System`."""
+        if self.prior == "none":
+            elements = {"connectivity": elements["connectivity"]}
+        return elements, labels
+
+    def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+        """See `NetworkSystem`."""
+        fit_scaling_layers(self, model, arrays, rows)
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """See `System`."""
+        known = {
+            "features": json.loads(self.features.model_dump_json()),
+            "channel_names": list(trial.eeg.channel_names),
+            "sampling_rate_hz": trial.eeg.sampling_rate_hz,
+        }
+        if self.prior != "none":
+            known["face"] = json.loads(
+                self._face_of_samples.model_dump_json(exclude={"detector_model", "openface_folder"})
+            )
+        return known
+
+
+def face_quantities_for(face: FaceQuantities, features: ConnectivityFeatures) -> FaceQuantities:
+    """Quantities of the face in the samples and windows of the EEG, whatever else is said of faces."""
+    cut = {"window_seconds": features.sample_seconds, "steps": features.n_windows, "hop_seconds": None}
+    return FaceQuantities(**{**dict(face), **cut})
+
+
+class PriorDFCNExperiment(Experiment):
+    """An experiment with PriorDFCN: subjects kept apart, ratings above 5 are high."""
+
+    system: PriorDFCNSystem = Field(default_factory=PriorDFCNSystem)
+    label_rule: LabelRule = LabelRule(threshold=5.0)
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("subject_disjoint",)
+    training: Training = Training(epochs=50, batch_size=40, learning_rate=1e-3)

@@ -1,0 +1,116 @@
+"""Frozen settings of an experiment: how a network is trained, and where the work is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keras_emotion.environment import visible_gpus
+
+
+class Configuration(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with some fields changed, validated anew.
+
+        Args:
+            changes: new value by dotted name of the field, `{"training.learning_rate": 1e-3}`.
+
+        Raises:
+            ValueError: a name is no field, or a value is not valid.
+        """
+        return _changed(self, changes)
+
+
+def _changed(value: BaseModel, changes: Mapping[str, Any]) -> Any:
+    own: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for name, new in changes.items():
+        field, _, rest = name.partition(".")
+        if field not in type(value).model_fields:
+            raise ValueError(f"{field!r} is no field of {type(value).__name__}")
+        if rest:
+            nested.setdefault(field, {})[rest] = new
+        else:
+            own[field] = new
+    own |= {field: _changed(getattr(value, field), inner) for field, inner in nested.items()}
+    fields = {field: getattr(value, field) for field in type(value).model_fields}
+    return type(value)(**{**fields, **own})
+
+
+def differences(there: Any, here: Any, path: str = "") -> list[str]:
+    """Where two JSON-able values differ, a line each: `training.epochs: 100 -> 5`."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = sorted(there.keys() | here.keys())
+        inner = (differences(there.get(key), here.get(key), f"{path}.{key}" if path else key) for key in keys)
+        return [line for lines in inner for line in lines]
+    return [] if there == here else [f"{path}: {json.dumps(there)} -> {json.dumps(here)}"]
+
+
+class Training(Configuration):
+    """How a network is trained.
+
+    Args:
+        epochs: passes over the training windows.
+        batch_size: windows a step.
+        learning_rate: of Adam.
+        restore_best: `"end"` loads the weights of the best epoch once, when training ends; `"each_epoch"` goes back to
+            them after each epoch (the paper: "the optimal model parameters were loaded at the end of each epoch").
+        precision: Keras dtype policy: `"float32"`, `"mixed_bfloat16"`, `"mixed_float16"`.
+        jit_compile: XLA: `"auto"` is on with a GPU and off without (on a CPU it is slower, often by far), or
+            `"on"` / `"off"`.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 100
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    restore_best: Literal["end", "each_epoch"] = "end"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit_compile: Literal["auto", "on", "off"] = "auto"
+
+
+class Runtime(Configuration):
+    """How and where it runs: nothing here changes what is computed, so nothing here is part of the identity.
+
+    Args:
+        jobs: workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker` cores (a single
+            one with `engine="vectorized"`, which uses all cores).
+        threads_per_worker: threads of a worker. Recorded, because sums over another number of threads may differ in
+            the last bit.
+        engine: what the workers are: processes of this machine, or workers of a Ray or Dask cluster (extras `ray`
+            and `dask`); or `"vectorized"`, processes that train many folds of a network at once on Keras's JAX backend
+            (extra `jax`), made for GPUs.
+        folds_at_once: how many, with `"vectorized"`; memory grows with it.
+        cluster_address: address of a cluster that runs already; by default one is started on this machine. Its
+            workers need the same files under the same paths, on a disk that they share.
+        feature_store: folder of computed features, shared by runs.
+        save_models: save the models of the last repetition (`models/*.keras`).
+        tensorboard: write logs for TensorBoard (`tensorboard/<job>`; extra `tensorboard`).
+    """
+
+    jobs: Annotated[int, Field(ge=0)] = 0
+    threads_per_worker: Annotated[int, Field(ge=1)] = 1
+    engine: Literal["processes", "ray", "dask", "vectorized"] = "processes"
+    folds_at_once: Annotated[int, Field(ge=1)] = 50
+    cluster_address: str = ""
+    feature_store: Path = Path("runs/features")
+    save_models: bool = False
+    tensorboard: bool = False
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers that train, which `jobs` stands for."""
+        return self.jobs or len(visible_gpus()) or (1 if self.engine == "vectorized" else self.n_feature_workers)
+
+    @property
+    def n_feature_workers(self) -> int:
+        """Number of workers that compute features, where no GPU helps."""
+        return self.jobs or max(1, (os.cpu_count() or 1) // self.threads_per_worker)

@@ -1,0 +1,277 @@
+"""The command line: what it prints and the codes it exits with."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from keras_emotion import cli
+from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.schema import InputError
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A synthetic copy, written by the command."""
+    root = tmp_path_factory.mktemp("deap") / "out"
+    words = ["synthesize", "deap", str(root), "--subjects", "2", "--trials", "2", "--seed", "3"]
+    assert cli.main([*words, "--effect-size", "0.5", "--fingerprint-size", "0", "--files", "python", "matlab"]) == 0
+    return root
+
+
+def test_synthesize_passes_its_options_on(root):
+    marker = json.loads((root / "synthetic.json").read_text())
+    assert marker | {"written_by": None} == {
+        "written_by": None,
+        "dataset": "deap",
+        "subjects": [1, 2],
+        "n_trials": 2,
+        "seed": 3,
+        "effect_size": 0.5,
+        "fingerprint_size": 0.0,
+        "fingerprint_in_baseline": False,
+    }
+    assert sorted(path.name for path in root.iterdir() if path.is_dir()) == [
+        "data_preprocessed_matlab",
+        "data_preprocessed_python",
+        "metadata_csv",
+    ]
+
+
+def test_synthesize_sam40(tmp_path, capsys):
+    assert cli.main(["synthesize", "sam40", str(tmp_path / "out"), "--subjects", "1", "--files", "raw"]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'out'}\n"
+    assert len(list((tmp_path / "out" / "raw_data").iterdir())) == 12
+    assert cli.main(["describe", str(tmp_path / "out"), "--dataset", "sam40"]) == 0
+    out = capsys.readouterr().out
+    assert "sam40, synthetic files" in out
+    assert "Mirror_image_3" in out
+    assert "mean stress" in out
+    assert "mean task" not in out
+
+
+def test_describe_a_whole_copy(root, capsys):
+    assert cli.main(["describe", str(root), "--dataset", "deap"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert f"deap, synthetic files in {root}: 2 subjects" in lines[0]
+    assert any("data_preprocessed_python/s02.dat" in line and "128" in line for line in lines)
+    assert sum("Artist 1: Title 1" in line for line in lines) == 2
+    assert lines[-1] == "the copy is whole"
+
+
+def test_describe_briefly_and_another_format(root, capsys):
+    assert cli.main(["describe", str(root), "--dataset", "deap", "--brief", "--file-format", "matlab"]) == 0
+    out = capsys.readouterr().out
+    assert "data_preprocessed_matlab/s01.mat" in out
+    assert "Artist" not in out
+
+
+def test_describe_as_json(root, capsys):
+    assert cli.main(["describe", str(root), "--dataset", "deap", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    description = json.loads(captured.out)
+    assert description["dataset"] == "deap"
+    assert description["root"] == str(root)
+    assert [subject["subject"] for subject in description["subjects"]] == [1, 2]
+    trial = description["subjects"][1]["trials"][0]
+    assert {"trial", "presentation", "stimulus", "ratings", "video"} <= set(trial)
+    assert description["problems"] == []
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two finished runs of two subjects, all right and three of four right; and one that was broken off."""
+    folder = tmp_path_factory.mktemp("runs") / "runs"
+    for place, (name, n_right) in enumerate((("one", 4), ("two", 3), ("open", 4))):
+        run = RunFolder(folder / name)
+        folder.mkdir(exist_ok=True)
+        science = {"name": "deap", "targets": ["arousal"], "protocols": [PROTOCOLS["trial_disjoint"].describe()]}
+        data = {"dataset": "deap", "synthetic": True, "subjects": [1, 2], "fingerprints": {"1": "a", "2": "b"}}
+        run.start(science, f"{place}" * 16, data, resume=False)
+        run.write_json("environment.json", {"started": f"2026-01-0{place + 1}T00:00:00+00:00"})
+        for subject in (1, 2):
+            for fold in (0, 1):
+                trials = [2 * fold + 1, 2 * fold + 2]
+                labels = [0, 1]
+                predictions = [
+                    label if trial <= n_right else 1 - label for label, trial in zip(labels, trials, strict=True)
+                ]
+                rows = {"subject": [subject] * 2, "trial": trials, "stimulus": ["x", "y"], "start_seconds": [0.0] * 2}
+                rows |= {"stop_seconds": [1.0] * 2, "label": labels, "prediction": predictions}
+                rows |= {f"probability_{name}": [0.5] * 2 for name in ("low", "high")}
+                job = {"protocol": "trial_disjoint", "target": "arousal", "subject": subject, "repetition": 0}
+                record = {"job": {**job, "fold": fold}, "predictions": rows, "metrics": {str(subject): {}}}
+                record |= {"best_epoch": 1, "training_majority": 0, "n_training_windows": 2, "diagnostics": {}}
+                run.write_job(f"{subject}-{fold}", {**record, "n_validation_windows": 0})
+        if name != "open":
+            names = {"arousal": ["low", "high"]}
+            run.finish({"not_evaluable": [], "dropped_windows": {}, "class_names": names})
+    return folder
+
+
+def test_runs_lists(runs, tmp_path, capsys, monkeypatch):
+    assert cli.main(["runs", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split()[0] for line in lines if line.strip().startswith(("one", "two", "open"))]
+    assert shown == ["one", "two", "open"]
+    assert any("one" in line and "arousal 100.0 (" in line and "synthetic" in line for line in lines)
+    assert any("two" in line and "arousal 75.0 (" in line and "2026-01-02 00:00" in line for line in lines)
+    assert any("open" in line and "broken off or running" in line for line in lines)
+    assert cli.main(["runs", str(runs), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["is_finished"] for run in listed] == [True, True, False]
+    assert listed[1]["headline"][0]["accuracy"] == 0.75
+    # By default the folder `runs`.
+    monkeypatch.chdir(runs.parent)
+    assert cli.main(["runs"]) == 0
+    assert "two" in capsys.readouterr().out
+
+
+def test_runs_of_an_empty_folder_and_a_damaged_run(runs, tmp_path, capsys):
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: holds no runs\n"
+    shutil.copytree(runs, tmp_path / "copy")
+    (tmp_path / "copy" / "one" / "predictions.csv").write_text("")
+    assert cli.main(["runs", str(tmp_path / "copy")]) == 1
+    out = capsys.readouterr().out
+    assert "damaged" in out
+    assert "arousal 75.0" in out
+    assert cli.main(["runs", str(tmp_path / "copy"), "--json"]) == 1
+    first, *_, last = json.loads(capsys.readouterr().out)["runs"]
+    assert (last["path"], last["progress"]) == (str(tmp_path / "copy" / "one"), "damaged")
+    assert first["problem"] == ""
+
+
+def test_report_of_one_run_and_of_two(runs, tmp_path, capsys):
+    one, two = str(runs / "one"), str(runs / "two")
+    before = sorted(runs.rglob("*"))
+    assert cli.main(["report", one, "--out", str(tmp_path / "single")]) == 0
+    assert f"report: {tmp_path / 'single' / 'report.html'}" in capsys.readouterr().out
+    assert cli.main(["report", one, two, "--out", str(tmp_path / "both")]) == 0
+    out = capsys.readouterr().out
+    assert "0000000 is 25.0 points above 1111111 (by subject +25.0, +25.0)" in " ".join(out.split())
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["comparison.html", "comparison.png"]
+    assert cli.main(["report", one, two, "--out", str(tmp_path / "both"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["comparisons"][0]["tests"]["mean_difference"] == 0.25
+    assert captured.err == ""
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_report_writes_below_runs_unless_told_otherwise(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", str(runs / "one"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == f"runs/report-{'0' * 16}/report.html"
+    assert (tmp_path / "runs" / f"report-{'0' * 16}" / "report.html").is_file()
+
+
+def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path / "copy")
+    path = tmp_path / "copy" / "data_preprocessed_python" / "s01.dat"
+    path.write_bytes(path.read_bytes()[:-5000])
+    (tmp_path / "copy" / "data_preprocessed_python" / "s02.dat").unlink()
+    words = ["describe", str(tmp_path / "copy"), "--dataset", "deap"]
+    assert cli.main(words) == 1
+    lines = capsys.readouterr().out.splitlines()
+    problems = [line for line in lines if line.startswith("problem: ")]
+    assert len(problems) == 2
+    assert problems[0].endswith("s02.dat: missing: the subject has ratings")
+    assert f"{path}: byte" in problems[1]
+    assert "truncated" in problems[1]
+    assert lines[-1] == "2 problem(s)"
+    assert cli.main([*words, "--json"]) == 1
+    description = json.loads(capsys.readouterr().out)
+    assert [problem["subject"] for problem in description["problems"]] == [2, 1]
+    assert description["subjects"][0]["trials"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["describe", "nowhere", "--dataset", "deap"], "nowhere: no such folder"),
+        (["describe", "{root}", "--dataset", "sam40"], "holds no recordings of SAM40"),
+        (["describe", "{root}", "--dataset", "deap", "--file-format", "original"], "holds no data_original/sNN.bdf"),
+        (
+            ["describe", "{root}", "--dataset", "deap", "--file-format", "raw"],
+            "`file_format` is 'raw'; expected one of",
+        ),
+        (["synthesize", "deap", "{root}", "--trials", "50"], "`n_trials` is 50; expected 1 to 40"),
+        (
+            ["synthesize", "deap", "/dev/null/out", "--trials", "1"],
+            "/dev/null/out/metadata_csv: cannot be written (Not a directory)",
+        ),
+        (["synthesize", "sam40", "{root}", "--subjects", "0"], "`n_subjects` is 0; expected 1 to 40"),
+        (["runs", "nowhere"], "nowhere: no such folder"),
+        (["report"], "give at least one run folder"),
+        (["report", "nowhere"], "nowhere/config.json: no such file; is nowhere a run folder?"),
+        (["report", "{runs}/one", "{runs}/open"], "open: the run is not finished"),
+        (["report", "{runs}/one", "{runs}/one"], "one: is given twice"),
+        (
+            ["report", "{runs}/one", "{runs}/two", "--out", "/dev/null/x"],
+            "/dev/null/x: cannot be made: Not a directory",
+        ),
+    ],
+)
+def test_unusable_input_is_one_line_and_exit_code_2(root, runs, words, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([word.format(root=root, runs=runs) for word in words])
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["describe"], ["describe", "x", "--dataset", "imagenet"], ["synthesize", "deap"]]
+)
+def test_bad_command_lines_exit_with_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 2
+
+
+def test_exit_on_input_error(capsys):
+    @exit_on_input_error
+    def command(value: int, *, error: type[Exception] | None = None) -> int:
+        """Docstring."""
+        if error is not None:
+            raise error("a.dat: broken\nb.dat: broken")
+        return value
+
+    assert command(3) == 3
+    assert (command.__name__, command.__doc__) == ("command", "Docstring.")
+    with pytest.raises(SystemExit) as caught:
+        command(3, error=InputError)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: a.dat: broken\nb.dat: broken\n"
+    # A bug of ours is no fault of the input.
+    with pytest.raises(ValueError, match="broken"):
+        command(3, error=ValueError)
+
+
+def test_module_runs_and_loads_nothing_heavy():
+    """One process: exit code, no traceback, and neither Keras nor a backend for a help text."""
+    script = "import sys; from keras_emotion import cli; print(cli.main(['--help']))"
+    watch = "import atexit, sys; atexit.register(lambda: print(sorted({'keras', 'tensorflow', 'mne', 'scipy.signal', "
+    watch += "'matplotlib', 'torch', 'jax'} & set(sys.modules)))); "
+    run = subprocess.run([sys.executable, "-c", watch + script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[-1] == "[]"
+    assert "Traceback" not in run.stderr
+    run = subprocess.run(
+        [sys.executable, "-m", "keras_emotion.cli", "describe", "nowhere", "--dataset", "deap"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "error: nowhere: no such folder; expected the root folder of the data set\n"

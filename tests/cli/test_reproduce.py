@@ -1,0 +1,288 @@
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from keras_emotion.cli.reproduce import main
+from keras_emotion.datasets import DEAP
+from keras_emotion.papers import with_system
+from keras_emotion.papers.comparison import regression_presets
+from keras_emotion.pipelines import EEGGridFeatures
+from keras_emotion.synthetic import write_afew_va, write_affectnet, write_deap
+from keras_emotion.systems.logistic_regression import (
+    BandPowerRegression,
+    BandPowerRegressionExperiment,
+)
+
+SCRIPTS = Path(__file__).parents[2] / "reproductions"
+
+
+@pytest.fixture(scope="module")
+def deap(tmp_path_factory):
+    """A small DEAP folder."""
+    return write_deap(tmp_path_factory.mktemp("data") / "deap", n_subjects=2, n_trials=6)
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path, capsys):
+    """Runs a reproduction in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    # As Python does for a script: its own folder comes first.
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        try:
+            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+        except SystemExit as stop:
+            return stop.code or 0, *capsys.readouterr()
+        return 0, *capsys.readouterr()
+
+    return run
+
+
+SMALL = (
+    *("--preset", "demo", "--subjects", "1", "--targets", "valence", "--jobs", "1", "--training.epochs", "1"),
+    *("--system.width-multiplier", "0.02", "--protocols", "trial_disjoint"),
+)
+EEG_ALONE = (*SMALL, "--teacher", "none")
+
+
+def test_from_a_folder_to_a_report(script, deap, tmp_path):
+    code, out, err = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE)
+    assert code == 0, err
+    assert "says nothing about emotion" in out
+    assert "differs from the paper: system.width_multiplier: 1.0 -> 0.02" in out
+    assert "W/O visual feature" in out
+    for file in ("config.json", "environment.json", "results.csv", "predictions.csv", "report.html"):
+        assert (tmp_path / "run" / file).is_file(), file
+    assert list((tmp_path / "run" / "figures").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "ablation",
+    [
+        pytest.param(["--system.no-band-attention"], marks=pytest.mark.slow),
+        pytest.param(["--system.no-self-attention"], marks=pytest.mark.slow),
+        ["--system.no-band-attention", "--system.no-self-attention"],
+        pytest.param(["--system.features.representation", "raw_slices"], marks=pytest.mark.slow),
+        pytest.param(["--system.cell", "peephole"], marks=pytest.mark.slow),
+    ],
+)
+def test_ablations_of_the_paper_run_by_argument(script, deap, ablation):
+    code, out, err = script("deap_3facrnn.py", "--data-root", deap, *EEG_ALONE, *ablation)
+    assert code == 0, err
+    assert "report:" in out
+
+
+def test_a_dry_run_says_what_it_costs_and_trains_nothing(script, deap, tmp_path):
+    code, out, _ = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE, "--dry-run")
+    assert code == 0
+    assert "3 jobs to do" in out
+    assert "hours" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_paper_preset_names_the_ways_out(script, deap):
+    alone = ("--teacher", "none")
+    arguments = ("--data-root", deap, "--preset", "paper", "--subjects", "1", "--dry-run", "--jobs", "1", *alone)
+    code, out, _ = script(
+        "deap_3facrnn.py", *arguments, "--training.epochs", "100000", "--system.width-multiplier", "0.02"
+    )
+    assert code == 0
+    assert "ways out" in out
+
+
+def _truncated(root):
+    path = root / "data_preprocessed_python" / "s01.dat"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _two_broken(root):
+    _truncated(root)
+    (root / "data_preprocessed_python" / "s02.dat").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "arguments", "messages"),
+    [
+        (shutil.rmtree, [], ["no such folder"]),
+        (_truncated, [], ["s01.dat"]),
+        (_two_broken, [], ["s01.dat", "s02.dat"]),
+        (lambda root: None, ["--subjects", "31"], ["no file of subject 31"]),
+        (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of data set"]),
+        (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
+        (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and holds no run"]),
+    ],
+)
+def test_a_users_mistake_gets_clear_lines_and_exit_code_2(script, deap, tmp_path, break_it, arguments, messages):
+    root = shutil.copytree(deap, tmp_path / "data")
+    break_it(root)
+    code, _, err = script("deap_3facrnn.py", "--data-root", root, "--jobs", "1", *arguments)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for message in messages:
+        assert message in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--preset", "quick"], ["--training.epochs", "0"], ["--speling", "1"], ["--protocols", "leave_one_out"]],
+)
+def test_bad_options_are_refused_with_exit_code_2(script, deap, arguments):
+    code, _, err = script("deap_3facrnn.py", "--data-root", deap, *arguments)
+    assert code == 2
+    assert "Traceback" not in err
+
+
+def test_a_preset_takes_the_subjects_that_are_there(script, deap, tmp_path):
+    code, _, err = script(
+        "deap_3facrnn.py",
+        "--data-root",
+        deap,
+        "--preset",
+        "reduced",
+        "--dry-run",
+        "--jobs",
+        "1",
+        "--training.epochs",
+        "1",
+        "--system.width-multiplier",
+        "0.02",
+        "--teacher",
+        "none",
+    )
+    assert code == 0, err
+    assert DEAP(deap).subjects == (1, 2)
+
+
+@pytest.fixture(scope="module")
+def deap_with_faces(tmp_path_factory):
+    """A small DEAP folder with face videos."""
+    folder = tmp_path_factory.mktemp("data") / "deap"
+    video = {"video_frame_rate_hz": 5.0, "video_size": (160, 128)}
+    return write_deap(folder, n_subjects=1, n_trials=10, face_videos=True, **video)
+
+
+@pytest.mark.slow  # the demo does the same
+def test_a_teacher_of_each_fold_is_what_a_run_has(script, deap_with_faces, tmp_path):
+    (next((deap_with_faces / "face_video" / "s01").iterdir())).unlink()
+    few = ("--system.teacher-training.epochs", "1", "--system.w-grid", "0.5", "1.5")
+    code, out, err = script(
+        "deap_3facrnn.py", "--data-root", deap_with_faces, "--output", tmp_path / "run", *SMALL, *few
+    )
+    assert code == 0, err
+    assert 'differs from the paper: system.teacher: "networks" -> "fold"' in out
+    assert "windows dropped: subject 1: 30 (no face video)" in out
+    pairing = pd.read_csv(tmp_path / "run" / "pairing.csv")
+    assert pairing["n_windows"].tolist() == [30]
+    search = pd.read_csv(tmp_path / "run" / "search.csv")
+    assert search.groupby("fold")["chosen"].sum().tolist() == [1, 1, 1]
+    assert set(search["candidate"]) == {"w0.5", "w1.5"}
+
+
+def test_without_videos_the_way_out_is_named(script, deap):
+    code, _, err = script("deap_3facrnn.py", "--data-root", deap, *SMALL)
+    assert code == 2
+    assert "--teacher none trains on EEG alone" in err
+    assert "subject 1: no face video" in err
+
+
+def test_a_teacher_is_trained_saved_and_used(script, deap_with_faces, tmp_path):
+    write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=10, frame_size=(96, 80))
+    small = ("--preset", "demo", "--training.epochs", "1", "--jobs", "1", "--targets", "valence")
+    arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
+    code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")
+    assert code == 0, err
+    assert "subject_disjoint" in out
+    teacher = tmp_path / "visual" / "teacher"
+    assert sorted(path.name for path in teacher.iterdir()) == ["trained_on.json", "valence.keras"]
+    code, out, err = script("deap_3facrnn.py", "--data-root", deap_with_faces, *SMALL, "--teacher", teacher)
+    assert code == 0, err
+    assert "system.teacher" not in out
+
+
+def test_pictures_teach_too(script, tmp_path):
+    write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
+    small = ("--preset", "demo", "--training.epochs", "1", "--jobs", "1", "--targets", "valence")
+    arguments = ("--data-root", tmp_path / "affectnet", "--output", tmp_path / "out", *small)
+    code, out, err = script("affectnet_visual.py", *arguments, "--system.width-multiplier", "0.1")
+    assert code == 0, err
+    assert "says nothing about emotion" in out
+    assert (tmp_path / "out" / "teacher" / "valence.keras").is_file()
+
+
+# Tables of methods ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def four_subjects(tmp_path_factory):
+    """Of two subjects differences are nearly the same, and a t-test of them is none."""
+    return write_deap(tmp_path_factory.mktemp("data") / "four", n_subjects=4, n_trials=6)
+
+
+def _tables(deap, output, *arguments):
+    """A table of three methods, of logistic regressions."""
+    full = BandPowerRegressionExperiment(
+        name="test", dataset="deap", targets=("valence", "arousal"), protocols=("trial_disjoint",)
+    )
+    methods = {
+        "Ours": lambda wanted: wanted,
+        "Much regularised": with_system(lambda system: system.model_copy(update={"inverse_regularisation": 1e-6})),
+        "Coarse": with_system(
+            lambda system: BandPowerRegression(features=EEGGridFeatures(steps=1, window_seconds=6.0))
+        ),
+    }
+    main(
+        regression_presets(full, {}),
+        tables={"1": methods},
+        arguments=["--data-root", str(deap), "--output", str(output), "--jobs", "1", *arguments],
+    )
+
+
+def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects, tmp_path, capsys):
+    _tables(four_subjects, tmp_path / "run", "--table", "1")
+    out = capsys.readouterr().out
+    assert "says nothing about emotion" in out
+    assert "Much regularised" in out
+    folder = tmp_path / "run-table1"
+    rows = pd.read_csv(folder / "methods.csv").set_index(["method", "target", "metric"])
+    assert len(rows) == 3 * 2 * 2
+    scores = {}
+    for name, place in (("Ours", "ours"), ("Coarse", "coarse")):
+        predictions = pd.read_csv(folder / place / "predictions.csv")
+        predictions = predictions[predictions["target"] == "valence"]
+        scores[name] = (predictions["label"] == predictions["prediction"]).groupby(predictions["subject"]).mean()
+        row = rows.loc[(name, "valence", "accuracy")]
+        assert row["mean"] == pytest.approx(scores[name].mean())
+        assert row["standard_deviation"] == pytest.approx(scores[name].std())
+        assert row["n_subjects"] == 4
+        # Four subjects are too few for an interval.
+        assert np.isnan(row["low"])
+    expected = scipy.stats.ttest_rel(scores["Ours"], scores["Coarse"]).pvalue
+    p_values = rows.xs("accuracy", level="metric").xs("valence", level="target")
+    assert p_values.loc["Coarse", "p_value"] == pytest.approx(expected)
+    assert np.isnan(p_values.loc["Ours", "p_value"])
+    others = p_values.loc[["Much regularised", "Coarse"], "p_value"].sort_values()
+    # Holm: the smaller of two counts twice, the larger no less than that.
+    smaller = min(1, 2 * others.iloc[0])
+    corrected = p_values["p_value_holm"]
+    assert corrected[others.index[0]] == pytest.approx(smaller)
+    assert corrected[others.index[1]] == pytest.approx(min(1, max(smaller, others.iloc[1])))
+    # A second time, nothing is done again.
+    before = (folder / "ours" / "predictions.csv").stat().st_mtime_ns
+    _tables(four_subjects, tmp_path / "run", "--table", "1")
+    assert (folder / "ours" / "predictions.csv").stat().st_mtime_ns == before
+
+
+def test_a_table_that_is_not_there_is_refused(deap, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _tables(deap, tmp_path / "run", "--table", "7")
+    assert stop.value.code == 2
+    assert "--table 7: no such table of methods; there are 1" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+import pandas as pd
+import pytest
+
+from keras_emotion import cli, papers
+from keras_emotion.synthetic import write_sam40
+from keras_emotion.systems import find_system
+
+FIELDS = {"name": "own", "dataset": "sam40", "targets": ("stress",), "protocols": ("trial_disjoint",)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three subjects without a baseline and without faces."""
+    return write_sam40(tmp_path_factory.mktemp("data") / "sam40", n_subjects=3, effect_size=2.0)
+
+
+def _run(*words):
+    return cli.main(["run", *map(str, words)])
+
+
+@pytest.mark.parametrize("model", papers.models())
+def test_every_model_has_presets_and_can_be_read_from_a_run_again(model):
+    presets = papers.models()[model](FIELDS)
+    assert set(presets) == {"paper", "converged", "reduced", "demo"}
+    system = type(presets["paper"].system)
+    assert find_system(system.__name__) is system
+    assert {preset.protocols for preset in presets.values()} == {("trial_disjoint",)}
+    assert len({preset.identity() for preset in presets.values()}) > 1
+
+
+def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    protocols = ["--protocol", "window_disjoint", "trial_disjoint"]
+    assert _run(*words, *protocols, "--preset", "demo", "--jobs", 1, "--output", "run") == 0
+    results = pd.read_csv("run/results.csv")
+    assert set(results["protocol"]) == {"window_disjoint", "trial_disjoint"}
+    assert set(results["target"]) == {"stress"}
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert "keras-emotion audit run" in capsys.readouterr().out
+    assert cli.main(["audit", "run", "--light-permutations", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "facrnn", "--dataset", "sam40"], "--data"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data", "DATA"], "stress"),
+        (["--model", "dfcn", "--dataset", "sam40", "--data", "DATA", "--target", "stress"], "sample-seconds"),
+        (["--model", "deepvanet", "--dataset", "sam40", "--data", "DATA", "--target", "stress"], "no face video"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data", "DATA", "--target", "joy"], "joy"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data", "nowhere", "--target", "stress"], "nowhere"),
+    ],
+)
+def test_what_is_missing_is_said(data, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        _run(*(data if word == "DATA" else word for word in words))
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert message in told
+
+
+def test_help_says_which_models_there_are(capsys):
+    assert _run("--help") == 0
+    told = capsys.readouterr().out
+    assert all(model in told for model in papers.models())
+    with pytest.raises(SystemExit, match="0"):
+        _run("--model", "facrnn", "--help")
+    assert "--training.epochs" in capsys.readouterr().out
+
+
+def test_an_unknown_model_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        _run("--model", "oracle")
+    assert "facrnn" in capsys.readouterr().err

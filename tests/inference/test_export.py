@@ -1,0 +1,133 @@
+"""Exported models against the Keras models that they were made of."""
+
+import importlib.util
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_emotion import cli, models
+from keras_emotion.inference import export
+from keras_emotion.schema import InputError
+
+SMALL = {
+    "FACRNNEEGNetwork": lambda: models.FACRNNEEGNetwork(width_multiplier=0.05, units=4),
+    "FACRNNEEGNetwork, peephole": lambda: models.FACRNNEEGNetwork(width_multiplier=0.05, units=4, cell="peephole"),
+    "DeepVANet": lambda: models.DeepVANet(
+        n_frames=2, image_size=32, n_samples=64, n_bio_channels=4, face_units=4, bio_units=4, width_multiplier=0.1
+    ),
+    "PriorDFCN": lambda: models.PriorDFCN(
+        n_windows=4, n_channels=8, n_bands=2, n_face_channels=3, prior_units=2, widths=(2, 2, 4)
+    ),
+    "DGCNN": lambda: models.DGCNN(n_channels=4),
+    "EEGNet": lambda: models.EEGNet(n_samples=64, n_channels=4),
+    "CRNN4D": lambda: models.CRNN4D(width_multiplier=0.05, units=4),
+    "ContiCNN": lambda: models.ContiCNN(),
+    "GraphSleepNet": lambda: models.GraphSleepNet(n_channels=4),
+}
+
+
+def skip_without(file_format):
+    missing = [name for name in export.FORMATS[file_format].packages.values() if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed (the extra `export`)")
+
+
+def perturbed(model, seed=0):
+    """With weights none of which is at its start: a bias of zero would hide what becomes of biases."""
+    generator = np.random.default_rng(seed)
+    for weight in model.weights:
+        weight.assign(np.asarray(weight) + 0.1 * np.abs(generator.standard_normal(weight.shape)))
+    return model
+
+
+FAST = {"FACRNNEEGNetwork", "DGCNN"}
+CASES = [
+    pytest.param(name, file_format, marks=() if name in FAST else pytest.mark.slow)
+    for name in SMALL
+    for file_format in export.FORMATS
+]
+
+
+@pytest.mark.parametrize(("name", "file_format"), CASES)
+def test_which_models_run_in_which_format(name, file_format, tmp_path):
+    """The table of the README."""
+    skip_without(file_format)
+    model = perturbed(SMALL[name]())
+    exported = export.export_model(model, file_format, tmp_path / "model")
+    assert exported.largest_difference < 1e-5
+    assert exported.path == tmp_path / "model"
+    assert exported.n_windows == 16
+    assert list(tmp_path.iterdir()) == [exported.path]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "small.keras"
+    perturbed(models.DGCNN(n_channels=4)).save(path)
+    return path
+
+
+def test_command(saved, tmp_path, capsys):
+    assert cli.main(["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")]) == 0
+    assert capsys.readouterr().out.startswith(f"wrote {tmp_path / 'exported'}, largest difference")
+    assert (tmp_path / "exported" / "saved_model.pb").is_file()
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")])
+    assert stopped.value.code == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [1e-3, np.nan])
+def test_nothing_is_kept_of_a_file_that_says_something_else(wrong, saved, tmp_path, capsys, monkeypatch):
+    """An exported model whose first window is off, or no number."""
+    form = export.FORMATS["saved_model"]
+
+    def run(path, windows):
+        outputs = form.run(path, windows)
+        outputs["output"] = outputs["output"].copy()
+        outputs["output"][0, 0] += wrong
+        return outputs
+
+    broken = export.dataclasses.replace(form, run=run)
+    monkeypatch.setattr(export, "FORMATS", {**export.FORMATS, "saved_model": broken})
+    assert cli.main(["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")]) == 1
+    assert "not kept" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_are_as_they_were_afterwards():
+    model = SMALL["FACRNNEEGNetwork"]()
+    with export._built_in(model, True):
+        assert model.get_layer("recurrent_1").unroll
+    assert not model.get_layer("recurrent_1").unroll
+    volumes = keras.Input((4, 6, 6, 2))
+    model = keras.Model(volumes, keras.layers.MaxPooling3D(2, name="pooling")(volumes))
+    with export._built_in(model, True):
+        assert "call" in vars(model.get_layer("pooling"))
+    assert "call" not in vars(model.get_layer("pooling"))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("pool_size", [(2, 3, 2), (1, 2, 2)])
+def test_volumes_are_pooled_plane_by_plane(pool_size, padding):
+    volumes = np.random.default_rng(0).standard_normal((3, 5, 7, 6, 2)).astype(np.float32)
+    layer = keras.layers.MaxPooling3D(pool_size, padding=padding)
+    np.testing.assert_array_equal(export._pooled_plane_by_plane(layer, volumes), layer(volumes))
+
+
+def test_missing_package_is_one_line(saved, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else object())
+    with pytest.raises(InputError, match=r"^--format onnx needs tf2onnx: pip install 'keras_emotion\[export\]'$"):
+        export.export_model(export.load_saved_model(saved), "onnx", tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "no such file"), (b"text", "cannot be read as a saved")])
+def test_model_that_is_none(content, message, tmp_path):
+    path = tmp_path / "model.keras"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        export.load_saved_model(path)

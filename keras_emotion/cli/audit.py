@@ -58,7 +58,7 @@ class Audit:
         return 1 if self.strict and any(finding.severity == "leak" for finding in findings) else 0
 
     def _of_table(self) -> Sequence[Finding]:
-        from keras_emotion.evaluation.leaks import check_predictions, read_predictions, rescore
+        from keras_emotion.evaluation import check_predictions, read_predictions, rescore
         from keras_emotion.reports.audit import print_findings, print_rescored
 
         predictions = read_predictions(self.table)
@@ -72,7 +72,7 @@ class Audit:
         return findings
 
     def _of_run(self) -> Sequence[Finding]:
-        from keras_emotion.experiment import audit
+        from keras_emotion.audit import audit
         from keras_emotion.reports import build_audit_report
 
         found = audit(

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_emotion.experiment.fold import Fold
 from keras_emotion.pipelines import WindowBatches
-from keras_emotion.systems.base import System
+from keras_emotion.systems.base import System, path_contents
 from keras_emotion.systems.settings import Training
 
 
@@ -87,7 +87,10 @@ _COMPILED: dict[str, CompiledModel] = {}
 def compiled_model(fold: Fold, inference: dict) -> CompiledModel:
     """This process's compiled model for the architecture and shapes of a fold; made at the first call."""
     n_classes = len(fold.unit.class_names)
-    key = json.dumps([fold.system.scientific_config(), fold.training.model_dump(), fold.shapes, n_classes, inference])
+    # The system as a whole, and the content of its files: `scientific_config` of one with pre-trained weights names
+    # neither the file nor what is in it.
+    system = [type(fold.system).__name__, fold.system.model_dump(mode="json"), path_contents(fold.system)]
+    key = json.dumps([system, fold.training.model_dump(), fold.shapes, n_classes, inference])
     if key not in _COMPILED:
         _COMPILED[key] = CompiledModel(fold.system, fold.training, fold.shapes, n_classes, inference)
     return _COMPILED[key]

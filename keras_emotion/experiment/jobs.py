@@ -17,6 +17,7 @@ from keras_emotion.evaluation.permutation import Between, permuted_ratings
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
 from keras_emotion.pipelines.face_features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
+from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
 
 
@@ -206,7 +207,7 @@ _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
     # A worker does many jobs on the same few subjects: tables are read, and windows paired, once a process.
     system, folders = plan.experiment.system, plan.feature_folders[subject]
-    key = (system.model_dump_json(), *map(str, folders.values()))
+    key = (system.model_dump_json(), json.dumps(path_contents(system)), *map(str, folders.values()))
     if key not in _OPENED:
         paired, dropped = pair_windows({part: StoredFeatures.open(folder) for part, folder in folders.items()})
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])

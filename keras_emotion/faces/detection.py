@@ -228,6 +228,12 @@ class YuNet(Detector):
         return faces
 
 
+def landmarker_file() -> Path | None:
+    """The file of the Face Landmarker that the environment names (`KERAS_EMOTION_FACE_LANDMARKER`), or `None`."""
+    named = os.environ.get(LANDMARKER_VARIABLE)
+    return Path(named) if named else None
+
+
 class FaceLandmarker(Detector):
     """MediaPipe's Face Landmarker: 478 points, 52 blendshapes and the pose of the head, followed from frame to frame.
 
@@ -244,7 +250,7 @@ class FaceLandmarker(Detector):
     follows = True
 
     def __init__(self, task: Path | str | None = None, n_faces: int = 2):
-        task = task or os.environ.get(LANDMARKER_VARIABLE)
+        task = task or landmarker_file()
         if not task or not Path(task).is_file():
             raise InputError(
                 f"{task or LANDMARKER_VARIABLE}: no such file; give MediaPipe's face_landmarker.task, which the README "
@@ -316,7 +322,7 @@ def make_detector(name: str, model: Path | str | None = None) -> Detector:
         ValueError: another name.
     """
     if name == "auto":
-        suffix = Path(model).suffix if model else ".task" if os.environ.get(LANDMARKER_VARIABLE) else ""
+        suffix = Path(model).suffix if model else ".task" if landmarker_file() else ""
         name = {".task": "face_landmarker", ".onnx": "yunet"}.get(suffix, "blazeface")
     if name == "blazeface":
         return BlazeFace()

@@ -11,7 +11,7 @@ from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
-from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash
+from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, path_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.raw_signals import RawSignals
@@ -36,6 +36,7 @@ __all__ = [
     "feature_statistics",
     "match_windows",
     "pair_windows",
+    "path_hash",
     "prepare_backend",
 ]
 

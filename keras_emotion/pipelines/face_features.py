@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion import faces
-from keras_emotion.faces.detection import LANDMARKER_VARIABLE
+from keras_emotion.faces.detection import landmarker_file
+from keras_emotion.pipelines.feature_store import path_hash
 from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features
 from keras_emotion.schema import InputError, Trial
 
@@ -76,7 +76,7 @@ class FaceFeatures(FeaturePart):
     length_tolerance_seconds: Annotated[float, Field(gt=0)] = 5.0
     assumed_frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
     detector: Literal["blazeface", "yunet", "face_landmarker"] = Field(
-        default_factory=lambda: "face_landmarker" if os.environ.get(LANDMARKER_VARIABLE) else "blazeface"
+        default_factory=lambda: "face_landmarker" if landmarker_file() else "blazeface"
     )
     detector_model: Path | None = None
     align_pictures_by: Literal["detector", "landmarks"] = "detector"
@@ -93,10 +93,11 @@ class FaceFeatures(FeaturePart):
         return self.window_seconds / self.steps
 
     def key(self) -> dict:
-        """See `FeaturePart`; of the detector's file the size, not the place."""
+        """See `FeaturePart`; of the detector's file the content, not the place."""
         model = self.detector_model
-        size = model.stat().st_size if model is not None and model.is_file() else None
-        return {**super().key(), "detector_model": size}
+        if model is None and self.detector == "face_landmarker":
+            model = landmarker_file()
+        return {**super().key(), "detector_model": model and path_hash(model)}
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.

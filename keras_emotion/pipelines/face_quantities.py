@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -14,10 +13,10 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion import faces
-from keras_emotion.faces.detection import LANDMARKER_VARIABLE
+from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.faces.openface import OPENFACE_QUANTITIES
 from keras_emotion.pipelines.face_features import duration_and_problem, starts_within
-from keras_emotion.pipelines.feature_store import content_hash
+from keras_emotion.pipelines.feature_store import content_hash, path_hash
 from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features
 from keras_emotion.schema import InputError, Trial
 
@@ -81,12 +80,11 @@ class FaceQuantities(FeaturePart):
         return self
 
     def key(self) -> dict:
-        """See `FeaturePart`; of OpenFace's files the contents and of the network's the size, not the places."""
-        model = self.detector_model or os.environ.get(LANDMARKER_VARIABLE)
-        uses_model = self.source == "face_landmarker" and model is not None and Path(model).is_file()
+        """See `FeaturePart`; of OpenFace's files and of the network's the contents, not the places."""
+        model = (self.detector_model or landmarker_file()) if self.source == "face_landmarker" else None
         return {
             **super().key(),
-            "detector_model": Path(model).stat().st_size if uses_model else None,
+            "detector_model": model and path_hash(model),
             "openface_folder": self.openface_folder and content_hash(self.openface_folder.glob("*.csv")),
         }
 

@@ -123,9 +123,32 @@ def content_hash(paths: Iterable[Path]) -> str:
     for path in sorted(paths, key=lambda path: path.name):
         if not path.is_file():
             raise InputError(f"{path}: no such file")
-        status = path.stat()
-        whole.update(f"{path.name}:{_file_hash(path, status.st_size, status.st_mtime_ns)};".encode())
+        whole.update(f"{path.name}:{_hash_of(path)};".encode())
     return whole.hexdigest()
+
+
+def path_hash(path: Path) -> str | None:
+    """Hash of the content that a path leads to, wherever it lies.
+
+    Args:
+        path: a file, or a folder, of which all files below count, with their names.
+
+    Returns:
+        `None` where there is nothing.
+    """
+    if path.is_file():
+        return _hash_of(path)
+    if not path.is_dir():
+        return None
+    whole = hashlib.blake2b(digest_size=16)
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        whole.update(f"{file.relative_to(path).as_posix()}:{_hash_of(file)};".encode())
+    return whole.hexdigest()
+
+
+def _hash_of(file: Path) -> str:
+    status = file.stat()
+    return _file_hash(file, status.st_size, status.st_mtime_ns)
 
 
 @functools.cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,32 +14,37 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from keras_emotion.evaluation import holm_correction, paired_subject_test
+from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.tables import shown_p_value
 from keras_emotion.schema import InputError
 
 METHOD_METRICS = ("accuracy", "f1")
+"""Scores of every table; those that the paper prints besides follow."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodTable:
-    """Scores of several methods on the same subjects and folds.
+    """Scores of several methods on the same subjects and folds, under one protocol or several.
 
     Args:
-        title: data set and protocol.
+        title: name of the dataset.
         mark: mark of synthetic data, or empty.
-        rows: a line a method, target and score: `method`, `target`, `metric`, `mean`, `standard_deviation` (over
-            subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer than ten subjects),
-            `n_subjects`, `chance_low`, `chance_high`, `majority`, `p_value` (paired t-test over subjects against the
-            first method, NaN of the first), `p_value_holm` (corrected for all of a target), `printed`,
-            `printed_standard_deviation`; shares, but for the printed percentages.
+        flags: what a reader must know of each protocol before believing its numbers.
+        metrics: the scores, in the order of the columns.
+        rows: a row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `mean`,
+            `standard_deviation` (over subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer
+            than ten subjects), `n_subjects`, `chance_low`, `chance_high`, `majority`, `p_value` (paired t-test over
+            subjects against the first method, NaN of the first), `p_value_holm` (corrected for all methods of a
+            target), `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
         path: the csv file.
     """
 
     title: str
     mark: str
+    flags: Mapping[str, Sequence[str]]
+    metrics: tuple[str, ...]
     rows: pd.DataFrame
     path: Path
 
@@ -48,57 +54,65 @@ class MethodTable:
         Args:
             console: where to.
         """
-        title = f"{self.title} – {self.mark}" if self.mark else self.title
-        targets = list(dict.fromkeys(self.rows["target"]))
-        has_print = self.rows["printed"].notna().any()
+        for protocol, rows in self.rows.groupby("protocol", sort=False):
+            self._print_protocol(console, str(protocol), rows)
+        if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
+            console.print(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
+        console.print(f"table: {self.path}", highlight=False, markup=False, soft_wrap=True)
+
+    def _print_protocol(self, console: rich.console.Console, protocol: str, rows: pd.DataFrame) -> None:
+        title = f"{self.title}, {protocol} – {self.mark}" if self.mark else f"{self.title}, {protocol}"
         shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         shown.add_column("")
+        targets = list(dict.fromkeys(rows["target"]))
+        has_print = {metric: bool(own["printed"].notna().any()) for metric, own in rows.groupby("metric")}
         for target in targets:
-            for metric in METHOD_METRICS:
+            for metric in self.metrics:
                 shown.add_column(f"{target}\n{metric}", justify="right")
-                if has_print:
+                if has_print[metric]:
                     shown.add_column("paper", justify="right", style="dim")
             shown.add_column("p", justify="right")
-        for method, own in self.rows.groupby("method", sort=False):
+        for method, own in rows.groupby("method", sort=False):
             cells = []
             for target in targets:
-                for metric in METHOD_METRICS:
+                for metric in self.metrics:
                     row = own[(own["target"] == target) & (own["metric"] == metric)].squeeze()
                     interval = f"\n{100 * row['low']:.1f} – {100 * row['high']:.1f}" if np.isfinite(row["low"]) else ""
                     cells.append(f"{100 * row['mean']:.1f} ± {100 * row['standard_deviation']:.1f}{interval}")
-                    if has_print:
+                    if has_print[metric]:
                         cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
                 p_value = own[(own["target"] == target) & (own["metric"] == "accuracy")].squeeze()["p_value_holm"]
                 cells.append(
                     "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
                 )
             shown.add_row(str(method), *cells)
-        first = self.rows[(self.rows["method"] == self.rows["method"].iloc[0]) & (self.rows["metric"] == "accuracy")]
+        name = rows["method"].iloc[0]
+        first = rows[(rows["method"] == name) & (rows["metric"] == "accuracy")]
+        n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + 1
         for label, of in (("majority class of training", "majority"), ("chance, 95 % band", None)):
             cells = []
             for target in targets:
                 row = first[first["target"] == target].squeeze()
                 band = f"{100 * row['chance_low']:.1f} – {100 * row['chance_high']:.1f}"
-                cells += [f"{100 * row[of]:.1f}" if of else band, *[""] * (4 if has_print else 2)]
+                cells += [f"{100 * row[of]:.1f}" if of else band, *[""] * (n_columns - 1)]
             shown.add_row(Text(label, style="dim"), *cells)
         console.print(shown)
+        for flag in self.flags.get(protocol, ()):
+            console.print(f"{protocol}: {flag}", highlight=False, markup=False)
         n_subjects = " and ".join(
             f"{target} {first.loc[first['target'] == target, 'n_subjects'].iloc[0]}" for target in targets
         )
-        name = self.rows["method"].iloc[0]
-        below = ", below it a 95 % interval of the mean" if np.isfinite(self.rows["low"]).any() else ""
+        below = ", below it a 95 % interval of the mean" if np.isfinite(rows["low"]).any() else ""
         console.print(
             f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; p: paired t-test of the "
             f"accuracies with {name}, Holm-corrected for the methods of a target; the chance band is that of {name}",
             highlight=False,
+            markup=False,
         )
-        if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
-            console.print(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
-        console.print(f"table: {self.path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None, output: Path) -> MethodTable:
-    """Compare finished runs of one data set, protocol and unit, and write `methods.csv`.
+    """Compare finished runs of one dataset, under the same protocols and scored unit, and write `methods.csv`.
 
     Args:
         runs: a run a method, the first being the one that the others are compared with.
@@ -106,53 +120,73 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
         output: folder to write into.
 
     Raises:
-        InputError: the runs are of other data sets, protocols or units, or have not tested the same subjects.
+        InputError: the runs are of different datasets, protocols or units, or have not tested the same subjects.
     """
     numbers = {method: read_numbers(folder) for method, folder in runs.items()}
     first = next(iter(numbers.values()))
-    protocol = next(iter(first.protocols))
+    protocols = list(first.protocols)
     for method, own in numbers.items():
         same = (own.dataset, list(own.protocols), own.scored_unit, own.evaluated)
-        if same != (first.dataset, [protocol], first.scored_unit, first.evaluated):
+        if same != (first.dataset, protocols, first.scored_unit, first.evaluated):
             raise InputError(
-                f"{runs[method].path}: methods are compared on one data set, under one protocol and on the same "
+                f"{runs[method].path}: methods are compared on one dataset, under the same protocols and on the same "
                 f"subjects; {method} has others"
             )
+    printed_metrics = set() if paper is None else set(paper["metric"])
+    metrics = tuple(name for name in METRICS if name in METHOD_METRICS or name in printed_metrics)
     rows = []
-    for target in first.evaluated:
-        p_values = [_p_value(first, own, protocol, target) for own in list(numbers.values())[1:]]
-        corrected = [np.nan, *holm_correction(p_values)] if p_values else [np.nan]
-        for place, (method, own) in enumerate(numbers.items()):
-            for metric in METHOD_METRICS:
-                overall = own.overall(protocol, target, metric)
-                majority = own.overall(protocol, target, "majority_accuracy")
-                accuracy = own.overall(protocol, target, "accuracy")
-                printed = _printed(paper, method, target, metric)
-                has_interval = overall["n_subjects"] >= ENOUGH_SUBJECTS
-                rows.append(
-                    {
-                        "method": method,
-                        "target": target,
-                        "metric": metric,
-                        "mean": overall["mean"],
-                        "standard_deviation": overall["standard_deviation"],
-                        "low": overall["confidence_low"] if has_interval else np.nan,
-                        "high": overall["confidence_high"] if has_interval else np.nan,
-                        "n_subjects": overall["n_subjects"],
-                        "chance_low": accuracy["chance_low"],
-                        "chance_high": accuracy["chance_high"],
-                        "majority": majority["mean"],
-                        "p_value": [np.nan, *p_values][place],
-                        "p_value_holm": corrected[place],
-                        "printed": printed[0],
-                        "printed_standard_deviation": printed[1],
-                    }
-                )
+    for protocol in protocols:
+        for target in first.evaluated:
+            if first.overall(protocol, target, "accuracy") is not None:
+                rows += _rows(numbers, paper, protocol, target, metrics)
     table = pd.DataFrame(rows)
     output.mkdir(parents=True, exist_ok=True)
     path = output / "methods.csv"
     table.to_csv(path, index=False)
-    return MethodTable(f"{first.title_of_dataset}, {protocol}", first.mark, table, path)
+    flags = {name: definition["flags"] for name, definition in first.protocols.items()}
+    return MethodTable(first.title_of_dataset, first.mark, flags, metrics, table, path)
+
+
+def _rows(
+    numbers: Mapping[str, RunNumbers],
+    paper: pd.DataFrame | None,
+    protocol: str,
+    target: str,
+    metrics: Sequence[str],
+) -> list[dict[str, Any]]:
+    """A row for each method and metric, under one protocol and for one target."""
+    first, *others = numbers.values()
+    p_values = [_p_value(first, own, protocol, target) for own in others]
+    corrected = [np.nan, *holm_correction(p_values)] if p_values else [np.nan]
+    rows = []
+    for place, (method, own) in enumerate(numbers.items()):
+        majority = own.overall(protocol, target, "majority_accuracy")
+        accuracy = own.overall(protocol, target, "accuracy")
+        for metric in metrics:
+            overall = own.overall(protocol, target, metric)
+            printed, printed_deviation = _printed(paper, method, target, metric)
+            has_interval = overall["n_subjects"] >= ENOUGH_SUBJECTS
+            rows.append(
+                {
+                    "protocol": protocol,
+                    "method": method,
+                    "target": target,
+                    "metric": metric,
+                    "mean": overall["mean"],
+                    "standard_deviation": overall["standard_deviation"],
+                    "low": overall["confidence_low"] if has_interval else np.nan,
+                    "high": overall["confidence_high"] if has_interval else np.nan,
+                    "n_subjects": overall["n_subjects"],
+                    "chance_low": accuracy["chance_low"],
+                    "chance_high": accuracy["chance_high"],
+                    "majority": majority["mean"],
+                    "p_value": [np.nan, *p_values][place],
+                    "p_value_holm": corrected[place],
+                    "printed": printed,
+                    "printed_standard_deviation": printed_deviation,
+                }
+            )
+    return rows
 
 
 def _p_value(first: RunNumbers, other: RunNumbers, protocol: str, target: str) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics
+from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics, path_hash
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
 
@@ -182,6 +182,32 @@ class EstimatorSystem(System):
     @abc.abstractmethod
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
         """A new estimator with `fit` and `predict_proba`; scaling is part of it, so that training rows alone fit it."""
+
+
+def path_contents(value: Any, name: str = "") -> dict[str, str | None]:
+    """Hash of the content behind every path in a configuration, by dotted field name.
+
+    A path says where something lies, and not what: whatever is kept in a process for a system is kept under these too.
+
+    Args:
+        value: a pydantic model, or what one holds.
+        name: its own dotted name.
+    """
+    if isinstance(value, Path):
+        return {name: path_hash(value)}
+    if isinstance(value, BaseModel):
+        inner = {field: getattr(value, field) for field in type(value).model_fields}
+    elif isinstance(value, Mapping):
+        inner = value
+    elif isinstance(value, tuple):
+        inner = dict(enumerate(value))
+    else:
+        return {}
+    return {
+        place: content
+        for field, one in inner.items()
+        for place, content in path_contents(one, f"{name}.{field}" if name else str(field)).items()
+    }
 
 
 def fit_scaling_layers(system: NetworkSystem, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:

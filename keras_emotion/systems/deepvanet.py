@@ -13,7 +13,7 @@ import tyro
 from pydantic import Field
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
-from keras_emotion.pipelines import FaceFeatures, FeaturePart, RawSignals, WindowBatches
+from keras_emotion.pipelines import FaceFeatures, FeaturePart, RawSignals, WindowBatches, path_hash
 from keras_emotion.schema import InputError, Trial
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -166,7 +166,7 @@ class DeepVANetSystem(NetworkSystem):
         modalities = tuple(name for name in ("faces", "bio") if self._has[name])
         model = DeepVANet(modalities=modalities, dropout=self.dropout, inference=inference, **sizes)
         if self.face_weights is not None and self._has["faces"]:
-            model.take_face_weights(_pretrained(self.face_weights))
+            model.take_face_weights(_pretrained(self.face_weights, path_hash(self.face_weights)))
         return model
 
     def losses(self) -> dict[str, Any]:
@@ -220,7 +220,8 @@ def boosted_weights(scores: Mapping[str, np.ndarray], labels: np.ndarray, releas
 
 
 @functools.cache
-def _pretrained(path: Path) -> keras.Model:
+def _pretrained(path: Path, content: str | None) -> keras.Model:
+    """A saved network; the hash of its content is an argument so that another file of the same name is read."""
     import keras
 
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from keras_emotion.pipelines import FaceFeatures, FeaturePart, Features, StoredFeatures, content_hash
+from keras_emotion.pipelines import FaceFeatures, FeaturePart, Features, StoredFeatures, content_hash, path_hash
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import InputError, Trial
 from keras_emotion.systems.base import NetworkSystem
@@ -130,7 +130,7 @@ class TeacherOfFile:
         )
         arrays = {}
         for target, file in self.files.items():
-            model = _load(file, self.faces)
+            model = _load(file, path_hash(file), self.faces)
             name = f"teacher_features@{target}" if target else "teacher_features"
             shape = model.output["features"].shape[1:]
             arrays[name] = np.zeros((len(stored.table), *shape), np.float32)
@@ -142,8 +142,8 @@ class TeacherOfFile:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(file: Path, faces: FaceFeatures) -> keras.Model:
-    """A saved visual network, checked against how faces are cut out; once a process, not once a subject."""
+def _load(file: Path, content: str | None, faces: FaceFeatures) -> keras.Model:
+    """A saved visual network, checked against how faces are cropped; once a process for each file content."""
     import keras
 
     try:

@@ -1,3 +1,4 @@
+import dataclasses
 import runpy
 import shutil
 import sys
@@ -8,12 +9,16 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from keras_emotion.cli.reproduce import main
+from keras_emotion.cli import reproduce
+from keras_emotion.cli.reproduce import main, run_reproduction
 from keras_emotion.datasets import DEAP
-from keras_emotion.papers import with_system
+from keras_emotion.papers import Demo, Reproduction, with_system
 from keras_emotion.papers.comparison import regression_presets
+from keras_emotion.papers.facrnn import presets
 from keras_emotion.pipelines import EEGGridFeatures
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_afew_va, write_affectnet, write_deap
+from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.logistic_regression import (
     BandPowerRegression,
     BandPowerRegressionExperiment,
@@ -160,6 +165,58 @@ def test_a_preset_takes_the_subjects_that_are_there(script, deap, tmp_path):
     )
     assert code == 0, err
     assert DEAP(deap).subjects == (1, 2)
+
+
+def test_subjects_that_are_asked_for_are_not_dropped(script, deap):
+    # Those of the preset, but named: that the copy lacks most of them is an error.
+    asked = ("--preset", "reduced", "--subjects", *range(1, 23))
+    code, _, err = script("deap_3facrnn.py", "--data-root", deap, *asked, "--dry-run", "--teacher", "none")
+    assert code == 2
+    assert "no file of subject 3, 4" in err
+
+
+# Demos ----------------------------------------------------------------------------------------------------------------
+
+
+def _regression_demo(name, n_subjects):
+    full = BandPowerRegressionExperiment(name=name, dataset="deap", targets=("valence",), protocols=("trial_disjoint",))
+    demo = Demo(writer=write_deap, options={"n_subjects": n_subjects, "n_trials": 6})
+    return Reproduction(name=name, presets=regression_presets(full, {}), description="", demo=demo)
+
+
+def test_demos_of_one_dataset_have_data_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, n_subjects in (("one", 1), ("two", 2), ("one again", 1)):
+        run_reproduction(_regression_demo(name, n_subjects), ["--jobs", "1", "--dry-run"])
+        assert f"{3 * n_subjects} jobs to do" in capsys.readouterr().out
+    assert len(list((tmp_path / "runs" / "data").iterdir())) == 2
+
+
+def test_what_is_asked_for_goes_before_the_files_of_the_demo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paper = FACRNNExperiment(name="test", dataset="deap", targets=("valence",), system=FACRNN(teacher="fold"))
+    demo = Demo(writer=write_deap, options={"n_subjects": 1, "n_trials": 1}, files={"system.teacher": "teacher"})
+    one = Reproduction(name="test", presets=presets(paper, {}), description="", demo=demo)
+    teachers = {}
+    for option in ((), ("--teacher", "fold"), ("--teacher", "none"), ("--teacher", "other.npz")):
+        teachers[option[1:]] = reproduce._parse_request(one, list(option)).experiment.system.teacher
+    (folder,) = (Path("runs") / "data").iterdir()
+    expected = {(): folder / "teacher", ("fold",): "fold", ("none",): "none", ("other.npz",): Path("other.npz")}
+    assert teachers == expected
+
+
+def test_help_writes_no_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        run_reproduction(_regression_demo("test", 1), ["--help"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_data_and_without_a_demo_the_option_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = dataclasses.replace(_regression_demo("test", 1), demo=None)
+    with pytest.raises(InputError, match="--data-root: give the folder"):
+        run_reproduction(one, [])
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,14 @@ def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     assert set(results["protocol"]) == {"window_disjoint", "trial_disjoint"}
     assert set(results["target"]) == {"stress"}
     assert (tmp_path / "run" / "report.html").is_file()
-    assert "keras-emotion audit run" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "keras-emotion audit run" in told
+    # There is no paper on one's own data to differ from.
+    assert "differs from the paper" not in told
+    assert "differs from the full-size experiment: maximum_folds: 0 -> 3" in told
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Differs from the full-size experiment" in page
+    assert "Differs from the paper" not in page
     assert cli.main(["audit", "run", "--light-permutations", "1"]) == 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_emotion import cli, models, signals
-from keras_emotion.experiment import live
+from keras_emotion.inference import live
 from keras_emotion.inference.live import live_windows
 from keras_emotion.inference.predictor import Predictor
 from keras_emotion.pipelines import EEGGridFeatures

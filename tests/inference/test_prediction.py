@@ -10,7 +10,7 @@ import pytest
 from keras_emotion import cli, models, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.datasets.electrodes import ChannelTable
-from keras_emotion.experiment import prediction
+from keras_emotion.inference import predictor
 from keras_emotion.inference.predictor import Predictor
 from keras_emotion.pipelines import ConnectivityFeatures, EEGGridFeatures, RawSignals
 from keras_emotion.schema import InputError, Recording, Trial
@@ -87,7 +87,7 @@ def test_blocks_are_those_of_the_whole(name, file, microvolts):
 
 
 def test_without_a_lead_in_they_are_not(file, microvolts, monkeypatch):
-    monkeypatch.setattr(prediction, "_ringing_samples", lambda part, rate: 0)
+    monkeypatch.setattr(predictor, "_ringing_samples", lambda part, rate: 0)
     blocks = Predictor(network()).blocks(ContinuousRecording(file), block_seconds=10.0)
     blocks = np.concatenate([inputs["eeg"] for inputs in blocks])
     assert np.abs(blocks - of_the_whole(EEGGridFeatures(), microvolts)["eeg"]).max() > 1e-3

@@ -1,0 +1,208 @@
+"""The registry of papers: rows, scripts, documentation, and papers from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_emotion import papers
+from keras_emotion.papers import facrnn
+from keras_emotion.papers.page import markdown_page
+from keras_emotion.papers.registry import PRESETS, Demo, Paper, register_paper
+from keras_emotion.reports import paper_numbers
+from keras_emotion.schema import InputError
+from keras_emotion.synthetic import write_deap, write_sam40
+from keras_emotion.systems import find_system, register_system
+from keras_emotion.systems.facrnn import FACRNN
+
+ROOT = Path(__file__).parents[2]
+REPRODUCTIONS = [one for paper in papers.papers().values() for one in paper.reproductions]
+
+
+@pytest.mark.parametrize("one", REPRODUCTIONS, ids=lambda one: one.name)
+def test_each_reproduction_has_presets_a_demo_and_a_script(one):
+    assert tuple(one.presets) == PRESETS
+    assert {preset.name for preset in one.presets.values()} == {one.name}
+    assert one.demo is not None
+    script = ROOT / "reproductions" / f"{one.name}.py"
+    lines = script.read_text().splitlines()
+    assert len(lines) <= 10
+    assert f'    reproduce("{one.name}")' in lines
+    # The commands of its help are those of this script.
+    assert f"reproductions/{one.name}.py" in one.description
+
+
+def test_each_script_is_in_the_registry():
+    names = {path.stem for path in (ROOT / "reproductions").glob("*.py")}
+    assert names == {one.name for one in REPRODUCTIONS}
+
+
+@pytest.mark.parametrize("one", [one for one in REPRODUCTIONS if one.printed_numbers], ids=lambda one: one.name)
+def test_printed_numbers_are_there_and_name_the_rows_of_the_tables(one):
+    numbers = paper_numbers(one.printed_numbers, one.dataset)
+    assert len(numbers)
+    for number, table in one.tables.items():
+        printed = numbers.loc[numbers["table"] == number, "variant"]
+        assert set(table) == set(printed), number
+
+
+def test_the_tables_of_3facrnn_change_what_their_rows_say():
+    experiment = facrnn.DEAP.presets["paper"]
+    for number in ("3", "4", "5"):
+        rows = {name: method(experiment) for name, method in facrnn.TABLES[number].items()}
+        (first, full), *others = rows.items()
+        assert full.identity() == experiment.identity(), first
+        assert {name: one.paper_variant for name, one in others} == {name: name for name, _ in others}
+
+
+def test_a_row_is_what_it_says_whatever_else_was_asked_for():
+    without = facrnn.DEAP.presets["paper"].changed({"system.self_attention": False})
+    assert facrnn.TABLES["3"]["With all attention"](without).system.self_attention
+    alone = facrnn.DEAP.presets["paper"].changed({"system.teacher": "none"})
+    with pytest.raises(InputError, match="--teacher none leaves out the first"):
+        facrnn.TABLES["5"]["With visual feature"](alone)
+
+
+def test_a_row_of_a_wheel_finds_its_numbers():
+    for one in REPRODUCTIONS:
+        if one.printed_numbers:
+            assert one.printed_numbers.parent == Path(papers.__file__).parent
+
+
+def test_the_page_is_what_the_registry_says():
+    assert (ROOT / "docs" / "papers.md").read_text() == markdown_page()
+
+
+def test_data_of_a_demo_are_keyed_by_what_writes_them():
+    keys = [
+        Demo(writer=write_deap).key(),
+        Demo(writer=write_deap, options={"n_subjects": 2}).key(),
+        Demo(writer=write_sam40).key(),
+        Demo(writer=write_sam40, options={"n_subjects": 2}).key(),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == Demo(writer=write_deap, files={"system.teacher": "teacher"}).key()
+    # Two reproductions with the same data share them.
+    same = {one.name: one.demo.key() for one in REPRODUCTIONS}
+    assert same["sam40_3facrnn"] == same["sam40_logistic_regression"] != same["sam40_dfcn"]
+    assert len({same[name] for name in ("deap_3facrnn", "deap_deepvanet", "deap_dfcn")}) == 3
+
+
+def test_names_are_unique():
+    row = Paper(name="another", citation="A paper", reproductions=(facrnn.DEAP,))
+    with pytest.raises(ValueError, match="a reproduction named 'deap_3facrnn' is registered already"):
+        register_paper(row)
+    row = Paper(name="another", citation="A paper", models={"facrnn": lambda fields: {}})
+    with pytest.raises(ValueError, match="a model named 'facrnn' is registered already"):
+        register_paper(row)
+    with pytest.raises(ValueError, match="a paper named 'deepvanet' is registered already"):
+        register_paper(Paper(name="deepvanet", citation="Somebody else's"))
+    with pytest.raises(ValueError, match="a system named FACRNN is registered already"):
+        register_system(type("FACRNN", (FACRNN,), {"__module__": "elsewhere"}))
+    assert "another" not in papers.papers()
+
+
+def test_what_is_unknown_is_named_with_what_there_is():
+    with pytest.raises(InputError, match=r"unknown reproduction 'deap_oracle'; there are .*deap_3facrnn"):
+        papers.find_reproduction("deap_oracle")
+    with pytest.raises(InputError, match=r"unknown system 'Oracle'; registered are .*FACRNN.*--register MODULE"):
+        find_system("Oracle")
+
+
+def test_systems_import_no_keras():
+    code = (
+        "import sys; from keras_emotion import papers; from keras_emotion.systems import registered_systems; "
+        "registered_systems(); assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+OUTSIDE = '''
+"""A paper of another package."""
+
+from keras_emotion.papers import Paper, register_paper
+from keras_emotion.papers.comparison import comparison_presets
+from keras_emotion.systems import register_system
+from keras_emotion.systems.comparison_estimators import ComparisonEstimator
+
+
+@register_system
+class OutsideSVM(ComparisonEstimator):
+    """The same under a name of its own."""
+
+
+PAPER = register_paper(
+    Paper(
+        name="outside",
+        citation="A paper of another package",
+        models={"outside_svm": comparison_presets(OutsideSVM(estimator_name="svm"))},
+    )
+)
+'''
+
+
+def run_cli(folder, *words, path=()):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, path), str(ROOT)]), "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-m", "keras_emotion.cli", *map(str, words)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def sam40(tmp_path_factory):
+    return write_sam40(tmp_path_factory.mktemp("data") / "sam40", n_subjects=2, effect_size=2.0)
+
+
+@pytest.mark.parametrize("way", ["option", "entry point"])
+def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40, tmp_path):
+    site = tmp_path / "site"
+    (site / "outside-1.0.dist-info").mkdir(parents=True)
+    (site / "outside_paper.py").write_text(OUTSIDE)
+    if way == "entry point":
+        (site / "outside-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n")
+        entry = "[keras_emotion.papers]\noutside = outside_paper:PAPER\n"
+        (site / "outside-1.0.dist-info" / "entry_points.txt").write_text(entry)
+    register = ["--register", "outside_paper"] if way == "option" else []
+    words = ["run", "--model", "outside_svm", "--dataset", "sam40", "--data", sam40, "--target", "task", "--jobs", 1]
+    small = ["--preset", "demo", "--system.features.sample-seconds", 24, "--output", "run"]
+    done = run_cli(tmp_path, *register, *words, *small, path=[site])
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "experiment.json").read_text())["system"] == "OutsideSVM"
+    # A run folder names no module: nothing is imported because a folder says so.
+    for file in (tmp_path / "run").glob("*.json"):
+        content = json.loads(file.read_text())
+        content.pop("command", None)
+        assert "outside_paper" not in json.dumps(content)
+    done = run_cli(tmp_path, *register, "audit", "run", "--light-permutations", 1, path=[site])
+    assert done.returncode == 0, done.stderr
+    done = run_cli(tmp_path, "audit", "run", "--light-permutations", 1)
+    assert done.returncode == 2
+    assert "unknown system 'OutsideSVM'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--register", "no_such_module_at_all", "runs"], "--register no_such_module_at_all: no such module"),
+        (["--register=empty_module", "runs"], "--register empty_module: the module registers no paper"),
+        (["runs", "--register"], "--register: give the name of a module"),
+    ],
+)
+def test_a_module_that_registers_nothing_is_refused(words, message, tmp_path):
+    (tmp_path / "empty_module.py").write_text("")
+    done = run_cli(tmp_path, *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_entry_point_that_is_broken_names_its_package(tmp_path):
+    folder = tmp_path / "broken-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[keras_emotion.papers]\nbroken = no_module_of_this_name:PAPER\n")
+    done = run_cli(tmp_path, "run", "--model", "facrnn", "--help", path=[tmp_path])
+    assert done.returncode == 2
+    assert "broken: its entry point keras_emotion.papers (no_module_of_this_name:PAPER)" in done.stderr

@@ -18,7 +18,10 @@ import folds
 import pipeline
 import rich.box
 import rich.console
+import rich.measure
+import rich.padding
 import rich.table
+import rich.text
 import train
 import tyro
 from measurement import Outcome, environment, in_fresh_process
@@ -65,12 +68,7 @@ def main(
         console.print(f"A measuring process ended with code {error.returncode}; its message is above.")
         return 1
     for outcome in outcomes.values():
-        table = rich.table.Table(box=rich.box.MARKDOWN, title=outcome.title, title_justify="left")
-        for index, column in enumerate(outcome.columns):
-            table.add_column(column, justify="right" if 0 < index < len(outcome.columns) - 1 else "left")
-        for row in outcome.rows:
-            table.add_row(*row)
-        console.print(table)
+        print_rows(console, outcome)
         for note in outcome.notes:
             console.print(f"- {note}", highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
@@ -87,6 +85,25 @@ def main(
             )
         )
     return 0 if all(outcome.passed for outcome in outcomes.values()) else 1
+
+
+def print_rows(console: rich.console.Console, outcome: Outcome) -> None:
+    """Print the rows as a Markdown table; where the console is too narrow for it, each row as a paragraph."""
+    table = rich.table.Table(box=rich.box.MARKDOWN, title=outcome.title, title_justify="left")
+    for index, column in enumerate(outcome.columns):
+        table.add_column(column, justify="right" if 0 < index < len(outcome.columns) - 1 else "left", no_wrap=True)
+    for row in outcome.rows:
+        table.add_row(*row)
+    needed = rich.measure.Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    if needed <= console.width:
+        console.print(table)
+        return
+    console.print(outcome.title, style="italic", highlight=False, markup=False)
+    for name, *cells in outcome.rows:
+        console.print(name, style="bold", highlight=False, markup=False)
+        values = [f"{column} {cell}" for column, cell in zip(outcome.columns[1:], cells, strict=True) if cell]
+        text = "; ".join(values)
+        console.print(rich.padding.Padding(rich.text.Text(text), (0, 0, 0, 2)))
 
 
 def _accepted(benchmark: Callable[..., Outcome], options: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 
 from keras_emotion import cli
+from keras_emotion.cli.describe import DatasetName
 from keras_emotion.datasets import READERS, SAM40, Recordings
 from keras_emotion.datasets.electrodes import biosemi_cap, directions_from, electrode_name, kind_by_name
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES, RELAXATION, TASKS
@@ -983,5 +984,5 @@ def test_first_table_of_real_files(real_data, tmp_path, capsys):
 
 def test_the_command_line_knows_every_reader(root):
     assert READERS["recordings"] is Recordings
-    assert set(cli.DatasetName.__args__) == set(READERS)
+    assert set(DatasetName.__args__) == set(READERS)
     assert READERS["recordings"](root, file_format="table", **Recordings(root).options).subjects == ("s01", "s02")

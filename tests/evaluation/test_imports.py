@@ -19,4 +19,4 @@ def test_evaluation_imports_only_the_schema():
         text=True,
         check=True,
     )
-    assert found.stdout.strip() == "['evaluation', 'schema'] []"
+    assert found.stdout.strip() == "['evaluation', 'moved', 'schema'] []"

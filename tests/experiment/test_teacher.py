@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.experiment import Runtime, Training, prepare, train_teachers, training
+from keras_emotion.experiment import Runtime, Training, compiled_model, prepare, train_teachers, training
 from keras_emotion.pipelines import FaceFeatures, StoredFeatures
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
@@ -113,10 +113,10 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
 
     def teacher_weights(fold):
         taught = training.run_fits(training.with_teacher(plan, job, fold), training.fit)
-        (compiled,) = [one for one in training._COMPILED.values() if "faces" in one.model.input]
+        (compiled,) = [one for one in compiled_model._COMPILED.values() if "faces" in one.model.input]
         return taught.arrays["teacher_features"], compiled.model.get_weights()
 
-    training._COMPILED.clear()
+    compiled_model._COMPILED.clear()
     features, weights = teacher_weights(fold)
     assert not features[fold.test].any()
     assert features[fold.train].any()
@@ -141,15 +141,15 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
 def test_the_network_learns_from_the_teacher_of_the_fold(tmp_path):
     plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
     job = jobs(plan, "trial_disjoint")[0]
-    training._COMPILED.clear()
+    compiled_model._COMPILED.clear()
     record = training.run_job(plan, job)
     assert record["metrics"]["1"]["accuracy"] >= 0
-    student = next(one.model for one in training._COMPILED.values() if "eeg" in one.model.input)
+    student = next(one.model for one in compiled_model._COMPILED.values() if "eeg" in one.model.input)
     assert student.loss.keys() == {"probabilities", "features"}
     steps = training.seconds_per_step(plan, job)
     assert [one for one, *_ in steps] == [TEACHING, plan.experiment.training]
     # As if no other fold had been before it.
-    training._COMPILED.clear()
+    compiled_model._COMPILED.clear()
     again = training.run_job(plan, job)
     assert again["predictions"] == record["predictions"]
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_emotion.experiment import Runtime, Training, prepare, training
+from keras_emotion.experiment import Runtime, Training, compiled_model, fit, prepare, training
 from keras_emotion.pipelines import StoredFeatures, TeacherFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
@@ -45,9 +45,9 @@ def _state(model):
 
 def test_a_reset_model_gives_what_a_new_one_gives(plan):
     first, second = _jobs(plan)[:2]
-    training._COMPILED.clear()
+    compiled_model._COMPILED.clear()
     fresh = _without_time(training.run_job(plan, second))
-    training._COMPILED.clear()
+    compiled_model._COMPILED.clear()
     training.run_job(plan, first)
     assert _without_time(training.run_job(plan, second)) == fresh
 
@@ -56,7 +56,7 @@ def test_reset_goes_back_to_the_start_whatever_was_trained(plan):
     job = _jobs(plan)[0]
     training.prepare_backend(1)
     fold = training.job_fold(plan, job)
-    compiled = training.compiled_model(fold, {})
+    compiled = compiled_model.compiled_model(fold, {})
     compiled.reset(5)
     start = _state(compiled.model)
     batches = fold.batches(fold.train)
@@ -71,15 +71,15 @@ def test_reset_goes_back_to_the_start_whatever_was_trained(plan):
 
 
 def test_folds_share_one_compiled_model_and_are_traced_once(plan):
-    training._COMPILED.clear()
+    compiled_model._COMPILED.clear()
     training.run_job(plan, _jobs(plan)[0])
-    (compiled,) = training._COMPILED.values()
+    (compiled,) = compiled_model._COMPILED.values()
     traced = []
     train_step = compiled.model.train_step
     compiled.model.train_step = lambda *arguments: traced.append(1) or train_step(*arguments)
     for job in _jobs(plan)[1:3]:
         training.run_job(plan, job)
-    assert list(training._COMPILED.values()) == [compiled]
+    assert list(compiled_model._COMPILED.values()) == [compiled]
     assert not traced
     # The counter does count: a function made anew is traced.
     compiled.model.make_train_function(force=True)
@@ -118,7 +118,7 @@ def test_the_best_weights_come_back(when, kept):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     seen = []
     scores = iter([3.0, 1.0, 2.0])
-    callback = training._restore_best(lambda logs: next(scores), when)
+    callback = fit._restore_best(lambda logs: next(scores), when)
     callback.set_model(model)
     callback.on_train_begin()
     for value in (3.0, 1.0, 2.0):
@@ -145,7 +145,7 @@ def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, 
     record = training.run_job(taught_plan, job)
     windows = record["n_training_windows"] + record["n_validation_windows"]
     assert windows == len(table) - 2
-    model = training.compiled_model(training.job_fold(taught_plan, job), {}).model
+    model = compiled_model.compiled_model(training.job_fold(taught_plan, job), {}).model
     assert model.output["features"].shape == (None, 4, 16)
     assert model.loss.keys() == {"probabilities", "features"}
     assert data["system_files"] != prepare(_experiment(tmp_path), reader)[1]["system_files"]
@@ -174,6 +174,6 @@ def test_precision_reaches_the_layers(plan, precision):
     training.run_job(changed, _jobs(changed)[0])
     fold = training.job_fold(changed, _jobs(changed)[0])
     inference = {"target": "valence", "class_names": ["low", "high"], **plan.inference}
-    model = training.compiled_model(fold, inference).model
+    model = compiled_model.compiled_model(fold, inference).model
     assert model.get_layer("convolution_1").compute_dtype == ("bfloat16" if precision != "float32" else "float32")
     assert keras.config.dtype_policy().name == "float32"

@@ -129,7 +129,7 @@ def compare(before: Path, after: Path) -> tuple[list[str], int]:
 def _tables(folder: Path) -> dict[str, Path]:
     """The csv files by their path, without identities; features are left out, they lie under hashes."""
     files = [path for path in folder.rglob("*.csv") if path.relative_to(folder).parts[0] != "fs"]
-    return {re.sub(r"-[0-9a-f]{16}", "", str(path.relative_to(folder))): path for path in files}
+    return {re.sub(r"-[0-9a-f]{8,16}(?![0-9a-f])", "", str(path.relative_to(folder))): path for path in files}
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ WINDOW_COLUMNS = (
 """
 
 
+TRIAL_KEY = ("dataset", "subject", "session", "trial")
+"""Columns that name a trial: trials are numbered anew in each session, a session being one visit of a subject."""
+
+
 class InputError(ValueError):
     """Input of the user's that cannot be used: the message names file, field, what was expected and what to do.
 
@@ -155,7 +159,7 @@ class Trial:
         recording: the signals, baseline included; `None` in a data set without any.
         eeg_channel_names: names of the scalp channels among `recording.channel_names`, in order.
         ratings: float rating by target name (`{"valence": 6.5, ...}`); a target that was not rated is left out.
-        session: id of the recording session.
+        session: id of the session, that is of the visit of the subject; 1 where there is only one.
         presentation: 1-based place in the order of presentation, -1 where it is not known.
         video: the face video of the trial, or `None` where there is none.
         video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then

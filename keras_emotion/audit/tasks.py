@@ -22,6 +22,7 @@ from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.runner import format_duration
 from keras_emotion.experiment.training import run_job, train_estimator, train_fold
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
+from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.logistic_regression import LightModel
@@ -232,5 +233,5 @@ def _time_of(table: pd.DataFrame) -> np.ndarray | None:
     presentation = table["presentation"].to_numpy(dtype=np.float64)
     if (presentation < 0).any():
         return None
-    length = table.groupby(["subject", "session", "trial"])["stop_seconds"].transform("max").to_numpy()
+    length = table.groupby(list(TRIAL_KEY))["stop_seconds"].transform("max").to_numpy()
     return (presentation + table["start_seconds"].to_numpy() / length)[:, None]

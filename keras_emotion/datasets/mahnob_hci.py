@@ -129,6 +129,8 @@ class MAHNOBHCI(Reader):
     name = "mahnob_hci"
     # A session of which nobody can say whose it is may be one of the subjects asked for.
     missing_files_block = True
+    # 2: every trial is of session 1; the session of the files is one clip.
+    code_version: ClassVar[int] = 2
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": tuple(FACTS["emotion_names"])}
 
     def __init__(
@@ -317,7 +319,6 @@ class MAHNOBHCI(Reader):
             recording=physiology.recording(self.baseline_seconds),
             eeg_channel_names=EEG_CHANNEL_NAMES,
             ratings=session.ratings,
-            session=session.id,
             presentation=self._index.presentations[session.id],
             video=session.video,
         )

@@ -59,6 +59,8 @@ class Reader(abc.ABC):
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
         class_names: classes of those ratings that are the index of a class and not a scale.
+        code_version: to be raised when a reader gives other trials for the same files: stored features are then
+            computed again.
         missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
 
@@ -68,6 +70,7 @@ class Reader(abc.ABC):
 
     name: ClassVar[str]
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    code_version: ClassVar[int] = 1
     missing_files_block: ClassVar[bool] = False
 
     def __init__(self, root: str | Path):

@@ -40,6 +40,7 @@ from keras_emotion.evaluation.statistics import (
 from keras_emotion.evaluation.summary import (
     MAJORITY_COLUMNS,
     PREDICTION_COLUMNS,
+    REQUIRED_COLUMNS,
     Summary,
     comparable_subjects,
     subject_scores,
@@ -52,6 +53,7 @@ __all__ = [
     "POOL",
     "PREDICTION_COLUMNS",
     "PROTOCOLS",
+    "REQUIRED_COLUMNS",
     "SMALLEST_NUMBER_OF_FOLDS",
     "TRAINING_WINDOWS",
     "ChanceBand",

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_emotion.evaluation.identifiers import row_codes
+from keras_emotion.evaluation.identifiers import row_codes, trial_key
 from keras_emotion.evaluation.metrics import probability_columns, trial_votes
 from keras_emotion.evaluation.statistics import (
     PairedTest,
@@ -22,7 +22,7 @@ from keras_emotion.evaluation.statistics import (
     mcnemar_test,
     paired_subject_test,
 )
-from keras_emotion.schema import InputError
+from keras_emotion.schema import TRIAL_KEY, InputError
 
 TRAINING_WINDOWS = "n_training_windows"
 """Column that `compare` needs beside those of a predictions table: on how many windows the row's fold was trained."""
@@ -225,8 +225,11 @@ def _protocol_and_target(first: pd.DataFrame, second: pd.DataFrame) -> tuple[str
 
 def _same_windows(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables, their rows brought into one order; refuses tables that are not of the same folds."""
-    session = ["session"] if "session" in first or "session" in second else []
-    keys = ["repetition", "subject", *session, "trial", "start_seconds", "stop_seconds"]
+    # Tables of earlier versions have no dataset and no session: what both have is compared.
+    several = {name for name in TRIAL_KEY for one in (first, second) if name in one and one[name].nunique() > 1}
+    shared = [trial_key(one) for one in (first, second)]
+    key = [name for name in TRIAL_KEY if name in several or all(name in own for own in shared)]
+    keys = ["repetition", *key, "start_seconds", "stop_seconds"]
     compared = {
         "fold": "were not tested in the same folds",
         "label": "do not have the same labels",
@@ -242,7 +245,7 @@ def _same_windows(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFra
     def window(code: int) -> str:
         # As objects: one row of columns of several types would be of floats.
         row = both.iloc[[np.argmax(codes == code)]].astype(object).iloc[0]
-        within = f"session {row['session']}, " if session else ""
+        within = f"session {row['session']}, " if "session" in both and both["session"].nunique() > 1 else ""
         return (
             f"subject {row['subject']}, {within}trial {row['trial']}, {row['start_seconds']:g} to "
             f"{row['stop_seconds']:g} s, repetition {row['repetition']}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 from keras_emotion.evaluation.leaks import (
     Disjoint,
     Finding,
@@ -127,7 +127,7 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
         found += checks.findings()
         if known is not None:
             found += protocol_findings(known, target)
-        once = rows.drop_duplicates(["subject", *(["session"] if "session" in rows else []), "trial", "start_seconds"])
+        once = rows.drop_duplicates([*trial_key(rows), "start_seconds"])
         found += label_findings(once, once["label"], protocol, target)
     return sorted_findings(_without_repeats(found))
 
@@ -177,8 +177,7 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
 
 
 def _window_id(table: pd.DataFrame) -> list[str]:
-    names = ("dataset", "subject", "session", "trial", "start_seconds", "stop_seconds")
-    return [name for name in names if name in table]
+    return [*trial_key(table), "start_seconds", "stop_seconds"]
 
 
 def _apparent_claim(rows: pd.DataFrame) -> Disjoint:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from keras_emotion.schema import InputError
+from keras_emotion.schema import TRIAL_KEY, InputError
 
 
 def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
@@ -36,6 +36,14 @@ def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         # Numbered anew column by column: the product of all columns' sizes could overflow.
         codes = np.unique(codes * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
     return codes
+
+
+def trial_key(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that name its trials: those of `TRIAL_KEY` that it has.
+
+    Tables from elsewhere, and those of runs before version 0.2.0, have neither dataset nor session.
+    """
+    return [name for name in TRIAL_KEY if name in table or name in ("subject", "trial")]
 
 
 def crossed_counts(

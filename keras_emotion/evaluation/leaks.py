@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_emotion.evaluation.identifiers import row_codes
+from keras_emotion.evaluation.identifiers import row_codes, trial_key
 from keras_emotion.evaluation.protocols import Protocol
 from keras_emotion.evaluation.splitters import overlap_in_time
 from keras_emotion.moved import moved_name
@@ -242,7 +242,7 @@ class _Ids:
     def of(cls, table: pd.DataFrame) -> _Ids:
         data = [name for name in ("dataset",) if name in table]
         subject = row_codes(table, [*data, "subject"])
-        trial = row_codes(table, [*data, "subject", *(["session"] if "session" in table else []), "trial"])
+        trial = row_codes(table, trial_key(table))
         if "stimulus" not in table:
             return cls(subject, trial, None, None)
         stimulus = row_codes(table, [*data, "stimulus"])

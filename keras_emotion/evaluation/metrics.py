@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 
 METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "f1_macro", "cohen_kappa")
 """The scores of labels and predictions; `roc_auc` joins them where there are probabilities."""
@@ -234,7 +234,7 @@ def trial_votes(
     names = probability_columns(predictions)
     if method == "mean_probability" and not names:
         raise ValueError("`predictions` has no probabilities to average; use method='vote'")
-    keys = ["protocol", "target", "subject", *(["session"] if "session" in predictions else []), "trial", "repetition"]
+    keys = ["protocol", "target", *trial_key(predictions), "repetition"]
     trial = row_codes(predictions, keys)
     n_windows = np.bincount(trial)
     carried = [*keys, *(["stimulus"] if "stimulus" in predictions else [])]

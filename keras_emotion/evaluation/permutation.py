@@ -11,6 +11,7 @@ import pandas as pd
 
 from keras_emotion.evaluation.identifiers import row_codes
 from keras_emotion.evaluation.protocols import Protocol
+from keras_emotion.schema import TRIAL_KEY
 
 Between = Literal["trials", "stimuli"]
 
@@ -56,7 +57,7 @@ def permuted_ratings(
     ratings = np.asarray(ratings, dtype=np.float64)
     if permutation == 0:
         return ratings
-    trial = row_codes(table, ("dataset", "subject", "session", "trial"))
+    trial = row_codes(table, TRIAL_KEY)
     of_trial = pd.Series(ratings).groupby(trial).quantile(0.5, interpolation="lower").to_numpy()
     heads = np.unique(trial, return_index=True)[1]
     subject = row_codes(table, ("dataset", "subject"))[heads]

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
-from keras_emotion.schema import InputError
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
+from keras_emotion.schema import TRIAL_KEY, InputError
 
 SMALLEST_NUMBER_OF_FOLDS = 3
 """Training, validation and test each need a fold."""
@@ -233,7 +233,7 @@ class WindowKFold(UnitKFold):
     """
 
     unit = "window"
-    unit_columns = ("dataset", "subject", "session", "trial", "start_seconds", "stop_seconds")
+    unit_columns = (*TRIAL_KEY, "start_seconds", "stop_seconds")
 
     def __init__(
         self,
@@ -284,7 +284,7 @@ class TrialKFold(UnitKFold):
     """
 
     unit = "trial"
-    unit_columns = ("dataset", "subject", "session", "trial")
+    unit_columns = TRIAL_KEY
 
 
 class StimulusKFold(UnitKFold):
@@ -331,7 +331,7 @@ def overlap_runs(table: pd.DataFrame) -> np.ndarray:
     Raises:
         InputError: a column or an id is missing, or a window ends before it starts.
     """
-    trial = row_codes(table, TrialKFold.unit_columns)
+    trial = row_codes(table, TRIAL_KEY)
     start, stop = (table[name].to_numpy(dtype=float) for name in ("start_seconds", "stop_seconds"))
     if not (stop > start).all():
         row = np.flatnonzero(~(stop > start))[0]
@@ -359,7 +359,7 @@ def overlap_in_time(table: pd.DataFrame, known: np.ndarray, asked: np.ndarray) -
     """
     if not len(known) or not len(asked):
         return np.zeros(len(asked), dtype=bool)
-    trial = row_codes(table, [name for name in TrialKFold.unit_columns if name in table])
+    trial = row_codes(table, trial_key(table))
     start, stop = (table[name].to_numpy(dtype=np.float64) for name in ("start_seconds", "stop_seconds"))
     # Trials one after the other on one axis, so that two sorted searches serve all of them.
     offset = trial * (stop.max() - start.min() + 1.0) - start.min()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.stats
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 
 
 class ChanceBand(NamedTuple):
@@ -116,7 +116,7 @@ def permutation_chance(
         raise ValueError(f"`n_permutations` is {n_permutations}; expected at least 1")
     tails = _tails(level)
     subject = row_codes(predictions, ["subject"])
-    trial = row_codes(predictions, ["subject", *(["session"] if "session" in predictions else []), "trial"])
+    trial = row_codes(predictions, trial_key(predictions))
     block = row_codes(predictions, ["subject", "repetition"])
     label, prediction = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
     n_classes = 1 + max(label.max(), prediction.max())

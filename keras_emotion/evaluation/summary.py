@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 from keras_emotion.evaluation.metrics import always_high_f1, grouped_metrics, probability_columns, trial_votes
 from keras_emotion.evaluation.protocols import POOL
 from keras_emotion.evaluation.statistics import bootstrap_confidence_interval, permutation_chance
@@ -15,7 +15,9 @@ from keras_emotion.schema import InputError
 
 PREDICTION_COLUMNS = (
     "protocol",
+    "dataset",
     "subject",
+    "session",
     "trial",
     "stimulus",
     "start_seconds",
@@ -26,8 +28,10 @@ PREDICTION_COLUMNS = (
     "label",
     "prediction",
 )
-"""Columns of a predictions table, one row a test window; `probability_0`, `probability_1`, ... follow, and `session`
-where a data set has several."""
+"""Columns of a predictions table, one row a test window; `probability_0`, `probability_1`, ... follow."""
+
+REQUIRED_COLUMNS = tuple(name for name in PREDICTION_COLUMNS if name not in ("dataset", "session"))
+"""Those that a table must have; tables of runs before version 0.2.0 have neither dataset nor session."""
 
 MAJORITY_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "majority_class")
 """Columns of the training-majority table, one row a training part; `subject` is `POOL` across subjects."""
@@ -205,7 +209,7 @@ def _scores_of_block(block: pd.DataFrame) -> pd.DataFrame:
     first = np.unique(group, return_index=True)[1]
     averaged = scores.groupby(subject[first]).mean()
     n_repetitions = np.bincount(subject[first])
-    trial = row_codes(block, ["subject", *(["session"] if "session" in block else []), "trial"])
+    trial = row_codes(block, trial_key(block))
     heads = block.iloc[np.unique(subject, return_index=True)[1]][["protocol", "target", "subject"]]
     counts = {
         "n_repetitions": n_repetitions,
@@ -240,11 +244,11 @@ def _majority_of_rows(predictions: pd.DataFrame, training_majority: pd.DataFrame
 
 
 def _check_predictions(predictions: pd.DataFrame):
-    missing = [name for name in PREDICTION_COLUMNS if name not in predictions]
+    missing = [name for name in REQUIRED_COLUMNS if name not in predictions]
     if missing:
         raise InputError(f"the predictions table has no column {', '.join(missing)}")
-    keys = ["protocol", "target", "repetition", "subject", *(["session"] if "session" in predictions else [])]
-    twice = predictions.duplicated([*keys, "trial", "start_seconds", "stop_seconds"])
+    keys = ["protocol", "target", "repetition", *trial_key(predictions)]
+    twice = predictions.duplicated([*keys, "start_seconds", "stop_seconds"])
     if twice.any():
         window = predictions.loc[twice, keys].iloc[0]
         raise InputError(

@@ -18,7 +18,7 @@ from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import TRAINED_ON, prepare
 from keras_emotion.pipelines import prepare_backend
-from keras_emotion.schema import InputError
+from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.experiment import Experiment
 
 
@@ -89,7 +89,7 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
 
 def _rated(units: Sequence[WindowSet]) -> _RatedWindows:
     """The windows of all targets, with all their ratings."""
-    windows = [unit.table[["subject", "trial", "start_seconds"]] for unit in units]
+    windows = [unit.table[[*TRIAL_KEY, "start_seconds"]] for unit in units]
     if not all(table.equals(windows[0]) for table in windows[1:]):
         raise InputError("some windows have a rating of one target and none of the other")
     # Of a window of several pictures the mean, of one that is rated as a whole that rating.

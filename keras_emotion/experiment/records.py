@@ -228,11 +228,12 @@ class RunFolder:
         if len(search):
             self.write_bytes("search.csv", search.to_csv(index=False).encode())
         results = pd.DataFrame([row for record in records for row in _result_rows(record)], columns=RESULT_COLUMNS)
-        predictions = pd.concat([_prediction_rows(record) for record in records], ignore_index=True)
+        dataset = self.config["science"].get("dataset", "")
+        predictions = pd.concat([_prediction_rows(record, dataset) for record in records], ignore_index=True)
         front = list(PREDICTION_COLUMNS)
         predictions = predictions[front + [column for column in predictions if column not in front]]
         self.write_bytes("results.csv", _sorted(results, list(RESULT_COLUMNS[:-1])).to_csv(index=False).encode())
-        order = ["protocol", "target", "subject", "repetition", "fold", "trial", "start_seconds"]
+        order = ["protocol", "target", "subject", "repetition", "fold", "session", "trial", "start_seconds"]
         self.write_bytes("predictions.csv", _sorted(predictions, order).to_csv(index=False).encode())
         self._collect_starts()
         self.write_json("finished.json", summary)
@@ -243,7 +244,7 @@ class RunFolder:
 
     def predictions(self) -> pd.DataFrame:
         """`predictions.csv`."""
-        types = {"subject": str, "stimulus": str}
+        types = {"dataset": str, "subject": str, "session": str, "stimulus": str}
         return pd.read_csv(self._file("predictions.csv"), dtype=types)
 
     def _file(self, name: str) -> Path:
@@ -337,16 +338,18 @@ def _result_rows(record: Mapping[str, Any]) -> Iterable[tuple]:
             yield (job["protocol"], subject, *place, metric, value)
 
 
-def _prediction_rows(record: Mapping[str, Any]) -> pd.DataFrame:
+def _prediction_rows(record: Mapping[str, Any], dataset: str) -> pd.DataFrame:
     job = record["job"]
     rows = pd.DataFrame(record["predictions"])
-    rows["subject"] = rows["subject"].astype(str)
+    # Records of versions before 0.2.0 have neither.
+    rows = rows.assign(**{name: value for name, value in (("dataset", dataset), ("session", "1")) if name not in rows})
+    rows = rows.astype(dict.fromkeys(("dataset", "subject", "session"), str))
     return rows.assign(**{field: job[field] for field in ("protocol", "target", "repetition", "fold")})
 
 
 def _sorted(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    # Subjects are strings in the tables; "10" comes after "9" all the same.
+    # Subjects and sessions are strings in the tables; "10" comes after "9" all the same.
     def natural(column: pd.Series) -> pd.Series:
-        return column.str.rjust(12) if column.name == "subject" else column
+        return column.str.rjust(12) if column.name in ("subject", "session") else column
 
     return table.sort_values(columns, key=natural, kind="stable", ignore_index=True)

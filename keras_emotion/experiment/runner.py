@@ -154,6 +154,7 @@ def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
         "source": _fingerprint(dataset, subject, part.uses_videos),
         "features": part.key(),
         **_options(dataset),
+        **_reader_version(dataset),
     }
 
 
@@ -161,6 +162,11 @@ def _options(dataset) -> dict[str, Any]:
     # Only where there are any: a key of before they were asked for stays what it was.
     options = dataset.options if isinstance(dataset, Reader) else {}
     return {"options": options} if options else {}
+
+
+def _reader_version(dataset) -> dict[str, Any]:
+    version = dataset.code_version if isinstance(dataset, Reader) else 1
+    return {"reader_version": version} if version > 1 else {}
 
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:

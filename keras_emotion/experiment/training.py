@@ -18,7 +18,7 @@ from keras_emotion.experiment.fold import Fold, fitted_arrays, job_fold, trainin
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.moved import moved_name
 from keras_emotion.pipelines import prepare_backend
-from keras_emotion.schema import InputError
+from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.settings import Training
 
@@ -290,7 +290,7 @@ def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:
     by_subject = {}
     for subject, rows in table.reset_index(drop=True).groupby("subject").indices.items():
         by_subject[str(subject)] = classification_metrics(labels[rows], predictions[rows], probabilities[rows])
-    columns = table[["subject", "trial", "stimulus", "start_seconds", "stop_seconds"]].to_dict("list")
+    columns = table[[*TRIAL_KEY, "stimulus", "start_seconds", "stop_seconds"]].to_dict("list")
     columns |= {"label": labels.tolist(), "prediction": predictions.tolist()}
     for index, name in enumerate(fold.unit.class_names):
         columns[f"probability_{name}"] = probabilities[:, index].tolist()

@@ -1,4 +1,4 @@
-"""Windows of one modality and their partners in another: the same subject, the same trial, the same time."""
+"""Windows of one modality and their partners in another: the same trial, the same time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import pandas as pd
 
 from keras_emotion.pipelines.feature_store import StoredFeatures
 from keras_emotion.pipelines.features import UNUSABLE
+from keras_emotion.schema import TRIAL_KEY
 
-DROPPED_COLUMNS = ("subject", "trial", "reason", "n_windows")
+DROPPED_COLUMNS = ("subject", "session", "trial", "reason", "n_windows")
 
 
 def match_windows(table: pd.DataFrame, other: pd.DataFrame, tolerance_seconds: float = 1e-3) -> np.ndarray:
-    """For each window, its partner in another window table: of the same subject and trial, starting at the same time.
+    """For each window, its partner in another window table: of the same trial, starting at the same time.
 
     Args:
-        table: a window table; `subject`, `trial` and `start_seconds` are looked at.
+        table: a window table; `start_seconds` and the columns of `TRIAL_KEY` that both tables have are looked at.
         other: another one. Of several partners the first counts.
         tolerance_seconds: two starts that differ by at most this are the same.
 
@@ -31,21 +32,23 @@ def match_windows(table: pd.DataFrame, other: pd.DataFrame, tolerance_seconds: f
         [1, -1, 0]
     """
     step = tolerance_seconds * 2
+    key = [name for name in TRIAL_KEY if name in table and name in other]
+    levels = list(range(len(key) + 1))
     found = np.full(len(table), -1)
     # Times are compared on a lattice twice as coarse as the tolerance, from both sides, so that a start that lies on a
     # border of the lattice still meets its partner.
     for shift in (0.0, 0.5):
-        places = _keys(other, step, shift)
-        partner = pd.Series(np.arange(len(places)), index=places).groupby(level=[0, 1, 2]).first()
-        matched = partner.reindex(_keys(table, step, shift)).to_numpy(dtype=float)
+        places = _keys(other, key, step, shift)
+        partner = pd.Series(np.arange(len(places)), index=places).groupby(level=levels).first()
+        matched = partner.reindex(_keys(table, key, step, shift)).to_numpy(dtype=float)
         found = np.where((found < 0) & ~np.isnan(matched), np.nan_to_num(matched), found).astype(int)
     return found
 
 
-def _keys(table: pd.DataFrame, step: float, shift: float) -> pd.MultiIndex:
+def _keys(table: pd.DataFrame, key: list[str], step: float, shift: float) -> pd.MultiIndex:
     place = np.floor(table["start_seconds"].to_numpy(dtype=float) / step + shift).astype(np.int64)
     # As texts: ids read from different files may be numbers here and texts there.
-    ids = (table[column].astype(str).to_numpy(dtype=object) for column in ("subject", "trial"))
+    ids = (table[column].astype(str).to_numpy(dtype=object) for column in key)
     return pd.MultiIndex.from_arrays([*ids, place])
 
 
@@ -58,7 +61,7 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
 
     Returns:
         The paired features (memory-mapped still, where nothing was dropped), and what was dropped: one row for each
-        `subject`, `trial` and `reason`, with `n_windows`.
+        `subject`, `session`, `trial` and `reason`, with `n_windows`.
 
     Raises:
         ValueError: two parts have arrays of the same name.
@@ -88,12 +91,12 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
 
 
 def count_dropped(table: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
-    """The windows of a table that have a reason, counted: a row for each `subject`, `trial` and `reason`.
+    """The windows of a table that have a reason, counted: a row for each `subject`, `session`, `trial` and `reason`.
 
     Args:
         table: window table.
         reasons: `(windows,)` texts, empty for windows that stay.
     """
-    dropped = table.loc[reasons != "", ["subject", "trial"]].assign(reason=reasons[reasons != ""])
-    counted = dropped.groupby(["subject", "trial", "reason"], sort=True).size().rename("n_windows").reset_index()
-    return counted[list(DROPPED_COLUMNS)]
+    place = list(DROPPED_COLUMNS[:-1])
+    dropped = table.loc[reasons != "", place[:-1]].assign(reason=reasons[reasons != ""])
+    return dropped.groupby(place, sort=True).size().rename("n_windows").reset_index()

@@ -12,13 +12,14 @@ from keras_emotion.pipelines.pairing import match_windows
 from keras_emotion.schema import InputError
 
 _FIELDS = ("subject", "trial", "start_seconds", "features")
+_OPTIONAL_FIELDS = ("dataset", "session")
 
 
 class TeacherFeatures:
     """Teacher features from an `.npz` file.
 
-    The file holds four arrays of equal length: `subject`, `trial`, `start_seconds` (from the onset of the stimulus)
-    and `features` `(windows, steps, units)` float32. `write` makes one.
+    The file holds arrays of equal length: `subject`, `trial`, `start_seconds` (from the onset of the stimulus) and
+    `features` `(windows, steps, units)` float32; `dataset` and `session` where there are several. `write` makes one.
 
     Args:
         path: the `.npz` file.
@@ -42,7 +43,7 @@ class TeacherFeatures:
                 missing = [field for field in _FIELDS if field not in file]
                 if missing:
                     raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
-                arrays = {field: file[field] for field in _FIELDS}
+                arrays = {field: file[field] for field in (*_FIELDS, *_OPTIONAL_FIELDS) if field in file}
         except (zipfile.BadZipFile, EOFError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
@@ -60,7 +61,12 @@ class TeacherFeatures:
 
         Returns:
             `(features, found)`: `(windows, steps, units)` float32 (zeros where there are none) and `(windows,)` bool.
+
+        Raises:
+            InputError: there are several sessions, and the file does not name them.
         """
+        if "session" not in self._rows and table["session"].nunique() > 1:
+            raise InputError(f"{self.path}: no array session; expected one, since there are several sessions")
         found = match_windows(table, self._rows, self.tolerance_seconds)
         features = np.zeros((len(table), *self.features.shape[1:]), np.float32)
         features[found >= 0] = self.features[found[found >= 0]]
@@ -71,7 +77,7 @@ class TeacherFeatures:
         """Write the features `(windows, steps, units)` of the windows of `table`."""
         np.savez(
             path,
-            subject=table["subject"].astype(str).to_numpy(dtype=np.str_),
+            **{name: table[name].astype(str).to_numpy(dtype=np.str_) for name in ("dataset", "subject", "session")},
             trial=table["trial"].to_numpy(),
             start_seconds=table["start_seconds"].to_numpy(),
             features=np.asarray(features, np.float32),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import PREDICTION_COLUMNS, Summary, summarise
+from keras_emotion.evaluation import REQUIRED_COLUMNS, Summary, summarise
 from keras_emotion.experiment.records import RESULT_COLUMNS, RunFolder
 from keras_emotion.schema import InputError
 
@@ -175,7 +175,7 @@ def read_tables(folder: RunFolder) -> RunTables:
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise InputError(f"{folder.path / name}: damaged ({str(error).strip()})") from error
     predictions, results = tables
-    _check_columns(folder, "predictions.csv", predictions, PREDICTION_COLUMNS, ("label", "prediction", *_COUNTS))
+    _check_columns(folder, "predictions.csv", predictions, REQUIRED_COLUMNS, ("label", "prediction", *_COUNTS))
     _check_columns(folder, "results.csv", results, RESULT_COLUMNS, _COUNTS)
     predictions = _numbered_probabilities(predictions, facts["class_names"])
     return RunTables(identity, science, data, facts, predictions, results)

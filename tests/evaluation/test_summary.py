@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from keras_emotion.evaluation import (
     MAJORITY_COLUMNS,
     POOL,
-    PREDICTION_COLUMNS,
     PROTOCOLS,
+    REQUIRED_COLUMNS,
     comparable_subjects,
     majority_class,
     subject_scores,
@@ -118,7 +118,7 @@ def hand_made(**changed):
             "prediction": [0, 0, 1, 0, 0, 0],
         }
     )
-    assert tuple(table) == PREDICTION_COLUMNS
+    assert tuple(table) == REQUIRED_COLUMNS
     return table.assign(**changed)
 
 

@@ -8,7 +8,7 @@ from keras_emotion.pipelines import StoredFeatures, match_windows, pair_windows
 
 
 def table(rows):
-    return pd.DataFrame(rows, columns=["subject", "trial", "start_seconds"])
+    return pd.DataFrame(rows, columns=["subject", "trial", "start_seconds"]).assign(dataset="test", session=1)
 
 
 def part(rows, name, unusable=None):
@@ -53,9 +53,23 @@ def test_what_is_dropped_is_counted_with_its_reason():
     assert paired.arrays["faces"].tolist() == [[10.0]]
     assert "unusable" not in paired.table
     assert dropped.to_dict("records") == [
-        {"subject": 1, "trial": 1, "reason": "no face in the video", "n_windows": 2},
-        {"subject": 1, "trial": 2, "reason": "faces: no window at this time", "n_windows": 1},
+        {"subject": 1, "session": 1, "trial": 1, "reason": "no face in the video", "n_windows": 2},
+        {"subject": 1, "session": 1, "trial": 2, "reason": "faces: no window at this time", "n_windows": 1},
     ]
+
+
+def test_a_trial_of_another_session_is_no_partner():
+    # Trials are numbered anew in each session: the second one's would get the first one's faces.
+    windows = [(1, 1, 0.0), (1, 1, 0.0)]
+    eeg = StoredFeatures({"eeg": np.array([[1.0], [2.0]])}, table(windows).assign(session=["a", "b"]))
+    faces = StoredFeatures({"faces": np.array([[20.0], [10.0]])}, table(windows).assign(session=["b", "a"]))
+    paired, dropped = pair_windows({"eeg": eeg, "faces": faces})
+    assert paired.arrays["faces"].ravel().tolist() == [10.0, 20.0]
+    assert dropped.empty
+    alone = StoredFeatures({"faces": np.array([[10.0]])}, table(windows[:1]).assign(session=["a"]))
+    paired, dropped = pair_windows({"eeg": eeg, "faces": alone})
+    assert paired.table["session"].tolist() == ["a"]
+    assert dropped["session"].tolist() == ["b"]
 
 
 def test_one_part_alone_loses_its_unusable_windows():

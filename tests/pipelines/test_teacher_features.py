@@ -7,7 +7,8 @@ from keras_emotion.schema import InputError
 
 
 def _table():
-    return pd.DataFrame({"subject": [1, 1, 1, 2], "trial": [1, 1, 2, 1], "start_seconds": [0.0, 2.0, 0.0, 0.0]})
+    rows = {"subject": [1, 1, 1, 2], "trial": [1, 1, 2, 1], "start_seconds": [0.0, 2.0, 0.0, 0.0]}
+    return pd.DataFrame(rows).assign(dataset="test", session=1)
 
 
 def test_windows_meet_their_partner_whatever_the_order_and_rounding(tmp_path):
@@ -58,3 +59,19 @@ def test_no_such_file_or_another_kind_of_file(tmp_path, content):
         (tmp_path / "teacher.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"teacher\.npz: (no such file|not a readable)"):
         TeacherFeatures(tmp_path / "teacher.npz")
+
+
+def test_sessions_have_features_of_their_own(tmp_path):
+    table = _table().iloc[:1]
+    both = pd.concat([table.assign(session="a"), table.assign(session="b")], ignore_index=True)
+    features = np.arange(2, dtype=np.float32).reshape(2, 1, 1)
+    TeacherFeatures.write(tmp_path / "teacher.npz", both, features)
+    got, found = TeacherFeatures(tmp_path / "teacher.npz").for_windows(both.iloc[::-1])
+    assert found.all()
+    assert got.ravel().tolist() == [1.0, 0.0]
+    # A file that names no session cannot say whose its features are.
+    rows = {"subject": ["1"], "trial": [1], "start_seconds": [0.0], "features": features[:1]}
+    np.savez(tmp_path / "old.npz", **rows)
+    with pytest.raises(InputError, match="no array session"):
+        TeacherFeatures(tmp_path / "old.npz").for_windows(both)
+    assert TeacherFeatures(tmp_path / "old.npz").for_windows(table)[1].all()

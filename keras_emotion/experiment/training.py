@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_emotion.evaluation import POOL, PROTOCOLS, classification_metrics
+from keras_emotion.evaluation import POOL, PROTOCOLS, STIMULUS_COLUMNS, classification_metrics, stimulus_baseline
 from keras_emotion.experiment.compiled_model import compiled_model, outputs, predict, save_model
 from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult, fit, run_fits, seconds_of_steps
 from keras_emotion.experiment.fold import Fold, fitted_arrays, job_fold, training_part
@@ -292,6 +292,8 @@ def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:
         by_subject[str(subject)] = classification_metrics(labels[rows], predictions[rows], probabilities[rows])
     columns = table[[*TRIAL_KEY, "stimulus", "start_seconds", "stop_seconds"]].to_dict("list")
     columns |= {"label": labels.tolist(), "prediction": predictions.tolist()}
+    known, seen = stimulus_baseline(fold.unit.table, fold.labels, fold.train, fold.test)
+    columns |= dict(zip(STIMULUS_COLUMNS, (known.tolist(), seen.tolist()), strict=True))
     for index, name in enumerate(fold.unit.class_names):
         columns[f"probability_{name}"] = probabilities[:, index].tolist()
     score = learnt.validation_score

@@ -26,9 +26,10 @@ WINDOW_COLUMNS = (
 )
 """Columns that a window table starts with; one column a rating (`valence`, `arousal`, ...) follows.
 
-`subject` and `session` are integers or strings, `trial` is the data set's stimulus-ordered trial id (1-based) and
-`presentation` the place of the trial in the order in which it was shown (1-based; -1 where it is not known).
-`start_seconds` and `stop_seconds` count from the onset of the stimulus.
+`dataset`, `subject`, `session` and `trial` together name a trial: trial ids may start anew in each session. `subject`
+and `session` are integers or strings, `trial` is the data set's stimulus-ordered trial id (1-based) and `presentation`
+the place of the trial in the order in which it was shown (1-based; -1 where it is not known). `start_seconds` and
+`stop_seconds` count from the onset of the stimulus.
 """
 
 

@@ -87,6 +87,8 @@ class Reader(abc.ABC):
     def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
         """The trials of some subjects (default: all), subject by subject, in the order of their trial ids.
 
+        Where trial ids start anew in each session, session by session.
+
         One trial is made at a time, and at most one subject's file is in memory.
 
         Raises:
@@ -194,6 +196,7 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
         is_moving = len(times_seconds) > 1
         duration_seconds = float(times_seconds[-1] + np.diff(times_seconds).min()) if is_moving else 0.0
     return {
+        "session": trial.session,
         "trial": trial.trial,
         "presentation": trial.presentation,
         "stimulus": trial.stimulus,

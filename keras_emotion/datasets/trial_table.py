@@ -61,7 +61,7 @@ class TrialTable:
 
     Args:
         path: the file.
-        rows: lines that make sense, by subject and trial.
+        rows: lines that make sense, by subject, session and trial.
         subjects: everyone who is named, sorted.
         class_names: of the ratings that are words, the words, in the order in which the table first has them.
         problems: what is wrong.
@@ -74,7 +74,7 @@ class TrialTable:
     problems: tuple[Problem, ...]
 
     def of_subject(self, subject: SubjectId) -> tuple[TrialRow, ...]:
-        """The rows of a subject, by trial."""
+        """The rows of a subject, by session and trial."""
         return tuple(row for row in self.rows if row.subject == subject)
 
     @classmethod
@@ -135,7 +135,7 @@ class _Parser:
         subjects = {self._id("subject", text) for text in self.table.get("subject", ()) if text}
         return TrialTable(
             path=self.path,
-            rows=tuple(sorted(rows, key=lambda row: (row.subject, row.trial))),
+            rows=tuple(sorted(rows, key=lambda row: (row.subject, row.session, row.trial))),
             subjects=tuple(sorted(subjects)),
             class_names=class_names,
             problems=tuple(self.problems),
@@ -221,13 +221,15 @@ class _Parser:
             self._say(f"line {line}: {fault}", subject)
         if faults or None in (subject, trial, start, stop, path):
             return None
+        session = self._id("session", cells["session"] or "1") if "session" in cells else 1
+        # Where nobody says what was shown, no two trials are taken to have been shown the same.
+        own_stimulus = f"{subject}_{session}_{trial}" if "session" in cells else f"{subject}_{trial}"
         return TrialRow(
             line=line,
             subject=subject,
-            session=self._id("session", cells["session"] or "1") if "session" in cells else 1,
+            session=session,
             trial=trial,
-            # Where nobody says what was shown, no two trials are taken to have been shown the same.
-            stimulus=cells.get("stimulus") or f"{subject}_{trial}",
+            stimulus=cells.get("stimulus") or own_stimulus,
             file=path,
             start_seconds=start,
             stop_seconds=stop,
@@ -240,12 +242,13 @@ class _Parser:
     # --- lines beside each other
 
     def _check_together(self, rows: list[TrialRow]) -> None:
-        first: dict[tuple[SubjectId, int], TrialRow] = {}
+        first: dict[tuple[SubjectId, SubjectId, int], TrialRow] = {}
         for row in rows:
-            other = first.setdefault((row.subject, row.trial), row)
+            other = first.setdefault((row.subject, row.session, row.trial), row)
             if other is not row:
+                session = f", session {row.session}" if "session" in self.table else ""
                 self._say(
-                    f"line {other.line} and {row.line}: both are trial {row.trial} of subject {row.subject}",
+                    f"line {other.line} and {row.line}: both are trial {row.trial} of subject {row.subject}{session}",
                     row.subject,
                 )
         for earlier, later in _overlaps(rows):

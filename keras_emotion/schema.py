@@ -181,6 +181,11 @@ class Trial:
     images: ImageSequence | None = None
     video_offset_seconds: float | None = None
 
+    def without_ratings(self) -> Trial:
+        """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
+        images = self.images if self.images is None else dataclasses.replace(self.images, ratings={})
+        return dataclasses.replace(self, ratings={}, images=images)
+
     @property
     def eeg(self) -> Recording:
         """The scalp channels of the recording.

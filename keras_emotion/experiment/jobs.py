@@ -15,7 +15,7 @@ import pandas as pd
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
 from keras_emotion.evaluation.permutation import Between, labeling_ratings, permuted_ratings
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
-from keras_emotion.pipelines.face_features import STEP_RATINGS
+from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
@@ -55,14 +55,18 @@ class Job:
         name = f"{self.place}-repetition{self.repetition}-fold{self.fold}"
         return f"{name}-{self.candidate}" if self.candidate else name
 
-    def seed(self, seed: int) -> int:
+    def seed(self, seed: int, stage: str = "") -> int:
         """Seed of weights and shuffling: depends on the run's seed and the fold alone, not on order or workers.
 
         The candidates of a search start from the same weights and see the same batches.
+
+        Args:
+            seed: the run's.
+            stage: name of a stage before the last one.
         """
-        # A session enters only where there are several: the seeds of all other jobs stay what they were.
-        session = [self.session] if self.session != "" else []
-        text = json.dumps([seed, self.protocol, self.target, self.subject, self.repetition, self.fold, *session])
+        # A session and a stage enter only where there are several: the seeds of all other jobs stay what they were.
+        more = [one for one in (self.session, stage) if one != ""]
+        text = json.dumps([seed, self.protocol, self.target, self.subject, self.repetition, self.fold, *more])
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
@@ -115,6 +119,7 @@ class Plan:
         class_names: class names by target, for targets that are classes and not ratings.
         inference: what a saved model carries along (bands, channels, rates).
         model_folder: where models of the last repetition are saved, or `None`.
+        stage_folder: where earlier stages of unfinished jobs are kept, or `None`.
         log_folder: where each job has a folder of logs for TensorBoard, or `None`.
         permutation: number of the permutation of ratings that `window_set` gives in place of the ratings; 0 is none.
         permuted_between: what they are exchanged between (see `keras_emotion.evaluation.permuted_ratings`).
@@ -128,6 +133,7 @@ class Plan:
     class_names: Mapping[str, tuple[str, ...]]
     inference: Mapping[str, Any]
     model_folder: Path | None = None
+    stage_folder: Path | None = None
     log_folder: Path | None = None
     permutation: int = 0
     permuted_between: Between = "trials"

@@ -12,7 +12,7 @@ from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, path_hash
-from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features
+from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, extract_rated
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.pipelines.scaling import feature_statistics
@@ -33,6 +33,7 @@ __all__ = [
     "WindowBatches",
     "content_hash",
     "count_dropped",
+    "extract_rated",
     "feature_statistics",
     "match_windows",
     "pair_windows",

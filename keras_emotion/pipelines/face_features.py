@@ -16,11 +16,8 @@ from pydantic import Field, model_validator
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.pipelines.feature_store import path_hash
-from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features
+from keras_emotion.pipelines.features import STEP_FRAMES, UNUSABLE, FeaturePart, Features
 from keras_emotion.schema import InputError, Trial
-
-STEP_RATINGS = "step_ratings"
-"""Arrays named `step_ratings@<target>` hold a rating for each step of a window, `(windows, steps)` float32."""
 
 _WINDOWS_AT_ONCE = 64
 """Windows whose crops are copied at a time."""
@@ -34,8 +31,8 @@ class FaceFeatures(FeaturePart):
     `maximum_gap_seconds`; a window with a step that has none is unusable, and says why in the table.
 
     From a video (`Trial.video`), windows start with the stimulus and follow each other as those of the EEG do. From
-    pictures (`Trial.images`), each frame's ratings go along as `step_ratings@<target>`; a clip shorter than a window
-    gives one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
+    pictures (`Trial.images`), the frame of each step goes along as `step_frames`; a clip shorter than a window gives
+    one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
 
     **Deviations**: the paper brings videos to 60 frames a second and does not say how T frames come of them:
     `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is taken.
@@ -108,7 +105,7 @@ class FaceFeatures(FeaturePart):
         """
         # Workers share the cores among themselves already.
         cv2.setNumThreads(1)
-        tables, step_ratings = [], []
+        tables, step_frames = [], []
         # The crops of a large data set are more than fits into memory.
         with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
             detector, n_steps = None, set()
@@ -117,8 +114,8 @@ class FaceFeatures(FeaturePart):
                 if detector is None and not (has_landmarks and self.align_pictures_by == "landmarks"):
                     detector = opened.enter_context(faces.make_detector(self.detector, self.detector_model))
                 if trial.images is not None:
-                    crops, table, ratings = self._of_images(trial, detector)
-                    step_ratings.append(ratings)
+                    crops, table, frames = self._of_images(trial, detector)
+                    step_frames.append(frames)
                 else:
                     crops, table = self._of_video(trial, detector)
                 n_steps.add(crops.shape[1])
@@ -134,8 +131,8 @@ class FaceFeatures(FeaturePart):
             spool.flush()
             crops = np.memmap(spool, np.uint8, "r", shape=shape) if len(table) else np.zeros(shape, np.uint8)
         arrays = {"faces": crops}
-        for target in step_ratings[0] if step_ratings else ():
-            arrays[f"{STEP_RATINGS}@{target}"] = np.concatenate([ratings[target] for ratings in step_ratings])
+        if step_frames:
+            arrays[STEP_FRAMES] = np.concatenate(step_frames)
         return arrays, table
 
     # --- videos
@@ -207,9 +204,7 @@ class FaceFeatures(FeaturePart):
 
     # --- pictures
 
-    def _of_images(
-        self, trial: Trial, detector: faces.Detector | None
-    ) -> tuple[np.ndarray, pd.DataFrame, dict[str, np.ndarray]]:
+    def _of_images(self, trial: Trial, detector: faces.Detector | None) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
         images = trial.images
         times = np.asarray(images.times_seconds, float)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -247,8 +242,7 @@ class FaceFeatures(FeaturePart):
         inverse = inverse.reshape(chosen.shape)
         unusable = [next((reason for reason in row if reason), "") for row in reasons[inverse]]
         table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
-        ratings = {name: np.asarray(row, np.float32)[chosen] for name, row in images.ratings.items()}
-        return crops[inverse], table, ratings
+        return crops[inverse], table, chosen
 
 
 def _zeros_in_a_file(shape: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from keras_emotion import signals
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Trial
 
 Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
@@ -19,6 +19,13 @@ Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 
 UNUSABLE = "unusable"
 """Optional column of a part's window table: why the window has no features in this part; empty where it has."""
+
+
+STEP_FRAMES = "step_frames"
+"""Optional array of a part: the frame of `Trial.images` that each step of a window shows, `(windows, steps)`."""
+
+STEP_RATINGS = "step_ratings"
+"""Arrays named `step_ratings@<target>` hold a rating for each step of a window, `(windows, steps)` float32."""
 
 
 class FeaturePart(BaseModel, abc.ABC):
@@ -47,9 +54,46 @@ class FeaturePart(BaseModel, abc.ABC):
     def extract(self, trials: Iterable[Trial]) -> Features:
         """Arrays by modality and window table of the trials of one subject, read one at a time.
 
+        A part is given trials without ratings (`extract_rated`): none can enter its features.
+
         Raises:
             InputError: a trial cannot be used.
         """
+
+
+def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
+    """Features of trials, and their ratings joined to the window table afterwards.
+
+    The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
+    part says which frames its steps show.
+
+    Args:
+        part: the part.
+        trials: of one subject.
+
+    Raises:
+        InputError: see `FeaturePart.extract`.
+    """
+    ratings: dict[tuple, Mapping[str, float]] = {}
+    of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
+
+    def unrated() -> Iterator[Trial]:
+        for trial in trials:
+            key = tuple(getattr(trial, name) for name in TRIAL_KEY)
+            ratings[key] = trial.ratings
+            if trial.images is not None:
+                of_frames[key] = trial.images.ratings
+            yield trial.without_ratings()
+
+    arrays, table = part.extract(unrated())
+    keys = list(table[list(TRIAL_KEY)].itertuples(index=False, name=None))
+    for place, name in enumerate(dict.fromkeys(name for key in dict.fromkeys(keys) for name in ratings[key])):
+        table.insert(len(WINDOW_COLUMNS) + place, name, [ratings[key].get(name, np.nan) for key in keys])
+    frames = arrays.pop(STEP_FRAMES, None)
+    for name in next(iter(of_frames.values()), {}) if frames is not None else ():
+        rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
+        arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
+    return arrays, table
 
 
 class EEGGridFeatures(FeaturePart):

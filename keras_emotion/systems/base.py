@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics, path_hash
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
+from keras_emotion.systems.stages import Stage
 
 if TYPE_CHECKING:
     import keras
     import sklearn.base
-
-    from keras_emotion.systems.settings import Training
 
 Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """What fitted parameters make of the arrays."""
@@ -42,8 +41,8 @@ class System(BaseModel, abc.ABC):
     """A paper's features, network and loss, as a frozen value.
 
     `NetworkSystem` is one with a Keras network, `EstimatorSystem` one with a scikit-learn estimator. The runner calls
-    the methods in this order: `parts`, `derived` and `join` once a subject, then for each fold `fold_teacher`,
-    `fit_arrays` and those of the kind of system.
+    the methods in this order: `parts`, `derived` and `join` once a subject, then for each fold `fit_arrays` and those
+    of the kind of system.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,13 +76,6 @@ class System(BaseModel, abc.ABC):
         This one alone, under an empty name, where nothing is searched. A name is part of a file name.
         """
         return {"": self}
-
-    def fold_teacher(self) -> tuple[System, Training] | None:
-        """A system that is trained first, on the training windows of the fold, and whose features this one learns from.
-
-        It comes with how it is trained. Its output `features` becomes the array `teacher_features` of this one.
-        """
-        return None
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """Add what does not come from the recordings.
@@ -122,7 +114,8 @@ class System(BaseModel, abc.ABC):
 class NetworkSystem(System):
     """A system with a Keras network.
 
-    `model` is called once for each architecture and shape, then for each fold `fit_statistics`, `batch`, `diagnostics`.
+    `model` is called once for each architecture and shape, then for each fold and stage `fit_statistics`, `inputs`,
+    `targets`, and `diagnostics` at the end.
     """
 
     @abc.abstractmethod
@@ -134,11 +127,19 @@ class NetworkSystem(System):
         """Arguments of `compile` that say what is minimised: `loss` and `loss_weights`."""
 
     @abc.abstractmethod
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """`(inputs, targets)` of the model from the arrays and labels of a batch.
+    def inputs(self, elements: dict[str, np.ndarray]) -> Any:
+        """Inputs of the model from the arrays of a batch; no label is known here, nor is there any in prediction."""
+
+    @abc.abstractmethod
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> Any:
+        """Targets of the model for a batch.
 
         Labels are `(batch,)`, or `(batch, steps)` where the data have a rating for each step.
         """
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The trainings of a fold, in order; the last one is that of this system. One by default."""
+        return (Stage(system=self),)
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""
@@ -233,7 +234,7 @@ class _Inputs:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         elements = {name: np.asarray(array[rows]) for name, array in self._arrays.items()}
-        values = self._system.batch(elements, np.zeros(len(rows), int))[0][self._name]
+        values = self._system.inputs(elements)[self._name]
         return values.reshape(len(rows), -1, *values.shape[-self._n_axes :])
 
 

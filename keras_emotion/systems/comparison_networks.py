@@ -98,9 +98,13 @@ class ComparisonNetwork(NetworkSystem):
 
         return self._known.losses(models)
 
-    def batch(self, elements: Elements, labels: np.ndarray) -> tuple:
-        """See `System`."""
-        return self._known.inputs(elements), self._known.targets(labels)
+    def inputs(self, elements: Elements) -> Elements:
+        """See `NetworkSystem`."""
+        return self._known.inputs(elements)
+
+    def targets(self, elements: Elements, labels: np.ndarray) -> Any:
+        """See `NetworkSystem`."""
+        return self._known.targets(labels)
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `NetworkSystem`."""

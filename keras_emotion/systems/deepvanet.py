@@ -141,7 +141,7 @@ class DeepVANetSystem(NetworkSystem):
 
         probabilities = []
         for indices in batches.order(0):
-            inputs, _, _ = batches.gather(indices)
+            inputs = batches.gather_inputs(indices)
             outputs = model.window_probabilities(model(inputs, training=True))
             probabilities.append(keras.ops.convert_to_numpy(outputs))
         return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
@@ -173,9 +173,13 @@ class DeepVANetSystem(NetworkSystem):
         """See `System`; Eq. of section 2.2."""
         return {"loss": "binary_crossentropy"}
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`."""
-        return elements, labels.reshape(len(labels), 1).astype(np.float32)
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return elements
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`."""
+        return labels.reshape(len(labels), 1).astype(np.float32)
 
     def inference(self, trial: Trial) -> dict[str, Any]:
         """See `System`."""

@@ -62,9 +62,13 @@ class FaceAffect(NetworkSystem):
         """See `System`; the paper names none."""
         return {"loss": "mean_squared_error"}
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; the one face of each window, and `(batch, 2)` ratings."""
-        return {"faces": elements["faces"][:, 0]}, labels
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; the one face of each window."""
+        return {"faces": elements["faces"][:, 0]}
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`; `(batch, 2)` ratings."""
+        return labels
 
     def inference(self, trial: Trial) -> dict[str, Any]:
         """See `System`."""

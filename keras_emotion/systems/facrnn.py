@@ -27,6 +27,7 @@ from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, TeacherOfFile, teacher_files
 from keras_emotion.systems.registry import register_system
 from keras_emotion.systems.settings import Training
+from keras_emotion.systems.stages import Stage
 
 if TYPE_CHECKING:
     import keras
@@ -175,12 +176,20 @@ class FACRNN(NetworkSystem):
             return {"": self}
         return {f"w{w:g}": self.model_copy(update={"w": w, "w_grid": ()}) for w in self.w_grid}
 
-    def fold_teacher(self) -> tuple[System, Training] | None:
-        """See `System`."""
+    def stages(self) -> tuple[Stage, ...]:
+        """See `NetworkSystem`; the teacher of the fold comes first."""
         if self.teacher != "fold":
-            return None
-        system = FACRNNVisual(faces=self._faces_of_windows, width_multiplier=self.width_multiplier)
-        return system, self.teacher_training
+            return super().stages()
+        teacher = Stage(
+            name="teacher",
+            system=FACRNNVisual(faces=self._faces_of_windows, width_multiplier=self.width_multiplier),
+            training=self.teacher_training,
+            arrays=("faces",),
+            gives={"features": "teacher_features"},
+            uses_up=("faces",),
+            own_seed=False,
+        )
+        return teacher, *super().stages()
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """Pair each window with the teacher features of an `.npz` file; one without them is dropped and counted."""
@@ -249,12 +258,16 @@ class FACRNN(NetworkSystem):
 
         return distillation_losses(self.rho, self.w, self.step_reduction, teacher=self.teacher != "none")
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; every step of a window has the label of the window."""
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return {"eeg": elements["eeg"]}
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; every step of a window has the label of the window."""
         targets = {"probabilities": np.repeat(labels.reshape(len(labels), 1), elements["eeg"].shape[1], axis=1)}
         if "teacher_features" in elements:
             targets["features"] = elements["teacher_features"]
-        return {"eeg": elements["eeg"]}, targets
+        return targets
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `System`; the scaler of the network."""

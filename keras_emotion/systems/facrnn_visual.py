@@ -75,15 +75,17 @@ class FACRNNVisual(NetworkSystem):
 
         return distillation_losses(step_reduction=self.step_reduction, teacher=False)
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; a single picture is a window whose steps are all the same."""
-        faces, steps = elements["faces"], self.faces.steps
-        if faces.shape[1] != steps:
-            faces = np.repeat(faces, steps, axis=1)
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; a single picture is a window whose steps are all the same."""
+        faces = elements["faces"]
+        return {"faces": faces if faces.shape[1] == self.faces.steps else np.repeat(faces, self.faces.steps, axis=1)}
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; a step without a label of its own has that of the window."""
         labels = labels.reshape(len(labels), -1)
-        if labels.shape[1] != steps:
-            labels = np.repeat(labels, steps, axis=1)
-        return {"faces": faces}, {"probabilities": labels}
+        if labels.shape[1] != self.faces.steps:
+            labels = np.repeat(labels, self.faces.steps, axis=1)
+        return {"probabilities": labels}
 
     def inference(self, trial: Trial) -> dict[str, Any]:
         """See `System`."""

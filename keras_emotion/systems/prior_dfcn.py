@@ -108,11 +108,13 @@ class PriorDFCNSystem(NetworkSystem):
         """See `System`."""
         return {"loss": "sparse_categorical_crossentropy"}
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`."""
-        if self.prior == "none":
-            elements = {"connectivity": elements["connectivity"]}
-        return elements, labels
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return {"connectivity": elements["connectivity"]} if self.prior == "none" else elements
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`."""
+        return labels
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `NetworkSystem`."""

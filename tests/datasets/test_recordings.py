@@ -965,7 +965,10 @@ def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys)
         tables.append([pd.read_csv(f"run_{name}/{file}.csv") for file in ("results", "predictions")])
     for expected, found in zip(*tables, strict=True):
         assert len(found) > 20
-        pd.testing.assert_frame_equal(found, expected)
+        # The name of the dataset is another.
+        pd.testing.assert_frame_equal(
+            found.drop(columns="dataset", errors="ignore"), expected.drop(columns="dataset", errors="ignore")
+        )
 
 
 @pytest.mark.real_data

@@ -7,7 +7,7 @@ import pytest
 
 from keras_emotion import faces
 from keras_emotion.faces import Detector, Face
-from keras_emotion.pipelines import FaceFeatures
+from keras_emotion.pipelines import FaceFeatures, extract_rated
 from keras_emotion.schema import ImageSequence, InputError, Recording, Trial
 
 RATE = 10
@@ -162,7 +162,9 @@ def clip(sequence):
 
 
 def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
-    arrays, table = FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks").extract([clip(images(tmp_path, 60))])
+    arrays, table = extract_rated(
+        FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks"), [clip(images(tmp_path, 60))]
+    )
     # 60 frames last 2.4 s: windows start at 0, 0.2 and 0.4 s.
     assert table["start_seconds"].tolist() == pytest.approx([0, 0.2, 0.4])
     wanted = np.array([0.25, 0.75, 1.25, 1.75])
@@ -172,7 +174,8 @@ def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
 
 
 def test_a_short_clip_is_one_window(tmp_path):
-    arrays, table = FaceFeatures().extract([clip(images(tmp_path, 12))])
+    arrays, table = extract_rated(FaceFeatures(), [clip(images(tmp_path, 12))])
+    assert table["valence"].tolist() == [1.0]
     assert arrays["faces"].shape[:2] == (1, 4)
     np.testing.assert_array_equal(arrays["step_ratings@valence"], [[1, 4, 7, 10]])
     assert table["stop_seconds"].tolist() == pytest.approx([12 / 25])

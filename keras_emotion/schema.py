@@ -33,6 +33,9 @@ the place of the trial in the order in which it was shown (1-based; -1 where it 
 """
 
 
+SPLIT_PARTS = ("train", "validation", "test")
+"""Parts of a split that a dataset brings along."""
+
 TRIAL_KEY = ("dataset", "subject", "session", "trial")
 """Columns that name a trial: trials are numbered anew in each session, a session being one visit of a subject."""
 
@@ -166,6 +169,8 @@ class Trial:
         video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then
             go on after the trial. `None`: it is a video of this trial alone, and begins with the stimulus.
         images: the frames of the trial where they are files of their own, else `None`.
+        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
+            the data bring none along.
     """
 
     dataset: str
@@ -180,6 +185,7 @@ class Trial:
     video: Path | None = None
     images: ImageSequence | None = None
     video_offset_seconds: float | None = None
+    split: str = ""
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
@@ -198,7 +204,7 @@ class Trial:
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial: one row for each start, `WINDOW_COLUMNS` and then the ratings.
+        """Window table of this trial: a row for each start, `WINDOW_COLUMNS`, the ratings, and `split` if there is one.
 
         Args:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.
@@ -215,5 +221,6 @@ class Trial:
             "start_seconds": start_seconds,
             "stop_seconds": start_seconds + window_seconds,
             **self.ratings,
+            **({"split": self.split} if self.split else {}),
         }
         return pd.DataFrame(columns, index=range(len(start_seconds)))

@@ -60,7 +60,8 @@ class Recordings(Reader):
     were shown it; without it no two trials are taken to have been shown the same), `session` (a number or a word; 1),
     `presentation`, `baseline_seconds` (before the start; 0), `video` (path from the folder) and `video_offset_seconds`
     (time in the video at which the trial starts; the video may then hold several trials; without it the video is of
-    this trial alone). Every other column is a rating: numbers, or words (`class_names`, in the order in which the table
+    this trial alone), `split` (`train`, `validation` or `test`, for the protocols `predefined_split`: in every line, or
+    not at all). Every other column is a rating: numbers, or words (`class_names`, in the order in which the table
     first has them). An empty rating is none: the trial is left out where that is the target, and `describe` says so.
 
     **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, ...); `.npy` and `.mat` with a sidecar
@@ -232,6 +233,7 @@ class Recordings(Reader):
             presentation=row.presentation,
             video=row.video,
             video_offset_seconds=row.video_offset_seconds,
+            split=row.split,
         )
 
     # --- what is wrong

@@ -13,11 +13,19 @@ import pandas as pd
 
 from keras_emotion.datasets.electrodes import read_cells
 from keras_emotion.datasets.reader import Problem, SubjectId
-from keras_emotion.schema import WINDOW_COLUMNS, InputError
+from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError
 
 TRIAL_FILE = "trials.csv"
 REQUIRED_COLUMNS = ("subject", "trial", "file", "start_seconds", "stop_seconds")
-OPTIONAL_COLUMNS = ("session", "presentation", "stimulus", "baseline_seconds", "video", "video_offset_seconds")
+OPTIONAL_COLUMNS = (
+    "session",
+    "presentation",
+    "stimulus",
+    "baseline_seconds",
+    "video",
+    "video_offset_seconds",
+    "split",
+)
 
 _NOT_RATED = ("", "nan", "n/a", "na")
 
@@ -28,7 +36,8 @@ class TrialRow:
 
     Args:
         line: its number in the file, 1 for the heading.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds: as in `schema.Trial`.
+        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split: as in
+            `schema.Trial`.
         file: the recording.
         start_seconds: onset of the stimulus, from the first sample of the recording.
         stop_seconds: end of the trial.
@@ -48,6 +57,7 @@ class TrialRow:
     video: Path | None
     video_offset_seconds: float | None
     ratings: Mapping[str, float]
+    split: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -214,6 +224,8 @@ class _Parser:
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
             faults.append("video_offset_seconds without a video")
+        if "split" in cells and cells["split"] not in SPLIT_PARTS:
+            faults.append(f"split is {cells['split']!r}; expected one of {', '.join(SPLIT_PARTS)}")
         path = self.root / cells["file"] if cells.get("file") else None
         if path is not None and not os.path.exists(path):
             faults.append(f"file {cells['file']}: no such file")
@@ -236,6 +248,7 @@ class _Parser:
             baseline_seconds=baseline,
             video=video,
             ratings=ratings,
+            split=cells.get("split", ""),
             **row,
         )
 

@@ -17,12 +17,10 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
-from keras_emotion.schema import TRIAL_KEY, InputError
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError
 
 SMALLEST_NUMBER_OF_FOLDS = 3
 
-SPLIT_PARTS = ("train", "validation", "test")
-"""Values of a column `split` that a dataset brings along."""
 """Training, validation and test each need a fold."""
 
 # Far below one sample of any signal here, far above the rounding of `start + length`: windows that only touch

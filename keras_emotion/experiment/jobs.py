@@ -157,14 +157,14 @@ class Plan:
         subjects = tuple(self.feature_folders) if subject == POOL else (subject,)
         stored = [_joined(self, name)[0] for name in subjects]
         table = pd.concat([one.table for one in stored], ignore_index=True)
-        if target not in table:
+        named = [name for name in table.columns[len(WINDOW_COLUMNS) :] if name != "split"]
+        if target not in named:
             raise InputError(
-                f"target {target!r} is no rating of data set {self.experiment.dataset}; "
-                f"it has {', '.join(table.columns[len(WINDOW_COLUMNS) :])}"
+                f"target {target!r} is no rating of data set {self.experiment.dataset}; it has {', '.join(named)}"
             )
         chosen = table[target].notna().to_numpy()
         if session != "":
-            chosen &= (table["session"] == session).to_numpy()
+            chosen = chosen & (table["session"] == session).to_numpy()
         rated = np.flatnonzero(chosen)
         # An array `<name>@<target>` is for that target alone.
         names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in ("", target)}

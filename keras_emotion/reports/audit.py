@@ -136,7 +136,8 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], m
         title=Text(f"{title} – {mark}" if mark else title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
     )
     for place, heading in enumerate(headings):
-        shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold")
+        # Names of protocols are not cut in two; what does not fit goes on in the terminal's next line.
+        shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold", no_wrap=place < 2)
     if mark:
         shown.add_column("data")
     for row in rows:

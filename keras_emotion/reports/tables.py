@@ -19,6 +19,9 @@ _STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "sti
 
 K = TypeVar("K")
 
+_FEW_COLUMNS = 3
+"""So many names of protocols fit beside each other in one line each."""
+
 _WIDE = 110
 """Characters; on narrower terminals headings are broken, so that no number needs to be."""
 
@@ -136,9 +139,9 @@ def rendered(table: MainTable, width: int) -> Table:
     )
     shown.add_column("", min_width=10, overflow="fold")
     for heading in table.columns:
-        if width < _WIDE:
+        if width < _WIDE or len(table.columns) > _FEW_COLUMNS:
             heading = heading.replace("_", "_\n")
-        shown.add_column(Text(heading), justify="right", min_width=12)
+        shown.add_column(Text(heading), justify="right", min_width=12, overflow="fold")
     if table.mark:
         shown.add_column("data", min_width=9)
     # The title says what it means; a word on each line is enough that no line can be quoted without it.

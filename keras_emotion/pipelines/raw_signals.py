@@ -52,9 +52,7 @@ class RawSignals(FeaturePart):
     @property
     def windowing(self) -> Windowing:
         """See `FeaturePart`; a window has no steps."""
-        return Windowing(
-            window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds
-        )
+        return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
 
     def with_windowing(self, windowing: Windowing) -> Self:
         """See `FeaturePart`."""

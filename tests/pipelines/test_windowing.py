@@ -78,9 +78,9 @@ def test_overlapping_samples_on_the_grid_are_those_of_a_loop(sequence, represent
     arrays, table = part.extract([trial])
     # Each step by itself: a window of one step every sample, of which the wanted ones are picked.
     fine = {"differential_entropy": 1, "raw_slices": 1, "raw_samples": 64}[representation]
-    each, _ = EEGGridFeatures(
-        representation=representation, window_seconds=0.5, steps=1, hop_seconds=1 / RATE
-    ).extract([trial])
+    each, _ = EEGGridFeatures(representation=representation, window_seconds=0.5, steps=1, hop_seconds=1 / RATE).extract(
+        [trial]
+    )
     n_windows = 0
     while n_windows * hop_seconds + 2.0 <= 13.0:
         for step in range(4):
@@ -154,13 +154,13 @@ def test_a_lag_takes_the_baseline_off_at_its_own_time():
 
 
 def test_a_lag_beyond_the_trial_is_refused():
-    with pytest.raises(InputError, match="shorter than one window of 1 s, 12.5 s after the onset"):
+    with pytest.raises(InputError, match=r"shorter than one window of 1 s, 12\.5 s after the onset"):
         RawSignals(lag_seconds=12.5).extract([trial_of()])
 
 
 @pytest.mark.parametrize("part", [EEGGridFeatures(), ConnectivityFeatures()])
 def test_parts_without_a_lag_say_so(part):
-    with pytest.raises(ValueError, match="lag_seconds: .* cannot be cut later than other parts"):
+    with pytest.raises(ValueError, match=r"lag_seconds: .* cannot be cut later than other parts"):
         part.with_windowing(Windowing(window_seconds=2.0, lag_seconds=0.5))
 
 

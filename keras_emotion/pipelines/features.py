@@ -123,9 +123,19 @@ class FeaturePart(BaseModel, abc.ABC):
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
         """The part of the fields of a description; nothing is converted that has another type.
 
+        Args:
+            fields: all of its fields, but for `local_fields`, and for `added_fields` that have their defaults.
+
         Raises:
             ValueError: a field is missing, unknown or out of bounds, or `predict` cannot compute the part.
         """
+        optional = {*cls.added_fields, *cls.local_fields}
+        for name in cls.model_fields:
+            if name not in fields and name not in optional:
+                raise ValueError(f"{name}: missing; expected a value")
+        for name in cls.local_fields:
+            if fields.get(name) is not None:
+                raise ValueError(f"{name}: names a place on another machine; expected nothing")
         return cls.model_validate_json(json.dumps(fields), strict=True)
 
     def for_new_recording(self) -> Self:
@@ -151,6 +161,18 @@ class FeaturePart(BaseModel, abc.ABC):
             ValueError: the part cannot be computed at this rate.
         """
         raise NotImplementedError(f"{type(self).__name__}: the shapes of its arrays are unknown")
+
+    def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
+        """Refuse channels that the features cannot be computed of.
+
+        Args:
+            channel_names: names of the channels.
+            directions: `(channels, 3)` directions of their electrodes, NaN where unknown.
+
+        Raises:
+            ValueError: there are such.
+        """
+        return
 
     @property
     def works_in_blocks(self) -> bool:
@@ -314,6 +336,10 @@ class EEGGridFeatures(FeaturePart):
                 "raw_samples": (self.steps * step, rows, columns, 1),
             }[self.representation]
         }
+
+    def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
+        """See `FeaturePart`; each has a cell of its own."""
+        signals.grid_positions(list(channel_names), self.grid, directions)
 
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
         """See `FeaturePart`; until the slowest pole of the band-pass filters has decayed."""

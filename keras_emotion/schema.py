@@ -169,6 +169,7 @@ class Trial:
         video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then
             go on after the trial. `None`: it is a video of this trial alone, and begins with the stimulus.
         images: the frames of the trial where they are files of their own, else `None`.
+        media: the stimulus itself, a video or a picture, where the data bring it along.
         split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
             the data bring none along.
     """
@@ -186,6 +187,7 @@ class Trial:
     images: ImageSequence | None = None
     video_offset_seconds: float | None = None
     split: str = ""
+    media: Path | None = None
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""

@@ -54,8 +54,8 @@ class MemoryReader:
         path.write_text(f"{subject} {self._settings}")
         return (path,)
 
-    def video_files(self, subject):
-        return ()
+    def files_of(self, subject, sources):
+        return self.source_files(subject)
 
     def trials(self, subjects=None):
         n_trials, effect, fingerprint, seconds, rate = self._settings

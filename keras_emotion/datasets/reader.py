@@ -103,6 +103,21 @@ class Reader(abc.ABC):
         """The face videos of a subject's trials, which count only where faces are used."""
         return ()
 
+    def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """The files of the stimuli themselves, which count only where a part reads them."""
+        return ()
+
+    def files_of(self, subject: SubjectId, sources: Sequence[str]) -> tuple[Path, ...]:
+        """The files that decide the features of a subject: what a fingerprint covers.
+
+        Args:
+            subject: the subject.
+            sources: what is read of its trials, see `keras_emotion.pipelines.FeaturePart.sources`.
+        """
+        more = {"video": self.video_files, "media": self.media_files}
+        files = [path for source, listed in more.items() if source in sources for path in listed(subject)]
+        return (*self.source_files(subject), *files)
+
     @abc.abstractmethod
     def inspect(self, subject: SubjectId) -> SubjectReport:
         """Reads all of one subject and reports what is there and what is wrong, without stopping at the first."""

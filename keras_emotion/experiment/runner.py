@@ -94,13 +94,14 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
     )
     # Now, and not after hours: subjects of whom no window has its partner.
     plan.dropped_windows()
-    uses_videos = any(part.uses_videos for part in system.parts().values())
     data = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
         "subjects": list(subjects),
-        "fingerprints": {str(subject): _fingerprint(dataset, subject, uses_videos) for subject in subjects},
+        "fingerprints": {str(subject): _fingerprint(dataset, subject, system.sources) for subject in subjects},
         "system_files": content_hash(system.source_files()),
+        # Where a network sees the stimulus itself, a stimulus in training and test is another thing.
+        **({"sources": list(system.sources)} if "media" in system.sources else {}),
         **_options(dataset),
     }
     return plan, data
@@ -153,16 +154,15 @@ def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | s
     }
 
 
-def _fingerprint(dataset, subject, with_videos: bool) -> str:
-    videos = dataset.video_files(subject) if with_videos else ()
-    return content_hash((*dataset.source_files(subject), *videos))
+def _fingerprint(dataset, subject, sources: Sequence[str]) -> str:
+    return content_hash(dataset.files_of(subject, sources))
 
 
 def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
     return {
         "dataset": type(dataset).__name__,
         "subject": subject,
-        "source": _fingerprint(dataset, subject, part.uses_videos),
+        "source": _fingerprint(dataset, subject, part.sources),
         "features": part.key(),
         **_options(dataset),
         **_reader_version(dataset),

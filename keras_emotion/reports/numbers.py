@@ -271,7 +271,10 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
     """
     scientific_config, facts, predictions = tables.scientific_config, tables.facts, tables.predictions
     protocols = {
-        protocol["name"]: {**protocol, "flags": [*protocol["flags"], *flags_of_rows(protocol, predictions)]}
+        protocol["name"]: {
+            **protocol,
+            "flags": [*protocol["flags"], *flags_of_rows(protocol, predictions, tables.data.get("sources", ()))],
+        }
         for protocol in scientific_config["protocols"]
     }
     summary = summarise(predictions, tables.training_majority, tables.scored_unit, n_permutations=N_PERMUTATIONS)
@@ -304,22 +307,29 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
     )
 
 
-def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame) -> list[str]:
+def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, sources: Sequence[str] = ()) -> list[str]:
     """What the rows that were tested add to the flags of a protocol.
 
     Args:
         protocol: its definition, with `name` and `flags`.
         predictions: predictions table; those of versions before 0.2.0 do not say who met which stimulus.
+        sources: what the model reads of a trial.
     """
     if "stimulus_seen" not in predictions:
         return []
     own = predictions.loc[predictions["protocol"] == protocol["name"], "stimulus_seen"]
-    if not (own == "person").any():
-        return []
-    return [
-        f"{percent_of(own == 'person')} of the test windows show a stimulus that the person met in training "
-        "(stimulus_disjoint_within_subject keeps them apart)"
-    ]
+    flags = []
+    if (own == "person").any():
+        flags.append(
+            f"{percent_of(own == 'person')} of the test windows show a stimulus that the person met in training "
+            "(stimulus_disjoint_within_subject keeps them apart)"
+        )
+    if "media" in sources and (own != "no").any():
+        flags.append(
+            f"the model sees the stimulus itself, and {percent_of(own != 'no')} of the test windows show one that is in "
+            "training (stimulus_disjoint keeps them apart)"
+        )
+    return flags
 
 
 def percent_of(mask: pd.Series) -> str:

@@ -11,7 +11,16 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics, path_hash
+from keras_emotion.pipelines import (
+    FeaturePart,
+    Features,
+    ModelInput,
+    StoredFeatures,
+    WindowBatches,
+    Windowing,
+    feature_statistics,
+    path_hash,
+)
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
 from keras_emotion.systems.stages import Stage
@@ -19,6 +28,9 @@ from keras_emotion.systems.stages import Stage
 if TYPE_CHECKING:
     import keras
     import sklearn.base
+
+BLOCK_FORMAT = 2
+"""Version of the block that `System.inference` gives; that of version 0.1.0, without this number, was the first."""
 
 Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """What fitted parameters make of the arrays."""
@@ -66,6 +78,20 @@ class System(BaseModel, abc.ABC):
     def parts(self) -> dict[str, FeaturePart]:
         """The features of each modality by name; windows are those of the first, the others are paired with them."""
 
+    @property
+    def windowing(self) -> Windowing:
+        """The windows of all parts: by default those of the leading part, the first of `parts`.
+
+        A system that cuts its other parts by it (`FeaturePart.with_windowing`) overrides it, for `parts` is not there
+        yet then.
+        """
+        return next(iter(self.parts().values())).windowing
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the parts read of a trial, sorted."""
+        return tuple(sorted({source for part in self.parts().values() for source in part.sources}))
+
     def derived(self) -> dict[str, DerivedPart]:
         """Features that a trained network makes of some of the parts."""
         return {}
@@ -88,7 +114,7 @@ class System(BaseModel, abc.ABC):
     def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
         """Fit what changes the arrays themselves, and give the change: `arrays -> arrays`.
 
-        FitRequest sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`. (Under a
+        Fitting sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`. (Under a
         protocol that fits on all rows, and is flagged for it, `rows` are all.)
         """
         return lambda arrays: arrays
@@ -106,9 +132,39 @@ class System(BaseModel, abc.ABC):
         """Files besides the recordings that decide the numbers; they enter the data fingerprint."""
         return ()
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
-        """What a saved model must know to be applied: bands, channel order, grid, window length."""
+    def model_inputs(self) -> dict[str, ModelInput]:
+        """Where the inputs of the network come from, by their names; a saved model is applied by them.
+
+        They must give what `batch` gives. Without any, the default, saved models cannot be applied.
+        """
         return {}
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """What a saved model must know to be applied; the run adds what it knows of the data and the classes.
+
+        Args:
+            trial: a trial of the training data; its channels and sampling rate are those of all.
+
+        Returns:
+            JSON-able block (`keras_emotion.inference.schema.InferenceBlock`): `parts`, the feature parts that the
+            inputs come from; `inputs`; and of what is recorded `channel_names` and `sampling_rate_hz`.
+        """
+        inputs = self.model_inputs()
+        if not inputs:
+            return {}
+        used = {one.part for one in inputs.values()}
+        parts = {name: part for name, part in self.parts().items() if name in used}
+        block = {
+            "format": BLOCK_FORMAT,
+            "parts": {name: part.description() for name, part in parts.items()},
+            "inputs": {name: one.model_dump() for name, one in inputs.items()},
+        }
+        for part in parts.values():
+            if part.sources[0] == "recording":
+                recording = part.select_channels(trial)
+                block["channel_names"] = list(recording.channel_names)
+                block["sampling_rate_hz"] = recording.sampling_rate_hz
+        return block
 
 
 class NetworkSystem(System):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.pipelines import FaceFeatures, FeaturePart
-from keras_emotion.schema import Trial
+from keras_emotion.pipelines import FaceFeatures, FeaturePart, ModelInput
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.settings import Training
@@ -70,9 +68,9 @@ class FaceAffect(NetworkSystem):
         """See `NetworkSystem`; `(batch, 2)` ratings."""
         return labels
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
+    def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        return {"faces": json.loads(self.faces.model_dump_json(exclude={"detector_model"}))}
+        return {"faces": ModelInput(part="faces", array="faces", transform="first_step")}
 
 
 class FaceAffectExperiment(Experiment):

@@ -53,8 +53,8 @@ class Reader:
         path.write_text(str(subject))
         return (path,)
 
-    def video_files(self, subject):
-        return ()
+    def files_of(self, subject, sources):
+        return self.source_files(subject)
 
     def trials(self, subjects=None):
         for subject in subjects or self.subjects:
@@ -79,16 +79,10 @@ def experiment(tmp_path, **system):
         targets=("valence",),
         maximum_folds=3,
         maximum_repetitions=1,
-        system=SmallFACRNN(width_multiplier=0.05, faces=faces(), **system),
+        system=FACRNN(width_multiplier=0.05, faces=faces(), **system),
         training=Training(epochs=1, learning_rate=1e-3, batch_size=16),
         runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
     )
-
-
-class SmallFACRNN(FACRNN):
-    @property
-    def _faces_of_windows(self):
-        return self.faces
 
 
 TEACHING = Training(epochs=2, learning_rate=1e-3, batch_size=16)
@@ -202,7 +196,7 @@ def test_a_saved_teacher_gives_its_features_once(tmp_path, teacher):
 
 def test_a_saved_teacher_knows_what_it_learnt_from(tmp_path, teacher):
     model = keras.models.load_model(teacher / "valence.keras")
-    assert model.inference["features"]["image_size"] == 32
+    assert model.inference["parts"]["faces"]["fields"]["image_size"] == 32
     assert model.inference["target"] == "valence"
     other = experiment(tmp_path, teacher=teacher).changed({"system.faces": FacesOfTrials(image_size=40)})
     with pytest.raises(

@@ -158,16 +158,9 @@ class FacesOfTrials(FaceFeatures):
         return {"faces": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
 
-class WithFaces(DeepVANetSystem):
-    """Pictures that are there already."""
-
-    @property
-    def _faces_of_windows(self):
-        return FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
-
-
 def run_of(tmp_path, memory_reader, **fields):
-    system = WithFaces(width_multiplier=0.1, bio_units=8, dropout=0.0, **fields)
+    faces = FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
+    system = DeepVANetSystem(faces=faces, width_multiplier=0.1, bio_units=8, dropout=0.0, **fields)
     experiment = DeepVANetExperiment(
         name="test",
         dataset="memory",

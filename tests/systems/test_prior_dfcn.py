@@ -143,7 +143,7 @@ def test_what_eeg_and_face_have_in_common_is_found_by_the_prior_alone(tmp_path, 
     assert scale.shape == (29,)
     assert scale[20] < 0.5 < 0.8 < scale[3] < 1.2
     assert model.inference["channel_names"][0] == "F3"
-    assert model.inference["face"]["steps"] == 4
+    assert model.inference["parts"]["face"]["fields"]["steps"] == 4
     # What is drawn of it: the prior of that network for trials that it was not trained on.
     of_targets = channel_priors(experiment.changed({"system.prior": "sum"}), reader)["subject_disjoint"]
     maps, table = of_targets["valence"]

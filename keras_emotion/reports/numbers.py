@@ -326,8 +326,8 @@ def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, source
         )
     if "media" in sources and (own != "no").any():
         flags.append(
-            f"the model sees the stimulus itself, and {percent_of(own != 'no')} of the test windows show one that is in "
-            "training (stimulus_disjoint keeps them apart)"
+            f"the model sees the stimulus itself, and {percent_of(own != 'no')} of the test windows show one that is "
+            "in training (stimulus_disjoint keeps them apart)"
         )
     return flags
 

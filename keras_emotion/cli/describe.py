@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     import rich.table
 
 
-DatasetName = Literal["deap", "sam40", "mahnob_hci", "afew_va", "affectnet", "recordings"]
-
-FileFormat = Literal["python", "matlab", "original", "filtered", "compact", "raw", "frames", "lists", "arrays", "table"]
-
-
 @dataclasses.dataclass(frozen=True)
 class Describe:
     """Say what a copy of a data set holds, subject by subject, and everything that is wrong with it.
@@ -31,16 +26,18 @@ class Describe:
 
     Args:
         root: root folder of the data set.
-        dataset: which data set it is; by default your own recordings.
+        dataset: which data set it is: deap, sam40, mahnob_hci, afew_va, affectnet, or one that `--register` brings; by
+            default your own recordings (recordings).
         file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
-            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original. Recordings: table.
+            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original. AFEW-VA: frames. AffectNet: lists, arrays.
+            Recordings: table.
         brief: one row for each subject, without one for each trial.
         json: one JSON object on standard output in place of tables.
     """
 
     root: tyro.conf.Positional[Path]
-    dataset: DatasetName = "recordings"
-    file_format: FileFormat | None = None
+    dataset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "recordings"
+    file_format: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     brief: bool = False
     json: bool = False
 
@@ -48,6 +45,8 @@ class Describe:
         """Describes, and returns the exit code."""
         from keras_emotion.datasets import READERS
 
+        if self.dataset not in READERS:
+            raise InputError(f"--dataset {self.dataset}: no such data set; expected one of {', '.join(READERS)}")
         try:
             reader = READERS[self.dataset](self.root, file_format=self.file_format)
         except InputError:

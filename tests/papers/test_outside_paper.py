@@ -1,0 +1,140 @@
+"""The toy paper of the documentation, which lies outside of the package, is used as any other."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+RUN = "run --register toy_paper --model toy_look --dataset toy --data data --target valence --preset demo --jobs 1"
+RUN += " --subjects 1"
+
+COMMANDS = """
+import json, sys
+from keras_emotion import cli
+for words in json.load(open(sys.argv[1])):
+    print("$", *words, flush=True)
+    try:
+        code = cli.main(words)
+    except SystemExit as end:
+        code = end.code
+    print("code", code, flush=True)
+"""
+
+
+def run_commands(folder, *commands, **variables):
+    """What each of some commands printed, and its exit code; all of them in one new process."""
+    words = folder / f"commands-{len(list(folder.glob('commands-*')))}.json"
+    words.write_text(json.dumps([command.split() for command in commands]))
+    root = EXAMPLES.parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, str(words)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(root)]), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    printed = ("\n" + done.stdout).split("\n$ ")[1:]
+    return [(text.rpartition("code ")[0], text.rpartition("code ")[2].split()[0]) for text in printed]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    writer = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import toy_dataset"
+    writer += "; toy_dataset.write_toy(pathlib.Path('data'), n_subjects=1)"
+    subprocess.run([sys.executable, "-c", writer, str(EXAMPLES)], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def printed(folder):
+    """What was printed by each command on the toy paper, in order."""
+    commands = {
+        "describe": "describe data --dataset toy --brief --register toy_paper",
+        "dry run": f"{RUN} --output run --dry-run",
+        "run": f"{RUN} --output run --save-models",
+        "finished": f"{RUN} --output run --save-models",
+        "audit": "audit run --register toy_paper --light-permutations 2 --permutations 1",
+    }
+    return dict(zip(commands, run_commands(folder, *commands.values()), strict=True))
+
+
+def test_each_command_ends_well(folder, printed):
+    assert {name: code for name, (_, code) in printed.items()} == dict.fromkeys(printed, "0")
+    assert "the copy is whole" in printed["describe"][0]
+    assert "3 jobs to do" in printed["dry run"][0]
+    assert "accuracy" not in printed["finished"][0].split("TOY")[0]
+    findings = json.loads((folder / "run" / "audit" / "findings.json").read_text())
+    # Two shuffles of eight ratings say nothing; what was looked at fold by fold does.
+    assert {finding["kind"] for finding in findings["findings"]} <= {"score on shuffled labels"}
+
+
+def test_both_stages_are_in_the_records(folder, printed):
+    records = [json.loads(file.read_text()) for file in (folder / "run" / "jobs").iterdir()]
+    assert len(records) == 3
+    for record in records:
+        first, *_ = record["stages"]
+        assert first["name"] == "pretraining"
+    predictions = pd.read_csv(folder / "run" / "predictions.csv")
+    assert set(predictions["dataset"]) == {"toy"}
+    np.testing.assert_allclose(predictions.filter(like="probability").sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_run_that_was_broken_off_is_resumed_with_the_same_numbers(folder, printed):
+    broken = shutil.copytree(folder / "run", folder / "broken")
+    for name in ("finished.json", "results.csv", "predictions.csv"):
+        (broken / name).unlink()
+    next((broken / "jobs").iterdir()).unlink()
+    ((text, code),) = run_commands(folder, f"{RUN} --output broken --save-models --resume")
+    assert code == "0", text
+    for name in ("results.csv", "predictions.csv"):
+        assert (broken / name).read_text() == (folder / "run" / name).read_text()
+
+
+def test_folds_are_trained_at_once(folder, printed):
+    pytest.importorskip("jax")
+    ((text, code),) = run_commands(folder, f"{RUN} --output at_once --engine vectorized", KERAS_BACKEND="jax")
+    assert code == "0", text
+    there = [pd.read_csv(folder / name / "predictions.csv") for name in ("at_once", "run")]
+    keys = ["protocol", "subject", "trial", "fold", "start_seconds", "label"]
+    pd.testing.assert_frame_equal(there[0][keys], there[1][keys])
+
+
+def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed):
+    with np.load(folder / "data" / "subject1.npz") as file:
+        signal = np.concatenate(file["signal"][:2], axis=1)
+    np.save(folder / "new.npy", signal)
+    names = ["F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2"]
+    sidecar = {"sampling_rate_hz": 128, "channel_names": names, "unit": "uV", "axes": ["channels", "samples"]}
+    (folder / "new.json").write_text(json.dumps(sidecar))
+    model = next((folder / "run" / "models").iterdir())
+    command = f"predict run/models/{model.name} new.npy --out prediction"
+    without, registered = run_commands(folder, command, f"{command} --register toy_paper")
+    # A model never names a module to import: what is not registered is not loaded, and the message says what to do.
+    assert without[1] != "0"
+    assert "--register" in without[0]
+    assert "Traceback" not in without[0]
+    assert registered[1] == "0", registered[0]
+    prediction = pd.read_csv(folder / "prediction" / "prediction.csv")
+    assert len(prediction) == 4
+
+
+def test_what_is_not_registered_is_said_in_one_line(folder):
+    expected = {
+        "run --register no_such_module --model toy_look": "no_such_module",
+        "describe data --dataset toy": "--dataset toy: no such data set",
+        "run --model toy_look --dataset deap --data data --target valence": "toy_look",
+    }
+    for (text, code), part in zip(run_commands(folder, *expected), expected.values(), strict=True):
+        assert code != "0"
+        assert part in text
+        assert "Traceback" not in text

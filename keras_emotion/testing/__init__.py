@@ -1,0 +1,5 @@
+"""Checks of the contracts of readers, layers and systems, for our own and for those of other packages."""
+
+from keras_emotion.testing.layers import check_layer
+
+__all__ = ["check_layer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import dataclasses
 import functools
 import gc
@@ -13,11 +13,9 @@ import math
 import os
 import pickle
 import shutil
-import sys
 import tempfile
-import tracemalloc
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ import numpy as np
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Reader, SubjectId, SubjectReport, describe_trial
 from keras_emotion.schema import TRIAL_KEY, InputError, Trial
 from keras_emotion.testing.named_checks import require, run_checks
+from keras_emotion.testing.observation import opened_files, peak_memory
 
 UNITS = ("uV", "ohm", "kOhm", "nS", "uS", "degC", "a.u.")
 """Units that the package knows; scalp channels are in the first."""
@@ -88,10 +87,14 @@ class ReaderCase:
         self.make_reader = make_reader
         self.expected_subjects = expected_subjects
         self.units = {*UNITS, *units}
-        self.is_whole = subjects is None
         self.reader = make_reader()
-        self.subjects = tuple(self.reader.subjects if subjects is None else subjects)
+        self._chosen = subjects
         self._faults: dict[str, Exception] = {}
+
+    @functools.cached_property
+    def subjects(self) -> tuple[SubjectId, ...]:
+        """Subjects whose trials are read."""
+        return tuple(self.reader.subjects if self._chosen is None else self._chosen)
 
     @functools.cached_property
     def records(self) -> list[TrialRecord]:
@@ -112,6 +115,11 @@ class ReaderCase:
     def reports(self) -> dict[SubjectId, SubjectReport]:
         """`inspect` of each subject."""
         return {subject: self.reader.inspect(subject) for subject in self.subjects}
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any] | None:
+        """`describe`, unless only some subjects are read."""
+        return self.reader.describe() if self._chosen is None else None
 
     @property
     def signal_files(self) -> set[Path]:
@@ -228,49 +236,6 @@ def _input_error(call: Callable[[], Any], what: str) -> str:
 def _listed(values: Iterable[Any], most: int = 5) -> str:
     texts = list(map(str, values))
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
-
-
-_OPENED: list[set[str]] = []
-_is_listening = False
-
-
-@contextlib.contextmanager
-def opened_files() -> Iterator[set[str]]:
-    """Collect the real paths of the files that Python opens; what C libraries open by themselves is not seen."""
-    global _is_listening
-    if not _is_listening:
-        # An audit hook stays until the process ends: one is enough, and it does nothing while nobody listens.
-        sys.addaudithook(_note_opened)
-        _is_listening = True
-    opened: set[str] = set()
-    _OPENED.append(opened)
-    try:
-        yield opened
-    finally:
-        _OPENED.remove(opened)
-
-
-def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
-    if _OPENED and event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
-        path = os.path.realpath(os.fsdecode(arguments[0]))
-        for opened in _OPENED:
-            opened.add(path)
-
-
-@contextlib.contextmanager
-def _peak_memory() -> Iterator[list[int]]:
-    """Measure the most bytes that Python and NumPy held at a time."""
-    peak = [0]
-    was_tracing = tracemalloc.is_tracing()
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    tracemalloc.reset_peak()
-    try:
-        yield peak
-    finally:
-        peak[0] = tracemalloc.get_traced_memory()[1] - before
-        if not was_tracing:
-            tracemalloc.stop()
 
 
 def _real(paths: Iterable[Path]) -> set[str]:
@@ -415,8 +380,8 @@ def check_order(case: ReaderCase) -> None:
 
 def check_trial_key(case: ReaderCase) -> None:
     """No two trials have the same dataset, subject, session and trial."""
-    keys = [record.key for record in case.records]
-    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+    keys = collections.Counter(record.key for record in case.records)
+    twice = [key for key, n_trials in keys.items() if n_trials > 1]
     require(not twice, f"more than one trial has {TRIAL_KEY} = {_listed(twice)}")
 
 
@@ -451,7 +416,7 @@ def check_one_at_a_time(case: ReaderCase) -> None:
 def check_lazy(case: ReaderCase) -> None:
     """Making a reader and asking for its subjects reads no signals; headers of signal files may be looked at."""
     smallest = min(record.signal_bytes for record in case.records)
-    with opened_files() as opened, _peak_memory() as peak:
+    with opened_files() as opened, peak_memory() as peak:
         _ = case.make_reader().subjects
     touched = sorted(opened & _real(case.signal_files))
     # Who looked at headers needed less memory than any signal.
@@ -461,9 +426,8 @@ def check_lazy(case: ReaderCase) -> None:
 
 def check_pickle(case: ReaderCase) -> None:
     """A reader can be pickled, also after it read trials, without the signals, and gives the same trials afterwards."""
-    before = len(pickle.dumps(case.make_reader()))
-    pickled = pickle.dumps(case.reader) if case.records else b""
     smallest = min(record.signal_bytes for record in case.records)
+    before, pickled = len(pickle.dumps(case.make_reader())), pickle.dumps(case.reader)
     is_small = not smallest or len(pickled) - before < smallest
     require(is_small, f"pickled, it has {len(pickled)} bytes after reading trials, {before} before: it keeps signals")
     loaded = pickle.loads(pickled)
@@ -529,9 +493,9 @@ def check_description(case: ReaderCase) -> None:
         ):
             found = description.get(field)
             require(not values or found in values, f"inspect({subject!r}): `{field}` is {found}; trials have {values}")
-    if not case.is_whole:
+    if case.description is None:
         return
-    whole = json.loads(json.dumps(case.reader.describe(), allow_nan=False))
+    whole = json.loads(json.dumps(case.description, allow_nan=False))
     expected = {"dataset": case.reader.name, "root": str(case.reader.root), "synthetic": case.reader.synthetic}
     for field, value in expected.items():
         require(whole[field] == value, f"describe(): `{field}` is {whole[field]!r}; expected {value!r}")
@@ -553,8 +517,8 @@ def _compare_descriptions(where: str, described: Sequence[Mapping[str, Any]], re
 def check_problems(case: ReaderCase) -> None:
     """`check` passes on a whole copy, and no problem is reported."""
     case.reader.check(case.subjects)
-    problems = [problem for report in case.reports.values() for problem in report.problems]
-    problems += case.reader.missing_files() if case.is_whole else ()
+    problems = [str(problem) for report in case.reports.values() for problem in report.problems]
+    problems += case.description["problems"] if case.description is not None else []
     require(not problems, f"{len(problems)} problems on a whole copy: {_listed(problems)}")
 
 

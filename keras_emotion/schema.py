@@ -26,11 +26,15 @@ WINDOW_COLUMNS = (
 )
 """Columns that a window table starts with; one column a rating (`valence`, `arousal`, ...) follows.
 
-`subject` and `session` are integers or strings, `trial` is the data set's stimulus-ordered trial id (1-based) and
-`presentation` the place of the trial in the order in which it was shown (1-based; -1 where it is not known).
-`start_seconds` and `stop_seconds` count from the onset of the stimulus.
+`dataset`, `subject`, `session` and `trial` together name a trial: trial ids may start anew in each session. `subject`
+and `session` are integers or strings, `trial` is the data set's stimulus-ordered trial id (1-based) and `presentation`
+the place of the trial in the order in which it was shown (1-based; -1 where it is not known). `start_seconds` and
+`stop_seconds` count from the onset of the stimulus.
 """
 
+
+SPLIT_PARTS = ("train", "validation", "test")
+"""Parts of a split that a dataset brings along."""
 
 TRIAL_KEY = ("dataset", "subject", "session", "trial")
 """Columns that name a trial: trials are numbered anew in each session, a session being one visit of a subject."""
@@ -165,6 +169,9 @@ class Trial:
         video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then
             go on after the trial. `None`: it is a video of this trial alone, and begins with the stimulus.
         images: the frames of the trial where they are files of their own, else `None`.
+        media: the stimulus itself, a video or a picture, where the data bring it along.
+        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
+            the data bring none along.
     """
 
     dataset: str
@@ -179,6 +186,13 @@ class Trial:
     video: Path | None = None
     images: ImageSequence | None = None
     video_offset_seconds: float | None = None
+    split: str = ""
+    media: Path | None = None
+
+    def without_ratings(self) -> Trial:
+        """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
+        images = self.images if self.images is None else dataclasses.replace(self.images, ratings={})
+        return dataclasses.replace(self, ratings={}, images=images)
 
     @property
     def eeg(self) -> Recording:
@@ -192,7 +206,7 @@ class Trial:
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial: one row for each start, `WINDOW_COLUMNS` and then the ratings.
+        """Window table of this trial: a row for each start, `WINDOW_COLUMNS`, the ratings, and `split` if there is one.
 
         Args:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.
@@ -209,5 +223,6 @@ class Trial:
             "start_seconds": start_seconds,
             "stop_seconds": start_seconds + window_seconds,
             **self.ratings,
+            **({"split": self.split} if self.split else {}),
         }
         return pd.DataFrame(columns, index=range(len(start_seconds)))

@@ -38,6 +38,8 @@ class MemoryReader:
 
     synthetic = True
     class_names: ClassVar[dict] = {}
+    shows_faces = False
+    """Whether trials have a video, `high.avi` or `low.avi`, for parts that look at names: they see no ratings."""
 
     def __init__(self, folder: Path, n_subjects=2, n_trials=8, effect=1.5, fingerprint=0.0, seconds=12, rate=128.0):
         self.subjects = tuple(range(1, n_subjects + 1))
@@ -52,8 +54,8 @@ class MemoryReader:
         path.write_text(f"{subject} {self._settings}")
         return (path,)
 
-    def video_files(self, subject):
-        return ()
+    def files_of(self, subject, sources):
+        return self.source_files(subject)
 
     def trials(self, subjects=None):
         n_trials, effect, fingerprint, seconds, rate = self._settings
@@ -69,7 +71,8 @@ class MemoryReader:
                 signal[:, round(3 * rate) :] += ((gains - 1) * fast)[:, round(3 * rate) :]
                 recording = Recording(signal, CHANNELS, ("uV",) * len(CHANNELS), rate, 3.0)
                 ratings = {"valence": valence[trial - 1], "arousal": 10 - valence[trial - 1]}
-                yield Trial("memory", subject, trial, str(trial), recording, CHANNELS, ratings)
+                video = Path("high.avi" if valence[trial - 1] > 5 else "low.avi") if self.shows_faces else None
+                yield Trial("memory", subject, trial, str(trial), recording, CHANNELS, ratings, video=video)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,6 @@
 
 from keras_emotion.audit.leak_audit import Audit, audit
 from keras_emotion.audit.null import SCORE_COLUMNS
-from keras_emotion.audit.tasks import LIGHT, NETWORK, ORDER
+from keras_emotion.audit.tasks import LIGHT, NETWORK, ORDER, STIMULUS
 
-__all__ = ["LIGHT", "NETWORK", "ORDER", "SCORE_COLUMNS", "Audit", "audit"]
+__all__ = ["LIGHT", "NETWORK", "ORDER", "SCORE_COLUMNS", "STIMULUS", "Audit", "audit"]

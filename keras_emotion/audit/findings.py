@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, NotEvaluable
@@ -107,14 +108,23 @@ def null_findings(scores: pd.DataFrame, null: pd.DataFrame) -> Iterator[Finding]
 
 def score_sentence(row: pd.Series) -> str:
     """Describe a row of `Audit.scores`, for a reader who has never heard of permutations."""
-    between = "trials of a subject" if row["permuted_between"] == "trials" else "stimuli, alike for all subjects"
+    between = {
+        "trials": "stimuli of a subject",
+        "sessions": "stimuli of a session",
+        "stimuli": "stimuli, alike for all subjects",
+    }[row["permuted_between"]]
+    tested = (
+        f"p = {row['p_value']:.3f}"
+        if np.isfinite(row["p_value"])
+        else f"no p-value: there are {row['n_labelings']} distinct labelings"
+    )
     text = (
         f"Under {row['protocol']} a model that knows nothing about emotion scores {_percent(row['null_mean'])} on "
-        f"{row['target']} ({row['model']}, trained on labels shuffled between the {between}, {row['n_permutations']} "
+        f"{row['target']} ({row['model']}, trained on labels permuted between the {between}, {row['n_permutations']} "
         f"times, 95 % of them from {_percent(row['null_low'])} to {_percent(row['null_high'])}); with the real labels "
-        f"it scores {_percent(row['score'])} (p = {row['p_value']:.3f})"
+        f"it scores {_percent(row['score'])} ({tested})"
     )
-    if row["p_value"] > _SIGNIFICANT:
+    if not row["p_value"] <= _SIGNIFICANT:
         return f"{text}: no evidence of emotion."
     if row["null_low"] > row["constant"]:
         return f"{text}: more than nothing, but how much of it is emotion this protocol cannot tell."

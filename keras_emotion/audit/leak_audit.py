@@ -10,7 +10,7 @@ import pandas as pd
 
 from keras_emotion.audit.findings import null_findings, origin_findings, scope_findings, score_sentence, static_findings
 from keras_emotion.audit.null import null_scores, observed_scores, protocol_gaps, score_table
-from keras_emotion.audit.tasks import light_plan, light_tasks, network_tasks, run_tasks
+from keras_emotion.audit.tasks import LIGHT, NETWORK, count_labelings, light_plan, light_tasks, network_tasks, run_tasks
 from keras_emotion.evaluation.leaks import Finding, sorted_findings
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.experiment.records import RunFolder
@@ -60,10 +60,11 @@ def audit(
     """Measure what the protocols of an experiment hand out, and check what can be checked without training.
 
     1. Static checks of every fold (see `keras_emotion.evaluation.leaks`).
-    2. Labels shuffled between trials (between stimuli, where subjects are disjoint), constant within a trial, and
-       models trained on them: logistic regression on the system's features, and the system itself. What they reach,
-       they reach without anything of emotion. A high null with a real score that is no better is no evidence of
-       emotion; at the ceiling it bounds nothing, and it is no share to be subtracted.
+    2. Labels permuted within the rows that one model trains and tests on, between stimuli that were shown equally
+       often, all labels of a stimulus together, and models trained on them: logistic regression on the system's
+       features, and the system itself. What they reach, they reach without anything of emotion. A high null with a
+       real score that is no better is no evidence of emotion; at the ceiling it bounds nothing, and it is no share to
+       be subtracted.
     3. The gap between folds of windows and folds of trials, same model and budget.
     4. The accuracy from the order of presentation alone: the permutation is blind to time.
 
@@ -74,7 +75,8 @@ def audit(
             scores with the real labels.
         dataset: the reader, where an experiment is given.
         output: folder of the audit; by default `audit` in the run's folder, else `runs/audits/<identity>`.
-        n_light_permutations: shuffles for the logistic regression, R in p = (1 + b) / (1 + R).
+        n_light_permutations: shuffles for the logistic regression, R in p = (1 + b) / (1 + R). Of
+            fewer than 200 distinct labelings each is trained on once at most; with fewer than 20 there is no p-value.
         n_permutations: shuffles for the system itself: each costs as much as the run.
         data_root: folder of the data set of a run, where it is no longer where it was.
         jobs: worker processes; 0 as the experiment says.
@@ -98,21 +100,23 @@ def audit(
     folder = RunFolder(output or Path("runs") / "audits" / subject.identity())
     folder.start({"audit": subject.scientific_config()}, subject.identity(), data, resume=True)
     light = light_plan(plan)
+    labelings = count_labelings(light)
     peeking = list(scope_findings(plan, has_run=run is not None))
     findings = [*static_findings(plan), *peeking, *origin_findings(plan)]
     if peeking:
         # Nothing of it could be trained: the runner refuses, and so does this.
         n_light_permutations = n_permutations = 0
     else:
-        run_tasks(folder, light, light_tasks(light, subject.protocols, n_light_permutations), trains=False)
+        run_tasks(folder, light, light_tasks(light, subject.protocols, n_light_permutations, labelings), trains=False)
     own = isinstance(subject.system, EstimatorSystem)
     if not own:
         first = 1 if run else 0
-        tasks = network_tasks(plan, range(first, n_permutations + 1)) if n_permutations else []
+        tasks = network_tasks(plan, first, n_permutations, labelings) if n_permutations else []
         run_tasks(folder, plan, tasks, trains=True)
     observed = observed_scores(run) if run is not None and not own else None
-    null = null_scores(folder, plan, observed, n_light_permutations, n_permutations)
-    scores = score_table(null, plan)
+    wanted = {LIGHT: n_light_permutations, NETWORK: n_permutations}
+    null = null_scores(folder, plan, observed, wanted)
+    scores = score_table(null, plan, labelings)
     findings += null_findings(scores, null)
     result = Audit(
         tuple(sorted_findings(dict.fromkeys(findings))),  # the same message once

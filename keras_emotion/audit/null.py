@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_emotion.audit.tasks import LIGHT, NETWORK, ORDER
+from keras_emotion.audit.tasks import NETWORK, ORDER, STIMULUS, Labelings, kind_of_folds
 from keras_emotion.evaluation import PROTOCOLS, subject_scores
-from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation.permutation import FEWEST_LABELINGS, permuted_between
 from keras_emotion.experiment.jobs import Plan
 from keras_emotion.experiment.records import RunFolder
 
@@ -22,17 +22,20 @@ SCORE_COLUMNS = (
     "n_subjects",
     "score",
     "n_permutations",
+    "n_labelings",
     "null_mean",
     "null_low",
     "null_high",
     "p_value",
     "constant",
     "order",
+    "stimulus",
 )
 """Columns of `Audit.scores`: `score` is the accuracy with the real labels (mean over subjects), `null_*` mean and 95 %
-range of the accuracies that training on shuffled labels gave, `p_value` = (1 + shuffles that reach it) /
-(1 + shuffles), `constant` the best constant on the test rows, `order` the accuracy from the order of presentation
-alone (NaN where that is not known)."""
+range of the accuracies that training on shuffled labels gave, `n_labelings` the number of distinct labelings, `p_value`
+= (1 + shuffles that reach it) / (1 + shuffles), NaN with fewer than 20 labelings, `constant` the best constant on the
+test rows, `order` the accuracy from the order of presentation alone (NaN where that is not known), `stimulus` that from
+the stimulus alone (`stimulus_baseline`)."""
 
 
 def observed_scores(run: RunFolder) -> pd.DataFrame:
@@ -46,11 +49,14 @@ def observed_scores(run: RunFolder) -> pd.DataFrame:
 
 
 def null_scores(
-    folder: RunFolder, plan: Plan, observed: pd.DataFrame | None, n_light: int, n_network: int
+    folder: RunFolder,
+    plan: Plan,
+    observed: pd.DataFrame | None,
+    n_wanted: Mapping[str, int],
 ) -> pd.DataFrame:
     """`protocol, target, model, permutation, score, constant`: means over the subjects that all protocols share."""
     keys = ["protocol", "target", "model", "permutation", "subject"]
-    records = list(_read_counts(folder, plan, n_light, n_network))
+    records = list(_read_counts(folder, n_wanted))
     counts = pd.DataFrame(records)
     if counts.empty and observed is None:
         return pd.DataFrame(columns=[*keys[:-1], "score", "constant", "n_subjects"])
@@ -70,14 +76,14 @@ def null_scores(
     return means.reset_index()
 
 
-def _read_counts(folder: RunFolder, plan: Plan, n_light: int, n_network: int) -> Iterator[dict[str, Any]]:
-    limits = {LIGHT: n_light, ORDER: 0, NETWORK: n_network}
+def _read_counts(folder: RunFolder, n_wanted: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     for name in sorted(folder.finished_jobs()):
         record = folder.job(name)
         place = {key: record[key] for key in ("model", "protocol", "target")}
+        limit = n_wanted.get(record["model"], 0)
         for one in record["counts"]:
             # An earlier audit in this folder may have shuffled more often.
-            if one["permutation"] <= limits[record["model"]]:
+            if one["permutation"] <= limit:
                 yield {"candidate": "", "validation_score": None, **place, **one}
 
 
@@ -99,31 +105,45 @@ def _chosen_candidates(counts: pd.DataFrame) -> pd.DataFrame:
 def _is_compared(by_subject: pd.DataFrame, protocols: Sequence[str]) -> np.ndarray:
     """Rows of subjects who have a score with the real labels under every protocol of the experiment."""
     real = by_subject[(by_subject["permutation"] == 0) & by_subject["protocol"].isin(protocols)]
-    real = real[real["model"] != ORDER]
+    real = real[~real["model"].isin((ORDER, STIMULUS))]
     applied = real.groupby("target")["protocol"].nunique()
     found = real.groupby(["target", "subject"])["protocol"].nunique()
     kept = [place for place, count in found.items() if count == applied[place[0]]]
     return pd.MultiIndex.from_frame(by_subject[["target", "subject"]]).isin(kept)
 
 
-def score_table(null: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+def score_table(null: pd.DataFrame, plan: Plan, labelings: Mapping[tuple[str, str], Labelings]) -> pd.DataFrame:
     """Return a row for each protocol, target and model, with the columns `SCORE_COLUMNS`."""
     rows = []
     real = null[null["permutation"] == 0].set_index(["protocol", "target", "model"])
     for place, row in real.iterrows():
         protocol, target, model = place
-        if model == ORDER:
+        if model in (ORDER, STIMULUS):
             continue
         own = null[(null["protocol"] == protocol) & (null["target"] == target) & (null["model"] == model)]
         shuffled = own.loc[own["permutation"] > 0, "score"].to_numpy()
         low, high = np.quantile(shuffled, [0.025, 0.975]) if len(shuffled) else (np.nan, np.nan)
         # Equal accuracies may differ by the rounding of their sums.
         reached = np.count_nonzero(shuffled >= row["score"] - 1e-9)
-        order = real["score"].get((protocol, target, ORDER), np.nan)
+        order, stimulus = (real["score"].get((protocol, target, name), np.nan) for name in (ORDER, STIMULUS))
         between = permuted_between(PROTOCOLS[protocol])
         mean = shuffled.mean() if len(shuffled) else np.nan
-        p_value = (1 + reached) / (1 + len(shuffled)) if len(shuffled) else np.nan
-        shown = (row["n_subjects"], row["score"], len(shuffled), mean, low, high, p_value, row["constant"], order)
+        n_labelings = labelings[protocol, target].total
+        is_tested = len(shuffled) > 0 and n_labelings >= FEWEST_LABELINGS
+        p_value = (1 + reached) / (1 + len(shuffled)) if is_tested else np.nan
+        shown = (
+            row["n_subjects"],
+            row["score"],
+            len(shuffled),
+            n_labelings,
+            mean,
+            low,
+            high,
+            p_value,
+            row["constant"],
+            order,
+            stimulus,
+        )
         rows.append((*place, between, *shown))
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     protocols = list(plan.experiment.protocols)
@@ -139,16 +159,15 @@ def score_table(null: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 
 def protocol_gaps(null: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Return the accuracies of folds of windows and of folds of trials by target and model, see `Audit.gaps`."""
-    real = null[(null["permutation"] == 0) & (null["model"] != ORDER)]
+    real = null[(null["permutation"] == 0) & ~null["model"].isin((ORDER, STIMULUS))]
     rows = []
     for (target, model), own in real.groupby(["target", "model"]):
         by_kind: dict[str, tuple[str, float]] = {}
         for row in own.itertuples():
             protocol = PROTOCOLS[row.protocol]
             if protocol.scope == "within_subject":
-                kind = "trials" if protocol.disjoint == "trials" else "windows"
-                by_kind.setdefault(kind, (row.protocol, row.score))
-        if len(by_kind) == 2:
+                by_kind.setdefault(kind_of_folds(protocol), (row.protocol, row.score))
+        if {"windows", "trials"} <= by_kind.keys():
             rows.append((target, model, *by_kind["windows"], *by_kind["trials"]))
     columns = ["target", "model", "window_protocol", "windows", "trial_protocol", "trials"]
     return pd.DataFrame(rows, columns=columns)

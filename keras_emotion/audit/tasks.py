@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import rich.console
 
-from keras_emotion.evaluation import PROTOCOLS, NotEvaluable
-from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation import PROTOCOLS, NotEvaluable, Protocol, stimulus_baseline
+from keras_emotion.evaluation.permutation import FEW_LABELINGS, exchangeable, n_labelings, permuted_between
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fold import Fold, make_fold
 from keras_emotion.experiment.jobs import Job, Plan
@@ -27,8 +27,11 @@ from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.logistic_regression import LightModel
 
-LIGHT, ORDER, NETWORK = "logistic regression", "order of presentation", "network"
-"""Who is trained: on the features that the network sees, on the time within the session alone, the system itself."""
+LIGHT, NETWORK = "logistic regression", "network"
+"""Models: logistic regression on the features that the network sees, and the system itself."""
+
+ORDER, STIMULUS = "order of presentation", "stimulus"
+"""Predictions without any signal: from the time within the session alone, and from the stimulus alone."""
 
 _CHUNK = 20
 """Permutations of one task of the light model: minutes at most, also where all subjects are trained on together."""
@@ -40,19 +43,43 @@ _NEIGHBOURS = 5
 
 
 @dataclasses.dataclass(frozen=True)
+class Labelings:
+    """The distinct labelings of one protocol and target.
+
+    Args:
+        total: how many there are, over all sets of windows that are trained on apart.
+        enumerated: where there are so few that all are enumerated, see `Plan.enumerated`; else empty.
+        order: numbers of the enumerated labelings but the real one, in the order in which they are trained on.
+    """
+
+    total: int
+    enumerated: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    order: tuple[int, ...] = ()
+
+    def n_permutations(self, n_wanted: int) -> int:
+        """Number of permutations: as many as are wanted, and of few labelings at most all but the real one."""
+        return min(n_wanted, self.total - 1) if self.total < FEW_LABELINGS else n_wanted
+
+    def number(self, permutation: int) -> int:
+        """Number that a permutation has in the plan; 0 is the real labels."""
+        return self.order[permutation - 1] if permutation and self.enumerated else permutation
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """Some permutations of one unit by the light model or from the order alone, or one fold by the system itself."""
 
     model: str
     job: Job
     permutations: range
+    labelings: Labelings = Labelings(FEW_LABELINGS)
 
     @property
     def name(self) -> str:
         """Name of the record, unique in an audit."""
         first, last = self.permutations.start, self.permutations.stop - 1
         model = self.model.replace(" ", "_")
-        fold = self.job.name if self.model == NETWORK else f"{self.job.protocol}-{self.job.target}-{self.job.subject}"
+        fold = self.job.name if self.model == NETWORK else self.job.place
         return f"{model}-{fold}-permutations{first}to{last}"
 
 
@@ -67,32 +94,81 @@ def light_plan(plan: Plan) -> Plan:
     )
 
 
+def kind_of_folds(protocol: Protocol) -> str:
+    """`"windows"` where windows of one trial are on both sides, `"trials"` where trials are kept whole, else `""`."""
+    if protocol.disjoint in ("windows", "overlapping_windows"):
+        return "windows"
+    return "trials" if protocol.disjoint == "trials" and not protocol.holdout else ""
+
+
 def _gap_protocols(experiment: Experiment) -> list[str]:
     """Protocols to be added so that there are folds of windows and folds of trials within a subject."""
     within = [PROTOCOLS[name] for name in experiment.protocols if PROTOCOLS[name].scope == "within_subject"]
     if not within:
         return []
-    kinds = {"trials" if protocol.disjoint == "trials" else "windows" for protocol in within}
+    kinds = {kind_of_folds(protocol) for protocol in within}
     return [name for name, kind in (("window_disjoint", "windows"), ("trial_disjoint", "trials")) if kind not in kinds]
 
 
-def light_tasks(light: Plan, asked: Sequence[str], n_permutations: int) -> Iterator[Task]:
+def count_labelings(plan: Plan) -> dict[tuple[str, str], Labelings]:
+    """The distinct labelings by protocol and target; what cannot be divided into folds does not count."""
+    sizes: dict[tuple[str, str], dict[str, int]] = {}
+    for protocol, target, subject, session in plan.units():
+        own = sizes.setdefault((protocol, target), {})
+        unit = plan.window_set(subject, target, session)
+        try:
+            next(iter(plan.folds(unit, protocol, 0)))
+        except NotEvaluable:
+            continue
+        groups, _, trial = exchangeable(unit.table, permuted_between(PROTOCOLS[protocol]))
+        labels = np.zeros(trial.max(initial=-1) + 1, dtype=np.int64)
+        labels[trial] = unit.labels()
+        own[f"{subject}|{session}"] = n_labelings(groups, labels)
+    found = {}
+    for place, own in sizes.items():
+        total, enumerated = 1, {}
+        for name, size in own.items():
+            enumerated[name] = (total, size)
+            total *= size
+        if total >= FEW_LABELINGS:
+            found[place] = Labelings(total)
+            continue
+        order = 1 + np.random.default_rng(plan.experiment.seed).permutation(total - 1)
+        found[place] = Labelings(total, enumerated, tuple(order.tolist()))
+    return found
+
+
+def light_tasks(
+    light: Plan, asked: Sequence[str], n_permutations: int, labelings: Mapping[tuple[str, str], Labelings]
+) -> Iterator[Task]:
     """Tasks of logistic regression, and of the order of presentation, for each unit of each protocol."""
-    for protocol, target, subject in light.units():
-        job = Job(protocol, target, subject, 0, 0)
+    for protocol, target, subject, session in light.units():
+        job = Job(protocol, target, subject, 0, 0, session=session)
+        own = labelings[protocol, target]
         yield Task(ORDER, job, range(1))
+        yield Task(STIMULUS, job, range(1))
         # Protocols that were added for the gap alone see the real labels alone.
-        last = n_permutations if protocol in asked else 0
+        last = own.n_permutations(n_permutations) if protocol in asked else 0
         bounds = [0, *range(1, last + 1, _CHUNK), last + 1]
         for start, stop in itertools.pairwise(bounds):
-            yield Task(LIGHT, job, range(start, stop))
+            yield Task(LIGHT, job, range(start, stop), own)
 
 
-def network_tasks(plan: Plan, permutations: Iterable[int]) -> Iterator[Task]:
-    """Tasks of the system itself: one for each permutation and job of the run."""
-    for permutation in permutations:
-        for job, _ in plan.jobs()[0]:
-            yield Task(NETWORK, job, range(permutation, permutation + 1))
+def network_tasks(
+    plan: Plan, first: int, n_permutations: int, labelings: Mapping[tuple[str, str], Labelings]
+) -> Iterator[Task]:
+    """Tasks of the system itself: one for each permutation and job of the run.
+
+    Args:
+        plan: of the run.
+        first: number of the first permutation; 0 is the real labels.
+        n_permutations: permutations besides the real labels.
+        labelings: of each protocol and target.
+    """
+    for job, _ in plan.jobs()[0]:
+        own = labelings[job.protocol, job.target]
+        for permutation in range(first, own.n_permutations(n_permutations) + 1):
+            yield Task(NETWORK, job, range(permutation, permutation + 1), own)
 
 
 def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool) -> None:
@@ -143,7 +219,10 @@ def _recorded_at_once(plan: Plan, tasks: Sequence[Task], folder: RunFolder) -> i
 
 def _permuted(plan: Plan, task: Task, permutation: int) -> Plan:
     between = permuted_between(PROTOCOLS[task.job.protocol])
-    return dataclasses.replace(plan, permutation=permutation, permuted_between=between)
+    own = task.labelings
+    return dataclasses.replace(
+        plan, permutation=own.number(permutation), permuted_between=between, enumerated=own.enumerated
+    )
 
 
 def _done(plan: Plan, task: Task) -> dict[str, Any]:
@@ -176,10 +255,10 @@ def _task_record(task: Task, counts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _vectors(plan: Plan, task: Task) -> np.ndarray | None:
     """What is the same for all folds and permutations of a unit; `None` where that is nothing."""
-    unit, system = plan.window_set(task.job.subject, task.job.target), plan.experiment.system
+    unit, system = plan.window_set(task.job.subject, task.job.target, task.job.session), plan.experiment.system
     if task.model == ORDER:
         return _time_of(unit.table)
-    return None if system.fits_arrays else system.vectors(unit.arrays)
+    return None if task.model == STIMULUS or system.fits_arrays else system.vectors(unit.arrays)
 
 
 def _counts(plan: Plan, task: Task, vectors: np.ndarray | None) -> Iterator[dict[str, Any]]:
@@ -187,7 +266,7 @@ def _counts(plan: Plan, task: Task, vectors: np.ndarray | None) -> Iterator[dict
     if task.model == ORDER and vectors is None:
         return
     job = task.job
-    unit = plan.window_set(job.subject, job.target)
+    unit = plan.window_set(job.subject, job.target, job.session)
     try:
         for repetition in range(plan.n_repetitions(job.protocol)):
             for number, rows in enumerate(plan.folds(unit, job.protocol, repetition)):
@@ -195,6 +274,8 @@ def _counts(plan: Plan, task: Task, vectors: np.ndarray | None) -> Iterator[dict
                 fold = make_fold(plan, one, unit, rows, plan.experiment.system)
                 if task.model == ORDER:
                     predictions = _predicted_from_order(fold, vectors)
+                elif task.model == STIMULUS:
+                    predictions, _ = stimulus_baseline(unit.table, fold.labels, fold.train, fold.test)
                 else:
                     given = vectors is not None
                     learnt = (

@@ -105,9 +105,15 @@ def _subject_table(description: dict[str, Any]) -> rich.table.Table:
 
 def _trial_table(description: dict[str, Any]) -> rich.table.Table:
     ratings = _rating_names(description)
+    # Where trial numbers start anew in each session, the session tells them apart.
+    trials = [(subject["subject"], trial) for subject in description["subjects"] for trial in subject["trials"]]
+    n_named = len({(subject, trial["trial"]) for subject, trial in trials})
+    n_named_with_session = len({(subject, trial["session"], trial["trial"]) for subject, trial in trials})
+    sessions = ["session"] if n_named_with_session > n_named else []
     rows = [
         [
             subject["subject"],
+            *(trial[name] for name in sessions),
             trial["trial"],
             "-" if trial["presentation"] < 0 else trial["presentation"],
             trial.get("title") or trial["stimulus"],
@@ -118,7 +124,7 @@ def _trial_table(description: dict[str, Any]) -> rich.table.Table:
         for subject in description["subjects"]
         for trial in subject["trials"]
     ]
-    return _table("trials", ["subject", "trial", "shown as", "stimulus", "seconds", *ratings, "video"], rows)
+    return _table("trials", ["subject", *sessions, "trial", "shown as", "stimulus", "seconds", *ratings, "video"], rows)
 
 
 def _rating_names(description: dict[str, Any]) -> list[str]:

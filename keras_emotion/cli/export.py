@@ -41,7 +41,7 @@ class Export:
             from keras_emotion.inference.predictor import Predictor
 
             recording = None if self.check_on is None else ContinuousRecording(self.check_on)
-            windows = Predictor(model).some_windows(recording, video=self.video)
+            windows = Predictor(model, source=self.model).some_windows(recording, video=self.video)
             of = f"windows of {self.check_on or self.video}"
         default = self.model.with_name(self.model.stem + export.FORMATS[self.format].ending_of_file)
         exported = export.export_model(model, self.format, self.out or default, windows)

@@ -66,11 +66,11 @@ class Predict:
         return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
 
     def _of_stream(self, name: str) -> int:
-        from keras_emotion.inference.export import load_saved_model, random_windows
+        from keras_emotion.inference.export import random_windows
         from keras_emotion.inference.live import LabStreamingLayer, live_windows
         from keras_emotion.inference.predictor import Predictor
 
-        predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        predictor = Predictor.from_file(self.model, self.baseline_seconds)
         # Compiled before the first window is there to wait for it.
         predictor.apply(random_windows(predictor.model, 1))
         stream = LabStreamingLayer(name)
@@ -95,7 +95,6 @@ class Predict:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.faces import video_facts
-        from keras_emotion.inference.export import load_saved_model
         from keras_emotion.inference.predictor import Predictor
         from keras_emotion.reports.timeline import draw_timeline
 
@@ -103,7 +102,7 @@ class Predict:
             raise InputError(f"--channels {self.channels}: no such file")
         table = None if self.channels is None else ChannelTable(self.channels)
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
-        predictor = Predictor(load_saved_model(self.model), self.baseline_seconds)
+        predictor = Predictor.from_file(self.model, self.baseline_seconds)
         if self.video is not None:
             # Now, and not when all is computed and its faces are to be drawn.
             video_facts(self.video)
@@ -114,7 +113,7 @@ class Predict:
         path = self.recording or self.video or Path()
         picture = draw_timeline(
             found.table,
-            title=f"{path.name}: {predictor.inference.get('target') or 'prediction'}",
+            title=f"{path.name}: {predictor.block.target or 'prediction'}",
             warning=found.warning,
             bands=found.bands,
             band_attention=found.band_attention,

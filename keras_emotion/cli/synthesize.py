@@ -23,6 +23,8 @@ class SynthesizeDEAP:
         seed: seed of everything.
         effect_size: natural log-power for one standard deviation of a rating; 0 ties nothing to the ratings.
         fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
+        stimulus_fingerprint_size: standard deviation of the log-power that each stimulus has in a person, the same each
+            time that it is shown, whatever its ratings.
         files: forms to write.
         face_videos: write face videos too, of subjects 1 to 22; at the default rate and size, several megabytes and
             about a minute each.
@@ -41,6 +43,7 @@ class SynthesizeDEAP:
     seed: int = 0
     effect_size: float = 1.0
     fingerprint_size: float = 0.6
+    stimulus_fingerprint_size: float = 0.0
     files: tuple[Literal["python", "matlab", "original"], ...] = ("python",)
     face_videos: bool = False
     face_effect_size: float = 1.0
@@ -62,6 +65,7 @@ class SynthesizeDEAP:
             seed=self.seed,
             effect_size=self.effect_size,
             fingerprint_size=self.fingerprint_size,
+            stimulus_fingerprint_size=self.stimulus_fingerprint_size,
             files=self.files,
             face_videos=self.face_videos,
             face_effect_size=self.face_effect_size,
@@ -119,6 +123,8 @@ class SynthesizeMAHNOBHCI:
         seed: seed of everything.
         effect_size: natural log-power for a rating 1.8 above the middle; 0 ties nothing to the ratings.
         fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
+        stimulus_fingerprint_size: standard deviation of the log-power that each stimulus has in a person, the same each
+            time that it is shown, whatever its ratings.
         lead_seconds: recorded before and after each clip; 3 or more.
         stimulus_seconds: length of all clips; by default each has its own, 34 to 146 s.
         face_videos: write the videos of the colour camera too; at the default rate and size, minutes each.
@@ -135,6 +141,7 @@ class SynthesizeMAHNOBHCI:
     seed: int = 0
     effect_size: float = 1.0
     fingerprint_size: float = 0.6
+    stimulus_fingerprint_size: float = 0.0
     lead_seconds: float = 30.0
     stimulus_seconds: float | None = None
     face_videos: bool = False
@@ -155,6 +162,7 @@ class SynthesizeMAHNOBHCI:
             seed=self.seed,
             effect_size=self.effect_size,
             fingerprint_size=self.fingerprint_size,
+            stimulus_fingerprint_size=self.stimulus_fingerprint_size,
             lead_seconds=self.lead_seconds,
             stimulus_seconds=self.stimulus_seconds,
             face_videos=self.face_videos,
@@ -251,10 +259,14 @@ class SynthesizeRecordings:
     Args:
         out: folder to write to.
         subjects: number of subjects, 1 to 99.
-        trials: trials of each subject.
+        trials: stimuli that each subject is shown, each in a trial.
+        sessions: sessions of each subject, with the same stimuli; above 1, one file for each and a column session.
+        presentations: times that each stimulus is shown in a session, each in a trial of its own.
         seed: seed of everything.
         effect_size: natural log-power for one standard deviation of a rating; 0 ties nothing to the ratings.
         fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever its ratings.
+        stimulus_fingerprint_size: standard deviation of the log-power that each stimulus has in a person, the same each
+            time that it is shown, whatever its ratings.
         file_format: format of the files.
         sampling_rate: samples a second.
         trial_seconds: length of a trial.
@@ -268,9 +280,12 @@ class SynthesizeRecordings:
     out: tyro.conf.Positional[Path]
     subjects: int = 4
     trials: int = 16
+    sessions: int = 1
+    presentations: int = 1
     seed: int = 0
     effect_size: float = 1.0
     fingerprint_size: float = 0.6
+    stimulus_fingerprint_size: float = 0.0
     file_format: Literal["edf", "fif"] = "edf"
     sampling_rate: int = 256
     trial_seconds: int = 20
@@ -289,9 +304,12 @@ class SynthesizeRecordings:
             self.out,
             n_subjects=self.subjects,
             n_trials=self.trials,
+            n_sessions=self.sessions,
+            n_presentations=self.presentations,
             seed=self.seed,
             effect_size=self.effect_size,
             fingerprint_size=self.fingerprint_size,
+            stimulus_fingerprint_size=self.stimulus_fingerprint_size,
             file_format=self.file_format,
             sampling_rate_hz=self.sampling_rate,
             trial_seconds=self.trial_seconds,

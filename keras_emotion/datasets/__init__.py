@@ -3,6 +3,8 @@
 A reader knows nothing of windows, labels or splits. `READERS` names each for the command line.
 """
 
+from typing import TypeVar
+
 from keras_emotion.datasets.afew_va import AFEWVA
 from keras_emotion.datasets.affectnet import AffectNet
 from keras_emotion.datasets.deap import DEAP
@@ -15,6 +17,22 @@ READERS: dict[str, type[Reader]] = {
     reader.name: reader for reader in (DEAP, SAM40, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
 }
 
+ReaderType = TypeVar("ReaderType", bound=type[Reader])
+
+
+def register_reader(reader: ReaderType) -> ReaderType:
+    """Register a reader under the name of its dataset, as commands know it; a class decorator.
+
+    Raises:
+        ValueError: another reader has this name.
+    """
+    there = READERS.setdefault(reader.name, reader)
+    if (there.__module__, there.__qualname__) != (reader.__module__, reader.__qualname__):
+        raise ValueError(f"a reader of {reader.name!r} is registered already: that of {there.__module__}")
+    READERS[reader.name] = reader
+    return reader
+
+
 __all__ = [
     "AFEWVA",
     "DEAP",
@@ -26,4 +44,5 @@ __all__ = [
     "Reader",
     "Recordings",
     "SubjectReport",
+    "register_reader",
 ]

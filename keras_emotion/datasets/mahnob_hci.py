@@ -211,7 +211,7 @@ class MAHNOBHCI(Reader):
             except InputError as error:
                 problems.append(as_problem(error, subject, session.recording))
                 continue
-            trials.append(describe_trial(trial) | {"session": session.id})
+            trials.append(describe_trial(trial))
             rates.add(trial.recording.sampling_rate_hz)
             problems += self._length_problems(session, trial.recording.duration_seconds)
         description = {

@@ -68,8 +68,8 @@ class Reader(abc.ABC):
       `keras_emotion.testing.readers.UNITS` lists; the rate is positive, the baseline lies inside the signal, and the
       signal is float32 or float64 without NaN or infinity. A trial whose signal is not usable raises an `InputError`.
     - **Ratings** are finite floats; a target that was not rated is left out. Classes are indices of `class_names`.
-    - **Sources.** `source_files` and `video_files` name every file that the trials of a subject are read from, always
-      the same ones: features are stored under a hash of their contents.
+    - **Sources.** `source_files`, `video_files` and `media_files` name every file that the trials of a subject are read
+      from, always the same ones: features are stored under a hash of their contents. A recording names its own.
     - **Errors.** What is wrong with the data raises an `InputError` that names the file, and nothing else. A subject
       who is not there raises one that names those who are. What `check` passes, `trials` can read.
     - **Descriptions** are JSON and agree with the trials. A whole copy has no problems.
@@ -109,8 +109,8 @@ class Reader(abc.ABC):
     def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
         """The trials of some subjects (default: all), subject by subject as asked for, in the order of their trial ids.
 
-        Where trials are numbered anew in each session, session by session. One trial is made at a time, and at most
-        one subject's file is in memory.
+        Where trial ids start anew in each session, session by session. One trial is made at a time, and at most one
+        subject's file is in memory.
 
         Raises:
             InputError: a file cannot be used, with one line for each thing wrong, or a subject is not there.
@@ -118,7 +118,7 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The files that the trials of a subject are read from, without its videos; all of them exist.
+        """The files that the trials of a subject are read from, without videos and stimuli; all of them exist.
 
         Raises:
             InputError: the subject is not there.
@@ -132,6 +132,26 @@ class Reader(abc.ABC):
         """
         self.select([subject])
         return ()
+
+    def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """The files of the stimuli themselves, which count only where a part reads them.
+
+        Raises:
+            InputError: the subject is not there.
+        """
+        self.select([subject])
+        return ()
+
+    def files_of(self, subject: SubjectId, sources: Sequence[str]) -> tuple[Path, ...]:
+        """The files that decide the features of a subject: what a fingerprint covers.
+
+        Args:
+            subject: the subject.
+            sources: what is read of its trials, see `keras_emotion.pipelines.FeaturePart.sources`.
+        """
+        more = {"video": self.video_files, "media": self.media_files}
+        files = [path for source, listed in more.items() if source in sources for path in listed(subject)]
+        return (*self.source_files(subject), *files)
 
     @abc.abstractmethod
     def inspect(self, subject: SubjectId) -> SubjectReport:
@@ -230,6 +250,7 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
         is_moving = len(times_seconds) > 1
         duration_seconds = float(times_seconds[-1] + np.diff(times_seconds).min()) if is_moving else 0.0
     return {
+        "session": trial.session,
         "trial": trial.trial,
         "presentation": trial.presentation,
         "stimulus": trial.stimulus,

@@ -14,6 +14,7 @@ from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.reader import (
     Problem,
     Reader,
+    SubjectId,
     SubjectReport,
     as_problem,
     describe_trial,
@@ -53,14 +54,15 @@ VIDEO_TOLERANCE_SECONDS = 0.5
 class Recordings(Reader):
     """A folder of recordings of one's own (or a BIDS tree), with a table of the trials in them.
 
-    **`trials.csv`**, in the folder: a line for each trial. Columns: `subject` and `trial` (1-based; together unique),
-    `file` (path from the folder), `start_seconds` and `stop_seconds` (from the first sample of the file; `start` is the
-    onset of the stimulus). May be there: `stimulus` (the same name for all who were shown it; without it no two trials
-    are taken to have been shown the same), `session`, `presentation`, `baseline_seconds` (before the start; 0),
-    `video` (path from the folder) and `video_offset_seconds` (time in the video at which the trial starts; the video
-    may then hold several trials; without it the video is of this trial alone). Every other column is a rating: numbers,
-    or words (`class_names`, in the order in which the table first has them). An empty rating is none: the trial is left
-    out where that is the target, and `describe` says so.
+    **`trials.csv`**, in the folder: a line for each trial. Columns: `subject` and `trial` (1-based; unique within a
+    subject, or within a session of it), `file` (path from the folder), `start_seconds` and `stop_seconds` (from the
+    first sample of the file; `start` is the onset of the stimulus). May be there: `stimulus` (the same name for all who
+    were shown it; without it no two trials are taken to have been shown the same), `session` (a number or a word; 1),
+    `presentation`, `baseline_seconds` (before the start; 0), `video` (path from the folder) and `video_offset_seconds`
+    (time in the video at which the trial starts; the video may then hold several trials; without it the video is of
+    this trial alone), `split` (`train`, `validation` or `test`, for the protocols `predefined_split`: in every line, or
+    not at all). Every other column is a rating: numbers, or words (`class_names`, in the order in which the table
+    first has them). An empty rating is none: the trial is left out where that is the target, and `describe` says so.
 
     **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, ...); `.npy` and `.mat` with a sidecar
     (`<name>.json`, or `recordings.json` for all of a folder: `sampling_rate_hz`, `channel_names`, `unit`, `axes`, for
@@ -133,7 +135,7 @@ class Recordings(Reader):
         return tuple(dict.fromkeys(row.video for row in self.table.of_subject(subject) if row.video is not None))
 
     def trials(self, subjects: Sequence[int | str] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), in the order of their trial ids; see `Reader.trials`.
+        """The trials of some subjects (default: all), by session and trial id; see `Reader.trials`.
 
         One trial is in memory at a time.
         """
@@ -147,12 +149,7 @@ class Recordings(Reader):
             for row in rows:
                 trial = self._trial(row)
                 faults = unusable_channels(trial.recording, trial.eeg_channel_names)
-                raise_problems(
-                    [
-                        *(Problem(row.file, f"trial {row.trial}: {fault}", subject) for fault in faults),
-                        *_unit_faults(row.file, {row.trial: _size_uv(trial)}, subject),
-                    ]
-                )
+                raise_problems(self._signal_problems(row, {row.trial: faults}, {row.trial: _size_uv(trial)}))
                 yield trial
 
     def inspect(self, subject: int | str) -> SubjectReport:
@@ -161,8 +158,8 @@ class Recordings(Reader):
         rows = self.table.of_subject(subject)
         problems = self._table_problems(subject)
         trials, rates, n_channels = [], set(), set()
-        faults: dict[Path, dict[int, tuple[str, ...]]] = {}
-        sizes_uv: dict[Path, dict[int, float]] = {}
+        # By what has trial numbers of its own: a file may hold several sessions, and a session several files.
+        of_session: dict[tuple[Path, SubjectId], tuple[TrialRow, dict[int, tuple[str, ...]], dict[int, float]]] = {}
         for row in rows:
             problems += self._video_problems(row)
             if found := self._file_problems(row):
@@ -173,15 +170,13 @@ class Recordings(Reader):
             except InputError as error:
                 problems += _problems_of(error, subject, row.file)
                 continue
-            faults.setdefault(row.file, {})[row.trial] = unusable_channels(trial.recording, trial.eeg_channel_names)
-            sizes_uv.setdefault(row.file, {})[row.trial] = _size_uv(trial)
+            _, faults, sizes_uv = of_session.setdefault((row.file, row.session), (row, {}, {}))
+            faults[row.trial] = unusable_channels(trial.recording, trial.eeg_channel_names)
+            sizes_uv[row.trial] = _size_uv(trial)
             trials.append(describe_trial(trial))
             rates.add(trial.recording.sampling_rate_hz)
             n_channels.add(len(trial.recording.channel_names))
-        problems += [
-            Problem(file, line, subject) for file, of_file in faults.items() for line in group_by_trial(of_file)
-        ]
-        problems += [problem for file, sizes in sizes_uv.items() for problem in _unit_faults(file, sizes, subject)]
+        problems += [problem for of_trials in of_session.values() for problem in self._signal_problems(*of_trials)]
         files = list(dict.fromkeys(row.file for row in rows))
         description = {
             "subject": subject,
@@ -238,6 +233,7 @@ class Recordings(Reader):
             presentation=row.presentation,
             video=row.video,
             video_offset_seconds=row.video_offset_seconds,
+            split=row.split,
         )
 
     # --- what is wrong
@@ -258,6 +254,17 @@ class Recordings(Reader):
             f"{opened.duration_seconds:g} s"
         )
         return [Problem(self.table.path, message, row.subject)]
+
+    def _signal_problems(
+        self, row: TrialRow, faults: Mapping[int, Sequence[str]], sizes_uv: Mapping[int, float]
+    ) -> list[Problem]:
+        """What is wrong with the signals of trials of one file and session, of which `row` is one; by trial."""
+        lines = [*group_by_trial(faults), *_unit_faults(sizes_uv)]
+        if not lines:
+            return []
+        has_sessions = len({other.session for other in self.table.of_subject(row.subject)}) > 1
+        where = f"session {row.session}, " if has_sessions else ""
+        return [Problem(row.file, f"{where}{line}", row.subject) for line in lines]
 
     def _video_problems(self, row: TrialRow) -> list[Problem]:
         """What is wrong with the video of a line, by its header."""
@@ -330,8 +337,8 @@ def _size_uv(trial: Trial) -> float:
     return float(np.median(seconds.std(axis=-1)))
 
 
-def _unit_faults(file: Path, sizes_uv: Mapping[int, float], subject: int | str) -> list[Problem]:
-    """What is wrong with the size of the EEG in the trials of a file, if something is; sizes by trial."""
+def _unit_faults(sizes_uv: Mapping[int, float]) -> list[str]:
+    """What is wrong with the size of the EEG in some trials, if something is; sizes by trial."""
     low, high = PLAUSIBLE_UV
     by_advice: dict[str, dict[int, float]] = {}
     for trial, size in sizes_uv.items():
@@ -343,12 +350,8 @@ def _unit_faults(file: Path, sizes_uv: Mapping[int, float], subject: int | str) 
                 advice = f"{_SLIPS[factor]}? if so, set factor {factor:g} in {CHANNEL_FILE} (name `*` for all channels)"
             by_advice.setdefault(advice, {})[trial] = size
     return [
-        Problem(
-            file,
-            f"trial {', '.join(map(str, sizes))}: EEG has a standard deviation of {min(sizes.values()):.3g} to "
-            f"{max(sizes.values()):.3g} uV within a second (median over channels and seconds), expected {low:g} to "
-            f"{high:g}: {advice}",
-            subject,
-        )
+        f"trial {', '.join(map(str, sizes))}: EEG has a standard deviation of {min(sizes.values()):.3g} to "
+        f"{max(sizes.values()):.3g} uV within a second (median over channels and seconds), expected {low:g} to "
+        f"{high:g}: {advice}"
         for advice, sizes in by_advice.items()
     ]

@@ -13,11 +13,19 @@ import pandas as pd
 
 from keras_emotion.datasets.electrodes import read_cells
 from keras_emotion.datasets.reader import Problem, SubjectId
-from keras_emotion.schema import WINDOW_COLUMNS, InputError
+from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError
 
 TRIAL_FILE = "trials.csv"
 REQUIRED_COLUMNS = ("subject", "trial", "file", "start_seconds", "stop_seconds")
-OPTIONAL_COLUMNS = ("session", "presentation", "stimulus", "baseline_seconds", "video", "video_offset_seconds")
+OPTIONAL_COLUMNS = (
+    "session",
+    "presentation",
+    "stimulus",
+    "baseline_seconds",
+    "video",
+    "video_offset_seconds",
+    "split",
+)
 
 _NOT_RATED = ("", "nan", "n/a", "na")
 
@@ -28,7 +36,8 @@ class TrialRow:
 
     Args:
         line: its number in the file, 1 for the heading.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds: as in `schema.Trial`.
+        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split: as in
+            `schema.Trial`.
         file: the recording.
         start_seconds: onset of the stimulus, from the first sample of the recording.
         stop_seconds: end of the trial.
@@ -48,6 +57,7 @@ class TrialRow:
     video: Path | None
     video_offset_seconds: float | None
     ratings: Mapping[str, float]
+    split: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -61,7 +71,7 @@ class TrialTable:
 
     Args:
         path: the file.
-        rows: lines that make sense, by subject and trial.
+        rows: lines that make sense, by subject, session and trial.
         subjects: everyone who is named, sorted.
         class_names: of the ratings that are words, the words, in the order in which the table first has them.
         problems: what is wrong.
@@ -74,7 +84,7 @@ class TrialTable:
     problems: tuple[Problem, ...]
 
     def of_subject(self, subject: SubjectId) -> tuple[TrialRow, ...]:
-        """The rows of a subject, by trial."""
+        """The rows of a subject, by session and trial."""
         return tuple(row for row in self.rows if row.subject == subject)
 
     @classmethod
@@ -135,7 +145,7 @@ class _Parser:
         subjects = {self._id("subject", text) for text in self.table.get("subject", ()) if text}
         return TrialTable(
             path=self.path,
-            rows=tuple(sorted(rows, key=lambda row: (row.subject, row.trial))),
+            rows=tuple(sorted(rows, key=lambda row: (row.subject, row.session, row.trial))),
             subjects=tuple(sorted(subjects)),
             class_names=class_names,
             problems=tuple(self.problems),
@@ -214,6 +224,8 @@ class _Parser:
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
             faults.append("video_offset_seconds without a video")
+        if "split" in cells and cells["split"] not in SPLIT_PARTS:
+            faults.append(f"split is {cells['split']!r}; expected one of {', '.join(SPLIT_PARTS)}")
         path = self.root / cells["file"] if cells.get("file") else None
         if path is not None and not os.path.exists(path):
             faults.append(f"file {cells['file']}: no such file")
@@ -221,31 +233,35 @@ class _Parser:
             self._say(f"line {line}: {fault}", subject)
         if faults or None in (subject, trial, start, stop, path):
             return None
+        session = self._id("session", cells["session"] or "1") if "session" in cells else 1
+        # Where nobody says what was shown, no two trials are taken to have been shown the same.
+        own_stimulus = f"{subject}_{session}_{trial}" if "session" in cells else f"{subject}_{trial}"
         return TrialRow(
             line=line,
             subject=subject,
-            session=self._id("session", cells["session"] or "1") if "session" in cells else 1,
+            session=session,
             trial=trial,
-            # Where nobody says what was shown, no two trials are taken to have been shown the same.
-            stimulus=cells.get("stimulus") or f"{subject}_{trial}",
+            stimulus=cells.get("stimulus") or own_stimulus,
             file=path,
             start_seconds=start,
             stop_seconds=stop,
             baseline_seconds=baseline,
             video=video,
             ratings=ratings,
+            split=cells.get("split", ""),
             **row,
         )
 
     # --- lines beside each other
 
     def _check_together(self, rows: list[TrialRow]) -> None:
-        first: dict[tuple[SubjectId, int], TrialRow] = {}
+        first: dict[tuple[SubjectId, SubjectId, int], TrialRow] = {}
         for row in rows:
-            other = first.setdefault((row.subject, row.trial), row)
+            other = first.setdefault((row.subject, row.session, row.trial), row)
             if other is not row:
+                session = f", session {row.session}" if "session" in self.table else ""
                 self._say(
-                    f"line {other.line} and {row.line}: both are trial {row.trial} of subject {row.subject}",
+                    f"line {other.line} and {row.line}: both are trial {row.trial} of subject {row.subject}{session}",
                     row.subject,
                 )
         for earlier, later in _overlaps(rows):

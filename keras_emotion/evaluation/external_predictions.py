@@ -18,6 +18,7 @@ from keras_emotion.evaluation.leaks import (
     sorted_findings,
 )
 from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
+from keras_emotion.evaluation.permutation import permuted_between
 from keras_emotion.evaluation.protocols import PROTOCOLS
 from keras_emotion.evaluation.statistics import permutation_chance
 from keras_emotion.schema import InputError
@@ -157,7 +158,8 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
             means = scores.groupby(owner).mean().mean()
             shares = crossed_counts(block, scored["label"].to_numpy(), 1 + int(scored["label"].max()))
             constant = shares.max(axis=1) / shares.sum(axis=1)
-            chance = permutation_chance(scored, n_permutations, seed)
+            between = permuted_between(PROTOCOLS[protocol]) if protocol in PROTOCOLS else "trials"
+            chance = permutation_chance(scored, n_permutations, seed, between=between)
             rows.append(
                 {
                     "protocol": protocol,

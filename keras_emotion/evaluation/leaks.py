@@ -38,7 +38,7 @@ from keras_emotion.moved import moved_name
 
 Severity = Literal["leak", "warning", "note"]
 
-Disjoint = Literal["windows", "trials", "stimuli", "subjects"]
+Disjoint = Literal["windows", "trials", "sessions", "stimuli", "subjects", "subjects_and_stimuli"]
 
 Folds = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -49,6 +49,7 @@ KINDS: Mapping[str, str] = {
     "duplicated windows": "L1.4",
     "overlap in time": "L3.1",
     "shared trial": "L3.2",
+    "shared session": "L3.2",
     "shared stimulus": "L3.2",
     "shared subject": "L3.2, L3.3",
     "constant labels": "L3.3",
@@ -107,8 +108,9 @@ class SplitChecks:
     """Looks at one fold after the other, and says at the end what was found.
 
     Args:
-        disjoint: what training and test are claimed not to share. Subjects or stimuli that both sides have are a leak
-            only where the claim is that they do not; a shared trial, or a window that overlaps, always is one.
+        disjoint: what training and test are claimed not to share. Subjects, sessions or stimuli that both sides have
+            are a leak only where the claim is that they do not; a shared trial, or a window that overlaps, always is
+            one.
         several_subjects: whether folds mix the rows of subjects; of those of one subject at a time, a shared
             subject is no news.
         protocol: goes into the findings.
@@ -175,14 +177,16 @@ class SplitChecks:
         self._count("overlap in time", "leak", table, test, apart & overlap_in_time(table, used, test))
         if contents is not None:
             self._count("duplicated windows", "leak", table, test, apart & shared(contents))
+        if self.disjoint == "sessions":
+            self._count("shared session", "leak", table, test, shared(ids.session) & apart)
         if ids.stimulus is not None:
             own = shared(ids.stimulus_of_subject) & apart & ~in_trial
             self._count("shared stimulus", "leak", table, test, own)
-            claimed = self.disjoint == "stimuli"
+            claimed = self.disjoint in ("stimuli", "subjects_and_stimuli")
             others = shared(ids.stimulus) & apart & ~in_trial & ~own
             self._count("shared stimulus", "leak" if claimed else "note", table, test, others)
         if self.several_subjects and ids.subject.any():
-            claimed = self.disjoint == "subjects"
+            claimed = self.disjoint in ("subjects", "subjects_and_stimuli")
             self._count("shared subject", "leak" if claimed else "note", table, test, shared(ids.subject) & apart)
 
     def findings(self) -> list[Finding]:
@@ -217,6 +221,7 @@ _TEXTS = {
     ("shared trial", "leak"): "lie in a trial of which training has other windows",
     ("overlap in time", "leak"): "overlap in time with a training window of the same trial",
     ("duplicated windows", "leak"): "hold exactly what a training window holds",
+    ("shared session", "leak"): "belong to a session of which training has other windows",
     ("shared stimulus", "leak"): "show a stimulus that training has seen, where it should not have",
     ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: what is recognised may be the "
     "stimulus (see the permutation between stimuli)",
@@ -234,6 +239,7 @@ class _Ids:
     """Codes of the rows of a table, whatever of the id columns it has."""
 
     subject: np.ndarray
+    session: np.ndarray
     trial: np.ndarray
     stimulus: np.ndarray | None
     stimulus_of_subject: np.ndarray | None
@@ -243,10 +249,11 @@ class _Ids:
         data = [name for name in ("dataset",) if name in table]
         subject = row_codes(table, [*data, "subject"])
         trial = row_codes(table, trial_key(table))
+        session = row_codes(table, [name for name in trial_key(table) if name != "trial"])
         if "stimulus" not in table:
-            return cls(subject, trial, None, None)
+            return cls(subject, session, trial, None, None)
         stimulus = row_codes(table, [*data, "stimulus"])
-        return cls(subject, trial, stimulus, row_codes(table, [*data, "subject", "stimulus"]))
+        return cls(subject, session, trial, stimulus, row_codes(table, [*data, "subject", "stimulus"]))
 
 
 def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:
@@ -339,7 +346,8 @@ def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "
 
 def protocol_claim(protocol: Protocol) -> Disjoint:
     """What a protocol says that training and test do not share."""
-    return "windows" if protocol.disjoint == "overlapping_windows" else protocol.disjoint
+    # Of a split that the data bring along nothing is claimed but what every split must keep: whole trials.
+    return {"overlapping_windows": "windows", "predefined": "trials"}.get(protocol.disjoint, protocol.disjoint)
 
 
 def __getattr__(name: str) -> Any:

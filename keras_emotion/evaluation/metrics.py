@@ -219,7 +219,8 @@ def trial_votes(
 
     Args:
         predictions: table with the columns `protocol, subject, trial, target, repetition, label, prediction` and
-            `probability_0`, `probability_1`, ...; `session`, `stimulus` and `majority_class` are carried along.
+            `probability_0`, `probability_1`, ...; `dataset`, `session`, `stimulus`, `majority_class` and the
+            `STIMULUS_COLUMNS` are carried along.
         method: `"mean_probability"` or `"vote"`.
 
     Returns:
@@ -237,11 +238,11 @@ def trial_votes(
     keys = ["protocol", "target", *trial_key(predictions), "repetition"]
     trial = row_codes(predictions, keys)
     n_windows = np.bincount(trial)
-    carried = [*keys, *(["stimulus"] if "stimulus" in predictions else [])]
+    carried = [*keys, *(name for name in ("stimulus", "stimulus_seen") if name in predictions)]
     trials = predictions[carried].iloc[np.unique(trial, return_index=True)[1]].reset_index(drop=True)
     trials["n_windows"] = n_windows
 
-    counted = [name for name in ("label", "majority_class", "prediction") if name in predictions]
+    counted = [name for name in ("label", "majority_class", "stimulus_label", "prediction") if name in predictions]
     n_classes = max(len(names), 1 + int(predictions[counted].to_numpy().max(initial=0)))
     votes = {name: crossed_counts(trial, predictions[name].to_numpy(), n_classes) for name in counted}
     means = np.zeros((len(trials), n_classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Literal
@@ -13,7 +14,10 @@ import pydantic
 
 from keras_emotion.evaluation.splitters import (
     NotEvaluable,
+    PredefinedSplit,
+    SessionKFold,
     StimulusKFold,
+    SubjectAndStimulusKFold,
     SubjectKFold,
     TrialKFold,
     UnitKFold,
@@ -31,9 +35,11 @@ class Protocol(pydantic.BaseModel):
         name: `"as_published"`, with the paper where it is not the first one, or what is disjoint (`"trial_disjoint"`).
         setting: the paper and the setting of it that `"as_published"` stands for (`"3facrnn"`).
         disjoint: what training, validation and test do not share; `"overlapping_windows"` are windows, those that
-            overlap in time kept together.
-        scope: `"within_subject"` trains and tests on one subject at a time, `"across_subjects"` on all rows together.
-        n_splits: number of folds, at least 3; `None` leaves one subject out.
+            overlap in time kept together; `"predefined"` is what the data's own column `split` says.
+        scope: `"within_subject"` trains and tests on one subject at a time, `"within_session"` on one session of a
+            subject, `"across_subjects"` on all rows together.
+        n_splits: number of folds, at least 3; `None` leaves one subject (or session) out.
+        holdout: only the first of the folds is run: a fixed training, validation and test part.
         n_repetitions: repetitions of the cross-validation, each with folds of its own.
         fitted_on: rows to which scalers, thresholds, teachers, feature selection and smoothing are fitted.
         epoch_chosen_by: the part that chooses the epoch and, where any are searched, the hyper-parameters.
@@ -56,21 +62,33 @@ class Protocol(pydantic.BaseModel):
 
     name: str
     setting: str = ""
-    disjoint: Literal["windows", "overlapping_windows", "trials", "stimuli", "subjects"]
-    scope: Literal["within_subject", "across_subjects"]
+    disjoint: Literal[
+        "windows",
+        "overlapping_windows",
+        "trials",
+        "sessions",
+        "stimuli",
+        "subjects",
+        "subjects_and_stimuli",
+        "predefined",
+    ]
+    scope: Literal["within_subject", "within_session", "across_subjects"]
     n_splits: int | None = pydantic.Field(default=10, ge=3)
     n_repetitions: int = pydantic.Field(default=1, ge=1)
     fitted_on: Literal["training_rows", "all_rows"] = "training_rows"
     epoch_chosen_by: Literal["inner_validation", "test_fold"] = "inner_validation"
     scored_unit: Literal["window", "trial"] = "window"
     folds_averaged: Literal["pooled"] = "pooled"
+    holdout: bool = False
 
     @pydantic.model_validator(mode="after")
     def _check(self):
-        if self.n_splits is None and self.disjoint != "subjects":
+        if self.n_splits is None and self.disjoint not in ("subjects", "sessions"):
             raise ValueError(f"`n_splits` is None, which leaves one subject out, but {self.disjoint} are disjoint")
-        if self.disjoint == "subjects" and self.scope == "within_subject":
-            raise ValueError("`scope` is 'within_subject', where subjects cannot be disjoint")
+        if "subjects" in self.disjoint and self.scope != "across_subjects":
+            raise ValueError(f"`scope` is {self.scope!r}, where subjects cannot be disjoint")
+        if self.disjoint == "sessions" and self.scope != "within_subject":
+            raise ValueError(f"`scope` is {self.scope!r}; sessions are those of one subject")
         return self
 
     @property
@@ -88,7 +106,11 @@ class Protocol(pydantic.BaseModel):
 
     def describe(self) -> dict:
         """Every field and the flags, ready for JSON."""
-        return {**self.model_dump(mode="json"), "flags": list(self.flags)}
+        fields = self.model_dump(mode="json")
+        # A field of later: without it, definitions of earlier versions and their identities stay what they are.
+        if not self.holdout:
+            del fields["holdout"]
+        return {**fields, "flags": list(self.flags)}
 
     def splitter(self, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None) -> UnitKFold:
         """The splitter of one repetition.
@@ -106,19 +128,24 @@ class Protocol(pydantic.BaseModel):
         }
         if self.disjoint in ("windows", "overlapping_windows"):
             return WindowKFold(**arguments, keep_overlapping_together=self.disjoint == "overlapping_windows")
-        return {"trials": TrialKFold, "stimuli": StimulusKFold, "subjects": SubjectKFold}[self.disjoint](**arguments)
+        return _SPLITTERS[self.disjoint](**arguments)
 
     def pools(self, table: pd.DataFrame) -> dict[Hashable, np.ndarray]:
-        """Rows that are split together: those of each subject by its id, or all rows under `POOL`.
+        """Rows that are split together: those of each subject by its id, of each session, or all rows under `POOL`.
 
         Args:
             table: window table of one data set.
 
         Returns:
-            Increasing row positions; subjects in the order in which they first occur.
+            Increasing row positions; subjects in the order in which they first occur. Sessions by
+            `(subject, session)`.
         """
         if self.scope == "across_subjects":
             return {POOL: np.arange(len(table))}
+        if self.scope == "within_session":
+            pairs = pd.MultiIndex.from_frame(table[["subject", "session"]])
+            codes, sessions = pd.factorize(pairs)
+            return {session: np.flatnonzero(codes == code) for code, session in enumerate(sessions.tolist())}
         codes, subjects = pd.factorize(table["subject"])
         return {subject: np.flatnonzero(codes == code) for code, subject in enumerate(subjects.tolist())}
 
@@ -147,16 +174,30 @@ class Protocol(pydantic.BaseModel):
 
         Raises:
             NotEvaluable: too few units of a class.
-            ValueError: several subjects under a protocol within subject.
+            ValueError: several subjects under a protocol within subject, or several sessions under one within session.
         """
-        if self.scope == "within_subject" and table["subject"].nunique() > 1:
-            raise ValueError(
-                f"`table` holds {table['subject'].nunique()} subjects; {self.name} splits one at a time (see `pools`)"
-            )
-        splitter = self.splitter(seed, repetition, maximum_folds)
+        for column, scopes in (("subject", ("within_subject", "within_session")), ("session", ("within_session",))):
+            if self.scope in scopes and table[column].nunique() > 1:
+                raise ValueError(
+                    f"`table` holds {table[column].nunique()} {column}s; {self.name} splits one at a time (see `pools`)"
+                )
+        # A holdout is one fold of as many as the shares of its parts say, however much a run reduces folds.
+        splitter = self.splitter(seed, repetition, None if self.holdout else maximum_folds)
         if self.epoch_chosen_by == "test_fold":
-            return ((train, test, test) for train, test in splitter.split(table, labels))
-        return splitter.nested_split(table, labels)
+            folds = ((train, test, test) for train, test in splitter.split(table, labels))
+        else:
+            folds = splitter.nested_split(table, labels)
+        return itertools.islice(folds, 1) if self.holdout else folds
+
+
+_SPLITTERS: Mapping[str, type[UnitKFold]] = {
+    "trials": TrialKFold,
+    "sessions": SessionKFold,
+    "stimuli": StimulusKFold,
+    "subjects": SubjectKFold,
+    "subjects_and_stimuli": SubjectAndStimulusKFold,
+    "predefined": PredefinedSplit,
+}
 
 
 PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
@@ -193,6 +234,22 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
             Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
             Protocol(name="stimulus_disjoint", disjoint="stimuli", scope="across_subjects"),
             Protocol(name="subject_disjoint", disjoint="subjects", scope="across_subjects", n_splits=None),
+            # A person who meets a stimulus several times has it on one side alone.
+            Protocol(
+                name="stimulus_disjoint_within_subject", disjoint="stimuli", scope="within_subject", n_repetitions=5
+            ),
+            Protocol(
+                name="subject_and_stimulus_disjoint",
+                disjoint="subjects_and_stimuli",
+                scope="across_subjects",
+                n_splits=5,
+            ),
+            Protocol(name="within_session", disjoint="trials", scope="within_session", n_repetitions=5),
+            Protocol(name="session_disjoint", disjoint="sessions", scope="within_subject", n_splits=None),
+            Protocol(name="predefined_split", disjoint="predefined", scope="within_subject"),
+            Protocol(name="predefined_split_across_subjects", disjoint="predefined", scope="across_subjects"),
+            # Training, validation and test 5 : 1 : 1.
+            Protocol(name="trial_holdout", disjoint="trials", scope="within_subject", n_splits=7, holdout=True),
         )
     }
 )

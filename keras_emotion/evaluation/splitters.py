@@ -8,6 +8,7 @@ order of the rows (a window stays in its fold when the rows are permuted).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,9 +17,10 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
-from keras_emotion.schema import TRIAL_KEY, InputError
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError
 
 SMALLEST_NUMBER_OF_FOLDS = 3
+
 """Training, validation and test each need a fold."""
 
 # Far below one sample of any signal here, far above the rounding of `start + length`: windows that only touch
@@ -69,6 +71,7 @@ class UnitKFold(BaseCrossValidator):
 
     unit = ""
     unit_columns: tuple[str, ...] = ()
+    smallest_number_of_folds = SMALLEST_NUMBER_OF_FOLDS
 
     def __init__(self, n_splits: int | None = 10, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None):
         for name, value in (("n_splits", n_splits), ("maximum_folds", maximum_folds)):
@@ -186,12 +189,12 @@ class UnitKFold(BaseCrossValidator):
         if len(classes) > 1:
             limits = (self.n_splits, self.maximum_folds, self._largest_number_of_folds(units_of_class, n_units))
             n_folds = min(limit for limit in limits if limit is not None)
-        if n_folds < SMALLEST_NUMBER_OF_FOLDS:
+        if n_folds < self.smallest_number_of_folds:
             held = dict(zip(classes.tolist(), units_of_class.tolist(), strict=True))
             listed = ", ".join(f"{count} with label {label}" for label, count in held.items())
             raise NotEvaluable(
                 f"{_whose(table)}: not evaluable: {n_units} {self.unit} units, {listed or 'none'}; two classes are "
-                f"needed, and {SMALLEST_NUMBER_OF_FOLDS} units for training, validation and test",
+                f"needed, and {self.smallest_number_of_folds} units for training, validation and test",
                 held,
             )
 
@@ -317,6 +320,191 @@ class SubjectKFold(UnitKFold):
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
         return n_units
+
+
+class SessionKFold(UnitKFold):
+    """Leave one session of a subject out: trained on some visits, tested on another.
+
+    The inner validation part are trials of the training sessions, held out whole and stratified: two sessions are
+    enough. Stimuli that a person meets in several sessions are in training and test.
+
+    Args:
+        n_splits: number of groups of sessions; `None` leaves one session out at a time.
+        seed: as for `UnitKFold`.
+        repetition: as for `UnitKFold`.
+        maximum_folds: as for `UnitKFold`; with more sessions than this, groups of them are left out.
+    """
+
+    unit = "session"
+    unit_columns = ("dataset", "subject", "session")
+    smallest_number_of_folds = 2
+
+    def __init__(
+        self, n_splits: int | None = None, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None
+    ):
+        super().__init__(n_splits, seed, repetition, maximum_folds)
+
+    def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
+        return n_units
+
+    def nested_split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """See `UnitKFold`; the validation part are trials of the training sessions."""
+        table, labels = X if groups is None else groups, np.asarray(y)
+        for known, test in self.split(X, y, groups):
+            yield (*_held_out_trials(table, labels, known, self.seed, self.repetition), test)
+
+
+class SubjectAndStimulusKFold(UnitKFold):
+    """Folds that share neither subjects nor stimuli: each test part is a group of subjects on a group of stimuli.
+
+    With k groups of each, the k x k test parts hold every row once. The training part of a fold has the rows of the
+    other subjects on other stimuli; rows of a test subject on a training stimulus, and the reverse, are left out of the
+    fold. The validation part is one more group of subjects on one more group of stimuli, kept apart in the same way.
+
+    Args:
+        n_splits: groups of subjects, and of stimuli; at most the number of either.
+        seed: as for `UnitKFold`.
+        repetition: as for `UnitKFold`.
+        maximum_folds: at most this many groups of either, at least 3.
+    """
+
+    unit = "subject and stimulus"
+    unit_columns = ("dataset", "subject", "stimulus")
+
+    def split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """See `UnitKFold`."""
+        subject, stimulus, labels, n_groups = self._groups(X, y, groups)
+        for fold, (own, shown) in enumerate(itertools.product(range(n_groups), repeat=2)):
+            test = np.flatnonzero((subject == own) & (stimulus == shown))
+            train = np.flatnonzero((subject != own) & (stimulus != shown))
+            if len(test):
+                self._require_labels(labels, train, fold)
+                yield train, test
+
+    def nested_split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """See `UnitKFold`."""
+        subject, stimulus, labels, n_groups = self._groups(X, y, groups)
+        for fold, (own, shown) in enumerate(itertools.product(range(n_groups), repeat=2)):
+            test = np.flatnonzero((subject == own) & (stimulus == shown))
+            other, other_shown = (own + 1) % n_groups, (shown + 1) % n_groups
+            validation = np.flatnonzero((subject == other) & (stimulus == other_shown))
+            is_train = ~np.isin(subject, (own, other)) & ~np.isin(stimulus, (shown, other_shown))
+            train = np.flatnonzero(is_train)
+            if len(test):
+                if not len(validation):
+                    raise NotEvaluable(f"not evaluable: fold {fold} has no rows to choose the epoch on")
+                self._require_labels(labels, train, fold)
+                yield train, validation, test
+
+    def get_n_splits(
+        self,
+        X: pd.DataFrame | npt.ArrayLike | None = None,
+        y: npt.ArrayLike | None = None,
+        groups: pd.DataFrame | None = None,
+    ) -> int:
+        """See `UnitKFold`."""
+        if y is not None:
+            return sum(1 for _ in self.split(X, y, groups))
+        return min(self.n_splits, self.maximum_folds or self.n_splits) ** 2
+
+    def _groups(self, X, y, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        table, labels = X if groups is None else groups, np.asarray(y)
+        codes = [row_codes(table, columns) for columns in (("dataset", "subject"), ("dataset", "stimulus"))]
+        sizes = [own.max(initial=-1) + 1 for own in codes]
+        limits = [limit for limit in (self.n_splits, self.maximum_folds, *sizes) if limit is not None]
+        n_groups = min(limits)
+        if n_groups < SMALLEST_NUMBER_OF_FOLDS:
+            raise NotEvaluable(
+                f"{_whose(table)}: not evaluable: {sizes[0]} subjects and {sizes[1]} stimuli; "
+                f"{SMALLEST_NUMBER_OF_FOLDS} of each are needed for training, validation and test"
+            )
+        dealt = []
+        for place, (own, size) in enumerate(zip(codes, sizes, strict=True)):
+            group = np.empty(size, dtype=np.int64)
+            order = np.random.default_rng([self.seed, self.repetition, place]).permutation(size)
+            group[order] = np.arange(size) % n_groups
+            dealt.append(group[own])
+        return *dealt, labels, n_groups
+
+    def _require_labels(self, labels: np.ndarray, train: np.ndarray, fold: int):
+        classes, codes = np.unique(labels, return_inverse=True)
+        counts = np.bincount(codes[train], minlength=len(classes))
+        self._require_classes(counts if len(classes) > 1 else np.zeros(1), f"training part of fold {fold}")
+
+
+class PredefinedSplit(UnitKFold):
+    """The one split that the data bring along, in a column `split`: `train`, `validation`, `test`.
+
+    Where no row says `validation`, trials of the training part are held out, whole and stratified.
+
+    Args:
+        n_splits: not used: there is one split.
+        seed: as for `UnitKFold`.
+        repetition: as for `UnitKFold`.
+        maximum_folds: not used.
+    """
+
+    unit = "predefined"
+    unit_columns = ("split",)
+
+    def split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """See `UnitKFold`; validation rows are training rows here."""
+        parts = self._parts(X if groups is None else groups, np.asarray(y))
+        yield np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
+
+    def nested_split(
+        self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """See `UnitKFold`."""
+        table, labels = X if groups is None else groups, np.asarray(y)
+        parts = self._parts(table, labels)
+        train, validation = parts["train"], parts["validation"]
+        if not len(validation):
+            train, validation = _held_out_trials(table, labels, train, self.seed, self.repetition)
+        yield train, validation, parts["test"]
+
+    def get_n_splits(
+        self,
+        X: pd.DataFrame | npt.ArrayLike | None = None,
+        y: npt.ArrayLike | None = None,
+        groups: pd.DataFrame | None = None,
+    ) -> int:
+        """One."""
+        return 1
+
+    def _parts(self, table: pd.DataFrame, labels: np.ndarray) -> dict[str, np.ndarray]:
+        if "split" not in table:
+            raise NotEvaluable(
+                f"{_whose(table)}: not evaluable: the data have no predefined split; give a column split with "
+                f"{', '.join(SPLIT_PARTS)}"
+            )
+        split = table["split"].astype(str).to_numpy()
+        if unknown := sorted(set(split) - set(SPLIT_PARTS)):
+            raise InputError(f"split: {', '.join(map(repr, unknown))}; expected one of {', '.join(SPLIT_PARTS)}")
+        parts = {name: np.flatnonzero(split == name) for name in SPLIT_PARTS}
+        if empty := [name for name in ("train", "test") if not len(parts[name])]:
+            raise NotEvaluable(f"{_whose(table)}: not evaluable: no row of the predefined split is {empty[0]}")
+        classes, codes = np.unique(labels, return_inverse=True)
+        counts = np.bincount(codes[parts["train"]], minlength=len(classes))
+        self._require_classes(counts if len(classes) > 1 else np.zeros(1), "training part of the predefined split")
+        return parts
+
+
+def _held_out_trials(
+    table: pd.DataFrame, labels: np.ndarray, known: np.ndarray, seed: int, repetition: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`known` rows as a training and a validation part: about a tenth of the trials, whole and stratified."""
+    folds = TrialKFold(seed=seed, repetition=repetition).split(table.iloc[known], labels[known])
+    train, validation = next(folds)
+    return known[train], known[validation]
 
 
 def overlap_runs(table: pd.DataFrame) -> np.ndarray:

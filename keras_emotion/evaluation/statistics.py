@@ -12,7 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.stats
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
+from keras_emotion.evaluation.identifiers import crossed_counts, row_codes
+from keras_emotion.evaluation.permutation import (
+    FEW_LABELINGS,
+    FEWEST_LABELINGS,
+    Between,
+    enumerated_donors,
+    exchangeable,
+    exchanged,
+    n_labelings,
+)
 
 
 class ChanceBand(NamedTuple):
@@ -22,13 +31,16 @@ class ChanceBand(NamedTuple):
         mean: mean of the null.
         low: lower end of the band.
         high: upper end of the band.
-        p_value: one-sided, (1 + nulls at least as high as the accuracy itself) / (1 + permutations).
+        p_value: one-sided, (1 + nulls at least as high as the accuracy itself) / (1 + permutations); where there are
+            fewer than 200 distinct labelings, the share of all of them that reach it; NaN with fewer than 20.
+        n_labelings: number of distinct labelings that the permutation can give.
     """
 
     mean: float
     low: float
     high: float
     p_value: float
+    n_labelings: int
 
 
 class PairedTest(NamedTuple):
@@ -80,12 +92,17 @@ def bootstrap_confidence_interval(
 
 
 def permutation_chance(
-    predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0, level: float = 0.95
+    predictions: pd.DataFrame,
+    n_permutations: int = 999,
+    seed: int = 0,
+    level: float = 0.95,
+    between: Between = "trials",
 ) -> ChanceBand:
-    """The null of the subject-mean accuracy when labels are shuffled between trials, the predictions held fixed.
+    """The null of the subject-mean accuracy when labels are exchanged between stimuli, the predictions held fixed.
 
-    Within each subject the trials' labels are permuted, one label for all windows of a trial; the accuracy is that of
-    a repetition's pooled folds, averaged over repetitions, then over subjects.
+    Labels are exchanged within the rows that one model trains and tests on, between stimuli that were shown equally
+    often, all labels of a stimulus together (`keras_emotion.evaluation.permutation.exchangeable`); the accuracy is that
+    of a repetition's pooled folds, averaged over repetitions, then over subjects.
 
     This is the null *without retraining*: what these predictions score against labels that have nothing to do with
     them, given how often each class is predicted and how windows cluster in trials. What the protocol hands out to a
@@ -100,6 +117,7 @@ def permutation_chance(
         n_permutations: number of permutations.
         seed: non-negative; the result does not depend on the order of the rows.
         level: share of the null within the band.
+        between: what labels are exchanged between (`keras_emotion.evaluation.permutation.permuted_between`).
 
     Returns:
         Mean and band of the null, and the p-value of the accuracy itself.
@@ -116,7 +134,7 @@ def permutation_chance(
         raise ValueError(f"`n_permutations` is {n_permutations}; expected at least 1")
     tails = _tails(level)
     subject = row_codes(predictions, ["subject"])
-    trial = row_codes(predictions, trial_key(predictions))
+    groups, _, trial = exchangeable(predictions, between)
     block = row_codes(predictions, ["subject", "repetition"])
     label, prediction = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
     n_classes = 1 + max(label.max(), prediction.max())
@@ -126,20 +144,27 @@ def permutation_chance(
     # Share of the subject's rows that a trial adds to the accuracy if its label is c: (trials, classes).
     gain = crossed_counts(trial, prediction, n_classes, weight)
     label_of_trial = crossed_counts(trial, label, n_classes).argmax(axis=1)
-    subject_of_trial = subject[np.unique(trial, return_index=True)[1]]
-
-    generator = np.random.default_rng(seed)
-    null = np.zeros(n_permutations)
     n_subjects = subject.max() + 1
-    for one in range(n_subjects):
-        trials = np.flatnonzero(subject_of_trial == one)
-        shuffled = generator.permuted(np.tile(label_of_trial[trials], (n_permutations, 1)), axis=1)
-        null += gain[trials, shuffled].sum(axis=1) / n_subjects
-    observed = gain[np.arange(len(gain)), label_of_trial].sum() / n_subjects
-    low, high = np.quantile(null, tails)
-    # Equal accuracies may differ by the rounding of their sums.
-    reached = np.count_nonzero(null >= observed - 1e-9)
-    return ChanceBand(float(null.mean()), float(low), float(high), (1 + reached) / (1 + n_permutations))
+    trials = np.arange(len(gain))
+    observed = gain[trials, label_of_trial].sum() / n_subjects
+    n_distinct = n_labelings(groups, label_of_trial)
+    if n_distinct < FEW_LABELINGS:
+        every = np.array([label_of_trial[donors] for donors in enumerated_donors(groups, label_of_trial)])
+        null = gain[trials, every].sum(axis=1) / n_subjects
+        low, high = np.quantile(null, tails, method="inverted_cdf")
+    else:
+        generator = np.random.default_rng(seed)
+        null = np.zeros(n_permutations)
+        for group in groups:
+            units = np.tile(np.arange(len(group)), (n_permutations, 1))
+            donors = exchanged(group, generator.permuted(units, axis=1))
+            own = group >= 0
+            null += gain[group[own], label_of_trial[donors[:, own]]].sum(axis=1) / n_subjects
+        low, high = np.quantile(null, tails)
+    # Equal accuracies may differ by the rounding of their sums. Of all labelings the real one is among those counted.
+    reached, real = np.count_nonzero(null >= observed - 1e-9), int(n_distinct >= FEW_LABELINGS)
+    p_value = (real + reached) / (real + len(null)) if n_distinct >= FEWEST_LABELINGS else np.nan
+    return ChanceBand(float(null.mean()), float(low), float(high), p_value, n_distinct)
 
 
 def corrected_t_test(differences: npt.ArrayLike, n_training: int, n_test: int) -> PairedTest:

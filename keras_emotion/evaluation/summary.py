@@ -9,7 +9,8 @@ import pandas as pd
 
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 from keras_emotion.evaluation.metrics import always_high_f1, grouped_metrics, probability_columns, trial_votes
-from keras_emotion.evaluation.protocols import POOL
+from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation.protocols import POOL, PROTOCOLS
 from keras_emotion.evaluation.statistics import bootstrap_confidence_interval, permutation_chance
 from keras_emotion.schema import InputError
 
@@ -36,7 +37,13 @@ REQUIRED_COLUMNS = tuple(name for name in PREDICTION_COLUMNS if name not in ("da
 MAJORITY_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "majority_class")
 """Columns of the training-majority table, one row a training part; `subject` is `POOL` across subjects."""
 
-BASELINES = ("majority_accuracy", "best_constant_accuracy", "always_high_f1")
+BASELINES = (
+    "majority_accuracy",
+    "knows_stimulus_accuracy",
+    "knows_trial_accuracy",
+    "best_constant_accuracy",
+    "always_high_f1",
+)
 
 
 class Summary(NamedTuple):
@@ -88,7 +95,9 @@ def subject_scores(
 
     The baselines are scored on the same rows: `majority_accuracy` (each row predicted as the majority class of its
     fold's training part), `best_constant_accuracy` (the best constant on the pooled test rows) and `always_high_f1`
-    (two classes only). The number of classes is that of the probability columns, else what the labels need.
+    (two classes only); where the table has `STIMULUS_COLUMNS`, `knows_stimulus_accuracy` (see `stimulus_baseline`) and
+    `knows_trial_accuracy` (as that, and right wherever the trial itself is in training). The number of classes is that
+    of the probability columns, else what the labels need.
 
     Args:
         predictions: table with `PREDICTION_COLUMNS`.
@@ -131,7 +140,7 @@ def summarise(
         The `Summary`; its `overall` has the columns `protocol`, `target`, `scored_unit`, `metric`, `n_subjects` (for
         whom the metric is defined), `mean` and `standard_deviation` over subjects (n - 1), `confidence_low`,
         `confidence_high` (bootstrap over subjects), and for the accuracy `chance_mean`, `chance_low`, `chance_high`,
-        `chance_p_value` (see `permutation_chance`; NaN for the other metrics).
+        `chance_p_value`, `chance_n_labelings` (see `permutation_chance`; NaN for the other metrics).
 
     Raises:
         InputError: as for `subject_scores`, or no subject is comparable.
@@ -150,7 +159,8 @@ def summarise(
     rows = []
     for (protocol, target), block in scored.groupby(["protocol", "target"]):
         own = subjects[(subjects["protocol"] == protocol) & (subjects["target"] == target)]
-        chance = permutation_chance(block, n_permutations, seed, level)
+        between = permuted_between(PROTOCOLS[protocol]) if protocol in PROTOCOLS else "trials"
+        chance = permutation_chance(block, n_permutations, seed, level, between)
         for metric in metrics:
             values = own[metric].dropna().to_numpy(dtype=np.float64)
             if len(values) == 0:
@@ -202,6 +212,11 @@ def _scores_of_block(block: pd.DataFrame) -> pd.DataFrame:
     shares = crossed_counts(group, labels, n_classes) / np.bincount(group)[:, None]
     right = (block["majority_class"] == block["label"]).to_numpy(dtype=np.float64)
     scores["majority_accuracy"] = np.bincount(group, weights=right) / np.bincount(group)
+    if "stimulus_label" in block:
+        knows = (block["stimulus_label"] == block["label"]).to_numpy()
+        in_training = (block["stimulus_seen"] == "trial").to_numpy()
+        scores["knows_stimulus_accuracy"] = np.bincount(group, weights=knows) / np.bincount(group)
+        scores["knows_trial_accuracy"] = np.bincount(group, weights=knows | in_training) / np.bincount(group)
     scores["best_constant_accuracy"] = shares.max(axis=1)
     scores["always_high_f1"] = always_high_f1(shares[:, 1]) if n_classes == 2 else np.nan
 

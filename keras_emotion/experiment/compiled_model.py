@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_emotion.experiment.fold import Fold
 from keras_emotion.pipelines import WindowBatches
-from keras_emotion.systems.base import System, path_contents
+from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.settings import Training
+from keras_emotion.systems.stages import Stage
 
 
 class CompiledModel:
@@ -23,7 +24,7 @@ class CompiledModel:
     equals that of a new model.
 
     Args:
-        system: what is built.
+        stage: what is built, and which of its layers are trained.
         training: how it is trained.
         shapes: window shape by modality.
         n_classes: number of classes.
@@ -31,7 +32,7 @@ class CompiledModel:
     """
 
     def __init__(
-        self, system: System, training: Training, shapes: dict[str, tuple[int, ...]], n_classes: int, inference: dict
+        self, stage: Stage, training: Training, shapes: dict[str, tuple[int, ...]], n_classes: int, inference: dict
     ):
         import keras
 
@@ -39,7 +40,9 @@ class CompiledModel:
             before = keras.config.dtype_policy()
             keras.config.set_dtype_policy(training.precision)
             try:
-                return system.model(shapes, n_classes, inference)
+                model = stage.system.model(shapes, n_classes, inference)
+                stage.freeze(model)
+                return model
             finally:
                 keras.config.set_dtype_policy(before)
 
@@ -51,7 +54,7 @@ class CompiledModel:
         self.model.compile(
             optimizer=optimizer,
             jit_compile=use_xla(training),
-            **system.losses(),
+            **stage.system.losses(),
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self._optimizer_state = [keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables]
@@ -84,15 +87,22 @@ def use_xla(training: Training) -> bool:
 _COMPILED: dict[str, CompiledModel] = {}
 
 
-def compiled_model(fold: Fold, inference: dict) -> CompiledModel:
-    """This process's compiled model for the architecture and shapes of a fold; made at the first call."""
+def compiled_model(fold: Fold, inference: dict, stage: Stage | None = None) -> CompiledModel:
+    """This process's compiled model for the architecture and shapes of a fold; made at the first call.
+
+    Args:
+        fold: the windows and the system.
+        inference: what the saved model carries along.
+        stage: the stage; by default the only one of the fold's system.
+    """
+    stage = stage or Stage(system=fold.system)
     n_classes = len(fold.unit.class_names)
     # The system as a whole, and the content of its files: `scientific_config` of one with pre-trained weights names
     # neither the file nor what is in it.
     system = [type(fold.system).__name__, fold.system.model_dump(mode="json"), path_contents(fold.system)]
-    key = json.dumps([system, fold.training.model_dump(), fold.shapes, n_classes, inference])
+    key = json.dumps([system, stage.key(), fold.training.model_dump(), fold.shapes, n_classes, inference])
     if key not in _COMPILED:
-        _COMPILED[key] = CompiledModel(fold.system, fold.training, fold.shapes, n_classes, inference)
+        _COMPILED[key] = CompiledModel(stage, fold.training, fold.shapes, n_classes, inference)
     return _COMPILED[key]
 
 
@@ -105,8 +115,7 @@ def outputs(model, batches: WindowBatches) -> dict[str, np.ndarray]:
 
     values: dict[str, list[np.ndarray]] = {}
     for indices in batches.order(0):
-        inputs, _, _ = batches.gather(indices)
-        given = model.predict_on_batch(inputs)
+        given = model.predict_on_batch(batches.gather_inputs(indices))
         for name, value in (given if isinstance(given, dict) else {"output": given}).items():
             values.setdefault(name, []).append(keras.ops.convert_to_numpy(value))
     return {name: np.concatenate(parts)[: len(batches.rows)] for name, parts in values.items()}
@@ -118,8 +127,8 @@ def predict(model, batches: WindowBatches) -> np.ndarray:
 
     probabilities = []
     for indices in batches.order(0):
-        inputs, _, _ = batches.gather(indices)
-        probabilities.append(keras.ops.convert_to_numpy(model.window_probabilities(model.predict_on_batch(inputs))))
+        given = model.predict_on_batch(batches.gather_inputs(indices))
+        probabilities.append(keras.ops.convert_to_numpy(model.window_probabilities(given)))
     return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
 
 

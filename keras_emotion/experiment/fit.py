@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import types
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -11,6 +12,8 @@ import numpy as np
 
 from keras_emotion.experiment.compiled_model import CompiledModel, predict
 from keras_emotion.experiment.fold import Fold, training_part
+from keras_emotion.pipelines import WindowBatches
+from keras_emotion.systems.stages import LayerWeights, Stage
 
 
 def _restore_best(score: Callable[[dict[str, float]], float], when: str):
@@ -46,20 +49,32 @@ class FitRequest(NamedTuple):
         compiled: the model; it is set back first.
         fold: the windows. Without validation windows the weights of the last epoch stay.
         seed: of weights and shuffling.
-        chosen_by_accuracy: the best epoch is that of the greatest accuracy on the validation windows; by default that
-            of the smallest loss.
+        stage: what chooses the epoch, how batches are drawn, which weights are taken over.
+        before: weights of the network of the stage before.
         log_folder: where logs for TensorBoard are written.
     """
 
     compiled: CompiledModel
     fold: Fold
     seed: int
-    chosen_by_accuracy: bool = False
+    stage: Stage
+    before: LayerWeights = types.MappingProxyType({})
     log_folder: Path | None = None
+
+    @property
+    def training_batches(self) -> WindowBatches:
+        """Batches of the training windows, another order each epoch."""
+        return self.fold.batches(self.fold.train, self.seed, stratified=self.stage.sampling == "stratified")
+
+    @property
+    def validation_batches(self) -> WindowBatches:
+        """Batches of the windows that choose the epoch, the same in each epoch."""
+        return self.fold.batches(self.fold.validation, stratified=self.stage.sampling == "stratified")
 
     def start(self) -> None:
         """Set the model back to what training starts from: new weights, and statistics of the training windows."""
         self.compiled.reset(self.seed)
+        self.stage.take_over(self.compiled.model, self.before)
         self.fold.system.fit_statistics(self.compiled.model, training_part(self.fold), self.fold.fitted_on)
 
 
@@ -90,31 +105,42 @@ def run_fits(requests: FitRequests[Result], fit: Callable[[FitRequest], FitResul
 def fit(request: FitRequest) -> FitResult:
     """Train a compiled model anew on a fold, and leave it with the weights of its best epoch."""
     request.start()
-    compiled, fold, seed, chosen_by_accuracy, log_folder = request
-    model = compiled.model
-    training_batches = fold.batches(fold.train, shuffle_seed=seed)
+    model, fold, chosen_by = request.compiled.model, request.fold, request.stage.chosen_by
+    training_batches = request.training_batches
     callbacks, validation_data = [], None
-    if len(fold.validation):
-        validation = fold.batches(fold.validation)
-        if chosen_by_accuracy:
+    if len(fold.validation) and chosen_by != "none":
+        validation = request.validation_batches
+        if chosen_by == "accuracy":
             truth = fold.labels[fold.validation]
-            score = lambda logs: float((predict(model, validation).argmax(axis=1) == truth).mean())  # noqa: E731
+            rows = fold.batches(fold.validation)
+            score = lambda logs: float((predict(model, rows).argmax(axis=1) == truth).mean())  # noqa: E731
         else:
             validation_data = validation.as_dataset()
-            score = lambda logs: -logs["val_loss"]  # noqa: E731
+            score = lambda logs: direction(chosen_by) * _logged(logs, f"val_{chosen_by}")  # noqa: E731
         callbacks = [_restore_best(score, fold.training.restore_best)]
     model.fit(
         training_batches.as_dataset(),
         steps_per_epoch=len(training_batches),
         epochs=fold.training.epochs,
         validation_data=validation_data,
-        callbacks=[*callbacks, *_logs(log_folder)],
+        callbacks=[*callbacks, *_logs(request.log_folder)],
         shuffle=False,  # the batches come shuffled, by a seed
         verbose=0,
     )
     if callbacks:
         return FitResult(callbacks[0].best_epoch, callbacks[0].best_score)
     return FitResult(fold.training.epochs, float("nan"))
+
+
+def direction(chosen_by: str) -> int:
+    """-1 for quantities of which the smallest is the best, else 1."""
+    return -1 if chosen_by.endswith("loss") else 1
+
+
+def _logged(logs: dict[str, float], name: str) -> float:
+    if name not in logs:
+        raise ValueError(f"the epoch is chosen by {name!r}, which is not logged; logged are {', '.join(sorted(logs))}")
+    return logs[name]
 
 
 def _logs(folder: Path | None) -> list:

@@ -52,10 +52,18 @@ class Fold:
         """`(windows,)` class of each window."""
         return self.unit.labels(self.fitted_on)
 
-    def batches(self, rows: np.ndarray, shuffle_seed: int | None = None) -> WindowBatches:
-        """Batches of the windows at `rows`."""
-        labels = self.unit.training_labels(self.fitted_on)
-        return WindowBatches(self.arrays, labels, rows, self.training.batch_size, shuffle_seed, self.system.batch)
+    def batches(self, rows: np.ndarray, shuffle_seed: int | None = None, *, stratified: bool = False) -> WindowBatches:
+        """Batches of the windows at `rows`, in their order unless they are shuffled or stratified."""
+        return WindowBatches(
+            self.arrays,
+            self.unit.training_labels(self.fitted_on),
+            rows,
+            self.training.batch_size,
+            shuffle_seed,
+            self.system.inputs,
+            self.system.targets,
+            self.labels if stratified else None,
+        )
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -65,7 +73,7 @@ class Fold:
 
 def job_fold(plan: Plan, job: Job) -> Fold:
     """The windows and labels of a job."""
-    unit = plan.window_set(job.subject, job.target)
+    unit = plan.window_set(job.subject, job.target, job.session)
     system = plan.experiment.system.candidates()[job.candidate]
     return make_fold(plan, job, unit, plan.folds(unit, job.protocol, job.repetition)[job.fold], system)
 

@@ -1,4 +1,4 @@
-"""A run as a list of jobs: one for each protocol, target, subject (or all subjects), repetition and fold."""
+"""A run as a list of jobs: one for each protocol, target, subject (session, all subjects), repetition and fold."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
-from keras_emotion.evaluation.permutation import Between, permuted_ratings
+from keras_emotion.evaluation.permutation import Between, labeling_ratings, permuted_ratings
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
-from keras_emotion.pipelines.face_features import STEP_RATINGS
+from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
@@ -23,7 +23,17 @@ from keras_emotion.systems.experiment import Experiment
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One training: the unit of work that is done, recorded and resumed as a whole."""
+    """One training: the unit of work that is done, recorded and resumed as a whole.
+
+    Args:
+        protocol: name of the protocol.
+        target: rating to recognise.
+        subject: id of the subject, or `POOL`.
+        repetition: from 0.
+        fold: from 0.
+        candidate: name of a candidate of a search.
+        session: id of the session, under protocols within a session and for a subject with several; else empty.
+    """
 
     protocol: str
     target: str
@@ -31,19 +41,32 @@ class Job:
     repetition: int
     fold: int
     candidate: str = ""
+    session: int | str = ""
+
+    @property
+    def place(self) -> str:
+        """File-name-safe name of the rows that are divided into folds."""
+        name = f"{self.protocol}-{self.target}-{self.subject}"
+        return f"{name}-session{self.session}" if self.session != "" else name
 
     @property
     def name(self) -> str:
         """File-name-safe name, unique in a run."""
-        name = f"{self.protocol}-{self.target}-{self.subject}-repetition{self.repetition}-fold{self.fold}"
+        name = f"{self.place}-repetition{self.repetition}-fold{self.fold}"
         return f"{name}-{self.candidate}" if self.candidate else name
 
-    def seed(self, seed: int) -> int:
+    def seed(self, seed: int, stage: str = "") -> int:
         """Seed of weights and shuffling: depends on the run's seed and the fold alone, not on order or workers.
 
         The candidates of a search start from the same weights and see the same batches.
+
+        Args:
+            seed: the run's.
+            stage: name of a stage before the last one.
         """
-        text = json.dumps([seed, self.protocol, self.target, self.subject, self.repetition, self.fold])
+        # A session and a stage enter only where there are several: the seeds of all other jobs stay what they were.
+        more = [one for one in (self.session, stage) if one != ""]
+        text = json.dumps([seed, self.protocol, self.target, self.subject, self.repetition, self.fold, *more])
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
@@ -96,9 +119,13 @@ class Plan:
         class_names: class names by target, for targets that are classes and not ratings.
         inference: what a saved model carries along (bands, channels, rates).
         model_folder: where models of the last repetition are saved, or `None`.
+        stage_folder: where earlier stages of unfinished jobs are kept, or `None`.
         log_folder: where each job has a folder of logs for TensorBoard, or `None`.
-        permutation: number of the permutation of ratings that `unit` gives in place of the ratings; 0 is none.
-        permuted_between: what they are shuffled between (see `keras_emotion.evaluation.permuted_ratings`).
+        permutation: number of the permutation of ratings that `window_set` gives in place of the ratings; 0 is none.
+        permuted_between: what they are exchanged between (see `keras_emotion.evaluation.permuted_ratings`).
+        enumerated: where all distinct labelings are enumerated: for each set of windows (`Job.place` without the
+            protocol and target) the stride and the number of its labelings, `permutation` being a number of mixed
+            radix; empty where labelings are drawn.
     """
 
     experiment: Experiment
@@ -106,9 +133,11 @@ class Plan:
     class_names: Mapping[str, tuple[str, ...]]
     inference: Mapping[str, Any]
     model_folder: Path | None = None
+    stage_folder: Path | None = None
     log_folder: Path | None = None
     permutation: int = 0
     permuted_between: Between = "trials"
+    enumerated: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def rule(self, target: str) -> LabelRule:
         """The label rule of a target."""
@@ -117,17 +146,26 @@ class Plan:
         names = tuple(self.class_names[target])
         return LabelRule(kind="classes", values=tuple(range(len(names))), names=names)
 
-    def window_set(self, subject: int | str, target: str) -> WindowSet:
-        """The windows of a subject (or of all of them) that have a rating of the target."""
+    def window_set(self, subject: int | str, target: str, session: int | str = "") -> WindowSet:
+        """The windows of a subject (or of all of them) that have a rating of the target.
+
+        Args:
+            subject: id of the subject, or `POOL`.
+            target: rating to recognise.
+            session: one session of the subject; by default all.
+        """
         subjects = tuple(self.feature_folders) if subject == POOL else (subject,)
         stored = [_joined(self, name)[0] for name in subjects]
         table = pd.concat([one.table for one in stored], ignore_index=True)
-        if target not in table:
+        named = [name for name in table.columns[len(WINDOW_COLUMNS) :] if name != "split"]
+        if target not in named:
             raise InputError(
-                f"target {target!r} is no rating of data set {self.experiment.dataset}; "
-                f"it has {', '.join(table.columns[len(WINDOW_COLUMNS) :])}"
+                f"target {target!r} is no rating of data set {self.experiment.dataset}; it has {', '.join(named)}"
             )
-        rated = np.flatnonzero(table[target].notna())
+        chosen = table[target].notna().to_numpy()
+        if session != "":
+            chosen = chosen & (table["session"] == session).to_numpy()
+        rated = np.flatnonzero(chosen)
         # An array `<name>@<target>` is for that target alone.
         names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in ("", target)}
         arrays = {short: JoinedArrays([one.arrays[name] for one in stored], rated) for name, short in names.items()}
@@ -137,10 +175,17 @@ class Plan:
         if step_ratings is not None:
             step_ratings = step_ratings[np.arange(len(step_ratings))]
         if self.permutation:
-            ratings = permuted_ratings(table, ratings, self.permutation, self.experiment.seed, self.permuted_between)
+            ratings = self._permuted(table, ratings, target, f"{subject}|{session}")
             # A rating of its own for each step would tell what the window's permuted one does not.
             step_ratings = None
         return WindowSet(arrays, table, ratings, self.rule(target), step_ratings)
+
+    def _permuted(self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: str) -> np.ndarray:
+        if place not in self.enumerated:
+            return permuted_ratings(table, ratings, self.permutation, self.experiment.seed, self.permuted_between)
+        stride, size = self.enumerated[place]
+        labels = self.rule(target).apply(ratings, ratings)
+        return labeling_ratings(table, ratings, labels, self.permutation // stride % size, self.permuted_between)
 
     def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """`(training, validation, test)` rows of each fold.
@@ -158,13 +203,14 @@ class Plan:
     def jobs(self) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
         """All jobs of the run, each with its number of training windows; and what cannot be evaluated, with reasons."""
         jobs, not_evaluable = [], []
-        for protocol, target, subject in self.units():
-            unit = self.window_set(subject, target)
+        for protocol, target, subject, session in self.units():
+            unit = self.window_set(subject, target, session)
             try:
                 for repetition in range(self.n_repetitions(protocol)):
                     for fold, (train, _, _) in enumerate(self.folds(unit, protocol, repetition)):
                         for candidate in self.experiment.system.candidates():
-                            jobs.append((Job(protocol, target, subject, repetition, fold, candidate), len(train)))
+                            job = Job(protocol, target, subject, repetition, fold, candidate, session)
+                            jobs.append((job, len(train)))
             except NotEvaluable as reason:
                 not_evaluable.append(
                     {"protocol": protocol, "target": target, "subject": subject, "reason": str(reason)}
@@ -192,13 +238,19 @@ class Plan:
         defined = PROTOCOLS[protocol].n_repetitions
         return min(defined, self.experiment.maximum_repetitions or defined)
 
-    def units(self) -> Iterator[tuple[str, str, int | str]]:
-        """Protocol, target and subject (or `POOL`) of everything that is divided into folds."""
+    def units(self) -> Iterator[tuple[str, str, int | str, int | str]]:
+        """Protocol, target, subject (or `POOL`) and session (or `""`) of everything that is divided into folds."""
         for protocol in self.experiment.protocols:
-            within = PROTOCOLS[protocol].scope == "within_subject"
+            scope = PROTOCOLS[protocol].scope
             for target in self.experiment.targets:
-                for subject in tuple(self.feature_folders) if within else (POOL,):
-                    yield protocol, target, subject
+                for subject in (POOL,) if scope == "across_subjects" else tuple(self.feature_folders):
+                    for session in self._sessions(subject) if scope == "within_session" else ("",):
+                        yield protocol, target, subject, session
+
+    def _sessions(self, subject: int | str) -> tuple[int | str, ...]:
+        """Sessions of a subject, sorted; `""` where there is one."""
+        found = _joined(self, subject)[0].table["session"].unique().tolist()
+        return tuple(sorted(found)) if len(found) > 1 else ("",)
 
 
 _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}

@@ -20,6 +20,7 @@ from keras_emotion.experiment.runner import TRAINED_ON, prepare
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.stages import Stage
 
 
 class _RatedWindows(WindowSet):
@@ -69,7 +70,8 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
     rows = plan.folds(units[0], protocol, 0)[0]
     fold = Fold(unit, unit.arrays, experiment.system, experiment.training, *rows)
     compiled = compiled_model(fold, {**plan.inference, "ratings": list(experiment.targets)})
-    fit(FitRequest(compiled, fold, Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)))
+    seed = Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)
+    fit(FitRequest(compiled, fold, seed, Stage(system=fold.system)))
     predicted = outputs(compiled.model, fold.batches(fold.test))["output"]
     table = []
     for place, target in enumerate(experiment.targets):

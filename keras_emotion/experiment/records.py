@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import PREDICTION_COLUMNS
+from keras_emotion.evaluation import PREDICTION_COLUMNS, STIMULUS_COLUMNS
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
 
@@ -224,13 +224,16 @@ class RunFolder:
         Args:
             summary: JSON-able facts about the run as a whole (what could not be evaluated, reductions).
         """
-        records, search = _chosen(self._records())
+        records, search = _chosen(_numbered_folds(list(self._records())))
         if len(search):
             self.write_bytes("search.csv", search.to_csv(index=False).encode())
         results = pd.DataFrame([row for record in records for row in _result_rows(record)], columns=RESULT_COLUMNS)
         dataset = self.config["science"].get("dataset", "")
         predictions = pd.concat([_prediction_rows(record, dataset) for record in records], ignore_index=True)
-        front = list(PREDICTION_COLUMNS)
+        # Some of the records may be of a version before 0.2.0, which did not look at stimuli.
+        partial = [name for name in STIMULUS_COLUMNS if name in predictions and predictions[name].isna().any()]
+        predictions = predictions.drop(columns=partial)
+        front = [*PREDICTION_COLUMNS, *(name for name in STIMULUS_COLUMNS if name in predictions)]
         predictions = predictions[front + [column for column in predictions if column not in front]]
         self.write_bytes("results.csv", _sorted(results, list(RESULT_COLUMNS[:-1])).to_csv(index=False).encode())
         order = ["protocol", "target", "subject", "repetition", "fold", "session", "trial", "start_seconds"]
@@ -298,6 +301,29 @@ def _plain(value):
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value)} is not JSON-able")
+
+
+def _numbered_folds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records; where sessions have folds of their own, these are numbered on from session to session."""
+    places: dict[tuple, list[tuple]] = {}
+    for record in records:
+        job = record["job"]
+        if job.get("session", "") != "":
+            place = tuple(job[field] for field in ("protocol", "target", "subject", "repetition"))
+            own = places.setdefault(place, [])
+            if (job["session"], job["fold"]) not in own:
+                own.append((job["session"], job["fold"]))
+    for own in places.values():
+        own.sort()
+    numbered = []
+    for record in records:
+        job = record["job"]
+        place = tuple(job[field] for field in ("protocol", "target", "subject", "repetition"))
+        if job.get("session", "") != "":
+            fold = places[place].index((job["session"], job["fold"]))
+            record = {**record, "job": {**job, "fold": fold}}
+        numbered.append(record)
+    return numbered
 
 
 def _chosen(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], pd.DataFrame]:

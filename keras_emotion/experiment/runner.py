@@ -24,12 +24,23 @@ from keras_emotion.experiment.description import DESCRIPTION, describe_experimen
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.stage_files import remove_stages
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
-from keras_emotion.pipelines import FeaturePart, FeatureStore, StoredFeatures, content_hash, prepare_backend
+from keras_emotion.pipelines import (
+    FeaturePart,
+    FeatureStore,
+    StoredFeatures,
+    content_hash,
+    extract_rated,
+    prepare_backend,
+)
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import DerivedPart
 from keras_emotion.systems.experiment import Experiment
+
+STAGES = "stages"
+"""Folder in a run folder: what earlier stages of unfinished jobs have trained."""
 
 TRAINED_ON = "trained_on.json"
 """File beside saved teachers: data set and subjects that they have learnt from."""
@@ -83,13 +94,14 @@ def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None)
     )
     # Now, and not after hours: subjects of whom no window has its partner.
     plan.dropped_windows()
-    uses_videos = any(part.uses_videos for part in system.parts().values())
     data = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
         "subjects": list(subjects),
-        "fingerprints": {str(subject): _fingerprint(dataset, subject, uses_videos) for subject in subjects},
+        "fingerprints": {str(subject): _fingerprint(dataset, subject, system.sources) for subject in subjects},
         "system_files": content_hash(system.source_files()),
+        # Where a network sees the stimulus itself, a stimulus in training and test is another thing.
+        **({"sources": list(system.sources)} if "media" in system.sources else {}),
         **_options(dataset),
     }
     return plan, data
@@ -142,16 +154,15 @@ def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | s
     }
 
 
-def _fingerprint(dataset, subject, with_videos: bool) -> str:
-    videos = dataset.video_files(subject) if with_videos else ()
-    return content_hash((*dataset.source_files(subject), *videos))
+def _fingerprint(dataset, subject, sources: Sequence[str]) -> str:
+    return content_hash(dataset.files_of(subject, sources))
 
 
 def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
     return {
         "dataset": type(dataset).__name__,
         "subject": subject,
-        "source": _fingerprint(dataset, subject, part.uses_videos),
+        "source": _fingerprint(dataset, subject, part.sources),
         "features": part.key(),
         **_options(dataset),
         **_reader_version(dataset),
@@ -171,7 +182,7 @@ def _reader_version(dataset) -> dict[str, Any]:
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
     with disk_full_as_input_error(store.root):
-        store.folder(key, lambda: part.extract(dataset.trials([subject])))
+        store.folder(key, lambda: extract_rated(part, dataset.trials([subject])))
 
 
 def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:
@@ -245,6 +256,7 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
         random.SystemRandom().shuffle(remaining)
     mark = " (synthetic data)" if dataset.synthetic else ""
     shared = RunFolder(folder.path.absolute())
+    plan = dataclasses.replace(plan, stage_folder=shared.path / STAGES)
     if runtime.tensorboard:
         plan = dataclasses.replace(plan, log_folder=shared.path / "tensorboard")
     if runtime.engine == "vectorized":
@@ -330,6 +342,7 @@ def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder) -> list[_
 
 def _written(job: Job, record: dict[str, Any], folder: RunFolder) -> _Done:
     folder.write_job(job.name, record)
+    remove_stages(folder.path / STAGES, job.name)
     accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
     return _Done(job.name, sum(accuracies) / len(accuracies), record["seconds"])
 

@@ -7,61 +7,38 @@ import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_emotion.evaluation import POOL, PROTOCOLS, classification_metrics
+from keras_emotion.evaluation import POOL, PROTOCOLS, STIMULUS_COLUMNS, classification_metrics, stimulus_baseline
 from keras_emotion.experiment.compiled_model import compiled_model, outputs, predict, save_model
 from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult, fit, run_fits, seconds_of_steps
 from keras_emotion.experiment.fold import Fold, fitted_arrays, job_fold, training_part
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
+from keras_emotion.experiment.stage_files import load_stage, save_stage
 from keras_emotion.moved import moved_name
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.settings import Training
+from keras_emotion.systems.stages import LayerWeights, Stage, layer_weights
 
 
-def with_teacher(plan: Plan, job: Job, fold: Fold) -> FitRequests[Fold]:
-    """The fold with the features of a teacher that is trained on its training windows; as it is without a teacher.
+class StageResult(NamedTuple):
+    """What became of a stage: its name, the epoch whose weights were used (from 1), and the score of that epoch."""
 
-    The teacher sees nothing of the test windows, neither what they show nor their labels: where a protocol chooses
-    epochs on the test fold, the teacher's last epoch stays. Its features of test windows are not computed: they are
-    zeros.
-    """
-    lesson = _teacher_fold(fold, has_validation=not _chosen_on_test(job))
-    if lesson is None:
-        return fold
-    compiled = compiled_model(lesson, {})
-    yield FitRequest(compiled, lesson, job.seed(plan.experiment.seed))
-    rows = np.concatenate([lesson.train, lesson.validation])
-    learnt = outputs(compiled.model, lesson.batches(rows))["features"]
-    features = np.zeros((len(fold.unit.table), *learnt.shape[1:]), np.float32)
-    features[rows] = learnt
-    return _with_teacher_features(fold, lesson, features)
+    name: str
+    best_epoch: int
+    score: float
 
 
-def _teacher_fold(fold: Fold, has_validation: bool = True) -> Fold | None:
-    """What the teacher of a fold is trained on: its own arrays, and no test windows."""
-    taught = fold.system.fold_teacher()
-    if taught is None:
-        return None
-    teacher, training = taught
-    return Fold(
-        unit=fold.unit,
-        arrays={name: fold.arrays[name] for name in teacher.parts()},
-        system=teacher,
-        training=training,
-        train=fold.train,
-        validation=fold.validation if has_validation else fold.validation[:0],
-        test=fold.test[:0],
-    )
+class Trained(NamedTuple):
+    """The fold as the last stage was trained on it, its network, and all stages."""
 
-
-def _with_teacher_features(fold: Fold, lesson: Fold, features: np.ndarray) -> Fold:
-    others = {name: array for name, array in fold.arrays.items() if name not in lesson.arrays}
-    return dataclasses.replace(fold, arrays={**others, "teacher_features": features})
+    fold: Fold
+    model: Any
+    stages: tuple[StageResult, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +51,7 @@ class FoldResult:
         best_epoch: the epoch whose weights were used, from 1; 1 for what has no epochs.
         validation_score: what a candidate is chosen by; `None` where nothing is searched.
         diagnostics: further quantities to record.
+        stages: the stages, where there are several.
     """
 
     fold: Fold
@@ -81,6 +59,7 @@ class FoldResult:
     best_epoch: int
     validation_score: float | None
     diagnostics: Mapping[str, float]
+    stages: tuple[StageResult, ...] = ()
 
 
 @functools.singledispatch
@@ -99,28 +78,91 @@ def fold_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Fi
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     if system.members():
         return (yield from _member_training(system, plan, job, fold))
-    fold, model, best_epoch = yield from train_network(plan, job, fold)
+    fold, model, stages = yield from train_network(plan, job, fold)
     probabilities = predict(model, fold.batches(fold.test))
     _refuse_infinite(job, probabilities)
     score = None
     if job.candidate:
         score = _validation_score(predict(model, fold.batches(fold.validation)), fold, _chosen_on_test(job))
-    return FoldResult(fold, probabilities, best_epoch, score, system.diagnostics(model, fold.arrays, fold.test))
+    diagnostics = system.diagnostics(model, fold.arrays, fold.test)
+    several = stages if len(stages) > 1 else ()
+    return FoldResult(fold, probabilities, stages[-1].best_epoch, score, diagnostics, several)
 
 
-def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequests[tuple[Fold, Any, int]]:
-    """The fold as it was trained on, the trained network and its best epoch; the network is saved where asked for."""
-    fold = yield from with_teacher(plan, job, fold)
-    fold = dataclasses.replace(fold, arrays=fitted_arrays(fold))
-    compiled = compiled_model(fold, _inference(plan, job.target, fold.unit))
-    # What is flagged: the epoch with the best accuracy on the windows that are then reported.
+def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequests[Trained]:
+    """Train the stages of a system one after the other; the last network is saved where asked for.
+
+    Args:
+        plan: the plan.
+        job: the job.
+        fold: the fold of the system.
+        member: name of the member of a system whose networks are trained apart.
+    """
     name = f"{job.name}-{member}" if member else job.name
-    log_folder = None if plan.log_folder is None else plan.log_folder / name
-    seed = job.seed(plan.experiment.seed)
-    best_epoch, _ = yield FitRequest(compiled, fold, seed, _chosen_on_test(job), log_folder)
+    stages = fold.system.stages()
+    before: LayerWeights = {}
+    done = []
+    for stage in stages:
+        is_last = stage is stages[-1]
+        if not is_last:
+            # Decided before anything is trained, so that a stage sees the same whatever becomes of the others.
+            stage = _without_test_choice(stage, job)
+        own = _stage_fold(fold, stage, job, is_last)
+        own = dataclasses.replace(own, arrays=fitted_arrays(own))
+        if is_last and _chosen_on_test(job):
+            # What is flagged: the epoch with the best accuracy on the windows that are then reported.
+            stage = dataclasses.replace(stage, chosen_by="accuracy")
+        inference = _inference(plan, job.target, fold.unit) if is_last else {}
+        compiled = compiled_model(own, inference, stage)
+        seed = job.seed(plan.experiment.seed, "" if is_last or not stage.own_seed else stage.name)
+        log_folder = None if plan.log_folder is None or not is_last else plan.log_folder / name
+        request = FitRequest(compiled, own, seed, stage, before, log_folder)
+        file = None if is_last or plan.stage_folder is None else plan.stage_folder / f"{name}-{stage.name}.npz"
+        result = None if file is None else load_stage(file, request)
+        if result is None:
+            result = yield request
+            if file is not None:
+                save_stage(file, compiled.model, result)
+        done.append(StageResult(stage.name, *result))
+        if not is_last:
+            before = layer_weights(compiled.model)
+            fold = _with_outputs(fold, own, stage, compiled.model)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
         save_model(compiled.model, plan.model_folder / f"{name}.keras")
-    return fold, compiled.model, best_epoch
+    return Trained(own, compiled.model, tuple(done))
+
+
+def _without_test_choice(stage: Stage, job: Job) -> Stage:
+    # Where a protocol chooses epochs on the test fold, the validation windows are test windows: none is chosen.
+    return dataclasses.replace(stage, chosen_by="none") if _chosen_on_test(job) else stage
+
+
+def _stage_fold(fold: Fold, stage: Stage, job: Job, is_last: bool) -> Fold:
+    """What a stage is trained on: the arrays of its system, and unless it is the last one no test windows."""
+    training = stage.training or fold.training
+    if is_last:
+        return dataclasses.replace(fold, training=training)
+    return Fold(
+        unit=fold.unit,
+        arrays={name: fold.arrays[name] for name in stage.arrays or fold.arrays},
+        system=stage.system,
+        training=training,
+        train=fold.train,
+        validation=fold.validation[:0] if _chosen_on_test(job) else fold.validation,
+        test=fold.test[:0],
+    )
+
+
+def _with_outputs(fold: Fold, own: Fold, stage: Stage, model: Any) -> Fold:
+    """The fold with what a stage gives to the later ones: zeros for test windows, which it has not seen."""
+    arrays = {name: array for name, array in fold.arrays.items() if name not in stage.uses_up}
+    if stage.gives:
+        rows = np.concatenate([own.train, own.validation])
+        given = outputs(model, own.batches(rows))
+        for output, name in stage.gives.items():
+            arrays[name] = np.zeros((len(fold.unit.table), *given[output].shape[1:]), np.float32)
+            arrays[name][rows] = given[output]
+    return dataclasses.replace(fold, arrays=arrays)
 
 
 def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> FitRequests[FoldResult]:
@@ -131,7 +173,8 @@ def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) ->
     for name, member in system.members().items():
         own = {array: fold.arrays[array] for array in member.parts()}
         alone = dataclasses.replace(fold, system=member, arrays=own)
-        trained, model, epochs[name] = yield from train_network(plan, job, alone, name)
+        trained, model, stages = yield from train_network(plan, job, alone, name)
+        epochs[name] = stages[-1].best_epoch
         for part, rows in parts.items():
             batches = trained.batches(rows)
             given = system.member_probabilities(model, batches)
@@ -198,7 +241,7 @@ def fit_on_training_part(plan: Plan, job: Job) -> None:
     """
     fold = job_fold(plan, job)
     arrays = fitted_arrays(fold)
-    if isinstance(fold.system, NetworkSystem) and fold.system.fold_teacher() is None and not fold.system.members():
+    if isinstance(fold.system, NetworkSystem) and len(fold.system.stages()) == 1 and not fold.system.members():
         prepare_backend(plan.experiment.runtime.threads_per_worker)
         fold = dataclasses.replace(fold, arrays=arrays)
         model = compiled_model(fold, _inference(plan, job.target, fold.unit)).model
@@ -243,7 +286,8 @@ def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple
     experiment = plan.experiment
     fold = Fold(unit, unit.arrays, experiment.system, experiment.training, train, validation, train[:0])
     compiled = compiled_model(fold, _inference(plan, target, unit))
-    fit(FitRequest(compiled, fold, Job("all", target, POOL, 0, 0).seed(experiment.seed)))
+    seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
+    fit(FitRequest(compiled, fold, seed, Stage(system=fold.system)))
     save_model(compiled.model, path)
     return path
 
@@ -277,8 +321,13 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
 
 
 def without_files(plan: Plan) -> Plan:
-    """The plan with neither models nor logs written."""
-    return dataclasses.replace(plan, model_folder=None, log_folder=None)
+    """The plan with no models, stages or logs written."""
+    return dataclasses.replace(plan, model_folder=None, log_folder=None, stage_folder=None)
+
+
+def _json_able(stage: StageResult) -> StageResult:
+    # Without validation windows nothing is scored.
+    return stage._replace(score=None if np.isnan(stage.score) else stage.score)
 
 
 def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:
@@ -292,6 +341,8 @@ def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:
         by_subject[str(subject)] = classification_metrics(labels[rows], predictions[rows], probabilities[rows])
     columns = table[[*TRIAL_KEY, "stimulus", "start_seconds", "stop_seconds"]].to_dict("list")
     columns |= {"label": labels.tolist(), "prediction": predictions.tolist()}
+    known, seen = stimulus_baseline(fold.unit.table, fold.labels, fold.train, fold.test)
+    columns |= dict(zip(STIMULUS_COLUMNS, (known.tolist(), seen.tolist()), strict=True))
     for index, name in enumerate(fold.unit.class_names):
         columns[f"probability_{name}"] = probabilities[:, index].tolist()
     score = learnt.validation_score
@@ -304,6 +355,7 @@ def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:
         "predictions": columns,
         "best_epoch": learnt.best_epoch,
         **({} if score is None else {"validation_score": score}),
+        **({"stages": [one._asdict() for one in map(_json_able, learnt.stages)]} if learnt.stages else {}),
         "diagnostics": dict(learnt.diagnostics),
     }
 

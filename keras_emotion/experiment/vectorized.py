@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from keras_emotion.experiment.compiled_model import CompiledModel
-from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult
+from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult, direction
 from keras_emotion.experiment.fold import job_fold
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.training import FoldResult, fold_training, job_record, without_files
@@ -97,7 +97,7 @@ def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[FoldResult]:
     while waiting:
         kinds: dict[tuple, list[int]] = {}
         for number, request in waiting.items():
-            kind = id(request.compiled), request.chosen_by_accuracy, bool(len(request.fold.validation))
+            kind = id(request.compiled), request.stage.chosen_by, bool(len(request.fold.validation))
             kinds.setdefault(kind, []).append(number)
         for numbers in kinds.values():
             fitted = fit([waiting.pop(number) for number in numbers])
@@ -161,7 +161,7 @@ class _Program:
     def __init__(self, requests: Sequence[FitRequest]):
         self._requests = requests
         self._compiled = requests[0].compiled
-        self._training = [one.fold.batches(one.fold.train, shuffle_seed=one.seed) for one in requests]
+        self._training = [one.training_batches for one in requests]
         # Folds differ by a few windows, some by a batch: what is missing are batches without windows.
         self.n_steps = max(map(len, self._training))
         self._arrays, self._offsets, structure = _on_device(requests)
@@ -172,7 +172,7 @@ class _Program:
         self._epoch = _program_of(
             self._compiled,
             structure,
-            requests[0].chosen_by_accuracy,
+            requests[0].stage.chosen_by,
             requests[0].fold.training.restore_best == "each_epoch",
             any(len(batches) < self.n_steps for batches in self._training),
         )
@@ -248,7 +248,8 @@ def _on_device(requests: Sequence[FitRequest]) -> tuple[list[Any], np.ndarray, A
 
 def _validation_batches(requests: Sequence[FitRequest]) -> tuple[np.ndarray, np.ndarray]:
     """`(folds, batches, batch size)` rows that choose the epoch (-1 is filling), and the class of each."""
-    batches = [one.fold.batches(one.fold.validation) for one in requests if len(one.fold.validation)]
+    chosen = [one for one in requests if len(one.fold.validation) and one.stage.chosen_by != "none"]
+    batches = [one.validation_batches for one in chosen]
     if not batches:
         nothing = np.zeros((len(requests), 0, requests[0].fold.training.batch_size), np.int32)
         return nothing, nothing
@@ -265,16 +266,16 @@ def _padded(order: np.ndarray, n_batches: int) -> np.ndarray:
 _PROGRAMS: weakref.WeakKeyDictionary[CompiledModel, dict] = weakref.WeakKeyDictionary()
 
 
-def _program_of(compiled: CompiledModel, structure: Any, by_accuracy: bool, each_epoch: bool, uneven: bool):
+def _program_of(compiled: CompiledModel, structure: Any, chosen_by: str, each_epoch: bool, uneven: bool):
     """A program of this process; as the model itself, it is compiled once for each shape."""
     programs = _PROGRAMS.setdefault(compiled, {})
-    key = (by_accuracy, each_epoch, uneven)
+    key = (chosen_by, each_epoch, uneven)
     if key not in programs:
         programs[key] = _make_program(compiled.model, structure, *key)
     return programs[key]
 
 
-def _make_program(model: Any, structure: Any, by_accuracy: bool, each_epoch: bool, uneven: bool):
+def _make_program(model: Any, structure: Any, chosen_by: str, each_epoch: bool, uneven: bool):
     """The compiled function that trains all folds for an epoch and keeps their best weights."""
     import jax
     import jax.numpy as jnp
@@ -311,17 +312,17 @@ def _make_program(model: Any, structure: Any, by_accuracy: bool, each_epoch: boo
         def sum_loss(sums, rows):
             sums_before, loss_before = sums
             logs, (_, _, sums_after) = model.test_step((state.trainable, state.fixed, sums_before), gather(rows))
-            return keep(rows[0] >= 0, (sums_after, logs["loss"].astype("float32")), (sums_before, loss_before)), None
+            return keep(rows[0] >= 0, (sums_after, logs[chosen_by].astype("float32")), (sums_before, loss_before)), None
 
         state, _ = jax.lax.scan(train, state, order)
         if not validation.shape[0]:
             return state, best
-        if by_accuracy:
+        if chosen_by == "accuracy":
             right, _ = jax.lax.scan(count_right, jnp.float32(0), (validation, labels))
             score = right / jnp.sum(validation >= 0)
         else:
             (_, loss), _ = jax.lax.scan(sum_loss, (metrics, jnp.float32(0)), validation)
-            score = -loss
+            score = direction(chosen_by) * loss
         # As `training._restore_best`: of two equally good epochs the earlier one counts, and the first counts for want
         # of another also if its loss is not finite.
         better = (number == 0) | (score > best.score)

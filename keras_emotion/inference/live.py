@@ -76,6 +76,8 @@ def live_windows(predictor: Predictor, stream: Stream, lag_seconds: float = 0.0)
     """
     if predictor.face_part is not None:
         raise InputError(f"{predictor.model.name}: sees faces, and a stream of EEG has none")
+    if predictor.lag_seconds:
+        raise InputError(f"{predictor.model.name}: windows with a lag of {predictor.lag_seconds:g} s need a recording")
     channels = predictor.select_channels(stream.channel_names, stream.name)
     rate = stream.sampling_rate_hz
     try:

@@ -6,25 +6,19 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
-import scipy.signal
 
 from keras_emotion import signals
 from keras_emotion.datasets.continuous import ContinuousRecording, doubtful_unit
 from keras_emotion.datasets.electrodes import match_channels
-from keras_emotion.pipelines import (
-    ConnectivityFeatures,
-    EEGGridFeatures,
-    FaceFeatures,
-    FaceQuantities,
-    FeaturePart,
-    RawSignals,
-)
+from keras_emotion.inference.export import load_saved_model
+from keras_emotion.inference.schema import read_block
+from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import InputError, Recording, Trial
 
@@ -33,9 +27,6 @@ if TYPE_CHECKING:
 
 Inputs = dict[str, np.ndarray]
 
-TRANSIENT = 1e-12
-"""What is left of the transients of the filters at the end of a lead-in, as a share."""
-
 SMALLEST_SHARE = 0.5
 """Share of a model's channels that a recording must have."""
 
@@ -43,7 +34,8 @@ FAR_AWAY = 2.0
 """Mean distance of features from the means of the training windows, in their standard deviations, that is said; of
 windows like those of the training it is some 0.8."""
 
-_FILTER_ORDER_OF_RAW = 4
+BLOCK_BYTES = 2**30
+"""Most bytes of the signal and the features of a block, lead-in and tail not counted."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,39 +80,54 @@ class Predictor:
     **Faces** come from a video that runs beside the recording, in the windows of the signals. A window without a face
     has no probability, and the table says why.
 
+    What must be known of the features, their parts say (`FeaturePart`): the lead-in, what stands for a missing channel,
+    what a baseline takes off. Which arrays become which inputs, the model's own block says (`InferenceBlock`).
+
     Args:
         model: a model that a run saved, or of the same `inference`.
         baseline_seconds: seconds at the start of a recording that count as baseline; used by models that were trained
             with a baseline subtracted.
+        source: file of the model, for messages; by default its name.
 
     Raises:
-        InputError: the model carries no such thing, or reads what a recording does not have.
+        InputError: the model carries no block (`keras_emotion.inference.schema`), or one that cannot be used.
     """
 
-    def __init__(self, model: keras.Model, baseline_seconds: float = 3.0):
+    def __init__(self, model: keras.Model, baseline_seconds: float = 3.0, source: object = None):
         self.model = model
-        self.inference: dict[str, Any] = getattr(model, "inference", None) or {}
-        self.part, self.face_part, self._inputs = _reading(model, self.inference)
-        self.channel_names: list[str] = list(self.inference.get("channel_names", []))
-        units = self.inference.get("units") or ["uV"] * len(self.channel_names)
-        self._units = dict(zip(self.channel_names, units, strict=True))
-        directions = self.inference.get("electrode_directions")
-        if directions is None:
-            directions = signals.electrode_directions(self.channel_names)
-        self._directions = {
-            name: np.full(3, math.nan) if direction is None else np.asarray(direction)
-            for name, direction in zip(self.channel_names, directions, strict=True)
-        }
-        if self.part is not None and "uV" not in units:
-            raise InputError(f"{model.name}: was trained on signals in {units[0]}, which microvolts cannot become")
-        self.sampling_rate_hz = float(self.inference.get("sampling_rate_hz") or math.nan)
-        self.class_names = tuple(self.inference.get("class_names") or ())
-        self.uses_baseline = getattr(self.part, "baseline", "none") != "none"
+        reading = read_block(model, source or model.name)
+        self.block = reading.block
+        self.part, self.face_part = reading.signals, reading.video
+        self._window_bytes = reading.window_bytes
+        self.channel_names: list[str] = list(self.block.channel_names or ())
+        self._units = dict(zip(self.channel_names, self.block.units or (), strict=False))
+        self._directions = dict(zip(self.channel_names, reading.directions, strict=False))
+        self.sampling_rate_hz = self.block.sampling_rate_hz or math.nan
+        self.class_names = self.block.class_names or ()
+        self.uses_baseline = self.part is not None and self.part.subtracted_baseline != "none"
         self.baseline_seconds = baseline_seconds if self.uses_baseline else 0.0
-        leading = self.face_part if self.part is None else self.part
-        self.window_seconds: float = getattr(leading, "sample_seconds", None) or leading.window_seconds
+        self._training_means = self._means_of(reading.signals_name)
+        windowing = (self.face_part if self.part is None else self.part).windowing
+        self.window_seconds: float = windowing.window_seconds
+        self.lag_seconds: float = 0.0 if self.part is None else windowing.lag_seconds
         attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
         self._attention = model.attention_model() if attends else None
+
+    @classmethod
+    def from_file(cls, path: Path, baseline_seconds: float = 3.0) -> Self:
+        """The saved model of a file, and what it needs to be applied.
+
+        Raises:
+            InputError: there is no model, or one that cannot be applied.
+        """
+        return cls(load_saved_model(path), baseline_seconds, path)
+
+    def _means_of(self, part: str | None) -> dict[str, np.ndarray]:
+        """Means over the training windows of the arrays of a part, by name, where the model's scaling keeps them."""
+        scaling = getattr(self.model, "feature_scaling", None) or {}
+        layers = scaling if isinstance(scaling, Mapping) else {"eeg": scaling}
+        inputs = {name: one for name, one in self.block.inputs.items() if one.part == part and name in layers}
+        return {one.array: np.asarray(layers[name].mean) for name, one in inputs.items()}
 
     @property
     def lead_seconds(self) -> float:
@@ -130,7 +137,7 @@ class Predictor:
     @property
     def n_lead(self) -> int:
         """The same in windows."""
-        return math.ceil(_ringing_samples(self.part, self.sampling_rate_hz) / self._window)
+        return math.ceil(round(self.part.lead_in_seconds(self.sampling_rate_hz) * self.sampling_rate_hz) / self._window)
 
     @property
     def _window(self) -> int:
@@ -139,7 +146,7 @@ class Predictor:
     @property
     def warning(self) -> str | None:
         """Why the numbers mean nothing, or `None`."""
-        if self.inference.get("synthetic"):
+        if self.block.synthetic:
             return "trained on synthetic data: these numbers say nothing about emotion"
         return None
 
@@ -168,9 +175,10 @@ class Predictor:
                 f"{source}: {len(found)} of the model's {len(self.channel_names)} channels are there, and half are "
                 f"needed; it has {', '.join(channel_names)}; the model was trained on {', '.join(self.channel_names)}"
             )
-        if missing and isinstance(self.part, ConnectivityFeatures):
+        if missing and self.part is not None and self.part.missing_channel == "refuse":
             raise InputError(
-                f"{source}: has no {', '.join(missing)}, and a network of channels needs all that it was trained on"
+                f"{source}: has no {', '.join(missing)}, and the features of the model need all channels that it was "
+                "trained on"
             )
         return Channels(tuple(found), tuple(found.values()), missing)
 
@@ -221,7 +229,7 @@ class Predictor:
         return Prediction(
             table=table,
             band_attention=None if self._attention is None else np.concatenate(attention),
-            bands=tuple(getattr(self.part, "bands", ())),
+            bands=() if self.part is None else tuple(self.part.frequency_bands),
             notes=tuple(notes),
             warning=self.warning,
             summary={
@@ -273,13 +281,13 @@ class Predictor:
     def notes(self, recording: ContinuousRecording, channels: Channels) -> Iterator[str]:
         """What the user must know to read the numbers."""
         if channels.missing:
-            fill = "0" if isinstance(self.part, RawSignals) else "the mean of the training windows"
+            fill = "0" if self.part.missing_channel == "zero" else "the mean of the training windows"
             n_missing, n_channels = len(channels.missing), len(self.channel_names)
             yield f"{n_missing} of {n_channels} channels missing, {fill} in their place: {', '.join(channels.missing)}"
         rate = recording.sampling_rate_hz
         if rate != self.sampling_rate_hz:
             yield f"resampled from {rate:g} to {self.sampling_rate_hz:g} Hz"
-        highest = max((high for _, high in getattr(self.part, "bands", {}).values()), default=0.0)
+        highest = max((high for _, high in self.part.frequency_bands.values()), default=0.0)
         if signals.resampling.PASSED_SHARE * rate / 2 < highest and rate < self.sampling_rate_hz:
             yield f"a recording at {rate:g} Hz has nothing, or not all, of a band up to {highest:g} Hz"
         if self.uses_baseline:
@@ -290,7 +298,7 @@ class Predictor:
     def summary(self, recording: ContinuousRecording | None) -> dict[str, Any]:
         """JSON-able: what was applied to what."""
         known = {
-            **{name: self.inference.get(name) for name in ("target", "dataset", "synthetic")},
+            **{name: getattr(self.block, name) for name in ("target", "dataset", "synthetic")},
             "window_seconds": self.window_seconds,
         }
         if recording is None:
@@ -358,10 +366,10 @@ class Predictor:
         Raises:
             InputError: as `predict`.
         """
-        n_block = max(1, round(block_seconds / self.window_seconds))
+        n_block = max(1, min(round(block_seconds / self.window_seconds), BLOCK_BYTES // max(self._window_bytes, 1)))
         if recording is None:
             for first in range(0, len(faces.problems), n_block):
-                yield self._inputs(faces.of(first, min(first + n_block, len(faces.problems))))
+                yield self._named(faces.of(first, min(first + n_block, len(faces.problems))))
             return
         channels = self._channels(recording)
         resampled = signals.ResampledSignal(
@@ -372,17 +380,18 @@ class Predictor:
         )
         onset = round(self.baseline_seconds * self.sampling_rate_hz)
         window, n_lead = self._window, self.n_lead
-        n_windows = (resampled.n_samples - onset) // window
+        lag = signals.sample_count(self.lag_seconds, self.sampling_rate_hz, "lag_seconds")
+        n_windows = (resampled.n_samples - onset - lag) // window
         if n_windows < 1:
-            needed = self.baseline_seconds + self.window_seconds
+            needed = self.baseline_seconds + self.lag_seconds + self.window_seconds
             raise InputError(
                 f"{recording.path}: {recording.duration_seconds:g} s are too short; the model needs {needed:g} s"
             )
-        n_start = min(resampled.n_samples, onset + (1 + n_lead) * window)
+        n_start = min(resampled.n_samples, onset + lag + (1 + n_lead) * window)
         subtracted = self._subtracted(resampled.read(0, n_start), channels)
         for first in range(0, n_windows, n_block):
             last = min(first + n_block, n_windows)
-            stop = onset + (last + n_lead) * window if last + n_lead < n_windows else resampled.n_samples
+            stop = onset + lag + (last + n_lead) * window if last + n_lead < n_windows else resampled.n_samples
             if first <= n_lead:
                 # The start of the recording itself, with its baseline, as a trial has it.
                 arrays = self._features(resampled.read(0, stop), channels, self.baseline_seconds)
@@ -415,22 +424,21 @@ class Predictor:
 
     def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:
         """Inputs of the model from features, the missing channels filled in."""
-        if channels.missing and isinstance(self.part, EEGGridFeatures):
-            cells = signals.grid_positions(channels.missing, self.part.grid, self._directions_of(channels.missing))
-            scaling = getattr(self.model, "feature_scaling", None)
-            if scaling is not None:
-                arrays["eeg"][..., cells[:, 0], cells[:, 1], :] = np.asarray(scaling.mean)[cells[:, 0], cells[:, 1]]
-        if channels.missing and isinstance(self.part, RawSignals):
-            places = [self.channel_names.index(name) for name in channels.names]
-            whole = np.zeros((*arrays["bio"].shape[:-1], len(self.channel_names)), arrays["bio"].dtype)
-            whole[..., places] = arrays["bio"]
-            arrays = {**arrays, "bio": whole}
-        return self._inputs(arrays)
+        if channels.missing:
+            directions = self._directions_of(self.channel_names)
+            arrays = self.part.fill_missing(
+                arrays, channels.names, self.channel_names, directions, self._training_means
+            )
+        return self._named(arrays)
+
+    def _named(self, arrays: Inputs) -> Inputs:
+        """The inputs of the model by their names, from the arrays of its parts."""
+        return {name: one.of(arrays) for name, one in self.block.inputs.items()}
 
     def _features(
         self, signal: np.ndarray, channels: Channels, baseline_seconds: float, part: FeaturePart | None = None
     ) -> Inputs:
-        part = part or (self.part if baseline_seconds else _without_baseline(self.part))
+        part = part or (self.part if baseline_seconds else self.part.without_baseline())
         recording = Recording(
             signal,
             channels.names,
@@ -444,9 +452,9 @@ class Predictor:
 
     def _subtracted(self, start: np.ndarray, channels: Channels) -> _Subtracted:
         """What the baseline at the start of a recording takes off everything after it."""
-        kind, rate = getattr(self.part, "baseline", "none"), self.sampling_rate_hz
-        if kind in ("signal", "segments"):
-            segment_seconds = 1.0 if kind == "signal" else self.window_seconds
+        kind, rate = self.part.subtracted_baseline, self.sampling_rate_hz
+        if kind == "waveform":
+            segment_seconds = self.part.baseline_segment_seconds
             n_segment = signals.sample_count(segment_seconds, rate, "segment_seconds")
             baseline = start[:, : round(self.baseline_seconds * rate)]
             nothing = np.zeros((len(start), n_segment))
@@ -456,10 +464,11 @@ class Predictor:
             except ValueError as error:
                 raise InputError(f"--baseline-seconds {self.baseline_seconds:g}: {error}") from None
             return _Subtracted(waveform=-cleaned[:, -n_segment:])
-        if kind == "feature":
-            of_first = self._features(start, channels, self.baseline_seconds)["eeg"][:1]
-            plain = self._features(start, channels, self.baseline_seconds, _without_baseline(self.part))["eeg"][:1]
-            return _Subtracted(features=(plain - of_first).mean(axis=1, keepdims=True))
+        if kind == "features":
+            of_first = self._features(start, channels, self.baseline_seconds)
+            plain = self._features(start, channels, self.baseline_seconds, self.part.without_baseline())
+            taken_off = {name: plain[name][:1] - array[:1] for name, array in of_first.items()}
+            return _Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
         return _Subtracted()
 
 
@@ -513,10 +522,10 @@ class FaceWindows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Subtracted:
-    """What a baseline takes off: a waveform `(channels, samples)` of the signal, or a mean of the features."""
+    """What a baseline takes off: a waveform `(channels, samples)` of the signal, or means of the features by name."""
 
     waveform: np.ndarray | None = None
-    features: np.ndarray | None = None
+    features: Inputs | None = None
 
     def from_signal(self, signal: np.ndarray, start: int) -> np.ndarray:
         """The signal without the waveform; its first sample is `start` samples after the end of the baseline."""
@@ -527,78 +536,4 @@ class _Subtracted:
 
     def from_features(self, arrays: Inputs) -> Inputs:
         """The features without their mean over the baseline."""
-        return arrays if self.features is None else {**arrays, "eeg": arrays["eeg"] - self.features}
-
-
-def _without_baseline(part: FeaturePart) -> FeaturePart:
-    return part.model_copy(update={"baseline": "none"}) if hasattr(part, "baseline") else part
-
-
-def _ringing_samples(part: FeaturePart, sampling_rate_hz: float) -> int:
-    """Samples after which the filters of the features have forgotten what was before."""
-    if not isinstance(part, EEGGridFeatures):
-        return 0
-    bands, order = list(part.bands.values()), _FILTER_ORDER_OF_RAW
-    if part.representation == "differential_entropy":
-        convention = signals.CONVENTIONS[part.convention]
-        if convention.filter_scope == "window":
-            return 0
-        order = convention.filter_order
-    else:
-        bands = [(min(low for low, _ in bands), max(high for _, high in bands))]
-    poles = [scipy.signal.butter(order, band, "bandpass", fs=sampling_rate_hz, output="zpk")[1] for band in bands]
-    return math.ceil(math.log(TRANSIENT) / math.log(max(np.abs(pole).max() for pole in poles)))
-
-
-def _reading(
-    model: keras.Model, inference: Mapping[str, Any]
-) -> tuple[FeaturePart | None, FeaturePart | None, Callable[[Inputs], Inputs]]:
-    """The features of signals and of faces that a model reads, and what makes its inputs of them.
-
-    Raises:
-        InputError: it carries no such thing, or reads features that need the whole recording at once.
-    """
-    from keras_emotion.systems.comparison_networks import feature_reading
-
-    kind = type(model).__name__
-    known = {**inference.get("parts", {}), **{name: inference[name] for name in ("face", "faces") if name in inference}}
-    has_signals = {"bio", "parts"} & inference.keys() or kind in ("FACRNNEEGNetwork", "PriorDFCN")
-    if not {"features", "faces", "bio", "parts"} & inference.keys() or (
-        has_signals and "channel_names" not in inference
-    ):
-        raise InputError(
-            f"{model.name}: does not say what it was trained on; expected a model that a run saved (--save-models)"
-        )
-    if not hasattr(model, "window_probabilities"):
-        raise InputError(f"{kind}: has no classes of which `predict` could give a probability")
-    part: FeaturePart | None = None
-    inputs: Callable[[Inputs], Inputs] = lambda arrays: arrays  # noqa: E731
-    if kind == "FACRNNEEGNetwork":
-        part = EEGGridFeatures(**inference["features"])
-    elif kind == "FACRNNVisualNetwork":
-        known["faces"] = inference["features"]
-    elif kind == "DeepVANet":
-        part = RawSignals(**inference["bio"]) if "bio" in inference else None
-    elif kind == "PriorDFCN":
-        part = ConnectivityFeatures(**inference["features"])
-        has_prior = "face" in known
-        inputs = lambda arrays: arrays if has_prior else {"connectivity": arrays["connectivity"]}  # noqa: E731
-    elif "parts" in inference:
-        part, inputs = feature_reading(kind, inference["parts"])
-    else:
-        raise InputError(f"{kind}: `predict` does not know how it is fed")
-    if isinstance(part, ConnectivityFeatures) and part.measure != "correlation":
-        raise InputError(f"{kind}: {part.measure} needs the whole recording at once; `predict` reads it in blocks")
-    # Where in the videos of the training the stimulus started, and what was wrong with them, says nothing of another.
-    anew = {"offset_seconds": 0.0, "assumed_frame_rate_hz": None}
-    face_part: FeaturePart | None = None
-    if "faces" in known:
-        face_part = FaceFeatures(**{**known["faces"], **anew, "hop_seconds": None})
-    elif "face" in known:
-        if known["face"]["source"] == "openface":
-            raise InputError(
-                f"{kind}: was trained on what OpenFace says of the face; `predict` computes these quantities by the "
-                "Face Landmarker (--system.face.source face_landmarker)"
-            )
-        face_part = FaceQuantities(**{**known["face"], **anew})
-    return part, face_part, inputs
+        return arrays if self.features is None else {name: arrays[name] - mean for name, mean in self.features.items()}

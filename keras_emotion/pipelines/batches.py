@@ -13,8 +13,10 @@ import math
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 _ALIGNMENT_BYTES = 64
 _SHARE_OF_MEMORY = 0.5
@@ -22,7 +24,8 @@ _SHARE_OF_MEMORY = 0.5
 _PREFETCHED_BATCHES = 4
 """A fixed number: left to itself, TensorFlow takes a large share of the memory for it."""
 
-Adapter = Callable[[dict[str, np.ndarray], np.ndarray], tuple]
+Inputs = Callable[[dict[str, np.ndarray]], Any]
+Targets = Callable[[dict[str, np.ndarray], np.ndarray], Any]
 
 
 class JoinedArrays:
@@ -135,8 +138,11 @@ class WindowBatches:
         rows: indices of the windows to serve.
         batch_size: windows a batch.
         shuffle_seed: seed of the order of each epoch; `None` serves `rows` as they stand, in every epoch.
-        adapter: turns `(elements, labels)` of a batch into what the model's `fit` takes as `(inputs, targets)`;
-            by default they stay as they are.
+        inputs: makes the inputs of the model from the arrays of a batch; by default these are the inputs.
+        targets: makes its targets from the arrays and labels of a batch; by default the labels are the targets.
+        strata: `(windows,)` class of each window of `arrays`: the shuffled rows of each class are spread in proportion
+            over the batches, and each row comes once an epoch. Without `shuffle_seed` the order is one of these, the
+            same in every epoch. `None` leaves batches to chance.
 
     Raises:
         ValueError: no rows, or a batch size below 1.
@@ -147,7 +153,9 @@ class WindowBatches:
     rows: np.ndarray
     batch_size: int
     shuffle_seed: int | None = None
-    adapter: Adapter = lambda elements, labels: (elements, labels)
+    inputs: Inputs = lambda elements: elements
+    targets: Targets = lambda elements, labels: labels
+    strata: np.ndarray | None = None
 
     def __post_init__(self):
         if not len(self.rows):
@@ -162,19 +170,37 @@ class WindowBatches:
     def order(self, epoch: int) -> np.ndarray:
         """`(len(self), batch_size)` row indices of an epoch; -1 where the last batch is filled up."""
         rows = np.asarray(self.rows)
-        if self.shuffle_seed is not None:
+        if self.strata is not None:
+            rows = self._spread(rows, [0] if self.shuffle_seed is None else [self.shuffle_seed, epoch])
+        elif self.shuffle_seed is not None:
             rows = rows[np.random.default_rng([self.shuffle_seed, epoch]).permutation(len(rows))]
         padded = np.full(len(self) * self.batch_size, -1)
         padded[: len(rows)] = rows
         return padded.reshape(len(self), self.batch_size)
 
+    def _spread(self, rows: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+        """The rows in an order in which each class is spread evenly: the k-th of n at (k + u) / n, u at random."""
+        generator = np.random.default_rng(seed)
+        shuffled = rows[generator.permutation(len(rows))]
+        _, stratum, counts = np.unique(np.asarray(self.strata)[shuffled], return_inverse=True, return_counts=True)
+        number = pd.Series(stratum).groupby(stratum).cumcount().to_numpy()
+        places = (number + generator.random(len(counts))[stratum]) / counts[stratum]
+        return shuffled[np.argsort(places, kind="stable")]
+
     def gather(self, indices: np.ndarray) -> tuple:
         """`(inputs, targets, sample_weights)` of one row of `order`; weights are float32, 0 for filling."""
         weights = (indices >= 0).astype(np.float32)
+        elements, indices = self._elements(indices)
+        return self.inputs(elements), self.targets(elements, self.labels[indices]), weights
+
+    def gather_inputs(self, indices: np.ndarray) -> Any:
+        """The inputs of one row of `order`; no label is read."""
+        return self.inputs(self._elements(indices)[0])
+
+    def _elements(self, indices: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         # The first window of the batch fills it up: it is valid, near in memory, and counts for nothing.
         indices = np.where(indices >= 0, indices, indices[0])
-        elements = {name: array[indices] for name, array in self.arrays.items()}
-        return (*self.adapter(elements, self.labels[indices]), weights)
+        return {name: array[indices] for name, array in self.arrays.items()}, indices
 
     def epochs(self, first: int = 0) -> Iterator[tuple]:
         """Batches of epoch `first`, then of the next, without end."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion import signals
-from keras_emotion.pipelines.features import FeaturePart, Features
+from keras_emotion.pipelines.features import BandEdge, Bands, FeaturePart, Features, check_band_edges
+from keras_emotion.pipelines.windowing import (
+    MOST_STEPS,
+    Seconds,
+    Windowing,
+    common_unit,
+    starts_within,
+    steps_of_windows,
+)
 from keras_emotion.schema import InputError, Recording, Trial
 
 
@@ -28,6 +36,8 @@ class ConnectivityFeatures(FeaturePart):
     Args:
         sample_seconds: length of a sample in seconds, a whole number of windows: 60 s, a trial of DEAP.
         window_seconds: length of a window in seconds [1].
+        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of EEG samples; `None`:
+            side by side. The windows of one sample never overlap.
         measure: `"correlation"` [1], or `"phase_locking"` or `"coherence"` of the band `measure_band_hz`.
         connectivity_from: what is correlated: the `"signal"` of the window, or the `"powers"` of its bands.
         measure_band_hz: `(low_hz, high_hz)` for phase locking and coherence; by default alpha.
@@ -40,13 +50,15 @@ class ConnectivityFeatures(FeaturePart):
     """
 
     code_version: ClassVar[int] = 2
+    added_fields: ClassVar[Mapping[str, Any]] = {"hop_seconds": None}
 
-    sample_seconds: Annotated[float, Field(gt=0)] = 60.0
-    window_seconds: Annotated[float, Field(gt=0)] = 3.0
+    sample_seconds: Seconds = 60.0
+    window_seconds: Seconds = 3.0
+    hop_seconds: Seconds | None = None
     measure: Literal["correlation", "phase_locking", "coherence"] = "correlation"
     connectivity_from: Literal["signal", "powers"] = "signal"
-    measure_band_hz: tuple[float, float] = (8.0, 12.0)
-    bands: Mapping[str, tuple[float, float]] = Field(default_factory=lambda: dict(signals.PRIOR_DFCN_BANDS))
+    measure_band_hz: tuple[BandEdge, BandEdge] = (8.0, 12.0)
+    bands: Bands = Field(default_factory=lambda: dict(signals.PRIOR_DFCN_BANDS))
     logarithm: bool = True
 
     @model_validator(mode="after")
@@ -57,14 +69,47 @@ class ConnectivityFeatures(FeaturePart):
             )
         if self.measure != "correlation" and self.connectivity_from != "signal":
             raise ValueError(f"connectivity_from: {self.measure} is of signals, not of the powers of bands")
-        if not self.bands:
-            raise ValueError("bands: at least one band is needed")
+        if self.n_windows > MOST_STEPS:
+            raise ValueError(f"window_seconds: a sample has {self.n_windows} windows; expected at most {MOST_STEPS}")
+        check_band_edges(self.bands)
         return self
 
     @property
     def n_windows(self) -> int:
         """Windows of a sample."""
         return round(self.sample_seconds / self.window_seconds)
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window is a sample, and its steps are the windows of [1]."""
+        return Windowing(window_seconds=self.sample_seconds, hop_seconds=self.hop_seconds, steps=self.n_windows)
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        if windowing.lag_seconds:
+            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+        lengths = {"sample_seconds": windowing.window_seconds, "window_seconds": windowing.step_seconds}
+        return self.changed(**lengths, hop_seconds=windowing.hop_seconds)
+
+    def for_new_recording(self) -> Self:
+        """See `FeaturePart`."""
+        return self.changed(hop_seconds=None)
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds")
+        by_channel = (self.n_windows, n_channels)
+        return {"connectivity": (*by_channel, n_channels), "eeg": (*by_channel, len(self.bands))}
+
+    @property
+    def works_in_blocks(self) -> bool:
+        """See `FeaturePart`; the filters of phase locking and coherence run over whole trials."""
+        return self.measure == "correlation"
+
+    @property
+    def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
+        """See `FeaturePart`."""
+        return self.bands
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
@@ -79,14 +124,14 @@ class ConnectivityFeatures(FeaturePart):
             where = f"{eeg.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
             first = first or (eeg.channel_names, eeg.sampling_rate_hz)
             self._check(eeg, first, where)
-            n_samples = int(round(eeg.duration_seconds / self.sample_seconds, 6))
+            starts = starts_within(eeg.duration_seconds, self.sample_seconds, self.hop_seconds)
             try:
-                network, power = self._of_signal(eeg, n_samples)
+                network, power = self._of_signal(eeg, len(starts))
             except ValueError as error:
                 raise InputError(f"{where}: {error}") from error
             networks.append(network)
             powers.append(power)
-            tables.append(trial.window_table(np.arange(n_samples) * self.sample_seconds, self.sample_seconds))
+            tables.append(trial.window_table(starts, self.sample_seconds))
         if not tables:
             raise InputError("no trials to compute features from")
         arrays = {"connectivity": np.concatenate(networks), "eeg": np.concatenate(powers)}
@@ -107,18 +152,27 @@ class ConnectivityFeatures(FeaturePart):
             raise InputError(f"{where}: nothing is connected with a channel that never changes: {flat_names}")
 
     def _of_signal(self, eeg: Recording, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-        stop = eeg.n_baseline_samples + round(n_samples * self.sample_seconds * eeg.sampling_rate_hz)
-        signal, rate = eeg.signal[:, eeg.n_baseline_samples : stop], eeg.sampling_rate_hz
-        power = signals.band_power(signal, rate, self.bands, self.window_seconds)
+        rate = eeg.sampling_rate_hz
+        hop_seconds = self.hop_seconds or self.sample_seconds
+        length_seconds = (n_samples - 1) * hop_seconds + self.sample_seconds
+        signal = eeg.signal[:, eeg.n_baseline_samples :][:, : round(length_seconds * rate)]
+        window = signals.sample_count(self.window_seconds, rate, "window_seconds")
+        hop = signals.sample_count(hop_seconds, rate, "hop_seconds")
+        if hop < 1:
+            raise ValueError(f"`hop_seconds` of {hop_seconds:g} s is less than one sample")
+        # A window is computed once, however many samples it is in.
+        unit = common_unit(window, hop)
+        cut = {"window_seconds": self.window_seconds, "hop_seconds": None if unit == window else unit / rate}
+        power = signals.band_power(signal, rate, self.bands, **cut)
         if self.logarithm:
             # A window without any power in a band has the smallest number that there is.
             power = np.log(np.maximum(power, np.finfo(np.float32).tiny))
         if self.connectivity_from == "powers":
             network = signals.pearson_correlation(power)
         elif self.measure == "correlation":
-            network = signals.pearson_correlation(signal, rate, self.window_seconds)
+            network = signals.pearson_correlation(signal, rate, **cut)
         else:
             measure = {"phase_locking": signals.phase_locking_value, "coherence": signals.coherence}[self.measure]
-            network = measure(signal, rate, *self.measure_band_hz, self.window_seconds)
-        by_sample = (n_samples, self.n_windows)
-        return tuple(array.reshape(*by_sample, *array.shape[1:]).astype(np.float32) for array in (network, power))
+            network = measure(signal, rate, *self.measure_band_hz, **cut)
+        places = steps_of_windows(len(power), self.n_windows, window // unit, hop // unit)
+        return network[places].astype(np.float32), power[places].astype(np.float32)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
@@ -16,14 +16,19 @@ from pydantic import Field, model_validator
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.pipelines.feature_store import path_hash
-from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features
+from keras_emotion.pipelines.features import STEP_FRAMES, UNUSABLE, FeaturePart, Features, Source
+from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Windowing, starts_within
 from keras_emotion.schema import InputError, Trial
-
-STEP_RATINGS = "step_ratings"
-"""Arrays named `step_ratings@<target>` hold a rating for each step of a window, `(windows, steps)` float32."""
 
 _WINDOWS_AT_ONCE = 64
 """Windows whose crops are copied at a time."""
+
+
+OffsetSeconds = Annotated[float, Field(ge=-1e7, le=1e7)]
+"""Time in a video in seconds."""
+
+FrameRate = Annotated[float, Field(gt=0, le=1_000)]
+"""Frames a second of a video."""
 
 
 class FaceFeatures(FeaturePart):
@@ -34,8 +39,8 @@ class FaceFeatures(FeaturePart):
     `maximum_gap_seconds`; a window with a step that has none is unusable, and says why in the table.
 
     From a video (`Trial.video`), windows start with the stimulus and follow each other as those of the EEG do. From
-    pictures (`Trial.images`), each frame's ratings go along as `step_ratings@<target>`; a clip shorter than a window
-    gives one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
+    pictures (`Trial.images`), the frame of each step goes along as `step_frames`; a clip shorter than a window gives
+    one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
 
     **Deviations**: the paper brings videos to 60 frames a second and does not say how T frames come of them:
     `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is taken.
@@ -45,6 +50,8 @@ class FaceFeatures(FeaturePart):
         steps: T, the number of steps of a window.
         hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`. Less makes windows
             overlap: only for data that are split by clip or person.
+        lag_seconds: how much later in the video than the window table says a window is cut, see `Windowing`; pictures
+            (`Trial.images`), which have no recording beside them, are taken at the time of the table.
         image_size: side of the crops in pixels.
         margin: share of the crop's side around the face, on each side.
         offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
@@ -63,18 +70,21 @@ class FaceFeatures(FeaturePart):
     """
 
     code_version: ClassVar[int] = 2
-    uses_videos: ClassVar[bool] = True
+    added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
+    local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model"})
+    sources: ClassVar[tuple[Source, ...]] = ("video", "images")
 
-    window_seconds: Annotated[float, Field(gt=0)] = 2.0
-    steps: Annotated[int, Field(ge=1)] = 4
-    hop_seconds: Annotated[float, Field(gt=0)] | None = None
-    image_size: Annotated[int, Field(ge=8)] = 48
+    window_seconds: Seconds = 2.0
+    steps: StepCount = 4
+    hop_seconds: Seconds | None = None
+    lag_seconds: LagSeconds = 0.0
+    image_size: Annotated[int, Field(ge=8, le=4096)] = 48
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
-    offset_seconds: float = 0.0
-    frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
-    maximum_gap_seconds: Annotated[float, Field(ge=0)] = 1.0
-    length_tolerance_seconds: Annotated[float, Field(gt=0)] = 5.0
-    assumed_frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    offset_seconds: OffsetSeconds = 0.0
+    frame_rate_hz: FrameRate | None = None
+    maximum_gap_seconds: Annotated[float, Field(ge=0, le=86_400)] = 1.0
+    length_tolerance_seconds: Seconds = 5.0
+    assumed_frame_rate_hz: FrameRate | None = None
     detector: Literal["blazeface", "yunet", "face_landmarker"] = Field(
         default_factory=lambda: "face_landmarker" if landmarker_file() else "blazeface"
     )
@@ -92,6 +102,23 @@ class FaceFeatures(FeaturePart):
         """Length of a step in seconds."""
         return self.window_seconds / self.steps
 
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`."""
+        return Windowing(**{name: getattr(self, name) for name in Windowing.model_fields})
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        return self.changed(**dict(windowing))
+
+    def for_new_recording(self) -> Self:
+        """See `FeaturePart`; where the stimulus started in videos of the training says nothing of another video."""
+        return self.changed(hop_seconds=None, offset_seconds=0.0, assumed_frame_rate_hz=None)
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        return {"faces": (self.steps, self.image_size, self.image_size, 3)}
+
     def key(self) -> dict:
         """See `FeaturePart`; of the detector's file the content, not the place."""
         model = self.detector_model
@@ -108,7 +135,7 @@ class FaceFeatures(FeaturePart):
         """
         # Workers share the cores among themselves already.
         cv2.setNumThreads(1)
-        tables, step_ratings = [], []
+        tables, step_frames = [], []
         # The crops of a large data set are more than fits into memory.
         with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
             detector, n_steps = None, set()
@@ -117,8 +144,8 @@ class FaceFeatures(FeaturePart):
                 if detector is None and not (has_landmarks and self.align_pictures_by == "landmarks"):
                     detector = opened.enter_context(faces.make_detector(self.detector, self.detector_model))
                 if trial.images is not None:
-                    crops, table, ratings = self._of_images(trial, detector)
-                    step_ratings.append(ratings)
+                    crops, table, frames = self._of_images(trial, detector)
+                    step_frames.append(frames)
                 else:
                     crops, table = self._of_video(trial, detector)
                 n_steps.add(crops.shape[1])
@@ -134,8 +161,8 @@ class FaceFeatures(FeaturePart):
             spool.flush()
             crops = np.memmap(spool, np.uint8, "r", shape=shape) if len(table) else np.zeros(shape, np.uint8)
         arrays = {"faces": crops}
-        for target in step_ratings[0] if step_ratings else ():
-            arrays[f"{STEP_RATINGS}@{target}"] = np.concatenate([ratings[target] for ratings in step_ratings])
+        if step_frames:
+            arrays[STEP_FRAMES] = np.concatenate(step_frames)
         return arrays, table
 
     # --- videos
@@ -144,12 +171,12 @@ class FaceFeatures(FeaturePart):
         duration_seconds, problem = duration_and_problem(
             trial, self.offset_seconds, self.length_tolerance_seconds, self.assumed_frame_rate_hz
         )
-        starts = starts_within(duration_seconds, self.window_seconds, self.hop_seconds)
+        starts = self.windowing.starts(duration_seconds)
         table = trial.window_table(starts, self.window_seconds)
         crops = _zeros_in_a_file((len(starts), self.steps, self.image_size, self.image_size, 3))
         if problem is not None:
             return crops, table.assign(**{UNUSABLE: problem})
-        offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0)
+        offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0) + self.lag_seconds
         times = starts[:, np.newaxis, np.newaxis] + self._times_of_a_window() + offset_seconds
         wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
         inverse = inverse.reshape(times.shape)
@@ -207,9 +234,7 @@ class FaceFeatures(FeaturePart):
 
     # --- pictures
 
-    def _of_images(
-        self, trial: Trial, detector: faces.Detector | None
-    ) -> tuple[np.ndarray, pd.DataFrame, dict[str, np.ndarray]]:
+    def _of_images(self, trial: Trial, detector: faces.Detector | None) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
         images = trial.images
         times = np.asarray(images.times_seconds, float)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -247,8 +272,7 @@ class FaceFeatures(FeaturePart):
         inverse = inverse.reshape(chosen.shape)
         unusable = [next((reason for reason in row if reason), "") for row in reasons[inverse]]
         table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
-        ratings = {name: np.asarray(row, np.float32)[chosen] for name, row in images.ratings.items()}
-        return crops[inverse], table, ratings
+        return crops[inverse], table, chosen
 
 
 def _zeros_in_a_file(shape: tuple[int, ...]) -> np.ndarray:
@@ -303,20 +327,6 @@ def duration_and_problem(
                 f"{duration_seconds:.1f} s: is the rate in the header wrong? give assumed_frame_rate_hz"
             )
     return duration_seconds, problem
-
-
-def starts_within(duration_seconds: float, window_seconds: float, hop_seconds: float | None) -> np.ndarray:
-    """Seconds from the onset of the stimulus at which the whole windows of a trial start.
-
-    Args:
-        duration_seconds: how long the trial lasts.
-        window_seconds: length of a window.
-        hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`.
-    """
-    hop_seconds = hop_seconds or window_seconds
-    # Rounded before it is cut: 60 s hold thirty windows of 2 s, also where floating point says 29.999...
-    n_windows = int(np.floor(round((duration_seconds - window_seconds) / hop_seconds, 6))) + 1
-    return np.arange(max(n_windows, 0)) * hop_seconds
 
 
 def _face_of_picture(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.faces.openface import OPENFACE_QUANTITIES
-from keras_emotion.pipelines.face_features import duration_and_problem, starts_within
+from keras_emotion.pipelines.face_features import FrameRate, OffsetSeconds, duration_and_problem
 from keras_emotion.pipelines.feature_store import content_hash, path_hash
-from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features
+from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features, Source
+from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Windowing
 from keras_emotion.schema import InputError, Trial
 
 
@@ -41,6 +42,7 @@ class FaceQuantities(FeaturePart):
         steps: steps of equal length that a window is cut into, each with means of its own; one without a face has those
             of the whole window. `None`: a window is not cut.
         hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`.
+        lag_seconds: how much later in the video than the window table says a window is cut, see `Windowing`.
         offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
             (`Trial.video_offset_seconds`).
         frame_rate_hz: samples a second of the video, for the Face Landmarker.
@@ -57,16 +59,19 @@ class FaceQuantities(FeaturePart):
     """
 
     code_version: ClassVar[int] = 1
-    uses_videos: ClassVar[bool] = True
+    added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
+    local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model", "openface_folder"})
+    sources: ClassVar[tuple[Source, ...]] = ("video",)
 
     source: Literal["face_landmarker", "openface"] = "face_landmarker"
-    window_seconds: Annotated[float, Field(gt=0)] = 3.0
-    steps: Annotated[int, Field(ge=1)] | None = None
-    hop_seconds: Annotated[float, Field(gt=0)] | None = None
-    offset_seconds: float = 0.0
-    frame_rate_hz: Annotated[float, Field(gt=0)] = 5.0
-    length_tolerance_seconds: Annotated[float, Field(gt=0)] = 5.0
-    assumed_frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    window_seconds: Seconds = 3.0
+    steps: StepCount | None = None
+    hop_seconds: Seconds | None = None
+    lag_seconds: LagSeconds = 0.0
+    offset_seconds: OffsetSeconds = 0.0
+    frame_rate_hz: FrameRate = 5.0
+    length_tolerance_seconds: Seconds = 5.0
+    assumed_frame_rate_hz: FrameRate | None = None
     openface_folder: Path | None = None
     detector_model: Path | None = None
 
@@ -78,6 +83,34 @@ class FaceQuantities(FeaturePart):
         if self.frame_rate_hz * length < 1:
             raise ValueError(f"frame_rate_hz: a window (or step) of {length:g} s holds no frame at this rate")
         return self
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window that is not cut has one step."""
+        fields = {name: getattr(self, name) for name in Windowing.model_fields}
+        return Windowing(**{**fields, "steps": self.steps or 1})
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`; the windows are sequences, of one step too."""
+        return self.changed(**dict(windowing))
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """See `FeaturePart`; OpenFace's quantities of another video cannot be computed here."""
+        if fields.get("source") == "openface":
+            raise ValueError(
+                "source: the model was trained on what OpenFace says of the face; `predict` computes these quantities "
+                "by the Face Landmarker (--system.face.source face_landmarker)"
+            )
+        return super().from_fields(fields)
+
+    def for_new_recording(self) -> Self:
+        """See `FeaturePart`; where the stimulus started in videos of the training says nothing of another video."""
+        return self.changed(hop_seconds=None, offset_seconds=0.0, assumed_frame_rate_hz=None)
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        return {"face": (*(() if self.steps is None else (self.steps,)), len(OPENFACE_QUANTITIES))}
 
     def key(self) -> dict:
         """See `FeaturePart`; of OpenFace's files and of the network's the contents, not the places."""
@@ -120,13 +153,14 @@ class FaceQuantities(FeaturePart):
             duration_seconds, frames, problem = self._from_openface(trial)
         else:
             duration_seconds, frames, problem = self._from_video(trial, detector)
-        starts = starts_within(duration_seconds, self.window_seconds, self.hop_seconds)
+        starts = self.windowing.starts(duration_seconds)
         table = trial.window_table(starts, self.window_seconds)
         steps = () if self.steps is None else (self.steps,)
         if frames is None:
             empty = np.zeros((len(starts), *steps, len(OPENFACE_QUANTITIES)), np.float32)
             return empty, table.assign(**{UNUSABLE: problem})
-        frames = frames.assign(time_seconds=frames["time_seconds"] - self._offset_seconds(trial))
+        onset_seconds = self._offset_seconds(trial) + self.lag_seconds
+        frames = frames.assign(time_seconds=frames["time_seconds"] - onset_seconds)
         means, reasons = self._means(frames, starts, self.window_seconds, problem)
         if self.steps is not None:
             length = self.window_seconds / self.steps

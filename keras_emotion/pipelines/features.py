@@ -3,37 +3,81 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import scipy.signal
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from keras_emotion import signals
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, common_unit, steps_of_windows
+from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Recording, Trial
 
 Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
 
 
+Source = Literal["recording", "video", "images", "media"]
+"""What a part reads of a trial: the signals, the video of the face, frames that are files of their own, or the stimulus
+itself."""
+
 UNUSABLE = "unusable"
 """Optional column of a part's window table: why the window has no features in this part; empty where it has."""
+
+
+STEP_FRAMES = "step_frames"
+"""Optional array of a part: the frame of `Trial.images` that each step of a window shows, `(windows, steps)`."""
+
+STEP_RATINGS = "step_ratings"
+"""Arrays named `step_ratings@<target>` hold a rating for each step of a window, `(windows, steps)` float32."""
+
+_FILTER_ORDER_OF_RAW = 4
+
+TRANSIENT = 1e-12
+"""What is left of the transients of the filters at the end of a lead-in, as a share."""
+
+BandEdge = Annotated[float, Field(gt=0, le=50_000)]
+"""Edge of a band in Hz."""
+
+Bands = Annotated[Mapping[str, tuple[BandEdge, BandEdge]], Field(max_length=64)]
+"""`(low_hz, high_hz)` by name of the band."""
 
 
 class FeaturePart(BaseModel, abc.ABC):
     """Features of one modality, as a frozen value: computed from the trials of one subject, and stored by themselves.
 
+    A saved model keeps the parts that its inputs come from (`description`). To apply it to a new recording, the part
+    answers by the attributes and methods below what else must be known: how it is cut, what its filters need before a
+    window, what stands for a missing channel.
+
     Attributes:
         code_version: to be raised when the same fields give other numbers: stored features are then computed again.
-        uses_videos: whether the face videos are among the files that the features come from.
         kind: name of the class in keys and run folders; it stays when the class gets another name.
+        added_fields: fields that the class did not have at first, with their defaults. Where a field has its default it
+            is left out of keys and configurations, so that those of earlier versions stay what they were.
+        local_fields: fields that name places on this machine; a saved model does not keep them.
+        sources: what of a trial the features come from; the first is what a new recording must bring along. Inspection,
+            fingerprints and messages follow from it.
+        missing_channel: what stands for a channel that a new recording lacks: `"training_mean"`, the mean over the
+            training windows, which the scaling of the model keeps; `"zero"`; or `"refuse"`, nothing can.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     code_version: ClassVar[int]
-    uses_videos: ClassVar[bool] = False
     kind: ClassVar[str] = ""
+    added_fields: ClassVar[Mapping[str, Any]] = {}
+    local_fields: ClassVar[frozenset[str]] = frozenset()
+    sources: ClassVar[tuple[Source, ...]] = ("recording",)
+    missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "refuse"
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_of_added_fields(self, serialize):
+        left_out = {name for name, default in self.added_fields.items() if getattr(self, name) == default}
+        return {name: value for name, value in serialize(self).items() if name not in left_out}
 
     def key(self) -> dict[str, Any]:
         """JSON-able parameters and code version: with the source files, the key in the feature store."""
@@ -47,9 +91,199 @@ class FeaturePart(BaseModel, abc.ABC):
     def extract(self, trials: Iterable[Trial]) -> Features:
         """Arrays by modality and window table of the trials of one subject, read one at a time.
 
+        A part is given trials without ratings (`extract_rated`): none can enter its features.
+
         Raises:
             InputError: a trial cannot be used.
         """
+
+    # --- windows
+
+    @property
+    def windowing(self) -> Windowing:
+        """How the fields of the part cut a trial.
+
+        Raises:
+            NotImplementedError: the part has no windows of one length.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no windowing")
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """A copy that cuts its windows so, whatever its own fields are.
+
+        Args:
+            windowing: the windows; a part without steps ignores `steps`.
+
+        Raises:
+            ValueError: the part cannot be cut so.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no windowing")
+
+    def changed(self, **fields: Any) -> Self:
+        """A copy with other values of some fields, validated."""
+        return type(self)(**{**dict(self), **fields})
+
+    # --- saved models
+
+    def description(self) -> dict[str, Any]:
+        """JSON-able kind and fields of the part, as a saved model keeps them."""
+        fields = json.loads(self.model_dump_json(exclude=set(self.local_fields)))
+        return {"kind": self.kind or type(self).__name__, "fields": fields}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """The part of the fields of a description; nothing is converted that has another type.
+
+        Args:
+            fields: all of its fields, but for `local_fields`, and for `added_fields` that have their defaults.
+
+        Raises:
+            ValueError: a field is missing, unknown or out of bounds, or `predict` cannot compute the part.
+        """
+        optional = {*cls.added_fields, *cls.local_fields}
+        for name in cls.model_fields:
+            if name not in fields and name not in optional:
+                raise ValueError(f"{name}: missing; expected a value")
+        for name in cls.local_fields:
+            if fields.get(name) is not None:
+                raise ValueError(f"{name}: names a place on another machine; expected nothing")
+        return cls.model_validate_json(json.dumps(fields), strict=True)
+
+    def for_new_recording(self) -> Self:
+        """The part as it is applied to a recording of no dataset: windows side by side, of all channels given."""
+        return self
+
+    def select_channels(self, trial: Trial) -> Recording:
+        """The channels of a trial that the features come from: by default those of the scalp.
+
+        Raises:
+            InputError: there are none.
+        """
+        return trial.eeg
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays of one window by name, without the windows axis.
+
+        Args:
+            n_channels: channels of the recording.
+            sampling_rate_hz: its samples a second.
+
+        Raises:
+            ValueError: the part cannot be computed at this rate.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: the shapes of its arrays are unknown")
+
+    def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
+        """Refuse channels that the features cannot be computed of.
+
+        Args:
+            channel_names: names of the channels.
+            directions: `(channels, 3)` directions of their electrodes, NaN where unknown.
+
+        Raises:
+            ValueError: there are such.
+        """
+        return
+
+    @property
+    def works_in_blocks(self) -> bool:
+        """Whether the features of a block, with a lead-in before and after it, are those of the whole recording."""
+        return True
+
+    def lead_in_seconds(self, sampling_rate_hz: float) -> float:
+        """Seconds after which the filters of the features have forgotten what was before, to `TRANSIENT`."""
+        return 0.0
+
+    @property
+    def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
+        """`(low_hz, high_hz)` of the bands that the features are of, by name; empty where there are none."""
+        return {}
+
+    @property
+    def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
+        """What a baseline before the stimulus takes off: a mean waveform of the signal, a mean of the features."""
+        return "none"
+
+    @property
+    def baseline_segment_seconds(self) -> float:
+        """Length in seconds of the segments whose mean is the waveform of the baseline."""
+        return 1.0
+
+    def without_baseline(self) -> Self:
+        """The part with nothing subtracted."""
+        return self
+
+    def fill_missing(
+        self,
+        arrays: dict[str, np.ndarray],
+        present: Sequence[str],
+        expected: Sequence[str],
+        directions: np.ndarray,
+        training_means: Mapping[str, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """Arrays of the channels that a model expects, from those of the channels that a recording has.
+
+        Args:
+            arrays: `(windows, ...)` by name, as `extract` gives them for the channels that are present.
+            present: names of these, in the order of `expected`.
+            expected: names of the channels that the model was trained on.
+            directions: `(expected, 3)` directions of their electrodes.
+            training_means: means of the arrays over the training windows by name, where the model keeps them.
+        """
+        return arrays
+
+
+def find_part(kind: str) -> type[FeaturePart]:
+    """Return the part of a kind, as `FeaturePart.key` has it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known: dict[str, type[FeaturePart]] = {}
+    queue: list[type[FeaturePart]] = [FeaturePart]
+    # Breadth first: a class that inherits its kind does not stand in the place of the first.
+    for part in queue:
+        queue.extend(part.__subclasses__())
+        if not part.__abstractmethods__:
+            known.setdefault(part.kind or part.__name__, part)
+    if kind not in known:
+        raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(sorted(known))}")
+    return known[kind]
+
+
+def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
+    """Features of trials, and their ratings joined to the window table afterwards.
+
+    The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
+    part says which frames its steps show.
+
+    Args:
+        part: the part.
+        trials: of one subject.
+
+    Raises:
+        InputError: see `FeaturePart.extract`.
+    """
+    ratings: dict[tuple, Mapping[str, float]] = {}
+    of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
+
+    def unrated() -> Iterator[Trial]:
+        for trial in trials:
+            key = tuple(getattr(trial, name) for name in TRIAL_KEY)
+            ratings[key] = trial.ratings
+            if trial.images is not None:
+                of_frames[key] = trial.images.ratings
+            yield trial.without_ratings()
+
+    arrays, table = part.extract(unrated())
+    keys = list(table[list(TRIAL_KEY)].itertuples(index=False, name=None))
+    for place, name in enumerate(dict.fromkeys(name for key in dict.fromkeys(keys) for name in ratings[key])):
+        table.insert(len(WINDOW_COLUMNS) + place, name, [ratings[key].get(name, np.nan) for key in keys])
+    frames = arrays.pop(STEP_FRAMES, None)
+    for name in next(iter(of_frames.values()), {}) if frames is not None else ():
+        rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
+        arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
+    return arrays, table
 
 
 class EEGGridFeatures(FeaturePart):
@@ -70,6 +304,8 @@ class EEGGridFeatures(FeaturePart):
             is `steps` consecutive windows of `window_seconds` each, so it spans `steps * window_seconds`.
         window_seconds: length of a window, in seconds.
         steps: T, the number of steps of a sample.
+        hop_seconds: from the start of a sample to that of the next, a whole number of EEG samples; `None`: they stand
+            side by side. Less makes them overlap: only for data that are split by trial, stimulus or person.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
         convention: name of the differential entropy convention (`keras_emotion.signals.CONVENTIONS`).
         baseline: `"signal"` subtracts the mean one-second baseline waveform, `"feature"` the mean baseline feature,
@@ -82,12 +318,15 @@ class EEGGridFeatures(FeaturePart):
     """
 
     code_version: ClassVar[int] = 2
+    added_fields: ClassVar[Mapping[str, Any]] = {"hop_seconds": None}
+    missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "training_mean"
 
     representation: Literal["differential_entropy", "raw_slices", "raw_samples"] = "differential_entropy"
     sequence: Literal["slices", "windows"] = "slices"
-    window_seconds: Annotated[float, Field(gt=0)] = 2.0
-    steps: Annotated[int, Field(ge=1)] = 4
-    bands: Mapping[str, tuple[float, float]] = Field(default_factory=lambda: dict(signals.THREE_FACRNN_BANDS))
+    window_seconds: Seconds = 2.0
+    steps: StepCount = 4
+    hop_seconds: Seconds | None = None
+    bands: Bands = Field(default_factory=lambda: dict(signals.THREE_FACRNN_BANDS))
     convention: str = "default"
     baseline: Literal["signal", "feature", "none"] = "signal"
     grid: Literal["9x9", "8x9"] = "9x9"
@@ -98,8 +337,7 @@ class EEGGridFeatures(FeaturePart):
             raise ValueError(f"convention: {self.convention!r} is none of {', '.join(signals.CONVENTIONS)}")
         if self.representation != "differential_entropy" and self.baseline == "feature":
             raise ValueError("baseline: 'feature' needs representation 'differential_entropy'; raw EEG has no feature")
-        if not self.bands:
-            raise ValueError("bands: at least one band is needed")
+        check_band_edges(self.bands)
         return self
 
     @property
@@ -117,6 +355,86 @@ class EEGGridFeatures(FeaturePart):
         """Steps of a sample, `None` where they depend on the sampling rate (`"raw_samples"`)."""
         return None if self.representation == "raw_samples" else self.steps
 
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window is a sample."""
+        return Windowing(window_seconds=self.sample_seconds, hop_seconds=self.hop_seconds, steps=self.steps)
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        if windowing.lag_seconds:
+            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+        length = windowing.step_seconds if self.sequence == "windows" else windowing.window_seconds
+        return self.changed(window_seconds=length, steps=windowing.steps, hop_seconds=windowing.hop_seconds)
+
+    def for_new_recording(self) -> Self:
+        """See `FeaturePart`."""
+        return self.changed(hop_seconds=None)
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        step = signals.sample_count(self.slice_seconds, sampling_rate_hz, "window_seconds / steps")
+        rows, columns = signals.GRID_SHAPES[self.grid]
+        return {
+            "eeg": {
+                "differential_entropy": (self.steps, rows, columns, len(self.bands)),
+                "raw_slices": (self.steps, rows, columns, step),
+                "raw_samples": (self.steps * step, rows, columns, 1),
+            }[self.representation]
+        }
+
+    def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
+        """See `FeaturePart`; each has a cell of its own."""
+        signals.grid_positions(list(channel_names), self.grid, directions)
+
+    def lead_in_seconds(self, sampling_rate_hz: float) -> float:
+        """See `FeaturePart`; until the slowest pole of the band-pass filters has decayed."""
+        bands, order = list(self.bands.values()), _FILTER_ORDER_OF_RAW
+        if self.representation == "differential_entropy":
+            convention = signals.CONVENTIONS[self.convention]
+            if convention.filter_scope == "window":
+                return 0.0
+            order = convention.filter_order
+        else:
+            bands = [(min(low for low, _ in bands), max(high for _, high in bands))]
+        poles = [scipy.signal.butter(order, band, "bandpass", fs=sampling_rate_hz, output="zpk")[1] for band in bands]
+        slowest = max(np.abs(pole).max() for pole in poles)
+        if not slowest < 1:
+            return math.inf
+        return math.ceil(math.log(TRANSIENT) / math.log(slowest)) / sampling_rate_hz
+
+    @property
+    def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
+        """See `FeaturePart`."""
+        return self.bands
+
+    @property
+    def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
+        """See `FeaturePart`."""
+        return {"none": "none", "signal": "waveform", "feature": "features"}[self.baseline]
+
+    def without_baseline(self) -> Self:
+        """See `FeaturePart`."""
+        return self.changed(baseline="none")
+
+    def fill_missing(
+        self,
+        arrays: dict[str, np.ndarray],
+        present: Sequence[str],
+        expected: Sequence[str],
+        directions: np.ndarray,
+        training_means: Mapping[str, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """See `FeaturePart`; the cells of the missing electrodes get the means that these cells had in training."""
+        if "eeg" not in training_means:
+            return arrays
+        places = [place for place, name in enumerate(expected) if name not in set(present)]
+        cells = signals.grid_positions([expected[place] for place in places], self.grid, directions[places])
+        rows, columns = cells[:, 0], cells[:, 1]
+        filled = arrays["eeg"].copy()
+        filled[..., rows, columns, :] = training_means["eeg"][rows, columns]
+        return {**arrays, "eeg": filled}
+
     def extract(self, trials: Iterable[Trial]) -> Features:
         """Features and window table of all the trials, read one at a time.
 
@@ -129,7 +447,7 @@ class EEGGridFeatures(FeaturePart):
         arrays, tables = [], []
         for trial in trials:
             array = self._of_trial(trial)
-            starts = np.arange(len(array)) * self.sample_seconds
+            starts = np.arange(len(array)) * (self.hop_seconds or self.sample_seconds)
             arrays.append(array)
             tables.append(trial.window_table(starts, self.sample_seconds))
         if not arrays:
@@ -158,6 +476,10 @@ class EEGGridFeatures(FeaturePart):
                 f"{where}: {eeg.sampling_rate_hz:g} samples a second hold nothing up to {highest_hz:g} Hz; read the "
                 "recording at another sampling rate, or choose other bands"
             )
+        step, hop = round(step_samples), self._hop_samples(eeg.sampling_rate_hz, where)
+        # A step is computed once, however many windows it is in.
+        unit = common_unit(step, hop)
+        unit_seconds = None if unit == step else unit / eeg.sampling_rate_hz
         if self.representation == "differential_entropy":
             steps = signals.differential_entropy_features(
                 eeg.signal,
@@ -165,26 +487,49 @@ class EEGGridFeatures(FeaturePart):
                 self.bands,
                 self.slice_seconds,
                 convention=self.convention,
+                hop_seconds=unit_seconds,
                 baseline_seconds=eeg.baseline_seconds,
                 baseline=self.baseline,
             )
         else:
-            steps = self._raw_steps(eeg)
-        n_samples = len(steps) // self.steps
+            steps = self._raw_steps(eeg, unit_seconds)
         # (steps, channels, bands) -> the channels go last, onto the grid, and come back in front of the bands.
         cells = signals.grid_positions(eeg.channel_names, self.grid, eeg.electrode_directions)
-        on_grid = signals.to_grid(np.swapaxes(steps[: n_samples * self.steps], 1, 2), cells, self.grid)
+        on_grid = signals.to_grid(np.swapaxes(steps, 1, 2), cells, self.grid)
         maps = np.moveaxis(on_grid, 1, -1).astype(np.float32)
         if self.representation == "raw_samples":
             maps = np.moveaxis(maps, -1, 1)[..., np.newaxis]
-            return maps.reshape(n_samples, -1, *maps.shape[2:])
-        return maps.reshape(n_samples, self.steps, *maps.shape[1:])
+        # (windows, steps, rows, columns, bands); of raw samples (windows, steps, samples, rows, columns, 1).
+        cut = maps[steps_of_windows(len(maps), self.steps, step // unit, hop // unit)]
+        return cut.reshape(len(cut), -1, *cut.shape[3:]) if self.representation == "raw_samples" else cut
 
-    def _raw_steps(self, eeg) -> np.ndarray:
+    def _hop_samples(self, sampling_rate_hz: float, where: str) -> int:
+        try:
+            hop = signals.sample_count(self.hop_seconds or self.sample_seconds, sampling_rate_hz, "hop_seconds")
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from None
+        if hop < 1:
+            raise InputError(f"{where}: `hop_seconds` of {self.hop_seconds:g} s is less than one sample")
+        return hop
+
+    def _raw_steps(self, eeg, unit_seconds: float | None) -> np.ndarray:
         signal = eeg.signal
         if self.baseline == "signal":
             signal = signals.remove_baseline(signal, eeg.sampling_rate_hz, eeg.baseline_seconds)
         low_hz = min(low for low, _ in self.bands.values())
         high_hz = max(high for _, high in self.bands.values())
         signal = signals.band_pass(signal, eeg.sampling_rate_hz, low_hz, high_hz)[:, eeg.n_baseline_samples :]
-        return np.swapaxes(signals.windows(signal, eeg.sampling_rate_hz, self.slice_seconds), 0, 1)
+        return np.swapaxes(signals.windows(signal, eeg.sampling_rate_hz, self.slice_seconds, unit_seconds), 0, 1)
+
+
+def check_band_edges(bands: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse no bands at all, and bands whose edges are not in order.
+
+    Raises:
+        ValueError: there are such.
+    """
+    if not bands:
+        raise ValueError("bands: at least one band is needed")
+    for name, (low_hz, high_hz) in bands.items():
+        if not low_hz < high_hz:
+            raise ValueError(f"bands.{name}: {low_hz:g} to {high_hz:g} Hz; expected the lower edge first")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from keras_emotion import signals
 from keras_emotion.pipelines.features import FeaturePart, Features
+from keras_emotion.pipelines.windowing import LagSeconds, Seconds, Windowing
 from keras_emotion.schema import InputError, Recording, Trial
 
 
@@ -21,6 +22,10 @@ class RawSignals(FeaturePart):
 
     Args:
         window_seconds: length of a window, a whole number of samples.
+        hop_seconds: from the start of a window to that of the next, a whole number of samples; `None`: side by side.
+            Less makes windows overlap: only for data that are split by trial, stimulus or person.
+        lag_seconds: how much later than the window table says a window is cut, a whole number of samples; see
+            `Windowing`.
         channels: `"all"` of the recording (40 of DEAP's files), `"eeg"`, or `"peripheral"`, those that are not EEG.
         baseline: `"segments"` subtracts the mean of the segments of one window's length before the stimulus, a
             waveform for each channel (the paper's three of 1 s); `"none"` subtracts nothing.
@@ -34,11 +39,64 @@ class RawSignals(FeaturePart):
 
     code_version: ClassVar[int] = 2
     kind: ClassVar[str] = "BioFeatures"
+    added_fields: ClassVar[Mapping[str, Any]] = {"hop_seconds": None, "lag_seconds": 0.0}
+    missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "zero"
 
-    window_seconds: Annotated[float, Field(gt=0)] = 1.0
+    window_seconds: Seconds = 1.0
+    hop_seconds: Seconds | None = None
+    lag_seconds: LagSeconds = 0.0
     channels: Literal["all", "eeg", "peripheral"] = "all"
     baseline: Literal["segments", "none"] = "segments"
-    sampling_rate_hz: Annotated[float, Field(gt=0)] | None = 128.0
+    sampling_rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = 128.0
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window has no steps."""
+        return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        names = ("window_seconds", "hop_seconds", "lag_seconds")
+        return self.changed(**{name: getattr(windowing, name) for name in names})
+
+    def for_new_recording(self) -> Self:
+        """See `FeaturePart`; the model's channels are those that were chosen in training."""
+        return self.changed(hop_seconds=None, channels="all")
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        if self.sampling_rate_hz not in (None, sampling_rate_hz):
+            raise ValueError(f"sampling_rate_hz: {self.sampling_rate_hz:g}; the recording has {sampling_rate_hz:g}")
+        signals.sample_count(self.lag_seconds, sampling_rate_hz, "lag_seconds")
+        return {"bio": (signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds"), n_channels)}
+
+    @property
+    def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
+        """See `FeaturePart`."""
+        return "none" if self.baseline == "none" else "waveform"
+
+    @property
+    def baseline_segment_seconds(self) -> float:
+        """See `FeaturePart`."""
+        return self.window_seconds
+
+    def without_baseline(self) -> Self:
+        """See `FeaturePart`."""
+        return self.changed(baseline="none")
+
+    def fill_missing(
+        self,
+        arrays: dict[str, np.ndarray],
+        present: Sequence[str],
+        expected: Sequence[str],
+        directions: np.ndarray,
+        training_means: Mapping[str, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """See `FeaturePart`; zeros."""
+        there = arrays["bio"]
+        filled = np.zeros((*there.shape[:-1], len(expected)), there.dtype)
+        filled[..., [list(expected).index(name) for name in present]] = there
+        return {**arrays, "bio": filled}
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
@@ -54,9 +112,13 @@ class RawSignals(FeaturePart):
             where = f"{recording.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
             first = first or (names, recording.sampling_rate_hz)
             self._check(recording, first, where)
-            array = self._of_recording(recording)
+            try:
+                array = self._of_recording(recording)
+            except ValueError as error:
+                raise InputError(f"{where}: {error}") from error
             arrays.append(array)
-            tables.append(trial.window_table(np.arange(len(array)) * self.window_seconds, self.window_seconds))
+            starts = np.arange(len(array)) * (self.hop_seconds or self.window_seconds)
+            tables.append(trial.window_table(starts, self.window_seconds))
         if not arrays:
             raise InputError("no trials to compute features from")
         return {"bio": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
@@ -84,10 +146,11 @@ class RawSignals(FeaturePart):
             raise InputError(f"{where}: {recording.sampling_rate_hz:g} samples a second; {wanted:g} are expected")
         if recording.channel_names != names:
             raise InputError(f"{where}: channels {', '.join(recording.channel_names)} are not those of the first trial")
-        if recording.duration_seconds < self.window_seconds:
+        if recording.duration_seconds < self.window_seconds + self.lag_seconds:
+            lag = f", {self.lag_seconds:g} s after the onset" if self.lag_seconds else ""
             raise InputError(
                 f"{where}: {recording.duration_seconds:g} s of signal are shorter than one window of "
-                f"{self.window_seconds:g} s"
+                f"{self.window_seconds:g} s{lag}"
             )
         if self.baseline == "segments" and recording.baseline_seconds < self.window_seconds:
             raise InputError(
@@ -99,6 +162,7 @@ class RawSignals(FeaturePart):
         signal, rate = recording.signal, recording.sampling_rate_hz
         if self.baseline == "segments":
             signal = signals.remove_baseline(signal, rate, recording.baseline_seconds, self.window_seconds)
-        cut = signals.windows(signal[:, recording.n_baseline_samples :], rate, self.window_seconds)
+        first = recording.n_baseline_samples + signals.sample_count(self.lag_seconds, rate, "lag_seconds")
+        cut = signals.windows(signal[:, first:], rate, self.window_seconds, self.hop_seconds)
         # (channels, windows, samples) -> (windows, samples, channels)
         return np.ascontiguousarray(np.moveaxis(cut, 0, -1), dtype=np.float32)

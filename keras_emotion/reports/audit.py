@@ -6,7 +6,7 @@ import base64
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import rich.box
@@ -23,7 +23,7 @@ from keras_emotion.reports.report import page_templates
 if TYPE_CHECKING:
     from keras_emotion.audit import Audit
 
-_SCORED = ("real labels", "shuffled labels", "95 % of them", "p", "order alone", "best constant")
+_SCORED = ("real labels", "shuffled labels", "95 % of them", "p", "order alone", "knows the stimulus", "best constant")
 _HEADINGS = ("target", "protocol", "model", *_SCORED)
 _RESCORED = ("subjects", "units", "accuracy", "balanced", "best constant", "chance, 95 %", "p")
 _STYLES = {"leak": "bold red", "warning": "yellow", "note": "dim"}
@@ -124,7 +124,7 @@ def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
             f"{row.balanced_accuracy:.1%}",
             f"{row.best_constant_accuracy:.1%}",
             f"{row.chance_low:.1%} – {row.chance_high:.1%}",
-            f"{row.chance_p_value:.3f}",
+            "–" if pd.isna(row.chance_p_value) else f"{row.chance_p_value:.3f}",
         )
         for row in scores.itertuples()
     ]
@@ -136,7 +136,8 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], m
         title=Text(f"{title} – {mark}" if mark else title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
     )
     for place, heading in enumerate(headings):
-        shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold")
+        # Names of protocols are not cut in two; what does not fit goes on in the terminal's next line.
+        shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold", no_wrap=place < 2)
     if mark:
         shown.add_column("data")
     for row in rows:
@@ -154,10 +155,17 @@ def _rows(scores: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             f"{row.score:.1%}",
             f"{row.null_mean:.1%}" if shuffled else "–",
             f"{row.null_low:.1%} – {row.null_high:.1%}" if shuffled else "–",
-            f"{row.p_value:.3f} (R = {row.n_permutations})" if shuffled else "–",
+            _shown_p_value(row) if shuffled else "–",
             "–" if pd.isna(row.order) else f"{row.order:.1%}",
+            "–" if pd.isna(row.stimulus) else f"{row.stimulus:.1%}",
             f"{row.constant:.1%}",
         )
+
+
+def _shown_p_value(row: Any) -> str:
+    if pd.isna(row.p_value):
+        return f"– ({row.n_labelings} labelings)"
+    return f"{row.p_value:.3f} (R = {row.n_permutations})"
 
 
 def _notes(audit: Audit) -> Iterator[str]:
@@ -166,13 +174,17 @@ def _notes(audit: Audit) -> Iterator[str]:
     )
     yield f"accuracies by window, the folds of a repetition pooled, mean over subjects ({subjects})"
     yield (
-        "shuffled labels: ratings of whole trials dealt anew within a subject (where subjects are kept apart: "
-        "exchanged between stimuli, alike for all subjects) and models trained on them; "
-        "p = (1 + shuffles that reach the real score) / (1 + R)"
+        "shuffled labels: ratings exchanged between stimuli that were shown equally often, all ratings of a stimulus "
+        "together, within a subject (where subjects are trained on together: alike for all of them), and models "
+        "trained on them; p = (1 + shuffles reaching the real score) / (1 + R); fewer than 20 labelings give no p"
     )
     yield (
         "order alone: predicted from the nearest training windows in the order of presentation, without any signal; "
         "shuffling cannot see what goes with time"
+    )
+    yield (
+        "knows the stimulus: each test window gets the label that most training windows of its stimulus have, without "
+        "any signal"
     )
     for row in audit.gaps.itertuples():
         yield (

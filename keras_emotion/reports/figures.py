@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
-from keras_emotion.reports.tables import printed_numbers
+from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; markers differ too, for print in grey.
@@ -230,7 +230,7 @@ def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
         ax.axvline(row["constant"], color="black", linewidth=1, linestyle=":")
         ax.set_title(
             f"{row['protocol']}, {row['target']}, {row['model']}: real {row['score']:.1%}, shuffled "
-            f"{row['null_mean']:.1%}, p = {row['p_value']:.3f}",
+            f"{row['null_mean']:.1%}, {shown_p_value(row['p_value'])}",
             loc="left",
         )
         ax.set_yticks([])

@@ -35,9 +35,9 @@ class MethodTable:
         metrics: the scores, in the order of the columns.
         rows: a row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `mean`,
             `standard_deviation` (over subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer
-            than ten subjects), `n_subjects`, `chance_low`, `chance_high`, `majority`, `p_value` (paired t-test over
-            subjects against the first method, NaN of the first), `p_value_holm` (corrected for all methods of a
-            target), `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
+            than ten subjects), `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`, `p_value`
+            (paired t-test over subjects against the first method, NaN of the first), `p_value_holm` (corrected for all
+            methods of a target), `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
         path: the csv file.
     """
 
@@ -89,7 +89,10 @@ class MethodTable:
         name = rows["method"].iloc[0]
         first = rows[(rows["method"] == name) & (rows["metric"] == "accuracy")]
         n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + 1
-        for label, of in (("majority class of training", "majority"), ("chance, 95 % band", None)):
+        references = [("majority class of training", "majority"), ("chance, 95 % band", None)]
+        if first["knows_stimulus"].notna().any():
+            references.insert(1, ("knows the stimulus", "knows_stimulus"))
+        for label, of in references:
             cells = []
             for target in targets:
                 row = first[first["target"] == target].squeeze()
@@ -162,6 +165,7 @@ def _rows(
     for place, (method, own) in enumerate(numbers.items()):
         majority = own.overall(protocol, target, "majority_accuracy")
         accuracy = own.overall(protocol, target, "accuracy")
+        knows = own.overall(protocol, target, "knows_stimulus_accuracy")
         for metric in metrics:
             overall = own.overall(protocol, target, metric)
             printed, printed_deviation = _printed(paper, method, target, metric)
@@ -180,6 +184,7 @@ def _rows(
                     "chance_low": accuracy["chance_low"],
                     "chance_high": accuracy["chance_high"],
                     "majority": majority["mean"],
+                    "knows_stimulus": np.nan if knows is None else knows["mean"],
                     "p_value": [np.nan, *p_values][place],
                     "p_value_holm": corrected[place],
                     "printed": printed,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import REQUIRED_COLUMNS, Summary, summarise
+from keras_emotion.evaluation import REQUIRED_COLUMNS, Summary, is_property_of_stimulus, summarise
 from keras_emotion.experiment.records import RESULT_COLUMNS, RunFolder
 from keras_emotion.schema import InputError
 
@@ -54,7 +54,8 @@ class RunNumbers:
         dataset: name of the data set.
         mark: `SYNTHETIC_MARK`, or empty where the data are real.
         targets: targets, in the run's order.
-        protocols: definition of each protocol by its name, in the run's order.
+        protocols: definition of each protocol by its name, in the run's order; its `flags` are also those that follow
+            from the rows that were tested.
         class_names: names of the classes by target.
         scored_unit: `"window"` or `"trial"`.
         n_repetitions: repetitions that were run, by protocol: a reduced run does fewer than its protocol defines.
@@ -63,6 +64,8 @@ class RunNumbers:
         confusion: `(classes, classes)` counts by `(protocol, target)`, label by prediction, all repetitions together.
         band_attention: `protocol`, `target`, `subject`, `band`, `value` (mean over folds); empty where there is none.
         not_evaluated: who is not compared.
+        has_stimuli: whether the predictions say what the stimulus alone predicts.
+        labels_of_stimuli: targets whose label is a property of the stimulus.
         dropped_windows: windows without a partner in another modality, by subject and reason.
     """
 
@@ -80,6 +83,8 @@ class RunNumbers:
     band_attention: pd.DataFrame
     not_evaluated: tuple[NotEvaluated, ...]
     dropped_windows: Mapping[str, Mapping[str, int]]
+    has_stimuli: bool = False
+    labels_of_stimuli: tuple[str, ...] = ()
 
     @property
     def title_of_dataset(self) -> str:
@@ -265,7 +270,13 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         InputError: as for `read_numbers`.
     """
     scientific_config, facts, predictions = tables.scientific_config, tables.facts, tables.predictions
-    protocols = {protocol["name"]: protocol for protocol in scientific_config["protocols"]}
+    protocols = {
+        protocol["name"]: {
+            **protocol,
+            "flags": [*protocol["flags"], *flags_of_rows(protocol, predictions, tables.data.get("sources", ()))],
+        }
+        for protocol in scientific_config["protocols"]
+    }
     summary = summarise(predictions, tables.training_majority, tables.scored_unit, n_permutations=N_PERMUTATIONS)
     compared = pd.MultiIndex.from_frame(summary.subjects[["target", "subject"]].drop_duplicates())
 
@@ -287,7 +298,43 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         band_attention=_band_attention(of_compared(tables.results)),
         not_evaluated=tuple(_not_evaluated(facts["not_evaluable"], summary.left_out)),
         dropped_windows=facts["dropped_windows"],
+        has_stimuli="stimulus_label" in predictions,
+        labels_of_stimuli=tuple(
+            target
+            for target in scientific_config["targets"]
+            if is_property_of_stimulus(predictions[predictions["target"] == target])
+        ),
     )
+
+
+def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, sources: Sequence[str] = ()) -> list[str]:
+    """What the rows that were tested add to the flags of a protocol.
+
+    Args:
+        protocol: its definition, with `name` and `flags`.
+        predictions: predictions table; those of versions before 0.2.0 do not say who met which stimulus.
+        sources: what the model reads of a trial.
+    """
+    if "stimulus_seen" not in predictions:
+        return []
+    own = predictions.loc[predictions["protocol"] == protocol["name"], "stimulus_seen"]
+    flags = []
+    if (own == "person").any():
+        flags.append(
+            f"{percent_of(own == 'person')} of the test windows show a stimulus that the person met in training "
+            "(stimulus_disjoint_within_subject keeps them apart)"
+        )
+    if "media" in sources and (own != "no").any():
+        flags.append(
+            f"the model sees the stimulus itself, and {percent_of(own != 'no')} of the test windows show one that is "
+            "in training (stimulus_disjoint keeps them apart)"
+        )
+    return flags
+
+
+def percent_of(mask: pd.Series) -> str:
+    """Share of true values in percent, without digits."""
+    return f"{100 * mask.mean():.0f} %"
 
 
 def natural_order(subjects: pd.Series) -> tuple[str, ...]:

@@ -12,10 +12,15 @@ import rich.box
 from rich.table import Table
 from rich.text import Text
 
-from keras_emotion.evaluation import POOL, paired_subject_test
+from keras_emotion.evaluation import POOL, PROTOCOLS, paired_subject_test
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, N_PERMUTATIONS, NotEvaluated, RunNumbers
 
+_STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "stimuli" in protocol.disjoint)
+
 K = TypeVar("K")
+
+_FEW_COLUMNS = 3
+"""So many names of protocols fit beside each other in one line each."""
 
 _WIDE = 110
 """Characters; on narrower terminals headings are broken, so that no number needs to be."""
@@ -100,7 +105,8 @@ def main_table(
     headings = [name + marks[name] for name in numbers.protocols]
     columns = [(numbers, name) for name in numbers.protocols]
     sections = tuple(target_section(columns, target, printed) for target in numbers.evaluated)
-    notes = [*flag_notes, *reading_notes(numbers.scored_unit, numbers.evaluated)]
+    notes = [*flag_notes, *reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
+    notes += stimulus_notes(numbers)
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
         notes.append(f"paper: {'; '.join(sources)}, as printed; ± is over subjects")
@@ -133,9 +139,9 @@ def rendered(table: MainTable, width: int) -> Table:
     )
     shown.add_column("", min_width=10, overflow="fold")
     for heading in table.columns:
-        if width < _WIDE:
+        if width < _WIDE or len(table.columns) > _FEW_COLUMNS:
             heading = heading.replace("_", "_\n")
-        shown.add_column(Text(heading), justify="right", min_width=12)
+        shown.add_column(Text(heading), justify="right", min_width=12, overflow="fold")
     if table.mark:
         shown.add_column("data", min_width=9)
     # The title says what it means; a word on each line is enough that no line can be quoted without it.
@@ -227,7 +233,9 @@ def shown_score(metric: str, value: float) -> str:
 
 
 def shown_p_value(p_value: float) -> str:
-    """A p-value with three digits: `p = 0.012`, `p < 0.001`."""
+    """A p-value with three digits: `p = 0.012`, `p < 0.001`; `no p` where there is none."""
+    if np.isnan(p_value):
+        return "no p"
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
@@ -287,7 +295,7 @@ def target_section(
     chance = [
         EMPTY
         if row is None
-        else Cell(f"{percent(row['chance_low'])} – {percent(row['chance_high'])}", f"p = {row['chance_p_value']:.3f}")
+        else Cell(f"{percent(row['chance_low'])} – {percent(row['chance_high'])}", _chance_p_value(row))
         for row in found("accuracy")
     ]
     f1_of_classes = [reference("always_high_f1", f"always {names[1]!r}"), score("f1_macro", "F1, mean over classes")]
@@ -295,6 +303,14 @@ def target_section(
     rows = [
         score("accuracy", "accuracy"),
         reference("majority_accuracy", "majority class of training"),
+        *(
+            reference(metric, label)
+            for metric, label in (
+                ("knows_stimulus_accuracy", "knows the stimulus"),
+                ("knows_trial_accuracy", "knows the trial"),
+            )
+            if any(_is_told(metric, numbers, protocol, target) for numbers, protocol in columns)
+        ),
         reference("best_constant_accuracy", "best constant on test"),
         Row("chance, 95 % band", (*([Cell("")] if has_paper else []), *chance), is_reference=True),
         score("balanced_accuracy", "balanced accuracy"),
@@ -307,6 +323,20 @@ def target_section(
         score("recall", f"recall{positive}"),
     ]
     return Section(target, f"{target}, {len(names)} classes, {count_of_subjects(len(subjects))}", tuple(rows))
+
+
+def _is_told(metric: str, numbers: RunNumbers, protocol: str, target: str) -> bool:
+    """Whether a line is worth printing: that of the trial only where trials are in training and test."""
+    row = numbers.overall(protocol, target, metric)
+    if row is None or metric != "knows_trial_accuracy":
+        return row is not None
+    return row["mean"] > numbers.overall(protocol, target, "knows_stimulus_accuracy")["mean"]
+
+
+def _chance_p_value(row: pd.Series) -> str:
+    if np.isnan(row["chance_p_value"]):
+        return f"no p: {row['chance_n_labelings']:.0f} labelings"
+    return f"p = {row['chance_p_value']:.3f}"
 
 
 def _score_cell(numbers: RunNumbers, protocol: str, target: str, metric: str) -> Cell:
@@ -344,12 +374,13 @@ def printed_numbers(numbers: RunNumbers, paper: pd.DataFrame | None) -> dict[tup
     return found
 
 
-def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]], has_stimuli: bool = False) -> Iterator[str]:
     """How the numbers are to be read.
 
     Args:
         scored_unit: what is scored.
         evaluated: subjects by target.
+        has_stimuli: whether the table has a line for what knowing the stimulus is worth.
     """
     yield f"all but kappa in percent; scored by {scored_unit}, the folds of a repetition pooled"
     few = {target: names for target, names in evaluated.items() if len(names) < ENOUGH_SUBJECTS}
@@ -360,16 +391,32 @@ def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]]) -> I
             f"{target}: {count_of_subjects(len(names))}, fewer than the {ENOUGH_SUBJECTS} that an interval over "
             f"subjects needs; below each mean the values of {_subject_names(names)}"
         )
+    if has_stimuli:
+        yield (
+            "knows the stimulus: each test row predicted as the commonest label that training gives to its stimulus, "
+            "the commonest of all where the stimulus is new, without any signal; knows the trial: as that, and right "
+            "where other windows of the trial are in training"
+        )
     yield (
         "majority class of training: each fold's test part predicted as its training part's commonest class; "
         "best constant on test: a bound, chosen with the test labels"
     )
     yield (
-        f"chance: these predictions against labels shuffled between the trials of a subject ({N_PERMUTATIONS} times); "
-        f"p = (1 + shuffles that reach the accuracy) / {N_PERMUTATIONS + 1}. One run in twenty that knows nothing "
-        "falls outside the band. What training on shuffled labels scores under a leaking protocol is higher: see the "
-        "leak audit"
+        f"chance: these predictions against labels exchanged between the stimuli of a subject ({N_PERMUTATIONS} times; "
+        "alike for all subjects where these are trained on together; all labels of a stimulus together); "
+        f"p = (1 + permutations that reach the accuracy) / {N_PERMUTATIONS + 1}; fewer than 200 distinct labelings are "
+        "all enumerated, and fewer than 20 give no p. One run in twenty at chance falls outside the band. What "
+        "training on shuffled labels scores under a leaking protocol is higher: see the leak audit"
     )
+
+
+def stimulus_notes(numbers: RunNumbers) -> Iterator[str]:
+    """What the stimuli of a run mean for its numbers."""
+    for target in numbers.labels_of_stimuli:
+        yield (
+            f"{target}: the label is a property of the stimulus, so that knowing the stimulus is knowing the label; "
+            f"only protocols that keep stimuli apart judge here ({', '.join(_STIMULUS_PROTOCOLS)})"
+        )
 
 
 def missing_notes(numbers: RunNumbers) -> Iterator[str]:

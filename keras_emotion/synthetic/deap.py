@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,7 @@ def write_deap(
     files: Sequence[FileFormat] = ("python",),
     *,
     subjects: Sequence[int] | None = None,
+    stimulus_fingerprint_size: float = 0.0,
     fingerprint_in_baseline: bool = False,
     face_videos: bool = False,
     face_effect_size: float = 1.0,
@@ -105,6 +106,8 @@ def write_deap(
             training; with `effect_size` 0 in half of the former and still in nearly all of the latter.
         files: which forms are written: `"python"`, `"matlab"`, `"original"`.
         subjects: these subjects in place of the first `n_subjects`.
+        stimulus_fingerprint_size: standard deviation of the natural log-power that each stimulus, channel and band has
+            in a person, whatever the ratings, constant from the onset on; independent between persons and stimuli.
         fingerprint_in_baseline: the fingerprint is in the baseline too and not only in what follows it.
         face_videos: `face_video/sNN/sNN_trialMM.avi` are written too, H.264, of the subjects of whom DEAP has any; a
             subject with all 40 trials lacks as many as in DEAP, the last presented (which ones is not verified).
@@ -139,8 +142,12 @@ def write_deap(
         raise ValueError(f"`n_trials` is {n_trials}; expected 1 to {FACTS['n_trials']}")
     if not files or not set(files) <= set(get_args(FileFormat)):
         raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(FileFormat)}")
-    if fingerprint_size < 0:
-        raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
+    for name, size in (
+        ("fingerprint_size", fingerprint_size),
+        ("stimulus_fingerprint_size", stimulus_fingerprint_size),
+    ):
+        if not 0 <= size < np.inf:
+            raise ValueError(f"`{name}` is {size}; expected 0 or more")
     if effect_follows not in get_args(EffectFollows):
         raise ValueError(f"`effect_follows` is {effect_follows!r}; expected one of {get_args(EffectFollows)}")
     if effect_in not in get_args(EffectIn):
@@ -162,7 +169,8 @@ def write_deap(
     for subject in chosen:
         table = _ratings(seed, subject, n_trials)
         followed = face_effect_size if effect_follows == "expression" else None
-        data = _signals(noise, seed, subject, table, effect_size, fingerprint_size, followed, effect_in)
+        fingerprint_sizes = fingerprint_size, stimulus_fingerprint_size
+        data = _signals(noise, seed, subject, table, effect_size, fingerprint_sizes, followed, effect_in)
         labels = table[[name.capitalize() for name in FACTS["ratings"]]].to_numpy(float)
         _write_recordings(out, subject, data, labels, table["Trial"].to_numpy(), files, seed)
         deviations = {name: _deviation(table[name.capitalize()].to_numpy()) for name in EFFECTS}
@@ -186,9 +194,11 @@ def write_deap(
     )
     _video_list(n_trials).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
     # What is not there is not spoken of, so that what was written without remains as it was.
-    more = {}
+    more: dict[str, Any] = {}
+    if stimulus_fingerprint_size:
+        more["stimulus_fingerprint_size"] = stimulus_fingerprint_size
     if face_videos or effect_follows == "expression":
-        more = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
+        more |= {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
     if face_videos:
         more |= {"video_frame_rate_hz": video_frame_rate_hz, "video_size": list(video_size)}
     if effect_in != "power":
@@ -253,13 +263,14 @@ def _signals(
     subject: int,
     table: pd.DataFrame,
     effect_size: float,
-    fingerprint_size: float,
+    fingerprint_sizes: tuple[float, float],
     face_effect_size: float | None,
     effect_in: EffectIn,
 ) -> np.ndarray:
     """`(trials, 40, samples)` float64 of one subject, by experiment id.
 
-    The effect follows the expression of the face where `face_effect_size` is given, else the ratings.
+    The effect follows the expression of the face where `face_effect_size` is given, else the ratings. The two
+    fingerprints are the trial's and the stimulus's.
     """
     rng = np.random.default_rng([seed, subject, 0])
     subject_log_power = noise.subject_log_power(rng)
@@ -289,7 +300,9 @@ def _signals(
         if courses is None:
             effects = effects.sum(axis=0)
         n_eeg = len(EEG_CHANNEL_NAMES)
-        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses, couplings)
+        of_trial, of_stimulus = fingerprint_sizes
+        pattern = noise.stimulus_log_power(seed, subject, row["Experiment_id"], of_stimulus)
+        data[index, :n_eeg] = noise.trial(rng, subject_log_power, effects, of_trial, courses, couplings, pattern)
         data[index, n_eeg:] = _peripheral(rng, noise.frequencies_hz, noise.n_samples, levels)
     return data
 

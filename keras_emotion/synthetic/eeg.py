@@ -2,12 +2,12 @@
 
 A trial is the sum over bands `b` of noise `n[b]` of channels `c` and time `t`, each scaled by its log-power:
 
-    x[c, t] = sum_b exp(p[b, c, t] / 2) n[b, c, t],    p = subject + effect + fingerprint
+    x[c, t] = sum_b exp(p[b, c, t] / 2) n[b, c, t],    p = subject + effect + stimulus + fingerprint
 
 The noise is made in the frequency domain, all channels and bands at once. `subject` is constant for a subject,
-`effect` for a trial and proportional to its rating (or it follows a course that is given), and `fingerprint` is drawn
-anew for each trial, whatever its rating: it makes the windows of one trial alike, and is what a split of windows can
-leak.
+`effect` for a trial and proportional to its rating (or it follows a course that is given). Two terms are independent of
+the ratings and are what a split can leak: `fingerprint`, drawn anew for each trial, makes the windows of one trial
+alike; `stimulus`, the same pattern whenever a person is shown a stimulus, makes two trials of it alike.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ CORRELATION_LENGTH_M = 0.06
 FOCUS_WIDTH_M = 0.05
 FINGERPRINT_SECONDS = 20.0
 SUBJECT_LOG_POWER_SD = 0.3
+
+# Last word of the seeds `[seed, subject, stimulus, ...]` of the patterns of stimuli; the data sets have others.
+_STIMULUS_SEED = 21
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,6 +109,23 @@ class EEGNoise:
         """`(bands, channels)` log-power by which a subject differs from the others."""
         return rng.normal(0, SUBJECT_LOG_POWER_SD, (len(BAND_EDGES_HZ), len(self.channel_names)))
 
+    def stimulus_log_power(self, seed: int, subject: int, stimulus: int, size: float) -> np.ndarray | None:
+        """Log-power pattern of a stimulus in the EEG of one person, the same each time that it is shown.
+
+        Args:
+            seed: seed of the data set.
+            subject: number of the subject.
+            stimulus: number of the stimulus.
+            size: standard deviation over stimuli of each channel and band, in natural log-power.
+
+        Returns:
+            `(bands, channels)` natural log-power, independent between subjects and stimuli; `None` for size 0.
+        """
+        if size == 0:
+            return None
+        rng = np.random.default_rng([seed, subject, stimulus, _STIMULUS_SEED])
+        return rng.normal(0, size, (len(BAND_EDGES_HZ), len(self.channel_names)))
+
     def trial(
         self,
         rng: np.random.Generator,
@@ -114,6 +134,7 @@ class EEGNoise:
         fingerprint_size: float,
         effect_courses: np.ndarray | None = None,
         couplings: np.ndarray | None = None,
+        stimulus_log_power: np.ndarray | None = None,
     ) -> np.ndarray:
         """One trial, referenced to the average of its channels.
 
@@ -128,6 +149,8 @@ class EEGNoise:
                 start of the stimulus on; the sum of their squares is 1 at most in each channel. The noise of a channel
                 becomes `sqrt(1 - sum s^2)` of its own and `s` of each source, which is pink noise like it: what
                 channels have in common changes, and the power of none of them.
+            stimulus_log_power: `(bands, channels)` natural log-power from the start of the stimulus on, constant even
+                where the effects are not; see `stimulus_log_power`.
 
         Returns:
             `(channels, samples)` float32, microvolt.
@@ -140,6 +163,10 @@ class EEGNoise:
         is_stimulus = np.arange(self.n_samples) >= self.n_baseline_samples
         courses = np.ones((1, self.n_samples)) if effect_courses is None else effect_courses
         effects = effect_log_power.reshape(len(courses), -1)
+        if stimulus_log_power is not None:
+            # A row more only where there is a pattern: a product of other sizes may round differently.
+            courses = np.vstack([courses, np.ones(self.n_samples)])
+            effects = np.vstack([effects, stimulus_log_power.ravel()])
         basis = np.vstack([self.fingerprint_basis, np.ones(self.n_samples), is_stimulus * courses]).astype(np.float32)
         weights = np.column_stack([fingerprint_size * knots, subject_log_power.ravel(), effects.T])
         gain = np.exp((weights / 2).astype(np.float32) @ basis)

@@ -100,6 +100,7 @@ def write_mahnob_hci(
     fingerprint_size: float = 0.6,
     *,
     subjects: Sequence[int] | None = None,
+    stimulus_fingerprint_size: float = 0.0,
     fingerprint_in_baseline: bool = False,
     lead_seconds: float = 30.0,
     stimulus_seconds: float | None = None,
@@ -138,6 +139,8 @@ def write_mahnob_hci(
         fingerprint_size: standard deviation of the natural log-power that is drawn for each trial, channel and band,
             whatever the rating; it wanders over some 20 s.
         subjects: these subjects in place of the first `n_subjects`.
+        stimulus_fingerprint_size: standard deviation of the natural log-power that each stimulus, channel and band has
+            in a person, whatever the ratings, constant from the onset on; independent between persons and stimuli.
         fingerprint_in_baseline: the fingerprint is in what precedes the clip too.
         lead_seconds: recorded before and after each clip, 3 or more (the data set: 30). A recording lasts whole
             seconds: what is missing is added at its end.
@@ -165,6 +168,12 @@ def write_mahnob_hci(
         ("n_trials", n_trials, 1 <= n_trials <= FACTS["n_trials"], f"1 to {FACTS['n_trials']}"),
         ("effect_size", effect_size, math.isfinite(effect_size), "a finite number"),
         ("fingerprint_size", fingerprint_size, 0 <= fingerprint_size < math.inf, "0 or more"),
+        (
+            "stimulus_fingerprint_size",
+            stimulus_fingerprint_size,
+            0 <= stimulus_fingerprint_size < math.inf,
+            "0 or more",
+        ),
         ("lead_seconds", lead_seconds, SHORTEST_LEAD_SECONDS <= lead_seconds < math.inf, "3 or more"),
         ("stimulus_seconds", stimulus_seconds, SHORTEST_STIMULUS_SECONDS <= lasts < math.inf, "1 or more, or None"),
         ("face_effect_size", face_effect_size, math.isfinite(face_effect_size), "a finite number"),
@@ -180,6 +189,8 @@ def write_mahnob_hci(
         "fingerprint_in_baseline": fingerprint_in_baseline,
         "lead_seconds": lead_seconds,
     }
+    if stimulus_fingerprint_size:
+        recorded["stimulus_fingerprint_size"] = stimulus_fingerprint_size
     followed = face_effect_size if effect_follows == "expression" else None
     for subject in chosen:
         clips = _clips(seed, subject, n_trials, stimulus_seconds)
@@ -286,6 +297,7 @@ def _signals(
     fingerprint_size: float,
     fingerprint_in_baseline: bool,
     lead_seconds: float,
+    stimulus_fingerprint_size: float = 0.0,
 ) -> tuple[np.ndarray, int, int]:
     """`(38, samples)` of one recording, in the units written, and the samples at which the clip starts and ends."""
     onset, end = round(lead_seconds * RATE_HZ), round((lead_seconds + clip.seconds) * RATE_HZ)
@@ -305,7 +317,9 @@ def _signals(
         strength = effect_size if courses is not None else effect_size * deviations[rating]
         effect[bands.index(band)] = strength * noise.focus(electrodes)
     effects = effects if courses is not None else effects.sum(axis=0)
-    eeg = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses).astype(np.float64)
+    pattern = noise.stimulus_log_power(seed, subject, clip.stimulus, stimulus_fingerprint_size)
+    eeg = noise.trial(rng, subject_log_power, effects, fingerprint_size, courses, stimulus_log_power=pattern)
+    eeg = eeg.astype(np.float64)
     eeg += rng.normal(0, REFERENCE_UV, n_samples) + MAINS_UV * np.sin(2 * np.pi * MAINS_HZ * times_seconds)
     eeg += rng.normal(0, OFFSET_UV, (len(eeg), 1))
     eeg += rng.normal(0, DRIFT_UV, (len(eeg), 1)) * np.linspace(0, 1, n_samples)

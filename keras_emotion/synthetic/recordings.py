@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 RATING_MIDDLE, RATING_SD, STIMULUS_SHARE = 5.0, 1.8, 0.5
 
+RETEST_SD = 0.5
+"""Standard deviation of the difference between a rating in a later session and that of the first."""
+
+SESSION_LOG_POWER_SD = 0.2
+"""Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
+
 LEAD_SECONDS, GAP_SECONDS = 2, 1
 """Recorded before the first and after the last trial, and between two."""
 
@@ -38,6 +45,13 @@ VIDEO_LEAD_SECONDS = 1
 
 _PHYSICAL_RANGE_UV = (-1000.0, 1000.0)
 _EOG_RMS_UV, _GSR_KOHM = 30.0, 300.0
+
+# Last words of the seeds `[seed, subject, session, ...]` of later sessions; the face and the patterns of stimuli have
+# others.
+_SESSION_TABLE, _SESSION_SIGNAL = 31, 32
+
+_NOT_WRITTEN = ["clip", "draw"]
+"""Columns that are left out of `trials.csv`: number of the stimulus, number of the trial over all sessions."""
 
 
 def write_recordings(
@@ -48,6 +62,9 @@ def write_recordings(
     effect_size: float = 1.0,
     fingerprint_size: float = 0.6,
     *,
+    n_sessions: int = 1,
+    n_presentations: int = 1,
+    stimulus_fingerprint_size: float = 0.0,
     file_format: FileFormat = "edf",
     sampling_rate_hz: int = 256,
     trial_seconds: int = 20,
@@ -65,23 +82,37 @@ def write_recordings(
     there are an eye channel and one of skin resistance. See `write_deap` for what the EEG is: gamma power over temporal
     electrodes follows valence, alpha power over posterior ones arousal.
 
-    A subject's file is the same for any other number of subjects.
+    **Several sessions** (`s01_1.edf`, `s01_2.edf`, ..., a column `session`): a subject is shown the same stimuli in
+    each session, in a new order, and trials are numbered from 1 in each session. A rating in a later session is that of
+    the first plus normal noise (`RETEST_SD`), clipped to 1 to 9. The gain of each electrode differs between sessions:
+    in a later one its log-power is that of the first plus normal noise (`SESSION_LOG_POWER_SD`), the same in all bands
+    and during the whole file.
+
+    A subject's file is the same for any other number of subjects and of sessions.
 
     Args:
         out: folder to write to; made where it is missing.
         n_subjects: number of subjects, 1 to 99.
-        n_trials: trials of each, 2 or more.
+        n_trials: stimuli that each subject is shown, 2 or more; a trial for each, unless `n_sessions` or
+            `n_presentations` asks for more.
         seed: seed of everything.
         effect_size: natural log-power at the electrodes of the effect (`EFFECTS`) for a rating one `RATING_SD` above
             the middle of the scale; 0 ties nothing.
         fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
             whatever the ratings; it wanders over some 20 s.
+        n_sessions: sessions of each subject, 1 or more.
+        n_presentations: times that each stimulus is shown in a session, 1 or more: trials `k`, `k + n_trials`, ... are
+            the same stimulus with the same ratings, at different places of the order.
+        stimulus_fingerprint_size: standard deviation of the natural log-power that each stimulus, channel and band has
+            in a person, whatever the ratings: the same in all presentations and sessions, constant from the onset on,
+            independent between persons and stimuli.
         file_format: `"edf"` (EDF+, 16 bits) or `"fif"`.
         sampling_rate_hz: whole number, 100 or more.
         trial_seconds: length of a trial, a whole number.
         baseline_seconds: recorded before each trial and given as its baseline, a whole number; 0 is none.
         channel_names: electrodes of the 10-10 system.
-        face_videos: a video of each session is written too; it starts 1 s before the recording.
+        face_videos: a video of each session (`s01.avi`, or `s01_1.avi`, ...) is written too; it starts 1 s before the
+            recording.
         face_effect_size: what ties the expression of the face to the ratings, see `trial_expression`.
         video_frame_rate_hz: frames of a video a second, 1 to 120.
         video_size: width and height of a video, even numbers from 32 on.
@@ -95,6 +126,8 @@ def write_recordings(
     for name, value, lowest in (
         ("n_subjects", n_subjects, 1),
         ("n_trials", n_trials, 2),
+        ("n_sessions", n_sessions, 1),
+        ("n_presentations", n_presentations, 1),
         ("sampling_rate_hz", sampling_rate_hz, 100),
         ("trial_seconds", trial_seconds, 1),
         ("baseline_seconds", baseline_seconds, 0),
@@ -103,8 +136,12 @@ def write_recordings(
             raise ValueError(f"`{name}` is {value}; expected a whole number from {lowest} on")
     if n_subjects > 99:
         raise ValueError(f"`n_subjects` is {n_subjects}; expected 1 to 99")
-    if fingerprint_size < 0:
-        raise ValueError(f"`fingerprint_size` is {fingerprint_size}; expected 0 or more")
+    for name, size in (
+        ("fingerprint_size", fingerprint_size),
+        ("stimulus_fingerprint_size", stimulus_fingerprint_size),
+    ):
+        if not 0 <= size < np.inf:
+            raise ValueError(f"`{name}` is {size}; expected 0 or more")
     if file_format not in get_args(FileFormat):
         raise ValueError(f"`file_format` is {file_format!r}; expected one of {get_args(FileFormat)}")
     check_video(video_frame_rate_hz, video_size)
@@ -118,15 +155,20 @@ def write_recordings(
         pass_band_hz=(1.0, 45.0),
     )
     tables = []
-    for subject in range(1, n_subjects + 1):
-        table = _table(seed, subject, n_trials, trial_seconds, baseline_seconds)
-        table.insert(2, "file", f"s{subject:02d}.{file_format}")
+    for subject, session in itertools.product(range(1, n_subjects + 1), range(1, n_sessions + 1)):
+        name = f"s{subject:02d}" if n_sessions == 1 else f"s{subject:02d}_{session}"
+        table = _table(seed, subject, session, n_trials, n_presentations, trial_seconds, baseline_seconds)
+        table.insert(2, "file", f"{name}.{file_format}")
+        if n_sessions > 1:
+            table.insert(1, "session", session)
         n_seconds = int(table["stop_seconds"].max()) + LEAD_SECONDS
-        signal = _session(noise, seed, subject, table, n_seconds, effect_size, fingerprint_size)
+        signal = _session(
+            noise, seed, subject, session, table, n_seconds, effect_size, fingerprint_size, stimulus_fingerprint_size
+        )
         write = _write_edf if file_format == "edf" else _write_fif
         write(out / table["file"].iloc[0], signal, noise, table, trial_seconds)
         if face_videos:
-            video = f"s{subject:02d}.avi"
+            video = f"{name}.avi"
             width, height = video_size
             face = AnimatedFace(
                 height, width, FaceIdentity.draw(np.random.default_rng([seed, subject, 0, IDENTITY_SEED]))
@@ -134,12 +176,22 @@ def write_recordings(
             frames = _session_frames(face, seed, subject, table, n_seconds, face_effect_size, video_frame_rate_hz)
             write_video(out / video, frames, video_frame_rate_hz, video_size)
             table["video"], table["video_offset_seconds"] = video, table["start_seconds"] + VIDEO_LEAD_SECONDS
-        tables.append(table.sort_values("trial"))
+        tables.append(table.drop(columns=_NOT_WRITTEN).sort_values("trial"))
     pd.concat(tables).to_csv(out / "trials.csv", index=False)
     of_faces: dict[str, Any] = {}
     if face_videos:
         of_faces = {"face_effect_size": face_effect_size, "video_frame_rate_hz": video_frame_rate_hz}
         of_faces["video_size"] = list(video_size)
+    # What is not asked for is left out, so that what was written without remains as it was.
+    repeated = {
+        name: value
+        for name, value, default in (
+            ("n_sessions", n_sessions, 1),
+            ("n_presentations", n_presentations, 1),
+            ("stimulus_fingerprint_size", stimulus_fingerprint_size, 0),
+        )
+        if value != default
+    }
     write_marker(
         out,
         dataset="recordings",
@@ -148,21 +200,35 @@ def write_recordings(
         seed=seed,
         effect_size=effect_size,
         fingerprint_size=fingerprint_size,
+        **repeated,
         **of_faces,
     )
     return out
 
 
-def _table(seed: int, subject: int, n_trials: int, trial_seconds: int, baseline_seconds: int) -> pd.DataFrame:
-    """Lines of `trials.csv` of one subject, in the order in which the trials were shown."""
-    shape = (n_trials, len(EFFECTS))
+def _table(
+    seed: int,
+    subject: int,
+    session: int,
+    n_stimuli: int,
+    n_presentations: int,
+    trial_seconds: int,
+    baseline_seconds: int,
+) -> pd.DataFrame:
+    """Lines of `trials.csv` of one session, in the order in which the trials were shown, and `_NOT_WRITTEN`."""
+    shape, n_trials = (n_stimuli, len(EFFECTS)), n_stimuli * n_presentations
     of_stimulus = np.random.default_rng([seed, 0]).standard_normal(shape)
     rng = np.random.default_rng([seed, subject])
     latent = np.sqrt(STIMULUS_SHARE) * of_stimulus + np.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
     # Ranks as normal scores: half of the trials of each subject lie on either side of the middle.
-    scores = scipy.special.ndtri((latent.argsort(axis=0).argsort(axis=0) + 0.5) / n_trials)
-    ratings = np.clip(RATING_MIDDLE + RATING_SD * scores, 1, 9).round(2)
+    scores = scipy.special.ndtri((latent.argsort(axis=0).argsort(axis=0) + 0.5) / n_stimuli)
+    ratings = np.clip(RATING_MIDDLE + RATING_SD * scores, 1, 9)
+    if session > 1:
+        rng = np.random.default_rng([seed, subject, session, _SESSION_TABLE])
+        ratings = np.clip(ratings + rng.normal(0, RETEST_SD, shape), 1, 9)
+    ratings = ratings.round(2)
     shown = rng.permutation(n_trials)
+    clip = shown % n_stimuli
     starts = LEAD_SECONDS + baseline_seconds + np.arange(n_trials) * (baseline_seconds + trial_seconds + GAP_SECONDS)
     return pd.DataFrame(
         {
@@ -172,8 +238,11 @@ def _table(seed: int, subject: int, n_trials: int, trial_seconds: int, baseline_
             "stop_seconds": starts + trial_seconds,
             "baseline_seconds": baseline_seconds,
             "presentation": np.arange(1, n_trials + 1),
-            "stimulus": [f"clip{number:02d}" for number in shown + 1],
-            **{name: ratings[shown, column] for column, name in enumerate(EFFECTS)},
+            "stimulus": [f"clip{number:02d}" for number in clip + 1],
+            **{name: ratings[clip, column] for column, name in enumerate(EFFECTS)},
+            "clip": clip + 1,
+            # Trials of another session draw other noise.
+            "draw": (session - 1) * n_trials + shown + 1,
         }
     )
 
@@ -182,15 +251,21 @@ def _session(
     noise: EEGNoise,
     seed: int,
     subject: int,
+    session: int,
     table: pd.DataFrame,
     n_seconds: int,
     effect_size: float,
     fingerprint_size: float,
+    stimulus_fingerprint_size: float,
 ) -> np.ndarray:
     """`(channels + 2, samples)`: EEG and eye movements in microvolt, skin resistance in kiloohm."""
     rate, n_eeg = noise.sampling_rate_hz, len(noise.channel_names)
     rng = np.random.default_rng([seed, subject, 0])
     subject_log_power = noise.subject_log_power(rng)
+    cap_log_power = np.zeros((n_eeg, 1))
+    if session > 1:
+        rng = np.random.default_rng([seed, subject, session, _SESSION_SIGNAL])
+        cap_log_power = rng.normal(0, SESSION_LOG_POWER_SD, (n_eeg, 1))
     # Between trials the amplifier goes on, with little in it.
     signal = rng.normal(0, 5, (n_eeg + 2, n_seconds * rate))
     steps = rng.standard_normal((2, n_seconds * rate))
@@ -198,14 +273,16 @@ def _session(
     signal[n_eeg + 1] = _GSR_KOHM + np.cumsum(steps[1]) / rate
     bands = list(BAND_EDGES_HZ)
     for row in table.to_dict("records"):
-        rng = np.random.default_rng([seed, subject, row["trial"]])
+        rng = np.random.default_rng([seed, subject, row["draw"]])
         effect = np.zeros_like(subject_log_power)
         for rating, (band, electrodes) in EFFECTS.items():
             deviation = (row[rating] - RATING_MIDDLE) / RATING_SD
             effect[bands.index(band)] += effect_size * deviation * noise.focus(electrodes)
         start = row["start_seconds"] * rate - noise.n_baseline_samples
-        trial = noise.trial(rng, subject_log_power, effect, fingerprint_size)
+        pattern = noise.stimulus_log_power(seed, subject, row["clip"], stimulus_fingerprint_size)
+        trial = noise.trial(rng, subject_log_power, effect, fingerprint_size, stimulus_log_power=pattern)
         signal[:n_eeg, start : start + noise.n_samples] = trial
+    signal[:n_eeg] *= np.exp(cap_log_power / 2)
     return signal
 
 
@@ -226,7 +303,7 @@ def _session_frames(
         n_frames = round(stop_seconds * frame_rate_hz) - n_shown
         deviations = {rating: (row[rating] - RATING_MIDDLE) / RATING_SD for rating in EFFECTS}
         times = np.arange(n_frames) / frame_rate_hz
-        yield from trial_frames(face, seed, subject, row["trial"], deviations, times, face_effect_size)
+        yield from trial_frames(face, seed, subject, row["draw"], deviations, times, face_effect_size)
         n_shown += n_frames
 
 

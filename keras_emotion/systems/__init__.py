@@ -4,6 +4,7 @@ from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import find_system, register_system, registered_systems
 from keras_emotion.systems.settings import Configuration, Runtime, Training, differences
+from keras_emotion.systems.stages import Stage
 
 __all__ = [
     "Configuration",
@@ -11,6 +12,7 @@ __all__ = [
     "Experiment",
     "NetworkSystem",
     "Runtime",
+    "Stage",
     "System",
     "Training",
     "differences",

@@ -11,15 +11,26 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.pipelines import FeaturePart, Features, StoredFeatures, WindowBatches, feature_statistics, path_hash
+from keras_emotion.pipelines import (
+    FeaturePart,
+    Features,
+    ModelInput,
+    StoredFeatures,
+    WindowBatches,
+    Windowing,
+    feature_statistics,
+    path_hash,
+)
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
 from keras_emotion.schema import Trial
+from keras_emotion.systems.stages import Stage
 
 if TYPE_CHECKING:
     import keras
     import sklearn.base
 
-    from keras_emotion.systems.settings import Training
+BLOCK_FORMAT = 2
+"""Version of the block that `System.inference` gives; that of version 0.1.0, without this number, was the first."""
 
 Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """What fitted parameters make of the arrays."""
@@ -42,8 +53,8 @@ class System(BaseModel, abc.ABC):
     """A paper's features, network and loss, as a frozen value.
 
     `NetworkSystem` is one with a Keras network, `EstimatorSystem` one with a scikit-learn estimator. The runner calls
-    the methods in this order: `parts`, `derived` and `join` once a subject, then for each fold `fold_teacher`,
-    `fit_arrays` and those of the kind of system.
+    the methods in this order: `parts`, `derived` and `join` once a subject, then for each fold `fit_arrays` and those
+    of the kind of system.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +78,20 @@ class System(BaseModel, abc.ABC):
     def parts(self) -> dict[str, FeaturePart]:
         """The features of each modality by name; windows are those of the first, the others are paired with them."""
 
+    @property
+    def windowing(self) -> Windowing:
+        """The windows of all parts: by default those of the leading part, the first of `parts`.
+
+        A system that cuts its other parts by it (`FeaturePart.with_windowing`) overrides it, for `parts` is not there
+        yet then.
+        """
+        return next(iter(self.parts().values())).windowing
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the parts read of a trial, sorted."""
+        return tuple(sorted({source for part in self.parts().values() for source in part.sources}))
+
     def derived(self) -> dict[str, DerivedPart]:
         """Features that a trained network makes of some of the parts."""
         return {}
@@ -77,13 +102,6 @@ class System(BaseModel, abc.ABC):
         This one alone, under an empty name, where nothing is searched. A name is part of a file name.
         """
         return {"": self}
-
-    def fold_teacher(self) -> tuple[System, Training] | None:
-        """A system that is trained first, on the training windows of the fold, and whose features this one learns from.
-
-        It comes with how it is trained. Its output `features` becomes the array `teacher_features` of this one.
-        """
-        return None
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """Add what does not come from the recordings.
@@ -96,7 +114,7 @@ class System(BaseModel, abc.ABC):
     def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
         """Fit what changes the arrays themselves, and give the change: `arrays -> arrays`.
 
-        FitRequest sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`. (Under a
+        Fitting sees the training windows at `rows` alone: reading another one raises `OutsideTrainingPart`. (Under a
         protocol that fits on all rows, and is flagged for it, `rows` are all.)
         """
         return lambda arrays: arrays
@@ -114,15 +132,46 @@ class System(BaseModel, abc.ABC):
         """Files besides the recordings that decide the numbers; they enter the data fingerprint."""
         return ()
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
-        """What a saved model must know to be applied: bands, channel order, grid, window length."""
+    def model_inputs(self) -> dict[str, ModelInput]:
+        """Where the inputs of the network come from, by their names; a saved model is applied by them.
+
+        They must give what `batch` gives. Without any, the default, saved models cannot be applied.
+        """
         return {}
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """What a saved model must know to be applied; the run adds what it knows of the data and the classes.
+
+        Args:
+            trial: a trial of the training data; its channels and sampling rate are those of all.
+
+        Returns:
+            JSON-able block (`keras_emotion.inference.schema.InferenceBlock`): `parts`, the feature parts that the
+            inputs come from; `inputs`; and of what is recorded `channel_names` and `sampling_rate_hz`.
+        """
+        inputs = self.model_inputs()
+        if not inputs:
+            return {}
+        used = {one.part for one in inputs.values()}
+        parts = {name: part for name, part in self.parts().items() if name in used}
+        block = {
+            "format": BLOCK_FORMAT,
+            "parts": {name: part.description() for name, part in parts.items()},
+            "inputs": {name: one.model_dump() for name, one in inputs.items()},
+        }
+        for part in parts.values():
+            if part.sources[0] == "recording":
+                recording = part.select_channels(trial)
+                block["channel_names"] = list(recording.channel_names)
+                block["sampling_rate_hz"] = recording.sampling_rate_hz
+        return block
 
 
 class NetworkSystem(System):
     """A system with a Keras network.
 
-    `model` is called once for each architecture and shape, then for each fold `fit_statistics`, `batch`, `diagnostics`.
+    `model` is called once for each architecture and shape, then for each fold and stage `fit_statistics`, `inputs`,
+    `targets`, and `diagnostics` at the end.
     """
 
     @abc.abstractmethod
@@ -134,11 +183,19 @@ class NetworkSystem(System):
         """Arguments of `compile` that say what is minimised: `loss` and `loss_weights`."""
 
     @abc.abstractmethod
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """`(inputs, targets)` of the model from the arrays and labels of a batch.
+    def inputs(self, elements: dict[str, np.ndarray]) -> Any:
+        """Inputs of the model from the arrays of a batch; no label is known here, nor is there any in prediction."""
+
+    @abc.abstractmethod
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> Any:
+        """Targets of the model for a batch.
 
         Labels are `(batch,)`, or `(batch, steps)` where the data have a rating for each step.
         """
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The trainings of a fold, in order; the last one is that of this system. One by default."""
+        return (Stage(system=self),)
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""
@@ -233,7 +290,7 @@ class _Inputs:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         elements = {name: np.asarray(array[rows]) for name, array in self._arrays.items()}
-        values = self._system.batch(elements, np.zeros(len(rows), int))[0][self._name]
+        values = self._system.inputs(elements)[self._name]
         return values.reshape(len(rows), -1, *values.shape[-self._n_axes :])
 
 

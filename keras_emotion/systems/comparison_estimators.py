@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart
+from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, Windowing
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.multiple_kernel_svm import MultipleKernelSVM
-from keras_emotion.systems.prior_dfcn import face_quantities_for
 from keras_emotion.systems.registry import register_system
 from keras_emotion.systems.svm import DecisionSVC
 
@@ -60,9 +59,14 @@ class ComparisonEstimator(EstimatorSystem):
         """See `System`; the lines of Table 1 of Zheng et al."""
         return self.estimator_name.upper()
 
+    @property
+    def windowing(self) -> Windowing:
+        """See `System`; the samples of the EEG, with its windows as steps."""
+        return self.features.windowing.model_copy(update={"lag_seconds": self.face.lag_seconds})
+
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
-        parts: dict[str, FeaturePart] = {"eeg": self.features, "face": face_quantities_for(self.face, self.features)}
+        parts: dict[str, FeaturePart] = {"eeg": self.features, "face": self.face.with_windowing(self.windowing)}
         return {name: parts[name] for name in self._reads}
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from keras_emotion.pipelines import ConnectivityFeatures, EEGGridFeatures, FaceQuantities, FeaturePart, RawSignals
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.pipelines import (
+    ConnectivityFeatures,
+    EEGGridFeatures,
+    FaceQuantities,
+    FeaturePart,
+    ModelInput,
+    RawSignals,
+    Windowing,
+)
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
-from keras_emotion.systems.prior_dfcn import face_quantities_for
 from keras_emotion.systems.registry import register_system
 
 if TYPE_CHECKING:
@@ -82,6 +87,13 @@ class ComparisonNetwork(NetworkSystem):
         """See `System`; the lines of Table 1 of Zheng et al."""
         return self._known.line
 
+    @property
+    def windowing(self) -> Windowing:
+        """See `System`; faces are seen beside samples of the EEG, with its windows as steps."""
+        if "face" in self._known.model_inputs:
+            return self.features.windowing.model_copy(update={"lag_seconds": self.face.lag_seconds})
+        return super().windowing
+
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
         return self._known.parts(self)
@@ -98,22 +110,25 @@ class ComparisonNetwork(NetworkSystem):
 
         return self._known.losses(models)
 
-    def batch(self, elements: Elements, labels: np.ndarray) -> tuple:
-        """See `System`."""
-        return self._known.inputs(elements), self._known.targets(labels)
+    def inputs(self, elements: Elements) -> Elements:
+        """See `NetworkSystem`."""
+        return self._known.inputs(elements)
+
+    def targets(self, elements: Elements, labels: np.ndarray) -> Any:
+        """See `NetworkSystem`."""
+        return self._known.targets(labels)
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
+    def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        kept = {"detector_model", "openface_folder"}
-        return {
-            "parts": {name: json.loads(part.model_dump_json(exclude=kept)) for name, part in self.parts().items()},
-            "channel_names": list(trial.eeg.channel_names),
-            "sampling_rate_hz": trial.eeg.sampling_rate_hz,
-        }
+        return dict(self._known.model_inputs)
+
+
+_EEG = ModelInput(part="eeg", array="eeg")
+_FACE = ModelInput(part="face", array="face")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +139,7 @@ class _Network:
         line: its line of the table that it is compared in.
         parts: the features that it reads, of a system.
         build: the network, of `keras_emotion.models`, the shapes of the arrays, and further arguments.
-        inputs: its inputs, of the arrays of a batch.
+        model_inputs: where its inputs come from, by their names.
         targets: its targets, of labels.
         losses: arguments of `compile`, of `keras_emotion.models`.
     """
@@ -132,9 +147,13 @@ class _Network:
     line: str | None
     parts: Callable[[ComparisonNetwork], dict[str, FeaturePart]]
     build: Callable[[Any, Shapes, dict[str, Any]], keras.Model]
-    inputs: Callable[[Elements], Elements] = lambda elements: {"eeg": elements["eeg"]}
+    model_inputs: Mapping[str, ModelInput] = dataclasses.field(default_factory=lambda: {"eeg": _EEG})
     targets: Callable[[np.ndarray], Any] = lambda labels: labels
     losses: Callable[[Any], dict[str, Any]] = lambda models: {"loss": "sparse_categorical_crossentropy"}
+
+    def inputs(self, elements: Elements) -> Elements:
+        """The inputs of the network from the arrays of a batch."""
+        return {name: one.of(elements) for name, one in self.model_inputs.items()}
 
 
 def _of_trials(system: ComparisonNetwork) -> dict[str, FeaturePart]:
@@ -142,11 +161,7 @@ def _of_trials(system: ComparisonNetwork) -> dict[str, FeaturePart]:
 
 
 def _of_trials_and_faces(system: ComparisonNetwork) -> dict[str, FeaturePart]:
-    return {"eeg": system.features, "face": face_quantities_for(system.face, system.features)}
-
-
-def _both(elements: Elements) -> Elements:
-    return {name: elements[name] for name in ("eeg", "face")}
+    return {"eeg": system.features, "face": system.face.with_windowing(system.windowing)}
 
 
 def _sizes(shapes: Shapes) -> dict[str, int]:
@@ -157,12 +172,6 @@ def _sizes(shapes: Shapes) -> dict[str, int]:
         "n_bands": n_bands,
         "n_face_channels": shapes["face"][-1],
     }
-
-
-def _windows_as_features(elements: Elements) -> Elements:
-    # (trials, windows, channels, bands) -> (trials, channels, windows * bands)
-    eeg = np.swapaxes(elements["eeg"], 1, 2)
-    return {"eeg": eeg.reshape(*eeg.shape[:2], -1)}
 
 
 def _dgcnn(models: Any, shapes: Shapes, more: dict[str, Any]) -> keras.Model:
@@ -191,14 +200,20 @@ def _eegnet(models: Any, shapes: Shapes, more: dict[str, Any]) -> keras.Model:
     return models.EEGNet(n_samples=n_samples, n_channels=n_channels, sampling_rate_hz=rate, **more)
 
 
+def _from(array: str, transform: str = "identity") -> dict[str, ModelInput]:
+    return {"eeg": ModelInput(part="eeg", array=array, transform=transform)}
+
+
+_BOTH = {"eeg": _EEG, "face": _FACE}
+
 _NETWORKS: dict[str, _Network] = {
-    "dgcnn": _Network("DGCNN", _of_trials, _dgcnn, _windows_as_features),
+    "dgcnn": _Network("DGCNN", _of_trials, _dgcnn, _from("eeg", "steps_as_features")),
     "graph_sleep_net": _Network("GSN", _of_trials, _graph_sleep_net),
     "dcca": _Network(
         "DCCA",
         _of_trials_and_faces,
         lambda models, shapes, more: models.DCCA(**_sizes(shapes), **more),
-        _both,
+        _BOTH,
         # The loss of the views reads no targets.
         targets=lambda labels: {"probabilities": labels, "views": labels},
         losses=lambda models: models.correlation_losses(),
@@ -207,37 +222,20 @@ _NETWORKS: dict[str, _Network] = {
         "MMResLSTM",
         _of_trials_and_faces,
         lambda models, shapes, more: models.MMResLSTM(**_sizes(shapes), **more),
-        _both,
+        _BOTH,
     ),
     "emotion_transformer_fusion": _Network(
         "ETF",
         _of_trials_and_faces,
         lambda models, shapes, more: models.EmotionTransformerFusion(**_sizes(shapes), **more),
-        _both,
+        _BOTH,
     ),
-    "eegnet": _Network(None, lambda system: {"eeg": system.raw}, _eegnet, lambda elements: {"eeg": elements["bio"]}),
+    "eegnet": _Network(None, lambda system: {"eeg": system.raw}, _eegnet, _from("bio")),
     "crnn_4d": _Network(None, lambda system: {"eeg": system.grid}, _crnn_4d),
     "conti_cnn": _Network(
         None,
         lambda system: {"eeg": system.grid.model_copy(update={"steps": 1})},
         _conti_cnn,
-        lambda elements: {"eeg": elements["eeg"][:, 0]},
+        _from("eeg", "first_step"),
     ),
 }
-
-
-def feature_reading(class_name: str, parts: Mapping[str, Any]) -> tuple[FeaturePart, Callable[[Elements], Elements]]:
-    """The features of EEG that a saved network reads, and what makes its inputs of them.
-
-    Args:
-        class_name: class of the network.
-        parts: `inference["parts"]` of it.
-
-    Raises:
-        InputError: it is none of these networks.
-    """
-    name = next((name for name in _NETWORKS if name.replace("_", "") == class_name.lower()), None)
-    if name is None:
-        raise InputError(f"{class_name}: is no network that reads EEG")
-    part = ComparisonNetwork(network=name).parts()["eeg"]
-    return type(part)(**parts["eeg"]), _NETWORKS[name].inputs

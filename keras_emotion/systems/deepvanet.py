@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -13,8 +12,16 @@ import tyro
 from pydantic import Field
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
-from keras_emotion.pipelines import FaceFeatures, FeaturePart, RawSignals, WindowBatches, path_hash
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.pipelines import (
+    FaceFeatures,
+    FeaturePart,
+    ModelInput,
+    RawSignals,
+    WindowBatches,
+    Windowing,
+    path_hash,
+)
+from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
@@ -78,9 +85,13 @@ class DeepVANetSystem(NetworkSystem):
     face_weights: Path | None = None
 
     @property
-    def _faces_of_windows(self) -> FaceFeatures:
-        # As long as the windows of the signals, whatever else is said of faces.
-        return FaceFeatures(**{**dict(self.faces), "window_seconds": self.bio.window_seconds, "hop_seconds": None})
+    def windowing(self) -> Windowing:
+        """See `System`; as long as the windows of the signals, which have no steps: these are those of the faces."""
+        of_faces = {"steps": self.faces.steps, "lag_seconds": self.faces.lag_seconds}
+        return self.bio.windowing.model_copy(update=of_faces)
+
+    def _cut_faces(self) -> FaceFeatures:
+        return self.faces.with_windowing(self.windowing)
 
     @property
     def _has(self) -> dict[str, bool]:
@@ -97,7 +108,7 @@ class DeepVANetSystem(NetworkSystem):
         if self.modalities != "both":
             del fields["fusion"]
         if "faces" in fields:
-            fields["faces"] = self._faces_of_windows.key()
+            fields["faces"] = self._cut_faces().key()
             fields["face_weights"] = None if self.face_weights is None else "network"
         return fields
 
@@ -114,7 +125,7 @@ class DeepVANetSystem(NetworkSystem):
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`; signals first: windows are theirs, and faces are paired with them."""
-        parts: dict[str, FeaturePart] = {"bio": self.bio, "faces": self._faces_of_windows}
+        parts: dict[str, FeaturePart] = {"bio": self.bio, "faces": self._cut_faces()}
         return {name: part for name, part in parts.items() if self._has[name]}
 
     def members(self) -> dict[str, NetworkSystem]:
@@ -141,7 +152,7 @@ class DeepVANetSystem(NetworkSystem):
 
         probabilities = []
         for indices in batches.order(0):
-            inputs, _, _ = batches.gather(indices)
+            inputs = batches.gather_inputs(indices)
             outputs = model.window_probabilities(model(inputs, training=True))
             probabilities.append(keras.ops.convert_to_numpy(outputs))
         return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
@@ -173,23 +184,17 @@ class DeepVANetSystem(NetworkSystem):
         """See `System`; Eq. of section 2.2."""
         return {"loss": "binary_crossentropy"}
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`."""
-        return elements, labels.reshape(len(labels), 1).astype(np.float32)
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return elements
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`."""
+        return labels.reshape(len(labels), 1).astype(np.float32)
+
+    def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        known: dict[str, Any] = {}
-        if self._has["bio"]:
-            recording = trial.recording
-            known = {
-                "bio": json.loads(self.bio.model_dump_json()),
-                "channel_names": list(self.bio.select_channels(trial).channel_names),
-                "sampling_rate_hz": recording.sampling_rate_hz,
-            }
-        if self._has["faces"]:
-            known["faces"] = json.loads(self._faces_of_windows.model_dump_json(exclude={"detector_model"}))
-        return known
+        return {name: ModelInput(part=name, array=name) for name in self.parts()}
 
 
 def boosted_weights(scores: Mapping[str, np.ndarray], labels: np.ndarray, released: bool = False) -> dict[str, float]:

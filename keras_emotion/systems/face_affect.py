@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.pipelines import FaceFeatures, FeaturePart
-from keras_emotion.schema import Trial
+from keras_emotion.pipelines import FaceFeatures, FeaturePart, ModelInput
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.settings import Training
@@ -62,13 +60,17 @@ class FaceAffect(NetworkSystem):
         """See `System`; the paper names none."""
         return {"loss": "mean_squared_error"}
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; the one face of each window, and `(batch, 2)` ratings."""
-        return {"faces": elements["faces"][:, 0]}, labels
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; the one face of each window."""
+        return {"faces": elements["faces"][:, 0]}
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`; `(batch, 2)` ratings."""
+        return labels
+
+    def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        return {"faces": json.loads(self.faces.model_dump_json(exclude={"detector_model"}))}
+        return {"faces": ModelInput(part="faces", array="faces", transform="first_step")}
 
 
 class FaceAffectExperiment(Experiment):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -16,17 +15,20 @@ from keras_emotion.pipelines import (
     EEGGridFeatures,
     FaceFeatures,
     FeaturePart,
+    ModelInput,
     StoredFeatures,
     TeacherFeatures,
+    Windowing,
     count_dropped,
     feature_statistics,
 )
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.schema import InputError
 from keras_emotion.systems.base import DerivedPart, NetworkSystem, System, Transform
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, TeacherOfFile, teacher_files
 from keras_emotion.systems.registry import register_system
 from keras_emotion.systems.settings import Training
+from keras_emotion.systems.stages import Stage
 
 if TYPE_CHECKING:
     import keras
@@ -107,9 +109,12 @@ class FACRNN(NetworkSystem):
         return isinstance(self.teacher, Path) and self.teacher.suffix != ".npz"
 
     @property
-    def _faces_of_windows(self) -> FaceFeatures:
-        own = {"window_seconds": self.features.sample_seconds, "steps": self.features.steps, "hop_seconds": None}
-        return FaceFeatures(**{**dict(self.faces), **own})
+    def windowing(self) -> Windowing:
+        """See `System`; the windows and steps are those of the EEG."""
+        return self.features.windowing.model_copy(update={"lag_seconds": self.faces.lag_seconds})
+
+    def _cut_faces(self) -> FaceFeatures:
+        return self.faces.with_windowing(self.windowing)
 
     @property
     def _attends_to_bands(self) -> bool:
@@ -142,7 +147,7 @@ class FACRNN(NetworkSystem):
         kind = (
             self.teacher if isinstance(self.teacher, str) else "networks" if self._has_network_of_file else "features"
         )
-        return {**fields, "teacher": kind, "faces": self._faces_of_windows.key()}
+        return {**fields, "teacher": kind, "faces": self._cut_faces().key()}
 
     def printed_config(self) -> dict[str, Any]:
         """See `System`; the paper's teacher learnt from AFEW-VA and AffectNet, which a preset cannot bring along."""
@@ -161,13 +166,13 @@ class FACRNN(NetworkSystem):
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
         has_faces = self.teacher == "fold" or self._has_network_of_file
-        return {"eeg": self.features, **({"faces": self._faces_of_windows} if has_faces else {})}
+        return {"eeg": self.features, **({"faces": self._cut_faces()} if has_faces else {})}
 
     def derived(self) -> dict[str, DerivedPart]:
         """See `System`."""
         if not self._has_network_of_file:
             return {}
-        return {"teacher_features": TeacherOfFile(self.teacher, self._faces_of_windows)}
+        return {"teacher_features": TeacherOfFile(self.teacher, self._cut_faces())}
 
     def candidates(self) -> dict[str, System]:
         """See `System`; one for each weight of `w_grid`."""
@@ -175,12 +180,20 @@ class FACRNN(NetworkSystem):
             return {"": self}
         return {f"w{w:g}": self.model_copy(update={"w": w, "w_grid": ()}) for w in self.w_grid}
 
-    def fold_teacher(self) -> tuple[System, Training] | None:
-        """See `System`."""
+    def stages(self) -> tuple[Stage, ...]:
+        """See `NetworkSystem`; the teacher of the fold comes first."""
         if self.teacher != "fold":
-            return None
-        system = FACRNNVisual(faces=self._faces_of_windows, width_multiplier=self.width_multiplier)
-        return system, self.teacher_training
+            return super().stages()
+        teacher = Stage(
+            name="teacher",
+            system=FACRNNVisual(faces=self._cut_faces(), width_multiplier=self.width_multiplier),
+            training=self.teacher_training,
+            arrays=("faces",),
+            gives={"features": "teacher_features"},
+            uses_up=("faces",),
+            own_seed=False,
+        )
+        return teacher, *super().stages()
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """Pair each window with the teacher features of an `.npz` file; one without them is dropped and counted."""
@@ -249,12 +262,16 @@ class FACRNN(NetworkSystem):
 
         return distillation_losses(self.rho, self.w, self.step_reduction, teacher=self.teacher != "none")
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; every step of a window has the label of the window."""
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return {"eeg": elements["eeg"]}
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; every step of a window has the label of the window."""
         targets = {"probabilities": np.repeat(labels.reshape(len(labels), 1), elements["eeg"].shape[1], axis=1)}
         if "teacher_features" in elements:
             targets["features"] = elements["teacher_features"]
-        return {"eeg": elements["eeg"]}, targets
+        return targets
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `System`; the scaler of the network."""
@@ -270,13 +287,9 @@ class FACRNN(NetworkSystem):
         means = attention.astype(np.float64).mean(axis=(0, 1))
         return {f"band_attention_{band}": float(mean) for band, mean in zip(self.features.bands, means, strict=True)}
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
-        """See `System`."""
-        return {
-            "features": json.loads(self.features.model_dump_json()),
-            "channel_names": list(trial.eeg_channel_names),
-            "sampling_rate_hz": trial.recording.sampling_rate_hz,
-        }
+    def model_inputs(self) -> dict[str, ModelInput]:
+        """See `System`; of EEG alone, as in the test."""
+        return {"eeg": ModelInput(part="eeg", array="eeg")}
 
 
 class FACRNNExperiment(Experiment):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -11,9 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from keras_emotion.pipelines import FaceFeatures, FeaturePart, Features, StoredFeatures, content_hash, path_hash
+from keras_emotion.pipelines import (
+    FaceFeatures,
+    FeaturePart,
+    Features,
+    ModelInput,
+    StoredFeatures,
+    content_hash,
+    path_hash,
+)
 from keras_emotion.pipelines.features import UNUSABLE
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
@@ -75,19 +82,21 @@ class FACRNNVisual(NetworkSystem):
 
         return distillation_losses(step_reduction=self.step_reduction, teacher=False)
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`; a single picture is a window whose steps are all the same."""
-        faces, steps = elements["faces"], self.faces.steps
-        if faces.shape[1] != steps:
-            faces = np.repeat(faces, steps, axis=1)
-        labels = labels.reshape(len(labels), -1)
-        if labels.shape[1] != steps:
-            labels = np.repeat(labels, steps, axis=1)
-        return {"faces": faces}, {"probabilities": labels}
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; a single picture is a window whose steps are all the same."""
+        faces = elements["faces"]
+        return {"faces": faces if faces.shape[1] == self.faces.steps else np.repeat(faces, self.faces.steps, axis=1)}
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`; a step without a label of its own has that of the window."""
+        labels = labels.reshape(len(labels), -1)
+        if labels.shape[1] != self.faces.steps:
+            labels = np.repeat(labels, self.faces.steps, axis=1)
+        return {"probabilities": labels}
+
+    def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        return {"features": json.loads(self.faces.model_dump_json(exclude={"detector_model"}))}
+        return {"faces": ModelInput(part="faces", array="faces")}
 
 
 class FACRNNVisualExperiment(Experiment):
@@ -150,7 +159,9 @@ def _load(file: Path, content: str | None, faces: FaceFeatures) -> keras.Model:
         model = keras.models.load_model(file, compile=False)
     except (ValueError, OSError, TypeError) as error:
         raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
-    learnt = (getattr(model, "inference", None) or {}).get("features", {})
+    known = getattr(model, "inference", None) or {}
+    # Version 0.1.0 kept the fields under another name.
+    learnt = known.get("parts", {}).get("faces", {}).get("fields") or known.get("features", {})
     if "image_size" not in learnt:
         raise InputError(f"{file}: not a visual network that this package trained; train one with afew_va_visual.py")
     for field in ("image_size", "margin", "steps"):

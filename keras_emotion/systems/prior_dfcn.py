@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -10,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart
-from keras_emotion.schema import Trial
+from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, ModelInput, Windowing
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
@@ -56,8 +54,12 @@ class PriorDFCNSystem(NetworkSystem):
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
 
     @property
-    def _face_of_samples(self) -> FaceQuantities:
-        return face_quantities_for(self.face, self.features)
+    def windowing(self) -> Windowing:
+        """See `System`; the samples of the EEG, with its windows as steps."""
+        return self.features.windowing.model_copy(update={"lag_seconds": self.face.lag_seconds})
+
+    def _cut_face(self) -> FaceQuantities:
+        return self.face.with_windowing(self.windowing)
 
     def scientific_config(self) -> dict[str, Any]:
         """See `System`; what nothing is done with does not make another experiment."""
@@ -66,7 +68,7 @@ class PriorDFCNSystem(NetworkSystem):
             for name in ("face", "transpose_prior", "prior_units"):
                 del fields[name]
         else:
-            fields["face"] = self._face_of_samples.key()
+            fields["face"] = self._cut_face().key()
         if not self.stfenet:
             del fields["non_local"], fields["width_multiplier"]
         return fields
@@ -83,7 +85,7 @@ class PriorDFCNSystem(NetworkSystem):
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
-        return {"eeg": self.features, **({} if self.prior == "none" else {"face": self._face_of_samples})}
+        return {"eeg": self.features, **({} if self.prior == "none" else {"face": self._cut_face()})}
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """See `System`."""
@@ -108,34 +110,24 @@ class PriorDFCNSystem(NetworkSystem):
         """See `System`."""
         return {"loss": "sparse_categorical_crossentropy"}
 
-    def batch(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> tuple:
-        """See `System`."""
-        if self.prior == "none":
-            elements = {"connectivity": elements["connectivity"]}
-        return elements, labels
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return {"connectivity": elements["connectivity"]} if self.prior == "none" else elements
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`."""
+        return labels
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
-    def inference(self, trial: Trial) -> dict[str, Any]:
+    def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        known = {
-            "features": json.loads(self.features.model_dump_json()),
-            "channel_names": list(trial.eeg.channel_names),
-            "sampling_rate_hz": trial.eeg.sampling_rate_hz,
-        }
+        inputs = {"connectivity": ModelInput(part="eeg", array="connectivity")}
         if self.prior != "none":
-            known["face"] = json.loads(
-                self._face_of_samples.model_dump_json(exclude={"detector_model", "openface_folder"})
-            )
-        return known
-
-
-def face_quantities_for(face: FaceQuantities, features: ConnectivityFeatures) -> FaceQuantities:
-    """Quantities of the face in the samples and windows of the EEG, whatever else is said of faces."""
-    cut = {"window_seconds": features.sample_seconds, "steps": features.n_windows, "hop_seconds": None}
-    return FaceQuantities(**{**dict(face), **cut})
+            inputs |= {"eeg": ModelInput(part="eeg", array="eeg"), "face": ModelInput(part="face", array="face")}
+        return inputs
 
 
 class PriorDFCNExperiment(Experiment):

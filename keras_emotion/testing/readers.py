@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Reader, SubjectId, SubjectReport, describe_trial
-from keras_emotion.schema import TRIAL_KEY, InputError, Trial
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, Trial
 from keras_emotion.testing.named_checks import require, run_checks
 from keras_emotion.testing.observation import opened_files, peak_memory
 
@@ -90,6 +90,7 @@ class ReaderCase:
         self.reader = make_reader()
         self._chosen = subjects
         self._faults: dict[str, Exception] = {}
+        self._files: dict[tuple[str, SubjectId], frozenset[Path]] = {}
 
     @functools.cached_property
     def subjects(self) -> tuple[SubjectId, ...]:
@@ -121,13 +122,23 @@ class ReaderCase:
         """`describe`, unless only some subjects are read."""
         return self.reader.describe() if self._chosen is None else None
 
+    def files(self, kind: str, subject: SubjectId) -> frozenset[Path]:
+        """Return what `source_files`, `video_files` or `media_files` lists of a subject; asked for once."""
+        key = kind, subject
+        if key not in self._files:
+            self._files[key] = frozenset(getattr(self.reader, kind)(subject))
+        return self._files[key]
+
     @property
     def signal_files(self) -> set[Path]:
-        """Files that hold signals, images or videos of the trials."""
+        """Files that hold signals, images, videos or stimuli of the trials."""
         files: set[Path] = set()
         for trial in (record.trial for record in self.records):
-            files |= {trial.recording.source} if trial.recording is not None else set()
-            files |= {trial.video, *(trial.images.files if trial.images is not None else ())}
+            if trial.recording is not None:
+                # A recording may be a folder of files.
+                source = trial.recording.source
+                files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
+            files |= {trial.video, trial.media, *(trial.images.files if trial.images is not None else ())}
         return files - {None}
 
     def of_subject(self, subject: SubjectId) -> list[TrialRecord]:
@@ -257,6 +268,8 @@ def _check_identity(case: ReaderCase, trial: Trial) -> None:
     is_text = isinstance(trial.stimulus, str) and trial.stimulus
     require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
     require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
+    is_part = trial.split in ("", *SPLIT_PARTS)
+    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
 
 
 def _check_channels(case: ReaderCase, trial: Trial) -> None:
@@ -317,13 +330,23 @@ def _check_ratings(case: ReaderCase, trial: Trial) -> None:
             require(is_class, f"{where}: rating {target} is {rating}; expected a class from 0 to {n_classes - 1}")
 
 
-def _check_pictures(case: ReaderCase, trial: Trial) -> None:
-    videos = case.reader.video_files(trial.subject)
+def _check_source(case: ReaderCase, trial: Trial) -> None:
+    if trial.recording is None:
+        return
+    source = trial.recording.source
     where = f"subject {trial.subject}, trial {trial.trial}"
-    require(
-        trial.video is None or trial.video.is_file(), f"{where}: no file {trial.video}; expected the video, or None"
-    )
-    require(trial.video is None or trial.video in videos, f"{where}: `video_files` lacks {trial.video}")
+    require(source is not None and source.exists(), f"{where}: `source` is {source}; expected the file of the signal")
+    listed = case.files("source_files", trial.subject)
+    require(any(path.is_relative_to(source) for path in listed), f"{where}: `source_files` lacks `source`, {source}")
+
+
+def _check_pictures(case: ReaderCase, trial: Trial) -> None:
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    for field in ("video", "media"):
+        path = getattr(trial, field)
+        require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
+        is_listed = path is None or path in case.files(f"{field}_files", trial.subject)
+        require(is_listed, f"{where}: `{field}_files` lacks {path}")
     if trial.images is None:
         return
     missing = [path for path in trial.images.files if not path.is_file()]
@@ -340,6 +363,7 @@ _TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "signal": _check_signal,
     "rate": _check_rate,
     "ratings": _check_ratings,
+    "source": _check_source,
     "pictures": _check_pictures,
 }
 
@@ -370,7 +394,7 @@ def check_order(case: ReaderCase) -> None:
         trials = [record.trial for record in case.of_subject(subject)]
         numbers = [trial.trial for trial in trials]
         # Where trials are numbered anew in each session.
-        of_sessions = [(str(trial.session), trial.trial) for trial in trials]
+        of_sessions = [(trial.session, trial.trial) for trial in trials]
         is_ordered = numbers == sorted(numbers) or of_sessions == sorted(of_sessions)
         require(is_ordered, f"trials of subject {subject} come in the order {_listed(numbers, 20)}")
     asked = case.subjects[:2][::-1]
@@ -468,7 +492,7 @@ def check_source_files(case: ReaderCase) -> None:
     with opened_files() as opened:
         for _ in reader.trials([subject]):
             pass
-    known = _real([*reader.source_files(subject), *reader.video_files(subject), reader.root / SYNTHETIC_MARKER])
+    known = _real([*reader.files_of(subject, ("video", "media")), reader.root / SYNTHETIC_MARKER])
     root = os.path.realpath(reader.root)
     # Locks and the like are gone by now.
     others = sorted(path for path in opened - known if Path(path).is_relative_to(root) and Path(path).is_file())
@@ -532,6 +556,7 @@ def check_unknown_subject(case: ReaderCase) -> None:
         "inspect": lambda: reader.inspect(unknown),
         "source_files": lambda: reader.source_files(unknown),
         "video_files": lambda: reader.video_files(unknown),
+        "media_files": lambda: reader.media_files(unknown),
     }
     for name, call in calls.items():
         error = _input_error(call, f"`{name}` is asked for subject {unknown!r}")
@@ -542,7 +567,8 @@ def check_unknown_subject(case: ReaderCase) -> None:
 def check_damaged_files(case: ReaderCase) -> None:
     """Of a truncated source file comes an `InputError` or a problem, and no other exception."""
     subject, root = case.subjects[0], case.reader.root
-    signal_files = {record.trial.recording.source for record in case.records if record.trial.recording is not None}
+    recordings = [record.trial.recording for record in case.records if record.trial.recording is not None]
+    signal_files = {recording.source for recording in recordings}
     with tempfile.TemporaryDirectory() as folder:
         # The name of the root may have a meaning to the reader.
         copy = Path(shutil.copytree(root, Path(folder) / root.resolve().name))

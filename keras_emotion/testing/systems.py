@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import pickle
@@ -13,9 +14,10 @@ import numpy as np
 
 from keras_emotion.experiment.scope import TrainingPart
 from keras_emotion.pipelines import StoredFeatures, pair_windows
-from keras_emotion.pipelines.face_features import STEP_RATINGS
+from keras_emotion.pipelines.features import STEP_RATINGS, extract_rated
 from keras_emotion.schema import WINDOW_COLUMNS, Trial
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
+from keras_emotion.systems.stages import Stage, layer_weights
 from keras_emotion.testing.named_checks import require, run_checks
 
 if TYPE_CHECKING:
@@ -24,6 +26,36 @@ if TYPE_CHECKING:
     from keras_emotion.datasets.reader import Reader, SubjectId
 
 _SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """One network of a system.
+
+    Args:
+        member: name of the member that it is of; empty where there is none.
+        stage: the stage that trains it.
+        arrays: what it is trained on.
+        is_last: whether it is the last one of its member, whose probabilities count.
+    """
+
+    member: str
+    stage: Stage
+    arrays: Mapping[str, np.ndarray]
+    is_last: bool
+
+    @property
+    def system(self) -> NetworkSystem:
+        """The system of the stage."""
+        return self.stage.system
+
+    def elements(self, n_windows: int = 4) -> dict[str, np.ndarray]:
+        """Arrays of the first windows."""
+        return {name: np.array(array[:n_windows]) for name, array in self.arrays.items()}
+
+    def inputs(self) -> Any:
+        """Inputs for the first windows."""
+        return self.system.inputs(self.elements())
 
 
 class SystemCase:
@@ -58,7 +90,8 @@ class SystemCase:
     @functools.cached_property
     def parts(self) -> dict[str, StoredFeatures]:
         """Features of each part."""
-        return {name: StoredFeatures(*part.extract(self.trials())) for name, part in self.system.parts().items()}
+        parts = self.system.parts()
+        return {name: StoredFeatures(*extract_rated(part, self.trials())) for name, part in parts.items()}
 
     @functools.cached_property
     def joined(self) -> StoredFeatures:
@@ -76,24 +109,12 @@ class SystemCase:
 
     @functools.cached_property
     def windows(self) -> StoredFeatures:
-        """Windows as a fold is given them: some, with the arrays of the target, and those of a teacher."""
+        """Windows as a fold is given them: some, with the arrays of the target."""
         kept = self.joined.keep(np.arange(min(self._n_windows, len(self.joined.table))))
         target = self._target or kept.table.columns[len(WINDOW_COLUMNS)]
         names = {name: name.partition("@")[0] for name in kept.arrays if name.partition("@")[2] in ("", target)}
         arrays = {short: kept.arrays[name] for name, short in names.items() if short != STEP_RATINGS}
-        return StoredFeatures(self._with_teacher_features(arrays), kept.table)
-
-    def _with_teacher_features(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Stand in random features for those of a teacher that is trained in each fold."""
-        taught = self.system.fold_teacher()
-        if taught is None:
-            return arrays
-        teacher, _ = taught
-        own = {name: arrays[name] for name in teacher.parts()}
-        shape = teacher.model(_shapes(own), self.n_classes, {}).output["features"].shape[1:]
-        features = np.random.default_rng(_SEED).standard_normal((len(next(iter(own.values()))), *shape))
-        others = {name: array for name, array in arrays.items() if name not in own}
-        return {**others, "teacher_features": features.astype(np.float32)}
+        return StoredFeatures(arrays, kept.table)
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -106,24 +127,37 @@ class SystemCase:
         return np.arange(len(self.windows.table)) % self.n_classes
 
     @functools.cached_property
-    def networks(self) -> dict[str, tuple[NetworkSystem, Mapping[str, np.ndarray]]]:
-        """Systems with one network each, by name, with their arrays; none for an estimator."""
+    def networks(self) -> list[Network]:
+        """The networks of the system, of each member those of its stages; none of an estimator."""
         if not isinstance(self.system, NetworkSystem):
-            return {}
-        members = {
-            name: (member, {part: self.arrays[part] for part in member.parts()})
-            for name, member in self.system.members().items()
-        }
-        return members or {"": (self.system, self.arrays)}
+            return []
+        members = self.system.members()
+        if not members:
+            return self._stages("", self.system, self.arrays)
+        own = {name: {part: self.arrays[part] for part in member.parts()} for name, member in members.items()}
+        return [network for name, member in members.items() for network in self._stages(name, member, own[name])]
 
-    def network(self, system: NetworkSystem, arrays: Mapping[str, np.ndarray], seed: int = _SEED) -> keras.Model:
-        """Build a network under a seed, with its scalers fitted to all windows."""
+    def _stages(self, member: str, system: NetworkSystem, arrays: Mapping[str, np.ndarray]) -> list[Network]:
+        """The networks of the stages of a system, with random numbers for what a stage gives to the next."""
+        rng, networks, stages = np.random.default_rng(_SEED), [], system.stages()
+        for stage in stages:
+            own = {name: arrays[name] for name in stage.arrays or arrays}
+            networks.append(Network(member, stage, own, is_last=stage is stages[-1]))
+            arrays = {name: array for name, array in arrays.items() if name not in stage.uses_up}
+            outputs = self.network(networks[-1]).output if stage.gives else {}
+            for output, name in stage.gives.items():
+                shape = (len(self.labels), *outputs[output].shape[1:])
+                arrays[name] = rng.standard_normal(shape).astype(np.float32)
+        return networks
+
+    def network(self, network: Network) -> keras.Model:
+        """Build a network under the seed, with its scalers fitted to all windows."""
         import keras
 
-        keras.utils.set_random_seed(seed)
-        inference = json.loads(json.dumps(system.inference(next(self.trials()))))
-        model = system.model(_shapes(arrays), self.n_classes, inference)
-        system.fit_statistics(model, arrays, np.arange(len(self.labels)))
+        keras.utils.set_random_seed(_SEED)
+        inference = _json(self.system.inference(next(self.trials())), "`inference`") if network.is_last else {}
+        model = network.system.model(_shapes(network.arrays), self.n_classes, inference)
+        network.system.fit_statistics(model, network.arrays, np.arange(len(self.labels)))
         return model
 
 
@@ -175,13 +209,6 @@ def check_system(
 
 def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(array.shape[1:]) for name, array in arrays.items()}
-
-
-def _batch(
-    system: NetworkSystem, arrays: Mapping[str, np.ndarray], labels: np.ndarray, n_windows: int = 4
-) -> tuple[Any, Any]:
-    """Inputs and targets of the first windows: the one place that knows how a system makes a batch."""
-    return system.batch({name: np.asarray(array[:n_windows]) for name, array in arrays.items()}, labels[:n_windows])
 
 
 def _json(value: Any, what: str) -> Any:
@@ -291,7 +318,7 @@ def check_features(case: SystemCase) -> None:
 def check_features_again(case: SystemCase) -> None:
     """Extracted again, features are the same."""
     for name, part in case.system.parts().items():
-        arrays, table = part.extract(case.trials())
+        arrays, table = extract_rated(part, case.trials())
         require(table.equals(case.parts[name].table), f"part {name!r}: extracted again, the window table differs")
         for array, values in arrays.items():
             same = np.array_equal(values, case.parts[name].arrays[array], equal_nan=values.dtype.kind == "f")
@@ -299,21 +326,30 @@ def check_features_again(case: SystemCase) -> None:
 
 
 def check_windows(case: SystemCase) -> None:
-    """Paired and joined, there are windows, with a row in each array."""
+    """Paired and joined, windows have a row in each array, and last as `windowing` says."""
+    table = case.joined.table
     lengths = {name: len(array) for name, array in case.joined.arrays.items()}
-    expected = len(case.joined.table)
-    require(set(lengths.values()) == {expected}, f"arrays have {lengths} windows; expected {expected}, as the table")
+    require(set(lengths.values()) == {len(table)}, f"arrays have {lengths} windows, the table {len(table)}")
+    try:
+        expected = case.system.windowing.window_seconds
+    except NotImplementedError:
+        return
+    lasts = table["stop_seconds"] - table["start_seconds"]
+    is_same = np.allclose(lasts, expected)
+    require(is_same, f"windows last {sorted(set(lasts))} s; expected {expected:g} s, as `windowing` says")
 
 
 def check_training_rows(case: SystemCase) -> None:
     """What is fitted reads training windows alone, and keeps the number of windows."""
-    rows = np.arange(0, len(case.labels), 2)
-    transformed = case.system.fit_arrays(TrainingPart(case.arrays, rows, "fit_arrays"), rows)(case.arrays)
-    lengths = {name: len(array) for name, array in transformed.items()}
-    require(set(lengths.values()) == {len(case.labels)}, f"`fit_arrays` leaves {lengths}; expected {len(case.labels)}")
-    for system, arrays in case.networks.values():
-        model = system.model(_shapes(arrays), case.n_classes, {})
-        system.fit_statistics(model, TrainingPart(arrays, rows, "fit_statistics"), rows)
+    rows, n_windows = np.arange(0, len(case.labels), 2), len(case.labels)
+    fitted = [(network.system, network.arrays) for network in case.networks] or [(case.system, case.arrays)]
+    for system, arrays in fitted:
+        transformed = system.fit_arrays(TrainingPart(arrays, rows, "fit_arrays"), rows)(arrays)
+        lengths = {name: len(array) for name, array in transformed.items()}
+        require(set(lengths.values()) == {n_windows}, f"`fit_arrays` leaves {lengths} windows; expected {n_windows}")
+    for network in case.networks:
+        model = case.network(network)
+        network.system.fit_statistics(model, TrainingPart(network.arrays, rows, "fit_statistics"), rows)
 
 
 def check_vectors(case: SystemCase) -> None:
@@ -333,22 +369,55 @@ def check_inference(case: SystemCase) -> None:
 # --- networks
 
 
+def check_labels_unused(case: SystemCase) -> None:
+    """What a network is fed does not depend on labels that its targets were made of."""
+    for network in case.networks:
+        expected, elements = network.inputs(), network.elements()
+        labels = case.labels[: len(next(iter(elements.values())))]
+        for one in (labels, case.n_classes - 1 - labels):
+            network.system.targets(elements, one)
+            _require_equal(network.system.inputs(elements), expected, "the inputs of a batch depend on its labels")
+
+
+def check_model_inputs(case: SystemCase) -> None:
+    """`model_inputs`, by which a saved model is applied, give what `inputs` gives."""
+    declared = case.system.model_inputs()
+    last = [network for network in case.networks if network.is_last and not network.member]
+    if not declared or not last:
+        return
+    inputs, elements = last[0].inputs(), last[0].elements()
+    require(set(declared) == set(inputs), f"`model_inputs` has {sorted(declared)}; `inputs` gives {sorted(inputs)}")
+    for name, one in declared.items():
+        require(one.part in case.system.parts(), f"`model_inputs`: {name} is of part {one.part!r}, which is none")
+        np.testing.assert_array_equal(one.of(elements), inputs[name], f"`model_inputs` gives another {name}")
+
+
+def check_stages(case: SystemCase) -> None:
+    """Stages have names of their own, the last is the system itself, and each takes over what it names."""
+    before: Any = {}
+    for network in case.networks:
+        stage, model = network.stage, case.network(network)
+        stage.take_over(model, before)
+        stage.freeze(model)
+        require(model.trainable_weights, f"stage {stage.name!r} trains no weight")
+        require(bool(stage.name) != network.is_last, f"stage {stage.name!r}: all stages but the last one have a name")
+        before = {} if network.is_last else layer_weights(model)
+    names = [(network.member, network.stage.name) for network in case.networks]
+    require(len(set(names)) == len(names), f"stages of one name: {names}")
+    if isinstance(case.system, NetworkSystem):
+        last = {network.member: network.system for network in case.networks if network.is_last}
+        expected = case.system.members() or {"": case.system}
+        require(last == expected, "the last stage has another system; expected the system itself")
+
+
 def check_same_seed(case: SystemCase) -> None:
     """Built twice under one seed, a network has the same weights and says the same."""
-    for system, arrays in case.networks.values():
-        first, second = (case.network(system, arrays) for _ in range(2))
+    for network in case.networks:
+        first, second = (case.network(network) for _ in range(2))
         _require_equal(first.get_weights(), second.get_weights(), "built twice under one seed, weights differ")
-        inputs, _ = _batch(system, arrays, case.labels)
+        inputs = network.inputs()
         said, again = first(inputs, training=False), second(inputs, training=False)
         _require_equal(said, again, "built twice under one seed, outputs differ")
-
-
-def check_labels_unused(case: SystemCase) -> None:
-    """The labels of a batch do not influence what a network is fed."""
-    for system, arrays in case.networks.values():
-        inputs, _ = _batch(system, arrays, case.labels)
-        others, _ = _batch(system, arrays, case.n_classes - 1 - case.labels)
-        _require_equal(inputs, others, "the inputs of a batch depend on its labels")
 
 
 def check_probabilities(case: SystemCase) -> None:
@@ -356,36 +425,38 @@ def check_probabilities(case: SystemCase) -> None:
     import keras
 
     said: dict[str, np.ndarray] = {}
-    for name, (system, arrays) in case.networks.items():
-        model = case.network(system, arrays)
-        inputs, _ = _batch(system, arrays, case.labels)
-        given = model.window_probabilities(model(inputs, training=False))
-        said[name] = keras.ops.convert_to_numpy(given).astype(np.float64)
-        _require_probabilities(said[name], (min(4, len(case.labels)), case.n_classes), "`window_probabilities`")
-    if isinstance(case.system, NetworkSystem) and case.system.members():
-        n_windows = len(next(iter(said.values())))
-        combined, _ = case.system.combine(said, case.labels[:n_windows], said)
-        _require_probabilities(combined, (n_windows, case.n_classes), "probabilities of `combine`")
+    shape = (min(4, len(case.labels)), case.n_classes)
+    for network in case.networks:
+        if network.is_last:
+            model = case.network(network)
+            given = model.window_probabilities(model(network.inputs(), training=False))
+            said[network.member] = keras.ops.convert_to_numpy(given).astype(np.float64)
+            _require_probabilities(said[network.member], shape, "`window_probabilities`")
+    if set(said) - {""}:
+        combined, _ = case.system.combine(said, case.labels[: shape[0]], said)
+        _require_probabilities(combined, shape, "probabilities of `combine`")
 
 
 def check_training_step(case: SystemCase) -> None:
     """A training step of a network has a finite loss and moves its weights; diagnostics are finite numbers."""
     import keras
 
-    for system, arrays in case.networks.values():
-        model = case.network(system, arrays)
+    for network in case.networks:
+        system, model = network.system, case.network(network)
         before = model.get_weights()
         # Eagerly: to trace a step takes longer than to do it. Not so on JAX, where each operation would be a program.
         is_jax = keras.config.backend() == "jax"
         optimizer = keras.optimizers.Adam(1e-3)
         model.compile(optimizer, jit_compile=is_jax, run_eagerly=not is_jax, **system.losses())
-        losses = np.atleast_1d(model.train_on_batch(*_batch(system, arrays, case.labels)))
+        elements = network.elements()
+        targets = system.targets(elements, case.labels[: len(next(iter(elements.values())))])
+        losses = np.atleast_1d(model.train_on_batch(system.inputs(elements), targets))
         require(np.isfinite(losses).all(), f"the loss of a training step is {losses.tolist()}")
         after = model.get_weights()
         require(all(np.isfinite(weight).all() for weight in after), "weights are not finite after a training step")
         moved = any((one != other).any() for one, other in zip(before, after, strict=True))
         require(moved, "a training step moves no weight")
-        diagnostics = system.diagnostics(model, arrays, np.arange(len(case.labels)))
+        diagnostics = system.diagnostics(model, network.arrays, np.arange(len(case.labels))) if network.is_last else {}
         require(np.isfinite(list(diagnostics.values())).all(), f"`diagnostics` are not finite: {diagnostics}")
 
 
@@ -417,6 +488,8 @@ SYSTEM_CHECKS: Mapping[str, Callable[[SystemCase], None]] = {
     "vectors": check_vectors,
     "training_rows": check_training_rows,
     "labels_unused": check_labels_unused,
+    "model_inputs": check_model_inputs,
+    "stages": check_stages,
     "same_seed": check_same_seed,
     "probabilities": check_probabilities,
     "training_step": check_training_step,

@@ -110,4 +110,9 @@ def test_ratings_that_vary_within_a_trial_count_with_their_lower_median():
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_ratings_are_exchanged_between_stimuli_where_subjects_are_apart(name):
-    assert permuted_between(PROTOCOLS[name]) == ("stimuli" if name == "subject_disjoint" else "trials")
+    assert (
+        permuted_between(PROTOCOLS[name])
+        == {"across_subjects": "stimuli", "within_subject": "trials", "within_session": "sessions"}[
+            PROTOCOLS[name].scope
+        ]
+    )

@@ -36,6 +36,13 @@ def test_the_protocols_are_those_of_the_specification():
         "trial_disjoint",
         "stimulus_disjoint",
         "subject_disjoint",
+        "stimulus_disjoint_within_subject",
+        "subject_and_stimulus_disjoint",
+        "within_session",
+        "session_disjoint",
+        "predefined_split",
+        "predefined_split_across_subjects",
+        "trial_holdout",
     ]
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
     with pytest.raises(TypeError):

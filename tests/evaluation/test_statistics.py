@@ -90,12 +90,47 @@ def test_chance_of_a_perfect_prediction_worked_by_hand():
     chance = permutation_chance(predictions_of(subjects), n_permutations=20_000)
     assert chance.mean == pytest.approx(0.5, abs=0.01)
     assert (chance.low, chance.high) == (0.0, 1.0)
-    assert chance.p_value == pytest.approx(1 / 6, abs=0.01)
+    # One of six would be a p-value of 1/6 whatever was found: there is none.
+    assert np.isnan(chance.p_value)
+    assert chance.n_labelings == 6
+
+
+@pytest.mark.parametrize("n_high", [3, 4])
+def test_few_labelings_are_all_enumerated(n_high):
+    # All of 6 or 7 trials right: 1 of 20, or of 35, labelings is.
+    labels = [0] * 3 + [1] * n_high
+    chance = permutation_chance(predictions_of({"s1": [(label, [label]) for label in labels]}), n_permutations=1)
+    assert chance.n_labelings == math.comb(len(labels), 3)
+    assert chance.p_value == pytest.approx(1 / chance.n_labelings)
+    expected = [
+        sum(a == b for a, b in zip(labels, order, strict=True)) for order in set(itertools.permutations(labels))
+    ]
+    assert chance.mean == pytest.approx(np.mean(expected) / len(labels))
+
+
+def test_all_labels_of_a_stimulus_stay_together():
+    # Four stimuli, each shown twice with one rating: six labelings, and not the 70 of eight trials.
+    table = predictions_of({"s1": [(label, [label]) for label in (0, 0, 0, 0, 1, 1, 1, 1)]})
+    table["stimulus"] = ["a", "a", "b", "b", "c", "c", "d", "d"]
+    assert permutation_chance(table).n_labelings == 6
+    assert permutation_chance(table.drop(columns="stimulus")).n_labelings == 70
+    # A stimulus that is shown more often has nothing to be exchanged with.
+    table.loc[2, "stimulus"] = "a"
+    assert permutation_chance(table).n_labelings == 1
+
+
+def test_subjects_who_are_trained_on_together_are_exchanged_alike():
+    rows = {name: [(label, [label]) for label in (0, 0, 1, 1, 1)] for name in ("s1", "s2")}
+    table = predictions_of(rows).assign(stimulus=lambda table: table["trial"])
+    assert permutation_chance(table, between="trials").n_labelings == 10 * 10
+    assert permutation_chance(table, between="stimuli").n_labelings == 10
 
 
 def test_chance_of_a_constant_is_its_accuracy_exactly():
     subjects = {"s1": [(0, [1, 1]), (1, [1, 1]), (1, [1, 1]), (1, [1, 1])]}
-    assert permutation_chance(predictions_of(subjects, 3), 50) == pytest.approx((0.75, 0.75, 0.75, 1.0))
+    chance = permutation_chance(predictions_of(subjects, 3), 50)
+    assert (chance.mean, chance.low, chance.high) == pytest.approx((0.75, 0.75, 0.75))
+    assert chance.n_labelings == 4
 
 
 def test_chance_agrees_with_every_permutation_enumerated():
@@ -107,8 +142,10 @@ def test_chance_agrees_with_every_permutation_enumerated():
     null = enumerated_null(subjects)
     observed = np.mean([(2 + 2 + 3 + 1) / 10, (0 + 2 + 1) / 7])
     found = permutation_chance(predictions_of(subjects, n_repetitions=2), n_permutations=20_000)
-    assert found.mean == pytest.approx(null.mean(), abs=4 * null.std() / math.sqrt(20_000))
-    assert found.p_value == pytest.approx(np.mean(null >= observed - 1e-12), abs=0.01)
+    # Twelve distinct labelings of the one, three of the other: all 36 are looked at.
+    assert found.n_labelings == 36
+    assert found.mean == pytest.approx(null.mean())
+    assert found.p_value == pytest.approx(np.mean(null >= observed - 1e-12))
     for end, share in ((found.low, 0.025), (found.high, 0.975)):
         assert np.mean(null < end - 1e-9) <= share + 0.01
         assert np.mean(null <= end + 1e-9) >= share - 0.01
@@ -131,7 +168,7 @@ def test_repetitions_count_alike_however_many_rows_they_have():
     chance = permutation_chance(table, 4000)
     assert chance.low == pytest.approx(0.25)
     assert chance.high == pytest.approx(0.75)
-    assert chance.p_value == pytest.approx(0.5, abs=0.05)
+    assert chance.mean == pytest.approx(0.5)
 
 
 def test_chance_does_not_depend_on_the_order_of_rows():
@@ -150,8 +187,8 @@ def test_trials_of_two_sessions_are_two_trials():
     one = predictions_of({"s1": [(0, [0, 0]), (1, [1, 1])]})
     other = one.assign(label=1 - one["label"], prediction=1 - one["prediction"])
     table = pd.concat([one.assign(session=1), other.assign(session=2)])
-    chance = permutation_chance(table, 20_000)
-    assert chance.p_value == pytest.approx(1 / 6, abs=0.01)
+    # Four trials, two of each class.
+    assert permutation_chance(table).n_labelings == 6
 
 
 def test_bad_chance_arguments_are_named():

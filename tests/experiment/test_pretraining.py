@@ -59,8 +59,8 @@ class Actors:
         path.write_text(str(subject))
         return (path,)
 
-    def video_files(self, subject):
-        return ()
+    def files_of(self, subject, sources):
+        return self.source_files(subject)
 
     def trials(self, subjects=None):
         for subject in subjects or self.subjects:

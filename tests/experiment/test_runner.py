@@ -143,4 +143,4 @@ def test_models_of_the_last_repetition_load_and_know_what_they_are(tmp_path, mem
     model = keras.models.load_model(models[0])
     assert model.inference["class_names"] == ["low", "high"]
     assert model.inference["channel_names"][:2] == ["F3", "F4"]
-    assert model.inference["features"]["window_seconds"] == 2.0
+    assert model.inference["parts"]["eeg"]["fields"]["window_seconds"] == 2.0

@@ -1,6 +1,7 @@
 """Teachers: what they see, what they give, and that none of it comes from test windows."""
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ class FacesOfTrials(FaceFeatures):
         for trial in trials:
             rng = np.random.default_rng([3, trial.subject, trial.trial])
             faces = rng.integers(0, 60, (WINDOWS, self.steps, self.image_size, self.image_size, 3))
-            faces[:, :, 8:24] += 150 * (trial.ratings["valence"] > 5)
+            faces[:, :, 8:24] += 150 * (trial.video.stem == "high")
             arrays.append(faces.astype(np.uint8))
             missing = ["no face in the video" if trial.trial == 1 and row == 0 else "" for row in range(WINDOWS)]
             tables.append(trial.window_table(np.arange(WINDOWS) * 2.0, 2.0).assign(unusable=missing))
@@ -52,8 +53,8 @@ class Reader:
         path.write_text(str(subject))
         return (path,)
 
-    def video_files(self, subject):
-        return ()
+    def files_of(self, subject, sources):
+        return self.source_files(subject)
 
     def trials(self, subjects=None):
         for subject in subjects or self.subjects:
@@ -62,7 +63,8 @@ class Reader:
                 signal = rng.standard_normal((2, 3 * 128 + WINDOWS * 2 * 128))
                 recording = Recording(signal, ("F3", "F4"), ("uV", "uV"), 128.0, 3.0)
                 ratings = {"valence": 7.0 if number % 2 else 3.0}
-                yield Trial("memory", subject, number, str(number), recording, ("F3", "F4"), ratings)
+                video = Path("high.avi" if number % 2 else "low.avi")
+                yield Trial("memory", subject, number, str(number), recording, ("F3", "F4"), ratings, video=video)
 
 
 def faces():
@@ -77,16 +79,10 @@ def experiment(tmp_path, **system):
         targets=("valence",),
         maximum_folds=3,
         maximum_repetitions=1,
-        system=SmallFACRNN(width_multiplier=0.05, faces=faces(), **system),
+        system=FACRNN(width_multiplier=0.05, faces=faces(), **system),
         training=Training(epochs=1, learning_rate=1e-3, batch_size=16),
         runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
     )
-
-
-class SmallFACRNN(FACRNN):
-    @property
-    def _faces_of_windows(self):
-        return self.faces
 
 
 TEACHING = Training(epochs=2, learning_rate=1e-3, batch_size=16)
@@ -99,7 +95,7 @@ def jobs(plan, protocol):
 def test_windows_without_a_face_are_dropped_and_counted(tmp_path):
     plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
     assert plan.dropped_windows().to_dict("records") == [
-        {"subject": 1, "trial": 1, "reason": "no face in the video", "n_windows": 1}
+        {"subject": 1, "session": 1, "trial": 1, "reason": "no face in the video", "n_windows": 1}
     ]
     assert len(plan.window_set(1, "valence").table) == N_TRIALS * WINDOWS - 1
 
@@ -112,7 +108,7 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
     fold = training.job_fold(plan, job)
 
     def teacher_weights(fold):
-        taught = training.run_fits(training.with_teacher(plan, job, fold), training.fit)
+        taught = training.run_fits(training.train_network(plan, job, fold), training.fit).fold
         (compiled,) = [one for one in compiled_model._COMPILED.values() if "faces" in one.model.input]
         return taught.arrays["teacher_features"], compiled.model.get_weights()
 
@@ -200,7 +196,7 @@ def test_a_saved_teacher_gives_its_features_once(tmp_path, teacher):
 
 def test_a_saved_teacher_knows_what_it_learnt_from(tmp_path, teacher):
     model = keras.models.load_model(teacher / "valence.keras")
-    assert model.inference["features"]["image_size"] == 32
+    assert model.inference["parts"]["faces"]["fields"]["image_size"] == 32
     assert model.inference["target"] == "valence"
     other = experiment(tmp_path, teacher=teacher).changed({"system.faces": FacesOfTrials(image_size=40)})
     with pytest.raises(

@@ -10,7 +10,6 @@ import pytest
 from keras_emotion import cli, models, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.datasets.electrodes import ChannelTable
-from keras_emotion.inference import predictor
 from keras_emotion.inference.predictor import Predictor
 from keras_emotion.pipelines import ConnectivityFeatures, EEGGridFeatures, RawSignals
 from keras_emotion.schema import InputError, Recording, Trial
@@ -49,7 +48,9 @@ def network(part=None, channels=CHANNELS, **known):
     part = part or EEGGridFeatures()
     inference = {"features": json.loads(part.model_dump_json()), "channel_names": list(channels)}
     inference |= {"sampling_rate_hz": 128.0, "target": "valence", "class_names": ["low", "high"], **known}
-    return models.FACRNNEEGNetwork(width_multiplier=0.05, units=4, inference=inference)
+    n_steps, rows, columns, n_bands = part.array_shapes(len(channels), 128.0)["eeg"]
+    sizes = {"n_steps": n_steps, "grid_shape": (rows, columns), "n_bands": n_bands}
+    return models.FACRNNEEGNetwork(**sizes, width_multiplier=0.05, units=4, inference=inference)
 
 
 def of_the_whole(part, microvolts, baseline_seconds=3.0):
@@ -87,7 +88,7 @@ def test_blocks_are_those_of_the_whole(name, file, microvolts):
 
 
 def test_without_a_lead_in_they_are_not(file, microvolts, monkeypatch):
-    monkeypatch.setattr(predictor, "_ringing_samples", lambda part, rate: 0)
+    monkeypatch.setattr(EEGGridFeatures, "lead_in_seconds", lambda part, rate: 0.0)
     blocks = Predictor(network()).blocks(ContinuousRecording(file), block_seconds=10.0)
     blocks = np.concatenate([inputs["eeg"] for inputs in blocks])
     assert np.abs(blocks - of_the_whole(EEGGridFeatures(), microvolts)["eeg"]).max() > 1e-3

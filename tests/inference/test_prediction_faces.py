@@ -226,7 +226,9 @@ def test_networks_of_both(name, folder, microvolts):
         (deepvanet, "some_raw.fif", "some_raw.fif", "no readable video"),
         (deepvanet, "some_raw.fif", "empty.avi", "empty.avi: no face in the video"),
         (
-            lambda: deepvanet(faces={**description(FaceFeatures()), "window_seconds": 60.0}, modalities=("faces",)),
+            lambda: deepvanet(
+                faces=description(FaceFeatures(window_seconds=60.0, steps=5, image_size=32)), modalities=("faces",)
+            ),
             None,
             "whole.avi",
             "whole.avi: too short, the model needs 60 s",

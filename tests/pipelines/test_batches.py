@@ -65,8 +65,8 @@ sys.modules["tensorflow"] = None  # as if it were not installed
 import jax, keras
 from keras_emotion.pipelines import WindowBatches
 arrays = {"eeg": np.arange(40, dtype=np.float32).reshape(20, 2)}
-adapter = lambda elements, labels: (elements["eeg"], labels)
-batches = WindowBatches(arrays, np.arange(20) % 2, np.arange(5, 15), 4, 3, adapter)
+inputs = lambda elements: elements["eeg"]
+batches = WindowBatches(arrays, np.arange(20) % 2, np.arange(5, 15), 4, 3, inputs)
 assert isinstance(batches.as_dataset(), keras.utils.PyDataset)
 served = []
 class Model(keras.Sequential):
@@ -87,8 +87,10 @@ print(json.dumps(served))
     assert json.loads(answer.stdout.splitlines()[-1]) == wanted
 
 
-def test_the_adapter_makes_what_fit_takes():
-    batches = _batches(adapter=lambda elements, labels: ({"eeg": elements["eeg"]}, {"classes": labels}))
+def test_inputs_and_targets_are_what_fit_takes():
+    batches = _batches(
+        inputs=lambda elements: {"eeg": elements["eeg"]}, targets=lambda elements, labels: {"classes": labels}
+    )
     inputs, targets, weights = batches.gather(batches.order(0)[0])
     assert (set(inputs), set(targets), weights.dtype) == ({"eeg"}, {"classes"}, np.float32)
 

@@ -7,7 +7,7 @@ import pytest
 
 from keras_emotion import faces
 from keras_emotion.faces import Detector, Face
-from keras_emotion.pipelines import FaceFeatures
+from keras_emotion.pipelines import FaceFeatures, extract_rated
 from keras_emotion.schema import ImageSequence, InputError, Recording, Trial
 
 RATE = 10
@@ -162,7 +162,9 @@ def clip(sequence):
 
 
 def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
-    arrays, table = FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks").extract([clip(images(tmp_path, 60))])
+    arrays, table = extract_rated(
+        FaceFeatures(hop_seconds=0.2, align_pictures_by="landmarks"), [clip(images(tmp_path, 60))]
+    )
     # 60 frames last 2.4 s: windows start at 0, 0.2 and 0.4 s.
     assert table["start_seconds"].tolist() == pytest.approx([0, 0.2, 0.4])
     wanted = np.array([0.25, 0.75, 1.25, 1.75])
@@ -172,7 +174,8 @@ def test_pictures_are_sampled_as_videos_are_and_bring_their_ratings(tmp_path):
 
 
 def test_a_short_clip_is_one_window(tmp_path):
-    arrays, table = FaceFeatures().extract([clip(images(tmp_path, 12))])
+    arrays, table = extract_rated(FaceFeatures(), [clip(images(tmp_path, 12))])
+    assert table["valence"].tolist() == [1.0]
     assert arrays["faces"].shape[:2] == (1, 4)
     np.testing.assert_array_equal(arrays["step_ratings@valence"], [[1, 4, 7, 10]])
     assert table["stop_seconds"].tolist() == pytest.approx([12 / 25])
@@ -222,3 +225,18 @@ def test_of_several_faces_in_a_picture_the_annotated_one_is_taken(tmp_path, monk
 def test_no_trials_are_refused():
     with pytest.raises(InputError, match="no trials"):
         FaceFeatures().extract([])
+
+
+@pytest.mark.parametrize("hop_seconds", [None, 0.5])
+def test_a_lag_takes_frames_later_and_keeps_the_time_of_the_table(hop_seconds, tmp_path):
+    # Frame n of ten a second is red 40 + 2 n.
+    video = write_video(tmp_path / "a.avi", 40 + 2 * np.arange(80))
+    plain, _ = FaceFeatures(hop_seconds=0.5).extract([trial(video)])
+    lagged, table = FaceFeatures(hop_seconds=hop_seconds, lag_seconds=1.5).extract([trial(video)])
+    assert (table["unusable"] == "").all()
+    # Of eight seconds the last window that ends within them, 1.5 s later, starts at 4.5 s.
+    assert table["start_seconds"].tolist() == np.arange(0, 4.51, hop_seconds or 2.0).tolist()
+    places = ((table["start_seconds"] + 1.5) / 0.5).astype(int)
+    np.testing.assert_array_equal(lagged["faces"], plain["faces"][places])
+    middles = table["start_seconds"].to_numpy()[:, np.newaxis] + 1.5 + np.arange(4) * 0.5 + 0.25
+    assert np.abs((levels_of(lagged["faces"]) - 40) / 2 - middles * RATE).max() <= 1.5

@@ -105,6 +105,17 @@ def test_steps_are_windows_of_their_own_and_those_without_a_face_have_the_mean(f
     np.testing.assert_allclose(cut["face"], expected)
 
 
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_lag_takes_frames_later_and_keeps_the_time_of_the_table(steps, folder, video):
+    write(folder / "s01_trial01.csv")
+    part = FaceQuantities(source="openface", openface_folder=folder, steps=steps)
+    lagged, table = part.changed(lag_seconds=1.5).extract([trial(video)])
+    every, _ = part.changed(hop_seconds=1.5).extract([trial(video)])
+    assert table["start_seconds"].tolist() == [0, 3, 6]
+    np.testing.assert_array_equal(lagged["face"], every["face"][1:7:2])
+    assert (table["unusable"] == "").all()
+
+
 def test_windows_without_a_face_say_why(folder, video):
     write(folder / "s01_trial01.csv", seconds=7, failed=range(30, 60))
     part = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-3.0)

@@ -142,6 +142,8 @@ def test_same_seed_same_files(tmp_path):
         ({"files": ("csv",)}, "`files` is"),
         ({"files": ()}, "`files` is"),
         ({"fingerprint_size": -1}, "`fingerprint_size` is -1"),
+        ({"stimulus_fingerprint_size": -1}, "`stimulus_fingerprint_size` is -1; expected 0 or more"),
+        ({"stimulus_fingerprint_size": float("nan")}, "`stimulus_fingerprint_size` is nan"),
         ({"effect_in": "phase"}, "`effect_in` is 'phase'"),
         ({"effect_in": "connectivity", "effect_follows": "expression"}, "follows the rating"),
     ],

@@ -260,6 +260,8 @@ def test_signals_follow_the_face_when_asked_to(tmp_path):
         ({"n_trials": 21}, "`n_trials` is 21; expected 1 to 20"),
         ({"effect_size": float("nan")}, "`effect_size` is nan"),
         ({"fingerprint_size": -0.1}, "`fingerprint_size` is -0.1; expected 0 or more"),
+        ({"stimulus_fingerprint_size": -0.1}, "`stimulus_fingerprint_size` is -0.1; expected 0 or more"),
+        ({"stimulus_fingerprint_size": float("inf")}, "`stimulus_fingerprint_size` is inf"),
         ({"lead_seconds": 2.9}, "`lead_seconds` is 2.9; expected 3 or more"),
         ({"stimulus_seconds": 0.5}, "`stimulus_seconds` is 0.5; expected 1 or more, or None"),
         ({"stimulus_seconds": float("inf")}, "`stimulus_seconds` is inf"),

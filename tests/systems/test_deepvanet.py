@@ -102,7 +102,8 @@ def test_pictures_go_in_as_videos_have_them_and_labels_as_one_column():
     faces = rng.integers(0, 256, (2, 5, 32, 32, 3), dtype=np.uint8)
     bio = rng.normal(size=(2, 16, 3)).astype(np.float32)
     system = DeepVANetSystem(width_multiplier=0.1)
-    inputs, targets = system.batch({"faces": faces, "bio": bio}, np.array([0, 1]))
+    elements = {"faces": faces, "bio": bio}
+    inputs, targets = system.inputs(elements), system.targets(elements, np.array([0, 1]))
     assert inputs["faces"].dtype == np.uint8
     assert targets.tolist() == [[0.0], [1.0]]
     model = system.model({name: array.shape[1:] for name, array in inputs.items()}, 2, {})
@@ -151,22 +152,15 @@ class FacesOfTrials(FaceFeatures):
             rng = np.random.default_rng([3, trial.trial])
             n_windows = int(trial.recording.duration_seconds)
             faces = rng.integers(0, 60, (n_windows, self.steps, self.image_size, self.image_size, 3))
-            faces[:, :, 8:24] += 150 * (trial.ratings["valence"] > 5)
+            faces[:, :, 8:24] += 150 * (trial.video.stem == "high")
             arrays.append(faces.astype(np.uint8))
             tables.append(trial.window_table(np.arange(n_windows, dtype=float), 1.0))
         return {"faces": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
 
-class WithFaces(DeepVANetSystem):
-    """Pictures that are there already."""
-
-    @property
-    def _faces_of_windows(self):
-        return FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
-
-
 def run_of(tmp_path, memory_reader, **fields):
-    system = WithFaces(width_multiplier=0.1, bio_units=8, dropout=0.0, **fields)
+    faces = FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
+    system = DeepVANetSystem(faces=faces, width_multiplier=0.1, bio_units=8, dropout=0.0, **fields)
     experiment = DeepVANetExperiment(
         name="test",
         dataset="memory",
@@ -179,6 +173,7 @@ def run_of(tmp_path, memory_reader, **fields):
         runtime=Runtime(jobs=1, feature_store=tmp_path / "features", save_models=True),
     )
     reader = memory_reader(tmp_path, n_subjects=1, effect=0.0, n_trials=8, seconds=6)
+    reader.shows_faces = True
     return run(experiment, reader, tmp_path / f"run-{experiment.identity()}")
 
 

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from keras_emotion.datasets import DEAP
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
 from keras_emotion.experiment import Experiment, Runtime, estimate, prepare, run, training
+from keras_emotion.experiment import fold as fold_module
 from keras_emotion.experiment.description import describe_experiment, load_experiment
 from keras_emotion.experiment.scope import OutsideTrainingPart, TrainingPart
 from keras_emotion.synthetic import write_deap
@@ -161,7 +162,7 @@ def test_a_protocol_that_fits_on_all_rows_does_so(plan, monkeypatch):
     peeking = PROTOCOLS["trial_disjoint"].model_copy(update={"fitted_on": "all_rows"})
     job, fold = first_fold(plan, "trial_disjoint")
     np.testing.assert_array_equal(fold.fitted_on, fold.train)
-    monkeypatch.setattr(training, "PROTOCOLS", {**PROTOCOLS, "trial_disjoint": peeking})
+    monkeypatch.setattr(fold_module, "PROTOCOLS", {**PROTOCOLS, "trial_disjoint": peeking})
     fold = training.job_fold(plan, job)
     np.testing.assert_array_equal(fold.fitted_on, np.arange(len(fold.unit.table)))
     # A threshold too: nothing but its scope decides it.

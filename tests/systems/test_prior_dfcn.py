@@ -1,6 +1,7 @@
 """PriorDFCN and what it is compared with, as systems."""
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -30,8 +31,7 @@ class QuantitiesOfTrials(FaceQuantities):
         for trial in trials:
             rng = np.random.default_rng([4, trial.subject, trial.trial])
             quantities = rng.normal(size=(1, self.steps, 29)).astype(np.float32)
-            goes_with = trial.ratings["valence"] > 5
-            quantities[..., 12:] += 3 if goes_with == trial.ratings.get("power", 1.0) else -3
+            quantities[..., 12:] += 3 if trial.video.stem == "high" else -3
             arrays.append(quantities)
             tables.append(trial.window_table(np.zeros(1), self.window_seconds))
         return {"face": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
@@ -117,8 +117,9 @@ def coupled_reader(memory_reader):
             for trial in super().trials(subjects):
                 rng = np.random.default_rng([8, trial.subject, trial.trial])
                 power = trial.ratings["valence"] > 5
-                ratings = {"valence": float(rng.choice([3.0, 7.0])), "power": float(power)}
-                yield dataclasses.replace(trial, ratings=ratings)
+                valence = float(rng.choice([3.0, 7.0]))
+                video = Path("high.avi" if (valence > 5) == power else "low.avi")
+                yield dataclasses.replace(trial, ratings={"valence": valence}, video=video)
 
     return Coupled
 
@@ -142,7 +143,7 @@ def test_what_eeg_and_face_have_in_common_is_found_by_the_prior_alone(tmp_path, 
     assert scale.shape == (29,)
     assert scale[20] < 0.5 < 0.8 < scale[3] < 1.2
     assert model.inference["channel_names"][0] == "F3"
-    assert model.inference["face"]["steps"] == 4
+    assert model.inference["parts"]["face"]["fields"]["steps"] == 4
     # What is drawn of it: the prior of that network for trials that it was not trained on.
     of_targets = channel_priors(experiment.changed({"system.prior": "sum"}), reader)["subject_disjoint"]
     maps, table = of_targets["valence"]
@@ -182,6 +183,7 @@ ALWAYS = ("dgcnn", "dcca")
 def test_every_network_is_fed_trained_and_saved(network, tmp_path, memory_reader):
     system = ComparedWithFaces(network=network, features=FEATURES)
     reader = memory_reader(tmp_path, n_subjects=3)
+    reader.shows_faces = True
     folder = run(experiment_of(tmp_path, system), reader, tmp_path / "run")
     predictions = folder.predictions()
     assert set(predictions["subject"].astype(str)) == {"1", "2", "3"}

@@ -17,10 +17,12 @@ from keras_emotion.pipelines import (
     EEGGridFeatures,
     FaceFeatures,
     FaceQuantities,
+    ModelInput,
     StoredFeatures,
+    Windowing,
 )
 from keras_emotion.synthetic import write_afew_va, write_deap, write_recordings
-from keras_emotion.systems import registered_systems
+from keras_emotion.systems import Stage, registered_systems
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
@@ -239,6 +241,12 @@ class WithKeyWithFunction(Estimator):
     features: KeyWithFunction = KeyWithFunction(steps=1)
 
 
+class OtherWindowing(Network):
+    @property
+    def windowing(self):
+        return Windowing(window_seconds=7.0)
+
+
 class InferenceOfNumPy(Network):
     def inference(self, trial):
         return super().inference(trial) | {"rate": np.arange(2)}
@@ -266,9 +274,44 @@ class ScalesByEveryRow(Network):
 
 
 class FeedsLabels(Network):
-    def batch(self, elements, labels):
-        inputs, targets = super().batch(elements, labels)
-        return {name: array + labels.reshape(-1, 1, 1) for name, array in inputs.items()}, targets
+    def targets(self, elements, labels):
+        elements["eeg"] += labels.reshape(-1, 1, 1, 1)
+        return super().targets(elements, labels)
+
+
+class OtherInputsInPrediction(Network):
+    def model_inputs(self):
+        return {"eeg": ModelInput(part="eeg", array="eeg")}
+
+
+class InputOfNoPart(Network):
+    def model_inputs(self):
+        return {name: one.model_copy(update={"part": "face"}) for name, one in super().model_inputs().items()}
+
+
+class StagesOfOneName(Network):
+    def stages(self):
+        return (Stage(name="first", system=self),) * 2 + super().stages()
+
+
+class StageWithoutName(Network):
+    def stages(self):
+        return Stage(system=Network()), *super().stages()
+
+
+class EndsWithAnotherSystem(Network):
+    def stages(self):
+        return (Stage(system=Network()),)
+
+
+class StartsFromNothing(Network):
+    def stages(self):
+        return Stage(name="first", system=self), Stage(system=self, starts_from=("no_such_layer",))
+
+
+class TrainsNothing(Network):
+    def stages(self):
+        return (Stage(system=self, trainable=("no_such_layer",)),)
 
 
 class Unseeded(Network):
@@ -343,11 +386,13 @@ FAULTS = {
     ),
     "features_again": (changed("unseeded noise"),),
     "parts": (TwoPartsOfOneName(), NoParts(), WithKeyWithFunction()),
-    "windows": (LosesTableRows(), KeepsNoWindow()),
+    "windows": (LosesTableRows(), KeepsNoWindow(), OtherWindowing()),
     "inference": (InferenceOfNumPy(),),
     "vectors": (VectorsOfSteps(), VectorsOfSomeWindows()),
     "training_rows": (FitsOnEveryRow(), ScalesByEveryRow()),
     "labels_unused": (FeedsLabels(),),
+    "model_inputs": (OtherInputsInPrediction(), InputOfNoPart()),
+    "stages": (StagesOfOneName(), StageWithoutName(), EndsWithAnotherSystem(), StartsFromNothing(), TrainsNothing()),
     "same_seed": (Unseeded(),),
     "probabilities": (SumsToTwo(), OneClassMore()),
     "training_step": (InfiniteLoss(), LearnsNothing(), InfiniteDiagnostics()),

@@ -396,3 +396,15 @@ def test_recordings(tmp_path, file_format):
     assert all(float(row["stop_seconds"]) - float(row["start_seconds"]) == 4 for row in rows)
     assert all(float(row["baseline_seconds"]) == 2 for row in rows)
     assert all(1 <= float(row[target]) <= 9 for row in rows for target in ("valence", "arousal"))
+
+
+def test_recordings_in_two_sessions(tmp_path):
+    root = synthetic.write_recordings(tmp_path, n_subjects=1, n_trials=2, n_sessions=2, trial_seconds=4)
+    rows = rows_of(root / "trials.csv")
+    # Trials are numbered anew in each session, each of which has a file of its own.
+    expected = [(str(session), str(trial), f"s01_{session}.edf") for session in (1, 2) for trial in (1, 2)]
+    assert sorted((row["session"], row["trial"], row["file"]) for row in rows) == expected
+    for session in ("1", "2"):
+        own = sorted((row for row in rows if row["session"] == session), key=lambda row: float(row["start_seconds"]))
+        raw = mne.io.read_raw(root / f"s01_{session}.edf", verbose="ERROR")
+        assert [str(mark["description"]) for mark in raw.annotations] == [row["stimulus"] for row in own]

@@ -38,6 +38,7 @@ CASES = {
     "recordings": {},
     "recordings at 128 Hz": {"sampling_rate_hz": 128.0},
     "recordings fif": {},
+    "recordings in two sessions": {},
 }
 """Arguments by name: the first word is that of the reader; the name, or the first word, that of the folder."""
 
@@ -47,10 +48,13 @@ def test_every_reader_has_a_case():
     assert {case.split()[0] for case in CASES} == ours == set(SUBJECTS)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    # The filters of DEAP's recordings take most of the time of all cases.
+    [pytest.param(case, marks=pytest.mark.slow if case == "deap original preprocessed" else ()) for case in CASES],
+)
 def test_readers_keep_the_contract(case, synthetic_root):
-    name = case.split()[0]
-    root = synthetic_root(case if case.endswith((" flat", " arrays", " fif")) else name)
+    name, root = case.split()[0], synthetic_root(case)
     check_reader(lambda: READERS[name](root, **CASES[case]), SUBJECTS[name])
 
 
@@ -68,6 +72,15 @@ def test_the_compact_file_of_sam40(synthetic_root, tmp_path):
         ch_names=np.array(CHANNEL_NAMES),
     )
     check_reader(lambda: SAM40(tmp_path), (1, 2))
+
+
+@pytest.mark.real_data
+def test_the_real_recordings_of_sam40(real_data):
+    everyone = tuple(range(1, 41))
+    # 71 MB are not copied.
+    check_reader(lambda: SAM40(real_data / "sam40"), everyone, subjects=(1, 40), skip=("damaged_files",))
+    # Of the raw recordings only some are there.
+    check_reader(lambda: SAM40(real_data / "sam40", "raw"), skip=("problems", "damaged_files"))
 
 
 def test_a_bids_tree(synthetic_root, tmp_path):

@@ -40,3 +40,23 @@ def test_importing_the_package_imports_neither_keras_nor_a_test_framework():
         check=True,
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_toy_dataset_and_paper_keep_the_contracts(tmp_path):
+    # In a process of its own: both register themselves.
+    code = (
+        "import sys; from pathlib import Path\n"
+        "import toy_dataset, toy_paper\n"
+        "from keras_emotion.testing import check_reader, check_system\n"
+        "root = toy_dataset.write_toy(Path(sys.argv[1]))\n"
+        "check_reader(lambda: toy_dataset.ToyDataset(root), (1, 2, 3))\n"
+        "check_system(toy_paper.ToyLook(), toy_dataset.ToyDataset(root))\n"
+    )
+    search_path = os.pathsep.join([str(ROOT), str(ROOT / "docs" / "examples")])
+    process = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        env={**os.environ, "PYTHONPATH": search_path},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr

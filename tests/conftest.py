@@ -3,11 +3,11 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from keras_emotion.datasets import Reader, SubjectReport
 from keras_emotion.schema import Recording, Trial
 
 # Before TensorFlow starts: one thread, as a worker of a run has, so that what is trained here is reproducible.
@@ -27,7 +27,7 @@ def real_data():
 CHANNELS = ("F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
 
 
-class MemoryReader:
+class MemoryReader(Reader):
     """A reader of trials that live in memory: what the runner needs of a data set, and nothing else.
 
     Noise whose power above 31 Hz follows the label, with gains that wander anew in each trial.
@@ -36,26 +36,26 @@ class MemoryReader:
     independent of the ratings.
     """
 
+    name = "memory"
     synthetic = True
-    class_names: ClassVar[dict] = {}
+    file_format = None
+    subjects = ()
     shows_faces = False
     """Whether trials have a video, `high.avi` or `low.avi`, for parts that look at names: they see no ratings."""
 
     def __init__(self, folder: Path, n_subjects=2, n_trials=8, effect=1.5, fingerprint=0.0, seconds=12, rate=128.0):
+        super().__init__(folder)
         self.subjects = tuple(range(1, n_subjects + 1))
-        self._folder = folder
         self._settings = (n_trials, effect, fingerprint, seconds, rate)
 
-    def check(self, subjects=None):
-        pass
+    def inspect(self, subject):
+        return SubjectReport({"subject": subject}, ())
 
     def source_files(self, subject):
-        path = self._folder / f"{subject}-{hashlib.md5(repr(self._settings).encode()).hexdigest()}.txt"
-        path.write_text(f"{subject} {self._settings}")
+        path = self.root / f"{subject}-{hashlib.md5(repr(self._settings).encode()).hexdigest()}.txt"
+        if not path.is_file():
+            path.write_text(f"{subject} {self._settings}")
         return (path,)
-
-    def files_of(self, subject, sources):
-        return self.source_files(subject)
 
     def trials(self, subjects=None):
         n_trials, effect, fingerprint, seconds, rate = self._settings

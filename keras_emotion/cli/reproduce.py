@@ -41,6 +41,7 @@ class CommandLine(Configuration):
             the same with a learning rate at which the network learns. `reduced`: that with a quarter of the channels,
             one repetition and at most five folds. `demo`: minutes on two cores.
         resume: continue an interrupted run.
+        verify: read all files of the data again, also those whose sizes and times are as they were.
         dry_run: print what would be trained and how long it would take, and stop.
         table: number of a table of the paper that compares methods: all of them are run, each in a folder of its own.
     """
@@ -49,6 +50,7 @@ class CommandLine(Configuration):
     output: Path | None = None
     preset: Annotated[str, tyro.conf.arg(metavar="{paper,converged,reduced,demo}")] = "demo"
     resume: bool = False
+    verify: bool = False
     dry_run: bool = False
     table: str = ""
 
@@ -127,11 +129,11 @@ def run_reproduction(
     reductions = _differences_from_full_size(reproduction, wanted)
     reference = "the paper" if has_paper else _FULL_SIZE
     if request.options.dry_run:
-        plan, _ = experiment.prepare(wanted, dataset)
+        plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
         finished = experiment.RunFolder(request.output).finished_jobs()
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
         return
-    folder = experiment.run(wanted, dataset, request.output, resume=request.options.resume)
+    folder = experiment.run(wanted, dataset, request.output, **request.start)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, reductions) if has_paper else None
     reports.build_report(folder, numbers, reductions, reference=reference).print(console)
     console.print(f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True)
@@ -144,7 +146,10 @@ def _train_teachers(reproduction: Reproduction, arguments: Sequence[str]) -> Non
     request = _parse_request(reproduction, arguments)
     request.refuse_folds()
     folder = request.output / "teacher"
-    experiment.train_teachers(request.experiment, request.dataset, folder, reproduction.validation_subjects)
+    verify = request.options.verify
+    experiment.train_teachers(
+        request.experiment, request.dataset, folder, reproduction.validation_subjects, verify=verify
+    )
     mark = f" ({reports.SYNTHETIC_MARK})" if request.dataset.synthetic else ""
     _console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
 
@@ -153,7 +158,9 @@ def _pretrain(reproduction: Reproduction, arguments: Sequence[str]) -> None:
     """Train one network on the ratings of pictures; see `keras_emotion.experiment.pretrain`."""
     request = _parse_request(reproduction, arguments)
     request.refuse_folds()
-    network, scores = experiment.pretrain(request.experiment, request.dataset, request.output)
+    network, scores = experiment.pretrain(
+        request.experiment, request.dataset, request.output, verify=request.options.verify
+    )
     console = _console()
     title = f"{request.dataset.name}: ratings of pictures of unseen people"
     console.print(reports.rating_table(scores, title, request.dataset.synthetic))
@@ -181,10 +188,10 @@ def _run_table(request: _Request) -> None:
         folder = output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
         console.print(f"[bold]{name}[/]: {folder}", highlight=False, soft_wrap=True)
         if request.options.dry_run:
-            plan, _ = experiment.prepare(one, request.dataset)
+            plan, _ = experiment.prepare(one, request.dataset, verify=request.options.verify)
             _print_estimate(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
         else:
-            folders[name] = experiment.run(one, request.dataset, folder, resume=request.options.resume)
+            folders[name] = experiment.run(one, request.dataset, folder, **request.start)
     if folders:
         paper = reproduction.printed_numbers
         printed = None if paper is None else reports.paper_numbers(paper, reproduction.dataset, number)
@@ -206,6 +213,11 @@ class _Request:
         """The folder to write to."""
         name = f"{self.experiment.name}-{self.preset}-{self.experiment.identity()}"
         return self.options.output or Path("runs") / name
+
+    @property
+    def start(self) -> dict[str, bool]:
+        """How a run is started."""
+        return {"resume": self.options.resume, "verify": self.options.verify}
 
     def refuse_folds(self) -> None:
         """Refuse the options of runs with folds.

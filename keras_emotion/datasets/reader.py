@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -175,8 +175,17 @@ class Reader(abc.ABC):
         """Whether our own writers made the files."""
         return (self.root / SYNTHETIC_MARKER).is_file()
 
-    def check(self, subjects: Sequence[SubjectId] | None = None) -> None:
+    def check(
+        self,
+        subjects: Sequence[SubjectId] | None = None,
+        problems_of: Callable[[Sequence[SubjectId]], Iterable[Problem]] | None = None,
+    ) -> None:
         """Reads the files of some subjects (default: all) to the end, before any work starts.
+
+        Args:
+            subjects: ids of the subjects.
+            problems_of: gives what is wrong with the files of some subjects, where `inspect` is not to be asked here
+                for one after the other.
 
         Raises:
             InputError: one line for each thing wrong in any of the files, all of them together.
@@ -187,7 +196,10 @@ class Reader(abc.ABC):
         except InputError:
             raise_problems(problems)
             raise
-        raise_problems([*problems, *(problem for subject in chosen for problem in self.inspect(subject).problems)])
+        raise_problems([*problems, *(problems_of or self._problems_of_subjects)(chosen)])
+
+    def _problems_of_subjects(self, subjects: Sequence[SubjectId]) -> list[Problem]:
+        return [problem for subject in subjects for problem in self.inspect(subject).problems]
 
     def describe(self) -> dict[str, Any]:
         """What is there, subject by subject, and everything that is wrong, as JSON-able values."""

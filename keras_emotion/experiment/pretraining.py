@@ -30,7 +30,9 @@ class _RatedWindows(WindowSet):
         return self.ratings
 
 
-def pretrain(experiment: Experiment, dataset: Reader, folder: Path) -> tuple[Path, pd.DataFrame]:
+def pretrain(
+    experiment: Experiment, dataset: Reader, folder: Path, *, verify: bool = False
+) -> tuple[Path, pd.DataFrame]:
     """Train one network on the ratings of all targets, score it on people that it has not seen, and save it.
 
     The first fold of the experiment's protocol says who is learnt from, who chooses the epoch and who is scored. The
@@ -40,6 +42,7 @@ def pretrain(experiment: Experiment, dataset: Reader, folder: Path) -> tuple[Pat
         experiment: an experiment whose system predicts the ratings of all targets at once.
         dataset: a reader (see `keras_emotion.datasets`).
         folder: where `network.keras` and `scores.csv` are written.
+        verify: see `inspect_data`.
 
     Returns:
         The file of the network, and a row a target: `rating_metrics` on the windows of unseen people, with `mean_error`
@@ -50,7 +53,7 @@ def pretrain(experiment: Experiment, dataset: Reader, folder: Path) -> tuple[Pat
     """
     scores, network = folder / "scores.csv", folder / "network.keras"
     if not (scores.is_file() and network.is_file()):
-        plan, data = prepare(experiment, dataset)
+        plan, data = prepare(experiment, dataset, verify=verify)
         try:
             for table in in_workers(experiment.runtime, [(_pretrain, (plan, network.absolute()))], trains=True):
                 origin = {"dataset": experiment.dataset, "subjects": [str(subject) for subject in data["subjects"]]}

@@ -28,6 +28,9 @@ from keras_emotion.evaluation import PREDICTION_COLUMNS, STIMULUS_COLUMNS
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
 
+INFERENCE = "inference.json"
+"""File in a run folder: what saved models of the run carry along, so that no recording is read for it again."""
+
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -153,6 +156,16 @@ class RunFolder:
     def environment(self) -> dict[str, Any]:
         """Versions, machine and command of the first start of the run, and what was different when it was resumed."""
         return self._read("environment.json")
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the folder holds a run."""
+        return self._file("config.json").is_file()
+
+    @property
+    def inference(self) -> dict[str, Any] | None:
+        """What models of the run carry along; `None` before it is written, and in runs of before 0.2.0."""
+        return self._read(INFERENCE) if self._file(INFERENCE).is_file() else None
 
     @property
     def is_finished(self) -> bool:

@@ -8,7 +8,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.records import INFERENCE, RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.stage_files import remove_stages
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
@@ -65,46 +66,95 @@ class Estimate:
     workers: int
 
 
-def prepare(experiment: Experiment, dataset, save_models_to: Path | None = None) -> tuple[Plan, dict[str, Any]]:
-    """Check the data and compute the features that are not in the store yet.
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The files that an experiment uses, all of which were read to the end without a problem.
+
+    Args:
+        dataset: the reader.
+        files: the files of each subject, with the hash of each.
+        description: JSON-able: data set, subjects, fingerprints, whether synthetic.
+    """
+
+    dataset: Reader
+    files: Mapping[int | str, SourceFiles]
+    description: dict[str, Any]
+
+    def fingerprint(self, subject: int | str, sources: Sequence[str]) -> str:
+        """Hash of names and contents of the files of a subject; none is opened."""
+        return self.files[subject].fingerprint(self.dataset.files_of(subject, sources))
+
+
+def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = False) -> Data:
+    """Look at the files that an experiment uses.
+
+    A file is opened where its size or time is not what it was when it was last read.
 
     Args:
         experiment: the experiment.
         dataset: a reader (see `keras_emotion.datasets`).
-        save_models_to: folder for the models of the last repetition.
-
-    Returns:
-        The plan, and a JSON-able description of the data (fingerprint, subjects, whether synthetic).
+        verify: open all files, whatever their sizes and times.
 
     Raises:
         InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
     """
     check(experiment.runtime)
     subjects = experiment.subjects or tuple(dataset.subjects)
-    dataset.check(subjects)
-    system = experiment.system
-    folders = _compute_features(experiment, dataset, subjects)
-    first = next(iter(dataset.trials(subjects[:1])))
+    sources = experiment.system.sources
+    found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify), {})
+    description = {
+        "dataset": experiment.dataset,
+        "synthetic": dataset.synthetic,
+        "subjects": list(subjects),
+        "fingerprints": {str(subject): found.fingerprint(subject, sources) for subject in subjects},
+        "system_files": content_hash(experiment.system.source_files()),
+        # Where a network sees the stimulus itself, a stimulus in training and test is another thing.
+        **({"sources": list(sources)} if "media" in sources else {}),
+        **_options(dataset),
+    }
+    return dataclasses.replace(found, description=description)
+
+
+def prepare(
+    experiment: Experiment, dataset: Reader, save_models_to: Path | None = None, *, verify: bool = False
+) -> tuple[Plan, dict[str, Any]]:
+    """Look at the data and compute the features that are not in the store yet.
+
+    Args:
+        experiment: the experiment.
+        dataset: a reader (see `keras_emotion.datasets`).
+        save_models_to: folder for the models of the last repetition.
+        verify: see `inspect_data`.
+
+    Returns:
+        The plan, and `Data.description`.
+
+    Raises:
+        InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
+    """
+    data = inspect_data(experiment, dataset, verify=verify)
+    return _plan(experiment, data, save_models_to), data.description
+
+
+def _plan(experiment: Experiment, data: Data, save_models_to: Path | None, inference: dict | None = None) -> Plan:
+    """The plan of the experiment; features are computed that are not in the store yet.
+
+    `inference` is what a saved model carries along, where it is known; otherwise the first trial is read for it.
+    """
+    folders = _compute_features(experiment, data)
+    if inference is None:
+        first = next(iter(data.dataset.trials(data.description["subjects"][:1])))
+        inference = _inference(experiment.system, experiment, data.dataset, first)
     plan = Plan(
         experiment=experiment,
         feature_folders=folders,
-        class_names=dataset.class_names,
-        inference=_inference(system, experiment, dataset, first),
+        class_names=data.dataset.class_names,
+        inference=inference,
         model_folder=save_models_to,
     )
     # Now, and not after hours: subjects of whom no window has its partner.
     plan.dropped_windows()
-    data = {
-        "dataset": experiment.dataset,
-        "synthetic": dataset.synthetic,
-        "subjects": list(subjects),
-        "fingerprints": {str(subject): _fingerprint(dataset, subject, system.sources) for subject in subjects},
-        "system_files": content_hash(system.source_files()),
-        # Where a network sees the stimulus itself, a stimulus in training and test is another thing.
-        **({"sources": list(system.sources)} if "media" in system.sources else {}),
-        **_options(dataset),
-    }
-    return plan, data
+    return plan
 
 
 def _inference(system, experiment: Experiment, dataset, first) -> dict:
@@ -122,12 +172,12 @@ def _inference(system, experiment: Experiment, dataset, first) -> dict:
     return {**known, "dataset": experiment.dataset, "synthetic": bool(dataset.synthetic)}
 
 
-def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | str, dict[str, Path]]:
+def _compute_features(experiment: Experiment, data: Data) -> dict[int | str, dict[str, Path]]:
     """Compute what the store does not hold yet; gives the folder of each part of each subject."""
-    runtime, system = experiment.runtime, experiment.system
+    runtime, system, dataset, subjects = experiment.runtime, experiment.system, data.dataset, data.files
     store = FeatureStore(runtime.feature_store.absolute())
     parts, derived = system.parts(), system.derived()
-    keys = {(subject, name): _key(dataset, part, subject) for subject in subjects for name, part in parts.items()}
+    keys = {(subject, name): _key(data, part, subject) for subject in subjects for name, part in parts.items()}
     missing = [place for place, key in keys.items() if not store.path(key).is_dir()]
     computed = [(_compute, (store, keys[subject, name], dataset, parts[name], subject)) for subject, name in missing]
     for _ in in_workers(runtime, computed, trains=False):
@@ -154,30 +204,21 @@ def _compute_features(experiment: Experiment, dataset, subjects) -> dict[int | s
     }
 
 
-def _fingerprint(dataset, subject, sources: Sequence[str]) -> str:
-    return content_hash(dataset.files_of(subject, sources))
-
-
-def _key(dataset, part: FeaturePart, subject) -> dict[str, Any]:
+def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
+    version = data.dataset.code_version
     return {
-        "dataset": type(dataset).__name__,
+        "dataset": type(data.dataset).__name__,
         "subject": subject,
-        "source": _fingerprint(dataset, subject, part.sources),
+        "source": data.fingerprint(subject, part.sources),
         "features": part.key(),
-        **_options(dataset),
-        **_reader_version(dataset),
+        **_options(data.dataset),
+        **({"reader_version": version} if version > 1 else {}),
     }
 
 
-def _options(dataset) -> dict[str, Any]:
+def _options(dataset: Reader) -> dict[str, Any]:
     # Only where there are any: a key of before they were asked for stays what it was.
-    options = dataset.options if isinstance(dataset, Reader) else {}
-    return {"options": options} if options else {}
-
-
-def _reader_version(dataset) -> dict[str, Any]:
-    version = dataset.code_version if isinstance(dataset, Reader) else 1
-    return {"reader_version": version} if version > 1 else {}
+    return {"options": dataset.options} if dataset.options else {}
 
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
@@ -213,8 +254,10 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
     return Estimate(len(remaining), steps, train_seconds / steps, seconds / workers / 3600, workers)
 
 
-def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = False) -> RunFolder:
-    """Run an experiment into a folder; a finished run that is started again does nothing.
+def run(
+    experiment: Experiment, dataset: Reader, output: Path | str, *, resume: bool = False, verify: bool = False
+) -> RunFolder:
+    """Run an experiment into a folder; a finished run that is started again looks whether its data are the same.
 
     Args:
         experiment: the experiment.
@@ -222,16 +265,23 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
         output: the run folder.
         resume: go on with a run that was broken off, or work on one that other processes are working on: only jobs
             without a record are done.
+        verify: see `inspect_data`.
 
     Raises:
         InputError: the data cannot be used, the folder belongs to another run, or no subject can be evaluated.
     """
     folder = RunFolder(output)
     model_folder = folder.path.absolute() / "models" if experiment.runtime.save_models else None
-    plan, data = prepare(experiment, dataset, model_folder)
-    is_new = folder.start(experiment.scientific_config(), experiment.identity(), data, resume)
+    data = inspect_data(experiment, dataset, verify=verify)
+    start = (experiment.scientific_config(), experiment.identity(), data.description, resume)
+    if folder.is_started:
+        folder.start(*start)
     if folder.is_finished:
         return folder
+    # A folder is made when its features are there: what cannot be computed leaves no run behind.
+    plan = _plan(experiment, data, model_folder, folder.inference)
+    is_new = folder.start(*start)
+    folder.write_json(INFERENCE, plan.inference)
     runtime = experiment.runtime
     folder.record_start(
         {
@@ -240,8 +290,7 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
             **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
         }
     )
-    if isinstance(dataset, Reader):
-        folder.write_json(DESCRIPTION, describe_experiment(experiment, dataset))
+    folder.write_json(DESCRIPTION, describe_experiment(experiment, dataset))
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", dropped.to_csv(index=False).encode())
@@ -280,7 +329,12 @@ def run(experiment: Experiment, dataset, output: Path | str, *, resume: bool = F
 
 
 def train_teachers(
-    experiment: Experiment, dataset, folder: Path, validation_subjects: tuple[int | str, ...] = ()
+    experiment: Experiment,
+    dataset: Reader,
+    folder: Path,
+    validation_subjects: tuple[int | str, ...] = (),
+    *,
+    verify: bool = False,
 ) -> dict[str, Path]:
     """Train one network for each target on all subjects but those that choose the epoch, and save it.
 
@@ -290,6 +344,7 @@ def train_teachers(
         folder: where `<target>.keras` is written; what is there already stays.
         validation_subjects: the subjects that choose the epoch; by default those of the first inner validation of
             the protocol `subject_disjoint`.
+        verify: see `inspect_data`.
 
     Returns:
         The file of each target.
@@ -297,7 +352,7 @@ def train_teachers(
     Raises:
         InputError: the data cannot be used, or there are too few subjects to leave some out.
     """
-    plan, data = prepare(experiment, dataset)
+    plan, data = prepare(experiment, dataset, verify=verify)
     files = {target: folder / f"{target}.keras" for target in experiment.targets}
     try:
         tasks = [(train_on_all, (plan, target, file.absolute(), validation_subjects)) for target, file in files.items()]

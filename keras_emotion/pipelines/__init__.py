@@ -11,7 +11,7 @@ from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
-from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, path_hash
+from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, file_hash, path_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, extract_rated, find_part
 from keras_emotion.pipelines.model_inputs import ModelInput, find_transform, register_transform
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
@@ -40,6 +40,7 @@ __all__ = [
     "count_dropped",
     "extract_rated",
     "feature_statistics",
+    "file_hash",
     "find_part",
     "find_transform",
     "match_windows",

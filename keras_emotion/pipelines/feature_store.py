@@ -113,17 +113,21 @@ def _text(key: Mapping) -> str:
     return json.dumps(key, sort_keys=True)
 
 
-def content_hash(paths: Iterable[Path]) -> str:
+def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] | None = None) -> str:
     """Hash of the names and contents of files, independent of the folder they lie in and of their order.
+
+    Args:
+        paths: the files.
+        hash_of: gives the hash of a file's content where it is known already; by default the file is read.
 
     Raises:
         InputError: a file is not there.
     """
     whole = hashlib.blake2b(digest_size=16)
     for path in sorted(paths, key=lambda path: path.name):
-        if not path.is_file():
+        if hash_of is None and not path.is_file():
             raise InputError(f"{path}: no such file")
-        whole.update(f"{path.name}:{_hash_of(path)};".encode())
+        whole.update(f"{path.name}:{(hash_of or _hash_of)(path)};".encode())
     return whole.hexdigest()
 
 
@@ -146,13 +150,18 @@ def path_hash(path: Path) -> str | None:
     return whole.hexdigest()
 
 
+def file_hash(file: Path) -> str:
+    """Hash of the content of a file, which is read."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
 def _hash_of(file: Path) -> str:
     status = file.stat()
-    return _file_hash(file, status.st_size, status.st_mtime_ns)
+    return _kept_hash(file, status.st_size, status.st_mtime_ns)
 
 
 @functools.cache
-def _file_hash(path: Path, size: int, modified: int) -> str:
+def _kept_hash(file: Path, size: int, modified: int) -> str:
     # Size and time of change are arguments so that a file that changed under a running process is hashed again.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return file_hash(file)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_emotion.datasets import Reader, SubjectReport
 from keras_emotion.experiment import Runtime, Training, pretrain, run, window_features
 from keras_emotion.papers.deepvanet import face_affect_presets
 from keras_emotion.pipelines import FaceFeatures
@@ -41,26 +42,26 @@ class WithPictures(FaceAffect):
         return {"faces": RatedPictures(window_seconds=0.04, steps=1, image_size=32)}
 
 
-class Actors:
+class Actors(Reader):
     """Actors of one clip each, some of them rated for one thing alone."""
 
     name = "memory"
     synthetic = True
-    class_names = {}  # noqa: RUF012
+    file_format = None
+    subjects = ()
 
     def __init__(self, folder, without_arousal=()):
-        self.root, self.subjects, self.without_arousal = folder, tuple(range(1, N_ACTORS + 1)), without_arousal
+        super().__init__(folder)
+        self.subjects, self.without_arousal = tuple(range(1, N_ACTORS + 1)), without_arousal
 
-    def check(self, subjects=None):
-        pass
+    def inspect(self, subject):
+        return SubjectReport({"subject": subject}, ())
 
     def source_files(self, subject):
         path = self.root / f"{subject}.txt"
-        path.write_text(str(subject))
+        if not path.is_file():
+            path.write_text(str(subject))
         return (path,)
-
-    def files_of(self, subject, sources):
-        return self.source_files(subject)
 
     def trials(self, subjects=None):
         for subject in subjects or self.subjects:

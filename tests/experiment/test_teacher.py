@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_emotion.datasets import Reader, SubjectReport
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import Runtime, Training, compiled_model, prepare, train_teachers, training
 from keras_emotion.pipelines import FaceFeatures, StoredFeatures
@@ -35,26 +36,26 @@ class FacesOfTrials(FaceFeatures):
         return {"faces": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
 
-class Reader:
+class MemoryTrials(Reader):
     """Trials in memory: EEG is noise, ratings alternate."""
 
     name = "memory"
     synthetic = True
-    class_names = {}  # noqa: RUF012
+    file_format = None
+    subjects = ()
 
     def __init__(self, folder, subjects=(1, 2, 3)):
-        self.subjects, self.root = subjects, folder
+        super().__init__(folder)
+        self.subjects = subjects
 
-    def check(self, subjects=None):
-        pass
+    def inspect(self, subject):
+        return SubjectReport({"subject": subject}, ())
 
     def source_files(self, subject):
         path = self.root / f"{subject}.txt"
-        path.write_text(str(subject))
+        if not path.is_file():
+            path.write_text(str(subject))
         return (path,)
-
-    def files_of(self, subject, sources):
-        return self.source_files(subject)
 
     def trials(self, subjects=None):
         for subject in subjects or self.subjects:
@@ -93,7 +94,7 @@ def jobs(plan, protocol):
 
 
 def test_windows_without_a_face_are_dropped_and_counted(tmp_path):
-    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), MemoryTrials(tmp_path))
     assert plan.dropped_windows().to_dict("records") == [
         {"subject": 1, "session": 1, "trial": 1, "reason": "no face in the video", "n_windows": 1}
     ]
@@ -102,7 +103,7 @@ def test_windows_without_a_face_are_dropped_and_counted(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["as_published", "trial_disjoint"])
 def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protocol):
-    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), MemoryTrials(tmp_path))
     job = jobs(plan, protocol)[0]
     training.prepare_backend(1)
     fold = training.job_fold(plan, job)
@@ -135,7 +136,7 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
 
 
 def test_the_network_learns_from_the_teacher_of_the_fold(tmp_path):
-    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), MemoryTrials(tmp_path))
     job = jobs(plan, "trial_disjoint")[0]
     compiled_model._COMPILED.clear()
     record = training.run_job(plan, job)
@@ -167,13 +168,13 @@ def visual(tmp_path):
 def teacher(tmp_path_factory):
     """A folder with a teacher that learnt on three subjects."""
     folder = tmp_path_factory.mktemp("teacher")
-    files = train_teachers(visual(folder), Reader(folder), folder / "teacher")
+    files = train_teachers(visual(folder), MemoryTrials(folder), folder / "teacher")
     assert files == {"valence": folder / "teacher" / "valence.keras"}
     return folder / "teacher"
 
 
 def test_a_saved_teacher_gives_its_features_once(tmp_path, teacher):
-    reader = Reader(tmp_path)
+    reader = MemoryTrials(tmp_path)
     asked = experiment(tmp_path, teacher=teacher)
     plan, data = prepare(asked, reader)
     unit = plan.window_set(1, "valence")
@@ -202,12 +203,12 @@ def test_a_saved_teacher_knows_what_it_learnt_from(tmp_path, teacher):
     with pytest.raises(
         InputError, match=r"faces with image_size 32, here it is 40; use --system\.faces\.image-size 32"
     ):
-        prepare(other, Reader(tmp_path))
+        prepare(other, MemoryTrials(tmp_path))
 
 
 def test_the_saved_teacher_recognises_subjects_it_was_not_shown(tmp_path, teacher):
     model = keras.models.load_model(teacher / "valence.keras")
-    reader = Reader(tmp_path, subjects=(9,))
+    reader = MemoryTrials(tmp_path, subjects=(9,))
     shown, table = faces().extract(reader.trials())
     outputs = model.predict({"faces": shown["faces"]}, verbose=0)
     found = np.asarray(model.window_probabilities(outputs)).argmax(axis=1)
@@ -225,13 +226,13 @@ def test_a_teacher_that_is_not_there_is_said(tmp_path, make, message):
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(InputError, match=message):
-        prepare(experiment(tmp_path, teacher=make(folder)), Reader(tmp_path))
+        prepare(experiment(tmp_path, teacher=make(folder)), MemoryTrials(tmp_path))
 
 
 def test_a_file_that_is_no_teacher_is_said(tmp_path):
     (tmp_path / "text.keras").write_text("no network")
     with pytest.raises(InputError, match=r"text\.keras: not a saved network"):
-        prepare(experiment(tmp_path, teacher=tmp_path / "text.keras"), Reader(tmp_path))
+        prepare(experiment(tmp_path, teacher=tmp_path / "text.keras"), MemoryTrials(tmp_path))
 
 
 def test_without_any_face_the_way_out_is_named(tmp_path):
@@ -242,14 +243,14 @@ def test_without_any_face_the_way_out_is_named(tmp_path):
 
     asked = experiment(tmp_path, teacher="fold").changed({"system.faces": Nothing(image_size=32)})
     with pytest.raises(InputError, match=r"--teacher none trains on EEG alone:\n  subject 1: no face video"):
-        prepare(asked, Reader(tmp_path))
+        prepare(asked, MemoryTrials(tmp_path))
 
 
 def test_weights_of_the_grid_are_candidates_that_validation_chooses_from(tmp_path):
     asked = experiment(tmp_path, teacher="fold", teacher_training=TEACHING, w_grid=(0.5, 1.5))
     candidates = asked.system.candidates()
     assert {name: (one.w, one.w_grid) for name, one in candidates.items()} == {"w0.5": (0.5, ()), "w1.5": (1.5, ())}
-    plan, _ = prepare(asked, Reader(tmp_path))
+    plan, _ = prepare(asked, MemoryTrials(tmp_path))
     pair = [job for job in jobs(plan, "trial_disjoint") if job.fold == 0]
     assert [job.candidate for job in pair] == ["w0.5", "w1.5"]
     assert pair[0].seed(0) == pair[1].seed(0)
@@ -282,7 +283,7 @@ def test_scaling_of_the_teacher_is_fitted_on_training_windows():
 
 def test_scaled_features_are_what_the_network_learns_from(tmp_path):
     asked = experiment(tmp_path, teacher="fold", teacher_training=TEACHING, teacher_scaling="standard")
-    plan, _ = prepare(asked, Reader(tmp_path))
+    plan, _ = prepare(asked, MemoryTrials(tmp_path))
     job = jobs(plan, "trial_disjoint")[0]
-    plain, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), Reader(tmp_path))
+    plain, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), MemoryTrials(tmp_path))
     assert training.run_job(plan, job)["predictions"] != training.run_job(plain, job)["predictions"]

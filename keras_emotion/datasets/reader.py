@@ -83,7 +83,7 @@ class Reader(abc.ABC):
             computed again.
         missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
-        file_format: name of the format that is read, of those that the data set comes in.
+        file_format: name of the format that is read, of those that the data set comes in; `None` where there is one.
 
     Raises:
         InputError: `root` is not a folder (and, by each reader, holds nothing of the data set).
@@ -93,7 +93,7 @@ class Reader(abc.ABC):
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     code_version: ClassVar[int] = 1
     missing_files_block: ClassVar[bool] = False
-    file_format: str
+    file_format: str | None
 
     def __init__(self, root: str | Path):
         self.root = Path(root)

@@ -6,6 +6,7 @@ brightness of the face and the loudness of the clip at 4 Hz.
 """
 
 import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,7 +52,9 @@ class ToyDataset(Reader):
                     subject=subject,
                     trial=number,
                     stimulus=clip,
-                    recording=Recording(one, CHANNELS, ("uV",) * len(CHANNELS), SAMPLING_RATE_HZ),
+                    recording=Recording(
+                        one, CHANNELS, ("uV",) * len(CHANNELS), SAMPLING_RATE_HZ, source=self._file(subject)
+                    ),
                     eeg_channel_names=CHANNELS,
                     ratings={"valence": float(rating)},
                     video=self.root / "face" / f"{subject}_{number}.npy",
@@ -60,14 +63,17 @@ class ToyDataset(Reader):
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
         """See `Reader`."""
+        (subject,) = self.select([subject])
         return (self._file(subject),)
 
     def video_files(self, subject: int) -> tuple[Path, ...]:
         """See `Reader`."""
+        (subject,) = self.select([subject])
         return tuple(sorted((self.root / "face").glob(f"{subject}_*.npy")))
 
     def media_files(self, subject: int) -> tuple[Path, ...]:
         """See `Reader`."""
+        self.select([subject])
         return tuple(sorted((self.root / "sound").glob("*.npy")))
 
     def inspect(self, subject: int) -> SubjectReport:
@@ -90,7 +96,7 @@ class ToyDataset(Reader):
         try:
             with np.load(path, allow_pickle=False) as file:
                 signal, valence = file["signal"], file["valence"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not readable ({error}); expected the arrays signal and valence") from error
         expected = (len(valence), len(CHANNELS), round(TRIAL_SECONDS * SAMPLING_RATE_HZ))
         if signal.shape != expected:

@@ -301,7 +301,7 @@ class AffectNet(Reader):
 
     def _parse(self, text: pd.Series, header: Sequence[str]) -> _Rows:
         """Lines of a list, by their row number, as rows."""
-        cells = text.str.split(",", expand=True).reindex(columns=range(len(header))).fillna("")
+        cells = text.str.split(",", expand=True).reindex(columns=range(len(header)), fill_value="").fillna("")
         cells = cells.set_axis(header, axis=1)
         image = cells["subDirectory_filePath"].str.strip()
         columns = ["expression", "valence", "arousal", "face_width"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,32 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         InputError: the file is missing, damaged, truncated, or of version 7.3.
     """
     import scipy.io
+
+    with _mat_errors(path):
+        variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
+    return {name: variables[name] for name in names if name in variables}
+
+
+def variable_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the variables in a file, by their headers alone.
+
+    Raises:
+        InputError: as `read_variables`.
+    """
+    import scipy.io
+
+    with _mat_errors(path):
+        return tuple(name for name, _, _ in scipy.io.whosmat(path, appendmat=False))
+
+
+@contextlib.contextmanager
+def _mat_errors(path: Path) -> Iterator[None]:
+    """Turn what SciPy raises for files that it cannot read into an `InputError`."""
     from scipy.io.matlab import MatReadError
 
     try:
-        variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
+        yield
     except NotImplementedError:
         raise InputError(f"{path}: a MATLAB 7.3 file; expected versions 5 to 7; save it with `-v7`") from None
     except (ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, MatReadError) as error:
         raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
-    return {name: variables[name] for name in names if name in variables}

@@ -43,7 +43,8 @@ class SubjectReport:
     """What a copy holds of one subject.
 
     Args:
-        description: the subject as JSON-able values: `subject`, `file`, `sampling_rate_hz`, `n_channels`, `trials`.
+        description: the subject as JSON-able values: `subject`, `file`, `trials` (each at least what `describe_trial`
+            gives), and of recordings `sampling_rate_hz` and `n_channels`.
         problems: what is wrong with it.
     """
 
@@ -52,9 +53,28 @@ class SubjectReport:
 
 
 class Reader(abc.ABC):
-    """Base of the readers.
+    """Base class of the readers, and the contract that all of them keep.
 
-    A reader is made from the root folder of a data set and reads nothing large until asked. It knows no splits.
+    `keras_emotion.testing.check_reader` checks it.
+
+    - **Lazy.** Making a reader and asking for `subjects` reads tables and annotations, and of signals no more than
+      headers.
+    - **Reproducible.** The same files give the same trials in the same order, a subject's ones alone as among all. So
+      does `type(reader)(root, file_format=reader.file_format, **reader.options)`: a run folder describes a reader so.
+    - **Picklable**, also after trials were read; signals are not pickled along.
+    - **One trial at a time.** `trials` is an iterator, and keeps no trial that it gave before.
+    - **Keys.** No two trials have the same `schema.TRIAL_KEY`; trial ids are numbers from 1 on.
+    - **Names, units, rates.** Channel names are unique; scalp channels are in `"uV"`, others in a unit that
+      `keras_emotion.testing.readers.UNITS` lists; the rate is positive, the baseline lies inside the signal, and the
+      signal is float32 or float64 without NaN or infinity. A trial whose signal is not usable raises an `InputError`.
+    - **Ratings** are finite floats; a target that was not rated is left out. Classes are indices of `class_names`.
+    - **Sources.** `source_files`, `video_files` and `media_files` name every file that the trials of a subject are read
+      from, always the same ones: features are stored under a hash of their contents. A recording names its own.
+    - **Errors.** What is wrong with the data raises an `InputError` that names the file, and nothing else. A subject
+      who is not there raises one that names those who are. What `check` passes, `trials` can read.
+    - **Descriptions** are JSON and agree with the trials. A whole copy has no problems.
+
+    A reader knows no splits.
 
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
@@ -63,6 +83,7 @@ class Reader(abc.ABC):
             computed again.
         missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
+        file_format: name of the format that is read, of those that the data set comes in; `None` where there is one.
 
     Raises:
         InputError: `root` is not a folder (and, by each reader, holds nothing of the data set).
@@ -72,6 +93,7 @@ class Reader(abc.ABC):
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     code_version: ClassVar[int] = 1
     missing_files_block: ClassVar[bool] = False
+    file_format: str | None
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
@@ -81,30 +103,43 @@ class Reader(abc.ABC):
     @property
     @abc.abstractmethod
     def subjects(self) -> tuple[SubjectId, ...]:
-        """Ids of the subjects of whom there is a file, sorted."""
+        """Ids of the subjects of whom there is a file: unique, sorted, all `int` or all `str`."""
 
     @abc.abstractmethod
     def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), subject by subject, in the order of their trial ids.
+        """The trials of some subjects (default: all), subject by subject as asked for, in the order of their trial ids.
 
-        Where trial ids start anew in each session, session by session.
-
-        One trial is made at a time, and at most one subject's file is in memory.
+        Where trial ids start anew in each session, session by session. One trial is made at a time, and at most one
+        subject's file is in memory.
 
         Raises:
-            InputError: a file cannot be used, with one line for each thing wrong.
+            InputError: a file cannot be used, with one line for each thing wrong, or a subject is not there.
         """
 
     @abc.abstractmethod
     def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The files that the trials of a subject come from: what a fingerprint of them hashes."""
+        """The files that the trials of a subject are read from, without videos and stimuli; all of them exist.
+
+        Raises:
+            InputError: the subject is not there.
+        """
 
     def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The face videos of a subject's trials, which count only where faces are used."""
+        """The face videos of a subject's trials, which count only where faces are used.
+
+        Raises:
+            InputError: the subject is not there.
+        """
+        self.select([subject])
         return ()
 
     def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The files of the stimuli themselves, which count only where a part reads them."""
+        """The files of the stimuli themselves, which count only where a part reads them.
+
+        Raises:
+            InputError: the subject is not there.
+        """
+        self.select([subject])
         return ()
 
     def files_of(self, subject: SubjectId, sources: Sequence[str]) -> tuple[Path, ...]:
@@ -120,7 +155,11 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def inspect(self, subject: SubjectId) -> SubjectReport:
-        """Reads all of one subject and reports what is there and what is wrong, without stopping at the first."""
+        """Read all of one subject and report what is there and what is wrong, without stopping at the first.
+
+        Raises:
+            InputError: the subject is not there.
+        """
 
     def missing_files(self) -> tuple[Problem, ...]:
         """What the copy as a whole lacks, beside what `inspect` finds for a subject."""

@@ -83,10 +83,19 @@ def files_of(path: Path, root: Path) -> tuple[Path, ...]:
     """All files that a recording is read from: itself, and what formats of several files keep beside it."""
     if path.is_dir():
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
-    start = f"{path.name.partition('_')[0]}_" if _is_bids(path, root) else f"{path.stem}."
+    is_bids = _is_bids(path, root)
+    start = f"{path.name.partition('_')[0]}_" if is_bids else f"{path.stem}."
     beside = (file for file in path.parent.iterdir() if file.name.startswith(start) and file.suffix in _COMPANIONS)
     common = sidecar_file(path) if path.suffix in ARRAY_SUFFIXES else None
-    return tuple(sorted({path, *beside, *([common] if common else [])}))
+    above = _bids_tables(path, root, start) if is_bids else ()
+    return tuple(sorted({path, *beside, *above, *([common] if common else [])}))
+
+
+def _bids_tables(path: Path, root: Path, start: str) -> list[Path]:
+    """Tables in the folders above a recording that mne-bids reads with it."""
+    folders = [root / folder for folder in path.relative_to(root).parents]
+    names = ("participants.tsv", f"{start}*scans.tsv")
+    return [file for folder in folders for name in names for file in folder.glob(name)]
 
 
 def _is_bids(path: Path, root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import json
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.matlab import read_variables, variable_names
 from keras_emotion.datasets.reader import (
     Problem,
     Reader,
@@ -42,7 +43,7 @@ LABEL_FILE = "stress_labels.csv"
 
 FileFormat = Literal["filtered", "compact", "raw"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-_COMPACT_ARRAYS = ("eeg", "scale_uV", "fs", "task", "subject", "trial", "rating", "ch_names")
+_INDEX_ARRAYS = ("scale_uV", "fs", "task", "subject", "trial", "rating", "ch_names")
 _FILE_NAME = re.compile(rf"({'|'.join(TASKS)})_sub_(\d+)_trial([1-{N_REPETITIONS}])\.mat")
 
 
@@ -209,7 +210,7 @@ class SAM40(Reader):
         path = self._path(subject, trial)
         if self.file_format == "compact":
             arrays, row = self._compact, self._recordings[subject][trial]
-            signal = arrays["eeg"][row] * float(arrays["scale_uV"])
+            signal = self._compact_eeg[row] * float(arrays["scale_uV"])
             channel_names = tuple(map(str, arrays["ch_names"]))
             stress = float(arrays["rating"][row])
             expected = stress if self._labels is None else self._rating(subject, task, repetition)
@@ -271,14 +272,11 @@ class SAM40(Reader):
 
     @functools.cached_property
     def _compact(self) -> dict[str, np.ndarray]:
-        """Arrays of the compact file. The recordings stay integers: a quarter of the memory of numbers in microvolt."""
+        """Arrays of the compact file but for the recordings, of which only the shape is looked at."""
         path = self._compact_file
-        try:
-            # Opened here, because NumPy leaves a file open that turns out to be no archive.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in _COMPACT_ARRAYS}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{path}: damaged or truncated archive ({error}); copy it again") from None
+        with _opened_archive(path) as archive:
+            arrays = {name: archive[name] for name in _INDEX_ARRAYS}
+            shapes = {name: array.shape for name, array in arrays.items()} | {"eeg": _stored_shape(archive, "eeg")}
         n_recordings = arrays["subject"].size
         expected = {
             "eeg": (n_recordings, len(CHANNEL_NAMES), FACTS["n_samples"]),
@@ -288,8 +286,8 @@ class SAM40(Reader):
             **dict.fromkeys(("task", "subject", "trial", "rating"), (n_recordings,)),
         }
         for name, shape in expected.items():
-            if arrays[name].shape != shape:
-                raise InputError(f"{path}: `{name}` has shape {arrays[name].shape}; expected {shape}")
+            if shapes[name] != shape:
+                raise InputError(f"{path}: `{name}` has shape {shapes[name]}; expected {shape}")
         unknown = sorted(set(map(str, arrays["task"])) - set(TASKS))
         if not np.isin(arrays["trial"], np.arange(1, N_REPETITIONS + 1)).all():
             raise InputError(
@@ -303,12 +301,41 @@ class SAM40(Reader):
             raise InputError(f"{path}: `fs` is {arrays['fs']}; expected {FACTS['sampling_rate_hz']}")
         return arrays
 
+    @functools.cached_property
+    def _compact_eeg(self) -> np.ndarray:
+        """Recordings of the compact file, read at the first trial; as integers, a quarter of the memory of float64."""
+        with _opened_archive(self._compact_file) as archive:
+            return archive["eeg"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process reads the recordings itself.
+        return {name: value for name, value in self.__dict__.items() if name != "_compact_eeg"}
+
+
+@contextlib.contextmanager
+def _opened_archive(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open a compact file; what goes wrong with it as an archive is an `InputError`."""
+    try:
+        # Opened here, because NumPy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            yield archive
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged or truncated archive ({error}); copy it again") from None
+
+
+def _stored_shape(archive: np.lib.npyio.NpzFile, name: str) -> tuple[int, ...]:
+    """Shape of an array in an archive, by its header."""
+    with archive.zip.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        return read_header[version](member)[0]
+
 
 def _is_compact(path: Path) -> bool:
     """Whether an archive holds the arrays. One that cannot be opened may: reading it says what is wrong with it."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {f"{name}.npy" for name in _COMPACT_ARRAYS} <= set(archive.namelist())
+            return {f"{name}.npy" for name in ("eeg", *_INDEX_ARRAYS)} <= set(archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return True
 
@@ -316,7 +343,7 @@ def _is_compact(path: Path) -> bool:
 def _published_kind(path: Path) -> str | None:
     """Whether a published file is filtered or raw, by the name of its variable; `None` where it cannot be read."""
     try:
-        found = read_variables(path, tuple(FACTS["variables"].values()))
+        found = variable_names(path)
     except InputError:
         return None
     return next((kind for kind, variable in FACTS["variables"].items() if variable in found), None)

@@ -3,10 +3,6 @@
 A new layer or model needs a row here and nothing else in this folder.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
@@ -47,98 +43,9 @@ from keras_emotion.models import (
     correlation_losses,
     distillation_losses,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """A value of an argument that only means something beside others."""
-
-    value: Any
-    others: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a model is trained: arguments of `compile` and targets for a batch."""
-
-    losses: Callable[[], Mapping[str, Any]]
-    targets: Callable[[keras.Model, np.random.Generator, int], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What the contract must know of one class.
-
-    Args:
-        layer: the class.
-        arguments: constructor arguments, where possible none at its default.
-        inputs: input shapes without the batch, a tuple or a nest of them; a model knows its own.
-        alive: for each argument another value, which must change outputs, weights or what `observed` gives.
-        rejected: pairs of an argument and a value that it must refuse.
-        rejected_inputs: input shapes, batch included, that must be refused.
-        wrap: makes of the layer what is called on the inputs (a cell becomes a recurrent layer).
-        off_policy: sublayers that keep their own dtype policy, with the reason.
-        without_gradient: trainable weights that rightly have a zero gradient, with the reason.
-        observed: what an argument changes besides outputs and weights.
-        training: how a model is trained.
-        n_trainable: trainable numbers of this configuration, counted by hand; `None` where a test of the model's own
-            counts those of the sizes in its paper.
-    """
-
-    layer: type
-    arguments: Mapping[str, Any]
-    inputs: Any = None
-    alive: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    rejected: Sequence[tuple[str, Any]] = ()
-    rejected_inputs: Sequence[Any] = ()
-    wrap: Callable = lambda layer: layer
-    off_policy: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    without_gradient: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    observed: Callable = lambda layer: None
-    training: Training | None = None
-    n_trainable: int | None = None
-
-    def build(self, dtype="float32", **changes):
-        """The layer or model of this row, and a model to call it by (the model itself, if it is one)."""
-        layer = self.layer(**{**self.arguments, **changes}, dtype=dtype)
-        if isinstance(layer, keras.Model):
-            return layer, layer
-        inputs = keras.tree.map_shape_structure(lambda shape: keras.Input(shape), self.inputs)
-        return layer, keras.Model(inputs, self.wrap(layer)(inputs))
-
-
-def samples(model, rng, batch=4):
-    """Random inputs for a model."""
-    return keras.tree.map_structure(
-        lambda tensor: rng.standard_normal((batch, *tensor.shape[1:])).astype("float32"), model.input
-    )
-
-
-def perturb_weights(model, rng):
-    """Moves every weight away from a start (zeros, ones) that could hide a mistake."""
-    model.set_weights([weight + 0.3 * rng.standard_normal(weight.shape) for weight in model.get_weights()])
-
-
-def flat_arrays(outputs):
-    """The arrays of a nest of outputs, in the order of the nest."""
-    return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
-
-
-def train(row, model, inputs, targets, sample_weight):
-    """A step of gradient descent by plain `fit`.
-
-    One: behind it, what backends round otherwise decides whether a ReLU that is nearly 0 lets a gradient through.
-    """
-    model.compile(keras.optimizers.SGD(0.1), **row.training.losses())
-    model.fit(
-        inputs,
-        targets,
-        sample_weight=sample_weight,
-        batch_size=len(sample_weight),
-        epochs=1,
-        shuffle=False,
-        verbose=0,
-    )
+from keras_emotion.testing.layers import Alternative as Given
+from keras_emotion.testing.layers import LayerCase as Row
+from keras_emotion.testing.layers import TrainingStep as Training
 
 
 def _facrnn_targets(model, rng, batch):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from contract_table import ROWS, flat_arrays, train
+from contract_table import ROWS
+
+from keras_emotion.testing.layers import flat_arrays, train
 
 
 def main(folder):

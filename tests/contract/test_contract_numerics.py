@@ -1,6 +1,7 @@
 """What every public layer and model promises of its numbers: precisions, XLA, other backends.
 
-A file of its own, so that two workers share the contract. The rows are those of `contract_table`.
+A file of its own, so that two workers share the contract. The rows are those of `contract_table`, the checks those of
+`keras_emotion.testing.check_layer`.
 """
 
 import functools
@@ -14,9 +15,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from contract_table import ROWS, every_row, flat_arrays, perturb_weights, samples, train
+from contract_table import ROWS, every_row
 
 import keras_emotion
+from keras_emotion.testing import layers
 
 OTHER_BACKENDS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
 
@@ -24,56 +26,44 @@ OTHER_BACKENDS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend(
 @every_row
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_every_sublayer_follows_the_policy(row, policy):
-    layer, model = row.build(dtype=policy)
-    sublayers = [
-        sublayer
-        for sublayer in (model if layer is model else row.wrap(layer))._flatten_layers()
-        if not isinstance(sublayer, keras.layers.InputLayer)
-    ]
-    off_policy = {sublayer.name for sublayer in sublayers if sublayer.dtype_policy.name != policy}
-    assert off_policy == set(row.off_policy)
-    assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.weights} <= {"float32"}
-    if not row.off_policy:
-        assert {output.dtype for output in keras.tree.flatten(model.output)} == {policy.removeprefix("mixed_")}
+    layers.check_policy(row, policies=(policy,))
 
 
 @every_row
 def test_bfloat16_agrees_with_float32(row):
-    rng = np.random.default_rng(6)
-    # The weights as they start: those of `perturb_weights` would saturate the gates of a network and blow up rounding.
-    _, reference = row.build()
-    _, model = row.build(dtype="mixed_bfloat16")
-    model.set_weights(reference.get_weights())
-    inputs = samples(model, rng)
-    outputs = keras.tree.flatten(model(inputs))
-    for symbolic, output, expected in zip(
-        keras.tree.flatten(model.output), outputs, flat_arrays(reference(inputs)), strict=True
-    ):
-        assert keras.backend.standardize_dtype(output.dtype) == symbolic.dtype
-        values = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))
-        # bfloat16 keeps 8 bits (0.4 %); a network passes through some ten such roundings.
-        np.testing.assert_allclose(values, expected, atol=0.05 * np.abs(expected).max())
+    layers.check_bfloat16(row)
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="XLA compiles TensorFlow and JAX")
 @every_row
 def test_xla_agrees_with_eager(row):
-    rng = np.random.default_rng(7)
-    _, model = row.build()
-    perturb_weights(model, rng)
-    inputs = samples(model, rng)
-    eager = flat_arrays(model(inputs))
-    model.compile(jit_compile=True)
-    for compiled, expected in zip(flat_arrays(model.predict_on_batch(inputs)), eager, strict=True):
-        np.testing.assert_allclose(compiled, expected, rtol=1e-4, atol=1e-5)
-
-
-# Other backends
+    layers.check_xla(row)
 
 
 def is_slow(number):
-    """Models take most of the time of another backend; one of them is quick enough."""
+    """Training and another backend take most of their time for models; one of them is quick enough."""
     return ROWS[number].training is not None and ROWS[number].layer.__name__ != "DGCNN"
+
+
+def each(numbers):
+    """Parametrise a test over rows, those that take long as slow tests."""
+    return pytest.mark.parametrize(
+        "number",
+        [
+            pytest.param(number, id=f"{number}-{ROWS[number].layer.__name__}", marks=pytest.mark.slow)
+            if is_slow(number)
+            else pytest.param(number, id=f"{number}-{ROWS[number].layer.__name__}")
+            for number in numbers
+        ],
+    )
+
+
+@each([number for number, row in enumerate(ROWS) if row.training is not None])
+def test_a_training_step_moves_the_weights(number):
+    layers.check_training_step(ROWS[number])
+
+
+# Other backends
 
 
 def results_of(numbers, folder):
@@ -87,16 +77,17 @@ def results_of(numbers, folder):
         rng = np.random.default_rng(seed)
         keras.utils.set_random_seed(seed)
         _, model = row.build()
-        perturb_weights(model, rng)
-        inputs = samples(model, rng)
+        layers.perturb_weights(model, rng)
+        inputs = layers.random_inputs(model, rng)
         stored = {f"weight_{index}": weight for index, weight in enumerate(model.get_weights())}
         stored |= {f"input_{index}": array for index, array in enumerate(keras.tree.flatten(inputs))}
-        result = {f"output_{index}": array for index, array in enumerate(flat_arrays(model(inputs, training=False)))}
+        outputs = layers.flat_arrays(model(inputs, training=False))
+        result = {f"output_{index}": array for index, array in enumerate(outputs)}
         if row.training:
             targets = row.training.targets(model, rng, 4)
             stored |= {f"target_{index}": array for index, array in enumerate(keras.tree.flatten(targets))}
             stored["sample_weight"] = np.array([1.0, 2.0, 1.0, 0.0], "float32")
-            train(row, model, inputs, targets, stored["sample_weight"])
+            layers.train(row, model, inputs, targets, stored["sample_weight"])
             result |= {f"trained_{index}": weight for index, weight in enumerate(model.get_weights())}
         np.savez(folder / f"{number}.npz", **stored)
         results[number] = result
@@ -131,13 +122,7 @@ def compared(tmp_path_factory):
 
 
 @pytest.mark.parametrize("backend", OTHER_BACKENDS)
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(number, id=f"{number}-{row.layer.__name__}", marks=[pytest.mark.slow] if is_slow(number) else [])
-        for number, row in enumerate(ROWS)
-    ],
-)
+@each(range(len(ROWS)))
 def test_other_backend_gives_the_same_values(number, backend, compared):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

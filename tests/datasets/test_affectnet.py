@@ -413,6 +413,15 @@ def test_broken_array_is_listed_and_skipped(arrays_root, key, break_it, message)
     assert not is_blocking
 
 
+def test_a_list_that_ends_within_its_only_row(tmp_path):
+    path = write_list(tmp_path, "training", [row(1)])
+    for n_bytes in (len(HEADER) + 5, len(HEADER) + 40):
+        path.write_bytes(path.read_bytes()[:n_bytes])
+        with pytest.raises(InputError, match=r"no usable image in the training list"):
+            AffectNet(tmp_path).check()
+        write_list(tmp_path, "training", [row(1)])
+
+
 def test_pickles_are_never_executed(arrays_root, tmp_path):
     for key, number in (("exp", 2), ("val", 9), ("aro", 10), ("lnd", 0)):
         path = arrays_root / "train_set" / "annotations" / f"{number}_{key}.npy"

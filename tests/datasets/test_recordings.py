@@ -799,7 +799,11 @@ def test_bids_tree(root, tmp_path, capsys):
     assert trial.recording.channel_names[1] == "F7"
     assert "EEG F3" in trial.recording.channel_names
     assert "F3" not in trial.eeg_channel_names
-    assert channels in Recordings(tmp_path).source_files("01")
+    sources = [path.relative_to(tmp_path).as_posix() for path in Recordings(tmp_path).source_files("01")]
+    assert "sub-01/eeg/sub-01_task-clips_channels.tsv" in sources
+    # What mne-bids reads from the folders above.
+    assert {"participants.tsv", "sub-01/sub-01_scans.tsv"} <= set(sources)
+    assert not any(name.startswith("sub-02") for name in sources)
 
 
 @pytest.mark.parametrize(

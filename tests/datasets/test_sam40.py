@@ -116,10 +116,12 @@ def test_compact_file_is_read_once_and_stays_integer(compact, monkeypatch):
     load = np.load
     monkeypatch.setattr(np, "load", lambda path, **options: calls.append(path) or load(path, **options))
     dataset = SAM40(compact)
+    assert "_compact_eeg" not in vars(dataset)
     for _ in range(3):
         list(dataset.trials([1]))
-    assert len(calls) == 1
-    assert dataset._compact["eeg"].dtype == np.int16
+    # The index when it is made, the recordings at the first trial.
+    assert len(calls) == 2
+    assert dataset._compact_eeg.dtype == np.int16
 
 
 def test_source_files(root, compact):

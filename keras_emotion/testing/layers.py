@@ -1,0 +1,475 @@
+"""The contract of Keras layers and models, as named checks.
+
+Every check builds the layer anew on the current Keras backend; run with another `KERAS_BACKEND` to check it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_emotion.testing.named_checks import require, run_checks
+
+if TYPE_CHECKING:
+    import keras
+
+KERAS_ARGUMENTS = ("self", "name", "trainable", "dtype", "kwargs")
+"""Arguments that Keras gives to every layer: no part of the contract."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternative:
+    """Another value of an argument that has a meaning only together with other arguments.
+
+    Args:
+        value: the value.
+        others: the other arguments, by name.
+    """
+
+    value: Any
+    others: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingStep:
+    """How a model is trained.
+
+    Args:
+        losses: gives the arguments of `compile`.
+        targets: gives the targets of a batch: of the model, a random generator and the number of samples.
+    """
+
+    losses: Callable[[], Mapping[str, Any]]
+    targets: Callable[[keras.Model, np.random.Generator, int], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCase:
+    """What the contract needs to know of a layer or model.
+
+    Args:
+        layer: the class.
+        arguments: constructor arguments, where possible none at its default.
+        inputs: input shapes without the batch, a tuple or a nest of them; a model knows its own.
+        alive: for each argument another value, which must change outputs, weights or what `observed` gives.
+        rejected: pairs of an argument and a value that it must refuse.
+        rejected_inputs: input shapes, batch included, that must be refused.
+        wrap: makes of the layer what is called on the inputs (a cell becomes a recurrent layer).
+        off_policy: sublayers that keep their own dtype policy, with the reason.
+        without_gradient: trainable weights whose gradient is zero by design, with the reason.
+        observed: what an argument changes besides outputs and weights.
+        training: how a model is trained.
+        n_trainable: trainable numbers of this configuration, counted by hand; `None` where they are not counted.
+    """
+
+    layer: type
+    arguments: Mapping[str, Any]
+    inputs: Any = None
+    alive: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rejected: Sequence[tuple[str, Any]] = ()
+    rejected_inputs: Sequence[Any] = ()
+    wrap: Callable = lambda layer: layer
+    off_policy: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    without_gradient: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    observed: Callable = lambda layer: None
+    training: TrainingStep | None = None
+    n_trainable: int | None = None
+
+    def build(self, dtype: str = "float32", **changes: Any) -> tuple[keras.layers.Layer, keras.Model]:
+        """Build the layer or model, and a model to call it by (the model itself, if it is one)."""
+        import keras
+
+        layer = self.layer(**{**self.arguments, **changes}, dtype=dtype)
+        if isinstance(layer, keras.Model):
+            return layer, layer
+        inputs = keras.tree.map_shape_structure(lambda shape: keras.Input(shape), self.inputs)
+        return layer, keras.Model(inputs, self.wrap(layer)(inputs))
+
+
+def check_layer(
+    layer_class: type, arguments: Mapping[str, Any], inputs: Any = None, *, skip: Collection[str] = (), **expected: Any
+) -> None:
+    """Check a Keras layer or model against the contract of the layers of this package.
+
+    `LAYER_CHECKS` lists the checks: the configuration is complete and every argument in it has an effect; saved and
+    loaded, the layer is the same bit for bit; symbolic shapes are the eager ones; samples do not influence each other
+    in inference; every trainable weight has a finite gradient; sublayers follow the dtype policy; bfloat16 and XLA
+    agree with float32 and eager execution; invalid arguments and input shapes are refused by name.
+
+    Args:
+        layer_class: the class, registered with `keras.saving.register_keras_serializable`.
+        arguments: constructor arguments, where possible none at its default.
+        inputs: input shapes without the batch, a tuple or a nest of them; a model knows its own.
+        skip: names of checks to leave out.
+        **expected: further fields of `LayerCase`; `alive` needs another value for every argument.
+
+    Raises:
+        AssertionError: names the check that failed and says what is wrong.
+
+    Example:
+        >>> from keras_emotion.layers import ModalityAttention
+        >>> check_layer(
+        ...     ModalityAttention,
+        ...     {"kernel_initializer": "he_normal"},
+        ...     inputs=(2, 5),
+        ...     alive={"kernel_initializer": "ones"},
+        ...     rejected_inputs=((2, 5),),
+        ... )
+    """
+    import keras
+
+    case = LayerCase(layer_class, arguments, inputs, **expected)
+    run_checks(layer_class.__name__, LAYER_CHECKS, case, skip, prepare=lambda: keras.utils.set_random_seed(0))
+
+
+# --- what the checks share
+
+
+def own_arguments(layer_class: type) -> dict[str, inspect.Parameter]:
+    """Return the constructor's parameters that Keras does not give to every layer."""
+    parameters = inspect.signature(layer_class.__init__).parameters
+    return {name: parameter for name, parameter in parameters.items() if name not in KERAS_ARGUMENTS}
+
+
+def random_inputs(model: keras.Model, rng: np.random.Generator, batch: int = 4) -> Any:
+    """Draw inputs of a model from a normal distribution."""
+    import keras
+
+    return keras.tree.map_structure(
+        lambda tensor: rng.standard_normal((batch, *tensor.shape[1:])).astype("float32"), model.input
+    )
+
+
+def perturb_weights(model: keras.Model, rng: np.random.Generator) -> None:
+    """Move every weight away from initial values (zeros, ones) that could hide a mistake."""
+    model.set_weights([weight + 0.3 * rng.standard_normal(weight.shape) for weight in model.get_weights()])
+
+
+def flat_arrays(outputs: Any) -> list[np.ndarray]:
+    """Return the arrays of a nest of outputs, in the order of the nest."""
+    import keras
+
+    return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+
+
+def train(case: LayerCase, model: keras.Model, inputs: Any, targets: Any, sample_weight: np.ndarray) -> None:
+    """Train a model for one step of gradient descent by plain `fit`.
+
+    One step only: after it, rounding decides whether a ReLU near 0 lets a gradient through, and backends differ.
+    """
+    import keras
+
+    model.compile(keras.optimizers.SGD(0.1), **case.training.losses())
+    model.fit(
+        inputs,
+        targets,
+        sample_weight=sample_weight,
+        batch_size=len(sample_weight),
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+    )
+
+
+# --- configuration
+
+
+def check_arguments(cases: Sequence[LayerCase]) -> None:
+    """Cases of a class try another value of each argument, and each argument at a value that is not its default."""
+    parameters = own_arguments(cases[0].layer)
+    tried = {name for case in cases for name in case.alive}
+    require(tried == set(parameters), f"`alive` names {sorted(tried)}; expected every argument, {sorted(parameters)}")
+    for name, parameter in parameters.items():
+        has_other_value = any(case.arguments.get(name, parameter.default) != parameter.default for case in cases)
+        require(has_other_value, f"`{name}` has its default value in `arguments`; expected another one")
+
+
+def check_trainable_numbers(case: LayerCase) -> None:
+    """The model has as many trainable numbers as were counted by hand."""
+    if case.n_trainable is None:
+        return
+    _, model = case.build()
+    found = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    require(found == case.n_trainable, f"{found} trainable numbers; expected {case.n_trainable}")
+
+
+def check_configuration(case: LayerCase) -> None:
+    """`get_config` names every argument, and the layer made from it has the same configuration."""
+    import keras
+
+    layer, _ = case.build()
+    config = layer.get_config()
+    missing = {*own_arguments(case.layer), "name", "trainable", "dtype"} - set(config)
+    require(not missing, f"get_config() lacks {', '.join(sorted(missing))}")
+    again = case.layer.from_config(config).get_config()
+    require(again == config, f"from_config(get_config()) has the configuration {again}; expected {config}")
+    revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).get_config()
+    require(revived == config, f"serialized and deserialized, the configuration is {revived}; expected {config}")
+
+
+def check_alive_arguments(case: LayerCase) -> None:
+    """Another value of any argument changes outputs, weights or what `observed` gives."""
+    base = _fingerprint(case)
+    require(_fingerprint(case) == base, "built twice under one seed, two layers differ: nothing can be compared")
+    dead = []
+    for argument, value in case.alive.items():
+        others = {}
+        if isinstance(value, Alternative):
+            others, value = value.others, value.value
+        expected = _fingerprint(case, **others) if others else base
+        if _fingerprint(case, **others, **{argument: value}) == expected:
+            dead.append(argument)
+    require(not dead, f"arguments without any effect: {', '.join(dead)}")
+
+
+def _fingerprint(case: LayerCase, **changes: Any) -> tuple:
+    """All that a caller can tell of a freshly built layer."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layer, model = case.build(**changes)
+    inputs = random_inputs(model, np.random.default_rng(1))
+    arrays = [*model.get_weights(), *flat_arrays(model(inputs, training=False))]
+    return [(array.shape, array.tobytes()) for array in arrays], case.observed(layer)
+
+
+def check_save_and_load(case: LayerCase) -> None:
+    """Saved as `.keras` and loaded, weights and outputs are the same bit for bit."""
+    import keras
+
+    rng = np.random.default_rng(2)
+    layer, model = case.build()
+    perturb_weights(model, rng)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        loaded = keras.models.load_model(path)
+    inputs = random_inputs(model, rng)
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(theirs, ours, "a loaded weight differs from the saved one")
+    for ours, theirs in zip(flat_arrays(model(inputs)), flat_arrays(loaded(inputs)), strict=True):
+        np.testing.assert_array_equal(theirs, ours, "an output of the loaded model differs from that of the saved one")
+    if layer is model:
+        require(type(loaded) is case.layer, f"loaded as {type(loaded).__name__}; expected {case.layer.__name__}")
+        require(loaded.get_config() == model.get_config(), "the loaded model has another configuration")
+        require(case.observed(loaded) == case.observed(model), "`observed` differs after loading")
+
+
+# --- shapes and values
+
+
+def check_shapes(case: LayerCase, batches: Sequence[int] = (1, 3)) -> None:
+    """Symbolic shapes and dtypes, with any number of samples, are those of eager outputs."""
+    import keras
+
+    _, model = case.build()
+    for batch in batches:
+        outputs = keras.tree.flatten(model(random_inputs(model, np.random.default_rng(3), batch)))
+        for symbolic, eager in zip(keras.tree.flatten(model.output), outputs, strict=True):
+            require(symbolic.shape[0] is None, f"an output of symbolic shape {symbolic.shape} fixes the batch size")
+            expected = (batch, *symbolic.shape[1:])
+            require(expected == tuple(eager.shape), f"symbolic shape {expected}, eager shape {tuple(eager.shape)}")
+            dtype = _standard_dtype(eager)
+            require(symbolic.dtype == dtype, f"symbolic dtype {symbolic.dtype}, eager dtype {dtype}")
+
+
+def _standard_dtype(tensor: Any) -> str:
+    import keras
+
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+def check_independent_samples(case: LayerCase) -> None:
+    """In inference, the output of a sample depends on that sample and on no other of the batch."""
+    import keras
+
+    rng = np.random.default_rng(4)
+    _, model = case.build()
+    perturb_weights(model, rng)
+    inputs = random_inputs(model, rng)
+    changed = keras.tree.map_structure(lambda array: np.concatenate([array[:1], -2 * array[1:]]), inputs)
+    before, after = (flat_arrays(model(batch, training=False)) for batch in (inputs, changed))
+    for first, second in zip(before, after, strict=True):
+        np.testing.assert_array_equal(first[0], second[0], "an output depends on other samples of its batch")
+        require((first[1:] != second[1:]).any(), "an output does not depend on the inputs")
+
+
+def check_gradients(case: LayerCase) -> None:
+    """Every trainable weight has a finite gradient that is not zero, but for those in `without_gradient`."""
+    import keras
+
+    class GradientsAsWeights(keras.optimizers.Optimizer):
+        """Leaves in each weight its gradient: the one way to read gradients that every backend has."""
+
+        def __init__(self):
+            super().__init__(learning_rate=1.0)
+
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign(variable, gradient)
+
+    rng = np.random.default_rng(5)
+    _, model = case.build()
+    if not model.trainable_weights:
+        return
+    perturb_weights(model, rng)
+    inputs = random_inputs(model, rng)
+    cotangents = keras.tree.map_structure(
+        lambda output: rng.standard_normal(output.shape).astype("float32"), model(inputs)
+    )
+    losses = keras.tree.map_structure(lambda _: lambda factor, output: keras.ops.sum(factor * output, -1), cotangents)
+    model.compile(GradientsAsWeights(), loss=losses)
+    model.train_on_batch(inputs, cotangents)
+    gradients = {
+        weight.path: values
+        for weight, values in zip(model.weights, model.get_weights(), strict=True)
+        if weight.trainable
+    }
+    infinite = [path for path, gradient in gradients.items() if not np.isfinite(gradient).all()]
+    require(not infinite, f"gradients that are not finite: {', '.join(infinite)}")
+    zero = {path for path, gradient in gradients.items() if not gradient.any()}
+    require(zero == set(case.without_gradient), f"gradients of zero: {sorted(zero)}; expected {case.without_gradient}")
+
+
+# --- numerics
+
+
+def check_policy(case: LayerCase, policies: Sequence[str] = ("mixed_float16", "mixed_bfloat16")) -> None:
+    """Every sublayer follows the dtype policy, but for those in `off_policy`, and weights stay in float32."""
+    import keras
+
+    for policy in policies:
+        layer, model = case.build(dtype=policy)
+        sublayers = [
+            sublayer
+            for sublayer in (model if layer is model else case.wrap(layer))._flatten_layers()
+            if not isinstance(sublayer, keras.layers.InputLayer)
+        ]
+        off_policy = {sublayer.name for sublayer in sublayers if sublayer.dtype_policy.name != policy}
+        require(
+            off_policy == set(case.off_policy),
+            f"sublayers that do not follow {policy}: {sorted(off_policy)}; expected {sorted(case.off_policy)}",
+        )
+        dtypes = {_standard_dtype(weight) for weight in model.weights}
+        require(dtypes <= {"float32"}, f"weights under {policy} are {sorted(dtypes)}; expected float32")
+        if not case.off_policy:
+            computed = {output.dtype for output in keras.tree.flatten(model.output)}
+            expected = policy.removeprefix("mixed_")
+            require(computed == {expected}, f"outputs under {policy} are {sorted(computed)}; expected {expected}")
+
+
+def check_bfloat16(case: LayerCase) -> None:
+    """Outputs under mixed_bfloat16 agree with those in float32."""
+    import keras
+
+    rng = np.random.default_rng(6)
+    # The weights as they start: those of `perturb_weights` would saturate the gates of a network and blow up rounding.
+    _, reference = case.build()
+    _, model = case.build(dtype="mixed_bfloat16")
+    model.set_weights(reference.get_weights())
+    inputs = random_inputs(model, rng)
+    outputs = keras.tree.flatten(model(inputs))
+    for symbolic, output, expected in zip(
+        keras.tree.flatten(model.output), outputs, flat_arrays(reference(inputs)), strict=True
+    ):
+        dtype = _standard_dtype(output)
+        require(dtype == symbolic.dtype, f"an output is {dtype} but symbolically {symbolic.dtype}")
+        values = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))
+        # bfloat16 keeps 8 bits (0.4 %); a network passes through some ten such roundings.
+        np.testing.assert_allclose(values, expected, atol=0.05 * np.abs(expected).max())
+
+
+def check_xla(case: LayerCase) -> None:
+    """Outputs compiled by XLA agree with eager ones; PyTorch, which XLA does not compile, is left out."""
+    import keras
+
+    if keras.backend.backend() == "torch":
+        return
+    rng = np.random.default_rng(7)
+    _, model = case.build()
+    perturb_weights(model, rng)
+    inputs = random_inputs(model, rng)
+    eager = flat_arrays(model(inputs))
+    model.compile(jit_compile=True)
+    for compiled, expected in zip(flat_arrays(model.predict_on_batch(inputs)), eager, strict=True):
+        np.testing.assert_allclose(compiled, expected, rtol=1e-4, atol=1e-5)
+
+
+def check_training_step(case: LayerCase) -> None:
+    """A training step of a model moves its weights, and leaves them finite."""
+    if case.training is None:
+        return
+    rng = np.random.default_rng(8)
+    _, model = case.build()
+    inputs, before = random_inputs(model, rng), model.get_weights()
+    train(case, model, inputs, case.training.targets(model, rng, 4), np.ones(4, "float32"))
+    after = model.get_weights()
+    require(all(np.isfinite(weight).all() for weight in after), "weights are not finite after a training step")
+    moved = any((one != other).any() for one, other in zip(before, after, strict=True))
+    require(moved, "a training step moves no weight")
+
+
+# --- errors
+
+
+def check_rejected_argument(case: LayerCase, argument: str, value: Any) -> None:
+    """An argument out of range raises a `ValueError` that names argument and value."""
+    error = _value_error(lambda: case.layer(**{**case.arguments, argument: value}), f"`{argument}` is {value!r}")
+    for needed in (f"`{argument}`", repr(value)):
+        require(needed in error, f"`{argument}` is {value!r} and the message does not name {needed}: {error}")
+
+
+def check_rejected_input(case: LayerCase, shapes: Any) -> None:
+    """Inputs of an unsupported shape raise a `ValueError` that names the shape, and of a model the input."""
+    import keras
+
+    inputs = keras.tree.map_shape_structure(
+        lambda shape: keras.KerasTensor(shape) if None in shape else np.zeros(shape, "float32"), shapes
+    )
+    ((name, shape),) = shapes.items() if isinstance(shapes, dict) else [("inputs", shapes)]
+    error = _value_error(lambda: case.layer(**case.arguments)(inputs), f"the input has shape {shapes}")
+    for needed in (name, str(shape)):
+        require(needed in error, f"the input has shape {shapes} and the message does not name {needed}: {error}")
+
+
+def _value_error(call: Callable[[], Any], what: str) -> str:
+    """Return the message of the `ValueError` that a call raises."""
+    try:
+        call()
+    except ValueError as error:
+        return str(error)
+    raise AssertionError(f"{what} and no ValueError is raised")
+
+
+def _check_rejected_arguments(case: LayerCase) -> None:
+    for argument, value in case.rejected:
+        check_rejected_argument(case, argument, value)
+
+
+def _check_rejected_inputs(case: LayerCase) -> None:
+    for shapes in case.rejected_inputs:
+        check_rejected_input(case, shapes)
+
+
+LAYER_CHECKS: Mapping[str, Callable[[LayerCase], None]] = {
+    "arguments": lambda case: check_arguments([case]),
+    "configuration": check_configuration,
+    "alive_arguments": check_alive_arguments,
+    "trainable_numbers": check_trainable_numbers,
+    "save_and_load": check_save_and_load,
+    "shapes": check_shapes,
+    "independent_samples": check_independent_samples,
+    "gradients": check_gradients,
+    "policy": check_policy,
+    "bfloat16": check_bfloat16,
+    "xla": check_xla,
+    "training_step": check_training_step,
+    "rejected_arguments": _check_rejected_arguments,
+    "rejected_inputs": _check_rejected_inputs,
+}
+"""Checks of `check_layer` by name, in their order."""

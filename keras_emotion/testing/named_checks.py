@@ -1,0 +1,48 @@
+"""Run named checks one after the other and report the first that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+Case = TypeVar("Case")
+
+
+def require(condition: Any, message: str) -> None:
+    """Raise an `AssertionError` unless a condition holds; unlike `assert`, also under `python -O`."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def run_checks(
+    subject: str,
+    checks: Mapping[str, Callable[[Case], None]],
+    case: Case,
+    skip: Collection[str] = (),
+    prepare: Callable[[], None] = lambda: None,
+) -> None:
+    """Run checks in their order.
+
+    Args:
+        subject: what is checked, for the message.
+        checks: functions by name; each raises where the case breaks the contract.
+        case: what each check is given.
+        skip: names of checks to leave out.
+        prepare: called before each check.
+
+    Raises:
+        AssertionError: a check failed, or raised anything else: names the check and says what is wrong.
+        ValueError: `skip` names no check.
+    """
+    if unknown := sorted(set(skip) - set(checks)):
+        raise ValueError(f"`skip` names {', '.join(unknown)}; expected some of {', '.join(checks)}")
+    for name, check in checks.items():
+        if name in skip:
+            continue
+        prepare()
+        try:
+            check(case)
+        except AssertionError as error:
+            raise AssertionError(f"{subject}: check {name!r}: {error}") from error
+        except Exception as error:
+            raise AssertionError(f"{subject}: check {name!r}: raised {type(error).__name__}: {error}") from error

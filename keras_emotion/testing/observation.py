@@ -1,0 +1,52 @@
+"""What a piece of code does besides what it returns: which files it opens, how much memory it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+_OPENED: list[set[str]] = []
+_is_listening = False
+
+
+@contextlib.contextmanager
+def opened_files() -> Iterator[set[str]]:
+    """Collect the real paths of the files that Python opens; what C libraries open by themselves is not seen."""
+    global _is_listening
+    if not _is_listening:
+        # An audit hook stays until the process ends: one is enough, and it does nothing while nobody listens.
+        sys.addaudithook(_note_opened)
+        _is_listening = True
+    opened: set[str] = set()
+    _OPENED.append(opened)
+    try:
+        yield opened
+    finally:
+        _OPENED.remove(opened)
+
+
+def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
+    if _OPENED and event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        path = os.path.realpath(os.fsdecode(arguments[0]))
+        for opened in _OPENED:
+            opened.add(path)
+
+
+@contextlib.contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """Measure the most bytes that Python and NumPy held at a time."""
+    peak = [0]
+    was_tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    try:
+        yield peak
+    finally:
+        peak[0] = tracemalloc.get_traced_memory()[1] - before
+        if not was_tracing:
+            tracemalloc.stop()

@@ -1,0 +1,640 @@
+"""The contract of readers (`keras_emotion.datasets.reader.Reader`), as named checks."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import gc
+import hashlib
+import itertools
+import json
+import math
+import os
+import pickle
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Reader, SubjectId, SubjectReport, describe_trial
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, Trial
+from keras_emotion.testing.named_checks import require, run_checks
+from keras_emotion.testing.observation import opened_files, peak_memory
+
+UNITS = ("uV", "ohm", "kOhm", "nS", "uS", "degC", "a.u.")
+"""Units that the package knows; scalp channels are in the first."""
+
+_CUTS = (0.0, 0.02, 0.5, 0.95)
+"""Shares of a source file that are left of it when it is damaged."""
+
+_MOST_DAMAGED_FILES = 2
+"""Of the files with the same suffix, so many are damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRecord:
+    """A trial that was read, without the samples of its signal.
+
+    Args:
+        trial: the trial; its recording has no samples.
+        description: `describe_trial` of it.
+        fingerprint: hash of all of it, signal included.
+        signal_bytes: size of its signal.
+    """
+
+    trial: Trial
+    description: Mapping[str, Any]
+    fingerprint: str
+    signal_bytes: int
+
+    @classmethod
+    def of(cls, trial: Trial, description: Mapping[str, Any]) -> TrialRecord:
+        """Return the record of a trial."""
+        recording, light, n_bytes = trial.recording, trial, 0
+        if recording is not None:
+            empty = dataclasses.replace(recording, signal=recording.signal[:, :0].copy())
+            light, n_bytes = dataclasses.replace(trial, recording=empty), recording.signal.nbytes
+        return cls(light, description, _fingerprint(trial), n_bytes)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Dataset, subject, session and trial."""
+        return tuple(getattr(self.trial, name) for name in TRIAL_KEY)
+
+
+class ReaderCase:
+    """A reader that is checked, and what was read by it, once for all checks.
+
+    Args:
+        make_reader: makes the reader.
+        expected_subjects: subjects that it must have, where they are known.
+        subjects: subjects whose trials are read; all by default.
+        units: further units that channels may have.
+    """
+
+    def __init__(
+        self,
+        make_reader: Callable[[], Reader],
+        expected_subjects: Sequence[SubjectId] | None = None,
+        subjects: Sequence[SubjectId] | None = None,
+        units: Collection[str] = (),
+    ):
+        self.make_reader = make_reader
+        self.expected_subjects = expected_subjects
+        self.units = {*UNITS, *units}
+        self.reader = make_reader()
+        self._chosen = subjects
+        self._faults: dict[str, Exception] = {}
+        self._files: dict[tuple[str, SubjectId], frozenset[Path]] = {}
+
+    @functools.cached_property
+    def subjects(self) -> tuple[SubjectId, ...]:
+        """Subjects whose trials are read."""
+        return tuple(self.reader.subjects if self._chosen is None else self._chosen)
+
+    @functools.cached_property
+    def records(self) -> list[TrialRecord]:
+        """Every trial in the order in which the reader gives them, each looked at by all of `_TRIAL_CHECKS`."""
+        records = []
+        for trial in self.reader.trials(self.subjects):
+            for name, check in _TRIAL_CHECKS.items():
+                try:
+                    check(self, trial)
+                except Exception as error:
+                    self._faults.setdefault(name, error)
+            # Without a rate there is no duration to describe.
+            records.append(TrialRecord.of(trial, {} if "rate" in self._faults else describe_trial(trial)))
+        require(records, f"no trials of subjects {_listed(self.subjects)}")
+        return records
+
+    @functools.cached_property
+    def reports(self) -> dict[SubjectId, SubjectReport]:
+        """`inspect` of each subject."""
+        return {subject: self.reader.inspect(subject) for subject in self.subjects}
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any] | None:
+        """`describe`, unless only some subjects are read."""
+        return self.reader.describe() if self._chosen is None else None
+
+    def files(self, kind: str, subject: SubjectId) -> frozenset[Path]:
+        """Return what `source_files`, `video_files` or `media_files` lists of a subject; asked for once."""
+        key = kind, subject
+        if key not in self._files:
+            self._files[key] = frozenset(getattr(self.reader, kind)(subject))
+        return self._files[key]
+
+    @property
+    def signal_files(self) -> set[Path]:
+        """Files that hold signals, images, videos or stimuli of the trials."""
+        files: set[Path] = set()
+        for trial in (record.trial for record in self.records):
+            if trial.recording is not None:
+                # A recording may be a folder of files.
+                source = trial.recording.source
+                files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
+            files |= {trial.video, trial.media, *(trial.images.files if trial.images is not None else ())}
+        return files - {None}
+
+    def of_subject(self, subject: SubjectId) -> list[TrialRecord]:
+        """Return the records of a subject."""
+        return [record for record in self.records if record.trial.subject == subject]
+
+    def raise_fault(self, name: str) -> None:
+        """Raise what a check of `_TRIAL_CHECKS` found first."""
+        if self.records and name in self._faults:
+            raise self._faults[name]
+
+    def remake(self, root: Path | None = None) -> Reader:
+        """Make the reader from its root, format and options, as a run folder describes it."""
+        reader = self.reader
+        return type(reader)(root or reader.root, file_format=reader.file_format, **reader.options)
+
+
+def check_reader(
+    make_reader: Callable[[], Reader] | Reader,
+    expected_subjects: Sequence[SubjectId] | None = None,
+    *,
+    subjects: Sequence[SubjectId] | None = None,
+    units: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> None:
+    """Check a reader against the contract that `keras_emotion.datasets.Reader` declares, on a whole copy of its data.
+
+    `READER_CHECKS` lists the checks. All trials are read some six times, and `"damaged_files"` copies the root folder
+    to a temporary one and truncates files there: for large data name a few `subjects`, and skip that check.
+
+    Args:
+        make_reader: makes the reader, without arguments; or a reader, from whose root, format and options others are
+            made.
+        expected_subjects: subjects that it must have, in their order, where they are known.
+        subjects: subjects whose trials are read; all by default.
+        units: units that channels may have besides `UNITS`.
+        skip: names of checks to leave out.
+
+    Raises:
+        AssertionError: names the check that failed and says what is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_emotion.datasets import Recordings
+        >>> from keras_emotion.synthetic import write_recordings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     root = write_recordings(folder, n_subjects=2, n_trials=2, trial_seconds=4)
+        ...     check_reader(lambda: Recordings(root), expected_subjects=("s01", "s02"))
+    """
+    made = make_reader if isinstance(make_reader, Reader) else None
+    if made is not None:
+        make_reader = lambda: type(made)(made.root, file_format=made.file_format, **made.options)  # noqa: E731
+    case = ReaderCase(make_reader, expected_subjects, subjects, units)
+    run_checks(f"{type(case.reader).__name__}({case.reader.root})", READER_CHECKS, case, skip)
+
+
+# --- what the checks share
+
+
+def _fingerprint(value: Any) -> str:
+    """Hash of a value: arrays by type, shape and content, dataclasses and mappings by their fields."""
+    whole = hashlib.blake2b(digest_size=16)
+
+    def add(part: Any) -> None:
+        if isinstance(part, np.ndarray):
+            whole.update(f"{part.dtype} {part.shape}".encode() + part.tobytes())
+        elif dataclasses.is_dataclass(part):
+            add({field.name: getattr(part, field.name) for field in dataclasses.fields(part)})
+        elif isinstance(part, Mapping):
+            for name, inner in part.items():
+                whole.update(f"{name}:".encode())
+                add(inner)
+        elif isinstance(part, (tuple, list)):
+            whole.update(f"{len(part)} of".encode())
+            for inner in part:
+                add(inner)
+        else:
+            whole.update(f"{part!r};".encode())
+
+    add(value)
+    return whole.hexdigest()
+
+
+def _fingerprints(trials: Iterable[Trial]) -> list[str]:
+    return [_fingerprint(trial) for trial in trials]
+
+
+def _require_same(case: ReaderCase, records: Sequence[TrialRecord], found: Sequence[str], what: str) -> None:
+    """Raise where trials that were read again are not those of `records`."""
+    expected = [record.fingerprint for record in records]
+    require(len(found) == len(expected), f"{what} gives {len(found)} trials; expected {len(expected)}")
+    different = [record.key for record, one in zip(records, found, strict=True) if record.fingerprint != one]
+    order = " in another order" if different and sorted(found) == sorted(expected) else ""
+    require(not different, f"{what} gives other trials{order}, first at {TRIAL_KEY} = {different[:1]}")
+
+
+def _input_error(call: Callable[[], Any], what: str) -> str:
+    """Return the message of the `InputError` that a call raises."""
+    try:
+        call()
+    except InputError as error:
+        return str(error)
+    raise AssertionError(f"{what} and no InputError is raised")
+
+
+def _listed(values: Iterable[Any], most: int = 5) -> str:
+    texts = list(map(str, values))
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def _real(paths: Iterable[Path]) -> set[str]:
+    return {os.path.realpath(path) for path in paths}
+
+
+# --- a trial by itself
+
+
+def _check_identity(case: ReaderCase, trial: Trial) -> None:
+    name, subjects = case.reader.name, case.reader.subjects
+    require(trial.dataset == name, f"`dataset` of a trial is {trial.dataset!r}; expected {name!r}")
+    is_known = trial.subject in subjects and type(trial.subject) is type(subjects[0])
+    require(is_known, f"`subject` of a trial is {trial.subject!r}; expected one of {_listed(map(repr, subjects))}")
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    require(type(trial.trial) is int and trial.trial >= 1, f"{where}: expected a trial id that is an int from 1 on")
+    is_place = type(trial.presentation) is int and (trial.presentation >= 1 or trial.presentation == -1)
+    require(is_place, f"{where}: `presentation` is {trial.presentation!r}; expected an int from 1 on, or -1")
+    is_text = isinstance(trial.stimulus, str) and trial.stimulus
+    require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
+    require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
+    is_part = trial.split in ("", *SPLIT_PARTS)
+    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
+
+
+def _check_channels(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        require(not trial.eeg_channel_names, f"`eeg_channel_names` is {trial.eeg_channel_names} without a recording")
+        return
+    names = recording.channel_names
+    for field, values in (("channel_names", names), ("eeg_channel_names", trial.eeg_channel_names)):
+        require(isinstance(values, tuple), f"`{field}` is a {type(values).__name__}; expected a tuple")
+        twice = sorted({name for name in values if values.count(name) > 1})
+        require(not twice, f"`{field}` names {_listed(twice)} more than once")
+    others = [name for name in trial.eeg_channel_names if name not in names]
+    require(not others, f"`eeg_channel_names` names {_listed(others)}, not among `channel_names`")
+
+
+def _check_units(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        return
+    for name, unit in zip(recording.channel_names, recording.units, strict=True):
+        expected = ("uV",) if name in trial.eeg_channel_names else sorted(case.units)
+        require(unit in expected, f"unit of channel {name} is {unit!r}; expected {' or '.join(expected)}")
+
+
+def _check_signal(case: ReaderCase, trial: Trial) -> None:
+    if trial.recording is None:
+        require(trial.images is not None or trial.video is not None, "a trial has no recording, images or video")
+        return
+    signal = trial.recording.signal
+    where = f"signal of subject {trial.subject}, trial {trial.trial}"
+    require(signal.dtype in (np.float32, np.float64), f"{where} is {signal.dtype}; expected float32 or float64")
+    require(signal.size, f"{where} has shape {signal.shape}; expected samples")
+    require(
+        np.isfinite(signal).all(), f"{where} has values that are not finite; expected an InputError that names them"
+    )
+
+
+def _check_rate(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        return
+    rate_hz, baseline_seconds = recording.sampling_rate_hz, recording.baseline_seconds
+    require(math.isfinite(rate_hz) and rate_hz > 0, f"`sampling_rate_hz` is {rate_hz}; expected a number above 0")
+    seconds = recording.signal.shape[1] / rate_hz
+    is_inside = 0 <= baseline_seconds < seconds
+    require(is_inside, f"`baseline_seconds` is {baseline_seconds}; expected 0 to less than {seconds:g}, the signal's")
+
+
+def _check_ratings(case: ReaderCase, trial: Trial) -> None:
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    for target, rating in trial.ratings.items():
+        is_number = isinstance(rating, float) and math.isfinite(rating)
+        require(is_number, f"{where}: rating {target} is {rating!r}; expected a finite float, or no such rating")
+        if target in case.reader.class_names:
+            n_classes = len(case.reader.class_names[target])
+            is_class = rating % 1 == 0 and 0 <= rating < n_classes
+            require(is_class, f"{where}: rating {target} is {rating}; expected a class from 0 to {n_classes - 1}")
+
+
+def _check_source(case: ReaderCase, trial: Trial) -> None:
+    if trial.recording is None:
+        return
+    source = trial.recording.source
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    require(source is not None and source.exists(), f"{where}: `source` is {source}; expected the file of the signal")
+    listed = case.files("source_files", trial.subject)
+    require(any(path.is_relative_to(source) for path in listed), f"{where}: `source_files` lacks `source`, {source}")
+
+
+def _check_pictures(case: ReaderCase, trial: Trial) -> None:
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    for field in ("video", "media"):
+        path = getattr(trial, field)
+        require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
+        is_listed = path is None or path in case.files(f"{field}_files", trial.subject)
+        require(is_listed, f"{where}: `{field}_files` lacks {path}")
+    if trial.images is None:
+        return
+    missing = [path for path in trial.images.files if not path.is_file()]
+    require(trial.images.files and not missing, f"{where}: images are missing: {_listed(missing) or 'all'}")
+    times = trial.images.times_seconds
+    is_ascending = np.isfinite(times).all() and (np.diff(times) > 0).all()
+    require(is_ascending, f"{where}: times of the images do not ascend")
+
+
+_TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
+    "identity": _check_identity,
+    "channels": _check_channels,
+    "units": _check_units,
+    "signal": _check_signal,
+    "rate": _check_rate,
+    "ratings": _check_ratings,
+    "source": _check_source,
+    "pictures": _check_pictures,
+}
+
+
+# --- subjects and trials
+
+
+def check_subjects(case: ReaderCase) -> None:
+    """`subjects` is a tuple of unique ids of one type, sorted, and the expected one."""
+    subjects = case.reader.subjects
+    require(isinstance(subjects, tuple) and subjects, f"`subjects` is {subjects!r}; expected a tuple of ids")
+    types = {type(subject) for subject in subjects}
+    require(
+        types in ({int}, {str}), f"`subjects` are of {_listed(kind.__name__ for kind in types)}; expected int or str"
+    )
+    require(len(set(subjects)) == len(subjects), f"`subjects` are not unique: {subjects}")
+    require(list(subjects) == sorted(subjects), f"`subjects` are not sorted: {subjects}")
+    if case.expected_subjects is not None:
+        expected = tuple(case.expected_subjects)
+        require(subjects == expected, f"`subjects` are {subjects}; expected {expected}")
+
+
+def check_order(case: ReaderCase) -> None:
+    """Trials come subject by subject, as asked for, and of each in the order of trial ids."""
+    found = [subject for subject, _ in itertools.groupby(record.trial.subject for record in case.records)]
+    require(tuple(found) == case.subjects, f"trials come from subjects {found}; expected {list(case.subjects)}")
+    for subject in case.subjects:
+        trials = [record.trial for record in case.of_subject(subject)]
+        numbers = [trial.trial for trial in trials]
+        # Where trials are numbered anew in each session.
+        of_sessions = [(trial.session, trial.trial) for trial in trials]
+        is_ordered = numbers == sorted(numbers) or of_sessions == sorted(of_sessions)
+        require(is_ordered, f"trials of subject {subject} come in the order {_listed(numbers, 20)}")
+    asked = case.subjects[:2][::-1]
+    found = [subject for subject, _ in itertools.groupby(trial.subject for trial in case.reader.trials(asked))]
+    require(tuple(found) == asked, f"asked for subjects {asked}, trials come from {tuple(found)}")
+
+
+def check_trial_key(case: ReaderCase) -> None:
+    """No two trials have the same dataset, subject, session and trial."""
+    keys = collections.Counter(record.key for record in case.records)
+    twice = [key for key, n_trials in keys.items() if n_trials > 1]
+    require(not twice, f"more than one trial has {TRIAL_KEY} = {_listed(twice)}")
+
+
+def check_repeatable(case: ReaderCase) -> None:
+    """Another reader of the same data gives the same trials in the same order."""
+    again = _fingerprints(case.make_reader().trials(case.subjects))
+    _require_same(case, case.records, again, "a second reading")
+
+
+def check_subset(case: ReaderCase) -> None:
+    """A subject's trials are the same alone as among those of all."""
+    for subject in case.subjects:
+        alone = _fingerprints(case.reader.trials([subject]))
+        _require_same(case, case.of_subject(subject), alone, f"reading subject {subject} alone")
+
+
+def check_one_at_a_time(case: ReaderCase) -> None:
+    """`trials` is an iterator, and keeps no trial that it gave before."""
+    trials = case.reader.trials(case.subjects)
+    require(iter(trials) is trials, f"`trials` gives a {type(trials).__name__}; expected an iterator")
+    previous = None
+    for trial in trials:
+        if previous is not None and previous() is not None:
+            gc.collect()
+            require(previous() is None, "`trials` keeps a trial in memory after the next one was read")
+        previous = weakref.ref(trial)
+
+
+# --- making, pickling, files
+
+
+def check_lazy(case: ReaderCase) -> None:
+    """Making a reader and asking for its subjects reads no signals; headers of signal files may be looked at."""
+    smallest = min(record.signal_bytes for record in case.records)
+    with opened_files() as opened, peak_memory() as peak:
+        _ = case.make_reader().subjects
+    touched = sorted(opened & _real(case.signal_files))
+    # Who looked at headers needed less memory than any signal.
+    is_lazy = not touched or peak[0] < smallest
+    require(is_lazy, f"making the reader and asking for its subjects reads the signals of {_listed(touched, 3)}")
+
+
+def check_pickle(case: ReaderCase) -> None:
+    """A reader can be pickled, also after it read trials, without the signals, and gives the same trials afterwards."""
+    smallest = min(record.signal_bytes for record in case.records)
+    before, pickled = len(pickle.dumps(case.make_reader())), pickle.dumps(case.reader)
+    is_small = not smallest or len(pickled) - before < smallest
+    require(is_small, f"pickled, it has {len(pickled)} bytes after reading trials, {before} before: it keeps signals")
+    loaded = pickle.loads(pickled)
+    require(loaded.subjects == case.reader.subjects, f"after pickling, the subjects are {loaded.subjects}")
+    _require_same(case, case.records, _fingerprints(loaded.trials(case.subjects)), "a pickled reader")
+
+
+def check_options(case: ReaderCase) -> None:
+    """`options` are JSON, and root, format and options make the same reader again."""
+    options = case.reader.options
+    require(json.loads(json.dumps(options, allow_nan=False)) == options, f"`options` is no JSON: {options}")
+    subject = case.subjects[0]
+    again = _fingerprints(case.remake().trials([subject]))
+    _require_same(case, case.of_subject(subject), again, f"a reader made with `options` {options}")
+
+
+def check_missing_root(case: ReaderCase) -> None:
+    """A root that is not there raises an `InputError` that names it."""
+    root = case.reader.root / "no such folder"
+    error = _input_error(lambda: case.remake(root), f"the root {root} is not there")
+    require(str(root) in error, f"the message does not name {root}: {error}")
+
+
+def check_source_files(case: ReaderCase) -> None:
+    """`source_files` exist, are always the same, and every file that trials are read from is among them."""
+    reader, other = case.make_reader(), case.make_reader()
+    for subject in case.subjects:
+        files = reader.source_files(subject)
+        require(
+            isinstance(files, tuple) and files, f"`source_files({subject!r})` is {files!r}; expected a tuple of files"
+        )
+        missing = [path for path in files if not path.is_file()]
+        require(not missing, f"`source_files({subject!r})` names {_listed(missing)}, which are not there")
+        require(len(set(files)) == len(files), f"`source_files({subject!r})` names a file twice")
+        same = files == reader.source_files(subject) == other.source_files(subject)
+        require(same, f"`source_files({subject!r})` is not the same when asked again")
+    subject = case.subjects[0]
+    with opened_files() as opened:
+        for _ in reader.trials([subject]):
+            pass
+    known = _real([*reader.files_of(subject, ("video", "media")), reader.root / SYNTHETIC_MARKER])
+    root = os.path.realpath(reader.root)
+    # Locks and the like are gone by now.
+    others = sorted(path for path in opened - known if Path(path).is_relative_to(root) and Path(path).is_file())
+    require(not others, f"trials of subject {subject} are read from {_listed(others)}, not in `source_files`")
+
+
+# --- descriptions and errors
+
+
+def check_description(case: ReaderCase) -> None:
+    """`inspect` and `describe` are JSON and agree with the trials."""
+    for subject, report in case.reports.items():
+        description = json.loads(json.dumps(dict(report.description), allow_nan=False))
+        require(description["subject"] == subject, f"inspect({subject!r}) describes subject {description['subject']!r}")
+        require(isinstance(description.get("file"), str), f"inspect({subject!r}) names no `file`")
+        _compare_descriptions(f"subject {subject}", description["trials"], case.of_subject(subject))
+        recordings = [record.trial.recording for record in case.of_subject(subject)]
+        recordings = [recording for recording in recordings if recording is not None]
+        for field, values in (
+            ("sampling_rate_hz", {recording.sampling_rate_hz for recording in recordings}),
+            ("n_channels", {len(recording.channel_names) for recording in recordings}),
+        ):
+            found = description.get(field)
+            require(not values or found in values, f"inspect({subject!r}): `{field}` is {found}; trials have {values}")
+    if case.description is None:
+        return
+    whole = json.loads(json.dumps(case.description, allow_nan=False))
+    expected = {"dataset": case.reader.name, "root": str(case.reader.root), "synthetic": case.reader.synthetic}
+    for field, value in expected.items():
+        require(whole[field] == value, f"describe(): `{field}` is {whole[field]!r}; expected {value!r}")
+    subjects = tuple(subject["subject"] for subject in whole["subjects"])
+    require(subjects == case.subjects, f"describe() has subjects {subjects}; expected {case.subjects}")
+
+
+def _compare_descriptions(where: str, described: Sequence[Mapping[str, Any]], records: Sequence[TrialRecord]) -> None:
+    """Raise where the trials in a description are not those that were read."""
+    require(len(described) == len(records), f"{where}: {len(described)} trials described, {len(records)} read")
+    for one, record in zip(described, records, strict=True):
+        for field, value in json.loads(json.dumps(record.description)).items():
+            at = f"{where}, trial {record.trial.trial}"
+            require(
+                one.get(field) == value, f"{at}: `{field}` is described as {one.get(field)!r} but read as {value!r}"
+            )
+
+
+def check_problems(case: ReaderCase) -> None:
+    """`check` passes on a whole copy, and no problem is reported."""
+    case.reader.check(case.subjects)
+    problems = [str(problem) for report in case.reports.values() for problem in report.problems]
+    problems += case.description["problems"] if case.description is not None else []
+    require(not problems, f"{len(problems)} problems on a whole copy: {_listed(problems)}")
+
+
+def check_unknown_subject(case: ReaderCase) -> None:
+    """A subject that is not there raises an `InputError` that names it and those that are."""
+    reader, subjects = case.reader, case.reader.subjects
+    unknown = max(subjects) + 1 if isinstance(subjects[0], int) else "no such subject"
+    calls = {
+        "trials": lambda: next(iter(reader.trials([unknown]))),
+        "check": lambda: reader.check([unknown]),
+        "inspect": lambda: reader.inspect(unknown),
+        "source_files": lambda: reader.source_files(unknown),
+        "video_files": lambda: reader.video_files(unknown),
+        "media_files": lambda: reader.media_files(unknown),
+    }
+    for name, call in calls.items():
+        error = _input_error(call, f"`{name}` is asked for subject {unknown!r}")
+        unnamed = [subject for subject in (unknown, *subjects) if str(subject) not in error]
+        require(not unnamed, f"`{name}`: the message for an unknown subject does not name {_listed(unnamed)}: {error}")
+
+
+def check_damaged_files(case: ReaderCase) -> None:
+    """Of a truncated source file comes an `InputError` or a problem, and no other exception."""
+    subject, root = case.subjects[0], case.reader.root
+    recordings = [record.trial.recording for record in case.records if record.trial.recording is not None]
+    signal_files = {recording.source for recording in recordings}
+    with tempfile.TemporaryDirectory() as folder:
+        # The name of the root may have a meaning to the reader.
+        copy = Path(shutil.copytree(root, Path(folder) / root.resolve().name))
+        for path in _files_to_damage(case.reader.source_files(subject), root):
+            target = copy / path.relative_to(root)
+            content = target.read_bytes()
+            for share in _CUTS:
+                what = f"{path} cut to {share:.0%} of its bytes"
+                target.write_bytes(content[: int(share * len(content))])
+                try:
+                    is_found = _is_found(lambda: case.remake(copy), subject)
+                except AssertionError as error:
+                    raise AssertionError(f"{what}: {error}") from error
+                except Exception as error:
+                    raise AssertionError(f"{what}: raised {type(error).__name__}: {error}") from error
+                finally:
+                    target.write_bytes(content)
+                # Of the last bytes of a recording, and of the lines of a table, some belong to no trial.
+                require(is_found or path not in signal_files or share > 0.5, f"{what}: no error and no problem")
+
+
+def _files_to_damage(files: Sequence[Path], root: Path) -> list[Path]:
+    """Return the first files of each suffix that lie in the root."""
+    by_suffix: dict[str, list[Path]] = {}
+    for path in files:
+        if path.is_relative_to(root):
+            by_suffix.setdefault(path.suffix, []).append(path)
+    return [path for paths in by_suffix.values() for path in paths[:_MOST_DAMAGED_FILES]]
+
+
+def _is_found(make: Callable[[], Reader], subject: SubjectId) -> bool:
+    """Whether a reader of damaged data reports anything; raises where its `check` passes data that it cannot read."""
+    failed = []
+
+    def fails(name: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except InputError:
+            failed.append(name)
+
+    reader = fails("make", make)
+    if reader is None:
+        return True
+    report = fails("inspect", lambda: reader.inspect(subject))
+    fails("trials", lambda: _fingerprints(reader.trials([subject])))
+    fails("check", lambda: reader.check([subject]))
+    require("trials" not in failed or "check" in failed, "`trials` raises an InputError and `check` does not")
+    return bool(failed or report.problems or reader.missing_files())
+
+
+READER_CHECKS: Mapping[str, Callable[[ReaderCase], None]] = {
+    "subjects": check_subjects,
+    **{name: functools.partial(lambda case, name: case.raise_fault(name), name=name) for name in _TRIAL_CHECKS},
+    "trial_key": check_trial_key,
+    "order": check_order,
+    "repeatable": check_repeatable,
+    "subset": check_subset,
+    "one_at_a_time": check_one_at_a_time,
+    "lazy": check_lazy,
+    "pickle": check_pickle,
+    "options": check_options,
+    "missing_root": check_missing_root,
+    "source_files": check_source_files,
+    "description": check_description,
+    "problems": check_problems,
+    "unknown_subject": check_unknown_subject,
+    "damaged_files": check_damaged_files,
+}
+"""Checks of `check_reader` by name, in their order."""

@@ -1,0 +1,498 @@
+"""The contract of systems (`keras_emotion.systems`), as named checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pickle
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_emotion.experiment.scope import TrainingPart
+from keras_emotion.pipelines import StoredFeatures, pair_windows
+from keras_emotion.pipelines.features import STEP_RATINGS, extract_rated
+from keras_emotion.schema import WINDOW_COLUMNS, Trial
+from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
+from keras_emotion.systems.stages import Stage, layer_weights
+from keras_emotion.testing.named_checks import require, run_checks
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_emotion.datasets.reader import Reader, SubjectId
+
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """One network of a system.
+
+    Args:
+        member: name of the member that it is of; empty where there is none.
+        stage: the stage that trains it.
+        arrays: what it is trained on.
+        is_last: whether it is the last one of its member, whose probabilities count.
+    """
+
+    member: str
+    stage: Stage
+    arrays: Mapping[str, np.ndarray]
+    is_last: bool
+
+    @property
+    def system(self) -> NetworkSystem:
+        """The system of the stage."""
+        return self.stage.system
+
+    def elements(self, n_windows: int = 4) -> dict[str, np.ndarray]:
+        """Arrays of the first windows."""
+        return {name: np.array(array[:n_windows]) for name, array in self.arrays.items()}
+
+    def inputs(self) -> Any:
+        """Inputs for the first windows."""
+        return self.system.inputs(self.elements())
+
+
+class SystemCase:
+    """A system that is checked, and its features of some windows, extracted once for all checks.
+
+    Args:
+        system: the system.
+        reader: where the trials come from.
+        subject: whose trials; by default the first one's.
+        target: rating to recognise; by default the first one.
+        n_windows: windows that are learnt from, at most.
+        n_classes: classes, which the windows have by turns.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        reader: Reader,
+        subject: SubjectId | None = None,
+        target: str | None = None,
+        n_windows: int = 12,
+        n_classes: int = 2,
+    ):
+        self.system, self.reader = system, reader
+        self.subject = reader.subjects[0] if subject is None else subject
+        self._target, self._n_windows, self.n_classes = target, n_windows, n_classes
+
+    def trials(self) -> Iterator[Trial]:
+        """Read the trials of the subject."""
+        return self.reader.trials([self.subject])
+
+    @functools.cached_property
+    def parts(self) -> dict[str, StoredFeatures]:
+        """Features of each part."""
+        parts = self.system.parts()
+        return {name: StoredFeatures(*extract_rated(part, self.trials())) for name, part in parts.items()}
+
+    @functools.cached_property
+    def joined(self) -> StoredFeatures:
+        """Windows that every part has, with the arrays of all of them."""
+        parts = dict(self.parts)
+        for name, derived in self.system.derived().items():
+            parts[name] = StoredFeatures(*derived.extract(parts[derived.replaces]))
+        for derived in self.system.derived().values():
+            parts.pop(derived.replaces, None)
+        paired, dropped = pair_windows(parts)
+        joined, dropped_by_join = self.system.join(paired) if len(paired.table) else (paired, dropped)
+        reasons = sorted({*dropped["reason"], *dropped_by_join["reason"]})
+        require(len(joined.table) >= 2, f"{len(joined.table)} windows are left; expected 2 or more ({reasons})")
+        return joined
+
+    @functools.cached_property
+    def windows(self) -> StoredFeatures:
+        """Windows as a fold is given them: some, with the arrays of the target."""
+        kept = self.joined.keep(np.arange(min(self._n_windows, len(self.joined.table))))
+        target = self._target or kept.table.columns[len(WINDOW_COLUMNS)]
+        names = {name: name.partition("@")[0] for name in kept.arrays if name.partition("@")[2] in ("", target)}
+        arrays = {short: kept.arrays[name] for name, short in names.items() if short != STEP_RATINGS}
+        return StoredFeatures(arrays, kept.table)
+
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """Arrays of the windows that are learnt from."""
+        return self.windows.arrays
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Classes of the windows, by turns."""
+        return np.arange(len(self.windows.table)) % self.n_classes
+
+    @functools.cached_property
+    def networks(self) -> list[Network]:
+        """The networks of the system, of each member those of its stages; none of an estimator."""
+        if not isinstance(self.system, NetworkSystem):
+            return []
+        members = self.system.members()
+        if not members:
+            return self._stages("", self.system, self.arrays)
+        own = {name: {part: self.arrays[part] for part in member.parts()} for name, member in members.items()}
+        return [network for name, member in members.items() for network in self._stages(name, member, own[name])]
+
+    def _stages(self, member: str, system: NetworkSystem, arrays: Mapping[str, np.ndarray]) -> list[Network]:
+        """The networks of the stages of a system, with random numbers for what a stage gives to the next."""
+        rng, networks, stages = np.random.default_rng(_SEED), [], system.stages()
+        for stage in stages:
+            own = {name: arrays[name] for name in stage.arrays or arrays}
+            networks.append(Network(member, stage, own, is_last=stage is stages[-1]))
+            arrays = {name: array for name, array in arrays.items() if name not in stage.uses_up}
+            outputs = self.network(networks[-1]).output if stage.gives else {}
+            for output, name in stage.gives.items():
+                shape = (len(self.labels), *outputs[output].shape[1:])
+                arrays[name] = rng.standard_normal(shape).astype(np.float32)
+        return networks
+
+    def network(self, network: Network) -> keras.Model:
+        """Build a network under the seed, with its scalers fitted to all windows."""
+        import keras
+
+        keras.utils.set_random_seed(_SEED)
+        inference = _json(self.system.inference(next(self.trials())), "`inference`") if network.is_last else {}
+        model = network.system.model(_shapes(network.arrays), self.n_classes, inference)
+        network.system.fit_statistics(model, network.arrays, np.arange(len(self.labels)))
+        return model
+
+
+def check_system(
+    system: System,
+    reader: Reader,
+    *,
+    subject: SubjectId | None = None,
+    target: str | None = None,
+    n_windows: int = 12,
+    n_classes: int = 2,
+    skip: Collection[str] = (),
+) -> None:
+    """Check a system against the contract that `keras_emotion.systems` describes, on a few windows of a reader.
+
+    `SYSTEM_CHECKS` lists the checks: the system is a frozen value that JSON and pickle keep; its features have one row
+    a window and a window table, and are the same when extracted again; what is fitted reads training windows alone; a
+    network is the same when built again under one seed, trains, gives probabilities and is fed without the labels; an
+    estimator fits and gives probabilities.
+
+    Args:
+        system: the system.
+        reader: a reader of data that the system can be fed with.
+        subject: whose trials are read; by default the first one's.
+        target: rating to recognise; by default the first one.
+        n_windows: windows that are learnt from, at most.
+        n_classes: number of classes.
+        skip: names of checks to leave out.
+
+    Raises:
+        AssertionError: names the check that failed and says what is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_emotion.datasets import SAM40
+        >>> from keras_emotion.pipelines import EEGGridFeatures
+        >>> from keras_emotion.synthetic import write_sam40
+        >>> from keras_emotion.systems.logistic_regression import BandPowerRegression
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     reader = SAM40(write_sam40(folder, n_subjects=1))
+        ...     check_system(BandPowerRegression(features=EEGGridFeatures(steps=1, baseline="none")), reader)
+    """
+    case = SystemCase(system, reader, subject, target, n_windows, n_classes)
+    run_checks(type(system).__name__, SYSTEM_CHECKS, case, skip)
+
+
+# --- what the checks share
+
+
+def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(array.shape[1:]) for name, array in arrays.items()}
+
+
+def _json(value: Any, what: str) -> Any:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"{what} is no JSON: {error}") from error
+
+
+def _require_probabilities(probabilities: np.ndarray, shape: tuple[int, int], what: str) -> None:
+    """Raise unless rows are probabilities of the classes."""
+    require(probabilities.shape == shape, f"{what} have shape {probabilities.shape}; expected {shape}")
+    is_within = (probabilities >= 0).all() and (probabilities <= 1 + 1e-6).all()
+    require(is_within, f"{what} are not between 0 and 1 (or not finite)")
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-3, err_msg=f"rows of {what} do not sum to 1")
+
+
+def _require_equal(first: Any, second: Any, what: str) -> None:
+    """Raise unless two nests of arrays are equal."""
+    import keras
+
+    for one, other in zip(keras.tree.flatten(first), keras.tree.flatten(second), strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), what)
+
+
+# --- a value
+
+
+def check_frozen(case: SystemCase) -> None:
+    """Fields cannot be assigned."""
+    for field in type(case.system).model_fields:
+        try:
+            setattr(case.system, field, getattr(case.system, field))
+        except (ValueError, TypeError, AttributeError):
+            continue
+        raise AssertionError(f"field `{field}` can be assigned; expected a frozen value")
+
+
+def check_pickle(case: SystemCase) -> None:
+    """Pickled and loaded, a system is the same."""
+    loaded = pickle.loads(pickle.dumps(case.system))
+    require(loaded == case.system, f"pickled and loaded, it is {loaded!r}; expected {case.system!r}")
+
+
+def check_json(case: SystemCase) -> None:
+    """Written as JSON and validated, as a run folder keeps it, a system is the same."""
+    loaded = type(case.system)(**_json(case.system.model_dump(mode="json"), "`model_dump`"))
+    require(loaded == case.system, f"from its JSON it is {loaded!r}; expected {case.system!r}")
+
+
+def check_scientific_config(case: SystemCase) -> None:
+    """`scientific_config` is JSON without paths, and the same for an equal system."""
+    config = _json(case.system.scientific_config(), "`scientific_config()`")
+    copies = {
+        "asked again": case.system,
+        "after pickling": pickle.loads(pickle.dumps(case.system)),
+        "from its JSON": type(case.system)(**case.system.model_dump(mode="json")),
+    }
+    for what, copy in copies.items():
+        other = _json(copy.scientific_config(), "`scientific_config()`")
+        require(other == config, f"`scientific_config()` {what} is {other}; expected {config}")
+    text = json.dumps(config)
+    named = [str(path) for path in _paths(case.system.model_dump()) if json.dumps(str(path)) in text]
+    require(not named, f"`scientific_config()` names {', '.join(named)}; expected what lies there, not where")
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, (Mapping, tuple, list)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _paths(inner)
+
+
+# --- features
+
+
+def check_parts(case: SystemCase) -> None:
+    """Keys of the parts are JSON, and no array belongs to two parts."""
+    parts = case.system.parts()
+    require(parts, "`parts()` is empty; expected the features by name")
+    for name, part in parts.items():
+        _json(part.key(), f"key of part {name!r}")
+    names = [array for stored in case.parts.values() for array in stored.arrays]
+    require(len(set(names)) == len(names), f"parts have arrays of the same name: {sorted(names)}")
+
+
+def check_features(case: SystemCase) -> None:
+    """Features have a row for each row of a window table with the required columns, and are finite."""
+    for name, stored in case.parts.items():
+        table = stored.table
+        lengths = {array: len(values) for array, values in stored.arrays.items()}
+        require(
+            set(lengths.values()) == {len(table)},
+            f"part {name!r}: arrays have {lengths} windows, the table {len(table)}",
+        )
+        columns = tuple(table.columns[: len(WINDOW_COLUMNS)])
+        require(columns == WINDOW_COLUMNS, f"part {name!r}: the table starts with {columns}; expected {WINDOW_COLUMNS}")
+        lasts = table["stop_seconds"] - table["start_seconds"]
+        require((lasts > 0).all(), f"part {name!r}: windows end before they start")
+        require(set(table["subject"]) == {case.subject}, f"part {name!r}: windows of subjects {set(table['subject'])}")
+        for array, values in stored.arrays.items():
+            is_target = array.startswith(f"{STEP_RATINGS}@")
+            require(is_target or np.isfinite(values).all(), f"part {name!r}: {array} has values that are not finite")
+
+
+def check_features_again(case: SystemCase) -> None:
+    """Extracted again, features are the same."""
+    for name, part in case.system.parts().items():
+        arrays, table = extract_rated(part, case.trials())
+        require(table.equals(case.parts[name].table), f"part {name!r}: extracted again, the window table differs")
+        for array, values in arrays.items():
+            same = np.array_equal(values, case.parts[name].arrays[array], equal_nan=values.dtype.kind == "f")
+            require(same, f"part {name!r}: extracted again, {array} differs")
+
+
+def check_windows(case: SystemCase) -> None:
+    """Paired and joined, windows have a row in each array, and last as `windowing` says."""
+    table = case.joined.table
+    lengths = {name: len(array) for name, array in case.joined.arrays.items()}
+    require(set(lengths.values()) == {len(table)}, f"arrays have {lengths} windows, the table {len(table)}")
+    try:
+        expected = case.system.windowing.window_seconds
+    except NotImplementedError:
+        return
+    lasts = table["stop_seconds"] - table["start_seconds"]
+    is_same = np.allclose(lasts, expected)
+    require(is_same, f"windows last {sorted(set(lasts))} s; expected {expected:g} s, as `windowing` says")
+
+
+def check_training_rows(case: SystemCase) -> None:
+    """What is fitted reads training windows alone, and keeps the number of windows."""
+    rows, n_windows = np.arange(0, len(case.labels), 2), len(case.labels)
+    fitted = [(network.system, network.arrays) for network in case.networks] or [(case.system, case.arrays)]
+    for system, arrays in fitted:
+        transformed = system.fit_arrays(TrainingPart(arrays, rows, "fit_arrays"), rows)(arrays)
+        lengths = {name: len(array) for name, array in transformed.items()}
+        require(set(lengths.values()) == {n_windows}, f"`fit_arrays` leaves {lengths} windows; expected {n_windows}")
+    for network in case.networks:
+        model = case.network(network)
+        network.system.fit_statistics(model, TrainingPart(network.arrays, rows, "fit_statistics"), rows)
+
+
+def check_vectors(case: SystemCase) -> None:
+    """`vectors` are finite numbers, one row a window."""
+    vectors = case.system.vectors(case.arrays)
+    n_windows = len(case.labels)
+    require(vectors.ndim == 2, f"`vectors` has shape {vectors.shape}; expected (windows, features)")
+    require(len(vectors) == n_windows, f"`vectors` has {len(vectors)} rows; expected {n_windows}")
+    require(np.isfinite(vectors).all(), "`vectors` has values that are not finite")
+
+
+def check_inference(case: SystemCase) -> None:
+    """What a saved model knows of its input is JSON."""
+    _json(case.system.inference(next(case.trials())), "`inference`")
+
+
+# --- networks
+
+
+def check_labels_unused(case: SystemCase) -> None:
+    """What a network is fed does not depend on labels that its targets were made of."""
+    for network in case.networks:
+        expected, elements = network.inputs(), network.elements()
+        labels = case.labels[: len(next(iter(elements.values())))]
+        for one in (labels, case.n_classes - 1 - labels):
+            network.system.targets(elements, one)
+            _require_equal(network.system.inputs(elements), expected, "the inputs of a batch depend on its labels")
+
+
+def check_model_inputs(case: SystemCase) -> None:
+    """`model_inputs`, by which a saved model is applied, give what `inputs` gives."""
+    declared = case.system.model_inputs()
+    last = [network for network in case.networks if network.is_last and not network.member]
+    if not declared or not last:
+        return
+    inputs, elements = last[0].inputs(), last[0].elements()
+    require(set(declared) == set(inputs), f"`model_inputs` has {sorted(declared)}; `inputs` gives {sorted(inputs)}")
+    for name, one in declared.items():
+        require(one.part in case.system.parts(), f"`model_inputs`: {name} is of part {one.part!r}, which is none")
+        np.testing.assert_array_equal(one.of(elements), inputs[name], f"`model_inputs` gives another {name}")
+
+
+def check_stages(case: SystemCase) -> None:
+    """Stages have names of their own, the last is the system itself, and each takes over what it names."""
+    before: Any = {}
+    for network in case.networks:
+        stage, model = network.stage, case.network(network)
+        stage.take_over(model, before)
+        stage.freeze(model)
+        require(model.trainable_weights, f"stage {stage.name!r} trains no weight")
+        require(bool(stage.name) != network.is_last, f"stage {stage.name!r}: all stages but the last one have a name")
+        before = {} if network.is_last else layer_weights(model)
+    names = [(network.member, network.stage.name) for network in case.networks]
+    require(len(set(names)) == len(names), f"stages of one name: {names}")
+    if isinstance(case.system, NetworkSystem):
+        last = {network.member: network.system for network in case.networks if network.is_last}
+        expected = case.system.members() or {"": case.system}
+        require(last == expected, "the last stage has another system; expected the system itself")
+
+
+def check_same_seed(case: SystemCase) -> None:
+    """Built twice under one seed, a network has the same weights and says the same."""
+    for network in case.networks:
+        first, second = (case.network(network) for _ in range(2))
+        _require_equal(first.get_weights(), second.get_weights(), "built twice under one seed, weights differ")
+        inputs = network.inputs()
+        said, again = first(inputs, training=False), second(inputs, training=False)
+        _require_equal(said, again, "built twice under one seed, outputs differ")
+
+
+def check_probabilities(case: SystemCase) -> None:
+    """`window_probabilities` of a network gives each window a probability for every class."""
+    import keras
+
+    said: dict[str, np.ndarray] = {}
+    shape = (min(4, len(case.labels)), case.n_classes)
+    for network in case.networks:
+        if network.is_last:
+            model = case.network(network)
+            given = model.window_probabilities(model(network.inputs(), training=False))
+            said[network.member] = keras.ops.convert_to_numpy(given).astype(np.float64)
+            _require_probabilities(said[network.member], shape, "`window_probabilities`")
+    if set(said) - {""}:
+        combined, _ = case.system.combine(said, case.labels[: shape[0]], said)
+        _require_probabilities(combined, shape, "probabilities of `combine`")
+
+
+def check_training_step(case: SystemCase) -> None:
+    """A training step of a network has a finite loss and moves its weights; diagnostics are finite numbers."""
+    import keras
+
+    for network in case.networks:
+        system, model = network.system, case.network(network)
+        before = model.get_weights()
+        # Eagerly: to trace a step takes longer than to do it. Not so on JAX, where each operation would be a program.
+        is_jax = keras.config.backend() == "jax"
+        optimizer = keras.optimizers.Adam(1e-3)
+        model.compile(optimizer, jit_compile=is_jax, run_eagerly=not is_jax, **system.losses())
+        elements = network.elements()
+        targets = system.targets(elements, case.labels[: len(next(iter(elements.values())))])
+        losses = np.atleast_1d(model.train_on_batch(system.inputs(elements), targets))
+        require(np.isfinite(losses).all(), f"the loss of a training step is {losses.tolist()}")
+        after = model.get_weights()
+        require(all(np.isfinite(weight).all() for weight in after), "weights are not finite after a training step")
+        moved = any((one != other).any() for one, other in zip(before, after, strict=True))
+        require(moved, "a training step moves no weight")
+        diagnostics = system.diagnostics(model, network.arrays, np.arange(len(case.labels))) if network.is_last else {}
+        require(np.isfinite(list(diagnostics.values())).all(), f"`diagnostics` are not finite: {diagnostics}")
+
+
+# --- estimators
+
+
+def check_estimator(case: SystemCase) -> None:
+    """An estimator fits, gives probabilities, and the same ones under the same seed."""
+    if not isinstance(case.system, EstimatorSystem):
+        return
+    vectors = case.system.vectors(case.arrays)
+    first, second = (case.system.estimator(_SEED).fit(vectors, case.labels) for _ in range(2))
+    require(list(first.classes_) == list(range(case.n_classes)), f"`classes_` is {first.classes_}")
+    probabilities = first.predict_proba(vectors)
+    _require_probabilities(probabilities, (len(case.labels), case.n_classes), "`predict_proba`")
+    np.testing.assert_array_equal(second.predict_proba(vectors), probabilities, "fitted again, probabilities differ")
+
+
+SYSTEM_CHECKS: Mapping[str, Callable[[SystemCase], None]] = {
+    "frozen": check_frozen,
+    "pickle": check_pickle,
+    "json": check_json,
+    "scientific_config": check_scientific_config,
+    "features": check_features,
+    "features_again": check_features_again,
+    "parts": check_parts,
+    "windows": check_windows,
+    "inference": check_inference,
+    "vectors": check_vectors,
+    "training_rows": check_training_rows,
+    "labels_unused": check_labels_unused,
+    "model_inputs": check_model_inputs,
+    "stages": check_stages,
+    "same_seed": check_same_seed,
+    "probabilities": check_probabilities,
+    "training_step": check_training_step,
+    "estimator": check_estimator,
+}
+"""Checks of `check_system` by name, in their order."""

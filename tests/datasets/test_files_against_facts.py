@@ -1,0 +1,410 @@
+"""What our writers write, opened without our readers and compared with the facts files.
+
+Reader and writer share the facts; were one of them wrong in the same way as the other, their own tests would not show
+it. Here files are opened by SciPy, MNE, OpenCV, NumPy and the standard library, and facts are read as plain files.
+"""
+
+import csv
+import json
+import pickle
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import av
+import cv2
+import mne
+import numpy as np
+import pytest
+import scipy.io
+import scipy.signal
+
+import keras_emotion.datasets
+from keras_emotion import synthetic
+
+FACTS = Path(keras_emotion.datasets.__file__).parent / "facts"
+MICROVOLT_PER_VOLT = 1e6
+
+
+def facts_of(dataset):
+    return json.loads((FACTS / f"{dataset}.json").read_text(encoding="utf-8"))
+
+
+def channels_of(dataset):
+    """Rows of the table of channels, as dicts of texts."""
+    return rows_of(FACTS / f"{dataset}_channels.csv")
+
+
+def rows_of(path, encoding="utf-8"):
+    with path.open(encoding=encoding, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def header_of(path):
+    """Fields of an EDF or BDF header by signal, as texts, and the seconds of a record: sliced out by hand."""
+    content = path.read_bytes()
+    n_signals = int(content[252:256])
+    fields = {}
+    position = 256
+    for name, size in (
+        *(("label", 16), ("transducer", 80), ("unit", 8), ("physical_minimum", 8), ("physical_maximum", 8)),
+        *(("digital_minimum", 8), ("digital_maximum", 8), ("filter", 80), ("samples", 8)),
+    ):
+        texts = content[position : position + size * n_signals].decode("ascii")
+        fields[name] = [texts[start : start + size].strip() for start in range(0, size * n_signals, size)]
+        position += size * n_signals
+    return fields, float(content[244:252])
+
+
+def band_power(signal, rate_hz, low_hz, high_hz):
+    frequencies, power = scipy.signal.welch(signal, rate_hz, nperseg=2 * rate_hz)
+    return power[:, (frequencies >= low_hz) & (frequencies <= high_hz)].mean(axis=1)
+
+
+def test_every_writer_is_opened():
+    opened = {"write_deap", "write_sam40", "write_mahnob_hci", "write_afew_va", "write_affectnet", "write_recordings"}
+    assert opened == set(synthetic.__all__)
+
+
+# --- DEAP
+
+TWENTE, GENEVA = 1, 24
+N_TRIALS = 3
+
+
+@pytest.fixture(scope="module")
+def deap(tmp_path_factory):
+    return synthetic.write_deap(
+        tmp_path_factory.mktemp("deap"),
+        subjects=(TWENTE, GENEVA),
+        n_trials=N_TRIALS,
+        files=("python", "matlab", "original"),
+        face_videos=True,
+        video_frame_rate_hz=2,
+        video_size=(32, 32),
+    )
+
+
+def deap_variables(root, subject):
+    # As users of DEAP open it; these files are our own.
+    return pickle.loads((root / "data_preprocessed_python" / f"s{subject:02d}.dat").read_bytes(), encoding="latin1")
+
+
+def deap_ratings(root, subject):
+    """Rows of a subject, by experiment id."""
+    rows = rows_of(root / "metadata_csv" / "participant_ratings.csv", encoding="utf-8-sig")
+    own = [row for row in rows if int(row["Participant_id"]) == subject]
+    return sorted(own, key=lambda row: int(row["Experiment_id"]))
+
+
+@pytest.mark.parametrize("subject", [TWENTE, GENEVA])
+def test_deap_preprocessed(deap, subject):
+    facts, channels = facts_of("deap"), channels_of("deap")
+    assert len(channels) == facts["n_channels"] == 40
+    variables = deap_variables(deap, subject)
+    assert set(variables) == {"data", "labels"}
+    data, labels = variables["data"], variables["labels"]
+    rate_hz, n_samples = facts["preprocessed"]["sampling_rate_hz"], facts["preprocessed"]["n_samples"]
+    assert n_samples == (facts["baseline_seconds"] + facts["trial_seconds"]) * rate_hz
+    # (trials, channels, samples), trials in the order of their experiment ids.
+    assert data.shape == (N_TRIALS, facts["n_channels"], n_samples)
+    assert data.dtype == labels.dtype == np.float64
+    rows = deap_ratings(deap, subject)
+    assert [int(row["Experiment_id"]) for row in rows] == list(range(1, N_TRIALS + 1))
+    assert sorted(int(row["Trial"]) for row in rows) == list(range(1, N_TRIALS + 1))
+    assert facts["ratings"] == ["valence", "arousal", "dominance", "liking"]
+    expected = [[float(row[name.capitalize()]) for name in facts["ratings"]] for row in rows]
+    np.testing.assert_allclose(labels, expected, atol=0.005)
+    low, high = facts["rating_range"]
+    assert low <= labels.min() < labels.max() <= high
+    # Each channel is what its row says: scalp in average reference and in the band, others of their own scale.
+    kinds = np.array([channel["kind"] for channel in channels])
+    scalp = data[:, kinds == "eeg"]
+    assert np.abs(scalp.mean(axis=1)).max() < 1e-4
+    for trial in scalp:
+        within, outside = band_power(trial, rate_hz, 4, 45), band_power(trial, rate_hz, 50, 64)
+        assert (within > 20 * outside).all()
+    assert 2 < scalp.std() < 50
+    means = dict(zip((channel["name"] for channel in channels), data.mean(axis=(0, 2)), strict=True))
+    assert 1e5 < means["GSR"] < 1e6
+    assert 29 < means["Temperature"] < 34
+    matlab = scipy.io.loadmat(deap / "data_preprocessed_matlab" / f"s{subject:02d}.mat")
+    np.testing.assert_array_equal(matlab["data"], data)
+    np.testing.assert_array_equal(matlab["labels"], labels)
+
+
+@pytest.mark.parametrize(
+    ("subject", "site_order", "resistance"), [(TWENTE, "twente_order", "nS"), (GENEVA, None, "Ohm")]
+)
+def test_deap_original(deap, subject, site_order, resistance):
+    facts, channels = facts_of("deap"), channels_of("deap")
+    original = facts["original"]
+    path = deap / "data_original" / f"s{subject:02d}.bdf"
+    header, record_seconds = header_of(path)
+    scalp = [channel["name"] for channel in channels if channel["kind"] == "eeg"]
+    order = original[site_order] if site_order else scalp
+    (status,) = (
+        row["labels"] for row in original["status_labels"] if row["first_subject"] <= subject <= row["last_subject"]
+    )
+    assert header["label"] == [*order, *original["other_channels"], *status]
+    assert {int(samples) / record_seconds for samples in header["samples"]} == {original["sampling_rate_hz"]}
+    units = dict(zip(header["label"], header["unit"], strict=True))
+    assert {units[name] for name in scalp} == {"uV"}
+    assert units["GSR1"] == resistance
+    raw = mne.io.read_raw_bdf(path, stim_channel=status, verbose="ERROR")
+    assert raw.info["sfreq"] == original["sampling_rate_hz"]
+    words = raw.get_data(picks=[len(order) + len(original["other_channels"])])[0].astype(int) & original["status_mask"]
+    starts = np.flatnonzero((words == original["video_start_code"]) & (np.diff(words, prepend=0) != 0))
+    assert len(starts) == N_TRIALS
+    recorded = raw.get_data() * MICROVOLT_PER_VOLT
+    data = deap_variables(deap, subject)["data"]
+    trial_shown_at = {int(row["Trial"]): int(row["Experiment_id"]) for row in deap_ratings(deap, subject)}
+    for place, start in enumerate(starts, 1):
+        # The trials lie in the order in which they were shown, and each electrode's signal under its own name.
+        step = original["sampling_rate_hz"] // facts["preprocessed"]["sampling_rate_hz"]
+        stop = start + facts["trial_seconds"] * original["sampling_rate_hz"]
+        shown = recorded[[header["label"].index(name) for name in scalp], start:stop:step]
+        shown = scipy.signal.detrend(shown - shown.mean(axis=0))
+        preprocessed = data[trial_shown_at[place] - 1][: len(scalp), -shown.shape[1] :]
+        agreement = np.corrcoef(shown, preprocessed)[: len(scalp), len(scalp) :]
+        assert agreement.diagonal().min() > 0.99
+        np.testing.assert_array_equal(agreement.argmax(axis=1), np.arange(len(scalp)))
+    gsr = raw.get_data(picks=["GSR1"])[0]
+    ohm = original["gsr_ohm_times_nanosiemens"] / gsr if resistance == "nS" else gsr
+    assert 1e5 < np.median(ohm) < 1e6
+
+
+def test_deap_videos(deap):
+    facts = facts_of("deap")
+    assert TWENTE <= facts["face_video"]["last_subject"] < GENEVA
+    videos = sorted((deap / "face_video").rglob("*.avi"))
+    names = [path.relative_to(deap / "face_video").as_posix() for path in videos]
+    assert names == [f"s{TWENTE:02d}/s{TWENTE:02d}_trial{place:02d}.avi" for place in range(1, N_TRIALS + 1)]
+    with av.open(str(videos[0])) as container:
+        stream = container.streams.video[0]
+        n_frames = sum(1 for _ in container.decode(video=0))
+        assert n_frames / float(stream.average_rate) == facts["trial_seconds"]
+
+
+def test_deap_list_of_videos(deap):
+    rows = rows_of(deap / "metadata_csv" / "video_list.csv")
+    shown = [row["Experiment_id"] for row in rows if row["Experiment_id"]]
+    assert shown == [str(number) for number in range(1, N_TRIALS + 1)]
+
+
+# --- SAM40
+
+
+def test_sam40(tmp_path):
+    facts, channels = facts_of("sam40"), channels_of("sam40")
+    root = synthetic.write_sam40(tmp_path, n_subjects=1, effect_size=3.0, files=("filtered", "raw"))
+    assert {channel["unit"] for channel in channels} == {"uV"}
+    numbers = range(1, facts["n_trials_per_task"] + 1)
+    powers = {}
+    for kind, variable in facts["variables"].items():
+        names = {path.name for path in (root / f"{kind}_data").iterdir()}
+        assert names == {f"{task}_sub_1_trial{number}.mat" for task in facts["tasks"] for number in numbers}
+        for task in facts["tasks"]:
+            for number in numbers:
+                variables = scipy.io.loadmat(root / f"{kind}_data" / f"{task}_sub_1_trial{number}.mat")
+                assert [name for name in variables if not name.startswith("__")] == [variable]
+                signal = variables[variable]
+                assert signal.shape == (len(channels), facts["n_samples"])
+                assert signal.dtype == np.float64
+                if kind == "filtered":
+                    power = np.log(band_power(signal, facts["sampling_rate_hz"], 8, 13))
+                    powers.setdefault(task, []).append(power)
+    # The rows are the channels of the table: alpha power rises in relaxation where the writer says it does.
+    rise = np.mean(powers.pop("Relax"), axis=0) - np.mean(list(powers.values()), axis=(0, 1))
+    names = [channel["name"] for channel in channels]
+    assert set(np.array(names)[rise.argsort()[-4:]]) == {"P3", "Pz", "P4", "Oz"}
+    rows = rows_of(root / "stress_labels.csv")
+    low, high = facts["rating_range"]
+    assert len(rows) == len(facts["tasks"]) * facts["n_trials_per_task"]
+    for row in rows:
+        task = facts["label_task_names"][row["task"].lower()]
+        assert int(row["trial"]) in numbers
+        assert (int(row["rating"]) == low) if task == facts["tasks"][0] else (low < int(row["rating"]) <= high)
+
+
+# --- MAHNOB-HCI
+
+
+def test_mahnob_hci(tmp_path):
+    facts, channels = facts_of("mahnob_hci"), channels_of("mahnob_hci")
+    lead_seconds, seconds, n_trials, subject = 4, 5, 3, 2
+    root = synthetic.write_mahnob_hci(
+        tmp_path,
+        subjects=(subject,),
+        n_trials=n_trials,
+        lead_seconds=lead_seconds,
+        stimulus_seconds=seconds,
+        face_videos=True,
+        video_frame_rate_hz=5,
+        video_size=(32, 32),
+    )
+    first = facts["session_ids_per_subject"] * (subject - 1)
+    # An id for the neutral clip before each trial, then one for the trial.
+    expected = [first + number for number in range(1, 2 * n_trials + 1)]
+    assert sorted(int(path.name) for path in (root / "Sessions").iterdir()) == expected
+    scalp = [channel["original"] for channel in channels if channel["kind"] == "eeg"]
+    assert len(scalp) == 32
+    times, stimuli = [], set()
+    for trial in range(1, n_trials + 1):
+        folder = root / "Sessions" / str(first + 2 * trial)
+        session = ElementTree.parse(folder / "session.xml").getroot()
+        assert session.tag == "session"
+        assert session.get("sessionId") == folder.name
+        assert session.find("subject").get("id") == str(subject)
+        low, high = facts["rating_range"]
+        assert all(low <= int(session.get(name)) <= high for name in facts["ratings"])
+        assert 0 <= int(session.get(facts["emotion_attribute"])) < len(facts["emotion_names"])
+        stimuli.add(session.get("mediaFile").removesuffix(".avi"))
+        times.append((session.get("date"), session.get("time")))
+        tracks = {track.get("type"): track.get("filename") for track in session.findall("track")}
+        assert tracks["Physiological"] == f"Part_{subject}_S_Trial{trial}_emotion.bdf"
+        assert {path.name for path in folder.iterdir()} == {"session.xml", *tracks.values()}
+        header, record_seconds = header_of(folder / tracks["Physiological"])
+        assert header["label"] == [*scalp, *facts["other_bdf_channels"], facts["status_channel"]]
+        assert {channel["original"] for channel in channels} <= set(header["label"])
+        assert {int(samples) / record_seconds for samples in header["samples"]} == {facts["sampling_rate_hz"]}
+        units = dict(zip(header["label"], header["unit"], strict=True))
+        kinds = {"eeg": "uV", "ecg": "uV", "gsr": "Ohm", "respiration": "uV", "temperature": "C"}
+        assert {channel["name"]: units[channel["original"]] for channel in channels} == {
+            channel["name"]: kinds[channel["kind"]] for channel in channels
+        }
+        raw = mne.io.read_raw_bdf(folder / tracks["Physiological"], stim_channel="Status", verbose="ERROR")
+        words = raw.get_data(picks=["Status"])[0].astype(int) & facts["status_mask"]
+        edges = np.flatnonzero(np.diff(words, prepend=0) > 0) / facts["sampling_rate_hz"]
+        assert edges.tolist() == [lead_seconds, lead_seconds + seconds]
+        of_scalp = scipy.signal.detrend(raw.get_data(picks=scalp)) * MICROVOLT_PER_VOLT
+        # Some 10 microvolt, under the noise of the common reference and the mains.
+        assert 5 < of_scalp.std() < 100
+        assert 28 < raw.get_data(picks=["Temp"]).mean() < 34
+        with av.open(str(folder / tracks["Video"])) as container:
+            n_frames = sum(1 for _ in container.decode(video=0))
+        assert n_frames == seconds * float(session.get("vidRate"))
+    assert stimuli == set(list(facts["stimulus_seconds"])[:n_trials])
+    # Trials are numbered in the order of presentation.
+    assert times == sorted(times)
+
+
+# --- faces
+
+
+def test_afew_va(tmp_path):
+    facts = facts_of("afew_va")
+    root = synthetic.write_afew_va(tmp_path, n_clips=2, n_actors=1, frames_per_clip=3, frame_size=(80, 64))
+    for clip in ("001", "002"):
+        folder = root / "01" / clip
+        content = json.loads((folder / f"{clip}.json").read_text())
+        assert set(content) == {"actor", "frames", "video_id"}
+        assert content["video_id"] == clip
+        assert list(content["frames"]) == ["00000", "00001", "00002"]
+        assert {path.name for path in folder.iterdir()} == {
+            f"{clip}.json",
+            *(f"{name}.png" for name in content["frames"]),
+        }
+        assert ".png" in facts["image_suffixes"]
+        low, high = facts["score_range"]
+        for name, frame in content["frames"].items():
+            assert all(type(frame[target]) is int and low <= frame[target] <= high for target in ("valence", "arousal"))
+            landmarks = np.array(frame["landmarks"])
+            assert landmarks.shape == (facts["n_landmarks"], 2)
+            # (x, y): the jaw from the person's right side, at the left of the image, to the left one; eyes above mouth.
+            assert landmarks[0, 0] < landmarks[16, 0]
+            assert landmarks[36:48, 1].max() < landmarks[48:, 1].min()
+            assert cv2.imread(str(folder / f"{name}.png")).shape == (64, 80, 3)
+
+
+def test_affectnet_lists(tmp_path):
+    facts = facts_of("affectnet")
+    root = synthetic.write_affectnet(tmp_path, n_training=30, n_validation=5)
+    codes = {*range(len(facts["class_names"])), *map(int, facts["excluded_expressions"])}
+    low, high = facts["rating_range"]
+    for name, n_images in (("training", 30), ("validation", 5)):
+        rows = rows_of(root / facts["list_folder"] / facts["lists"][name])
+        assert len(rows) == n_images
+        assert [column for column in rows[0] if column in facts["list_columns"]] == facts["list_columns"]
+        for row in rows:
+            expression = int(row["expression"])
+            assert expression in codes
+            is_rated = str(expression) not in facts["excluded_expressions"]
+            for target in ("valence", "arousal"):
+                rating = float(row[target])
+                assert low <= rating <= high if is_rated else rating == -2 or low <= rating <= high
+            image = cv2.imread(str(root / facts["image_folder"] / row["subDirectory_filePath"]))
+            assert image is not None
+            if is_rated:
+                landmarks = np.array(row["facial_landmarks"].split(";"), float).reshape(-1, 2)
+                assert landmarks.shape == (facts["n_landmarks"], 2)
+                assert landmarks[0, 0] < landmarks[16, 0]
+                assert (landmarks.mean(axis=0) < image.shape[1::-1]).all()
+
+
+def test_affectnet_arrays(tmp_path):
+    facts = facts_of("affectnet")
+    root = synthetic.write_affectnet(tmp_path, n_training=3, n_validation=2, generation="arrays")
+    low, high = facts["rating_range"]
+    for name, n_images in (("training", 3), ("validation", 2)):
+        folder = root / facts["sets"][name]
+        assert {path.name for path in (folder / "images").iterdir()} == {f"{number}.jpg" for number in range(n_images)}
+        names = {f"{number}_{kind}.npy" for number in range(n_images) for kind in facts["annotations"]}
+        assert {path.name for path in (folder / "annotations").iterdir()} == names
+        for number in range(n_images):
+            values = {kind: np.load(folder / "annotations" / f"{number}_{kind}.npy") for kind in facts["annotations"]}
+            assert [values[kind].shape for kind in ("exp", "val", "aro")] == [()] * 3
+            assert 0 <= int(values["exp"].item()) < len(facts["class_names"])
+            assert all(low <= float(values[kind].item()) <= high for kind in ("val", "aro"))
+            assert values["lnd"].shape == (2 * facts["n_landmarks"],)
+            assert values["lnd"][0] < values["lnd"][2 * 16]
+            assert cv2.imread(str(folder / "images" / f"{number}.jpg")) is not None
+
+
+# --- recordings of one's own, of which no facts file speaks but the docstrings of reader and writer
+
+EMOTIV = ["AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"]
+
+
+@pytest.mark.parametrize("file_format", ["edf", "fif"])
+def test_recordings(tmp_path, file_format):
+    options = {"trial_seconds": 4, "baseline_seconds": 2, "sampling_rate_hz": 200, "file_format": file_format}
+    root = synthetic.write_recordings(tmp_path, n_subjects=1, n_trials=3, **options)
+    rows = rows_of(root / "trials.csv")
+    assert list(rows[0])[:5] == ["subject", "trial", "file", "start_seconds", "stop_seconds"]
+    assert sorted(int(row["trial"]) for row in rows) == [1, 2, 3]
+    assert {(row["subject"], row["file"]) for row in rows} == {("s01", f"s01.{file_format}")}
+    path = root / f"s01.{file_format}"
+    raw = mne.io.read_raw(path, verbose="ERROR")
+    if file_format == "edf":
+        header, record_seconds = header_of(path)
+        names = [*(f"EEG {name}" for name in EMOTIV), "EOG left", "GSR"]
+        assert header["label"][: len(names)] == names
+        assert header["unit"][: len(names)] == ["uV"] * 15 + ["kOhm"]
+        assert {int(samples) / record_seconds for samples in header["samples"][: len(names)]} == {200}
+    else:
+        names = [*EMOTIV, "EOG left", "GSR"]
+        assert raw.get_channel_types() == ["eeg"] * 14 + ["eog", "gsr"]
+    assert raw.ch_names == names
+    assert raw.info["sfreq"] == 200
+    signal = raw.get_data(picks=names[:14]) * MICROVOLT_PER_VOLT
+    assert 2 < signal.std() < 50
+    by_start = sorted(rows, key=lambda row: float(row["start_seconds"]))
+    assert [int(row["presentation"]) for row in by_start] == [1, 2, 3]
+    # The file marks the trials of the table.
+    marks = [(mark["onset"], mark["duration"], str(mark["description"])) for mark in raw.annotations]
+    assert marks == [(float(row["start_seconds"]), 4.0, row["stimulus"]) for row in by_start]
+    assert all(float(row["stop_seconds"]) - float(row["start_seconds"]) == 4 for row in rows)
+    assert all(float(row["baseline_seconds"]) == 2 for row in rows)
+    assert all(1 <= float(row[target]) <= 9 for row in rows for target in ("valence", "arousal"))
+
+
+def test_recordings_in_two_sessions(tmp_path):
+    root = synthetic.write_recordings(tmp_path, n_subjects=1, n_trials=2, n_sessions=2, trial_seconds=4)
+    rows = rows_of(root / "trials.csv")
+    # Trials are numbered anew in each session, each of which has a file of its own.
+    expected = [(str(session), str(trial), f"s01_{session}.edf") for session in (1, 2) for trial in (1, 2)]
+    assert sorted((row["session"], row["trial"], row["file"]) for row in rows) == expected
+    for session in ("1", "2"):
+        own = sorted((row for row in rows if row["session"] == session), key=lambda row: float(row["start_seconds"]))
+        raw = mne.io.read_raw(root / f"s01_{session}.edf", verbose="ERROR")
+        assert [str(mark["description"]) for mark in raw.annotations] == [row["stimulus"] for row in own]

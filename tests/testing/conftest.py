@@ -1,0 +1,47 @@
+"""Small synthetic copies of every data set, written once."""
+
+import pytest
+
+from keras_emotion.synthetic import (
+    write_afew_va,
+    write_affectnet,
+    write_deap,
+    write_mahnob_hci,
+    write_recordings,
+    write_sam40,
+)
+
+_SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size": (64, 64)}
+_SMALL_IMAGES = {"n_training": 3, "n_validation": 2}
+_SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 2, "video_size": (64, 48)}
+
+_WRITERS = {
+    "deap": lambda out: write_deap(out, subjects=(1, 24), n_trials=2, files=("python", "matlab", "original")),
+    "sam40": lambda out: write_sam40(out, n_subjects=2, files=("filtered", "raw")),
+    "mahnob_hci": lambda out: write_mahnob_hci(
+        out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
+    ),
+    "afew_va": lambda out: write_afew_va(out, **_SMALL_FACES),
+    "afew_va flat": lambda out: write_afew_va(out, **_SMALL_FACES, layout="flat"),
+    "affectnet": lambda out: write_affectnet(out, **_SMALL_IMAGES),
+    "affectnet arrays": lambda out: write_affectnet(out, **_SMALL_IMAGES, generation="arrays"),
+    "recordings": lambda out: write_recordings(out, n_subjects=2, n_trials=2, trial_seconds=6, **_SMALL_VIDEO),
+    "recordings fif": lambda out: write_recordings(out, n_subjects=2, n_trials=2, trial_seconds=6, file_format="fif"),
+    "recordings in two sessions": lambda out: write_recordings(
+        out, n_subjects=2, n_trials=2, n_sessions=2, trial_seconds=4
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def synthetic_root(tmp_path_factory):
+    """A function of the name of a copy, or one that starts with it: its folder, to read and not to write to."""
+    written = {}
+
+    def root(name):
+        name = name if name in _WRITERS else name.split()[0]
+        if name not in written:
+            written[name] = _WRITERS[name](tmp_path_factory.mktemp("synthetic") / name)
+        return written[name]
+
+    return root

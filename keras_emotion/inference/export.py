@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import re
 import shutil
 import tempfile
 import warnings
@@ -61,6 +62,10 @@ def load_saved_model(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     # What a damaged file raises depends on where it is damaged.
     except Exception as error:
+        if unknown := re.search(r"Could not locate (?:class|function) '(\w+)'", str(error)):
+            raise InputError(
+                f"{path}: has {unknown[1]}, which is of another package; give --register with the module that brings it"
+            ) from error
         raise InputError(f"{path}: cannot be read as a saved Keras model ({_first_line(error)})") from error
 
 

@@ -198,7 +198,7 @@ class MAHNOBHCI(Reader):
                 yield self._trial(session)
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Reads all of one subject; see `Reader.inspect`. Trials have their session's id beside them."""
+        """Reads all of one subject; see `Reader.inspect`. Trials have the folder of their clip beside them."""
         (subject,) = self.select([subject])
         problems, trials, rates = list(self._problems_of(subject)), [], set()
         expected = FACTS["n_trials_of_subject"].get(str(subject), FACTS["n_trials"])
@@ -211,7 +211,7 @@ class MAHNOBHCI(Reader):
             except InputError as error:
                 problems.append(as_problem(error, subject, session.recording))
                 continue
-            trials.append(describe_trial(trial))
+            trials.append(describe_trial(trial) | {"folder": str(session.folder)})
             rates.add(trial.recording.sampling_rate_hz)
             problems += self._length_problems(session, trial.recording.duration_seconds)
         description = {

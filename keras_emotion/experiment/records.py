@@ -242,13 +242,12 @@ class RunFolder:
             self.write_bytes("search.csv", search.to_csv(index=False).encode())
         results = pd.DataFrame([row for record in records for row in _result_rows(record)], columns=RESULT_COLUMNS)
         # Records of versions before 0.2.0 name neither, and not every run says what its data set is called.
-        science = self.config["science"]
-        defaults = {"session": "1", **({"dataset": science["dataset"]} if "dataset" in science else {})}
+        defaults = {"session": "1", "dataset": self.config["science"].get("dataset", "")}
         predictions = pd.concat([_prediction_rows(record, defaults) for record in records], ignore_index=True)
         # Some of the records may be of a version before 0.2.0, which did not look at stimuli.
         partial = [name for name in STIMULUS_COLUMNS if name in predictions and predictions[name].isna().any()]
         predictions = predictions.drop(columns=partial)
-        front = [name for name in (*PREDICTION_COLUMNS, *STIMULUS_COLUMNS) if name in predictions]
+        front = [*PREDICTION_COLUMNS, *(name for name in STIMULUS_COLUMNS if name in predictions)]
         predictions = predictions[front + [column for column in predictions if column not in front]]
         self.write_bytes("results.csv", _sorted(results, list(RESULT_COLUMNS[:-1])).to_csv(index=False).encode())
         order = ["protocol", "target", "subject", "repetition", "fold", "session", "trial", "start_seconds"]
@@ -263,7 +262,7 @@ class RunFolder:
     def predictions(self) -> pd.DataFrame:
         """`predictions.csv`."""
         types = {"dataset": str, "subject": str, "session": str, "stimulus": str}
-        return pd.read_csv(self._file("predictions.csv"), dtype=types)
+        return pd.read_csv(self._file("predictions.csv"), dtype=types).fillna({"dataset": ""})
 
     def _file(self, name: str) -> Path:
         return self.path / name
@@ -383,7 +382,7 @@ def _prediction_rows(record: Mapping[str, Any], defaults: Mapping[str, str]) -> 
     job = record["job"]
     rows = pd.DataFrame(record["predictions"])
     rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows})
-    rows = rows.astype({name: str for name in ("dataset", "subject", "session") if name in rows})
+    rows = rows.astype(dict.fromkeys(("dataset", "subject", "session"), str))
     return rows.assign(**{field: job[field] for field in ("protocol", "target", "repetition", "fold")})
 
 

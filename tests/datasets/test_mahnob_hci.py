@@ -153,10 +153,11 @@ def test_trials(root, trials):
     assert [(trial.subject, trial.trial) for trial in trials] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     for trial in trials:
         assert isinstance(trial, Trial)
-        folder = session(root, trial.session)
+        folder = session(root, 130 * (trial.subject - 1) + 2 * trial.trial)
         fields = ElementTree.parse(folder / "session.xml").getroot()
-        assert (trial.dataset, str(trial.session)) == ("mahnob_hci", fields.get("sessionId"))
-        assert trial.session == 130 * (trial.subject - 1) + 2 * trial.trial
+        assert folder.name == fields.get("sessionId")
+        # A person came once; what the data set calls a session is one clip.
+        assert (trial.dataset, trial.session) == ("mahnob_hci", 1)
         assert f"{trial.stimulus}.avi" == fields.get("mediaFile")
         assert trial.stimulus in FACTS["stimulus_seconds"]
         assert trial.presentation == trial.trial
@@ -321,7 +322,7 @@ def test_files(root):
 def test_nothing_is_read_before_it_is_asked_for(copy):
     bdf(session(copy, 4)).write_bytes(b"broken")
     trials = MAHNOBHCI(copy).trials()
-    assert next(trials).session == 2
+    assert next(trials).video.parent.name == "2"
     with pytest.raises(InputError, match=r"Part_1_S_Trial2_emotion\.bdf: no header of a BioSemi recording"):
         next(trials)
 
@@ -367,7 +368,7 @@ def test_what_is_no_trial(copy, number, edit, reason):
     edit_xml(session(copy, number), edit)
     reader = MAHNOBHCI(copy)
     reader.check()
-    assert number not in [trial.session for trial in reader.trials()]
+    assert str(number) not in [trial.video.parent.name for trial in reader.trials()]
     description = reader.describe()
     assert description["problems"] == []
     (entry,) = [entry for entry in description["skipped"] if entry["session"] == number]
@@ -575,7 +576,7 @@ def test_names_that_contradict_are_listed(copy):
     assert (
         "the id of <subject> is 2 but Part_1_S_Trial2_emotion.bdf names participant 1; the former is used" in messages
     )
-    assert next(reader.trials([1])).session == 2
+    assert next(reader.trials([1])).video.parent.name == "2"
 
 
 def test_files_that_may_not_be_read(copy, monkeypatch):
@@ -795,7 +796,8 @@ def test_describe(root, capsys):
     assert description["class_names"]["emotion"][4] == "joy"
     assert [len(subject["trials"]) for subject in description["subjects"]] == [3, 3]
     trial = description["subjects"][1]["trials"][0]
-    assert (trial["session"], trial["duration_seconds"], trial["presentation"]) == (132, 8.0, 1)
+    assert (trial["session"], trial["duration_seconds"], trial["presentation"]) == (1, 8.0, 1)
+    assert Path(trial["folder"]) == session(root, 132)
     assert len(description["skipped"]) == 6
 
 

@@ -576,7 +576,7 @@ def test_names_that_contradict_are_listed(copy):
     assert (
         "the id of <subject> is 2 but Part_1_S_Trial2_emotion.bdf names participant 1; the former is used" in messages
     )
-    assert next(reader.trials([1])).video.parent.name == "2"
+    assert next(reader.trials([1])).video.parent.name == "9"
 
 
 def test_files_that_may_not_be_read(copy, monkeypatch):

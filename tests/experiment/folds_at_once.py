@@ -28,7 +28,9 @@ def cases(folder: Path):
     fields = {name: getattr(plain, name) for name in Experiment.model_fields}
     # Dropout, batch normalisation, depthwise and separable convolutions.
     yield "eegnet", Experiment(**{**fields, "system": ComparisonNetwork(network="eegnet")}), reader
-    taught = taught_experiment(folder, teacher="fold", teacher_training=TEACHING)
+    # Two epochs, so that there is one to choose.
+    teaching = TEACHING.changed({"epochs": 2})
+    taught = taught_experiment(folder, teacher="fold", teacher_training=teaching)
     yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), Reader(folder)
 
 

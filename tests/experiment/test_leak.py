@@ -13,7 +13,7 @@ def accuracy(tmp_path_factory):
     """Accuracy of one subject by protocol, for data of a given effect."""
     folder = tmp_path_factory.mktemp("leak")
 
-    def measure(effect_size):
+    def measure(effect_size, **fields):
         root = write_deap(folder / f"deap-{effect_size}", n_subjects=1, n_trials=24, effect_size=effect_size)
         experiment = FACRNNExperiment(
             name="leak",
@@ -24,6 +24,7 @@ def accuracy(tmp_path_factory):
             system=FACRNN(width_multiplier=0.1),
             training=Training(epochs=8, learning_rate=3e-3, batch_size=32),
             runtime=Runtime(jobs=1, feature_store=folder / "features"),
+            **fields,
         )
         results = run(experiment, DEAP(root), folder / f"run-{effect_size}").results()
         return results[results["metric"] == "accuracy"].groupby("protocol")["value"].mean()
@@ -40,5 +41,6 @@ def test_without_effect_windows_leak_and_whole_trials_do_not(accuracy):
 
 
 def test_a_planted_effect_is_found_in_trials_never_seen(accuracy):
-    found = accuracy(2.0)
+    # Folds of windows are not asked about here: they are half of the time.
+    found = accuracy(2.0, protocols=("trial_disjoint",))
     assert found["trial_disjoint"] > 0.75

@@ -86,7 +86,8 @@ def experiment(tmp_path, **system):
     )
 
 
-TEACHING = Training(epochs=2, learning_rate=1e-3, batch_size=16)
+# Another rate than the student's, so that the two are told apart.
+TEACHING = Training(epochs=1, learning_rate=2e-3, batch_size=16)
 
 
 def jobs(plan, protocol):
@@ -135,13 +136,21 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
     assert any(not np.array_equal(one, other) for one, other in zip(weights, others, strict=True))
 
 
-def test_the_network_learns_from_the_teacher_of_the_fold(tmp_path):
-    plan, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), MemoryTrials(tmp_path))
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A plan with a teacher for each fold, one of its jobs, the job's record, and its student."""
+    folder = tmp_path_factory.mktemp("learnt")
+    plan, _ = prepare(experiment(folder, teacher="fold", teacher_training=TEACHING), MemoryTrials(folder))
     job = jobs(plan, "trial_disjoint")[0]
     compiled_model._COMPILED.clear()
     record = training.run_job(plan, job)
-    assert record["metrics"]["1"]["accuracy"] >= 0
     student = next(one.model for one in compiled_model._COMPILED.values() if "eeg" in one.model.input)
+    return plan, job, record, student
+
+
+def test_the_network_learns_from_the_teacher_of_the_fold(learnt):
+    plan, job, record, student = learnt
+    assert record["metrics"]["1"]["accuracy"] >= 0
     assert student.loss.keys() == {"probabilities", "features"}
     steps = training.seconds_per_step(plan, job)
     assert [one for one, *_ in steps] == [TEACHING, plan.experiment.training]
@@ -281,9 +290,9 @@ def test_scaling_of_the_teacher_is_fitted_on_training_windows():
     np.testing.assert_array_equal(again[:12], scaled[:12])
 
 
-def test_scaled_features_are_what_the_network_learns_from(tmp_path):
+def test_scaled_features_are_what_the_network_learns_from(tmp_path, learnt):
     asked = experiment(tmp_path, teacher="fold", teacher_training=TEACHING, teacher_scaling="standard")
     plan, _ = prepare(asked, MemoryTrials(tmp_path))
-    job = jobs(plan, "trial_disjoint")[0]
-    plain, _ = prepare(experiment(tmp_path, teacher="fold", teacher_training=TEACHING), MemoryTrials(tmp_path))
-    assert training.run_job(plan, job)["predictions"] != training.run_job(plain, job)["predictions"]
+    _, job, plain, _ = learnt
+    assert job in jobs(plan, "trial_disjoint")
+    assert training.run_job(plan, job)["predictions"] != plain["predictions"]

@@ -18,8 +18,8 @@ def _experiment(tmp_path, **fields):
             "targets": ("valence",),
             "maximum_folds": 3,
             "maximum_repetitions": 1,
-            "system": FACRNN(width_multiplier=0.05),
-            "training": Training(epochs=3, learning_rate=3e-3, batch_size=16),
+            "system": FACRNN(width_multiplier=0.02),
+            "training": Training(epochs=2, learning_rate=3e-3, batch_size=16),
             "runtime": Runtime(jobs=1, feature_store=tmp_path / "features"),
             **fields,
         }
@@ -137,7 +137,7 @@ def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, 
     table = StoredFeatures.open(plan.feature_folders[1]["eeg"]).table
     features = np.random.default_rng(0).standard_normal((len(table), 4, 16))
     TeacherFeatures.write(tmp_path / "teacher.npz", table.iloc[:-2], features[:-2])
-    taught = _experiment(tmp_path, system=FACRNN(width_multiplier=0.05, teacher=tmp_path / "teacher.npz"))
+    taught = _experiment(tmp_path, system=FACRNN(width_multiplier=0.02, teacher=tmp_path / "teacher.npz"))
     taught_plan, data = prepare(taught, reader)
     dropped = taught_plan.dropped_windows()
     assert dropped.groupby("reason")["n_windows"].sum().to_dict() == {"no teacher features": 2}

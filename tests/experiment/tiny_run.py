@@ -25,7 +25,7 @@ def tiny_experiment(feature_store: Path, **runtime) -> FACRNNExperiment:
         protocols=("trial_disjoint",),
         maximum_folds=3,
         maximum_repetitions=1,
-        system=FACRNN(width_multiplier=0.05),
+        system=FACRNN(width_multiplier=0.02),
         training=Training(epochs=1, learning_rate=3e-3, batch_size=16),
         runtime=Runtime(feature_store=feature_store, **runtime),
     )

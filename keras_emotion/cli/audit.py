@@ -41,7 +41,7 @@ class Audit:
 
     folder: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     table: Path | None = None
-    disjoint: Literal["windows", "trials", "stimuli", "subjects"] | None = None
+    disjoint: Literal["windows", "trials", "sessions", "stimuli", "subjects", "subjects_and_stimuli"] | None = None
     permutations: int = 0
     light_permutations: int = 199
     data_root: Path | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_emotion.schema import InputError
+from keras_emotion.systems.registry import installed_papers
 
 if TYPE_CHECKING:
     import keras
@@ -48,12 +49,15 @@ class ExportedModel:
 
 
 def load_saved_model(path: Path) -> keras.Model:
-    """A model of ours, as `--save-models` saves it.
+    """A model of ours, or of a paper of an installed package, as `--save-models` saves it.
 
     Raises:
         InputError: there is none.
     """
     import keras
+
+    # Their classes are known to Keras from here on.
+    installed_papers()
 
     path = Path(path)
     if not path.is_file():

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keras_emotion import synthetic
-from keras_emotion.datasets import Reader
+from keras_emotion.datasets import READERS, Reader
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment, System
-from keras_emotion.systems.registry import installed_papers
+from keras_emotion.systems.registry import installed_papers, registered_systems
 
 PRESETS = ("paper", "converged", "reduced", "demo")
 
@@ -142,7 +142,7 @@ def register_paper(paper: Paper) -> Paper:
 
 
 def register_module(name: str) -> None:
-    """Import a module that registers papers (`--register`).
+    """Import a module that registers papers, systems or readers (`--register`).
 
     Raises:
         InputError: there is no such module, or it registers nothing.
@@ -150,7 +150,7 @@ def register_module(name: str) -> None:
     # As `python -m` does: a module in the current folder is found, by workers too.
     if "" not in sys.path:
         sys.path.insert(0, "")
-    before = dict(_REGISTERED)
+    before = _registered_names()
     is_imported = name in sys.modules
     try:
         importlib.import_module(name)
@@ -160,8 +160,15 @@ def register_module(name: str) -> None:
         raise InputError(
             f"--register {name}: no such module; it must be installed, or lie in the current folder"
         ) from None
-    if not is_imported and before == _REGISTERED:
-        raise InputError(f"--register {name}: the module registers no paper; it must call register_paper")
+    if not is_imported and before == _registered_names():
+        raise InputError(
+            f"--register {name}: the module registers no paper, system or reader; it must call register_paper, "
+            "register_system or register_reader"
+        )
+
+
+def _registered_names() -> tuple[frozenset[str], ...]:
+    return frozenset(_REGISTERED), frozenset(registered_systems()), frozenset(READERS)
 
 
 def papers() -> dict[str, Paper]:

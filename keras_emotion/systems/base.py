@@ -122,7 +122,7 @@ class System(BaseModel, abc.ABC):
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
         """`(windows, features)` float32: each window as one vector, for models that are not networks.
 
-        By default every array that a network is given: numbers averaged over the steps, pictures as 8 x 8 grey values
+        By default all arrays: numbers averaged over the steps, pictures as 8 x 8 grey values
         averaged over the steps.
         """
         names = sorted(name for name in arrays if name != "teacher_features")
@@ -135,7 +135,7 @@ class System(BaseModel, abc.ABC):
     def model_inputs(self) -> dict[str, ModelInput]:
         """Where the inputs of the network come from, by their names; a saved model is applied by them.
 
-        They must give what `batch` gives. Without any, the default, saved models cannot be applied.
+        They must give what `inputs` gives. Without any, the default, saved models cannot be applied.
         """
         return {}
 
@@ -196,6 +196,11 @@ class NetworkSystem(System):
     def stages(self) -> tuple[Stage, ...]:
         """The trainings of a fold, in order; the last one is that of this system. One by default."""
         return (Stage(system=self),)
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """See `System`; without the arrays that an earlier stage uses up, which this network never sees."""
+        used_up = {name for stage in self.stages() for name in stage.uses_up}
+        return super().vectors({name: array for name, array in arrays.items() if name not in used_up})
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """Fit what is fitted without gradients (scalers) on the training windows at `rows`, and on no others."""

@@ -20,7 +20,9 @@ def cases(folder: Path):
     from test_teacher import experiment as taught_experiment
     from tiny_run import tiny_experiment
 
-    plain = tiny_experiment(folder / "features").changed({"training.epochs": 3, "training.batch_size": 5})
+    # Wide enough that the best epoch is not the same in all folds.
+    wide = {"system.width_multiplier": 0.05}
+    plain = tiny_experiment(folder / "features").changed({**wide, "training.epochs": 3, "training.batch_size": 5})
     reader = MemoryReader(folder, n_subjects=1)
     yield "chosen_by_loss", plain.changed({"training.restore_best": "each_epoch"}), MemoryReader(folder, n_subjects=2)
     published = {"protocols": ("as_published",), "training.batch_size": 16}
@@ -53,7 +55,7 @@ def whole_run(folder: Path, engine: str) -> dict:
     from tiny_run import tiny_experiment
 
     runtime = {"runtime.engine": engine, "runtime.folds_at_once": 2, "runtime.jobs": 1}
-    experiment = tiny_experiment(folder / "features").changed(runtime)
+    experiment = tiny_experiment(folder / "features").changed({**runtime, "system.width_multiplier": 0.05})
     reader, output = MemoryReader(folder), folder / engine
     cost = estimate(prepare(experiment, reader)[0])
     run(experiment, reader, output)

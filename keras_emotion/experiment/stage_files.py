@@ -33,7 +33,8 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
         `None` where the stage is still to be trained: there is no file, or a damaged one.
     """
     try:
-        with np.load(file, allow_pickle=False) as saved:
+        # NumPy leaves a file open that it cannot read.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as saved:
             weights = [saved[f"weights_{number}"] for number in range(len(saved.files) - 2)]
             result = FitResult(int(saved["best_epoch"]), float(saved["score"]))
     except (FileNotFoundError, zipfile.BadZipFile, KeyError, EOFError, ValueError):

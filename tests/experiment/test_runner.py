@@ -44,7 +44,6 @@ def unbroken(tmp_path_factory, memory_reader):
 
 def test_a_killed_run_resumed_by_two_workers_ends_with_the_same_table(unbroken, tmp_path):
     finished, reader, _ = unbroken
-    # One process is enough to be killed; that workers are too, `test_runs_that_last.py` tries.
     program = f"""
 import sys
 sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}
@@ -54,7 +53,7 @@ from test_runner import _experiment
 from keras_emotion.experiment import run
 if __name__ == "__main__":
     folder = Path({str(tmp_path)!r})
-    run(_experiment(folder, jobs=1), MemoryReader(folder), folder / "run", resume=True)
+    run(_experiment(folder, jobs=2), MemoryReader(folder), folder / "run", resume=True)
 """
     script = tmp_path / "script.py"
     script.write_text(program)

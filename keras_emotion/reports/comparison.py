@@ -41,6 +41,7 @@ from keras_emotion.reports.tables import (
     reading_notes,
     rendered,
     shown_p_value,
+    stimulus_notes,
     target_section,
 )
 from keras_emotion.schema import InputError
@@ -299,7 +300,9 @@ def _table(runs: Sequence[ComparedRun], left_out: Sequence[str]) -> MainTable:
     flag_marks, flag_notes = numbered_flags({(run.label, name): run.numbers.protocols[name] for run, name in places})
     evaluated = {target: names for run in runs for target, names in run.numbers.evaluated.items()}
     columns = [(run.numbers, name) for run, name in places]
-    notes = [*flag_notes, *reading_notes(runs[0].numbers.scored_unit, evaluated), *left_out]
+    has_stimuli = any(run.numbers.has_stimuli for run in runs)
+    notes = [*flag_notes, *reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli)]
+    notes += [*dict.fromkeys(note for run in runs for note in stimulus_notes(run.numbers)), *left_out]
     notes += _differing_runs(runs, evaluated)
     for run in runs:
         name = run.folder.path.resolve().name

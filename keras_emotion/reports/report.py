@@ -17,7 +17,15 @@ from rich.text import Text
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.figures import Picture, draw
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
-from keras_emotion.reports.tables import MainTable, gap_sentence, main_table, parts_for_width, rendered, shown_score
+from keras_emotion.reports.tables import (
+    FEW_COLUMNS,
+    MainTable,
+    gap_sentence,
+    main_table,
+    parts_for_width,
+    rendered,
+    shown_score,
+)
 from keras_emotion.schema import InputError
 
 _SUBJECT_METRICS = {
@@ -68,7 +76,8 @@ class Report:
         """
         console = console or rich.console.Console()
         # A line that is too long for the terminal goes on in its next one; cropped, it would lose numbers and marks.
-        for part in parts_for_width(self.table, console.width):
+        is_small = len(self.table.columns) <= FEW_COLUMNS
+        for part in [self.table] if is_small else parts_for_width(self.table, console.width):
             console.print(rendered(part, console.width), crop=False)
         console.print(Text(self.sentence))
         console.print(Text(f"report: {self.path}"), soft_wrap=True)

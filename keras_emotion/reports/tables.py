@@ -19,7 +19,7 @@ _STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "sti
 
 K = TypeVar("K")
 
-_FEW_COLUMNS = 3
+FEW_COLUMNS = 3
 """So many names of protocols fit beside each other in one line each."""
 
 _WIDE = 110
@@ -139,7 +139,7 @@ def rendered(table: MainTable, width: int) -> Table:
     )
     shown.add_column("", min_width=10, overflow="fold")
     for heading in table.columns:
-        if width < _WIDE or len(table.columns) > _FEW_COLUMNS:
+        if width < _WIDE or len(table.columns) > FEW_COLUMNS:
             heading = heading.replace("_", "_\n")
         shown.add_column(Text(heading), justify="right", min_width=12, overflow="fold")
     if table.mark:

@@ -144,6 +144,21 @@ def test_table_has_a_column_a_run_and_protocol(pair, tmp_path):
     assert "aaaaaaa is the run in one" in report.table.notes
 
 
+def test_what_the_stimuli_mean_is_said_of_a_comparison_too(pair, tmp_path):
+    # Each stimulus of these runs has one label, whoever was shown it.
+    notes = build_comparison(pair, tmp_path / "out").table.notes
+    (note,) = [note for note in notes if "property of the stimulus" in note]
+    assert note.startswith("arousal: the label is a property of the stimulus")
+    assert "stimulus_disjoint" in note
+    assert not any(note.startswith("knows the stimulus") for note in notes)
+    for folder in pair:
+        predictions = folder.predictions().assign(stimulus_label=0, stimulus_seen="others")
+        predictions.to_csv(folder.path / "predictions.csv", index=False)
+    report = build_comparison(pair, tmp_path / "again")
+    assert any(note.startswith("knows the stimulus: each test row") for note in report.table.notes)
+    assert [value for value, _ in cells(report, "arousal", "knows the stimulus")] == ["50.0", "50.0"]
+
+
 def test_numbers_are_those_of_the_runs_own_reports(pair, tmp_path):
     report = build_comparison(pair, tmp_path / "out")
     for place, folder in enumerate(pair):

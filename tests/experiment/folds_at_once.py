@@ -16,7 +16,7 @@ from keras_emotion.systems.comparison_networks import ComparisonNetwork
 def cases(folder: Path):
     """Name, experiment and reader of each."""
     from conftest import MemoryReader
-    from test_teacher import TEACHING, Reader
+    from test_teacher import TEACHING, MemoryTrials
     from test_teacher import experiment as taught_experiment
     from tiny_run import tiny_experiment
 
@@ -33,7 +33,7 @@ def cases(folder: Path):
     # Two epochs, so that there is one to choose.
     teaching = TEACHING.changed({"epochs": 2})
     taught = taught_experiment(folder, teacher="fold", teacher_training=teaching)
-    yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), Reader(folder)
+    yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), MemoryTrials(folder)
 
 
 def both_ways(folder: Path) -> dict:

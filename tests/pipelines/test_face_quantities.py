@@ -10,7 +10,7 @@ import pytest
 from keras_emotion import faces
 from keras_emotion.faces import OPENFACE_QUANTITIES, Detector, Face
 from keras_emotion.faces.detection import LANDMARKER_VARIABLE
-from keras_emotion.pipelines import FaceQuantities
+from keras_emotion.pipelines import FaceQuantities, path_hash
 from keras_emotion.schema import InputError, Recording, Trial
 
 COLUMN = {name: place for place, name in enumerate(OPENFACE_QUANTITIES)}
@@ -203,7 +203,10 @@ def test_the_key_has_the_source_and_what_it_was_read_from(folder, tmp_path, monk
     # The network's file decides, however it is named.
     (tmp_path / "net.task").write_bytes(b"12345")
     named = FaceQuantities(detector_model=tmp_path / "net.task").key()
-    assert named["detector_model"] == 5
+    assert named["detector_model"] == path_hash(tmp_path / "net.task")
+    # Its content, and not its size alone.
+    (tmp_path / "other.task").write_bytes(b"54321")
+    assert FaceQuantities(detector_model=tmp_path / "other.task").key() != named
     monkeypatch.setenv(LANDMARKER_VARIABLE, str(tmp_path / "net.task"))
     assert FaceQuantities().key() == named
     assert FaceQuantities(source="openface", openface_folder=moved).key()["detector_model"] is None

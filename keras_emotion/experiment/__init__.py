@@ -6,13 +6,14 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.pretraining import pretrain
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.representation import channel_priors, window_features
-from keras_emotion.experiment.runner import Estimate, estimate, prepare, run, train_teachers
+from keras_emotion.experiment.runner import Data, Estimate, estimate, inspect_data, prepare, run, train_teachers
 from keras_emotion.moved import moved_name
 from keras_emotion.systems.base import System
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.settings import Runtime, Training
 
 __all__ = [
+    "Data",
     "Estimate",
     "Experiment",
     "Job",
@@ -23,6 +24,7 @@ __all__ = [
     "Training",
     "channel_priors",
     "estimate",
+    "inspect_data",
     "prepare",
     "pretrain",
     "run",

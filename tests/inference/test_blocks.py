@@ -68,11 +68,6 @@ def built(system, trial):
     return system.model(shapes, 2, inference), arrays
 
 
-def inputs_of(system, arrays):
-    """What training gives the network."""
-    return system.inputs(arrays) if hasattr(system, "inputs") else system.batch(arrays, np.zeros(2, int))[0]
-
-
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_a_block_makes_the_inputs_that_training_makes(name, trial):
     system = SYSTEMS[name]
@@ -85,7 +80,7 @@ def test_a_block_makes_the_inputs_that_training_makes(name, trial):
     reading = read_block(model, "x")
     assert InferenceBlock.model_validate_json(reading.block.model_dump_json()) == reading.block
     made = {name: one.of(arrays) for name, one in reading.block.inputs.items()}
-    expected = inputs_of(system, arrays)
+    expected = system.inputs(arrays)
     assert made.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(made[name], array)
@@ -97,7 +92,7 @@ def test_pretraining_keeps_a_block(trial):
     system = FaceAffect()
     arrays = {"faces": np.ones((2, 1, 64, 64, 3), np.uint8)}
     (made,) = system.model_inputs().values()
-    np.testing.assert_array_equal(made.of(arrays), inputs_of(system, arrays)["faces"])
+    np.testing.assert_array_equal(made.of(arrays), system.inputs(arrays)["faces"])
     model = models.FaceAffectNetwork(inference=system.inference(trial))
     with pytest.raises(InputError, match="FaceAffectNetwork has no classes of which `predict`"):
         Predictor(model)

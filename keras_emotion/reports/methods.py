@@ -78,7 +78,10 @@ class MethodTable:
                 for metric in self.metrics:
                     row = own[(own["target"] == target) & (own["metric"] == metric)].squeeze()
                     interval = f"\n{100 * row['low']:.1f} – {100 * row['high']:.1f}" if np.isfinite(row["low"]) else ""
-                    cells.append(f"{100 * row['mean']:.1f} ± {100 * row['standard_deviation']:.1f}{interval}")
+                    # Of one subject there is none.
+                    deviation = row["standard_deviation"]
+                    spread = f" ± {100 * deviation:.1f}" if np.isfinite(deviation) else ""
+                    cells.append(f"{100 * row['mean']:.1f}{spread}{interval}")
                     if has_print[metric]:
                         cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
                 p_value = own[(own["target"] == target) & (own["metric"] == "accuracy")].squeeze()["p_value_holm"]

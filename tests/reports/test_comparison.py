@@ -15,7 +15,7 @@ import scipy.stats
 
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports import SYNTHETIC_MARK, as_json, build_comparison, build_report
+from keras_emotion.reports import SYNTHETIC_MARK, as_json, build_comparison, build_method_table, build_report
 from keras_emotion.reports.listing import list_runs, rendered_runs
 from keras_emotion.schema import InputError
 
@@ -362,6 +362,17 @@ def test_labels_are_unique(tmp_path):
     ]
     assert [run.short for run in report.runs] == [run.label for run in report.runs]
     assert len(set(report.table.columns)) == 4
+
+
+@pytest.mark.parametrize(("n_right", "expected"), [({"2": 6}, "100.0 "), ({"2": 6, "3": 5, "10": 4}, "83.3 ± 16.7 ")])
+def test_methods_on_one_subject_have_no_standard_deviation(tmp_path, n_right, expected):
+    folder = make_run(tmp_path / "one", n_right)
+    console = rich.console.Console(file=io.StringIO(), width=160)
+    build_method_table({"method A": folder}, None, tmp_path / "table").print(console)
+    text = console.file.getvalue()
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("method A")]
+    assert expected in line
+    assert "nan" not in line
 
 
 def test_synthetic_data_are_marked_everywhere(tmp_path):

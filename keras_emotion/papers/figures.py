@@ -47,8 +47,8 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
     files = []
     for target, (maps, table) in maps_of_targets.items():
         row = table.iloc[0]
-        wanted = row["session"], row["trial"]
-        trial = next(one for one in dataset.trials([row["subject"]]) if (one.session, one.trial) == wanted)
+        place = row["session"], row["trial"]
+        trial = next(one for one in dataset.trials([row["subject"]]) if (one.session, one.trial) == place)
         part = wanted.system.features
         chosen = np.linspace(0, part.n_windows - 1, min(5, part.n_windows)).round().astype(int)
         crops, seen = FaceFeatures(window_seconds=part.sample_seconds, steps=part.n_windows, image_size=96).extract(

@@ -208,6 +208,12 @@ class UnitKFold(BaseCrossValidator):
         if rows_of_class.min() < 1:
             raise NotEvaluable(f"not evaluable: the {part} lacks a class: too few {self.unit} units hold it")
 
+    def _require_labels(self, labels: np.ndarray, rows: np.ndarray, part: str):
+        """As `_require_classes`, of the rows of a part; labels of a single class are refused too."""
+        classes, codes = np.unique(labels, return_inverse=True)
+        counts = np.bincount(codes[rows], minlength=len(classes))
+        self._require_classes(counts if len(classes) > 1 else np.zeros(1), part)
+
 
 class WindowKFold(UnitKFold):
     """Folds over windows, stratified: what most papers publish. Windows of one trial are in training and test.
@@ -382,7 +388,7 @@ class SubjectAndStimulusKFold(UnitKFold):
             test = np.flatnonzero((subject == own) & (stimulus == shown))
             train = np.flatnonzero((subject != own) & (stimulus != shown))
             if len(test):
-                self._require_labels(labels, train, fold)
+                self._require_labels(labels, train, f"training part of fold {fold}")
                 yield train, test
 
     def nested_split(
@@ -399,7 +405,7 @@ class SubjectAndStimulusKFold(UnitKFold):
             if len(test):
                 if not len(validation):
                     raise NotEvaluable(f"not evaluable: fold {fold} has no rows to choose the epoch on")
-                self._require_labels(labels, train, fold)
+                self._require_labels(labels, train, f"training part of fold {fold}")
                 yield train, validation, test
 
     def get_n_splits(
@@ -431,11 +437,6 @@ class SubjectAndStimulusKFold(UnitKFold):
             group[order] = np.arange(size) % n_groups
             dealt.append(group[own])
         return *dealt, labels, n_groups
-
-    def _require_labels(self, labels: np.ndarray, train: np.ndarray, fold: int):
-        classes, codes = np.unique(labels, return_inverse=True)
-        counts = np.bincount(codes[train], minlength=len(classes))
-        self._require_classes(counts if len(classes) > 1 else np.zeros(1), f"training part of fold {fold}")
 
 
 class PredefinedSplit(UnitKFold):
@@ -492,9 +493,7 @@ class PredefinedSplit(UnitKFold):
         parts = {name: np.flatnonzero(split == name) for name in SPLIT_PARTS}
         if empty := [name for name in ("train", "test") if not len(parts[name])]:
             raise NotEvaluable(f"{_whose(table)}: not evaluable: no row of the predefined split is {empty[0]}")
-        classes, codes = np.unique(labels, return_inverse=True)
-        counts = np.bincount(codes[parts["train"]], minlength=len(classes))
-        self._require_classes(counts if len(classes) > 1 else np.zeros(1), "training part of the predefined split")
+        self._require_labels(labels, parts["train"], "training part of the predefined split")
         return parts
 
 

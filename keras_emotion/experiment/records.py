@@ -83,7 +83,7 @@ class RunFolder:
             InputError: the folder belongs to another configuration or to other data (the difference is shown), holds
                 files but no run, or holds an unfinished run and `resume` is not set.
         """
-        new = not self._file("config.json").is_file() and self._make(scientific_config, identity, data)
+        new = not self.is_started and self._make(scientific_config, identity, data)
         config = self._read("config.json")
         self._refuse_other("configuration", config["science"], scientific_config)
         self._refuse_other("data", config.get("data") or self.data, data)
@@ -103,7 +103,7 @@ class RunFolder:
         if self.path.is_dir():
             there = {path.name for path in self.path.iterdir() if not path.name.startswith(_TEMPORARY)}
             # Not where another process has made it a run meanwhile.
-            if (there - own or self.finished_jobs()) and not self._file("config.json").is_file():
+            if (there - own or self.finished_jobs()) and not self.is_started:
                 raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
         try:
             self._file("jobs").mkdir(parents=True, exist_ok=True)

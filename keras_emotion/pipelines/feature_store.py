@@ -113,7 +113,26 @@ def _text(key: Mapping) -> str:
     return json.dumps(key, sort_keys=True)
 
 
-def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] | None = None) -> str:
+def file_hash(file: Path) -> str:
+    """Hash of the content of a file, which is read."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _hash_of(file: Path) -> str:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    status = file.stat()
+    return _kept_hash(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _kept_hash(file: Path, size: int, modified: int) -> str:
+    # Size and time of change are arguments so that a file that changed under a running process is hashed again.
+    return file_hash(file)
+
+
+def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] = _hash_of) -> str:
     """Hash of the names and contents of files, independent of the folder they lie in and of their order.
 
     Args:
@@ -125,9 +144,7 @@ def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] | None = 
     """
     whole = hashlib.blake2b(digest_size=16)
     for path in sorted(paths, key=lambda path: path.name):
-        if hash_of is None and not path.is_file():
-            raise InputError(f"{path}: no such file")
-        whole.update(f"{path.name}:{(hash_of or _hash_of)(path)};".encode())
+        whole.update(f"{path.name}:{hash_of(path)};".encode())
     return whole.hexdigest()
 
 
@@ -148,20 +165,3 @@ def path_hash(path: Path) -> str | None:
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         whole.update(f"{file.relative_to(path).as_posix()}:{_hash_of(file)};".encode())
     return whole.hexdigest()
-
-
-def file_hash(file: Path) -> str:
-    """Hash of the content of a file, which is read."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _hash_of(file: Path) -> str:
-    status = file.stat()
-    return _kept_hash(file, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache
-def _kept_hash(file: Path, size: int, modified: int) -> str:
-    # Size and time of change are arguments so that a file that changed under a running process is hashed again.
-    return file_hash(file)

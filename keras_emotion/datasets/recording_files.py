@@ -14,6 +14,7 @@ import pydantic
 
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
 from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ class RecordingFile:
         units: unit of each of them as `read` gives it.
         read: `(start, stop)` in samples to `(channels, samples)` float64.
         notes: what was concluded from the names.
+        gaps: where the recording was interrupted, in order.
+        bad_spans: stretches that the file itself calls bad, by their first sample.
+        bad_channels: names, as in `channels`, of those that the file itself calls bad.
     """
 
     path: Path
@@ -123,6 +127,14 @@ class RecordingFile:
     units: tuple[str, ...]
     read: Callable[[int, int], np.ndarray]
     notes: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    bad_spans: tuple[BadSpan, ...] = ()
+    bad_channels: tuple[str, ...] = ()
+
+    @property
+    def time_axis(self) -> TimeAxis:
+        """Samples and seconds, in which trials and the file's own marks stand."""
+        return TimeAxis(self.sampling_rate_hz, self.n_samples, self.gaps)
 
     @property
     def duration_seconds(self) -> float:

@@ -1,0 +1,90 @@
+"""Units of signals as files, sidecars and streams spell them: one table for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+
+UNKNOWN = "a.u."
+"""Unit of a channel of which nothing says what it is in."""
+
+_PREFIXES = {"": 1.0, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
+_PREFIX_WORDS = {"pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
+
+# Base by symbol or word (lower case), and the unit in which the suite gives it.
+_BASES = {"v": "V", "volt": "V", "volts": "V", "s": "S", "siemens": "S", "ohm": "ohm", "ohms": "ohm"}
+_GIVEN_IN = {"V": ("uV", 1e6), "S": ("uS", 1e6), "ohm": ("ohm", 1.0)}
+_AS_THEY_ARE = {
+    "c": "degC",
+    "degc": "degC",
+    "\N{DEGREE SIGN}c": "degC",
+    "celsius": "degC",
+    "deg c": "degC",
+    "%": "%",
+    "percent": "%",
+    "bpm": "bpm",
+    "a.u.": UNKNOWN,
+    "au": UNKNOWN,
+    "n/a": UNKNOWN,
+    "": UNKNOWN,
+}
+_PARTS = re.compile(r"(?P<prefix>[pnumkM]?)(?P<base>[A-Za-z]+)")
+_WORDS = re.compile(r"(?P<prefix>pico|nano|micro|milli|kilo|mega)?\s*(?P<base>volts?|siemens|ohms?)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """How a spelling of a unit is understood.
+
+    Args:
+        name: the unit in which the suite gives such signals: `"uV"`, `"uS"`, `"ohm"`, `"degC"`, `"%"`, `"bpm"`, or the
+            spelling itself where it is none of them.
+        factor: what values in the unit as spelt are multiplied by to be in `name`.
+        is_known: whether the spelling is in the table.
+    """
+
+    name: str
+    factor: float
+    is_known: bool
+
+    @property
+    def is_voltage(self) -> bool:
+        """Whether it is a unit of voltage."""
+        return self.name == "uV"
+
+
+def read_unit(text: str | None) -> Unit:
+    """What a file, sidecar or stream means by a unit.
+
+    Both characters that look like a mu are one; the prefix `m` (milli) and `M` (mega) are told apart by case, as the
+    International System of Units has them, and words (`microvolts`) are read in any case.
+
+    Args:
+        text: the unit as spelt; `None` where there is none.
+
+    Example:
+        >>> read_unit("\N{GREEK SMALL LETTER MU}V"), read_unit("nanovolts").factor, read_unit("kOhm").name
+        (Unit(name='uV', factor=1.0, is_known=True), 0.001, 'ohm')
+    """
+    # Compatibility forms: the micro sign becomes the Greek letter, the Ohm sign the letter omega.
+    spelt = unicodedata.normalize("NFKC", text or "").strip()
+    plain = spelt.replace("\N{GREEK SMALL LETTER MU}", "u").replace("\N{GREEK CAPITAL LETTER OMEGA}", "ohm")
+    if plain.lower() in _AS_THEY_ARE:
+        name = _AS_THEY_ARE[plain.lower()]
+        return Unit(name, 1.0, is_known=name != UNKNOWN)
+    word = _WORDS.fullmatch(plain.lower())
+    symbol = _PARTS.fullmatch("u" + plain[1:] if plain[:1] == "U" else plain)
+    if word:
+        prefix, base = _PREFIX_WORDS.get(word["prefix"] or "", ""), _BASES[word["base"]]
+    elif symbol and symbol["base"].lower() in _BASES and not (symbol["base"] == "s" and symbol["prefix"] in "munpk"):
+        prefix, base = symbol["prefix"], _BASES[symbol["base"].lower()]
+    else:
+        return Unit(spelt, 1.0, is_known=False)
+    name, per_base = _GIVEN_IN[base]
+    return Unit(name, _rounded(_PREFIXES[prefix] * per_base), is_known=True)
+
+
+def _rounded(factor: float) -> float:
+    # 1e-9 times 1e6 is a last bit away from 1e-3.
+    return float(f"{factor:.12g}")

@@ -13,6 +13,7 @@ import numpy as np
 import pydantic
 
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_times
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.schema import InputError
@@ -189,6 +190,37 @@ def open_raw(path: Path, root: Path) -> mne.io.BaseRaw:
         says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
         reason = " ".join(str(error).split())[:200] if says_why else "damaged, or not of this format"
         raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
+
+
+def marks_of(path: Path, root: Path) -> list[Mark]:
+    """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
+
+    Args:
+        path: the file.
+        root: folder of the data, see `open_raw`.
+
+    Returns:
+        `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
+        the duration is `None` where the file gives none. Words of a trigger channel are no annotations.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path.suffix in ARRAY_SUFFIXES:
+        return []
+    if path.suffix.lower() in EDF_SUFFIXES and not _is_bids(path, root):
+        return edf_times(EdfHeader.read(path))[1]
+    return _marks_of_raw(open_raw(path, root))
+
+
+def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
+    # They count from where the device began to count samples, which may be before the file begins.
+    annotations, before = raw.annotations, raw.first_time
+    marks = [
+        (float(onset) - before, float(duration) if duration > 0 else None, str(text))
+        for onset, duration, text in zip(annotations.onset, annotations.duration, annotations.description, strict=True)
+    ]
+    return sorted(marks, key=lambda mark: mark[0])
 
 
 def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:

@@ -7,9 +7,7 @@ import functools
 import glob
 import json
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,6 +22,7 @@ from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, is_in_bids
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
 from keras_emotion.schema import InputError
@@ -47,30 +46,6 @@ _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
 
 _VOLTAGES = ("V", "mV", "uV", "nV")
 _KINDS_OF_MNE = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "bio")
-
-_HARMLESS = (
-    # What is looked at here: joined pieces, and channels of which the file does not say what they are.
-    r"The data contains 'boundary' events, indicating data discontinuities",
-    r"No coordinate information found for channels .* Setting channel types to misc",
-    r"Not setting positions of \d+ .* channels? found in montage",
-    # Names of files, dates and filters of the recorder, which nothing here goes by.
-    r"This filename \(.*\) does not conform to MNE naming conventions",
-    r"Invalid measurement date encountered in the header",
-    r"Channels contain different (highpass|lowpass) filters",
-    r"Highpass cutoff frequency .* is greater than lowpass cutoff frequency",
-    r"Online software filter detected. Using software filter settings",
-    # Units are read here.
-    r"Unsupported physical dimension for channel \d+ \(assuming dimensionless\)",
-    # Of a file without signals, which is refused.
-    r"Header information is incorrect for record length. Default record length set to 1\.\nIt is possible",
-)
-"""Warnings of readers, by their fixed words, that say nothing of what is read here."""
-
-_HARMLESS_IN_EDF = (
-    # Marks are read here, on the clock of the file, which MNE does not know.
-    r"Omitted \d+ annotation\(s\) that were outside data range",
-    r"Limited \d+ annotation\(s\) that were expanding outside the data range",
-)
 
 
 class Sidecar(pydantic.BaseModel):
@@ -224,7 +199,8 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     Raises:
         InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
     """
-    with _warnings_of_readers(path, root, notes):
+    has_own_marks = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
+    with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()):
         try:
             raw = _read_raw(path, root)
         except InputError:
@@ -259,24 +235,6 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
             is_ant = file.read(4) == b"RIFF"
         return (mne.io.read_raw_ant if is_ant else mne.io.read_raw_cnt)(path, preload=False, verbose="WARNING")
     return mne.io.read_raw(path, preload=False, verbose="WARNING")
-
-
-@contextmanager
-def _warnings_of_readers(path: Path, root: Path, notes: list[str] | None) -> Iterator[None]:
-    """Warnings that are known to say nothing of what is read are dropped, the others appended to the notes, once."""
-    is_edf = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
-    harmless = re.compile("|".join((*_HARMLESS, *(_HARMLESS_IN_EDF if is_edf else ()))), re.DOTALL)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        text = " ".join(str(warning.message).split())
-        if harmless.match(str(warning.message)) or issubclass(warning.category, DeprecationWarning):
-            continue
-        if notes is None:
-            warnings.warn(f"{path}: {text}", stacklevel=4)
-        elif (note := f"the reader says: {text}") not in notes:
-            notes.append(note)
 
 
 def marks_of(path: Path, root: Path) -> list[Mark]:

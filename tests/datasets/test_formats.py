@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_emotion.datasets.electrodes import ChannelTable
-from keras_emotion.datasets.recording_files import _warnings_of_readers, marks_of, open_raw, open_recording
+from keras_emotion.datasets.reader_warnings import warnings_of_readers
+from keras_emotion.datasets.recording_files import marks_of, open_raw, open_recording
 from keras_emotion.datasets.units import read_unit
 from keras_emotion.schema import InputError
 from tests.datasets.written_files import (
@@ -261,7 +262,7 @@ def test_known_warnings_are_dropped_by_their_words_alone(tmp_path):
         warnings.simplefilter("error")
         notes = []
         for text in ("The data contains 'boundary' events, indicating data discontinuities. Be cautious", "Unheard of"):
-            with _warnings_of_readers(tmp_path / "a.set", tmp_path, notes):
+            with warnings_of_readers(tmp_path / "a.set", notes):
                 warnings.warn(text, RuntimeWarning, stacklevel=1)
     assert notes == ["the reader says: Unheard of"]
 

@@ -19,7 +19,7 @@ from keras_emotion.datasets.channel_units import notes_on_units, units_of
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
-from keras_emotion.datasets.file_lists import bids_tables, is_in_bids
+from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
@@ -237,12 +237,13 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
     return mne.io.read_raw(path, preload=False, verbose="WARNING")
 
 
-def marks_of(path: Path, root: Path) -> list[Mark]:
+def marks_of(path: Path, root: Path, notes: list[str] | None = None) -> list[Mark]:
     """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
 
     Args:
         path: the file.
         root: folder of the data, see `open_raw`.
+        notes: as for `open_raw`.
 
     Returns:
         `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
@@ -255,7 +256,7 @@ def marks_of(path: Path, root: Path) -> list[Mark]:
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
-    return _marks_of_raw(open_raw(path, root))
+    return _marks_of_raw(open_raw(path, root, notes))
 
 
 def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
@@ -301,7 +302,7 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
     of_row: list[str | None] = [None] * len(raw.ch_names)
     for channel in channels:
         of_row[channel.row] = channel.kind
-    known = units_of(raw, path, of_row)
+    known = units_of(raw, path, of_row, units_in_bids(path, root) if is_in_bids(path, root) else {})
     units, factors = [known[row][0] for row in rows], [known[row][1] for row in rows]
     faults += _faults_of_units(channels, units)
     _raise_faults(path, faults)

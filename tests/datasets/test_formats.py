@@ -272,3 +272,58 @@ def test_files_without_a_signal(tmp_path):
     with pytest.raises(InputError, match=r"marks\.edf: holds annotations but no signals"):
         opened(tmp_path / "marks.edf")
     assert marks_of(tmp_path / "marks.edf", tmp_path) == [(1.0, 2.0, "stage")]
+
+
+# --- trees of BIDS
+
+
+def test_what_a_bids_tree_says_beside_the_file(tmp_path):
+    pytest.importorskip("mne_bids")
+    folder = tmp_path / "sub-01" / "eeg"
+    folder.mkdir(parents=True)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.8.0"}')
+    (tmp_path / "participants.tsv").write_text("participant_id\nsub-01\n")
+    skin = Signal("Skin", 5 + EEG[1].values / 50)
+    path = write_set(folder / "sub-01_task-a_eeg.set", [EEG[0], EEG[1], skin])
+    (folder / "sub-01_task-a_eeg.json").write_text('{"TaskName": "a", "PowerLineFrequency": 50}')
+    rows = ["Fz\tEEG\tuV\tgood", "Cz\tEEG\tmV\tbad", "Skin\tGSR\tnS\tgood"]
+    (folder / "sub-01_task-a_channels.tsv").write_text("\n".join(["name\ttype\tunits\tstatus", *rows, ""]))
+    events = ["3.0\t0.5\tBAD_noise", "5.0\t2.0\tgo", "25.0\t1.0\tbeyond"]
+    (folder / "sub-01_task-a_events.tsv").write_text("\n".join(["onset\tduration\ttrial_type", *events, ""]))
+    recording = open_recording(path, tmp_path, ChannelTable(tmp_path / "channels.csv"))
+    assert recording.units == ("uV", "uV", "nS")
+    assert recording.bad_channels == ("Cz",)
+    assert [(span.start_sample, span.stop_sample) for span in recording.bad_spans] == [(600, 700)]
+    np.testing.assert_allclose(recording.read(0, 99)[2], skin.values[:99], rtol=1e-5)
+    assert any("Omitted 1 annotation(s) that were outside data range" in note for note in recording.notes)
+    assert marks_of(path, tmp_path, []) == [(3.0, 0.5, "BAD_noise"), (5.0, 2.0, "go")]
+
+
+# --- real files
+
+
+def real_recordings(folder):
+    """Real recordings with what has to be said of their channels, by name; SAM40's arrays with a sidecar."""
+    for path in sorted((folder / "eeg_files").iterdir()):
+        if path.suffix in (".edf", ".bdf", ".set"):
+            yield path, "EXG*,eog\nT9*,none\nT10*,none\nM1,none\nM2,none\n"
+    for name in ("bv_gsr_microsiemens", "bv_one_sample_marks", "edf_nihon_kohden_times", "set_peripheral_units"):
+        (path,) = (
+            path for path in (folder / "failing_inputs" / name).iterdir() if path.suffix in (".vhdr", ".edf", ".set")
+        )
+        yield path, ""
+
+
+@pytest.mark.real_data
+def test_pieces_of_real_files_are_parts_of_the_whole(real_data, tmp_path):
+    rng = np.random.default_rng(0)
+    found = 0
+    for path, channels in real_recordings(real_data):
+        table = tmp_path / "channels.csv"
+        table.write_text(f"name,kind\n{channels}")
+        recording = open_recording(path, path.parent, ChannelTable(table))
+        whole = recording.read(0, recording.n_samples)
+        for start in (0, recording.n_samples - 200, *rng.integers(0, recording.n_samples - 200, 5)):
+            np.testing.assert_allclose(recording.read(start, start + 200), whole[:, start : start + 200], rtol=1e-12)
+        found += 1
+    assert found == 8

@@ -440,6 +440,11 @@ def test_a_broken_reader_is_caught(check, broken, synthetic_root):
         check_reader(lambda: broken(synthetic_root("recordings"), sampling_rate_hz=128.0))
 
 
+class ForgetsSamplesElsewhere(Recordings):
+    def source_files(self, subject):
+        return tuple(file for file in super().source_files(subject) if file.suffix != ".eeg")
+
+
 def test_recordings_with_bad_stretches_and_parts_elsewhere_keep_the_contract(tmp_path):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     root.mkdir()
@@ -452,12 +457,8 @@ def test_recordings_with_bad_stretches_and_parts_elsewhere_keep_the_contract(tmp
     (root / "trials.csv").write_text("subject,trial,file,start_seconds,stop_seconds,valence\n" + rows)
     check_reader(lambda: Recordings(root), (1,))
 
-    class Forgets(Recordings):
-        def source_files(self, subject):
-            return tuple(file for file in super().source_files(subject) if file.suffix != ".eeg")
-
     with pytest.raises(AssertionError, match=r"check 'source_files': trials of subject 1 are read from .*b\.eeg"):
-        check_reader(lambda: Forgets(root), (1,))
+        check_reader(lambda: ForgetsSamplesElsewhere(root), (1,))
 
 
 def test_unexpected_subjects_are_named(synthetic_root):

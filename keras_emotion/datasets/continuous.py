@@ -62,7 +62,7 @@ class ContinuousRecording:
         self._read = lambda start, stop, channels: opened.read(start, stop)[channels]
 
     def _open_raw(self, table: ChannelTable) -> None:
-        raw = open_raw(self.path, self.path.parent)
+        raw = open_raw(self.path, self.path.parent, [])
         kinds = raw.get_channel_types()
         # What has a name of no electrode is no error here: the model does not ask for it.
         rows = [

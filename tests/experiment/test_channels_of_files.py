@@ -28,8 +28,6 @@ def study(memory_reader):
     """A function to a reader of the same signals: of some subjects without some channels, or in another order."""
 
     class Study(memory_reader):
-        orders = {}
-
         def source_files(self, subject):
             path = self.root / f"{subject}-{'-'.join(self.orders.get(subject, ()))}.txt"
             path.write_text(path.name)

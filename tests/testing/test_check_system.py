@@ -1,6 +1,7 @@
 """Registered systems keep the contract of systems, and a system with one fault is caught by the check of that fault."""
 
 import itertools
+from typing import ClassVar
 from pathlib import Path
 
 import keras
@@ -210,6 +211,18 @@ class WithChangedFeatures(Network):
     features: ChangedFeatures = ChangedFeatures()
 
 
+class PowersByPlace(ConnectivityFeatures):
+    """Says of one array alone where its channels are."""
+
+    channel_axes: ClassVar = {"connectivity": (2, 3)}
+    sample_seconds: float = 6.0
+    window_seconds: float = 1.0
+
+
+class WithPowersByPlace(Network):
+    features: PowersByPlace = PowersByPlace()
+
+
 class TwoPartsOfOneName(Network):
     def parts(self):
         return {"eeg": self.features, "again": self.features}
@@ -386,6 +399,7 @@ FAULTS = {
     ),
     "features_again": (changed("unseeded noise"),),
     "parts": (TwoPartsOfOneName(), NoParts(), WithKeyWithFunction()),
+    "channels": (WithPowersByPlace(),),
     "windows": (LosesTableRows(), KeepsNoWindow(), OtherWindowing()),
     "inference": (InferenceOfNumPy(),),
     "vectors": (VectorsOfSteps(), VectorsOfSomeWindows()),

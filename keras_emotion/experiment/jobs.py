@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,7 @@ class Plan:
         rated = np.flatnonzero(chosen)
         # An array `<name>@<target>` is for that target alone.
         names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in ("", target)}
+        _refuse_other_shapes(dict(zip(subjects, stored, strict=True)), names)
         arrays = {short: JoinedArrays([one.arrays[name] for one in stored], rated) for name, short in names.items()}
         table = table.iloc[rated].reset_index(drop=True)
         ratings = table[target].to_numpy(dtype=float)
@@ -256,6 +257,20 @@ class Plan:
         """Sessions of a subject, sorted; `""` where there is one."""
         found = _joined(self, subject)[0].table["session"].unique().tolist()
         return tuple(sorted(found)) if len(found) > 1 else ("",)
+
+
+def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iterable[str]) -> None:
+    (first, reference), *others = stored.items()
+    for name in names:
+        expected = reference.arrays[name].shape[1:]
+        for subject, one in others:
+            found = one.arrays[name].shape[1:]
+            if found != expected:
+                raise InputError(
+                    f"features {name!r}: a window of subject {first} has the shape {expected}, one of subject "
+                    f"{subject} {found}; are their recordings of different sampling rates? read them at one rate "
+                    "(--sampling-rate-hz)"
+                )
 
 
 _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}

@@ -372,6 +372,13 @@ def _of_all_channels(
         {name: part.align_channels(name, array, own, wanted) for name, array in arrays.items()}
         for arrays, _, own in groups
     ]
+    shapes = {name: {one[name].shape[1:] for one in aligned} for name in aligned[0]}
+    if different := [name for name, found in shapes.items() if len(found) > 1]:
+        raise InputError(
+            f"subject {groups[0][1]['subject'].iloc[0]}: windows of {different[0]!r} have the shapes "
+            f"{sorted(shapes[different[0]])} in different files; are these of different sampling rates? read them at "
+            "one rate (--sampling-rate-hz)"
+        )
     table = pd.concat([table for _, table, _ in groups], ignore_index=True)
     joined = {name: np.concatenate([one[name] for one in aligned]) for name in aligned[0]}
     return joined, table, dataclasses.replace(wanted, n_missing=dict(n_missing), n_windows=len(table))

@@ -1,11 +1,14 @@
 """A run on files whose channels differ."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from keras_emotion.experiment import Experiment, Runtime, prepare, run, training
 from keras_emotion.pipelines import ConnectivityFeatures
+from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.logistic_regression import BandPowerRegression
@@ -114,3 +117,16 @@ def test_what_was_done_with_channels_is_in_the_report(tmp_path, study, capsys):
     note = "imputed from the training rows of each fold (0 where none of them has it): O2 of subject 2, in 36 windows"
     assert f"note: {note}" in capsys.readouterr().err
     assert note in build_report(folder).path.read_text()
+
+
+def test_subjects_recorded_at_different_rates_are_named(tmp_path, memory_reader):
+    class TwoRates(memory_reader):
+        def trials(self, subjects=None):
+            for trial in super().trials(subjects):
+                rate = 128.0 if trial.subject == 1 else 64.0
+                yield dataclasses.replace(trial, recording=dataclasses.replace(trial.recording, sampling_rate_hz=rate))
+
+    system = ComparisonNetwork(network="eegnet", raw={"sampling_rate_hz": None, "channels": "eeg", "baseline": "none"})
+    plan, _ = prepare(experiment_in(tmp_path, system=system), TwoRates(tmp_path, n_subjects=2))
+    with pytest.raises(InputError, match=r"a window of subject 1 has the shape \(128, 8\), one of subject 2 \(64, 8\)"):
+        plan.jobs()

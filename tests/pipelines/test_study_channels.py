@@ -1,5 +1,7 @@
 """Channels of files that order, name or lack them differently: one list for a study, matched by name."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,14 @@ def test_trials_of_one_subject_are_brought_to_all_its_channels():
     assert study.names == NAMES
     assert (study.n_missing, study.n_windows) == ({"AF3": 6}, 18)
     assert table["trial"].tolist() == [1] * 6 + [2] * 6 + [3] * 6
+
+
+def test_files_of_different_rates_are_refused_where_the_rate_makes_the_shape():
+    slow = trial_of(NAMES[:-1], 2)
+    slow = dataclasses.replace(slow, recording=dataclasses.replace(slow.recording, sampling_rate_hz=64.0))
+    part = RawSignals(channels="eeg", baseline="none", sampling_rate_hz=None)
+    with pytest.raises(InputError, match=r"subject 1: windows of 'bio' have the shapes \[\(64, 8\), \(128, 8\)\]"):
+        extract_features(part, [trial_of(NAMES), slow])
 
 
 def test_spellings_of_an_electrode_are_one_channel():

@@ -1,8 +1,8 @@
 """Registered systems keep the contract of systems, and a system with one fault is caught by the check of that fault."""
 
 import itertools
-from typing import ClassVar
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np

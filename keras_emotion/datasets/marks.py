@@ -1,0 +1,205 @@
+"""What a recording marks: its annotations and the words of its trigger channel, on its own time axis."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_gaps
+from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
+from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, marks_of, open_raw, open_recording
+from keras_emotion.datasets.time_axis import TimeAxis
+
+if TYPE_CHECKING:
+    import mne
+
+SETTLING_SAMPLES = 2
+"""Samples for which a trigger channel may be on its way from one word to the next: the bits of a cable do not all
+change within one sample."""
+
+_WORD_BITS = 0xFFFF
+_UPPER_BITS = 0xFF00
+_ALL_IN_ONE = ("STI101", "STI 014")
+"""Channels of words beside channels of their single bits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """Something that a recording marks.
+
+    Args:
+        start_seconds: on the recording's own time axis.
+        duration_seconds: `None` where the file gives none, or one sample.
+        kind: the text of the annotation, or the trigger word as a number.
+        source: what it is.
+    """
+
+    start_seconds: float
+    duration_seconds: float | None
+    kind: str
+    source: Literal["annotation", "trigger word"] = "annotation"
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkedRecording:
+    """What can be said of a recording without its signals.
+
+    Args:
+        path: the file.
+        time_axis: of its samples.
+        marks: by start.
+        data_files: files that its samples are in; the first one first.
+        has_signals: whether there is anything but marks in it.
+        notes: what was concluded or left out.
+    """
+
+    path: Path
+    time_axis: TimeAxis
+    marks: tuple[Mark, ...]
+    data_files: tuple[Path, ...]
+    has_signals: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_marks(path: Path, root: Path) -> MarkedRecording:
+    """Reads everything that a recording marks: all annotations, and all words of its trigger channels.
+
+    A duration of one sample is none: BrainVision and others write it where there is none. A trigger word of the moment
+    of an annotation is that annotation once more, and left out.
+
+    Args:
+        path: the file.
+        root: folder of the data.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix in ARRAY_SUFFIXES:
+        opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
+        return MarkedRecording(path, opened.time_axis, (), (path,), has_signals=True)
+    raw = open_raw(path, root)
+    files = tuple(Path(file).resolve() for file in raw.filenames if file is not None) or (path.resolve(),)
+    if not set(raw.get_channel_types()) - {"stim"}:
+        return MarkedRecording(path, TimeAxis(raw.info["sfreq"], 0), (), files, has_signals=False)
+    axis = _time_axis(path, raw)
+    sample_seconds = 1 / axis.sampling_rate_hz
+    annotations = [
+        Mark(start, duration if duration is not None and duration > 1.5 * sample_seconds else None, text)
+        for start, duration, text in marks_of(path, root)
+    ]
+    words, notes = _trigger_words(raw, axis)
+    moments = np.sort([mark.start_seconds for mark in annotations])
+    own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
+    if len(own) < len(words):
+        notes.append(f"{len(words) - len(own)} trigger words at the moment of an annotation: left out")
+    marks = sorted([*annotations, *own], key=lambda mark: mark.start_seconds)
+    inside = [mark for mark in marks if -sample_seconds / 2 <= mark.start_seconds < axis.stop_seconds]
+    if len(inside) < len(marks):
+        notes.append(f"{len(marks) - len(inside)} marks before the first or after the last sample: left out")
+    return MarkedRecording(path, axis, tuple(inside), files, has_signals=True, notes=tuple(notes))
+
+
+def _time_axis(path: Path, raw: mne.io.BaseRaw) -> TimeAxis:
+    rate_hz = float(raw.info["sfreq"])
+    gaps = edf_gaps(EdfHeader.read(path), rate_hz)[0] if path.suffix.lower() in EDF_SUFFIXES else []
+    return TimeAxis(rate_hz, raw.n_times, gaps)
+
+
+def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:
+    place = np.searchsorted(moments, moment)
+    return bool(np.any(np.abs(moments[max(place - 1, 0) : place + 1] - moment) < tolerance))
+
+
+# --- trigger channels
+
+
+def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], list[str]]:
+    """The words of the trigger channels as marks, and what was concluded from them."""
+    names = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "stim"]
+    names = next(([name] for name in _ALL_IN_ONE if name in names), names)
+    marks, notes = [], []
+    for name in names:
+        values = raw.get_data(picks=[name], verbose="ERROR")[0]
+        if not np.isfinite(values).all() or np.any(values != np.round(values)):
+            notes.append(f"channel {name}: no whole numbers, so no trigger words")
+            continue
+        words = find_words(values.astype(np.int64))
+        prefix = f"{name}:" if len(names) > 1 else ""
+        marks += [Mark(axis.seconds_of(at), None, f"{prefix}{word}", "trigger word") for at, word in words.found]
+        notes += [f"channel {name}: {note}" for note in words.notes]
+    return marks, notes
+
+
+@dataclasses.dataclass(frozen=True)
+class TriggerWords:
+    """What a trigger channel says.
+
+    Args:
+        found: `(sample, word)` of each change to another word than 0.
+        n_settling: changes that lasted two samples at most on the way to the next word, and are no words.
+        first_word: the word at the first sample, whose onset is not in the file; 0 where there is none.
+        ignored_bits: bits of the upper byte that are on in every sample, as where nothing is connected.
+    """
+
+    found: tuple[tuple[int, int], ...]
+    n_settling: int
+    first_word: int
+    ignored_bits: int
+
+    @property
+    def notes(self) -> list[str]:
+        """The same in words, what there is to say."""
+        return [
+            text
+            for condition, text in (
+                (self.ignored_bits, f"bits 0x{self.ignored_bits:04X} are on throughout: ignored"),
+                (self.first_word, f"is at {self.first_word} from the first sample on: no mark"),
+                (
+                    self.n_settling,
+                    f"{self.n_settling} words of at most {SETTLING_SAMPLES} samples between two others: "
+                    "taken for the change of the one into the other",
+                ),
+            )
+            if condition
+        ]
+
+
+def find_words(values: Sequence[int]) -> TriggerWords:
+    """Finds the words of a trigger channel: every change to another word than 0, whatever was there before.
+
+    Only the lower 16 bits count. A word of at most `SETTLING_SAMPLES` samples, of which each bit is as in the word
+    before or as in the one after, is no word, but the cable on its way between the two; the word after begins with it.
+    So a pulse of one sample is a word (`0 4 0`), and `0 16 20 20 20` is `20` alone.
+
+    Args:
+        values: of the channel, sample by sample, whole numbers.
+
+    Example:
+        >>> find_words([0, 0, 5, 5, 5, 3, 3, 3, 0, 5, 0]).found
+        ((2, 5), (5, 3), (9, 5))
+    """
+    words = np.asarray(values, dtype=np.int64) & _WORD_BITS
+    if not len(words):
+        return TriggerWords((), 0, 0, 0)
+    ignored = int(np.bitwise_and.reduce(words)) & _UPPER_BITS
+    words = words & ~ignored
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(words)) + 1])
+    lengths = np.diff([*starts, len(words)])
+    kept, found, n_settling = int(words[0]), [], 0
+    onset: int | None = None
+    for place in range(1, len(starts)):
+        at, word = int(starts[place]), int(words[starts[place]])
+        following = int(words[starts[place + 1]]) if place + 1 < len(starts) else word
+        onset = at if onset is None else onset
+        is_short = lengths[place] <= SETTLING_SAMPLES and place + 1 < len(starts)
+        if word and is_short and not (word ^ kept) & (word ^ following):
+            n_settling += 1
+            continue
+        if word:
+            found.append((onset, word))
+        kept, onset = word, None
+    return TriggerWords(tuple(found), n_settling, int(words[0]), ignored)

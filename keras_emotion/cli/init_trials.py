@@ -53,6 +53,11 @@ class InitTrials:
         for file, what in written.recordings:
             print(f"{file}: {what}")
         _print_kinds(written.kinds)
+        if written.kinds and not choice.patterns:
+            print(
+                "note: all kinds of marks became trials, as none were chosen: those with a duration as long as it, "
+                "others to the next mark; not those about the signal, and not those within a trial that lasts"
+            )
         for note in written.notes:
             print(f"note: {note}")
         _print_other_choices(written, self.folder)
@@ -104,7 +109,7 @@ def _listed(counts: dict[str, int]) -> str:
 def _print_other_choices(written: FirstTable, folder: Path) -> None:
     """Commands that would choose otherwise, with what there is to choose from."""
     command = f"keras-emotion init-trials {shlex.quote(str(folder))}"
-    names = [shlex.quote(kind.name) for kind in written.kinds]
+    names = [shlex.quote(kind.name) for kind in sorted(written.kinds, key=lambda kind: not kind.trials)]
     print(f"to choose otherwise, move {written.path.name} away, and:")
     if names:
         print(f"  {command} --annotations {' '.join(names[:3])} --seconds 60")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import dataclasses
 import fnmatch
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from keras_emotion.datasets.marks import Mark, MarkedRecording, read_marks
+from keras_emotion.datasets.marks import Mark, MarkedRecording, is_about_signal, read_marks
 from keras_emotion.datasets.people import people_of
 from keras_emotion.datasets.recording_files import BIDS_MARKER, RECORDING_SUFFIXES
 from keras_emotion.datasets.recording_search import find_recordings, without_parts
@@ -25,18 +27,8 @@ RATINGS = ("valence", "arousal")
 ROUNDING_SECONDS = 0.1
 """By how much a mark may reach into the next, or beyond the end of the file, to be taken to end there."""
 
-NO_STIMULI = (
-    "bad",
-    "edge",
-    "boundary",
-    "new segment",
-    "segment: rec",
-    "recording start",
-    "recording end",
-    "lostsamples",
-    "syncstatus",
-)
-"""Beginnings of annotations, in any case, by which devices and MNE say something of the signal itself."""
+# Control characters, and the halves of characters that stand for bytes that are no UTF-8.
+_NOT_FOR_A_TABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 TO_NEXT, TO_GAP, TO_END, OWN = "to the next mark", "to a gap", "to the end of the file", "as long as the mark"
 WHOLE_FILE = "the whole file"
@@ -49,7 +41,7 @@ class Choice:
     A pattern is a text, or has `*`, `?` and `[...]` as file names have; `S  1` fits BrainVision's `Stimulus/S  1` too.
 
     Args:
-        annotations: patterns of the annotations or trigger words that begin a trial; empty for all but `NO_STIMULI`.
+        annotations: patterns of the annotations or trigger words that begin a trial; empty for all but those about the signal.
         seconds: length of the trials, whatever the marks say; `None`: a mark with a duration is as long as its trial,
             one without lasts to the next that is chosen.
         begin: pattern of what a trial begins with, in place of `annotations`.
@@ -127,7 +119,17 @@ class FirstTable:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Trial:
+class MarkedTrial:
+    """A trial as a recording marks it.
+
+    Args:
+        start_seconds: on the recording's own time axis.
+        stop_seconds: likewise.
+        stimulus: texts of its marks.
+        how: how its end was found.
+        marks: what it begins with; several of one moment are one.
+    """
+
     start_seconds: float
     stop_seconds: float
     stimulus: str
@@ -138,8 +140,8 @@ class _Trial:
 def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern: str | None = None) -> FirstTable:
     """Writes a `trials.csv` with a line for each thing that the recordings in a folder mark.
 
-    Marks are annotations and the words of trigger channels. Without a choice all kinds become trials but `NO_STIMULI`:
-    a mark with a duration is as long as its trial; one without lasts to the next mark, to a gap in the recording or to
+    Marks are annotations and the words of trigger channels. Without a choice all kinds become trials but
+    those about the signal (`marks.ABOUT_SIGNAL`): a mark with a duration is as long as its trial; one without lasts to the next mark, to a gap in the recording or to
     the end of the file, unless it lies in one that lasts: then it is none. A recording of which nothing is marked is
     one trial. A trial of given length over a gap is left out. Times are on the recording's own time axis. Subjects are
     concluded from the names (`people_of`); the ratings are left empty.
@@ -171,7 +173,7 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
     recordings, notes = without_parts(read, root)
     marks = [mark for recording in recordings for mark in recording.marks]
     _check_patterns(choice, marks)
-    found = [_trials_of(recording, choice) for recording in recordings]
+    found = [trials_of(recording, choice) for recording in recordings]
     files = [recording.path.relative_to(root).as_posix() for recording in recordings]
     with_trials = [place for place, (trials, _) in enumerate(found) if trials]
     lines = [_line(recording, trials) for recording, (trials, _) in zip(recordings, found, strict=True)]
@@ -200,8 +202,8 @@ def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording],
     read, faults = [], []
     for path in paths:
         name = path.relative_to(root).as_posix()
-        if name != name.strip() or not name.isprintable():
-            faults.append(f"{root / ascii(name)}: no name for a table: rename it without blanks at its ends")
+        if name != name.strip() or _NOT_FOR_A_TABLE.search(name):
+            faults.append(f"{root}/{name!a}: a table cannot name it; rename it without blanks at its ends")
             continue
         try:
             read.append(read_marks(path, root))
@@ -211,7 +213,7 @@ def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording],
 
 
 def _table(
-    files: Sequence[str], trials: Sequence[Sequence[_Trial]], subjects: Sequence[str], sessions: Sequence[str]
+    files: Sequence[str], trials: Sequence[Sequence[MarkedTrial]], subjects: Sequence[str], sessions: Sequence[str]
 ) -> pd.DataFrame:
     rows = []
     n_trials: collections.Counter[str] = collections.Counter()
@@ -261,27 +263,35 @@ def _check_patterns(choice: Choice, marks: Sequence[Mark]) -> None:
 def _is_chosen(kind: str, choice: Choice) -> bool:
     if choice.annotations:
         return any(fits(pattern, kind) for pattern in choice.annotations)
-    return not kind.lower().startswith(NO_STIMULI)
+    return not is_about_signal(kind)
 
 
 # --- trials of one recording
 
 
-def _trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[_Trial], dict[Mark, str]]:
-    """The trials of a recording by start, and why each of its other marks begins none."""
+def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+    """Finds the trials of a recording by its marks.
+
+    Args:
+        recording: what it marks.
+        choice: which marks begin or end a trial.
+
+    Returns:
+        The trials by start, and why each of the other marks begins none.
+    """
     if not recording.has_signals:
         return [], dict.fromkeys(recording.marks, "no signals")
     if choice.begin is not None and choice.end is not None:
         found, left_out = _pairs(recording.marks, choice.begin, choice.end)
     else:
         chosen = [mark for mark in recording.marks if _is_chosen(mark.kind, choice)]
-        why = "not chosen" if choice.annotations else "says something of the signal"
+        why = "not chosen" if choice.annotations else "about the signal, no stimulus"
         left_out = {mark: why for mark in recording.marks if not _is_chosen(mark.kind, choice)}
         if chosen or choice.annotations:
             found, more = _from_marks(chosen, recording, choice.seconds)
             left_out |= more
         else:
-            found = [_Trial(0.0, recording.time_axis.stop_seconds, recording.path.stem, WHOLE_FILE, ())]
+            found = [MarkedTrial(0.0, recording.time_axis.stop_seconds, recording.path.stem, WHOLE_FILE, ())]
     trials = []
     for trial in _within_file(found, recording):
         if why := _why_no_trial(trial, recording):
@@ -291,7 +301,7 @@ def _trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[_Trial]
     return trials, left_out
 
 
-def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[_Trial], dict[Mark, str]]:
+def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[MarkedTrial], dict[Mark, str]]:
     """From each mark that begins a trial to the next that ends one."""
     trials, left_out = [], {}
     first: Mark | None = None
@@ -299,7 +309,7 @@ def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[_Trial], d
         if first is not None and fits(end, mark.kind) and mark.start_seconds > first.start_seconds:
             left_out[mark] = "ends a trial"
             trials.append(
-                _Trial(first.start_seconds, mark.start_seconds, first.kind, "to the mark of its end", (first,))
+                MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to the mark of its end", (first,))
             )
             first = None
         elif fits(begin, mark.kind):
@@ -315,69 +325,63 @@ def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[_Trial], d
 
 def _from_marks(
     marks: Sequence[Mark], recording: MarkedRecording, seconds: float | None
-) -> tuple[list[_Trial], dict[Mark, str]]:
+) -> tuple[list[MarkedTrial], dict[Mark, str]]:
     """Trials that begin with a mark, and why other marks begin none."""
     axis = recording.time_axis
     sample_seconds = 1 / axis.sampling_rate_hz
     left_out = {}
-    moments = [
-        (group[0].start_seconds, duration, "/".join(dict.fromkeys(mark.kind for mark in group)), tuple(group))
-        for group, duration in _moments(marks, seconds, 0.75 * sample_seconds)
-    ]
-    starts = sorted(start for start, *_ in moments)
-    trials, without = [], []
-    for start, duration, kind, group in moments:
+    moments = _moments(marks, seconds, 0.75 * sample_seconds)
+    starts = [group[0].start_seconds for group, _ in moments]
+    trials, points = [], []
+    for group, duration in moments:
+        start, kind = group[0].start_seconds, "/".join(dict.fromkeys(mark.kind for mark in group))
         if duration is None:
-            without.append((start, kind, group))
+            points.append((start, kind, tuple(group)))
             continue
         stop = start + duration
-        later = next((other for other in starts if other > start), axis.stop_seconds)
+        place = bisect.bisect_right(starts, start)
+        later = starts[place] if place < len(starts) else axis.stop_seconds
         # Where the next one starts, if it reaches into it by no more than rounding.
         stop = later if later < stop <= later + ROUNDING_SECONDS else stop
-        trials.append(_Trial(start, stop, kind, OWN if seconds is None else f"{seconds:g} s", group))
-    lasting = [(trial.start_seconds, trial.stop_seconds) for trial in trials]
-    points = []
-    for start, kind, group in without:
-        if any(first - sample_seconds / 2 < start < last - sample_seconds / 2 for first, last in lasting):
+        trials.append(MarkedTrial(start, stop, kind, OWN if seconds is None else f"of {seconds:g} s", tuple(group)))
+    lasting = [trial.start_seconds for trial in trials]
+    reached = list(itertools.accumulate((trial.stop_seconds for trial in trials), max))
+    outside = []
+    for start, kind, group in points:
+        place = bisect.bisect_right(lasting, start + sample_seconds / 2)
+        if place and start < reached[place - 1] - sample_seconds / 2:
             left_out |= dict.fromkeys(group, "within a trial that lasts longer")
         else:
-            points.append((start, kind, group))
+            outside.append((start, kind, group))
     ends = sorted(
         [
-            *((start, TO_NEXT) for start in [*(start for start, *_ in points), *(first for first, _ in lasting)]),
+            *((start, TO_NEXT) for start in [*(start for start, *_ in outside), *lasting]),
             *((axis.seconds_of(gap.sample) - gap.jump_seconds, TO_GAP) for gap in axis.gaps),
             (axis.stop_seconds, TO_END),
         ]
     )
-    for start, kind, group in points:
-        stop, how = next((end for end in ends if end[0] > start + sample_seconds / 4), (axis.stop_seconds, TO_END))
-        trials.append(_Trial(start, stop, kind, how, group))
+    for start, kind, group in outside:
+        stop, how = ends[min(bisect.bisect_right(ends, (start + sample_seconds / 4, "")), len(ends) - 1)]
+        trials.append(MarkedTrial(start, stop, kind, how, group))
     return sorted(trials, key=lambda trial: trial.start_seconds), left_out
 
 
-def _moments(
-    marks: Sequence[Mark], seconds: float | None, tolerance: float
-) -> Iterator[tuple[list[Mark], float | None]]:
+def _moments(marks: Sequence[Mark], seconds: float | None, tolerance: float) -> list[tuple[list[Mark], float | None]]:
     """Marks of one moment and one duration, which are one; with the duration."""
     groups: list[tuple[list[Mark], float | None]] = []
     for mark in marks:
         duration = mark.duration_seconds if seconds is None else seconds
-        same = next(
-            (
-                group
-                for group, other in reversed(groups[-20:])
-                if other == duration and mark.start_seconds - group[0].start_seconds < tolerance
-            ),
-            None,
-        )
+        since = mark.start_seconds - tolerance
+        of_now = itertools.takewhile(lambda other, since=since: other[0][0].start_seconds > since, reversed(groups))
+        same = next((group for group, other in of_now if other == duration), None)
         if same is None:
             groups.append(([mark], duration))
         else:
             same.append(mark)
-    yield from groups
+    return groups
 
 
-def _within_file(trials: Sequence[_Trial], recording: MarkedRecording) -> Iterator[_Trial]:
+def _within_file(trials: Sequence[MarkedTrial], recording: MarkedRecording) -> Iterator[MarkedTrial]:
     """The trials with starts and stops in the file; those of which more than rounding is cut off say so."""
     end = recording.time_axis.stop_seconds
     for trial in trials:
@@ -388,7 +392,7 @@ def _within_file(trials: Sequence[_Trial], recording: MarkedRecording) -> Iterat
         )
 
 
-def _why_no_trial(trial: _Trial, recording: MarkedRecording) -> str:
+def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
     """Why a trial is left out; empty where it is not."""
     axis = recording.time_axis
     first, last = axis.sample_at(trial.start_seconds), axis.sample_at(trial.stop_seconds)
@@ -405,7 +409,7 @@ def _why_no_trial(trial: _Trial, recording: MarkedRecording) -> str:
 # --- what is said of it
 
 
-def _line(recording: MarkedRecording, trials: Sequence[_Trial]) -> str:
+def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
     """What became of a recording."""
     axis = recording.time_axis
     if not recording.has_signals:
@@ -429,7 +433,7 @@ def _line(recording: MarkedRecording, trials: Sequence[_Trial]) -> str:
 
 
 def _kinds(
-    recordings: Sequence[MarkedRecording], found: Sequence[tuple[list[_Trial], dict[Mark, str]]]
+    recordings: Sequence[MarkedRecording], found: Sequence[tuple[list[MarkedTrial], dict[Mark, str]]]
 ) -> tuple[KindOfMark, ...]:
     how = [{mark: trial.how for trial in trials for mark in trial.marks} for trials, _ in found]
     marks: dict[tuple[str, str], list[tuple[int, Mark]]] = collections.defaultdict(list)
@@ -455,7 +459,7 @@ def _kinds(
     return tuple(sorted(kinds, key=lambda kind: -kind.n_marks))
 
 
-def _notes_on_stimuli(trials: Sequence[Sequence[_Trial]]) -> list[str]:
+def _notes_on_stimuli(trials: Sequence[Sequence[MarkedTrial]]) -> list[str]:
     names = collections.Counter(trial.stimulus for of_file in trials for trial in of_file)
     if len(names) > 1 or names.total() < 2:
         return []

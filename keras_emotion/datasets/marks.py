@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_gaps
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_gaps, edf_times
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, marks_of, open_raw, open_recording
 from keras_emotion.datasets.time_axis import TimeAxis
+from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
     import mne
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
 SETTLING_SAMPLES = 2
 """Samples for which a trigger channel may be on its way from one word to the next: the bits of a cable do not all
 change within one sample."""
+
+ABOUT_SIGNAL = (
+    "bad",
+    "edge",
+    "boundary",
+    "new segment",
+    "segment: rec",
+    "recording start",
+    "recording end",
+    "lostsamples",
+    "syncstatus",
+)
+"""Beginnings of annotations, in any case, by which devices and MNE say something of the signal itself."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 _WORD_BITS = 0xFFFF
 _UPPER_BITS = 0xFF00
@@ -80,19 +97,23 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     """
     if path.suffix in ARRAY_SUFFIXES:
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
-        return MarkedRecording(path, opened.time_axis, (), (path,), has_signals=True)
+        return MarkedRecording(path, opened.time_axis, (), (path.resolve(),), has_signals=True)
+    if (header := _header_without_signals(path)) is not None:
+        marks = tuple(Mark(*mark) for mark in edf_times(header)[1])
+        return MarkedRecording(path, TimeAxis(1.0, 0), marks, (path.resolve(),), has_signals=False)
     raw = open_raw(path, root)
     files = tuple(Path(file).resolve() for file in raw.filenames if file is not None) or (path.resolve(),)
-    if not set(raw.get_channel_types()) - {"stim"}:
-        return MarkedRecording(path, TimeAxis(raw.info["sfreq"], 0), (), files, has_signals=False)
     axis = _time_axis(path, raw)
     sample_seconds = 1 / axis.sampling_rate_hz
+    listed = marks_of(path, root)
     annotations = [
-        Mark(start, duration if duration is not None and duration > 1.5 * sample_seconds else None, text)
-        for start, duration, text in marks_of(path, root)
+        Mark(start, duration if (duration or 0) > 1.5 * sample_seconds else None, _CONTROL.sub(" ", text).strip())
+        for start, duration, text in listed
     ]
     words, notes = _trigger_words(raw, axis)
-    moments = np.sort([mark.start_seconds for mark in annotations])
+    if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
+        notes.append(f"{n_samples} durations of one sample, which are none")
+    moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(mark.kind)])
     own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
     if len(own) < len(words):
         notes.append(f"{len(words) - len(own)} trigger words at the moment of an annotation: left out")
@@ -101,6 +122,22 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     if len(inside) < len(marks):
         notes.append(f"{len(marks) - len(inside)} marks before the first or after the last sample: left out")
     return MarkedRecording(path, axis, tuple(inside), files, has_signals=True, notes=tuple(notes))
+
+
+def is_about_signal(kind: str) -> bool:
+    """Whether a mark is about the signal itself, and no event of an experiment, by how it begins (`ABOUT_SIGNAL`)."""
+    return kind.lower().startswith(ABOUT_SIGNAL)
+
+
+def _header_without_signals(path: Path) -> EdfHeader | None:
+    """The header of an EDF+ or BDF+ that holds annotations alone; of all other files none."""
+    if path.suffix.lower() not in EDF_SUFFIXES:
+        return None
+    try:
+        header = EdfHeader.read(path)
+    except InputError:
+        return None  # what is wrong with it is said where it is opened
+    return header if header.labels and not header.has_signals else None
 
 
 def _time_axis(path: Path, raw: mne.io.BaseRaw) -> TimeAxis:

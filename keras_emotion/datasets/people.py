@@ -126,29 +126,25 @@ def _without_runs(stems: Sequence[str]) -> tuple[list[str], list[str]]:
         while (shorter := _RUN.sub("", name)) != name:
             name = shorter
         bare.append(name)
-    numbers: dict[str, set[str]] = collections.defaultdict(set)
-    for name in bare:
-        if match := _NUMBER.search(name):
-            numbers[match[1]].add(name[: match.start()])
-    keys, doubtful = [], []
-    for name in bare:
-        match = _NUMBER.search(name)
-        before = name[: match.start()] if match else ""
-        if before and (re.search(r"\d", before) or len(numbers[match[1]]) > 1):
-            keys.append(before)
-        else:
-            keys.append(name)
-            if before and sum(other.startswith(before) for other in bare) > 1:
-                doubtful.append(name)
-    counts = collections.Counter(keys)
-    # Somebody of whom there is one recording is called as it is, without its folder where that is not needed.
+    numbered = [(name[: match.start()], match[1]) if (match := _NUMBER.search(name)) else ("", "") for name in bare]
+    befores: dict[str, set[str]] = collections.defaultdict(set)
+    for before, number in numbered:
+        befores[number].add(before)
+    # The same numbers under several names count what there is of each name.
+    counted = {before for before, number in numbered if len(befores[number]) > 1 or re.search(r"\d", before)}
+    keys = [before if before and before in counted else name for name, (before, _) in zip(bare, numbered, strict=True)]
+    counts, of_before = collections.Counter(keys), collections.Counter(before for before, _ in numbered)
+    doubtful = [key for key, (before, _) in zip(keys, numbered, strict=True) if before and before != key]
+    doubtful = [key for key in doubtful if of_before[_NUMBER.sub("", key)] > 1]
+    # Where nobody has two recordings, people are called as their files, without the folder where that is not needed.
     last_parts = collections.Counter(PurePosixPath(stem).name for stem in stems)
+    has_runs = max(counts.values(), default=0) > 1
     names = []
     for stem, key in zip(stems, keys, strict=True):
-        if counts[key] > 1:
+        last = PurePosixPath(stem).name
+        if counts[key] > 1 or (has_runs and key != _FORM.sub("", stem)):
             names.append(key.replace("/", "_") or "1")
         else:
-            last = PurePosixPath(stem).name
             names.append(last if last_parts[last] == 1 else stem.replace("/", "_"))
     return names, list(dict.fromkeys(doubtful))
 

@@ -68,7 +68,10 @@ class InitTrials:
         for fault in written.faults:
             print(f"error: {fault}", file=sys.stderr)
         if written.faults:
-            print(f"error: {len(written.faults)} could not be read and are not in the table", file=sys.stderr)
+            print(
+                f"error: {len(written.faults)} files or folders could not be read and are not in the table",
+                file=sys.stderr,
+            )
         return 1 if written.faults else 0
 
 

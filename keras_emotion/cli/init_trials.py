@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class InitTrials:
-    """Write a first trials.csv for a folder of recordings, from the marks in them; the ratings are yours to fill in.
+    """Write a first trials.csv for a folder of recordings, from their annotations; you fill in the ratings.
 
-    Marks are annotations and the words of trigger channels. All kinds become trials, but those that say something of
-    the signal (BAD..., boundary, New Segment, ...): a mark with a duration is as long as its trial; one without lasts
-    to the next mark, to a gap in the recording or to the end of the file, and is no trial where it lies in one that
-    lasts. All kinds are listed, with what became of them; the options choose otherwise. Patterns may have *, ? and
-    [...]. A trials.csv that is there is not overwritten. Exit code 0: written; 1: written, but without recordings that
-    could not be read, which are named; 2: not written.
+    Every annotation and every trigger word is listed by kind, with what became of it. By default each kind becomes
+    trials, except those about the signal (BAD..., boundary, New Segment, ...). A trial lasts as long as its annotation;
+    without a duration, to the next mark, to a gap in the recording or to the end of the file. A mark without a duration
+    within another trial is left out. The options choose otherwise; patterns may contain *, ? and [...]. An existing
+    trials.csv is not overwritten. Exit code 0: written; 1: written, but some recordings could not be read (they are
+    named and not in the table); 2: not written.
 
     Args:
         folder: folder that holds the recordings, in it or below (or a BIDS tree).
-        annotations: annotations or trigger words that begin a trial.
-        seconds: length of the trials that these begin, whatever the file says.
-        begin: annotation or trigger word that begins a trial; goes with --end.
-        end: annotation or trigger word that ends it.
-        subject_pattern: regular expression with a group (?P<subject>...), and (?P<session>...) if wanted, looked for in
-            the path of each recording; by default subjects are concluded from the names, and the result is printed.
+        annotations: annotations or trigger words at which a trial starts.
+        seconds: duration of these trials, whatever the file says; needs --annotations.
+        begin: annotation or trigger word at which a trial starts; needs --end.
+        end: annotation or trigger word at which it ends.
+        subject_pattern: regular expression with a group (?P<subject>...), and optionally (?P<session>...), searched in
+            the path of each recording. By default subjects are derived from the file names, and the result is printed.
     """
 
     folder: tyro.conf.Positional[Path]
@@ -55,8 +55,8 @@ class InitTrials:
         _print_kinds(written.kinds)
         if written.kinds and not choice.patterns:
             print(
-                "note: all kinds of marks became trials, as none were chosen: those with a duration as long as it, "
-                "others to the next mark; not those about the signal, and not those within a trial that lasts"
+                "note: no choice was given, so each kind of mark became trials: with its own duration, or else to the "
+                "next mark. Left out: marks about the signal, and marks within another trial"
             )
         for note in written.notes:
             print(f"note: {note}")
@@ -83,8 +83,8 @@ def _print_kinds(kinds: tuple[KindOfMark, ...]) -> None:
 
     from keras_emotion.datasets.first_trials import span
 
-    table = rich.table.Table(title="everything that the recordings mark")
-    for heading in ("mark", "is", "marks", "files", "duration, s", "spacing, s", "trials", "left out"):
+    table = rich.table.Table(title="annotations and trigger words in these recordings")
+    for heading in ("text", "source", "count", "files", "duration (s)", "spacing (s)", "trials", "left out"):
         table.add_column(heading, overflow="fold")
     for kind in kinds:
         n_without = kind.n_marks - len(kind.durations_seconds)
@@ -106,14 +106,14 @@ def _print_kinds(kinds: tuple[KindOfMark, ...]) -> None:
 
 
 def _listed(counts: dict[str, int]) -> str:
-    return "; ".join(f"{count} {text}" for text, count in counts.items()) or "-"
+    return "; ".join(f"{count} ({text})" for text, count in counts.items()) or "-"
 
 
 def _print_other_choices(written: FirstTable, folder: Path) -> None:
     """Commands that would choose otherwise, with what there is to choose from."""
     command = f"keras-emotion init-trials {shlex.quote(str(folder))}"
     names = [shlex.quote(kind.name) for kind in sorted(written.kinds, key=lambda kind: not kind.trials)]
-    print(f"to choose otherwise, move {written.path.name} away, and:")
+    print(f"for another choice, move {written.path.name} away, and:")
     if names:
         print(f"  {command} --annotations {' '.join(names[:3])} --seconds 60")
         print(f"  {command} --begin {names[0]} --end {names[min(1, len(names) - 1)]}")

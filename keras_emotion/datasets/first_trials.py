@@ -30,7 +30,7 @@ ROUNDING_SECONDS = 0.1
 # Control characters, and the halves of characters that stand for bytes that are no UTF-8.
 _NOT_FOR_A_TABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
-TO_NEXT, TO_GAP, TO_END, OWN = "to the next mark", "to a gap", "to the end of the file", "as long as the mark"
+TO_NEXT, TO_GAP, TO_END, OWN = "to the next mark", "to a gap", "to the end of the file", "its own duration"
 WHOLE_FILE = "the whole file"
 
 
@@ -41,11 +41,12 @@ class Choice:
     A pattern is a text, or has `*`, `?` and `[...]` as file names have; `S  1` fits BrainVision's `Stimulus/S  1` too.
 
     Args:
-        annotations: patterns of the annotations or trigger words that begin a trial; empty for all but those about the signal.
+        annotations: patterns of the annotations or trigger words at which a trial starts; empty for all but those
+            about the signal (`marks.ABOUT_SIGNAL`).
         seconds: length of the trials, whatever the marks say; `None`: a mark with a duration is as long as its trial,
             one without lasts to the next that is chosen.
-        begin: pattern of what a trial begins with, in place of `annotations`.
-        end: pattern of what it then ends with.
+        begin: pattern of the marks at which a trial starts, in place of `annotations`.
+        end: pattern of those at which it then ends.
 
     Raises:
         InputError: options that do not go together, or a length that is none.
@@ -138,13 +139,13 @@ class MarkedTrial:
 
 
 def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern: str | None = None) -> FirstTable:
-    """Writes a `trials.csv` with a line for each thing that the recordings in a folder mark.
+    """Write a first `trials.csv` for a folder of recordings, from their annotations and trigger words.
 
-    Marks are annotations and the words of trigger channels. Without a choice all kinds become trials but
-    those about the signal (`marks.ABOUT_SIGNAL`): a mark with a duration is as long as its trial; one without lasts to the next mark, to a gap in the recording or to
-    the end of the file, unless it lies in one that lasts: then it is none. A recording of which nothing is marked is
-    one trial. A trial of given length over a gap is left out. Times are on the recording's own time axis. Subjects are
-    concluded from the names (`people_of`); the ratings are left empty.
+    Without a choice each kind of mark becomes trials, except those about the signal (`marks.ABOUT_SIGNAL`). A trial
+    lasts as long as its mark; without a duration, to the next mark, to a gap in the recording or to the end of the
+    file. A mark without a duration within another trial is left out, as is a trial whose given duration spans a gap. A
+    recording in which nothing is marked is one trial. Times are on the recording's own time axis. Subjects are derived
+    from the file names (`people_of`); the ratings are left empty.
 
     Args:
         root: folder with recordings, in it or below.
@@ -285,7 +286,7 @@ def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTr
         found, left_out = _pairs(recording.marks, choice.begin, choice.end)
     else:
         chosen = [mark for mark in recording.marks if _is_chosen(mark.kind, choice)]
-        why = "not chosen" if choice.annotations else "about the signal, no stimulus"
+        why = "not chosen" if choice.annotations else "about the signal, not a stimulus"
         left_out = {mark: why for mark in recording.marks if not _is_chosen(mark.kind, choice)}
         if chosen or choice.annotations:
             found, more = _from_marks(chosen, recording, choice.seconds)
@@ -307,19 +308,17 @@ def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[MarkedTria
     first: Mark | None = None
     for mark in marks:
         if first is not None and fits(end, mark.kind) and mark.start_seconds > first.start_seconds:
-            left_out[mark] = "ends a trial"
-            trials.append(
-                MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to the mark of its end", (first,))
-            )
+            left_out[mark] = "end of a trial"
+            trials.append(MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to its end mark", (first,)))
             first = None
         elif fits(begin, mark.kind):
             if first is not None:
-                left_out[first] = "without an end before the next beginning"
+                left_out[first] = "no end before the next begin"
             first = mark
         else:
-            left_out[mark] = "an end without a beginning" if fits(end, mark.kind) else "not chosen"
+            left_out[mark] = "end without a begin" if fits(end, mark.kind) else "not chosen"
     if first is not None:
-        left_out[first] = "without an end"
+        left_out[first] = "begin without an end"
     return trials, left_out
 
 
@@ -343,14 +342,14 @@ def _from_marks(
         later = starts[place] if place < len(starts) else axis.stop_seconds
         # Where the next one starts, if it reaches into it by no more than rounding.
         stop = later if later < stop <= later + ROUNDING_SECONDS else stop
-        trials.append(MarkedTrial(start, stop, kind, OWN if seconds is None else f"of {seconds:g} s", tuple(group)))
+        trials.append(MarkedTrial(start, stop, kind, OWN if seconds is None else f"{seconds:g} s", tuple(group)))
     lasting = [trial.start_seconds for trial in trials]
     reached = list(itertools.accumulate((trial.stop_seconds for trial in trials), max))
     outside = []
     for start, kind, group in points:
         place = bisect.bisect_right(lasting, start + sample_seconds / 2)
         if place and start < reached[place - 1] - sample_seconds / 2:
-            left_out |= dict.fromkeys(group, "within a trial that lasts longer")
+            left_out |= dict.fromkeys(group, "within another trial")
         else:
             outside.append((start, kind, group))
     ends = sorted(
@@ -400,7 +399,7 @@ def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
     # The second: it begins or ends while nothing was recorded.
     is_broken = any(first < gap.sample < last for gap in axis.gaps)
     if is_broken or (axis.gaps and abs((last - first) / axis.sampling_rate_hz - seconds) > 2 / axis.sampling_rate_hz):
-        return "goes over a gap in the recording"
+        return "spans a gap in the recording"
     if last <= first:
         return "shorter than a sample"
     return ""
@@ -415,16 +414,17 @@ def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
     if not recording.has_signals:
         return "annotations but no signals; no trial"
     if not trials:
-        parts = ["no trial"]
+        is_unmarked = not any(not is_about_signal(mark.kind) for mark in recording.marks)
+        parts = ["no trial: nothing is marked, and the whole file spans a gap" if is_unmarked else "no trial"]
     elif trials[0].how == WHOLE_FILE:
-        parts = ["no marks of trials: one trial, the whole file"]
+        parts = ["nothing is marked: one trial, the whole file"]
     else:
         parts = [
             f"{_count(len(trials), 'trial')} of {span([one.stop_seconds - one.start_seconds for one in trials])} s"
         ]
     overlaps = sum(later.start_seconds < before.stop_seconds - 1e-6 for before, later in itertools.pairwise(trials))
     if overlaps:
-        parts.append(f"{overlaps} of them begin before the one before has ended")
+        parts.append(f"{overlaps} of them overlap the one before")
     if axis.gaps:
         where = ", ".join(f"{axis.seconds_of(gap.sample):g} s" for gap in axis.gaps[:5])
         more = f" and {len(axis.gaps) - 5} more" if len(axis.gaps) > 5 else ""

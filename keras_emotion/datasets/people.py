@@ -89,7 +89,7 @@ def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None =
     by_name, doubtful = _without_runs([stems[place] for place in others])
     for place, subject in zip(others, by_name, strict=True):
         subjects[place] = subject
-    notes = list(_notes(files, subjects, "the names of the files"))
+    notes = list(_notes(files, subjects, "the file names"))
     if doubtful:
         notes.append(f"{_listed(doubtful)} differ only in a number: taken as different people")
     return People(tuple(subjects), tuple(sessions), tuple(notes))

@@ -48,7 +48,7 @@ def test_runs_of_one_person_are_of_one_person(files, subjects):
 def test_what_was_concluded_is_said():
     people = people_of(["s01_1.edf", "s01_2.edf", "s02_1.edf"])
     assert people.notes == (
-        "2 people, by the names of the files: s01, s02",
+        "2 people, by the file names: s01, s02",
         "s01: 2 files taken as the same person: s01_1.edf, s01_2.edf",
     )
     doubtful = people_of(["rec_1.edf", "rec_2.edf"])

@@ -37,6 +37,7 @@ class EdfHeader:
         n_records: records in the file, by its size.
         record_seconds: seconds in a record.
         labels: of the channels, annotation channels included.
+        units: of the channels, as spelt.
         samples: of each channel in a record.
         sample_bytes: bytes of a sample.
     """
@@ -47,6 +48,7 @@ class EdfHeader:
     n_records: int
     record_seconds: float
     labels: tuple[str, ...]
+    units: tuple[str, ...]
     samples: tuple[int, ...]
     sample_bytes: int
 
@@ -68,12 +70,17 @@ class EdfHeader:
             samples = tuple(int(counts[8 * place : 8 * place + 8]) for place in range(n_channels))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no header of an EDF or BDF ({error}); copy it again") from None
-        labels = tuple(rest[16 * place : 16 * place + 16].decode("latin-1").strip() for place in range(n_channels))
+        labels, units = (
+            tuple(rest[start + width * place :][:width].decode("latin-1").strip() for place in range(n_channels))
+            for start, width in ((0, 16), (96 * n_channels, 8))
+        )
         sample_bytes = 3 if path.suffix.lower() == ".bdf" else 2
         # Recorders that were not stopped leave -1 for the number of records.
         n_records = max(size - header_bytes, 0) // max(sample_bytes * sum(samples), 1)
         is_discontinuous = main[192:197] in (b"EDF+D", b"BDF+D")
-        return cls(path, is_discontinuous, header_bytes, n_records, record_seconds, labels, samples, sample_bytes)
+        return cls(
+            path, is_discontinuous, header_bytes, n_records, record_seconds, labels, units, samples, sample_bytes
+        )
 
     @property
     def has_signals(self) -> bool:

@@ -18,6 +18,7 @@ from keras_emotion.datasets.marks import Mark, MarkedRecording, is_about_signal,
 from keras_emotion.datasets.people import people_of
 from keras_emotion.datasets.recording_files import BIDS_MARKER, RECORDING_SUFFIXES
 from keras_emotion.datasets.recording_search import find_recordings, without_parts
+from keras_emotion.datasets.time_axis import BadSpan
 from keras_emotion.datasets.trial_table import TRIAL_FILE
 from keras_emotion.schema import InputError
 
@@ -261,10 +262,10 @@ def _check_patterns(choice: Choice, marks: Sequence[Mark]) -> None:
         )
 
 
-def _is_chosen(kind: str, choice: Choice) -> bool:
+def _is_chosen(mark: Mark, recording: MarkedRecording, choice: Choice) -> bool:
     if choice.annotations:
-        return any(fits(pattern, kind) for pattern in choice.annotations)
-    return not is_about_signal(kind)
+        return any(fits(pattern, mark.kind) for pattern in choice.annotations)
+    return not is_about_signal(recording.path, mark.kind)
 
 
 # --- trials of one recording
@@ -285,9 +286,9 @@ def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTr
     if choice.begin is not None and choice.end is not None:
         found, left_out = _pairs(recording.marks, choice.begin, choice.end)
     else:
-        chosen = [mark for mark in recording.marks if _is_chosen(mark.kind, choice)]
+        chosen = [mark for mark in recording.marks if _is_chosen(mark, recording, choice)]
         why = "not chosen" if choice.annotations else "about the signal, not a stimulus"
-        left_out = {mark: why for mark in recording.marks if not _is_chosen(mark.kind, choice)}
+        left_out = {mark: why for mark in recording.marks if not _is_chosen(mark, recording, choice)}
         if chosen or choice.annotations:
             found, more = _from_marks(chosen, recording, choice.seconds)
             left_out |= more
@@ -356,6 +357,7 @@ def _from_marks(
         [
             *((start, TO_NEXT) for start in [*(start for start, *_ in outside), *lasting]),
             *((axis.seconds_of(gap.sample) - gap.jump_seconds, TO_GAP) for gap in axis.gaps),
+            *((axis.seconds_of(pause.start_sample), TO_GAP) for pause in _pauses(recording)),
             (axis.stop_seconds, TO_END),
         ]
     )
@@ -380,6 +382,11 @@ def _moments(marks: Sequence[Mark], seconds: float | None, tolerance: float) -> 
     return groups
 
 
+def _pauses(recording: MarkedRecording) -> list[BadSpan]:
+    """Stretches of zeros that stand for a pause of the device."""
+    return [span for span in recording.bad_spans if not span.has_signal]
+
+
 def _within_file(trials: Sequence[MarkedTrial], recording: MarkedRecording) -> Iterator[MarkedTrial]:
     """The trials with starts and stops in the file; those of which more than rounding is cut off say so."""
     end = recording.time_axis.stop_seconds
@@ -400,6 +407,8 @@ def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
     is_broken = any(first < gap.sample < last for gap in axis.gaps)
     if is_broken or (axis.gaps and abs((last - first) / axis.sampling_rate_hz - seconds) > 2 / axis.sampling_rate_hz):
         return "spans a gap in the recording"
+    if any(first < pause.stop_sample and pause.start_sample < last for pause in _pauses(recording)):
+        return "spans a gap in the recording"
     if last <= first:
         return "shorter than a sample"
     return ""
@@ -414,7 +423,7 @@ def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
     if not recording.has_signals:
         return "annotations but no signals; no trial"
     if not trials:
-        is_unmarked = not any(not is_about_signal(mark.kind) for mark in recording.marks)
+        is_unmarked = all(is_about_signal(recording.path, mark.kind) for mark in recording.marks)
         parts = ["no trial: nothing is marked, and the whole file spans a gap" if is_unmarked else "no trial"]
     elif trials[0].how == WHOLE_FILE:
         parts = ["nothing is marked: one trial, the whole file"]
@@ -425,6 +434,17 @@ def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
     overlaps = sum(later.start_seconds < before.stop_seconds - 1e-6 for before, later in itertools.pairwise(trials))
     if overlaps:
         parts.append(f"{overlaps} of them overlap the one before")
+    n_bad = sum(
+        any(
+            axis.sample_at(one.start_seconds) < bad.stop_sample and bad.start_sample < axis.sample_at(one.stop_seconds)
+            for bad in recording.bad_spans
+        )
+        for one in trials
+    )
+    if n_bad:
+        parts.append(f"{n_bad} of them hold a stretch that the file calls bad")
+    if pauses := _pauses(recording):
+        parts.append(f"{_count(len(pauses), 'gap')} in the recording, filled with zeros ({pauses[0].reason})")
     if axis.gaps:
         where = ", ".join(f"{axis.seconds_of(gap.sample):g} s" for gap in axis.gaps[:5])
         more = f" and {len(axis.gaps) - 5} more" if len(axis.gaps) > 5 else ""

@@ -12,8 +12,9 @@ import numpy as np
 
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_gaps, edf_times
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
+from keras_emotion.datasets.interruptions import find_interruptions, is_border
 from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, marks_of, open_raw, open_recording
-from keras_emotion.datasets.time_axis import TimeAxis
+from keras_emotion.datasets.time_axis import BadSpan, TimeAxis
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class MarkedRecording:
         marks: by start.
         data_files: files that its samples are in; the first one first.
         has_signals: whether there is anything but marks in it.
+        bad_spans: stretches that the file itself calls bad.
         notes: what was concluded or left out.
     """
 
@@ -78,7 +80,8 @@ class MarkedRecording:
     time_axis: TimeAxis
     marks: tuple[Mark, ...]
     data_files: tuple[Path, ...]
-    has_signals: bool
+    has_signals: bool = True
+    bad_spans: tuple[BadSpan, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -97,23 +100,29 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     """
     if path.suffix in ARRAY_SUFFIXES:
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
-        return MarkedRecording(path, opened.time_axis, (), (path.resolve(),), has_signals=True)
+        return MarkedRecording(path, opened.time_axis, (), (path.resolve(),))
     if (header := _header_without_signals(path)) is not None:
         marks = tuple(Mark(*mark) for mark in edf_times(header)[1])
         return MarkedRecording(path, TimeAxis(1.0, 0), marks, (path.resolve(),), has_signals=False)
-    raw = open_raw(path, root)
+    notes: list[str] = []
+    raw = open_raw(path, root, notes)
     files = tuple(Path(file).resolve() for file in raw.filenames if file is not None) or (path.resolve(),)
-    axis = _time_axis(path, raw)
-    sample_seconds = 1 / axis.sampling_rate_hz
-    listed = marks_of(path, root)
+    rate_hz, jumps, listed = float(raw.info["sfreq"]), [], marks_of(path, root, raw)
+    if path.suffix.lower() in EDF_SUFFIXES:
+        jumps, said = edf_gaps(EdfHeader.read(path), rate_hz)
+        notes += said
+    gaps, bad_spans = find_interruptions(path, listed, rate_hz, raw.n_times, jumps)
+    axis = TimeAxis(rate_hz, raw.n_times, gaps)
+    sample_seconds = 1 / rate_hz
     annotations = [
         Mark(start, duration if (duration or 0) > 1.5 * sample_seconds else None, _CONTROL.sub(" ", text).strip())
         for start, duration, text in listed
     ]
-    words, notes = _trigger_words(raw, axis)
+    words, of_words = _trigger_words(raw, axis)
+    notes += of_words
     if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
         notes.append(f"{n_samples} durations of one sample, which are none")
-    moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(mark.kind)])
+    moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(path, mark.kind)])
     own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
     if len(own) < len(words):
         notes.append(f"{len(words) - len(own)} trigger words at the moment of an annotation: left out")
@@ -121,12 +130,17 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     inside = [mark for mark in marks if -sample_seconds / 2 <= mark.start_seconds < axis.stop_seconds]
     if len(inside) < len(marks):
         notes.append(f"{len(marks) - len(inside)} marks before the first or after the last sample: left out")
-    return MarkedRecording(path, axis, tuple(inside), files, has_signals=True, notes=tuple(notes))
+    return MarkedRecording(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
 
 
-def is_about_signal(kind: str) -> bool:
-    """Whether a mark is about the signal itself, and no event of an experiment, by how it begins (`ABOUT_SIGNAL`)."""
-    return kind.lower().startswith(ABOUT_SIGNAL)
+def is_about_signal(path: Path, kind: str) -> bool:
+    """Whether a mark is about the signal itself, and no event of an experiment.
+
+    Args:
+        path: the file; some formats have words of their own for it.
+        kind: text of the mark.
+    """
+    return kind.lower().startswith(ABOUT_SIGNAL) or is_border(path, kind)
 
 
 def _header_without_signals(path: Path) -> EdfHeader | None:
@@ -138,12 +152,6 @@ def _header_without_signals(path: Path) -> EdfHeader | None:
     except InputError:
         return None  # what is wrong with it is said where it is opened
     return header if header.labels and not header.has_signals else None
-
-
-def _time_axis(path: Path, raw: mne.io.BaseRaw) -> TimeAxis:
-    rate_hz = float(raw.info["sfreq"])
-    gaps = edf_gaps(EdfHeader.read(path), rate_hz)[0] if path.suffix.lower() in EDF_SUFFIXES else []
-    return TimeAxis(rate_hz, raw.n_times, gaps)
 
 
 def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:

@@ -275,12 +275,13 @@ def _warnings_of_readers(path: Path, root: Path, notes: list[str] | None) -> Ite
             notes.append(note)
 
 
-def marks_of(path: Path, root: Path) -> list[Mark]:
+def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
     """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
 
     Args:
         path: the file.
         root: folder of the data, see `open_raw`.
+        raw: the file, where it is open already.
 
     Returns:
         `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
@@ -293,7 +294,7 @@ def marks_of(path: Path, root: Path) -> list[Mark]:
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
-    return _marks_of_raw(open_raw(path, root))
+    return _marks_of_raw(open_raw(path, root) if raw is None else raw)
 
 
 def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:

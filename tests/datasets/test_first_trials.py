@@ -1,5 +1,6 @@
 """A first table of trials, from what the recordings mark."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from keras_emotion import cli
 from keras_emotion.datasets import Recordings
 from keras_emotion.datasets.first_trials import Choice, trials_of, write_first_trials
 from keras_emotion.datasets.marks import Mark, MarkedRecording
-from keras_emotion.datasets.time_axis import Gap, TimeAxis
+from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.trial_table import TrialTable
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_recordings
@@ -62,7 +63,7 @@ def error_of(capsys, *words):
 def marked(*marks, seconds=100, gaps=()):
     """What a recording at 100 Hz marks: `(start, duration, text)`."""
     axis = TimeAxis(100.0, seconds * 100, gaps)
-    return MarkedRecording(Path("x.edf"), axis, tuple(Mark(*mark) for mark in marks), (), has_signals=True)
+    return MarkedRecording(Path("x.edf"), axis, tuple(Mark(*mark) for mark in marks), ())
 
 
 def found(recording, choice=None):
@@ -187,6 +188,24 @@ def test_a_trial_that_begins_or_ends_while_nothing_was_recorded_is_none():
     )
 
 
+def test_pauses_and_bad_stretches():
+    """Zeros that stand for a pause are a gap; a stretch that is called bad is in the trial, and said."""
+    spans = (BadSpan(3000, 3500, "BAD_ACQ_SKIP", has_signal=False), BadSpan(6000, 6100, "BAD_blink"))
+    marks = [(5.0, 20.0, "a"), (28.0, 4.0, "over"), (29.0, None, "b"), (40.0, None, "c")]
+    recording = dataclasses.replace(marked(*marks[:2], marks[3]), bad_spans=spans)
+    assert found(recording) == (
+        [(5.0, 25.0, "a", "its own duration"), (40.0, 100.0, "c", "to the end of the file")],
+        [("over", "spans a gap in the recording")],
+    )
+    assert found(dataclasses.replace(marked(marks[2]), bad_spans=spans))[0] == [(29.0, 30.0, "b", "to a gap")]
+
+
+def test_words_of_a_format_for_a_border_are_no_stimuli():
+    recording = dataclasses.replace(marked((5.0, None, "32766"), (10.0, None, "769")), path=Path("x.gdf"))
+    assert found(recording)[1] == [("32766", "about the signal, not a stimulus")]
+    assert [trial[2] for trial in found(marked((5.0, None, "32766")))[0]] == ["32766"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -250,12 +269,12 @@ def test_first_table_with_a_pattern_for_people(sessions, tmp_path):
 
 
 def test_first_table_from_mark_to_mark(tmp_path, capsys):
-    marks = [(5.0, 0, "b"), (1.5, 0, "a"), (5.0, 0, "c"), (12.0, 0, "d"), (13.0, 0, "BAD_jump")]
+    marks = [(5.0, 0, "b"), (1.5, 0, "a"), (5.0, 0, "c"), (12.0, 0, "d"), (13.0, 1.0, "BAD_jump")]
     # The device had counted 6 s before the file begins: marks count from the file all the same.
     write_fif(tmp_path / "x_raw.fif", marks, first_sample=768)
     assert parts_of(table_of(tmp_path)) == [[1.5, 5.0, "a"], [5.0, 12.0, "b/c"], [12.0, 20.0, "d"]]
     out = capsys.readouterr().out
-    assert "x_raw.fif: 3 trials of 3.5 to 8 s" in out
+    assert "x_raw.fif: 3 trials of 3.5 to 8 s; 1 of them hold a stretch that the file calls bad" in out
     assert "note: no choice was given, so each kind of mark became trials" in out
     assert f"keras-emotion init-trials {tmp_path} --annotations a b c --seconds 60" in out
 

@@ -493,8 +493,8 @@ def span(values: Sequence[float]) -> str:
         >>> span([2.0, 6.0, 4.0]), span([6.0, 6.0])
         ('2 to 6', '6')
     """
-    low, high = min(values), max(values)
-    return f"{low:.4g}" if f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} to {high:.4g}"
+    low, high = (f"{round(value, 3):.12g}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _count(number: int, what: str) -> str:

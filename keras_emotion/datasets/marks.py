@@ -202,7 +202,11 @@ class TriggerWords:
             text
             for condition, text in (
                 (self.ignored_bits, f"bits 0x{self.ignored_bits:04X} are on throughout: ignored"),
-                (self.first_word, f"is at {self.first_word} from the first sample on: no mark"),
+                (
+                    self.first_word,
+                    f"is at {self.first_word} from the first sample on, which is no mark; it returns there "
+                    f"{sum(word == self.first_word for _, word in self.found)} times (its idle state?)",
+                ),
                 (
                     self.n_settling,
                     f"{self.n_settling} words of at most {SETTLING_SAMPLES} samples between two others: "

@@ -65,7 +65,9 @@ def test_only_the_lower_16_bits_count_and_a_byte_that_is_never_off_does_not():
 def test_a_word_from_the_first_sample_on_has_no_onset():
     words = find_words(samples((7, 5), (0, 5), (7, 5)))
     assert words.found == ((10, 7),)
-    assert words.notes == ["is at 7 from the first sample on: no mark"]
+    assert words.notes == [
+        "is at 7 from the first sample on, which is no mark; it returns there 1 times (its idle state?)"
+    ]
     assert find_words([]).found == ()
 
 

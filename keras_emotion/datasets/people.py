@@ -33,7 +33,7 @@ _RUN = re.compile(
 )
 """What tells the recordings of one person apart, at the end of a name: a run, a condition, a date."""
 
-_NUMBER = re.compile(r"[-_ ./(](\d+)\)?$")
+_NUMBER = re.compile(r"[-_ ./(]+(\d+)\)?$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +130,10 @@ def _without_runs(stems: Sequence[str]) -> tuple[list[str], list[str]]:
     befores: dict[str, set[str]] = collections.defaultdict(set)
     for before, number in numbered:
         befores[number].add(before)
-    # The same numbers under several names count what there is of each name.
-    counted = {before for before, number in numbered if len(befores[number]) > 1 or re.search(r"\d", before)}
+    # The same numbers under several names, or a name with and without one, count what there is of a name.
+    counted = {
+        before for before, number in numbered if len(befores[number]) > 1 or before in bare or re.search(r"\d", before)
+    }
     keys = [before if before and before in counted else name for name, (before, _) in zip(bare, numbered, strict=True)]
     counts, of_before = collections.Counter(keys), collections.Counter(before for before, _ in numbered)
     doubtful = [key for key, (before, _) in zip(keys, numbered, strict=True) if before and before != key]

@@ -33,6 +33,7 @@ from keras_emotion.schema import InputError
         (["anna_1.edf", "anna_2.edf", "bob_1.edf"], ["anna", "anna", "bob"]),
         (["anna/1.edf", "anna/2.edf", "bob/1.edf"], ["anna", "anna", "bob"]),
         (["a.edf", "a.fif.gz"], ["a", "a"]),
+        (["anna.edf", "anna_2.edf", "bob.edf", "bob (1).edf"], ["anna", "anna", "bob", "bob"]),
         # Other people.
         (["rec_1.edf", "rec_2.edf", "rec_3.edf"], ["rec_1", "rec_2", "rec_3"]),
         (["AB12.edf", "AB13.edf", "CD12.edf"], ["AB12", "AB13", "CD12"]),

@@ -18,7 +18,7 @@ import pydantic
 
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
-from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, is_in_bids
@@ -59,6 +59,8 @@ _HARMLESS = (
     r"Channels contain different (highpass|lowpass) filters",
     r"Highpass cutoff frequency .* is greater than lowpass cutoff frequency",
     r"Online software filter detected. Using software filter settings",
+    # Units are read here.
+    r"Unsupported physical dimension for channel \d+ \(assuming dimensionless\)",
     # Of a file without signals, which is refused.
     r"Header information is incorrect for record length. Default record length set to 1\.\nIt is possible",
 )
@@ -232,7 +234,9 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
                 reason = "it holds epochs; export the continuous recording, before it was cut"
             else:
                 says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
-                reason = " ".join(str(error).split())[:200] if says_why else "damaged, or not of this format"
+                # Some readers pass on where in them it happened: what happened stands last.
+                said = re.sub(r".*\w+Error: ", "", " ".join(str(error).split()))
+                reason = said[:200] if says_why else "damaged, or not of this format"
             raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
@@ -384,8 +388,8 @@ def _signals(
 ) -> tuple[float, int, Callable[[int, int], np.ndarray], list[str]]:
     """Rate, number of samples and reader of some channels, and a note where they were recorded at several rates.
 
-    MNE reads the slower channels of an EDF wrong where it reads a piece. Here those of each rate are read by themselves
-    and brought to the highest by `ResampledSignal`, whose pieces are those of the whole.
+    MNE reads the slower channels of an EDF wrong where it reads a piece. Here those of each rate are read alone, and
+    brought to the highest by `ResampledSignal`, whose pieces are those of the whole.
     """
     rate_hz, n_samples = float(raw.info["sfreq"]), int(raw.n_times)
 
@@ -405,9 +409,7 @@ def _signals(
     notes = []
     for own in sorted({int(per_record[row]) for row in rows}):
         places = [place for place, row in enumerate(rows) if per_record[row] == own]
-        names = [extras["ch_names"][rows[place]] for place in places]
-        group = _with_channels(path, names)
-        read = at(group, [group.ch_names.index(name) for name in names])
+        read = functools.partial(read_records, path, extras, [rows[place] for place in places])
         if own != highest:
             read = ResampledSignal(read, int(extras["n_records"]) * own, own, highest).read
             shown = ", ".join(raw.ch_names[rows[place]] for place in places)
@@ -415,30 +417,12 @@ def _signals(
         pieces.append((places, read))
 
     def read_all(start: int, stop: int) -> np.ndarray:
-        start, stop = max(start, 0), min(stop, n_samples)
-        signal = np.empty((len(rows), max(stop - start, 0)))
-        if signal.size:
-            for places, read in pieces:
-                signal[places] = read(start, stop)
+        signal = np.empty((len(rows), stop - start))
+        for places, read in pieces:
+            signal[places] = read(start, stop)
         return signal
 
     return rate_hz, n_samples, read_all, notes
-
-
-def _with_channels(path: Path, names: Sequence[str]) -> mne.io.BaseRaw:
-    """A file of which MNE sees some channels alone, by their names in the file, numbered where several are the same."""
-    import mne
-
-    suffix = path.suffix.lower()
-    with _warnings_of_readers(path, path.parent, []):  # said when all channels were opened
-        if suffix == ".gdf":
-            group = mne.io.read_raw_gdf(path, include=list(names), preload=False, verbose="WARNING")
-        else:
-            reader = mne.io.read_raw_bdf if suffix == ".bdf" else mne.io.read_raw_edf
-            group = reader(path, include=list(names), exclude_after_unique=True, preload=False, verbose="WARNING")
-    if set(group.ch_names) != set(names):
-        raise InputError(f"{path}: channels of one name and of several rates; give each a name of its own")
-    return group
 
 
 def _faults_of_units(channels: Sequence[Channel], units: Sequence[Unit]) -> list[str]:

@@ -121,15 +121,15 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     words, of_words = _trigger_words(raw, axis)
     notes += of_words
     if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
-        notes.append(f"{n_samples} durations of one sample, which are none")
+        notes.append(f"durations of one sample, counted as none: {n_samples}")
     moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(path, mark.kind)])
     own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
     if len(own) < len(words):
-        notes.append(f"{len(words) - len(own)} trigger words at the moment of an annotation: left out")
+        notes.append(f"trigger words at the moment of an annotation, left out: {len(words) - len(own)}")
     marks = sorted([*annotations, *own], key=lambda mark: mark.start_seconds)
     inside = [mark for mark in marks if -sample_seconds / 2 <= mark.start_seconds < axis.stop_seconds]
     if len(inside) < len(marks):
-        notes.append(f"{len(marks) - len(inside)} marks before the first or after the last sample: left out")
+        notes.append(f"marks before the first or after the last sample, left out: {len(marks) - len(inside)}")
     return MarkedRecording(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
 
 
@@ -204,13 +204,13 @@ class TriggerWords:
                 (self.ignored_bits, f"bits 0x{self.ignored_bits:04X} are on throughout: ignored"),
                 (
                     self.first_word,
-                    f"is at {self.first_word} from the first sample on, which is no mark; it returns there "
-                    f"{sum(word == self.first_word for _, word in self.found)} times (its idle state?)",
+                    f"begins at {self.first_word}, which is no mark; changes back to it (its idle state?): "
+                    f"{sum(word == self.first_word for _, word in self.found)}",
                 ),
                 (
                     self.n_settling,
-                    f"{self.n_settling} words of at most {SETTLING_SAMPLES} samples between two others: "
-                    "taken for the change of the one into the other",
+                    f"words of at most {SETTLING_SAMPLES} samples on the way to another word, merged with the next: "
+                    f"{self.n_settling}",
                 ),
             )
             if condition

@@ -322,7 +322,7 @@ def test_brainvision_marks_of_one_sample_last_to_the_next(tmp_path, capsys):
     )
     np.zeros(1000, "<i2").tofile(tmp_path / "p01.eeg")
     assert parts_of(table_of(tmp_path)) == [[2.0, 7.0, "Stimulus/S 11"], [7.0, 10.0, "Stimulus/S 12"]]
-    assert "p01.vhdr: 2 trials of 3 to 5 s; 2 durations of one sample, which are none" in capsys.readouterr().out
+    assert "p01.vhdr: 2 trials of 3 to 5 s; durations of one sample, counted as none: 2" in capsys.readouterr().out
 
 
 def test_annotations_without_signals_are_no_trial(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Annotations and trigger words of a recording."""
 
+import edfio
 import mne
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_a_cable_that_settles_is_no_word():
     words = find_words(samples((0, 5), (16, 1), (20, 8), (4, 2), (15, 8), (7, 1), (3, 1), (0, 8)))
     assert words.found == ((5, 20), (14, 15))
     assert words.n_settling == 4
-    assert words.notes[0].startswith("4 words of at most 2 samples between two others")
+    assert words.notes[0].endswith("on the way to another word, merged with the next: 4")
     # Three samples are too long for that, and a bit that neither word has is no cable.
     assert find_words(samples((0, 5), (16, 3), (20, 8))).found == ((5, 16), (8, 20))
     assert find_words(samples((20, 5), (33, 1), (0, 8))).found == ((5, 33),)
@@ -65,27 +66,25 @@ def test_only_the_lower_16_bits_count_and_a_byte_that_is_never_off_does_not():
 def test_a_word_from_the_first_sample_on_has_no_onset():
     words = find_words(samples((7, 5), (0, 5), (7, 5)))
     assert words.found == ((10, 7),)
-    assert words.notes == [
-        "is at 7 from the first sample on, which is no mark; it returns there 1 times (its idle state?)"
-    ]
+    assert words.notes == ["begins at 7, which is no mark; changes back to it (its idle state?): 1"]
     assert find_words([]).found == ()
 
 
-def recording(tmp_path, values, annotations, first_sample=0, n_stim=1):
-    names = ["Fz", *["STI 014", "STI 015"][:n_stim]]
+def recording(tmp_path, values, annotations=(), first_sample=0, names=("STI 014",)):
     raw = mne.io.RawArray(
-        np.vstack([np.zeros((1, len(values))), *[values] * n_stim]),
-        mne.create_info(names, 100, ["eeg"] + ["stim"] * n_stim),
+        np.vstack([np.zeros((1, len(values))), *[values] * len(names)]),
+        mne.create_info(["Fz", *names], 100, ["eeg"] + ["stim"] * len(names)),
         first_samp=first_sample,
         verbose="ERROR",
     )
-    raw.set_annotations(mne.Annotations(*zip(*annotations, strict=True)))
+    if annotations:
+        raw.set_annotations(mne.Annotations(*zip(*annotations, strict=True)))
     raw.save(tmp_path / "x_raw.fif", verbose="ERROR")
     return read_marks(tmp_path / "x_raw.fif", tmp_path)
 
 
 def test_annotations_and_words_of_one_recording(tmp_path):
-    values = samples((0, 200), (4, 100), (9, 100), (2.5, 0), (0, 200))
+    values = samples((0, 200), (4, 100), (9, 100), (0, 200))
     found = recording(tmp_path, values, [(2.01, 1.0, "clip"), (4.0, 0.01, "key\n1"), (3.0, 0, "BAD_x")], 300)
     assert found.marks == (
         Mark(2.01, 1.0, "clip"),
@@ -95,10 +94,30 @@ def test_annotations_and_words_of_one_recording(tmp_path):
         Mark(4.0, None, "key 1"),
     )
     assert found.notes == (
-        "1 durations of one sample, which are none",
-        "1 trigger words at the moment of an annotation: left out",
+        "durations of one sample, counted as none: 1",
+        "trigger words at the moment of an annotation, left out: 1",
     )
     assert found.time_axis.stop_seconds == 6.0
+
+
+@pytest.mark.parametrize(
+    ("names", "kinds"),
+    [(("A", "B"), ["A:4", "B:4"]), (("STI001", "STI 014"), ["4"]), (("STI 014", "STI101"), ["4"])],
+)
+def test_several_trigger_channels_are_told_apart(tmp_path, names, kinds):
+    found = recording(tmp_path, samples((0, 100), (4, 10), (0, 90)), names=names)
+    assert [(mark.start_seconds, mark.kind) for mark in found.marks] == [(1.0, kind) for kind in kinds]
+
+
+def test_marks_outside_of_the_recording_are_counted(tmp_path):
+    edf = edfio.Edf(
+        [edfio.EdfSignal(np.zeros(1000), 100, label="EEG Fz", physical_range=(-1, 1))],
+        annotations=[edfio.EdfAnnotation(1, None, "a"), edfio.EdfAnnotation(999, None, "b")],
+    )
+    edf.write(tmp_path / "a.edf")
+    found = read_marks(tmp_path / "a.edf", tmp_path)
+    assert [(mark.start_seconds, mark.kind) for mark in found.marks] == [(1.0, "a")]
+    assert found.notes == ("marks before the first or after the last sample, left out: 1",)
 
 
 def test_a_trigger_channel_of_other_numbers_holds_no_words(tmp_path):

@@ -298,7 +298,8 @@ def extract_features(
 
     The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
     part says which frames its steps show. Where trials have different channels, the features are those of all channels
-    that some trial has, NaN for those that a trial lacks.
+    that some trial has, NaN for those that a trial lacks. Windows of a signal that touch a stretch that the file calls
+    bad, with the baseline that the part takes off them, are `UNUSABLE`, with what the file calls it.
 
     Args:
         part: the part.
@@ -313,6 +314,7 @@ def extract_features(
     """
     ratings: dict[tuple, Mapping[str, float]] = {}
     of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
+    bad_spans: dict[tuple, Sequence[tuple[float, float, str]]] = {}
 
     def unrated() -> Iterator[Trial]:
         for trial in trials:
@@ -320,12 +322,15 @@ def extract_features(
             ratings[key] = trial.ratings
             if trial.images is not None:
                 of_frames[key] = trial.images.ratings
+            if "recording" in part.sources and trial.recording is not None and trial.recording.bad_spans:
+                bad_spans[key] = trial.recording.bad_spans
             yield trial.without_ratings()
 
     reads_recordings = part.sources[0] == "recording"
-    arrays, table, channels = (
-        _of_all_channels(part, unrated()) if reads_recordings else (*part.extract(unrated()), None)
-    )
+    if reads_recordings:
+        arrays, table, channels, broken = _of_all_channels(part, unrated())
+    else:
+        (arrays, table), channels = part.extract(unrated()), None
     keys = list(table[list(TRIAL_KEY)].itertuples(index=False, name=None))
     for place, name in enumerate(dict.fromkeys(name for key in dict.fromkeys(keys) for name in ratings[key])):
         table.insert(len(WINDOW_COLUMNS) + place, name, [ratings[key].get(name, np.nan) for key in keys])
@@ -333,29 +338,52 @@ def extract_features(
     for name in next(iter(of_frames.values()), {}) if frames is not None else ():
         rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
         arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
+    if bad_spans:
+        lag_seconds = getattr(part, "lag_seconds", 0.0)
+        starts, stops = (table[name].to_numpy() + lag_seconds for name in ("start_seconds", "stop_seconds"))
+        known = table[UNUSABLE].tolist() if UNUSABLE in table else [""] * len(table)
+        takes_baseline = part.subtracted_baseline != "none"
+        table[UNUSABLE] = [
+            reason or _bad_within(start, stop, bad_spans.get(key, ()), takes_baseline)
+            for reason, start, stop, key in zip(known, starts, stops, keys, strict=True)
+        ]
+    if reads_recordings:
+        _refuse_not_finite(broken, table)
     return arrays, table, channels
+
+
+def _refuse_not_finite(broken: np.ndarray, table: pd.DataFrame) -> None:
+    is_used = table[UNUSABLE].to_numpy() == "" if UNUSABLE in table else np.ones(len(table), bool)
+    rows = np.flatnonzero(is_used & (broken != ""))
+    if len(rows):
+        first = table.iloc[rows[0]]
+        raise InputError(
+            f"subject {first['subject']}, session {first['session']}, trial {first['trial']}: {broken[rows[0]]} at "
+            f"{first['start_seconds']:g} s is no finite number; look at the signal there ({len(rows)} such windows)"
+        )
 
 
 def _of_all_channels(
     part: FeaturePart, trials: Iterator[Trial]
-) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:
-    """The features of the trials of a recording, and their channels: all that some trial has."""
-    groups = []
+) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet, np.ndarray]:
+    """The features of the trials of a recording, and their channels: all that some trial has.
+
+    The last is the name of an array for each window of which it holds no finite number, else empty.
+    """
+    groups, broken = [], []
     for channels, group in itertools.groupby(trials, lambda trial: ChannelSet.of(part.select_channels(trial))):
         arrays, table = part.extract(group)
+        # Before channels are aligned: what is missing is no number either.
+        broken.append(np.full(len(table), "", dtype=object))
         for name, array in arrays.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                window = table.iloc[np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0]]
-                raise InputError(
-                    f"subject {window['subject']}, session {window['session']}, trial {window['trial']}: {name} at "
-                    f"{window['start_seconds']:g} s is no finite number; look at the signal there"
-                )
+            if array.dtype.kind == "f" and len(array) == len(table):
+                broken[-1][~np.isfinite(array.reshape(len(array), -1)).all(axis=1)] = name
         groups.append((arrays, table, channels))
     if len(groups) < 2:
         if not groups:
             part.extract(())
         ((arrays, table, channels),) = groups
-        return arrays, table, dataclasses.replace(channels, n_windows=len(table))
+        return arrays, table, dataclasses.replace(channels, n_windows=len(table)), broken[0]
     try:
         study = StudyChannels.of(
             {number: dataclasses.replace(one, n_windows=len(table)) for number, (_, table, one) in enumerate(groups)},
@@ -381,7 +409,20 @@ def _of_all_channels(
         )
     table = pd.concat([table for _, table, _ in groups], ignore_index=True)
     joined = {name: np.concatenate([one[name] for one in aligned]) for name in aligned[0]}
-    return joined, table, dataclasses.replace(wanted, n_missing=dict(n_missing), n_windows=len(table))
+    channels = dataclasses.replace(wanted, n_missing=dict(n_missing), n_windows=len(table))
+    return joined, table, channels, np.concatenate(broken)
+
+
+def _bad_within(
+    start_seconds: float, stop_seconds: float, spans: Sequence[tuple[float, float, str]], takes_baseline: bool
+) -> str:
+    """What the file calls the first bad stretch that a window, or the baseline taken off it, touches; else empty."""
+    for start, stop, reason in spans:
+        if start < stop_seconds and stop > start_seconds:
+            return f"the file calls it bad: {reason}"
+        if takes_baseline and start < 0:
+            return f"the file calls its baseline bad: {reason}"
+    return ""
 
 
 class EEGGridFeatures(FeaturePart):

@@ -20,6 +20,7 @@ from keras_emotion.inference.export import load_saved_model
 from keras_emotion.inference.schema import read_block
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.features import UNUSABLE
+from keras_emotion.pipelines.study_channels import ChannelSet
 from keras_emotion.schema import InputError, Recording, Trial
 
 if TYPE_CHECKING:
@@ -425,11 +426,14 @@ class Predictor:
     def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:
         """Inputs of the model from features, the missing channels filled in."""
         if channels.missing:
-            directions = self._directions_of(self.channel_names)
-            arrays = self.part.fill_missing(
-                arrays, channels.names, self.channel_names, directions, self._training_means
-            )
+            present, expected = self._channel_set(channels.names), self._channel_set(self.channel_names)
+            arrays = self.part.fill_missing(arrays, present, expected, self._training_means)
         return self._named(arrays)
+
+    def _channel_set(self, names: Sequence[str]) -> ChannelSet:
+        directions = self._directions_of(names)
+        units = tuple(self._units[name] for name in names)
+        return ChannelSet(tuple(names), units, tuple(map(tuple, directions.tolist())))
 
     def _named(self, arrays: Inputs) -> Inputs:
         """The inputs of the model by their names, from the arrays of its parts."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import abc
+import collections
+import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +17,7 @@ import scipy.signal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from keras_emotion import signals
+from keras_emotion.pipelines.study_channels import ChannelSet, StudyChannels, take_channels
 from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, common_unit, steps_of_windows
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Recording, Trial
 
@@ -64,6 +68,9 @@ class FeaturePart(BaseModel, abc.ABC):
             fingerprints and messages follow from it.
         missing_channel: what stands for a channel that a new recording lacks: `"training_mean"`, the mean over the
             training windows, which the scaling of the model keeps; `"zero"`; or `"refuse"`, nothing can.
+        channel_axes: axes of channels of each array by its name, the windows axis being 0; an array that is not named
+            does not depend on the order of channels. `None` where it is not known how arrays depend on channels: files
+            with different channels are refused then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +80,7 @@ class FeaturePart(BaseModel, abc.ABC):
     local_fields: ClassVar[frozenset[str]] = frozenset()
     sources: ClassVar[tuple[Source, ...]] = ("recording",)
     missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "refuse"
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = None
 
     @model_serializer(mode="wrap")
     def _without_defaults_of_added_fields(self, serialize):
@@ -213,24 +221,50 @@ class FeaturePart(BaseModel, abc.ABC):
         """The part with nothing subtracted."""
         return self
 
+    def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
+        """Windows of an array as if they had been computed of other channels: matched by name, NaN for missing ones.
+
+        Args:
+            name: name of the array.
+            values: `(windows, ...)` windows of it, of the channels that are present.
+            present: these channels.
+            wanted: the channels to bring them to.
+
+        Raises:
+            InputError: the part does not say how the array depends on channels.
+        """
+        if present.keys == wanted.keys:
+            return values
+        if self.channel_axes is None:
+            raise InputError(
+                f"{type(self).__name__}: its arrays cannot be brought to other channels (`channel_axes` says nothing), "
+                f"and the files have different ones: {', '.join(present.names)} and {', '.join(wanted.names)}"
+            )
+        return take_channels(values, self.channel_axes.get(name, ()), present.places_of(wanted))
+
     def fill_missing(
         self,
         arrays: dict[str, np.ndarray],
-        present: Sequence[str],
-        expected: Sequence[str],
-        directions: np.ndarray,
+        present: ChannelSet,
+        expected: ChannelSet,
         training_means: Mapping[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
         """Arrays of the channels that a model expects, from those of the channels that a recording has.
 
         Args:
             arrays: `(windows, ...)` by name, as `extract` gives them for the channels that are present.
-            present: names of these, in the order of `expected`.
-            expected: names of the channels that the model was trained on.
-            directions: `(expected, 3)` directions of their electrodes.
-            training_means: means of the arrays over the training windows by name, where the model keeps them.
+            present: these channels.
+            expected: the channels that the model was trained on.
+            training_means: means of the arrays over the training windows by name, where the model keeps them; 0 stands
+                for what is missing elsewhere.
         """
-        return arrays
+        filled = {}
+        for name, array in arrays.items():
+            # What is missing, of one window without any value: a NaN that a part computed stays one.
+            lacks = np.isnan(self.align_channels(name, np.zeros_like(array[:1]), present, expected))
+            aligned = self.align_channels(name, array, present, expected)
+            filled[name] = np.where(lacks, training_means.get(name, 0.0), aligned).astype(array.dtype)
+        return filled
 
 
 def find_part(kind: str) -> type[FeaturePart]:
@@ -251,19 +285,32 @@ def find_part(kind: str) -> type[FeaturePart]:
     return known[kind]
 
 
-def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
-    """Features of trials, and their ratings joined to the window table afterwards.
+def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """`extract_features` without the description of the channels."""
+    arrays, table, _ = extract_features(part, trials)
+    return arrays, table
+
+
+def extract_features(
+    part: FeaturePart, trials: Iterable[Trial]
+) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:
+    """Features of trials, their ratings joined to the window table afterwards, and the channels they were computed of.
 
     The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
-    part says which frames its steps show. Windows of a signal that touch a stretch that the file calls bad, with the
-    baseline that the part takes off them, are `UNUSABLE`, with what the file calls it.
+    part says which frames its steps show. Where trials have different channels, the features are those of all channels
+    that some trial has, NaN for those that a trial lacks. Windows of a signal that touch a stretch that the file calls
+    bad, with the baseline that the part takes off them, are `UNUSABLE`, with what the file calls it.
 
     Args:
         part: the part.
         trials: of one subject.
 
+    Returns:
+        Arrays by name, `(windows, ...)`; the window table; the channels, `None` of a part that reads no recording.
+
     Raises:
-        InputError: see `FeaturePart.extract`.
+        InputError: see `FeaturePart.extract`; also where trials give a channel in different units, and where a feature
+            of a recording is no finite number.
     """
     ratings: dict[tuple, Mapping[str, float]] = {}
     of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
@@ -279,7 +326,11 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
                 bad_spans[key] = trial.recording.bad_spans
             yield trial.without_ratings()
 
-    arrays, table = part.extract(unrated())
+    reads_recordings = part.sources[0] == "recording"
+    if reads_recordings:
+        arrays, table, channels, broken = _of_all_channels(part, unrated())
+    else:
+        (arrays, table), channels = part.extract(unrated()), None
     keys = list(table[list(TRIAL_KEY)].itertuples(index=False, name=None))
     for place, name in enumerate(dict.fromkeys(name for key in dict.fromkeys(keys) for name in ratings[key])):
         table.insert(len(WINDOW_COLUMNS) + place, name, [ratings[key].get(name, np.nan) for key in keys])
@@ -296,7 +347,70 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
             reason or _bad_within(start, stop, bad_spans.get(key, ()), takes_baseline)
             for reason, start, stop, key in zip(known, starts, stops, keys, strict=True)
         ]
-    return arrays, table
+    if reads_recordings:
+        _refuse_not_finite(broken, table)
+    return arrays, table, channels
+
+
+def _refuse_not_finite(broken: np.ndarray, table: pd.DataFrame) -> None:
+    is_used = table[UNUSABLE].to_numpy() == "" if UNUSABLE in table else np.ones(len(table), bool)
+    rows = np.flatnonzero(is_used & (broken != ""))
+    if len(rows):
+        first = table.iloc[rows[0]]
+        raise InputError(
+            f"subject {first['subject']}, session {first['session']}, trial {first['trial']}: {broken[rows[0]]} at "
+            f"{first['start_seconds']:g} s is no finite number; look at the signal there ({len(rows)} such windows)"
+        )
+
+
+def _of_all_channels(
+    part: FeaturePart, trials: Iterator[Trial]
+) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet, np.ndarray]:
+    """The features of the trials of a recording, and their channels: all that some trial has.
+
+    The last is the name of an array for each window of which it holds no finite number, else empty.
+    """
+    groups, broken = [], []
+    for channels, group in itertools.groupby(trials, lambda trial: ChannelSet.of(part.select_channels(trial))):
+        arrays, table = part.extract(group)
+        # Before channels are aligned: what is missing is no number either.
+        broken.append(np.full(len(table), "", dtype=object))
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and len(array) == len(table):
+                broken[-1][~np.isfinite(array.reshape(len(array), -1)).all(axis=1)] = name
+        groups.append((arrays, table, channels))
+    if len(groups) < 2:
+        if not groups:
+            part.extract(())
+        ((arrays, table, channels),) = groups
+        return arrays, table, dataclasses.replace(channels, n_windows=len(table)), broken[0]
+    try:
+        study = StudyChannels.of(
+            {number: dataclasses.replace(one, n_windows=len(table)) for number, (_, table, one) in enumerate(groups)},
+            "union",
+        )
+    except InputError as error:
+        subject = groups[0][1]["subject"].iloc[0]
+        raise InputError(f"subject {subject}, between its files (numbered here from 0): {error}") from None
+    wanted = study.channels
+    n_missing = collections.Counter()
+    for lacking in study.missing.values():
+        n_missing.update(lacking)
+    aligned = [
+        {name: part.align_channels(name, array, own, wanted) for name, array in arrays.items()}
+        for arrays, _, own in groups
+    ]
+    shapes = {name: {one[name].shape[1:] for one in aligned} for name in aligned[0]}
+    if different := [name for name, found in shapes.items() if len(found) > 1]:
+        raise InputError(
+            f"subject {groups[0][1]['subject'].iloc[0]}: windows of {different[0]!r} have the shapes "
+            f"{sorted(shapes[different[0]])} in different files; are these of different sampling rates? read them at "
+            "one rate (--sampling-rate-hz)"
+        )
+    table = pd.concat([table for _, table, _ in groups], ignore_index=True)
+    joined = {name: np.concatenate([one[name] for one in aligned]) for name in aligned[0]}
+    channels = dataclasses.replace(wanted, n_missing=dict(n_missing), n_windows=len(table))
+    return joined, table, channels, np.concatenate(broken)
 
 
 def _bad_within(
@@ -442,23 +556,19 @@ class EEGGridFeatures(FeaturePart):
         """See `FeaturePart`."""
         return self.changed(baseline="none")
 
-    def fill_missing(
-        self,
-        arrays: dict[str, np.ndarray],
-        present: Sequence[str],
-        expected: Sequence[str],
-        directions: np.ndarray,
-        training_means: Mapping[str, np.ndarray],
-    ) -> dict[str, np.ndarray]:
-        """See `FeaturePart`; the cells of the missing electrodes get the means that these cells had in training."""
-        if "eeg" not in training_means:
-            return arrays
-        places = [place for place, name in enumerate(expected) if name not in set(present)]
-        cells = signals.grid_positions([expected[place] for place in places], self.grid, directions[places])
-        rows, columns = cells[:, 0], cells[:, 1]
-        filled = arrays["eeg"].copy()
-        filled[..., rows, columns, :] = training_means["eeg"][rows, columns]
-        return {**arrays, "eeg": filled}
+    def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
+        """See `FeaturePart`; an electrode goes from its cell in the file to its cell in the study."""
+        here, there = (signals.grid_positions(one.names, self.grid, one.direction_array) for one in (present, wanted))
+        places = present.places_of(wanted)
+        is_there = places >= 0
+        if is_there.all() and len(here) == len(there) and (here[places] == there).all():
+            return values
+        aligned = np.zeros_like(values)
+        ahead = values.ndim - 4  # axes between that of the windows and the rows
+        before = (slice(None),) * (1 + ahead)
+        aligned[(*before, *there[~is_there].T)] = np.nan
+        aligned[(*before, *there[is_there].T)] = values[(*before, *here[places[is_there]].T)]
+        return aligned
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """Features and window table of all the trials, read one at a time.

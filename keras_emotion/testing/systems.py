@@ -14,7 +14,8 @@ import numpy as np
 
 from keras_emotion.experiment.scope import TrainingPart
 from keras_emotion.pipelines import StoredFeatures, pair_windows
-from keras_emotion.pipelines.features import STEP_RATINGS, extract_features, extract_rated
+from keras_emotion.pipelines.extraction import extract_features, extract_rated
+from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, Trial
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.stages import Stage, layer_weights

@@ -13,7 +13,8 @@ from keras_emotion.datasets.electrodes import ChannelTable
 from keras_emotion.datasets.interruptions import is_border
 from keras_emotion.datasets.recording_files import marks_of, open_recording
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
-from keras_emotion.pipelines.features import UNUSABLE, extract_rated
+from keras_emotion.pipelines.extraction import extract_rated
+from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.schema import InputError
 from tests.datasets.written_files import (

@@ -127,9 +127,9 @@ class ImageSequence:
         files: one image a frame, in order.
         times_seconds: `(frames,)` seconds from the start of the clip.
         ratings: `(frames,)` float score of each frame by target name; NaN where a frame has none.
-        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the image, in the order of the 68-point markup of
-            iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's right side first); NaN
-            where a frame has none; `None` where the data set has none.
+        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the image as it is stored, in the order of the
+            68-point markup of iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's
+            right side first); NaN where a frame has none; `None` where the data set has none.
 
     Raises:
         ValueError: the lengths differ.

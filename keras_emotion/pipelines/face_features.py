@@ -69,7 +69,8 @@ class FaceFeatures(FeaturePart):
             videos; where it finds none, and for pictures only, the landmarks. `"landmarks"`: these alone, quicker.
     """
 
-    code_version: ClassVar[int] = 2
+    # 3: videos are turned and stretched as they are shown.
+    code_version: ClassVar[int] = 3
     added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
     local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model"})
     sources: ClassVar[tuple[Source, ...]] = ("video", "images")
@@ -259,7 +260,9 @@ class FaceFeatures(FeaturePart):
             given = (
                 None if images.landmarks is None else faces.four_landmarks(np.asarray(images.landmarks[frame], float))
             )
-            picture = cv2.imread(str(images.files[frame]))
+            # Landmarks are of the pixels that are stored; a picture without any is turned as its EXIF header says.
+            stored = cv2.IMREAD_COLOR if given is None else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            picture = cv2.imread(str(images.files[frame]), stored)
             if picture is None:
                 reasons[row] = f"{images.files[frame]}: not a readable picture"
                 continue

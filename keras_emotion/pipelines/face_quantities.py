@@ -32,9 +32,11 @@ class FaceQuantities(FeaturePart):
 
     OpenFace is a program of its own, for research without profit only. `"openface"` reads what it has written, a file
     for each video that has its name: `FeatureExtraction -f s01_trial01.avi -pose -gaze -aus -out_dir FOLDER` writes
-    `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. `"face_landmarker"` computes substitutes of the same
-    meaning, in the same units, from MediaPipe's Face Landmarker (`landmarker_quantities` says how they differ), from
-    `frame_rate_hz` frames a second. Features of the two cannot be mixed: the source is part of the key.
+    `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. OpenFace reads by OpenCV, which turns a video as it is to
+    be shown and does not stretch its pixels: one whose pixels are not square has to be written anew for it.
+    `"face_landmarker"` computes substitutes of the same meaning, in the same units, from MediaPipe's Face Landmarker
+    (`landmarker_quantities` says how they differ), from `frame_rate_hz` frames a second. Features of the two cannot be
+    mixed: the source is part of the key.
 
     Args:
         source: `"face_landmarker"` or `"openface"`.
@@ -58,7 +60,8 @@ class FaceQuantities(FeaturePart):
         2023.
     """
 
-    code_version: ClassVar[int] = 1
+    # 2: videos are turned and stretched as they are shown.
+    code_version: ClassVar[int] = 2
     added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
     local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model", "openface_folder"})
     sources: ClassVar[tuple[Source, ...]] = ("video",)

@@ -1,4 +1,5 @@
 import dataclasses
+import struct
 
 import av
 import cv2
@@ -220,6 +221,31 @@ def test_of_several_faces_in_a_picture_the_annotated_one_is_taken(tmp_path, monk
     without = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings)
     FaceFeatures().extract([clip(without)])
     np.testing.assert_allclose(seen[2].mean(axis=0), [19.2, 17.7], atol=1)
+
+
+# One entry: the orientation, 6.
+EXIF_TO_BE_TURNED_CLOCKWISE = b"\xff\xe1\x00\x22Exif\x00\x00" + struct.pack(
+    ">2sHLHHHLHHL", b"MM", 42, 8, 1, 0x112, 3, 1, 6, 0, 0
+)
+
+
+def test_landmarks_are_of_the_stored_pixels_and_without_them_a_picture_is_turned_as_its_header_says(
+    tmp_path, monkeypatch
+):
+    seen = []
+    align = faces.align
+    monkeypatch.setattr(faces, "align", lambda image, *others: seen.append(image) or align(image, *others))
+    sequence = images(tmp_path, 1)
+    file = tmp_path / "turned.jpg"
+    stored = np.full((SIDE, SIDE, 3), 60, np.uint8)
+    stored[:, : SIDE // 2] = 200  # bright on the left; turned clockwise, on top
+    encoded = cv2.imencode(".jpg", stored)[1].tobytes()
+    file.write_bytes(encoded[:2] + EXIF_TO_BE_TURNED_CLOCKWISE + encoded[2:])
+    for landmarks in (sequence.landmarks, None):
+        FaceFeatures().extract([clip(ImageSequence((file,), sequence.times_seconds, sequence.ratings, landmarks))])
+    with_landmarks, without = (image[[10, 10, -10], [10, -10, 10], 0].astype(int) for image in seen)
+    np.testing.assert_allclose(with_landmarks, [200, 60, 200], atol=5)
+    np.testing.assert_allclose(without, [200, 200, 60], atol=5)
 
 
 def test_no_trials_are_refused():

@@ -243,6 +243,16 @@ def video_facts(path: Path | str) -> VideoFacts:
         )
 
 
+def same_frame_rate(rate_hz: float, other_hz: float) -> bool:
+    """Whether two frame rates are the same but for rounding, to 1 %.
+
+    Example:
+        >>> same_frame_rate(60.9708, 61), same_frame_rate(29.97, 30), same_frame_rate(24, 25)
+        (True, True, False)
+    """
+    return abs(rate_hz / other_hz - 1) <= 0.01
+
+
 def sample_frames(
     path: Path | str,
     rate_hz: float | None = None,

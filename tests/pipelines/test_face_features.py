@@ -9,6 +9,7 @@ import pytest
 from keras_emotion import faces
 from keras_emotion.faces import Detector, Face
 from keras_emotion.pipelines import FaceFeatures, extract_rated
+from keras_emotion.pipelines.face_features import length_problem
 from keras_emotion.schema import ImageSequence, InputError, Recording, Trial
 
 RATE = 10
@@ -142,6 +143,36 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
     # The true rate, given by hand, makes the slow one usable.
     _, repaired = FaceFeatures(assumed_frame_rate_hz=10.0).extract([trials[2]])
     assert (repaired["unusable"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("by_the_data", "lasts_seconds", "rate_hz", "expected"),
+    [
+        # The clip alone, a section with a tail, and a section that is longer still at the right rate.
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 80.0, 61.0, None),
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 111.0, 61.0, None),
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 60.9708}, 142.0, 61.0, None),
+        ({"video_seconds": 111.0}, 109.0, 25.0, None),
+        # 6771 frames are 111 s at 61 a second, and 270.84 s at the 25 of a wrong header.
+        (
+            {"video_seconds": 111.0, "video_frame_rate_hz": 61.0},
+            270.84,
+            25.0,
+            "the trial 80.0 s, and the data say 61 frames a second during 111.0 s: the rate in the header is wrong; "
+            "give assumed_frame_rate_hz 61",
+        ),
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 200.0, 25.0, "neither fits; copy the video again"),
+        ({"video_seconds": 111.0}, 200.0, 25.0, "the trial 80.0 s, and the data say 111.0 s: neither fits"),
+        # Where nothing is said, either may be wrong: both are named, with what would follow.
+        ({}, 100.0, 25.0, "say when the trial starts in it (video_offset_seconds in trials.csv)"),
+        ({}, 100.0, 25.0, "assumed_frame_rate_hz; 2500 frames in the length of the trial would be 31.2 a second"),
+        ({"video_offset_seconds": 0.0}, 100.0, 25.0, None),
+    ],
+)
+def test_a_video_may_be_as_long_as_the_data_say(by_the_data, lasts_seconds, rate_hz, expected):
+    of = dataclasses.replace(trial("a.avi", seconds=80.0), **by_the_data)
+    problem = length_problem("a.avi: long", of, lasts_seconds, rate_hz, 0.0, 5.0)
+    assert problem is None if expected is None else expected in problem
 
 
 def images(tmp_path, n_frames, rate=25.0):

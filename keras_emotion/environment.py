@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from keras_emotion.pipelines.backend import running_backend
+from keras_emotion.keras_settings import DEFAULT_BACKEND, KERAS_SETTINGS, running_backend
 
 _PACKAGES = (
     "keras_emotion",
@@ -28,6 +28,9 @@ _PACKAGES = (
     "joblib",
 )
 
+_VARIABLES = ("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE")
+"""What names of environment variables begin with that change how a backend computes."""
+
 
 def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
     """Versions, machine, commit and command, JSON-able."""
@@ -37,7 +40,9 @@ def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "git_commit": _git_commit(),
-        "backend": running_backend() or "tensorflow",
+        "backend": running_backend() or DEFAULT_BACKEND,
+        "keras_settings": KERAS_SETTINGS,
+        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
         "platform": platform.platform(),
         "cpu": _cpu(),
         "n_cores": os.cpu_count(),

@@ -130,9 +130,9 @@ class ImageSequence:
         files: one image a frame, in order.
         times_seconds: `(frames,)` seconds from the start of the clip.
         ratings: `(frames,)` float score of each frame by target name; NaN where a frame has none.
-        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the image, in the order of the 68-point markup of
-            iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's right side first); NaN
-            where a frame has none; `None` where the data set has none.
+        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the image as it is stored, in the order of the
+            68-point markup of iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's
+            right side first); NaN where a frame has none; `None` where the data set has none.
 
     Raises:
         ValueError: the lengths differ.
@@ -171,6 +171,9 @@ class Trial:
         video: the face video of the trial, or `None` where there is none.
         video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then
             go on after the trial. `None`: it is a video of this trial alone, and begins with the stimulus.
+        video_seconds: how long the video lasts by the data, which may be longer than the trial; `None` where they do
+            not say it.
+        video_frame_rate_hz: frames a second of the video by the data, whatever its header says; `None` likewise.
         images: the frames of the trial where they are files of their own, else `None`.
         media: the stimulus itself, a video or a picture, where the data bring it along.
         split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
@@ -189,6 +192,8 @@ class Trial:
     video: Path | None = None
     images: ImageSequence | None = None
     video_offset_seconds: float | None = None
+    video_seconds: float | None = None
+    video_frame_rate_hz: float | None = None
     split: str = ""
     media: Path | None = None
 

@@ -26,6 +26,7 @@ from keras_emotion.cli.registration import without_register_option
 from keras_emotion.cli.report import Report
 from keras_emotion.cli.runs import Runs
 from keras_emotion.cli.synthesize import Synthesize
+from keras_emotion.keras_settings import choose_backend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # What TensorFlow tells its developers on the way would hide what a user is told.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Neither does a file in the user's home choose it.
+    choose_backend()
     words = sys.argv[1:] if arguments is None else list(arguments)
     words = without_register_option(words)
     if words[:1] == ["run"]:

@@ -131,6 +131,7 @@ class SynthesizeMAHNOBHCI:
         face_effect_size: what ties the expression of the face to the ratings; 0 nothing.
         video_frame_rate_hz: frames of a video a second.
         video_size: width and height of a video.
+        video_tail_seconds: how long a video goes on after the clip; by default as in the data set, 47 s to 25 s.
         effect_follows: what the signals follow: the rating, the same during a whole trial, or the expression that the
             face has at that moment.
     """
@@ -148,6 +149,7 @@ class SynthesizeMAHNOBHCI:
     face_effect_size: float = 1.0
     video_frame_rate_hz: float = 61.0
     video_size: tuple[int, int] = (780, 580)
+    video_tail_seconds: float | None = None
     effect_follows: Literal["rating", "expression"] = "rating"
 
     def run(self) -> int:
@@ -169,6 +171,7 @@ class SynthesizeMAHNOBHCI:
             face_effect_size=self.face_effect_size,
             video_frame_rate_hz=self.video_frame_rate_hz,
             video_size=self.video_size,
+            video_tail_seconds=self.video_tail_seconds,
             effect_follows=self.effect_follows,
         )
 

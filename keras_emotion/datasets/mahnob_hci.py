@@ -27,7 +27,7 @@ from keras_emotion.datasets.reader import (
     describe_trial,
     raise_problems,
 )
-from keras_emotion.faces import video_facts
+from keras_emotion.faces import same_frame_rate, video_facts
 from keras_emotion.schema import InputError, Trial
 from keras_emotion.signals import band_pass
 
@@ -43,7 +43,10 @@ EYE_CHANNELS = ("Fp1", "Fp2")
 """Scalp channels that stand for the eyes, of which there was no recording."""
 
 LENGTH_TOLERANCE_SECONDS = 5.0
-"""A face video, or the time between the two marks, that is so much too long or too short is reported."""
+"""A face video, or the time between the two marks, that is so much too long or too short is reported.
+
+The time between the marks of the real recordings is 0.8 to 3.3 s longer than the clip.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,16 +95,21 @@ class MAHNOBHCI(Reader):
     and of what precedes `baseline_seconds` are kept. The whole recording, at the rate of its header, is resampled
     (`keras_emotion.signals.resample`) and cleaned before it is cut.
 
-    Video: it does not cover the 30 s before the clip, so that its first frame is taken for the onset
-    (`offset_seconds` 0 of the face features). `session.xml` alone says no better: `vidBeginSmp` and `audBeginSmp` are
-    where the section begins in the whole take, in samples of `vidRate` and `audRate`, and the onset of the clip is in
-    neither. It is in the gaze file: with the `AudioSampleNumber` of its event MovieStart, the clip starts
-    `(AudioSampleNumber - audBeginSmp) / audRate` seconds into the video (not verified).
+    Video: it does not cover the 30 s before the clip, so that its first frame is taken for the onset (`offset_seconds`
+    0 of the face features; not known). It goes on after the clip for 13 to 144 s, the self-report: how long it lasts
+    altogether is `cutLenSec`, and `vidRate` its frames a second. `describe` compares the header of the video with both;
+    the face features do so before they take a video to be one with a wrong rate. `session.xml` alone says no better:
+    `vidBeginSmp` and `audBeginSmp` are where the section begins in the whole take, in samples of `vidRate` and
+    `audRate`, and the onset of the clip is in neither. It is in the gaze file: with the `AudioSampleNumber` of its
+    event MovieStart, the clip starts `(AudioSampleNumber - audBeginSmp) / audRate` seconds into the video (not
+    verified).
 
     **Deviations** from DeepVANet: resampled by a filter that folds nothing back, where the released code takes every
     second sample of the peripheral channels; cleaned by `clean_eeg`, where the paper names EEGLAB and no method.
 
-    Not verified: everything here follows public code and documentation (`facts/mahnob_hci.json`); no real file was met.
+    Attributes, ids, names of files, order, rate, marks and lengths were compared with 565 real `session.xml` and with
+    the marks of 527 real recordings. Not verified: the rest, which follows public code and documentation
+    (`facts/mahnob_hci.json`), such as whether the first frame is the onset, and the units of GSR1, Resp and Temp.
 
     Args:
         root: folder that holds `Sessions`.
@@ -129,8 +137,8 @@ class MAHNOBHCI(Reader):
     name = "mahnob_hci"
     # A session of which nobody can say whose it is may be one of the subjects asked for.
     missing_files_block = True
-    # 2: every trial is of session 1; the session of the files is one clip.
-    code_version: ClassVar[int] = 2
+    # 2: every trial is of session 1; the session of the files is one clip. 3: trials say how long their video lasts.
+    code_version: ClassVar[int] = 3
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": tuple(FACTS["emotion_names"])}
 
     def __init__(
@@ -321,25 +329,43 @@ class MAHNOBHCI(Reader):
             ratings=session.ratings,
             presentation=self._index.presentations[session.id],
             video=session.video,
+            video_seconds=session.video_seconds,
+            video_frame_rate_hz=session.video_frame_rate_hz,
         )
 
     def _length_problems(self, session: Session, duration_seconds: float) -> Iterator[Problem]:
-        expected = None if self.synthetic else FACTS["stimulus_seconds"].get(session.stimulus)
+        known = FACTS["stimulus_seconds"] | FACTS["recorded_seconds"]
+        expected = None if self.synthetic else known.get(session.stimulus)
         if expected is not None and abs(duration_seconds - expected) > LENGTH_TOLERANCE_SECONDS:
             message = f"the marks are {duration_seconds:.1f} s apart; expected {expected} s, as clip {session.stimulus}"
             yield Problem(session.recording, message, session.subject, False)
         if session.video is None:
             return
         try:
-            seconds = video_facts(session.video).duration_seconds
+            facts = video_facts(session.video)
         except InputError as error:
             yield Problem(session.video, str(error).removeprefix(f"{session.video}: "), session.subject, False)
             return
-        if seconds and abs(seconds - duration_seconds) > LENGTH_TOLERANCE_SECONDS:
+        # The whole section, or what somebody has cut to the clip alone.
+        fitting = [seconds for seconds in (session.video_seconds, duration_seconds) if seconds is not None]
+        apart = [abs(facts.duration_seconds - seconds) for seconds in fitting]
+        if facts.duration_seconds and min(apart) > LENGTH_TOLERANCE_SECONDS:
             message = (
-                f"lasts {seconds:.1f} s by its header; expected {duration_seconds:.1f} s: a wrong frame rate in it, "
-                "or a cut"
+                f"lasts {facts.duration_seconds:.1f} s by its header ({facts.n_frames} frames, "
+                f"{facts.frame_rate_hz:g} a second); expected "
             )
+            if session.video_seconds is not None:
+                message += f"{session.video_seconds:.1f} s, the length of the section in {SESSION_FILE}, or "
+            message += f"{duration_seconds:.1f} s, the clip: "
+            rate_hz = session.video_frame_rate_hz
+            if rate_hz is None:
+                message += "a wrong frame rate in it, a cut, or another video"
+            elif same_frame_rate(facts.frame_rate_hz, rate_hz):
+                message += (
+                    f"a cut, or another video; its frame rate is that of {SESSION_FILE}: it is used from its start"
+                )
+            else:
+                message += f"a wrong frame rate in it ({SESSION_FILE} says {rate_hz:g} a second), or another video"
             yield Problem(session.video, message, session.subject, False)
 
 

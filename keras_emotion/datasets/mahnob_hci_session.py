@@ -82,6 +82,10 @@ class Session:
         trial: number of the trial in the name of the recording; 0 where there is none.
         recording: the BioSemi file, `None` where it is missing.
         video: the colour video, `None` where it is missing.
+        video_seconds: how long the videos of the session last: `cutLenSec`, or the samples of `vidBeginSmp` to
+            `vidEndSmp` over `vidRate`; `None` where neither is there. They go on for 13 to 144 s after the clip, while
+            the subject rates it.
+        video_frame_rate_hz: `vidRate`, `None` where it is missing.
         faults: what is wrong or missing.
     """
 
@@ -95,6 +99,8 @@ class Session:
     trial: int = 0
     recording: Path | None = None
     video: Path | None = None
+    video_seconds: float | None = None
+    video_frame_rate_hz: float | None = None
     faults: tuple[Fault, ...] = ()
 
     @property
@@ -156,6 +162,8 @@ class Session:
             faults.append(
                 Fault(folder, f"several colour videos: {', '.join(videos)}; expected one; none is used", False)
             )
+        video_seconds, video_frame_rate_hz, wrong = _of_videos(path, fields)
+        faults += wrong
         if fields["sessionId"].strip() != folder.name:
             faults.append(
                 Fault(path, f"sessionId is {identity['id']}; expected {folder.name}, the name of its folder", False)
@@ -177,6 +185,8 @@ class Session:
             trial=int(match["trial"]) if match is not None else 0,
             recording=folder / found[0] if found else None,
             video=folder / videos[0] if len(videos) == 1 else None,
+            video_seconds=video_seconds,
+            video_frame_rate_hz=video_frame_rate_hz,
             faults=tuple(faults),
         )
 
@@ -282,6 +292,29 @@ def _ratings(path: Path, fields: Mapping[str, str]) -> tuple[dict[str, float], l
             )
         ratings[target] = value
     return ratings, faults
+
+
+def _of_videos(path: Path, fields: Mapping[str, str]) -> tuple[float | None, float | None, list[Fault]]:
+    """Length and frame rate of the videos, and what is wrong with the fields that tell them."""
+    said, faults = {}, []
+    for name in ("cutLenSec", "vidRate", "vidBeginSmp", "vidEndSmp"):
+        text = fields.get(name, "").strip()
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        # The first section of a take may begin with its first sample.
+        if 0 < value < math.inf or (name == "vidBeginSmp" and value == 0):
+            said[name] = value
+        elif text:
+            what = (
+                f"{name} is {text[:40]!r}; expected a number above 0: the length of the video is not compared with it"
+            )
+            faults.append(Fault(path, what, False))
+    seconds, rate_hz = said.get("cutLenSec"), said.get("vidRate")
+    if seconds is None and rate_hz is not None and said.get("vidEndSmp", 0) > said.get("vidBeginSmp", math.inf):
+        seconds = (said["vidEndSmp"] - said["vidBeginSmp"]) / rate_hz
+    return seconds, rate_hz, faults
 
 
 def _order(fields: Mapping[str, str], session: int) -> tuple | None:

@@ -50,6 +50,9 @@ RESAMPLING_MARGIN = 128
 VIDEO_TOLERANCE_SECONDS = 0.5
 """By how much a video may end before its trial: headers are not exact, and the last frame is shown for a while."""
 
+LONGER_VIDEO_SECONDS = 5.0
+"""By how much a video of one trial may last longer; as the face features have it."""
+
 
 class Recordings(Reader):
     """A folder of recordings of one's own (or a BIDS tree), with a table of the trials in them.
@@ -289,6 +292,12 @@ class Recordings(Reader):
         except InputError as error:
             return _problems_of(error, row.subject, row.video)
         needed = (row.video_offset_seconds or 0.0) + row.duration_seconds
+        if seconds and row.video_offset_seconds is None and seconds > needed + LONGER_VIDEO_SECONDS:
+            message = (
+                f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s, the trial {needed:.1f} s; say when "
+                "the trial starts in it (video_offset_seconds; 0 where with its first frame), or its faces are not used"
+            )
+            return [Problem(self.table.path, message, row.subject, False)]
         if not seconds or seconds >= needed - VIDEO_TOLERANCE_SECONDS:
             return []
         message = f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s; offset and trial need {needed:.1f} s"

@@ -34,7 +34,12 @@ from joblib.parallel import ParallelBackendBase
 
 from keras_emotion import __version__
 from keras_emotion.environment import visible_gpus
-from keras_emotion.pipelines.backend import running_backend
+from keras_emotion.keras_settings import (
+    DEFAULT_BACKEND,
+    check_keras_can_start,
+    restored_keras_settings,
+    running_backend,
+)
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import Runtime
 
@@ -58,12 +63,14 @@ def check(runtime: Runtime) -> None:
     """Say at once what would fail after a while.
 
     Raises:
-        InputError: a package is not installed, or a cluster is given without the number of its workers to use.
+        InputError: a package is not installed, a cluster is given without the number of its workers to use, or Keras
+            cannot be imported.
     """
     if runtime.engine in ("ray", "dask"):
         _imported(runtime.engine if runtime.engine == "ray" else "distributed", extra=runtime.engine)
     if runtime.engine == "vectorized":
         _choose_jax(runtime)
+    check_keras_can_start()
     if runtime.tensorboard:
         _imported("tensorboard", extra="tensorboard")
     if runtime.cluster_address and runtime.engine in _LOCAL:
@@ -108,8 +115,9 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         own_gpu=trains and (n_workers > 1 or runtime.engine not in _LOCAL),
         # The workers of this machine's processes are where this process is, and have its variables.
         folder=None if runtime.engine in _LOCAL else os.getcwd(),
-        # A worker that trains by another backend would give other numbers, whatever a variable says by now.
-        backend=running_backend(),
+        # A worker that trains by another backend would give other numbers, whatever a variable or a file of its own
+        # machine says by now.
+        backend=running_backend() or DEFAULT_BACKEND,
     )
     engine = {"ray": _ray, "dask": _dask}.get(runtime.engine, _processes)
     if runtime.engine in _LOCAL:
@@ -136,7 +144,7 @@ class _Conditions:
     threads: int
     own_gpu: bool
     folder: str | None
-    backend: str | None
+    backend: str
 
 
 def _in_own_process(conditions: _Conditions, task: bytes) -> Any:
@@ -178,12 +186,11 @@ def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: An
                 f"worker on {socket.gethostname()}: {conditions.folder}: {error.strerror}; "
                 "workers on other machines need the same folders under the same paths"
             ) from error
-    if conditions.backend is not None:
-        os.environ["KERAS_BACKEND"] = conditions.backend
+    os.environ["KERAS_BACKEND"] = conditions.backend
     if conditions.own_gpu:
         claim_gpu()
     # Also of libraries that are loaded already, which read no variables of the environment any more.
-    with threadpoolctl.threadpool_limits(conditions.threads):
+    with threadpoolctl.threadpool_limits(conditions.threads), restored_keras_settings():
         return function(*arguments)
 
 

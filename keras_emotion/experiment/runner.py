@@ -27,6 +27,7 @@ from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.stage_files import remove_stages
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
+from keras_emotion.keras_settings import restored_keras_settings
 from keras_emotion.pipelines import (
     ChannelSet,
     FeaturePart,
@@ -258,11 +259,12 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
         return Estimate(0, 0, 0.0, 0.0, workers)
     steps, train_seconds, seconds = 0, 0.0, 0.0
     runtime = plan.experiment.runtime
-    if runtime.engine == "vectorized":
-        group = group_jobs([job for job, _ in remaining], runtime.folds_at_once)[0]
-        measured = vectorized.seconds_per_step([(plan, job) for job in group])
-    else:
-        measured = seconds_per_step(plan, remaining[0][0])
+    with restored_keras_settings():
+        if runtime.engine == "vectorized":
+            group = group_jobs([job for job, _ in remaining], runtime.folds_at_once)[0]
+            measured = vectorized.seconds_per_step([(plan, job) for job in group])
+        else:
+            measured = seconds_per_step(plan, remaining[0][0])
     for training, train_step, test_step in measured:
         own_steps = sum(-(-n_windows // training.batch_size) for _, n_windows in remaining) * training.epochs
         steps += own_steps

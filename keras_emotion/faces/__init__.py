@@ -6,7 +6,7 @@ from keras_emotion.faces.landmarker_quantities import landmarker_quantities
 from keras_emotion.faces.openface import OPENFACE_QUANTITIES, read_openface
 from keras_emotion.faces.sequence import FaceSequence, contact_sheet, extract_faces, nearest_found
 from keras_emotion.faces.tracking import FaceTracker
-from keras_emotion.faces.video import Frame, VideoFacts, sample_frames, video_facts
+from keras_emotion.faces.video import Frame, VideoFacts, same_frame_rate, sample_frames, video_facts
 
 __all__ = [
     "OPENFACE_QUANTITIES",
@@ -28,6 +28,7 @@ __all__ = [
     "make_detector",
     "nearest_found",
     "read_openface",
+    "same_frame_rate",
     "sample_frames",
     "video_facts",
 ]

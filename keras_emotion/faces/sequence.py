@@ -31,8 +31,8 @@ class FaceSequence:
             maps (of an unnamed temporary file), so that a long video needs little memory.
         frames: a row a sample: `time_seconds` (as wanted), `frame_time_seconds` (time stamp of the frame taken),
             `frame`, `found`, `score`, `n_faces` in the frame, `left, top, width, height` of the box and `<landmark>_x`,
-            `<landmark>_y` in pixels (NaN where not found), `jump`, and `blur`: the variance of the Laplacian of the
-            grey crop, small for a blurred face.
+            `<landmark>_y` in pixels of the picture as shown (NaN where not found), `jump`, and `blur`: the variance of
+            the Laplacian of the grey crop, small for a blurred face.
         source: the video.
         details: with the Face Landmarker, `mesh` `(frames, 478, 3)`, `blendshapes` `(frames, 52)` and `transformation`
             `(frames, 4, 4)` float32, NaN where not found; else empty.

@@ -1,4 +1,9 @@
-"""Frames of a video at wanted times, by their time stamps."""
+"""Frames of a video at wanted times, by their time stamps, as a player shows them.
+
+What is stored may lie on its side or stand on its head, as with a telephone that is held upright, and pixels may be
+wider than high, as in the 720 x 576 of television; the file says so. Pictures here are turned and stretched
+accordingly.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,14 @@ import contextlib
 import dataclasses
 import functools
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import av.error
+import cv2
 import numpy as np
 
 from keras_emotion.faces.reduction import block_means
@@ -29,12 +36,12 @@ SEEK_MARGIN_SECONDS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class VideoFacts:
-    """What the header of a video says, before any frame is decoded.
+    """What the header of a video says, and how its first frame is shown.
 
     Args:
         path: the file.
-        width: pixels of a row.
-        height: rows.
+        width: pixels of a row, as shown.
+        height: rows, as shown.
         frame_rate_hz: average frame rate of the header; 0 where it has none.
         n_frames: number of frames that the header announces; 0 where it does not.
         duration_seconds: length that the header announces; 0 where it does not.
@@ -50,6 +57,72 @@ class VideoFacts:
     codec: str
 
 
+LARGEST_PIXEL_ASPECT = 8
+"""A video whose pixels are said to be more than so many times as wide as high, or as high as wide, is refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Showing:
+    """How a player shows the picture that is stored: stretched to square pixels, transposed, then mirrored.
+
+    Args:
+        width: pixels of a row of the stored picture after stretching.
+        height: its rows after stretching.
+        transposed: rows become columns.
+        upside_down: the first row becomes the last one, after transposing.
+        mirrored: the first column becomes the last one, after transposing.
+    """
+
+    width: int
+    height: int
+    transposed: bool = False
+    upside_down: bool = False
+    mirrored: bool = False
+
+    @classmethod
+    def of(cls, path: Path, stream: av.VideoStream, frame: av.VideoFrame) -> Showing | None:
+        """How a frame of a video is shown; `None` where that is as it is stored.
+
+        Pixels that are not square are stretched in the direction in which the picture becomes larger.
+
+        Raises:
+            InputError: it is turned by no multiple of 90 degrees, or its pixels have an impossible shape.
+        """
+        width, height = frame.width, frame.height
+        aspect = float(stream.sample_aspect_ratio or 1)
+        if not 1 / LARGEST_PIXEL_ASPECT <= aspect <= LARGEST_PIXEL_ASPECT:
+            raise InputError(
+                f"{path}: its pixels are {aspect:g} times as wide as high, by its header; expected "
+                f"1/{LARGEST_PIXEL_ASPECT} to {LARGEST_PIXEL_ASPECT}; write it anew with square pixels"
+            )
+        width, height = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        # Column and row as shown are `x a + y c` and `x b + y d`, in units of 1 / 65536, but for a shift.
+        a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else struct.unpack("=5i", bytes(matrix)[:20])
+        straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
+        if min(straight, crossed) > 0.01 * max(straight, crossed):
+            raise InputError(
+                f"{path}: to be turned by {-frame.rotation} degrees, by its header; expected a multiple of 90; "
+                "write it anew as it is to be shown"
+            )
+        turned = crossed > straight
+        showing = cls(width, height, turned, (b if turned else d) < 0, (c if turned else a) < 0)
+        return None if showing == cls(frame.width, frame.height) else showing
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as shown."""
+        return (self.height, self.width) if self.transposed else (self.width, self.height)
+
+    def shown(self, image: np.ndarray) -> np.ndarray:
+        """The stored picture `(rows, columns, 3)` as it is shown, contiguous."""
+        if image.shape[:2] != (self.height, self.width):
+            image = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        if self.transposed:
+            image = image.swapaxes(0, 1)
+        return np.ascontiguousarray(image[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1])
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of a video, of which only what is looked at is converted to RGB.
@@ -58,21 +131,27 @@ class Frame:
         time_seconds: its time stamp, from that of the first frame of the video.
         number: its number in the order of display, from 0.
         decoded: the frame as the decoder gave it.
+        showing: how it is shown, where that is not as it is stored.
     """
 
     time_seconds: float
     number: int
     decoded: av.VideoFrame
+    showing: Showing | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of the image."""
+        if self.showing is not None:
+            width, height = self.showing.size
+            return height, width, 3
         return self.decoded.height, self.decoded.width, 3
 
     @functools.cached_property
     def image(self) -> np.ndarray:
         """`(height, width, 3)` uint8 RGB, contiguous."""
-        return _as_rgb(self.decoded)
+        image = _as_rgb(self.decoded)
+        return image if self.showing is None else self.showing.shown(image)
 
     def area(self, left: int, top: int, right: int, bottom: int, block: int = 1) -> np.ndarray:
         """A part of the image, reduced by the means of blocks of pixels.
@@ -92,7 +171,7 @@ class Frame:
         """
         whole = self.decoded
         # Beside an odd border, half a pixel of colour would be left.
-        if whole.format.name not in _PLANAR or whole.width % 2 or whole.height % 2:
+        if self.showing is not None or whole.format.name not in _PLANAR or whole.width % 2 or whole.height % 2:
             return block_means(self.image[top:bottom, left:right], block)
         part = av.VideoFrame((right - left) // block, (bottom - top) // block, whole.format.name)
         part.colorspace, part.color_range = whole.colorspace, whole.color_range
@@ -140,22 +219,38 @@ def video_facts(path: Path | str) -> VideoFacts:
     """What the header of a video says.
 
     Raises:
-        InputError: no such file, empty, not a video, or without a video stream.
+        InputError: no such file, empty, not a video, without a video stream, or to be shown in a way that we cannot.
     """
     with _opened(path) as (container, stream):
         if stream.duration is not None and stream.time_base is not None:
             duration_seconds = float(stream.duration * stream.time_base)
         else:
             duration_seconds = (container.duration or 0) / av.time_base
+        width, height = stream.width, stream.height
+        # How it is turned, only a decoded frame says; a file without any is found out when it is read.
+        with contextlib.suppress(av.error.FFmpegError):
+            if (frame := next(container.decode(stream), None)) is not None:
+                showing = Showing.of(Path(path), stream, frame)
+                width, height = (frame.width, frame.height) if showing is None else showing.size
         return VideoFacts(
             path=Path(path),
-            width=stream.width,
-            height=stream.height,
+            width=width,
+            height=height,
             frame_rate_hz=float(stream.average_rate or 0),
             n_frames=stream.frames,
             duration_seconds=duration_seconds,
             codec=stream.codec_context.name,
         )
+
+
+def same_frame_rate(rate_hz: float, other_hz: float) -> bool:
+    """Whether two frame rates are the same but for rounding, to 1 %.
+
+    Example:
+        >>> same_frame_rate(60.9708, 61), same_frame_rate(29.97, 30), same_frame_rate(24, 25)
+        (True, True, False)
+    """
+    return abs(rate_hz / other_hz - 1) <= 0.01
 
 
 def sample_frames(
@@ -191,8 +286,9 @@ def sample_frames(
         `(wanted_seconds, frame)`.
 
     Raises:
-        InputError: the video cannot be opened or holds no frame, or breaks off: it ends in the middle of a frame, or
-            holds fewer frames or seconds than its header announces. The frames up to there have been given by then.
+        InputError: the video cannot be opened, holds no frame or cannot be shown (`Showing`), or breaks off: it ends in
+            the middle of a frame, or holds fewer frames or seconds than its header announces. The frames up to there
+            have been given by then.
         ValueError: neither or both of `rate_hz` and `times_seconds` are given, or an argument is out of range.
     """
     if (rate_hz is None) == (times_seconds is None):
@@ -206,7 +302,7 @@ def sample_frames(
     previous, given = None, None
     last_gap = 0.0
 
-    def give(chosen: tuple[float, int, av.VideoFrame]) -> Frame:
+    def give(chosen: tuple[float, int, av.VideoFrame, Showing | None]) -> Frame:
         nonlocal given
         if given is None or given.number != chosen[1]:
             given = Frame(*chosen)
@@ -246,13 +342,13 @@ class _Wanted:
 
 def _decoded(
     path: Path, assumed_frame_rate_hz: float | None, n_threads: int, start_seconds: float
-) -> Iterator[tuple[float, int, av.VideoFrame]]:
+) -> Iterator[tuple[float, int, av.VideoFrame, Showing | None]]:
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO" if n_threads > 1 else "NONE"
         stream.thread_count = n_threads
         announced, rate = stream.frames, float(stream.average_rate or 0)
         announced_seconds = _announced_seconds(container, stream)
-        number, first, time = 0, None, 0.0
+        number, first, time, showing, is_first = 0, None, 0.0, None, True
         try:
             far_in = assumed_frame_rate_hz is None and rate and start_seconds > SEEK_AFTER_SECONDS
             if far_in and (place := _place_before(path, start_seconds)) is not None:
@@ -261,6 +357,8 @@ def _decoded(
                 # Reckoned numbers are no count of frames: the length stands in for it.
                 announced, announced_seconds = 0, announced_seconds or announced / rate
             for frame in container.decode(stream):
+                if is_first:
+                    showing, is_first = Showing.of(path, stream, frame), False
                 if assumed_frame_rate_hz is not None:
                     time = number / assumed_frame_rate_hz
                 elif frame.time is not None:
@@ -269,7 +367,7 @@ def _decoded(
                     time = max(time, float(frame.time - first))
                 elif number and rate:
                     time += 1 / rate
-                yield time, number, frame
+                yield time, number, frame, showing
                 number += 1
         except av.error.FFmpegError as error:
             raise InputError(

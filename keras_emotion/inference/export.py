@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.schema import InputError
 from keras_emotion.systems.registry import installed_papers
 
@@ -52,8 +53,9 @@ def load_saved_model(path: Path) -> keras.Model:
     """A model of ours, or of a paper of an installed package, as `--save-models` saves it.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or Keras cannot be imported.
     """
+    check_keras_can_start()
     import keras
 
     # Their classes are known to Keras from here on.
@@ -63,7 +65,8 @@ def load_saved_model(path: Path) -> keras.Model:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a model (.keras), as a run with --save-models leaves them")
     try:
-        return keras.models.load_model(path, compile=False)
+        with own_keras_settings():
+            return keras.models.load_model(path, compile=False)
     # What a damaged file raises depends on where it is damaged.
     except Exception as error:
         if unknown := re.search(r"Could not locate (?:class|function) '(\w+)'", str(error)):
@@ -131,7 +134,8 @@ def export_model(
     if path.exists():
         raise InputError(f"{path}: exists already; remove it or give another --out")
     windows = random_windows(model) if windows is None else windows
-    expected = _by_name(model.predict(windows, verbose=0))
+    with own_keras_settings():
+        expected = _by_name(model.predict(windows, verbose=0))
     n_windows = len(next(iter(windows.values())))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +155,7 @@ def export_model(
 def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inputs, where: str) -> dict[str, Any]:
     try:
         # Of the converters, which are behind NumPy and TensorFlow.
-        with warnings.catch_warnings(), _built_in(model, form.has_few_operations):
+        with own_keras_settings(), warnings.catch_warnings(), _built_in(model, form.has_few_operations):
             warnings.simplefilter("ignore")
             model.export(str(path), format=form.keras_name, verbose=False)
             return form.run(path, windows)
@@ -190,10 +194,10 @@ def _pooled_plane_by_plane(layer: keras.layers.MaxPooling3D, volumes: Any) -> An
 
     _, depth, *plane = volumes.shape
     planes = ops.reshape(volumes, (-1, *plane))
-    planes = ops.max_pool(planes, layer.pool_size[1:], layer.strides[1:], layer.padding)
+    planes = ops.max_pool(planes, layer.pool_size[1:], layer.strides[1:], layer.padding, "channels_last")
     _, rows, columns, channels = planes.shape
     lines = ops.reshape(planes, (-1, depth, rows * columns, channels))
-    lines = ops.max_pool(lines, (layer.pool_size[0], 1), (layer.strides[0], 1), layer.padding)
+    lines = ops.max_pool(lines, (layer.pool_size[0], 1), (layer.strides[0], 1), layer.padding, "channels_last")
     return ops.reshape(lines, (-1, lines.shape[1], rows, columns, channels))
 
 

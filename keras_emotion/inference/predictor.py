@@ -18,6 +18,7 @@ from keras_emotion.datasets.continuous import ContinuousRecording, doubtful_unit
 from keras_emotion.datasets.electrodes import match_channels
 from keras_emotion.inference.export import load_saved_model
 from keras_emotion.inference.schema import read_block
+from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.pipelines.study_channels import ChannelSet
@@ -112,7 +113,8 @@ class Predictor:
         self.window_seconds: float = windowing.window_seconds
         self.lag_seconds: float = 0.0 if self.part is None else windowing.lag_seconds
         attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
-        self._attention = model.attention_model() if attends else None
+        with own_keras_settings():
+            self._attention = model.attention_model() if attends else None
 
     @classmethod
     def from_file(cls, path: Path, baseline_seconds: float = 3.0) -> Self:
@@ -320,11 +322,12 @@ class Predictor:
         """`(windows, classes)` probabilities, and `(windows, bands)` attention or `None`."""
         import keras
 
-        outputs = self.model.predict(inputs, batch_size=128, verbose=0)
-        probabilities = keras.ops.convert_to_numpy(self.model.window_probabilities(outputs))
-        if self._attention is None:
-            return probabilities, None
-        attention = self._attention.predict(inputs, batch_size=128, verbose=0)
+        with own_keras_settings():
+            outputs = self.model.predict(inputs, batch_size=128, verbose=0)
+            probabilities = keras.ops.convert_to_numpy(self.model.window_probabilities(outputs))
+            if self._attention is None:
+                return probabilities, None
+            attention = self._attention.predict(inputs, batch_size=128, verbose=0)
         return probabilities, attention["bands"].mean(axis=1)
 
     def _distance(self, inputs: Inputs) -> float:

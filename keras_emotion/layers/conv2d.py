@@ -16,7 +16,8 @@ class Conv2D(keras.layers.Conv2D):
       = b_k + \mathcal{F}^{-1}\Bigl[\sum_c \overline{\hat w_{c, k}}\, \hat x_c\Bigr]_n$$
 
     the same numbers in another order of summation (`keras_emotion/layers/fourier_convolution.py` has the transforms).
-    Weights, their names and files are those of `keras.layers.Conv2D`, for which this one can be put.
+    Weights, their names and files are those of `keras.layers.Conv2D`, for which this one can be put; channels come last
+    whatever Keras's global setting says, unless `data_format` does.
 
     On one core forward and backward of 512 maps of 9 x 9 took 0.49 (128 to 256 channels, 3 x 3) and 0.58 (64 to 128,
     4 x 4) of the CPU time of the convolution on TensorFlow.
@@ -50,6 +51,7 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def __init__(self, filters, kernel_size, method="auto", **kwargs):
+        kwargs.setdefault("data_format", "channels_last")
         super().__init__(filters, kernel_size, **kwargs)
         check_method(method, self)
         self.method = method

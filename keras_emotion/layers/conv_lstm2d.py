@@ -18,7 +18,8 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
 
     (`keras_emotion/layers/fourier_convolution.py` has the transforms). The inputs of all steps are transformed and
     multiplied at once, both terms are added before the one transform back, the first step has no recurrence. Weights,
-    their names and files are those of `keras.layers.ConvLSTM2D`, for which this one can be put.
+    their names and files are those of `keras.layers.ConvLSTM2D`, for which this one can be put; channels come last
+    whatever Keras's global setting says, unless `data_format` does.
 
     **Deviations.** None from `keras.layers.ConvLSTM2D` but the rounding.
 
@@ -56,6 +57,7 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
     def __init__(self, filters, kernel_size, method="auto", **kwargs):
         if filters < 1:
             raise ValueError(f"`filters` must be 1 or more; received filters={filters}")
+        kwargs.setdefault("data_format", "channels_last")
         super().__init__(filters, kernel_size, **kwargs)
         check_method(method, self)
         if method == "fourier" and not self._starts_anew():

@@ -98,7 +98,9 @@ class ECABandAttention(keras.layers.Layer):
         """Weighs the bands; see the class."""
         pooled = ops.cast(ops.mean(ops.cast(inputs, "float32"), axis=(-3, -2)), self.compute_dtype)
         n_bands = inputs.shape[-1]
-        scores = ops.conv(ops.reshape(pooled, (-1, n_bands, 1)), self.kernel, padding="same")
+        scores = ops.conv(
+            ops.reshape(pooled, (-1, n_bands, 1)), self.kernel, padding="same", data_format="channels_last"
+        )
         weights = ops.reshape(ops.sigmoid(scores), ops.shape(pooled))
         outputs = inputs * weights[..., None, None, :]
         return (outputs, weights) if return_attention_scores else outputs

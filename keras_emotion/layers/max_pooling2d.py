@@ -23,7 +23,8 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     Args:
         pool_size: rows and columns of a window, an integer or two; default 2.
         strides: rows and columns from window to window; default `None`, those of a window.
-        **kwargs: other arguments of `keras.layers.MaxPooling2D`; slices are taken for `padding="valid"`, channels last.
+        **kwargs: other arguments of `keras.layers.MaxPooling2D`; slices are taken for `padding="valid"`, channels last,
+            which are the default whatever Keras's global setting says.
 
     Input:
         `(batch, rows, columns, channels)`.
@@ -38,6 +39,7 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     """
 
     def __init__(self, pool_size=2, strides=None, **kwargs):
+        kwargs.setdefault("data_format", "channels_last")
         super().__init__(pool_size, strides, **kwargs)
 
     def call(self, inputs):

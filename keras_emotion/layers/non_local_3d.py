@@ -64,7 +64,9 @@ class NonLocal3D(keras.layers.Layer):
             raise ValueError(f"`inner_channels` must be 1 or more, or None; received inner_channels={inner_channels}")
         self.inner_channels = inner_channels
         self.subsampling = subsampling
-        self.pooling = keras.layers.MaxPooling3D((1, 2, 2), padding="same", dtype=self.dtype_policy, name="pooling")
+        self.pooling = keras.layers.MaxPooling3D(
+            (1, 2, 2), padding="same", data_format="channels_last", dtype=self.dtype_policy, name="pooling"
+        )
 
     def build(self, input_shape):
         """Creates the weights for inputs of this shape."""
@@ -78,7 +80,13 @@ class NonLocal3D(keras.layers.Layer):
 
         def convolution(filters, initializer, name):
             return keras.layers.Conv3D(
-                filters, 1, use_bias=False, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+                filters,
+                1,
+                use_bias=False,
+                kernel_initializer=initializer,
+                data_format="channels_last",
+                dtype=self.dtype_policy,
+                name=name,
             )
 
         n_inner = self.inner_channels or max(1, n_channels // 2)

@@ -51,7 +51,14 @@ class ResidualBlock3D(keras.layers.Layer):
             raise ValueError(f"`filters` must be 1 or more; received filters={filters}")
         self.filters = filters
         self.convolution_1, self.convolution_2 = (
-            keras.layers.Conv3D(filters, 3, padding="same", dtype=self.dtype_policy, name=f"convolution_{number}")
+            keras.layers.Conv3D(
+                filters,
+                3,
+                padding="same",
+                data_format="channels_last",
+                dtype=self.dtype_policy,
+                name=f"convolution_{number}",
+            )
             for number in (1, 2)
         )
         self.projection = None
@@ -68,7 +75,7 @@ class ResidualBlock3D(keras.layers.Layer):
         self.convolution_2.build((*input_shape[:-1], self.filters))
         if n_channels != self.filters:
             self.projection = keras.layers.Conv3D(
-                self.filters, 1, use_bias=False, dtype=self.dtype_policy, name="projection"
+                self.filters, 1, use_bias=False, data_format="channels_last", dtype=self.dtype_policy, name="projection"
             )
             self.projection.build(input_shape)
 

@@ -134,7 +134,9 @@ class ResidualTCN(keras.layers.Layer):
         output_shape = shape = self.compute_output_shape(input_shape)
         if self.share_modules:
             if n_features != self.filters:
-                self.projection = keras.layers.Conv1D(self.filters, 1, dtype=self.dtype_policy, name="projection")
+                self.projection = keras.layers.Conv1D(
+                    self.filters, 1, data_format="channels_last", dtype=self.dtype_policy, name="projection"
+                )
                 self.projection.build(input_shape)
         else:
             shape = input_shape

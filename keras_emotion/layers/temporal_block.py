@@ -115,6 +115,7 @@ class TemporalBlock(keras.layers.Layer):
                 padding=padding,
                 dilation_rate=rate,
                 use_bias=normalization != "batch",
+                data_format="channels_last",
                 dtype=policy,
                 name=f"convolution_{number}",
             )
@@ -143,7 +144,9 @@ class TemporalBlock(keras.layers.Layer):
             normalization.build(output_shape)
             shape = output_shape
         if n_features != self.filters:
-            self.projection = keras.layers.Conv1D(self.filters, 1, dtype=self.dtype_policy, name="projection")
+            self.projection = keras.layers.Conv1D(
+                self.filters, 1, data_format="channels_last", dtype=self.dtype_policy, name="projection"
+            )
             self.projection.build(input_shape)
 
     def call(self, inputs, training=None):

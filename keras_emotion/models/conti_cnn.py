@@ -106,12 +106,13 @@ class ContiCNN(WindowClassifierMixin, keras.Model):
                     kernel_size,
                     padding="same",
                     activation=activation,
+                    data_format="channels_last",
                     dtype=policy,
                     name=f"convolution_{number}",
                 )
                 for number, (n_filters, kernel_size) in enumerate(((64, 4), (128, 4), (256, 4), (64, 1)), start=1)
             ),
-            keras.layers.Flatten(dtype=policy, name="flatten"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
             keras.layers.Dense(scaled_width(width_multiplier, 1024), activation=activation, dtype=policy, name="dense"),
             keras.layers.Dropout(dropout, dtype=policy, name="dropout"),
             *softmax_head(n_classes, policy),

@@ -103,13 +103,14 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
                     kernel_size,
                     padding="same",
                     activation="relu",
+                    data_format="channels_last",
                     dtype=policy,
                     name=f"convolution_{number}",
                 )
                 for number, (n_filters, kernel_size) in enumerate(((64, 5), (128, 4), (256, 4), (64, 1)), start=1)
             ),
-            MaxPooling2D(2, dtype=policy, name="pooling"),
-            keras.layers.Flatten(dtype=policy, name="flatten"),
+            MaxPooling2D(2, data_format="channels_last", dtype=policy, name="pooling"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
             keras.layers.Dense(scaled_width(width_multiplier, 512), activation="relu", dtype=policy, name="dense"),
         )
         recurrent = keras.layers.LSTM(units, dtype=policy, name="recurrent")

@@ -32,8 +32,10 @@ def _face_layers(width_multiplier, policy):
     ):
         name = f"face_convolution_{number}"
         layers += [
-            keras.layers.Conv2D(n_filters, 3, padding=padding, activation="relu", dtype=policy, name=name),
-            MaxPooling2D(3, strides=2, dtype=policy, name=f"face_pooling_{number}"),
+            keras.layers.Conv2D(
+                n_filters, 3, padding=padding, activation="relu", data_format="channels_last", dtype=policy, name=name
+            ),
+            MaxPooling2D(3, strides=2, data_format="channels_last", dtype=policy, name=f"face_pooling_{number}"),
         ]
     return layers
 
@@ -186,10 +188,11 @@ class DeepVANet(InferenceMixin, keras.Model):
                 3,
                 padding="same",
                 unit_forget_bias=False,
+                data_format="channels_last",
                 dtype=policy,
                 name="face_convlstm",
             ),
-            keras.layers.Flatten(dtype=policy, name="face_flatten"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="face_flatten"),
             dense(face_units, "face_features"),
         )
         bio_layers = []
@@ -197,13 +200,18 @@ class DeepVANet(InferenceMixin, keras.Model):
             zip(_scaled(_BIO_FILTERS, width_multiplier), _BIO_KERNELS, strict=True), start=1
         ):
             bio_layers += [
-                keras.layers.Conv1D(n_filters, kernel_size, dtype=policy, name=f"bio_convolution_{number}"),
+                keras.layers.Conv1D(
+                    n_filters, kernel_size, data_format="channels_last", dtype=policy, name=f"bio_convolution_{number}"
+                ),
                 keras.layers.BatchNormalization(
                     momentum=0.9, epsilon=1e-5, dtype=policy, name=f"bio_normalization_{number}"
                 ),
                 keras.layers.ReLU(dtype=policy, name=f"bio_activation_{number}"),
             ]
-        bio_layers += [keras.layers.Flatten(dtype=policy, name="bio_flatten"), dense(bio_units, "bio_features")]
+        bio_layers += [
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="bio_flatten"),
+            dense(bio_units, "bio_features"),
+        ]
         head_layers = (
             dense(_HIDDEN_UNITS, "classifier_1", "relu"),
             keras.layers.Dropout(dropout, dtype=policy, name="classifier_dropout"),
@@ -459,7 +467,7 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         rescaling = keras.layers.Rescaling(1 / pixel_maximum, dtype=policy, name="rescaling")
         layers = (
             *_face_layers(width_multiplier, policy),
-            keras.layers.Flatten(dtype=policy, name="flatten"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
             keras.layers.Dense(units, activation="relu", dtype=policy, name="dense"),
             keras.layers.Dropout(dropout, dtype=policy, name="dropout"),
             keras.layers.Dense(2, dtype=policy, name="regression"),

@@ -98,7 +98,7 @@ class DGCNN(WindowClassifierMixin, keras.Model):
         graph_convolution = ChebyshevGraphConvolution(
             filters, n_polynomials, adjacency_decay=adjacency_decay, dtype=policy, name="graph_convolution"
         )
-        head_layers = [keras.layers.Flatten(dtype=policy, name="flatten")]
+        head_layers = [keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten")]
         if hidden_units is not None:
             head_layers.append(keras.layers.Dense(hidden_units, activation="relu", dtype=policy, name="hidden"))
         head_layers += softmax_head(n_classes, policy)

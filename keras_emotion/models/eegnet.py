@@ -119,7 +119,9 @@ class EEGNet(WindowClassifierMixin, keras.Model):
             return (
                 keras.layers.BatchNormalization(dtype=policy, name=f"normalization_{number}"),
                 keras.layers.Activation("elu", dtype=policy, name=f"activation_{number}"),
-                keras.layers.AveragePooling2D((pooling, 1), dtype=policy, name=f"pooling_{number}"),
+                keras.layers.AveragePooling2D(
+                    (pooling, 1), data_format="channels_last", dtype=policy, name=f"pooling_{number}"
+                ),
                 keras.layers.Dropout(dropout, dtype=policy, name=f"dropout_{number}"),
             )
 
@@ -129,6 +131,7 @@ class EEGNet(WindowClassifierMixin, keras.Model):
                 (kernel_length or max(1, round(_TEMPORAL_KERNEL_SECONDS * sampling_rate_hz)), 1),
                 padding="same",
                 use_bias=False,
+                data_format="channels_last",
                 dtype=policy,
                 name="temporal_convolution",
             ),
@@ -139,6 +142,7 @@ class EEGNet(WindowClassifierMixin, keras.Model):
                 use_bias=False,
                 # The norm of each spatial filter; the other axes of the kernel count the filters.
                 depthwise_constraint=keras.constraints.MaxNorm(1.0, axis=(0, 1)),
+                data_format="channels_last",
                 dtype=policy,
                 name="spatial_convolution",
             ),
@@ -148,11 +152,12 @@ class EEGNet(WindowClassifierMixin, keras.Model):
                 (_SEPARABLE_KERNEL_LENGTH, 1),
                 padding="same",
                 use_bias=False,
+                data_format="channels_last",
                 dtype=policy,
                 name="separable_convolution",
             ),
             *after_convolution(2, _SECOND_POOLING),
-            keras.layers.Flatten(dtype=policy, name="flatten"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
             *softmax_head(n_classes, policy, kernel_constraint=keras.constraints.MaxNorm(0.25, axis=0)),
         )
 

@@ -129,7 +129,15 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
             return max(1, round(width_multiplier * n_channels))
 
         def convolution(n_filters, kernel_size, name):
-            return Conv2D(width(n_filters), kernel_size, padding="same", activation="relu", dtype=policy, name=name)
+            return Conv2D(
+                width(n_filters),
+                kernel_size,
+                padding="same",
+                activation="relu",
+                data_format="channels_last",
+                dtype=policy,
+                name=name,
+            )
 
         def recurrent(name):
             if cell == "lstm":
@@ -145,8 +153,8 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
             convolution(128, 4, "convolution_2"),
             convolution(256, 3, "convolution_3"),
             convolution(128, 1, "convolution_4"),
-            MaxPooling2D(2, dtype=policy, name="pooling"),
-            keras.layers.Flatten(dtype=policy, name="flatten"),
+            MaxPooling2D(2, data_format="channels_last", dtype=policy, name="pooling"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
             keras.layers.Dense(width(512), activation=dense_activation, dtype=policy, name="dense"),
         )
         recurrent_layers = (recurrent("recurrent_1"), recurrent("recurrent_2"))

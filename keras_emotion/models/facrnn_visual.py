@@ -108,15 +108,17 @@ class FACRNNVisualNetwork(InferenceMixin, keras.Model):
 
         def convolution(name):
             n_filters = max(1, round(width_multiplier * 32))
-            return keras.layers.Conv2D(n_filters, 5, padding="same", activation="relu", dtype=policy, name=name)
+            return keras.layers.Conv2D(
+                n_filters, 5, padding="same", activation="relu", data_format="channels_last", dtype=policy, name=name
+            )
 
         rescaling = keras.layers.Rescaling(1 / 255, dtype=policy, name="rescaling")
         frame_layers = (
             convolution("convolution_1"),
-            keras.layers.MaxPooling2D(4, dtype=policy, name="pooling_1"),
+            keras.layers.MaxPooling2D(4, data_format="channels_last", dtype=policy, name="pooling_1"),
             convolution("convolution_2"),
-            keras.layers.MaxPooling2D(3, dtype=policy, name="pooling_2"),
-            keras.layers.Flatten(dtype=policy, name="flatten"),
+            keras.layers.MaxPooling2D(3, data_format="channels_last", dtype=policy, name="pooling_2"),
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
         )
         temporal_network = ResidualTCN(
             units,
@@ -127,7 +129,9 @@ class FACRNNVisualNetwork(InferenceMixin, keras.Model):
             dtype=policy,
             name="temporal_network",
         )
-        temporal_pooling = keras.layers.MaxPooling1D(2, strides=1, dtype=policy, name="temporal_pooling")
+        temporal_pooling = keras.layers.MaxPooling1D(
+            2, strides=1, data_format="channels_last", dtype=policy, name="temporal_pooling"
+        )
         classifier = keras.layers.Dense(n_classes, dtype=policy, name="classifier")
         softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
         features = keras.layers.Identity(dtype="float32", name="features")

@@ -118,7 +118,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             ]
             for modality in modalities
         }
-        flatten = keras.layers.Flatten(dtype=policy, name="flatten")
+        flatten = keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten")
         classifier = keras.layers.Dense(n_classes, dtype=policy, name="classifier")
         softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
 

@@ -184,11 +184,16 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
         for number, (width, sizes) in enumerate(zip(widths, pool_sizes, strict=True), start=1):
             network_layers += [
                 ResidualBlock3D(width, dtype=policy, name=f"block_{number}"),
-                keras.layers.MaxPooling3D(tuple(sizes), dtype=policy, name=f"pooling_{number}"),
+                keras.layers.MaxPooling3D(
+                    tuple(sizes), data_format="channels_last", dtype=policy, name=f"pooling_{number}"
+                ),
             ]
             if number == (len(widths) if non_local_after == "last" else non_local_after):
                 network_layers.append(NonLocal3D(dtype=policy, name="non_local"))
-        head_layers = (keras.layers.Flatten(dtype=policy, name="flatten"), *softmax_head(n_classes, policy))
+        head_layers = (
+            keras.layers.Flatten(data_format="channels_last", dtype=policy, name="flatten"),
+            *softmax_head(n_classes, policy),
+        )
 
         # === Graph ===
         inputs = {"connectivity": keras.Input((n_windows, n_channels, n_channels), name="connectivity")}

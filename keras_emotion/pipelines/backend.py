@@ -8,26 +8,24 @@ import os
 import sys
 from pathlib import Path
 
+from keras_emotion.keras_settings import check_keras_can_start, pin_keras_settings
 from keras_emotion.schema import InputError
 
 
-def running_backend() -> str | None:
-    """Keras's backend in this process, or the one that the environment asks for before Keras is there, if it does."""
-    if "keras" in sys.modules:
-        return sys.modules["keras"].config.backend()
-    return os.environ.get("KERAS_BACKEND")
-
-
 def prepare_backend(threads: int) -> None:
-    """Fix the number of threads of this process before the backend starts, and let it keep memory that it frees.
+    """Fix threads and Keras's settings of this process before the backend starts, and let it keep memory that it frees.
+
+    The settings are those of `KERAS_SETTINGS`, until the end of a block `restored_keras_settings` around it, if any.
 
     On JAX, what XLA compiled is kept for later processes, in `keras_emotion/jax` of the user's cache directory
     (`XDG_CACHE_HOME`, or `~/.cache`) unless `JAX_COMPILATION_CACHE_DIR` names another folder: the first step of
     DeepVANet then takes 4 s of the processor instead of 10. The folder can be deleted at any time.
 
     Raises:
-        InputError: TensorFlow already runs in this process with another number of threads.
+        InputError: TensorFlow already runs in this process with another number of threads, or Keras cannot be imported
+            (`check_keras_can_start`).
     """
+    check_keras_can_start()
     _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -35,6 +33,7 @@ def prepare_backend(threads: int) -> None:
             os.environ[variable] = str(threads)
     import keras
 
+    pin_keras_settings()
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -59,7 +59,7 @@ class FaceFeatures(FeaturePart):
         frame_rate_hz: samples a second of a slice, whose average is the slice's image; `None`: one, in the middle.
         maximum_gap_seconds: how far away in time a face may be taken from.
         length_tolerance_seconds: a video that lasts so much longer than the recording, by its header, is taken for one
-            with a wrong frame rate in it, and not used.
+            with a wrong frame rate in it, and not used, unless the data say that it is so long (`length_problem`).
         assumed_frame_rate_hz: frame rate to believe in place of the headers; `None` believes them.
         detector: `"blazeface"`, `"yunet"` or `"face_landmarker"`; by default the last one where the environment
             variable `KERAS_EMOTION_FACE_LANDMARKER` names its file.
@@ -69,7 +69,8 @@ class FaceFeatures(FeaturePart):
             videos; where it finds none, and for pictures only, the landmarks. `"landmarks"`: these alone, quicker.
     """
 
-    code_version: ClassVar[int] = 2
+    # 3: videos are turned and stretched as they are shown.
+    code_version: ClassVar[int] = 3
     added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
     local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model"})
     sources: ClassVar[tuple[Source, ...]] = ("video", "images")
@@ -259,7 +260,9 @@ class FaceFeatures(FeaturePart):
             given = (
                 None if images.landmarks is None else faces.four_landmarks(np.asarray(images.landmarks[frame], float))
             )
-            picture = cv2.imread(str(images.files[frame]))
+            # Landmarks are of the pixels that are stored; a picture without any is turned as its EXIF header says.
+            stored = cv2.IMREAD_COLOR if given is None else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            picture = cv2.imread(str(images.files[frame]), stored)
             if picture is None:
                 reasons[row] = f"{images.files[frame]}: not a readable picture"
                 continue
@@ -294,7 +297,7 @@ def duration_and_problem(
         trial: the trial; without a recording it lasts as long as its video.
         offset_seconds: time in the video at which the stimulus starts, added to what the trial says of its own. Where
             it says something, the video may be longer than the trial.
-        length_tolerance_seconds: by how much a video may last longer than the recording.
+        length_tolerance_seconds: by how much a video may last longer than the trial, see `length_problem`.
         assumed_frame_rate_hz: frame rate to believe in place of the header.
 
     Returns:
@@ -317,16 +320,66 @@ def duration_and_problem(
         raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known")
     else:
         duration_seconds = facts.duration_seconds - offset_seconds - (trial.video_offset_seconds or 0.0)
-    if facts is not None and facts.duration_seconds and trial.video_offset_seconds is None:
-        lasts = facts.duration_seconds
+    if facts is not None and facts.duration_seconds:
+        lasts, rate_hz = facts.duration_seconds, facts.frame_rate_hz
+        what = f"{facts.path}: lasts {lasts:.1f} s by its header ({rate_hz:g} frames a second)"
         if assumed_frame_rate_hz is not None and facts.n_frames:
-            lasts = facts.n_frames / assumed_frame_rate_hz
-        if lasts > duration_seconds + offset_seconds + length_tolerance_seconds:
-            problem = (
-                f"{facts.path}: lasts {lasts:.1f} s by its header ({facts.frame_rate_hz:g} frames a second), the trial "
-                f"{duration_seconds:.1f} s: is the rate in the header wrong? give assumed_frame_rate_hz"
-            )
+            lasts, rate_hz = facts.n_frames / assumed_frame_rate_hz, assumed_frame_rate_hz
+            what = f"{facts.path}: lasts {lasts:.1f} s at {rate_hz:g} frames a second"
+        problem = length_problem(what, trial, lasts, rate_hz, offset_seconds, length_tolerance_seconds)
     return duration_seconds, problem
+
+
+def length_problem(
+    what: str,
+    trial: Trial,
+    lasts_seconds: float,
+    rate_hz: float,
+    offset_seconds: float,
+    length_tolerance_seconds: float,
+) -> str | None:
+    """Why a face video cannot be used that lasts so long at such a frame rate, `None` where it can.
+
+    A video that is much longer than its trial may have a wrong frame rate in its header: every window would then be cut
+    out at another time than that of the signals. It is none where the data say that the video goes on after the trial:
+    where it starts in it, how long it lasts, or the rate itself (`Trial.video_offset_seconds`, `video_seconds`,
+    `video_frame_rate_hz`).
+
+    Args:
+        what: begin of the message: which file lasts how long.
+        trial: the trial.
+        lasts_seconds: how long the video lasts, by its header or at a rate that is assumed.
+        rate_hz: its frames a second, likewise.
+        offset_seconds: time in the video at which the stimulus starts.
+        length_tolerance_seconds: by how much a video may last longer than the trial, or differ from what the data say.
+    """
+    if trial.recording is None or trial.video_offset_seconds is not None:
+        return None
+    duration_seconds, said = trial.recording.duration_seconds, trial.video_seconds
+    if lasts_seconds <= duration_seconds + offset_seconds + length_tolerance_seconds:
+        return None
+    if said is not None and abs(lasts_seconds - said) <= length_tolerance_seconds:
+        return None
+    right_hz = trial.video_frame_rate_hz
+    if right_hz is not None and faces.same_frame_rate(rate_hz, right_hz):
+        return None
+    problem = f"{what}, the trial {duration_seconds:.1f} s"
+    n_frames = lasts_seconds * rate_hz
+    if right_hz is not None:
+        problem += f", and the data say {right_hz:g} frames a second"
+        if said is not None:
+            problem += f" during {said:.1f} s"
+            if abs(n_frames / right_hz - said) <= length_tolerance_seconds:
+                return f"{problem}: the rate in the header is wrong; give assumed_frame_rate_hz {right_hz:g}"
+        return f"{problem}: neither fits; copy the video again"
+    if said is not None:
+        return f"{problem}, and the data say {said:.1f} s: neither fits; copy the video again"
+    return (
+        f"{problem}. Where it goes on after the trial, say when the trial starts in it (video_offset_seconds in "
+        "trials.csv) or how much longer it may be (length_tolerance_seconds). Where the rate in the header is wrong, "
+        f"give the right one (assumed_frame_rate_hz; {n_frames:.0f} frames in the length of the trial would be "
+        f"{n_frames / duration_seconds:.3g} a second)"
+    )
 
 
 def _face_of_picture(

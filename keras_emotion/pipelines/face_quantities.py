@@ -15,7 +15,7 @@ from pydantic import model_validator
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.faces.openface import OPENFACE_QUANTITIES
-from keras_emotion.pipelines.face_features import FrameRate, OffsetSeconds, duration_and_problem
+from keras_emotion.pipelines.face_features import FrameRate, OffsetSeconds, duration_and_problem, length_problem
 from keras_emotion.pipelines.feature_store import content_hash, path_hash
 from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features, Source
 from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Windowing
@@ -32,9 +32,11 @@ class FaceQuantities(FeaturePart):
 
     OpenFace is a program of its own, for research without profit only. `"openface"` reads what it has written, a file
     for each video that has its name: `FeatureExtraction -f s01_trial01.avi -pose -gaze -aus -out_dir FOLDER` writes
-    `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. `"face_landmarker"` computes substitutes of the same
-    meaning, in the same units, from MediaPipe's Face Landmarker (`landmarker_quantities` says how they differ), from
-    `frame_rate_hz` frames a second. Features of the two cannot be mixed: the source is part of the key.
+    `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. OpenFace reads by OpenCV, which turns a video as it is to
+    be shown and does not stretch its pixels: one whose pixels are not square has to be written anew for it.
+    `"face_landmarker"` computes substitutes of the same meaning, in the same units, from MediaPipe's Face Landmarker
+    (`landmarker_quantities` says how they differ), from `frame_rate_hz` frames a second. Features of the two cannot be
+    mixed: the source is part of the key.
 
     Args:
         source: `"face_landmarker"` or `"openface"`.
@@ -47,7 +49,7 @@ class FaceQuantities(FeaturePart):
             (`Trial.video_offset_seconds`).
         frame_rate_hz: samples a second of the video, for the Face Landmarker.
         length_tolerance_seconds: a video that lasts so much longer than the recording is taken for one with a wrong
-            frame rate in its header, and not used.
+            frame rate in its header, and not used, unless the data say that it is so long (`length_problem`).
         assumed_frame_rate_hz: frame rate to believe in place of the headers; `None` believes them.
         openface_folder: folder of OpenFace's files, for `"openface"`.
         detector_model: MediaPipe's `face_landmarker.task`; by default what the environment variable
@@ -58,7 +60,8 @@ class FaceQuantities(FeaturePart):
         2023.
     """
 
-    code_version: ClassVar[int] = 1
+    # 2: videos are turned and stretched as they are shown.
+    code_version: ClassVar[int] = 2
     added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
     local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model", "openface_folder"})
     sources: ClassVar[tuple[Source, ...]] = ("video",)
@@ -193,13 +196,12 @@ class FaceQuantities(FeaturePart):
                 raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known ({problem})")
             return lasts - self._offset_seconds(trial), frames, problem
         duration_seconds = trial.recording.duration_seconds
-        longest = duration_seconds + self.offset_seconds + self.length_tolerance_seconds
-        if frames is not None and lasts > longest and trial.video_offset_seconds is None:
-            frames = None
-            problem = (
-                f"{path}: lasts {lasts:.1f} s, the trial {duration_seconds:.1f} s: was the rate in the header of its "
-                "video wrong? give assumed_frame_rate_hz"
-            )
+        if frames is not None:
+            tolerance = self.length_tolerance_seconds
+            what = f"{path}: lasts {lasts:.1f} s"
+            too_long = length_problem(what, trial, lasts, len(frames) / lasts, self.offset_seconds, tolerance)
+            if too_long is not None:
+                frames, problem = None, too_long
         return duration_seconds, frames, problem
 
     def _from_video(self, trial: Trial, detector: faces.Detector) -> tuple[float, pd.DataFrame | None, str]:

@@ -245,7 +245,7 @@ def _ratings(seed: int, subject: int, n_trials: int) -> pd.DataFrame:
             "Participant_id": subject,
             "Trial": presentation,
             "Experiment_id": np.arange(1, n_trials + 1),
-            "Start_time": (seconds * 1e6).astype(np.int64),
+            "Start_time": (seconds * 1e4).astype(np.int64),
             **{name.capitalize(): column for name, column in zip(FACTS["ratings"], ratings.T, strict=True)},
             "Familiarity": familiarity,
         }

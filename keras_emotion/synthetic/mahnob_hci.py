@@ -56,6 +56,9 @@ ECG_UV = 300.0
 NEUTRAL_SECONDS, NEUTRAL_LEAD_SECONDS = 2.0, 1.0
 AUDIO_RATE_HZ = 48000
 SHORTEST_LEAD_SECONDS, SHORTEST_STIMULUS_SECONDS = 3.0, 1.0
+TAIL_SECONDS = (47.0, 25.0)
+"""How long the videos of the first and the last trial go on after the clip."""
+
 TAKE = datetime.datetime(2010, 1, 1, 10, 0, 0)
 
 PHYSICAL_RANGE = (-262144, 262143)
@@ -72,13 +75,14 @@ _SIGNALS, _RATINGS, _ORDER, _NEUTRAL, _LEVELS = 11, 12, 13, 14, 15
 
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-    """One clip that a subject was shown: the number and name of the stimulus, place, ratings, length."""
+    """One clip that a subject was shown: name and number of the stimulus, place, ratings, its length and the tail's."""
 
     stimulus: int
     name: str
     place: int
     ratings: Mapping[str, int]
     seconds: float
+    tail_seconds: float
 
 
 def session_id(subject: int, trial: int, is_neutral: bool = False) -> int:
@@ -109,6 +113,7 @@ def write_mahnob_hci(
     face_effect_size: float = 1.0,
     video_frame_rate_hz: float = 61.0,
     video_size: tuple[int, int] = (780, 580),
+    video_tail_seconds: float | None = None,
     effect_follows: EffectFollows = "rating",
 ) -> Path:
     """Writes a folder that reads as MAHNOB-HCI: `Sessions/<id>/` with `session.xml`, BioSemi file and face video.
@@ -122,7 +127,8 @@ def write_mahnob_hci(
     Session ids follow the formula of the published paths (`session_id`). All subjects are shown the first `n_trials`
     of the 20 clips, each in an order of their own; the trial number is the place in it.
 
-    **Deviations** from the data set: no audio, gaze files or grey-scale videos; neutral clips are short; every subject
+    **Deviations** from the data set: without videos, the length of a section in `session.xml` is that of the clip; no
+    audio, gaze files or grey-scale videos; neutral clips are short; every subject
     has as many trials as asked for, where the data set has fewer of some and none of 12 and 15. What is not known of it
     (the code in the status channel, the form of date and time) is chosen.
 
@@ -146,10 +152,13 @@ def write_mahnob_hci(
             seconds: what is missing is added at its end.
         stimulus_seconds: length of all clips, 1 or more; by default each has its own in the data set, 34 to 146 s.
         neutral_clips: write a session of a neutral clip before each trial.
-        face_videos: write the video of the colour camera, H.264, from the first to the last moment of the clip.
+        face_videos: write the video of the colour camera, H.264, from the first moment of the clip to the end of the
+            rating that follows it.
         face_effect_size: what ties the face to the ratings, see `write_deap`.
         video_frame_rate_hz: frames of a video a second, 1 to 120 (the data set: about 61).
         video_size: width and height of a video, even numbers from 32 on (780 x 580 is not verified).
+        video_tail_seconds: how long a video goes on after the clip, 0 or more; `None`: as in the data set, less from
+            trial to trial, 47 s to 25 s.
         effect_follows: `"rating"`, or `"expression"` of the face at that moment, see `write_deap`.
 
     Returns:
@@ -181,6 +190,8 @@ def write_mahnob_hci(
     ):
         if not is_right:
             raise ValueError(f"`{name}` is {value!r}; expected {expected}")
+    if video_tail_seconds is not None and not 0 <= video_tail_seconds < math.inf:
+        raise ValueError(f"`video_tail_seconds` is {video_tail_seconds!r}; expected 0 or more, or None")
     check_video(video_frame_rate_hz, video_size)
     out = Path(out)
     recorded = {
@@ -193,7 +204,7 @@ def write_mahnob_hci(
         recorded["stimulus_fingerprint_size"] = stimulus_fingerprint_size
     followed = face_effect_size if effect_follows == "expression" else None
     for subject in chosen:
-        clips = _clips(seed, subject, n_trials, stimulus_seconds)
+        clips = _clips(seed, subject, n_trials, stimulus_seconds, video_tail_seconds if face_videos else 0.0)
         face = None
         if face_videos:
             identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, IDENTITY_SEED]))
@@ -211,7 +222,8 @@ def write_mahnob_hci(
             video = None
             if face is not None:
                 video = f"P{subject}-Rec1-{TAKE:%Y.%m.%d.%H.%M.%S}_C1 trigger _C_Section_{2 * clip.place}.avi"
-                times = np.arange(round(clip.seconds * video_frame_rate_hz)) / video_frame_rate_hz
+                n_frames = round((clip.seconds + clip.tail_seconds) * video_frame_rate_hz)
+                times = np.arange(n_frames) / video_frame_rate_hz
                 frames = trial_frames(face, seed, subject, clip.stimulus, _deviations(clip), times, face_effect_size)
                 write_video(folder / video, frames, video_frame_rate_hz, video_size)
             fields = {
@@ -221,14 +233,18 @@ def write_mahnob_hci(
                 "mediaFile": f"{clip.name}.avi",
             }
             identity_fields = session_id(subject, clip.place), subject, 2 * clip.place
-            span = begin_seconds, clip.seconds
+            span = begin_seconds, clip.seconds + clip.tail_seconds
             _write_xml(folder, *identity_fields, span, video_frame_rate_hz, fields, recording, video)
-            begin_seconds += clip.seconds
+            begin_seconds += clip.seconds + clip.tail_seconds
     of_faces: dict[str, Any] = {}
     if face_videos or effect_follows == "expression":
         of_faces = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
     if face_videos:
-        of_faces |= {"video_frame_rate_hz": video_frame_rate_hz, "video_size": list(video_size)}
+        of_faces |= {
+            "video_frame_rate_hz": video_frame_rate_hz,
+            "video_size": list(video_size),
+            "video_tail_seconds": video_tail_seconds,
+        }
     write_marker(
         out,
         dataset="mahnob_hci",
@@ -243,7 +259,9 @@ def write_mahnob_hci(
     return out
 
 
-def _clips(seed: int, subject: int, n_trials: int, stimulus_seconds: float | None) -> list[_Clip]:
+def _clips(
+    seed: int, subject: int, n_trials: int, stimulus_seconds: float | None, tail_seconds: float | None
+) -> list[_Clip]:
     """The clips of a subject in the order in which they are shown.
 
     Ratings as `write_deap`'s, rounded to whole numbers: half of their variance is the stimulus's.
@@ -266,7 +284,9 @@ def _clips(seed: int, subject: int, n_trials: int, stimulus_seconds: float | Non
         keyword = {(1, 1): "amusement", (1, 0): "joy", (0, 1): "fear", (0, 0): "sadness"}[high]
         name = STIMULI[index]
         seconds = FACTS["stimulus_seconds"][name] if stimulus_seconds is None else stimulus_seconds
-        clips.append(_Clip(int(index) + 1, name, place, rated | {"emotion": names.index(keyword)}, float(seconds)))
+        tail = float(np.interp(place, (1, len(STIMULI)), TAIL_SECONDS)) if tail_seconds is None else tail_seconds
+        rated |= {"emotion": names.index(keyword)}
+        clips.append(_Clip(int(index) + 1, name, place, rated, float(seconds), tail))
     return clips
 
 
@@ -411,11 +431,12 @@ def _write_xml(
     begin, length = span_seconds
     time = TAKE + datetime.timedelta(seconds=begin)
     of_streams = {}
-    for stream, rate_hz in (("vid", video_frame_rate_hz), ("aud", AUDIO_RATE_HZ)):
+    for stream, rate_hz, middle in (("vid", video_frame_rate_hz, 0.5 if video else 0), ("aud", AUDIO_RATE_HZ, 0)):
         of_streams |= {
             f"{stream}Rate": f"{rate_hz:g}",
-            f"{stream}BeginSmp": round(begin * rate_hz),
-            f"{stream}EndSmp": round((begin + length) * rate_hz),
+            # As in the data set: samples of a video are counted from their middles.
+            f"{stream}BeginSmp": round(begin * rate_hz) + middle,
+            f"{stream}EndSmp": round((begin + length) * rate_hz) + middle,
         }
     attributes = {
         "sessionId": number,

@@ -12,6 +12,7 @@ import tyro
 from pydantic import Field
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
+from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import (
     FaceFeatures,
     FeaturePart,
@@ -230,7 +231,8 @@ def _pretrained(path: Path, content: str | None) -> keras.Model:
     import keras
 
     try:
-        return keras.models.load_model(path)
+        with own_keras_settings():
+            return keras.models.load_model(path)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: is no saved network of ours ({error})") from error
 

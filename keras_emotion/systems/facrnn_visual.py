@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import (
     FaceFeatures,
     FeaturePart,
@@ -156,7 +157,8 @@ def _load(file: Path, content: str | None, faces: FaceFeatures) -> keras.Model:
     import keras
 
     try:
-        model = keras.models.load_model(file, compile=False)
+        with own_keras_settings():
+            model = keras.models.load_model(file, compile=False)
     except (ValueError, OSError, TypeError) as error:
         raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
     known = getattr(model, "inference", None) or {}

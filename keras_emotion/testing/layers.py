@@ -98,9 +98,10 @@ def check_layer(
     """Check a Keras layer or model against the contract of the layers of this package.
 
     `LAYER_CHECKS` lists the checks: the configuration is complete and every argument in it has an effect; saved and
-    loaded, the layer is the same bit for bit; symbolic shapes are the eager ones; samples do not influence each other
-    in inference; every trainable weight has a finite gradient; sublayers follow the dtype policy; bfloat16 and XLA
-    agree with float32 and eager execution; invalid arguments and input shapes are refused by name.
+    loaded, the layer is the same bit for bit; other global settings of Keras change nothing; symbolic shapes are the
+    eager ones; samples do not influence each other in inference; every trainable weight has a finite gradient;
+    sublayers follow the dtype policy; bfloat16 and XLA agree with float32 and eager execution; invalid arguments and
+    input shapes are refused by name.
 
     Args:
         layer_class: the class, registered with `keras.saving.register_keras_serializable`.
@@ -259,6 +260,27 @@ def check_save_and_load(case: LayerCase) -> None:
         require(type(loaded) is case.layer, f"loaded as {type(loaded).__name__}; expected {case.layer.__name__}")
         require(loaded.get_config() == model.get_config(), "the loaded model has another configuration")
         require(case.observed(loaded) == case.observed(model), "`observed` differs after loading")
+
+
+def check_global_settings(case: LayerCase) -> None:
+    """Built and called under other global settings of Keras, the layer gives the same numbers.
+
+    The settings are the order of axes, the default precision and epsilon: what a file in a user's home says.
+    """
+    import keras
+
+    expected = _fingerprint(case)
+    config = keras.config
+    others = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1}
+    before = {name: getattr(config, name)() for name in others}
+    for name, value in others.items():
+        getattr(config, f"set_{name}")(value)
+    try:
+        found = _fingerprint(case)
+    finally:
+        for name, value in before.items():
+            getattr(config, f"set_{name}")(value)
+    require(found == expected, f"under {others} weights or outputs are others")
 
 
 # --- shapes and values
@@ -462,6 +484,7 @@ LAYER_CHECKS: Mapping[str, Callable[[LayerCase], None]] = {
     "alive_arguments": check_alive_arguments,
     "trainable_numbers": check_trainable_numbers,
     "save_and_load": check_save_and_load,
+    "global_settings": check_global_settings,
     "shapes": check_shapes,
     "independent_samples": check_independent_samples,
     "gradients": check_gradients,

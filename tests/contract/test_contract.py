@@ -73,6 +73,11 @@ def test_save_and_load_is_bit_equal(row):
     layers.check_save_and_load(row)
 
 
+@pytest.mark.parametrize("row", {row.layer.__name__: row for row in ROWS}.values(), ids=lambda row: row.layer.__name__)
+def test_global_settings_change_nothing(row):
+    layers.check_global_settings(row)
+
+
 # Shapes and values
 
 

@@ -1,6 +1,7 @@
 """MAHNOB-HCI's reader: what the files say is found by names and marks, and every way a copy can be broken."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import shutil
@@ -22,10 +23,12 @@ from keras_emotion.datasets.mahnob_hci_session import (
     CHANNEL_NAMES,
     EEG_CHANNEL_NAMES,
     FACTS,
+    Session,
     _marks,
     _ratings,
     read_elements,
 )
+from keras_emotion.pipelines.face_features import duration_and_problem
 from keras_emotion.schema import InputError, Trial
 from keras_emotion.synthetic import write_mahnob_hci
 
@@ -442,11 +445,70 @@ def test_counts_and_lengths_of_a_real_copy(copy):
 
 def test_a_video_of_another_length_is_listed(copy):
     next(session(copy, 4).glob("*.avi")).write_bytes(b"no video")
-    write_bdf(bdf(session(copy, 2)), {}, seconds=20, marks=(900, 900 + 16 * 256))
+    edit_xml(session(copy, 2), set_fields(cutLenSec="24"))
     messages = [str(problem["message"]) for problem in MAHNOBHCI(copy).describe()["problems"]]
-    assert messages[0].startswith("lasts 8.0 s by its header; expected 16.0 s")
+    assert messages == [
+        "lasts 55.0 s by its header (110 frames, 2 a second); expected 24.0 s, the length of the section in "
+        "session.xml, or 8.0 s, the clip: a cut, or another video; its frame rate is that of session.xml: it is used "
+        "from its start",
+        messages[1],
+    ]
     assert "no readable video" in messages[1]
-    assert len(messages) == 2
+    # Twice as slow as it should be.
+    edit_xml(session(copy, 2), set_fields(vidRate="4"))
+    assert (
+        "a wrong frame rate in it (session.xml says 4 a second)" in MAHNOBHCI(copy).describe()["problems"][0]["message"]
+    )
+
+
+def test_a_video_goes_on_after_the_clip(root):
+    """Its length is that of the section; windows of the clip find their frames."""
+    trial = next(MAHNOBHCI(root).trials())
+    assert (trial.video_seconds, trial.video_frame_rate_hz) == (SECONDS + 47, 2)
+    assert trial.recording.duration_seconds == SECONDS
+    assert duration_and_problem(trial, 0.0, 5.0, None) == (SECONDS, None)
+    # A copy whose header is twice as slow.
+    slow = dataclasses.replace(trial, video_frame_rate_hz=4.0, video_seconds=27.5)
+    assert duration_and_problem(slow, 0.0, 5.0, None)[1].endswith("give assumed_frame_rate_hz 4")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected", "complaint"),
+    [
+        ({"cutLenSec": "111.4"}, 111.4, None),
+        ({"cutLenSec": "", "vidBeginSmp": "100.5", "vidEndSmp": "300.5", "vidRate": "2"}, 100.0, None),
+        ({"cutLenSec": "", "vidBeginSmp": "0", "vidEndSmp": "", "vidRate": "2"}, None, None),
+        ({"cutLenSec": "110,5", "vidEndSmp": ""}, None, "cutLenSec is '110,5'; expected a number above 0"),
+        ({"cutLenSec": "24", "vidRate": "-1"}, 24.0, "vidRate is '-1'; expected a number above 0"),
+    ],
+)
+def test_how_long_a_video_lasts_by_the_session(copy, fields, expected, complaint):
+    edit_xml(session(copy, 2), set_fields(**fields))
+    found = Session.read(session(copy, 2))
+    assert found.video_seconds == expected
+    messages = [fault.message for fault in found.faults]
+    assert messages == [] if complaint is None else complaint in messages[0]
+    assert not any(fault.is_blocking for fault in found.faults)
+
+
+def test_people_without_recordings_and_one_who_is_missing(copy):
+    """Participants 12 and 15 have unrated sessions without a recording, and 26 may be missing altogether."""
+    for path in [
+        *session(copy, 132).glob("*.bdf"),
+        *session(copy, 134).glob("*.bdf"),
+        *session(copy, 136).glob("*.bdf"),
+    ]:
+        path.unlink()
+    for number in (132, 134, 136):
+        edit_xml(
+            session(copy, number),
+            set_fields(**dict.fromkeys(("feltVlnc", "feltArsl", "feltCtrl", "feltPred", "feltEmo"), "")),
+        )
+    reader = MAHNOBHCI(copy)
+    assert reader.subjects == (1,)
+    assert reader.describe()["problems"] == []
+    assert {entry["session"] for entry in reader.describe()["skipped"]} >= {132, 134, 136}
+    reader.check()
 
 
 BROKEN_XML = {

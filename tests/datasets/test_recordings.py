@@ -657,6 +657,14 @@ def test_videos_and_their_offsets(tmp_path):
         "line 3: video session.avi lasts 9.0 s; offset and trial need 9.6 s",
     ]
     assert messages[2].startswith("no readable video (")
+    # Said before a run, in which its faces would not be used; an offset says that it is right.
+    write_trials(
+        tmp_path, "1,1,rec.npy,0,2,session.avi,", "1,2,rec.npy,2,4,session.avi,0", "1,3,rec.npy,4,6,,", columns=columns
+    )
+    assert problems_of(tmp_path) == [
+        "line 2: video session.avi lasts 9.0 s, the trial 2.0 s; say when the trial starts in it "
+        "(video_offset_seconds; 0 where with its first frame), or its faces are not used"
+    ]
 
 
 # --- BIDS

@@ -134,11 +134,11 @@ def watched(monkeypatch):
     decoded = video._decoded
 
     def watch(*arguments):
-        for time, number, frame in decoded(*arguments):
+        for time, number, frame, showing in decoded(*arguments):
             given = Watched(frame, counts["converted"])
             counts["decoded"] += 1
             counts["most_alive"] = max(counts["most_alive"], len(Watched.alive))
-            yield time, number, given
+            yield time, number, given, showing
             del given
 
     monkeypatch.setattr(video, "_decoded", watch)

@@ -1,4 +1,5 @@
 import dataclasses
+import struct
 
 import av
 import cv2
@@ -8,6 +9,7 @@ import pytest
 from keras_emotion import faces
 from keras_emotion.faces import Detector, Face
 from keras_emotion.pipelines import FaceFeatures, extract_rated
+from keras_emotion.pipelines.face_features import length_problem
 from keras_emotion.schema import ImageSequence, InputError, Recording, Trial
 
 RATE = 10
@@ -143,6 +145,36 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
     assert (repaired["unusable"] == "").all()
 
 
+@pytest.mark.parametrize(
+    ("by_the_data", "lasts_seconds", "rate_hz", "expected"),
+    [
+        # The clip alone, a section with a tail, and a section that is longer still at the right rate.
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 80.0, 61.0, None),
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 111.0, 61.0, None),
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 60.9708}, 142.0, 61.0, None),
+        ({"video_seconds": 111.0}, 109.0, 25.0, None),
+        # 6771 frames are 111 s at 61 a second, and 270.84 s at the 25 of a wrong header.
+        (
+            {"video_seconds": 111.0, "video_frame_rate_hz": 61.0},
+            270.84,
+            25.0,
+            "the trial 80.0 s, and the data say 61 frames a second during 111.0 s: the rate in the header is wrong; "
+            "give assumed_frame_rate_hz 61",
+        ),
+        ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 200.0, 25.0, "neither fits; copy the video again"),
+        ({"video_seconds": 111.0}, 200.0, 25.0, "the trial 80.0 s, and the data say 111.0 s: neither fits"),
+        # Where nothing is said, either may be wrong: both are named, with what would follow.
+        ({}, 100.0, 25.0, "say when the trial starts in it (video_offset_seconds in trials.csv)"),
+        ({}, 100.0, 25.0, "assumed_frame_rate_hz; 2500 frames in the length of the trial would be 31.2 a second"),
+        ({"video_offset_seconds": 0.0}, 100.0, 25.0, None),
+    ],
+)
+def test_a_video_may_be_as_long_as_the_data_say(by_the_data, lasts_seconds, rate_hz, expected):
+    of = dataclasses.replace(trial("a.avi", seconds=80.0), **by_the_data)
+    problem = length_problem("a.avi: long", of, lasts_seconds, rate_hz, 0.0, 5.0)
+    assert problem is None if expected is None else expected in problem
+
+
 def images(tmp_path, n_frames, rate=25.0):
     rng = np.random.default_rng(0)
     files = []
@@ -220,6 +252,31 @@ def test_of_several_faces_in_a_picture_the_annotated_one_is_taken(tmp_path, monk
     without = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings)
     FaceFeatures().extract([clip(without)])
     np.testing.assert_allclose(seen[2].mean(axis=0), [19.2, 17.7], atol=1)
+
+
+# One entry: the orientation, 6.
+EXIF_TO_BE_TURNED_CLOCKWISE = b"\xff\xe1\x00\x22Exif\x00\x00" + struct.pack(
+    ">2sHLHHHLHHL", b"MM", 42, 8, 1, 0x112, 3, 1, 6, 0, 0
+)
+
+
+def test_landmarks_are_of_the_stored_pixels_and_without_them_a_picture_is_turned_as_its_header_says(
+    tmp_path, monkeypatch
+):
+    seen = []
+    align = faces.align
+    monkeypatch.setattr(faces, "align", lambda image, *others: seen.append(image) or align(image, *others))
+    sequence = images(tmp_path, 1)
+    file = tmp_path / "turned.jpg"
+    stored = np.full((SIDE, SIDE, 3), 60, np.uint8)
+    stored[:, : SIDE // 2] = 200  # bright on the left; turned clockwise, on top
+    encoded = cv2.imencode(".jpg", stored)[1].tobytes()
+    file.write_bytes(encoded[:2] + EXIF_TO_BE_TURNED_CLOCKWISE + encoded[2:])
+    for landmarks in (sequence.landmarks, None):
+        FaceFeatures().extract([clip(ImageSequence((file,), sequence.times_seconds, sequence.ratings, landmarks))])
+    with_landmarks, without = (image[[10, 10, -10], [10, -10, 10], 0].astype(int) for image in seen)
+    np.testing.assert_allclose(with_landmarks, [200, 60, 200], atol=5)
+    np.testing.assert_allclose(without, [200, 200, 60], atol=5)
 
 
 def test_no_trials_are_refused():

@@ -149,7 +149,7 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
     (reason,) = reasons[3]
     assert reason.startswith(f"{folder / 'c.csv'}: no such file;")
     (reason,) = reasons[4]
-    assert reason.startswith(f"{folder / 'd.csv'}: lasts 30.0 s, the trial 12.0 s: was the rate in the header")
+    assert reason.startswith(f"{folder / 'd.csv'}: lasts 30.0 s, the trial 12.0 s. Where it goes on after")
     assert reasons[5] == {"no face video"}
     # Also where the stimulus started long before the video would have.
     _, early = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-30.0).extract(trials[2:5:2])

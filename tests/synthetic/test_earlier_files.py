@@ -53,19 +53,20 @@ WRITERS = {
     "mahnob_hci": (write_mahnob_hci, SESSION),
     "mahnob_hci_faces": (write_mahnob_hci, SESSION | {"effect_follows": "expression", "seed": 2}),
 }
+# Since then, Start_time of participant_ratings.csv has its real unit, 0.1 ms.
 EARLIER = {
     "edf": {"s01.edf": (0.42794, 8.881549), "synthetic.json": "c3c755fcc9ba69c5", "trials.csv": "317acd677aedb2dc"},
     "fif": {"s01.fif": (0.69203, 8.983718e-06), "synthetic.json": "806beb00363de0b5", "trials.csv": "509363e314aa9c60"},
     "deap": {
         "data_original/s01.bdf": (0.40844, 179.5986),
         "data_preprocessed_matlab/s01.mat": (-1.20475, 158.8034),
-        "metadata_csv/participant_ratings.csv": "faf65c1b7e80a65b",
+        "metadata_csv/participant_ratings.csv": "3b774de2bda9a847",
         "metadata_csv/video_list.csv": "924be30182727116",
         "synthetic.json": "bc635cea46c025a4",
     },
     "deap_faces": {
         "data_preprocessed_matlab/s02.mat": (-0.38944, 103.0145),
-        "metadata_csv/participant_ratings.csv": "b0f06c0881d65569",
+        "metadata_csv/participant_ratings.csv": "ba13515235de85a8",
         "metadata_csv/video_list.csv": "924be30182727116",
         "synthetic.json": "1bfb8aefc85b25a7",
     },

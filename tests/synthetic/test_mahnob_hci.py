@@ -79,8 +79,13 @@ def test_session_xml(root):
     for track in (video, physiological):
         assert (folder / track.get("filename")).is_file()
     seconds = (int(fields.get("audEndSmp")) - int(fields.get("audBeginSmp"))) / int(fields.get("audRate"))
-    assert seconds == 4 == float(fields.get("cutLenSec"))
-    assert (int(fields.get("vidEndSmp")) - int(fields.get("vidBeginSmp"))) / float(fields.get("vidRate")) == 4
+    # 4 s of the clip, and the rating behind it: 47 s at the first of twenty trials, 25 s at the last.
+    tail = 47 - 22 / 19
+    assert float(fields.get("cutLenSec")) == pytest.approx(4 + tail, abs=1e-3)
+    assert seconds == pytest.approx(4 + tail, abs=1e-3)
+    begin, end = float(fields.get("vidBeginSmp")), float(fields.get("vidEndSmp"))
+    assert begin % 1 == end % 1 == 0.5
+    assert (end - begin) / float(fields.get("vidRate")) == pytest.approx(4 + tail, abs=0.4)
     neutral = fields_of(root / "Sessions" / "263")
     assert neutral.get("isStim") == "0"
     assert not [name for name in neutral.attrib if name.startswith("felt")]
@@ -132,7 +137,7 @@ def test_videos(root):
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 64, 48)
         assert stream.average_rate == 2.5
-        assert len(list(container.decode(stream))) == 10
+        assert len(list(container.decode(stream))) == round((4 + 47 - 22 / 19) * 2.5)
 
 
 def test_marker(root):
@@ -154,6 +159,7 @@ def test_marker(root):
         "face_videos": True,
         "video_frame_rate_hz": 2.5,
         "video_size": [64, 48],
+        "video_tail_seconds": None,
     }
 
 
@@ -268,6 +274,7 @@ def test_signals_follow_the_face_when_asked_to(tmp_path):
         ({"face_effect_size": float("inf")}, "`face_effect_size` is inf"),
         ({"video_frame_rate_hz": 0.5}, "`video_frame_rate_hz` is 0.5; expected 1 to 120"),
         ({"video_size": (64, 47)}, r"`video_size` is \(64, 47\); expected an even width and height from 32 on"),
+        ({"video_tail_seconds": -1}, "`video_tail_seconds` is -1; expected 0 or more, or None"),
         ({"video_size": (64,)}, r"`video_size` is \(64,\)"),
         ({"effect_follows": "mood"}, "`effect_follows` is 'mood'; expected"),
     ],

@@ -149,9 +149,16 @@ class TakesAnyShape(Mixing):
         super().build((None, input_shape[-1]))
 
 
+@register
+class KnowsEpsilon(Mixing):
+    def call(self, inputs):
+        return super().call(inputs) + keras.config.epsilon()
+
+
 FAULTS = {
     "configuration": (ForgetsScale, ForgetsScaleWhenRevived),
     "alive_arguments": (IgnoresScale, LosesState),
+    "global_settings": (KnowsEpsilon,),
     "shapes": (MisstatesShape,),
     "independent_samples": (MixesSamples, IgnoresInputs),
     "gradients": (StopsGradient,),

@@ -21,6 +21,7 @@ from keras_emotion.datasets.recording_files import (
 )
 from keras_emotion.datasets.trial_table import TRIAL_FILE
 from keras_emotion.schema import InputError
+from keras_emotion.tables import csv_bytes
 
 if TYPE_CHECKING:
     import mne
@@ -86,8 +87,8 @@ def write_first_trials(root: Path) -> tuple[Path, dict[Path, str]]:
         raise InputError("\n".join(faults))
     try:
         # Never over one that somebody wrote in the meantime.
-        with path.open("x", encoding="utf-8", newline="") as file:
-            pd.DataFrame(rows).to_csv(file, index=False)
+        with path.open("xb") as file:
+            file.write(csv_bytes(pd.DataFrame(rows)))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     return path, found

@@ -39,6 +39,7 @@ from keras_emotion.pipelines import (
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import DerivedPart
 from keras_emotion.systems.experiment import Experiment
+from keras_emotion.tables import csv_bytes
 
 STAGES = "stages"
 """Folder in a run folder: what earlier stages of unfinished jobs have trained."""
@@ -293,7 +294,7 @@ def run(
     folder.write_json(DESCRIPTION, describe_experiment(experiment, dataset))
     dropped = plan.dropped_windows()
     if len(dropped):
-        folder.write_bytes("pairing.csv", dropped.to_csv(index=False).encode())
+        folder.write_bytes("pairing.csv", csv_bytes(dropped))
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         reasons = "\n  ".join(entry["reason"] for entry in not_evaluable)

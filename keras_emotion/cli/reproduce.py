@@ -21,6 +21,7 @@ from pydantic import create_model
 from keras_emotion import experiment, reports
 from keras_emotion.cli.exits import exit_on_input_error
 from keras_emotion.cli.registration import without_register_option
+from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction
 from keras_emotion.papers.registry import Presets, Table
@@ -256,7 +257,13 @@ def _parse_request(
     if root is None:
         raise InputError("--data-root: give the folder of the data set; there are no demo data")
     dataset = READERS[wanted.dataset](root, **(reader_options or {}))
-    if wanted.subjects and chosen.subjects is None:
+    if chosen.subjects:
+        # As they were written, and not as numbers: somebody may be called 01.
+        subjects, notes = chosen_subjects(dataset, chosen.subjects)
+        wanted = wanted.changed({"subjects": subjects})
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    elif wanted.subjects and chosen.subjects is None:
         # A preset names the paper's subjects; a copy of the data set may hold fewer, which the table then says.
         found = dataset.subjects
         wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})

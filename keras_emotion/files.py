@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 import time
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 TEMPORARY_PREFIX = ".writing-"
 """Names of files and folders that are being written start so; nothing reads them."""
@@ -40,6 +45,59 @@ def _changed_at(path: Path) -> float:
     """When a file, or anything in a folder, was last written to, in seconds since the epoch."""
     inner = path.rglob("*") if path.is_dir() else ()
     return max(one.lstat().st_mtime for one in (path, *inner))
+
+
+def temporary_path(folder: Path) -> Path:
+    """A name in a folder for what is being written, that no other process has, on no machine."""
+    return folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+
+
+def write_whole(path: Path, content: bytes, temporary_folder: Path | None = None) -> None:
+    """Write a file at once: it is there whole, or as it was.
+
+    Args:
+        path: the file, in a folder that is there.
+        content: what it shall hold.
+        temporary_folder: where it is written first, on the same disk; by default beside the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = temporary_path(temporary_folder or path.parent)
+    try:
+        temporary.write_bytes(content)
+        sync_file(temporary)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def checked_json_bytes(record: Mapping[str, Any]) -> bytes:
+    """A record as JSON, with a checksum of all its fields beside them."""
+    return json.dumps({**record, "checksum": _checksum(record)}, indent=1).encode()
+
+
+def read_checked_json(content: bytes) -> dict[str, Any]:
+    """The record that `checked_json_bytes` was given, and its `checksum`; a record of before there were any has none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        record = json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(record, dict):
+        raise ValueError("no JSON object")
+    if "checksum" in record and record["checksum"] != _checksum(record):
+        raise ValueError("its checksum is another")
+    return record
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    fields = {name: value for name, value in record.items() if name != "checksum"}
+    return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def sync_file(path: Path) -> None:

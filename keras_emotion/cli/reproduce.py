@@ -23,6 +23,7 @@ from keras_emotion.cli.exits import exit_on_input_error
 from keras_emotion.cli.registration import without_register_option
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction
 from keras_emotion.papers.registry import Presets, Table
 from keras_emotion.schema import InputError
@@ -42,7 +43,8 @@ class CommandLine(Configuration):
             the same with a learning rate at which the network learns. `reduced`: that with a quarter of the channels,
             one repetition and at most five folds. `demo`: minutes on two cores.
         resume: continue an interrupted run.
-        verify: read all files of the data again, also those whose sizes and times are as they were.
+        verify: read all files of the data, and all stored features, again, also those whose sizes and times are as
+            they were.
         dry_run: print what would be trained and how long it would take, and stop.
         table: number of a table of the paper that compares methods: all of them are run, each in a folder of its own.
     """
@@ -284,8 +286,9 @@ def _write_demo(folder: Path, demo: Demo) -> None:
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent)
         # Renamed when whole: a demo that was interrupted while writing is written anew.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as temporary:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY_PREFIX) as temporary:
             demo.writer(Path(temporary) / "data", **demo.options)
             os.replace(Path(temporary) / "data", folder)
     except OSError as error:

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.evaluation import PREDICTION_COLUMNS, REQUIRED_COLUMNS, STIMULUS_COLUMNS
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
 from keras_emotion.tables import Kind, csv_bytes, read_table
@@ -42,7 +43,6 @@ _PREDICTION_KINDS: dict[str, Kind] = {
 """Of the columns that hold no text: who takes part may be called `NA` or `01`."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TEMPORARY = ".writing-"
 
 
 @contextlib.contextmanager
@@ -102,6 +102,7 @@ class RunFolder:
             )
         if not self._file("data.json").is_file():
             self.write_json("data.json", data)
+        remove_leftovers(self.path, *(path for path in self.path.iterdir() if path.is_dir()))
         return new
 
     def _make(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
@@ -109,7 +110,7 @@ class RunFolder:
         # What a process that was killed before it wrote config.json can have left behind.
         own = {"jobs", "data.json"}
         if self.path.is_dir():
-            there = {path.name for path in self.path.iterdir() if not path.name.startswith(_TEMPORARY)}
+            there = {path.name for path in self.path.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)}
             # Not where another process has made it a run meanwhile.
             if (there - own or self.finished_jobs()) and not self.is_started:
                 raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
@@ -218,7 +219,7 @@ class RunFolder:
         target = self._file(name)
         # Not a file of `tempfile`: those can be read by their owner only, and so could every table of a run. And no
         # number of a process: two machines that share a disk may have the same.
-        temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:

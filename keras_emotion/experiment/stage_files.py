@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.experiment.fit import FitRequest, FitResult
+from keras_emotion.files import temporary_path
 
 
 def save_stage(file: Path, model: Any, result: FitResult) -> None:
     """Write the weights of a stage's network, and which epoch they are of; the file is there whole, or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".writing-{uuid.uuid4().hex}")
+    temporary = temporary_path(file.parent)
     weights = {f"weights_{number}": array for number, array in enumerate(model.get_weights())}
     try:
         with temporary.open("wb") as opened:

@@ -1,6 +1,7 @@
 """Tables are read back as they were written, whatever people and things are called."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_emotion.cli import main
 from keras_emotion.evaluation import read_predictions, rescore
 from keras_emotion.experiment import RunFolder
 from keras_emotion.schema import InputError
@@ -171,6 +173,14 @@ def test_a_fold_or_a_label_that_is_missing_is_no_fold_and_no_label(column, word,
     cells = [*map(str, [0, 1] * 7), "0", word]
     with pytest.raises(InputError, match=f"line 17: {column} is missing"):
         foreign(tmp_path, **{column: cells})
+
+
+def test_what_is_not_defined_in_the_scores_of_a_small_table_is_null(tmp_path, capsys):
+    foreign(tmp_path, subject="NA", trial=[0] * 8 + [1] * 8, start=[*range(0, 16, 2)] * 2, stop=[*range(2, 18, 2)] * 2)
+    assert main(["audit", "--table", str(tmp_path / "table.csv"), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert [row["chance_p_value"] for row in scores] == [None, None]
+    assert [row["n_subjects"] for row in scores] == [1, 1]
 
 
 def test_blank_lines_are_no_windows_and_lines_are_counted_with_them(tmp_path):

@@ -259,7 +259,9 @@ _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
     # A worker does many jobs on the same few subjects: tables are read, and windows paired, once a process.
     system, folders = plan.experiment.system, plan.feature_folders[subject]
-    key = (system.model_dump_json(), json.dumps(path_contents(system)), *map(str, folders.values()))
+    # An entry of the store that was damaged, and computed anew, has the same path and is another folder.
+    entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
+    key = (system.model_dump_json(), json.dumps(path_contents(system)), *entries)
     if key not in _OPENED:
         paired, dropped = pair_windows({part: StoredFeatures.open(folder) for part, folder in folders.items()})
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])

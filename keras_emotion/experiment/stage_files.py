@@ -30,14 +30,15 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
     """Give the network of a stage its weights, if they are there.
 
     Returns:
-        `None` where the stage is still to be trained: there is no file, or a damaged one.
+        `None` where the stage is still to be trained: there is no file, or one that is damaged or cannot be read.
     """
     try:
         # NumPy leaves a file open that it cannot read.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as saved:
             weights = [saved[f"weights_{number}"] for number in range(len(saved.files) - 2)]
             result = FitResult(int(saved["best_epoch"]), float(saved["score"]))
-    except (FileNotFoundError, zipfile.BadZipFile, KeyError, EOFError, ValueError):
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError, EOFError, ValueError):
+        # All of these come of single bits: the archive then seems to be packed or encrypted, say.
         return None
     request.start()
     shapes = [array.shape for array in request.compiled.model.get_weights()]

@@ -282,7 +282,7 @@ class RunFolder:
         file = self._file("predictions.csv")
         table = read_table(file, _PREDICTION_KINDS, REQUIRED_COLUMNS)
         # Earlier versions did not count them.
-        expected = self.summary.get("n_predictions", len(table))
+        expected = self.summary.get("n_predictions", 0) if self._file("finished.json").is_file() else 0
         if len(table) < expected:
             raise InputError(
                 f"{file}: damaged (has {len(table)} rows, and {expected} were written); to have it put together anew "

@@ -77,6 +77,7 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
         is_missing = table[name] == "" if name in _NAMES else table[name].str.lower().isin(_MISSING)
         if is_missing.any():
             raise InputError(f"{path}: line {_line(is_missing)}: {name} is missing")
+    for name in table:
         if name not in _NAMES or (name == "trial" and _are_distinct_numbers(table[name])):
             table[name] = _as_numbers(table[name])
     for name in ("start_seconds", "stop_seconds"):
@@ -104,9 +105,9 @@ def _line(mask: pd.Series) -> int:
 
 
 def _as_numbers(texts: pd.Series) -> pd.Series:
-    """A column as numbers, if all of it is."""
+    """A column as numbers, if all that stands in it is; NaN where a cell is empty."""
     numbers = pd.to_numeric(texts, errors="coerce")
-    return texts if numbers.isna().any() else numbers
+    return texts if (numbers.isna() & (texts != "")).any() else numbers
 
 
 def _are_distinct_numbers(texts: pd.Series) -> bool:

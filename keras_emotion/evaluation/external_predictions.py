@@ -23,7 +23,6 @@ from keras_emotion.evaluation.permutation import permuted_between
 from keras_emotion.evaluation.protocols import PROTOCOLS
 from keras_emotion.evaluation.statistics import permutation_chance
 from keras_emotion.schema import InputError
-from keras_emotion.tables import read_cells
 
 _MOST_CLASSES = 100
 
@@ -56,6 +55,9 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     Raises:
         InputError: it is no csv file, a column is missing or not what it should be, or there are no rows.
     """
+    # Here, so that numbers alone load no more than the schema.
+    from keras_emotion.tables import read_cells
+
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")

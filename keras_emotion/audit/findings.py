@@ -23,6 +23,7 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import TRAINED_ON
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
+from keras_emotion.schema import InputError
 
 _SIGNIFICANT = 0.05
 
@@ -73,9 +74,16 @@ def origin_findings(plan: Plan) -> Iterator[Finding]:
             )
             yield Finding("unknown origin", "note", message)
             continue
-        origin = json.loads(sidecar.read_text())
+        try:
+            origin = json.loads(sidecar.read_bytes())
+            taught, dataset = set(origin["subjects"]), origin["dataset"]
+        except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{sidecar}: does not say whom the networks beside it have learnt from ({error}); remove it, and that "
+                "counts as not known"
+            ) from None
         tested = {str(subject) for subject in plan.feature_folders}
-        known = sorted(tested & set(origin["subjects"])) if origin["dataset"] == plan.experiment.dataset else []
+        known = sorted(tested & taught) if dataset == plan.experiment.dataset else []
         if known:
             message = f"{file.name} has learnt from subjects {', '.join(known[:5])} of the data set that is tested"
             yield Finding("fitted on test rows", "leak", message)

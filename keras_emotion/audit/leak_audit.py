@@ -18,6 +18,7 @@ from keras_emotion.experiment.runner import prepare
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
+from keras_emotion.tables import csv_bytes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,4 +134,4 @@ def audit(
 def _write(folder: RunFolder, result: Audit) -> None:
     folder.write_json("findings.json", {"findings": [finding.as_dict() for finding in result.findings]})
     for name, table in (("scores", result.scores), ("null", result.null), ("gaps", result.gaps)):
-        folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+        folder.write_bytes(f"{name}.csv", csv_bytes(table))

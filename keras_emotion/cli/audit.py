@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from keras_emotion.cli.output import make_console, print_json
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from keras_emotion.evaluation.leaks import Finding
 
 
@@ -64,7 +66,7 @@ class Audit:
         predictions = read_predictions(self.table)
         findings, scores = check_predictions(predictions, self.disjoint), rescore(predictions)
         if self.json:
-            print_json(findings=[finding.as_dict() for finding in findings], scores=scores.to_dict("records"))
+            print_json(findings=[finding.as_dict() for finding in findings], scores=_records(scores))
         else:
             console = make_console()
             print_rescored(scores, console)
@@ -87,10 +89,15 @@ class Audit:
         if self.json:
             print_json(
                 findings=[finding.as_dict() for finding in found.findings],
-                scores=found.scores.astype(object).where(found.scores.notna(), None).to_dict("records"),
+                scores=_records(found.scores),
                 sentences=found.sentences,
                 report=str(report.path),
             )
         else:
             report.print(make_console())
         return found.findings
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; what is not defined (a p-value of few labelings) is `None`."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -89,6 +89,7 @@ class Faces:
         import numpy as np
 
         from keras_emotion import faces
+        from keras_emotion.tables import csv_bytes
 
         sequence = faces.extract_faces(
             video,
@@ -103,7 +104,7 @@ class Faces:
         try:
             out.mkdir(parents=True, exist_ok=True)
             np.save(out / "faces.npy", sequence.faces)
-            sequence.frames.to_csv(out / "frames.csv", index=False, float_format="%.6g")
+            (out / "frames.csv").write_bytes(csv_bytes(sequence.frames, float_format="%.6g"))
             for name, values in sequence.details.items():
                 np.save(out / f"{name}.npy", values)
             cv2.imwrite(str(out / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])

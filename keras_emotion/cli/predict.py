@@ -97,6 +97,7 @@ class Predict:
         from keras_emotion.faces import video_facts
         from keras_emotion.inference.predictor import Predictor
         from keras_emotion.reports.timeline import draw_timeline
+        from keras_emotion.tables import csv_bytes
 
         if self.channels is not None and not self.channels.is_file():
             raise InputError(f"--channels {self.channels}: no such file")
@@ -122,7 +123,7 @@ class Predict:
         out = self.out or Path("predictions") / path.stem
         try:
             out.mkdir(parents=True, exist_ok=True)
-            found.table.to_csv(out / "prediction.csv", index=False, float_format="%.9g")
+            (out / "prediction.csv").write_bytes(csv_bytes(found.table, float_format="%.9g"))
             (out / "prediction.png").write_bytes(picture)
             summary = {"model": str(self.model), **found.summary, "notes": found.notes, "warning": found.warning}
             (out / "prediction.json").write_text(json.dumps(summary, indent=1))

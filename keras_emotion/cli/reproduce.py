@@ -21,7 +21,9 @@ from pydantic import create_model
 from keras_emotion import experiment, reports
 from keras_emotion.cli.exits import exit_on_input_error
 from keras_emotion.cli.registration import without_register_option
+from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction
 from keras_emotion.papers.registry import Presets, Table
 from keras_emotion.schema import InputError
@@ -41,7 +43,8 @@ class CommandLine(Configuration):
             the same with a learning rate at which the network learns. `reduced`: that with a quarter of the channels,
             one repetition and at most five folds. `demo`: minutes on two cores.
         resume: continue an interrupted run.
-        verify: read all files of the data again, also those whose sizes and times are as they were.
+        verify: read all files of the data, and all stored features, again, also those whose sizes and times are as
+            they were.
         dry_run: print what would be trained and how long it would take, and stop.
         table: number of a table of the paper that compares methods: all of them are run, each in a folder of its own.
     """
@@ -256,7 +259,13 @@ def _parse_request(
     if root is None:
         raise InputError("--data-root: give the folder of the data set; there are no demo data")
     dataset = READERS[wanted.dataset](root, **(reader_options or {}))
-    if wanted.subjects and chosen.subjects is None:
+    if chosen.subjects:
+        # As they were written, and not as numbers: somebody may be called 01.
+        subjects, notes = chosen_subjects(dataset, chosen.subjects)
+        wanted = wanted.changed({"subjects": subjects})
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    elif wanted.subjects and chosen.subjects is None:
         # A preset names the paper's subjects; a copy of the data set may hold fewer, which the table then says.
         found = dataset.subjects
         wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
@@ -280,8 +289,9 @@ def _write_demo(folder: Path, demo: Demo) -> None:
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent)
         # Renamed when whole: a demo that was interrupted while writing is written anew.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as temporary:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY_PREFIX) as temporary:
             demo.writer(Path(temporary) / "data", **demo.options)
             os.replace(Path(temporary) / "data", folder)
     except OSError as error:

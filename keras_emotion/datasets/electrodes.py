@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import fnmatch
 import functools
@@ -12,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from keras_emotion.schema import InputError
 from keras_emotion.signals import electrode_directions, standard_name
+from keras_emotion.tables import read_cells
 
 CHANNEL_FILE = "channels.csv"
 """File beside the table of trials that says what the recordings themselves do not say of their channels."""
@@ -102,32 +101,6 @@ class ChannelTable:
         """What is said of a channel in a column, `None` where nothing is."""
         fitting = (row.get(column) for row in self.rows if fnmatch.fnmatchcase(name, row["name"]))
         return next(filter(None, fitting), None)
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """A csv file as text, cell by cell; cells without a column, as a decimal comma makes them, are refused.
-
-    Raises:
-        InputError: it cannot be read as csv, or a line has more cells than the first.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-        with warnings.catch_warnings():
-            # Of cells that are left out: those with something in them are said below.
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                path, encoding="utf-8-sig", dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
-            )
-    except (ValueError, csv.Error, OSError) as error:
-        raise InputError(f"{path}: cannot be read as csv ({error}); save it as csv, UTF-8") from None
-    longer = [number for number, line in enumerate(lines, start=2) if any(map(str.strip, line[len(header) :]))]
-    if longer:
-        raise InputError(
-            f"{path}: line {', '.join(map(str, longer))}: more cells than the {len(header)} columns; is it a decimal "
-            "comma? write a point"
-        )
-    return table
 
 
 def _faults_of_row(row: Mapping[str, str]) -> list[str]:

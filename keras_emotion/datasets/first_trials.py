@@ -21,6 +21,7 @@ from keras_emotion.datasets.recording_search import find_recordings, without_par
 from keras_emotion.datasets.time_axis import BadSpan
 from keras_emotion.datasets.trial_table import TRIAL_FILE
 from keras_emotion.schema import InputError
+from keras_emotion.tables import csv_bytes
 
 RATINGS = ("valence", "arousal")
 """Columns that are left to be filled in."""
@@ -186,8 +187,8 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
     table = _table([files[place] for place in with_trials], trials, people.subjects, people.sessions)
     try:
         # Never over one that somebody wrote in the meantime.
-        with path.open("x", encoding="utf-8", newline="") as file:
-            table.to_csv(file, index=False)
+        with path.open("xb") as file:
+            file.write(csv_bytes(table))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     return FirstTable(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.datasets.electrodes import read_cells
 from keras_emotion.datasets.reader import Problem, SubjectId
 from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError
+from keras_emotion.tables import read_cells
 
 TRIAL_FILE = "trials.csv"
 REQUIRED_COLUMNS = ("subject", "trial", "file", "start_seconds", "stop_seconds")

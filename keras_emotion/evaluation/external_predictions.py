@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,13 +30,20 @@ _ALIASES = {"start": "start_seconds", "stop": "stop_seconds", "predicted": "pred
 
 _NEEDED = ("subject", "trial", "start_seconds", "stop_seconds", "fold", "label", "prediction")
 
+_NAMES = ("dataset", "subject", "session", "trial", "stimulus", "protocol", "target", "content")
+"""Columns of names: somebody may be called `NA`, `01` or `1e5`."""
 
-def read_predictions(path) -> pd.DataFrame:
+_MISSING = ("", "nan", "n/a", "na", "<na>", "none", "null")
+"""What, in any case, says that a fold, a label or a prediction is missing."""
+
+
+def read_predictions(path: Path | str) -> pd.DataFrame:
     """Read a table of somebody's predictions: one row a test window.
 
     Needed are the columns `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
     `prediction`; used where they are: `dataset`, `session`, `stimulus`, `protocol`, `target`, `repetition`, and
-    `content` (anything that is equal where two windows hold the same). Labels may be numbers or words.
+    `content` (anything that is equal where two windows hold the same). Labels may be numbers or words. A name is the
+    text that stands there, `NA` and `01` too; trials are numbers where all are, and no two of them are the same.
 
     Args:
         path: a csv file.
@@ -47,12 +55,17 @@ def read_predictions(path) -> pd.DataFrame:
     Raises:
         InputError: it is no csv file, a column is missing or not what it should be, or there are no rows.
     """
-    try:
-        table = pd.read_csv(path, dtype={"subject": str, "stimulus": str})
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not readable as a csv file ({error})") from None
+    # Here, so that numbers alone load no more than the schema.
+    from keras_emotion.tables import read_cells
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if not path.stat().st_size:
+        raise InputError(f"{path}: not readable as a csv file (it is empty)")
+    table = read_cells(path)
+    # Blank lines are no windows; the index goes on counting lines.
+    table = table[(table != "").any(axis=1)]
     table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
     missing = [name for name in _NEEDED if name not in table]
     if missing:
@@ -62,19 +75,23 @@ def read_predictions(path) -> pd.DataFrame:
         )
     if table.empty:
         raise InputError(f"{path}: has no rows")
+    for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table]:
+        is_missing = table[name] == "" if name in _NAMES else table[name].str.lower().isin(_MISSING)
+        if is_missing.any():
+            raise InputError(f"{path}: line {_line(is_missing)}: {name} is missing")
+    for name in table:
+        if name not in _NAMES or (name == "trial" and _are_distinct_numbers(table[name])):
+            table[name] = _as_numbers(table[name])
     for name in ("start_seconds", "stop_seconds"):
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if not np.isfinite(numbers).all():
-            row = int(np.argmax(~np.isfinite(numbers)))
-            raise InputError(f"{path}: line {row + 2}, {name}: expected seconds, found {table[name].iloc[row]!r}")
-        table[name] = numbers.astype(np.float64)
-    if not (table["stop_seconds"] > table["start_seconds"]).all():
-        row = int(np.argmax(~(table["stop_seconds"] > table["start_seconds"])))
-        raise InputError(f"{path}: line {row + 2}: the window ends before it starts")
-    used = [name for name in (*_NEEDED, "session", "stimulus", "protocol", "target", "repetition") if name in table]
-    for name in used:
-        if table[name].isna().any():
-            raise InputError(f"{path}: line {int(np.argmax(table[name].isna())) + 2}: {name} is missing")
+        is_wrong = ~np.isfinite(pd.to_numeric(table[name], errors="coerce"))
+        if is_wrong.any():
+            found = table.loc[is_wrong, name].iloc[0]
+            raise InputError(f"{path}: line {_line(is_wrong)}, {name}: expected seconds, found {found!r}")
+        table[name] = table[name].astype(np.float64)
+    is_wrong = ~(table["stop_seconds"] > table["start_seconds"])
+    if is_wrong.any():
+        raise InputError(f"{path}: line {_line(is_wrong)}: the window ends before it starts")
+    table = table.reset_index(drop=True)
     for name, value in (("protocol", "table"), ("target", "label"), ("repetition", 0)):
         if name not in table:
             table[name] = value
@@ -82,6 +99,24 @@ def read_predictions(path) -> pd.DataFrame:
     for target, rows in table.groupby("target").groups.items():
         codes.loc[rows] = _class_codes(table.loc[rows, ["label", "prediction"]], f"{path}: target {target}")
     return table.assign(**codes.astype(np.int64))
+
+
+def _line(mask: pd.Series) -> int:
+    """The line of the file in which a mask is first true; the first line names the columns."""
+    return int(mask.idxmax()) + 2
+
+
+def _as_numbers(texts: pd.Series) -> pd.Series:
+    """A column as numbers, if all that stands in it is; NaN where a cell is empty."""
+    numbers = pd.to_numeric(texts, errors="coerce")
+    return texts if (numbers.isna() & (texts != "")).any() else numbers
+
+
+def _are_distinct_numbers(texts: pd.Series) -> bool:
+    """Whether a column is of numbers, each written one way: `1` and `01` are two names."""
+    distinct = pd.Series(texts.unique())
+    numbers = pd.to_numeric(distinct, errors="coerce")
+    return numbers.notna().all() and numbers.is_unique
 
 
 def _class_codes(pairs: pd.DataFrame, where: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_emotion.experiment.fold import Fold
+from keras_emotion.files import TEMPORARY_PREFIX
 from keras_emotion.pipelines import WindowBatches
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.settings import Training
@@ -136,7 +137,7 @@ def save_model(model, path: Path) -> None:
     """Save a network under a temporary name, and rename it when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own also for processes of other machines that share the disk.
-    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
     try:
         model.save(temporary)
         os.replace(temporary, path)

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
@@ -53,14 +51,16 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
         experiment = Experiment(**fields, system=system)
         root, file_format = data_root or content["data"]["root"], content["data"]["file_format"]
         options = content["data"].get("options", {})
-        identity = content["identity"]
+        identity, reader = content["identity"], READERS[experiment.dataset]
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; expected the folder of a run, or its {DESCRIPTION}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, pydantic.ValidationError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{file}: does not describe an experiment of this version ({error})") from None
     if experiment.identity() != identity:
         raise InputError(
             f"{file}: was written by another version, which computed something else (identity {identity}, now "
             f"{experiment.identity()}); run it again"
         )
-    return experiment, READERS[experiment.dataset](root, file_format=file_format, **options)
+    return experiment, reader(root, file_format=file_format, **options)

@@ -281,7 +281,9 @@ def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFram
     system, folders = plan.experiment.system, plan.feature_folders[subject]
     channels = {name: study.channels for name, study in plan.channels.items()}
     names = json.dumps([[name, one.names, one.directions] for name, one in channels.items()])
-    key = (system.model_dump_json(), json.dumps(path_contents(system)), names, *map(str, folders.values()))
+    # An entry of the store that was damaged, and computed anew, has the same path and is another folder.
+    entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
+    key = (system.model_dump_json(), json.dumps(path_contents(system)), names, *entries)
     if key not in _OPENED:
         parts = {name: StoredFeatures.open(folder) for name, folder in folders.items()}
         for name, wanted in channels.items():

@@ -21,6 +21,9 @@ from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.stages import Stage
+from keras_emotion.tables import Kind, csv_bytes, read_table
+
+_SCORE_KINDS: dict[str, Kind] = {"target": "text", "n_*": "integer", "*": "number"}
 
 
 class _RatedWindows(WindowSet):
@@ -58,10 +61,10 @@ def pretrain(
             for table in in_workers(experiment.runtime, [(_pretrain, (plan, network.absolute()))], trains=True):
                 origin = {"dataset": experiment.dataset, "subjects": [str(subject) for subject in data["subjects"]]}
                 RunFolder(folder).write_json(TRAINED_ON, origin)
-                RunFolder(folder).write_bytes(scores.name, table.to_csv(index=False).encode())
+                RunFolder(folder).write_bytes(scores.name, csv_bytes(table))
         except NotEvaluable as reason:
             raise InputError(f"{dataset.root}: nobody can be kept apart to be tested on: {reason}") from None
-    return network, pd.read_csv(scores)
+    return network, read_table(scores, _SCORE_KINDS, ("target", "mean_error", "n_subjects", "n_windows"))
 
 
 def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:

@@ -24,17 +24,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import PREDICTION_COLUMNS, STIMULUS_COLUMNS
+from keras_emotion.evaluation import PREDICTION_COLUMNS, REQUIRED_COLUMNS, STIMULUS_COLUMNS
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
+from keras_emotion.tables import Kind, csv_bytes, read_table
 
 INFERENCE = "inference.json"
 """File in a run folder: what saved models of the run carry along, so that no recording is read for it again."""
 
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
 
+_RESULT_KINDS: dict[str, Kind] = {"repetition": "integer", "fold": "integer", "value": "number"}
+_PREDICTION_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("label", "prediction", "repetition", "fold", "trial", "stimulus_label"), "integer"),
+    **dict.fromkeys(("start_seconds", "stop_seconds", "probability_*"), "number"),
+}
+"""Of the columns that hold no text: who takes part may be called `NA` or `01`."""
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TEMPORARY = ".writing-"
 
 
 @contextlib.contextmanager
@@ -94,6 +102,7 @@ class RunFolder:
             )
         if not self._file("data.json").is_file():
             self.write_json("data.json", data)
+        remove_leftovers(self.path, *(path for path in self.path.iterdir() if path.is_dir()))
         return new
 
     def _make(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
@@ -101,7 +110,7 @@ class RunFolder:
         # What a process that was killed before it wrote config.json can have left behind.
         own = {"jobs", "data.json"}
         if self.path.is_dir():
-            there = {path.name for path in self.path.iterdir() if not path.name.startswith(_TEMPORARY)}
+            there = {path.name for path in self.path.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)}
             # Not where another process has made it a run meanwhile.
             if (there - own or self.finished_jobs()) and not self.is_started:
                 raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
@@ -210,7 +219,7 @@ class RunFolder:
         target = self._file(name)
         # Not a file of `tempfile`: those can be read by their owner only, and so could every table of a run. And no
         # number of a process: two machines that share a disk may have the same.
-        temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
@@ -239,7 +248,7 @@ class RunFolder:
         """
         records, search = _chosen(_numbered_folds(list(self._records())))
         if len(search):
-            self.write_bytes("search.csv", search.to_csv(index=False).encode())
+            self.write_bytes("search.csv", csv_bytes(search))
         results = pd.DataFrame([row for record in records for row in _result_rows(record)], columns=RESULT_COLUMNS)
         # Records of versions before 0.2.0 name neither, and not every run says what its data set is called.
         defaults = {"session": "1", "dataset": self.config["science"].get("dataset", "")}
@@ -249,20 +258,37 @@ class RunFolder:
         predictions = predictions.drop(columns=partial)
         front = [*PREDICTION_COLUMNS, *(name for name in STIMULUS_COLUMNS if name in predictions)]
         predictions = predictions[front + [column for column in predictions if column not in front]]
-        self.write_bytes("results.csv", _sorted(results, list(RESULT_COLUMNS[:-1])).to_csv(index=False).encode())
+        self.write_bytes("results.csv", csv_bytes(_sorted(results, list(RESULT_COLUMNS[:-1]))))
         order = ["protocol", "target", "subject", "repetition", "fold", "session", "trial", "start_seconds"]
-        self.write_bytes("predictions.csv", _sorted(predictions, order).to_csv(index=False).encode())
+        self.write_bytes("predictions.csv", csv_bytes(_sorted(predictions, order)))
         self._collect_starts()
-        self.write_json("finished.json", summary)
+        # By its length a table that was cut off between two lines is told from a whole one.
+        self.write_json("finished.json", {**summary, "n_predictions": len(predictions)})
 
     def results(self) -> pd.DataFrame:
-        """`results.csv`."""
-        return pd.read_csv(self._file("results.csv"), dtype={"subject": str})
+        """`results.csv`.
+
+        Raises:
+            InputError: it is not there, or damaged.
+        """
+        return read_table(self._file("results.csv"), _RESULT_KINDS, RESULT_COLUMNS)
 
     def predictions(self) -> pd.DataFrame:
-        """`predictions.csv`."""
-        types = {"dataset": str, "subject": str, "session": str, "stimulus": str}
-        return pd.read_csv(self._file("predictions.csv"), dtype=types).fillna({"dataset": ""})
+        """`predictions.csv`.
+
+        Raises:
+            InputError: it is not there, or damaged.
+        """
+        file = self._file("predictions.csv")
+        table = read_table(file, _PREDICTION_KINDS, REQUIRED_COLUMNS)
+        # Earlier versions did not count them.
+        expected = self.summary.get("n_predictions", 0) if self._file("finished.json").is_file() else 0
+        if len(table) < expected:
+            raise InputError(
+                f"{file}: damaged (has {len(table)} rows, and {expected} were written); to have it put together anew "
+                "remove finished.json and start the run with --resume"
+            )
+        return table
 
     def _file(self, name: str) -> Path:
         return self.path / name

@@ -41,6 +41,7 @@ from keras_emotion.pipelines import (
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import DerivedPart
 from keras_emotion.systems.experiment import Experiment
+from keras_emotion.tables import csv_bytes
 
 STAGES = "stages"
 """Folder in a run folder: what earlier stages of unfinished jobs have trained."""
@@ -95,7 +96,7 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     Args:
         experiment: the experiment.
         dataset: a reader (see `keras_emotion.datasets`).
-        verify: open all files, whatever their sizes and times.
+        verify: open all files, whatever their sizes and times; where features are used, those that are stored, too.
 
     Raises:
         InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
@@ -135,15 +136,17 @@ def prepare(
         InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
     """
     data = inspect_data(experiment, dataset, verify=verify)
-    return _plan(experiment, data, save_models_to), data.description
+    return _plan(experiment, data, save_models_to, verify=verify), data.description
 
 
-def _plan(experiment: Experiment, data: Data, save_models_to: Path | None, inference: dict | None = None) -> Plan:
-    """The plan of the experiment; features are computed that are not in the store yet.
+def _plan(
+    experiment: Experiment, data: Data, save_models_to: Path | None, inference: dict | None = None, *, verify: bool
+) -> Plan:
+    """The plan of the experiment; features are computed that are not in the store yet, or damaged there.
 
     `inference` is what a saved model carries along, where it is known; otherwise the first trial is read for it.
     """
-    folders = _compute_features(experiment, data)
+    folders = _compute_features(experiment, data, verify)
     channels = _study_channels(folders, experiment)
     if inference is None:
         first = next(iter(data.dataset.trials(data.description["subjects"][:1])))
@@ -189,13 +192,13 @@ def _inference(system, experiment: Experiment, dataset, first, channels: Mapping
     return {**known, "dataset": experiment.dataset, "synthetic": bool(dataset.synthetic)}
 
 
-def _compute_features(experiment: Experiment, data: Data) -> dict[int | str, dict[str, Path]]:
+def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[int | str, dict[str, Path]]:
     """Compute what the store does not hold yet; gives the folder of each part of each subject."""
     runtime, system, dataset, subjects = experiment.runtime, experiment.system, data.dataset, data.files
     store = FeatureStore(runtime.feature_store.absolute())
     parts, derived = system.parts(), system.derived()
     keys = {(subject, name): _key(data, part, subject) for subject in subjects for name, part in parts.items()}
-    missing = [place for place, key in keys.items() if not store.path(key).is_dir()]
+    missing = [place for place, key in keys.items() if not store.holds(key, verify)]
     computed = [(_compute, (store, keys[subject, name], dataset, parts[name], subject)) for subject, name in missing]
     for _ in in_workers(runtime, computed, trains=False):
         pass
@@ -205,7 +208,7 @@ def _compute_features(experiment: Experiment, data: Data) -> dict[int | str, dic
         for subject in subjects
         for name, part in derived.items()
     }
-    missing = [place for place, key in derived_keys.items() if not store.path(key).is_dir()]
+    missing = [place for place, key in derived_keys.items() if not store.holds(key, verify)]
     made = [
         (_derive, (store, derived_keys[subject, name], derived[name], folder, runtime.threads_per_worker))
         for subject, name in missing
@@ -299,7 +302,7 @@ def run(
     if folder.is_finished:
         return folder
     # A folder is made when its features are there: what cannot be computed leaves no run behind.
-    plan = _plan(experiment, data, model_folder, folder.inference)
+    plan = _plan(experiment, data, model_folder, folder.inference, verify=verify)
     is_new = folder.start(*start)
     folder.write_json(INFERENCE, plan.inference)
     runtime = experiment.runtime
@@ -317,7 +320,7 @@ def run(
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     dropped = plan.dropped_windows()
     if len(dropped):
-        folder.write_bytes("pairing.csv", dropped.to_csv(index=False).encode())
+        folder.write_bytes("pairing.csv", csv_bytes(dropped))
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         reasons = "\n  ".join(entry["reason"] for entry in not_evaluable)

@@ -6,8 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,17 @@ from typing import Any
 from keras_emotion.datasets import Reader
 from keras_emotion.datasets.reader import Problem, SubjectId
 from keras_emotion.experiment.engine import in_workers
+from keras_emotion.files import checked_json_bytes, read_checked_json, remove_leftovers, write_whole
 from keras_emotion.pipelines import content_hash, file_hash
 from keras_emotion.systems.settings import Runtime
 
 _FOLDER = "sources"
-"""Folder of the feature store: for each subject, the files that were read without a problem."""
+"""Folder of the feature store: for each subject, the files that were read without a problem.
+
+A note that is damaged, or of a version that kept no checksum, is as good as none: the files are read.
+"""
+
+_NOTE_FIELDS = {"subject", "files", "checksum"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +67,7 @@ def read_source_files(
     """
     store = runtime.feature_store.absolute() / _FOLDER
     files: dict[SubjectId, SourceFiles] = {}
+    remove_leftovers(store.parent, store)
 
     def problems(chosen: Sequence[SubjectId]) -> Iterator[Problem]:
         notes = {subject: store / f"{_note_name(dataset, subject, sources)}.json" for subject in chosen}
@@ -120,14 +125,16 @@ def _note_name(dataset: Reader, subject: SubjectId, sources: Sequence[str]) -> s
 def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
     """What was read of these files before; `None` where a size or a time is another, or a file was added or removed."""
     try:
-        files = json.loads(note.read_text())["files"]
+        record = read_checked_json(note.read_bytes())
+        if set(record) != _NOTE_FIELDS:
+            return None
+        files = record["files"]
         if {str(path.absolute()): _stamp(path) for path in paths} != {
             path: stamp for path, (stamp, _) in files.items()
         }:
             return None
         return SourceFiles({path: str(own) for path, (_, own) in files.items()})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        # No note, or a damaged one: the files are read.
+    except (OSError, ValueError):
         return None
 
 
@@ -135,9 +142,4 @@ def _keep(note: Path, read: _Read) -> None:
     # A store that cannot be written to costs time at the next start; where features are to be written, that is refused.
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, prefix=".writing-", delete=False) as temporary:
-            json.dump({"subject": str(read.subject), "files": read.files}, temporary)
-        try:
-            os.replace(temporary.name, note)
-        except OSError:
-            os.unlink(temporary.name)
+        write_whole(note, checked_json_bytes({"subject": str(read.subject), "files": read.files}))

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import os
 import shutil
-import tempfile
+import sys
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from keras_emotion.files import (
+    checked_json_bytes,
+    read_checked_json,
+    sync_file,
+    sync_folder,
+    temporary_path,
+    write_whole,
+)
 from keras_emotion.pipelines.study_channels import ChangedArray, ChannelSet
 from keras_emotion.schema import InputError
+from keras_emotion.tables import Kind, csv_bytes, parse_table
 
 if TYPE_CHECKING:
     from keras_emotion.pipelines.features import FeaturePart
 
 _TABLE, _KEY = "windows.csv", "key.json"
+
+_EARLIER_FIELDS = {"key", "table_types"}
+
+DAMAGED = "damaged"
+"""Folder of the store for entries that were found to be damaged: nothing reads them, and they may be removed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,29 +59,32 @@ class StoredFeatures:
 
     @classmethod
     def open(cls, folder: Path) -> StoredFeatures:
-        """The features in a folder that a `FeatureStore` wrote."""
-        described = json.loads((folder / _KEY).read_text())
-        types = described["table_types"]
-        # Texts may be empty, or look like a missing number.
-        texts = {column: "" for column, kind in types.items() if kind in ("str", "object", "string")}
-        table = pd.read_csv(
-            folder / _TABLE,
-            dtype=types,
-            keep_default_na=False,
-            na_values={column: [""] for column in types if column not in texts},
-        )
-        arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
-        channels = described.get("channels")
-        if channels is None:
-            return cls(arrays, table)
-        channels = ChannelSet.from_json(channels)
-        return cls(arrays, table, channels, frozenset(arrays if channels.n_missing else ()))
+        """The features in a folder that a `FeatureStore` wrote.
+
+        Raises:
+            InputError: they are not there, or they are damaged; then they are set aside, and the next start of the run
+                computes them anew.
+        """
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no stored features; start the run again, with --resume, to have them computed")
+        inode = folder.stat().st_ino
+        try:
+            arrays, table, channels = _read(folder)
+        except _DamagedEntryError as damage:
+            _set_aside(folder, inode, damage)
+            if folder.is_dir():
+                # Another process has computed them since.
+                return cls.open(folder)
+            raise InputError(
+                f"{folder}: the stored features were damaged while they were used ({damage}); start the run again, "
+                "with --resume, to have them computed anew"
+            ) from None
+        return cls(arrays, table, channels, frozenset(arrays if channels is not None and channels.n_missing else ()))
 
     @staticmethod
     def channels_of(folder: Path) -> ChannelSet | None:
         """The channels alone of the features in a folder."""
-        channels = json.loads((folder / _KEY).read_text()).get("channels")
-        return None if channels is None else ChannelSet.from_json(channels)
+        return StoredFeatures.open(folder).channels
 
     def of_study(self, part: FeaturePart, wanted: ChannelSet) -> StoredFeatures:
         """The features as if they had been computed of the channels of a study: NaN where one is missing.
@@ -102,6 +121,13 @@ class FeatureStore:
     version of the feature. An entry is written to a temporary name and renamed, so a killed run leaves no half entry
     and two runs may share a store. Nothing is pickled; nothing that the store did not write is ever deleted.
 
+    An entry holds `windows.csv`, an array `<name>.npy` a modality, and `key.json`: the key, the type of each column,
+    and of each file its size, the hash of its content and when it was last written to. Whenever an entry is opened, the
+    hashes of the record and of the table are compared, and sizes, types and shapes of the arrays; their contents where
+    size or time are others than recorded, or all of them where that is asked for. An entry that does not pass is moved
+    to the folder `damaged`, which is said on standard error, and is computed anew. Entries of versions that kept no
+    sizes and hashes are compared by what they hold, as far as that goes, and get their record when they are first used.
+
     Args:
         root: folder of the store; made when it is first written to.
     """
@@ -110,11 +136,36 @@ class FeatureStore:
         self.root = Path(root)
 
     def path(self, key: Mapping) -> Path:
-        """Where the features under `key` lie, or would lie: the folder is there when they are."""
-        return self.root / hashlib.blake2b(_text(key).encode(), digest_size=16).hexdigest()
+        """Where the features under `key` lie, or would lie."""
+        return self.root / _hash_of_text(_text(key))
+
+    def holds(self, key: Mapping, verify: bool = False) -> bool:
+        """Whether the features under `key` are there and whole; damaged ones are set aside.
+
+        Args:
+            key: as for `folder`.
+            verify: read all contents, also of arrays whose sizes and times are as they were.
+
+        Raises:
+            InputError: they are damaged and cannot be set aside, or cannot be read.
+        """
+        folder = self.path(key)
+        try:
+            inode = folder.stat().st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
+        try:
+            _check(folder, verify)
+        except _DamagedEntryError as damage:
+            _set_aside(folder, inode, damage)
+            # Another process may have put a whole one there since.
+            return self.holds(key, verify)
+        return True
 
     def folder(self, key: Mapping, compute: Callable[[], tuple]) -> Path:
-        """Where the features under `key` lie; they are computed and written first where they are not there.
+        """Where the features under `key` lie; they are computed and written first where they are not there, whole.
 
         Args:
             key: JSON-able mapping of everything that decides the numbers.
@@ -129,7 +180,7 @@ class FeatureStore:
             ValueError: the arrays and the table have different numbers of windows.
         """
         folder = self.path(key)
-        if not folder.is_dir():
+        if not self.holds(key):
             arrays, table, *channels = compute()
             lengths = {name: len(array) for name, array in arrays.items()}
             if set(lengths.values()) != {len(table)}:
@@ -137,7 +188,8 @@ class FeatureStore:
             try:
                 self._write(folder, _text(key), arrays, table, *channels)
             except OSError as error:
-                raise InputError(f"{self.root}: the feature store cannot be written: {error.strerror}") from error
+                reason = error.strerror or error
+                raise InputError(f"{self.root}: the feature store cannot be written: {reason}") from error
         return folder
 
     def _write(
@@ -149,17 +201,22 @@ class FeatureStore:
         channels: ChannelSet | None = None,
     ) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+        temporary = temporary_path(self.root)
         try:
+            temporary.mkdir()
             for name, array in arrays.items():
                 np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-            table.to_csv(temporary / _TABLE, index=False)
+            (temporary / _TABLE).write_bytes(csv_bytes(table))
+            for path in temporary.iterdir():
+                sync_file(path)
             types = {column: str(dtype) for column, dtype in table.dtypes.items()}
-            described = {"key": json.loads(key), "table_types": types}
+            record = {"key": json.loads(key), "table_types": types, "files": _files(temporary)}
             if channels is not None:
-                described["channels"] = channels.to_json()
-            (temporary / _KEY).write_text(json.dumps(described, indent=1))
+                record["channels"] = channels.to_json()
+            write_whole(temporary / _KEY, checked_json_bytes(record))
+            sync_folder(temporary)
             os.replace(temporary, folder)
+            sync_folder(self.root)
         except OSError:
             # Somebody else wrote the same entry meanwhile: theirs has the same numbers.
             if not folder.is_dir():
@@ -168,8 +225,174 @@ class FeatureStore:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+class _DamagedEntryError(Exception):
+    """What is wrong with an entry."""
+
+
+def _set_aside(folder: Path, inode: int, damage: Exception) -> None:
+    """Move an entry away that was found to be damaged, unless another process did, or has put another in its place."""
+    target = folder.parent / DAMAGED / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        target.parent.mkdir(exist_ok=True)
+        os.rename(folder, target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the stored features are damaged ({damage}) and cannot be set aside: {error.strerror}; "
+            "remove the folder"
+        ) from error
+    if target.stat().st_ino != inode:
+        # Not what was looked at: another process has set that aside and computed this. Where a third has done so
+        # meanwhile, there are two with the same numbers.
+        with contextlib.suppress(OSError):
+            os.rename(target, folder)
+        return
+    sys.stderr.write(
+        f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed anew\n"
+    )
+
+
+def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:
+    """Arrays, table and channels of an entry.
+
+    Raises:
+        _DamagedEntryError: it is damaged.
+        InputError: it cannot be read.
+    """
+    record, content = _check(folder)
+    table = _parsed(folder, content, record["table_types"])
+    arrays = {Path(name).stem: _opened(folder / name) for name in _array_names(record["files"])}
+    return arrays, table, ChannelSet.from_json(record["channels"]) if "channels" in record else None
+
+
+def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
+    """Compare an entry with its record; gives that and the content of the table. It raises as `_read` does."""
+    try:
+        record = _record(folder)
+        content = (folder / _TABLE).read_bytes()
+        files = record.get("files")
+        if files is None:
+            record["files"] = _files_of_earlier_version(folder, _parsed(folder, content, record["table_types"]))
+            _keep_record(folder, record)
+            return record, content
+        if _hash_of_bytes(content) != files[_TABLE]["blake2b"]:
+            raise _DamagedEntryError(f"{_TABLE} is not what was written")
+        stamps = {name: _checked_array(folder / name, files[name], verify) for name in _array_names(files)}
+        if stamps != {name: files[name]["modified_ns"] for name in stamps}:
+            # As after a copy to another disk. The contents are the same; they need not be read again.
+            for name, modified_ns in stamps.items():
+                files[name]["modified_ns"] = modified_ns
+            _keep_record(folder, record)
+    except FileNotFoundError as error:
+        raise _DamagedEntryError(f"{Path(str(error.filename)).name} is missing") from None
+    except OSError as error:
+        raise InputError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+    return record, content
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What `key.json` holds: `key`, `table_types`, maybe `channels`, and, but for earlier versions, `files`."""
+    content = (folder / _KEY).read_bytes()
+    try:
+        record = read_checked_json(content)
+        if set(record) - {"channels"} not in (_EARLIER_FIELDS, {*_EARLIER_FIELDS, "files", "checksum"}):
+            raise ValueError("it has not the fields of a record")
+        if _hash_of_text(_text(record["key"])) != folder.name:
+            raise ValueError("it is that of another entry")
+    except ValueError as error:
+        raise _DamagedEntryError(f"{_KEY}: {error}") from None
+    return record
+
+
+def _keep_record(folder: Path, record: Mapping[str, Any]) -> None:
+    # A store that cannot be written to costs time at the next opening.
+    with contextlib.suppress(OSError):
+        # First in the store's own folder: what a killed process leaves is found there.
+        write_whole(folder / _KEY, checked_json_bytes(record), temporary_folder=folder.parent)
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    """What is recorded of the files of a whole entry."""
+    files = {}
+    for path in sorted([folder / _TABLE, *folder.glob("*.npy")]):
+        # Before the content is read: a file that changes meanwhile differs from its stamp the next time.
+        status = path.stat()
+        files[path.name] = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns, "blake2b": file_hash(path)}
+        if path.name != _TABLE:
+            array = _opened(path)
+            files[path.name] |= {"dtype": array.dtype.str, "shape": list(array.shape)}
+    return files
+
+
+def _files_of_earlier_version(folder: Path, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """As `_files`, of an entry whose version recorded none, once its lengths go together."""
+    paths = sorted(folder.glob("*.npy"))
+    if not paths:
+        raise _DamagedEntryError("it holds no array")
+    for path in paths:
+        array = _opened(path)
+        if len(array) != len(table):
+            raise _DamagedEntryError(f"{path.name} has {len(array)} windows and {_TABLE} {len(table)}")
+        if path.stat().st_size != array.offset + array.nbytes:
+            raise _DamagedEntryError(f"{path.name} is longer than its array")
+    return _files(folder)
+
+
+def _array_names(files: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in files if name != _TABLE)
+
+
+def _checked_array(path: Path, recorded: Mapping[str, Any], verify: bool) -> int:
+    """When the file of an array was last written to, in nanoseconds since the epoch.
+
+    Raises:
+        _DamagedEntryError: it does not hold what it held.
+    """
+    status = path.stat()
+    if status.st_size != recorded["bytes"]:
+        raise _DamagedEntryError(f"{path.name} has {status.st_size} bytes in place of {recorded['bytes']}")
+    if (verify or status.st_mtime_ns != recorded["modified_ns"]) and file_hash(path) != recorded["blake2b"]:
+        raise _DamagedEntryError(f"{path.name} is not what was written")
+    array = _opened(path)
+    if [array.dtype.str, list(array.shape)] != [recorded["dtype"], recorded["shape"]]:
+        raise _DamagedEntryError(f"{path.name} is an array of another type or shape")
+    return status.st_mtime_ns
+
+
+def _opened(path: Path) -> np.ndarray:
+    """An array, memory-mapped."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # NumPy has no error of its own for a header that it cannot make sense of.
+        raise _DamagedEntryError(f"{path.name} is no array ({error})") from None
+
+
+def _parsed(folder: Path, content: bytes, types: Mapping[str, str]) -> pd.DataFrame:
+    kinds = {column: _kind(dtype) for column, dtype in types.items()}
+    try:
+        return parse_table(content, folder / _TABLE, kinds, list(types)).astype(types)
+    except (ValueError, TypeError) as error:
+        raise _DamagedEntryError(str(error).removeprefix(f"{folder}{os.sep}")) from None
+
+
+def _kind(dtype: str) -> Kind:
+    kinds: dict[str, Kind] = {"int": "integer", "uint": "integer", "float": "number", "bool": "flag"}
+    return kinds.get(str(dtype).rstrip("0123456789"), "text")
+
+
 def _text(key: Mapping) -> str:
     return json.dumps(key, sort_keys=True)
+
+
+def _hash_of_text(text: str) -> str:
+    return _hash_of_bytes(text.encode())
+
+
+def _hash_of_bytes(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def file_hash(file: Path) -> str:
@@ -194,6 +417,8 @@ def _kept_hash(file: Path, size: int, modified: int) -> str:
 def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] = _hash_of) -> str:
     """Hash of the names and contents of files, independent of the folder they lie in and of their order.
 
+    Files of one name, in several folders, count in the order of these folders: which of them holds what matters.
+
     Args:
         paths: the files.
         hash_of: gives the hash of a file's content where it is known already; by default the file is read.
@@ -202,7 +427,7 @@ def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] = _hash_o
         InputError: a file is not there.
     """
     whole = hashlib.blake2b(digest_size=16)
-    for path in sorted(paths, key=lambda path: path.name):
+    for path in sorted(paths, key=lambda path: (path.name, path.absolute().parts)):
         whole.update(f"{path.name}:{hash_of(path)};".encode())
     return whole.hexdigest()
 

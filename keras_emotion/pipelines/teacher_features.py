@@ -44,7 +44,7 @@ class TeacherFeatures:
                 if missing:
                     raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
                 arrays = {field: file[field] for field in (*_FIELDS, *_OPTIONAL_FIELDS) if field in file}
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not a readable .npz file of plain arrays ({error})") from error

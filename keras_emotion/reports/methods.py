@@ -19,6 +19,7 @@ from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.tables import shown_p_value
 from keras_emotion.schema import InputError
+from keras_emotion.tables import csv_bytes
 
 METHOD_METRICS = ("accuracy", "f1")
 """Scores of every table; those that the paper prints besides follow."""
@@ -146,9 +147,8 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
             if first.overall(protocol, target, "accuracy") is not None:
                 rows += _rows(numbers, paper, protocol, target, metrics)
     table = pd.DataFrame(rows)
-    output.mkdir(parents=True, exist_ok=True)
+    RunFolder(output).write_bytes("methods.csv", csv_bytes(table))
     path = output / "methods.csv"
-    table.to_csv(path, index=False)
     flags = {name: definition["flags"] for name, definition in first.protocols.items()}
     return MethodTable(first.title_of_dataset, first.mark, flags, metrics, table, path)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import REQUIRED_COLUMNS, Summary, is_property_of_stimulus, summarise
-from keras_emotion.experiment.records import RESULT_COLUMNS, RunFolder
+from keras_emotion.evaluation import Summary, is_property_of_stimulus, summarise
+from keras_emotion.experiment.records import RunFolder
 from keras_emotion.schema import InputError
 
 SYNTHETIC_MARK = "synthetic data: says nothing about emotion"
@@ -20,8 +20,6 @@ ENOUGH_SUBJECTS = 10
 """Fewer subjects are shown one by one: an interval over them would be too narrow."""
 
 N_PERMUTATIONS = 999
-
-_COUNTS = ("repetition", "fold")
 
 _PROBABILITY = "probability_"
 _BAND_ATTENTION = "band_attention_"
@@ -175,15 +173,10 @@ def read_tables(folder: RunFolder) -> RunTables:
     facts = read_record(
         folder, "finished.json", lambda: folder.summary, ("class_names", "not_evaluable", "dropped_windows")
     )
-    tables = []
-    for name, read in (("predictions.csv", folder.predictions), ("results.csv", folder.results)):
-        try:
-            tables.append(read())
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise InputError(f"{folder.path / name}: damaged ({str(error).strip()})") from error
-    predictions, results = tables
-    _check_columns(folder, "predictions.csv", predictions, REQUIRED_COLUMNS, ("label", "prediction", *_COUNTS))
-    _check_columns(folder, "results.csv", results, RESULT_COLUMNS, _COUNTS)
+    predictions, results = folder.predictions(), folder.results()
+    for name, table in (("predictions.csv", predictions), ("results.csv", results)):
+        if not len(table):
+            raise InputError(f"{folder.path / name}: has no rows")
     predictions = _numbered_probabilities(predictions, facts["class_names"])
     return RunTables(identity, science, data, facts, predictions, results)
 
@@ -227,18 +220,6 @@ def read_record(folder: RunFolder, file: str, read: Callable[[], Any], fields: S
     except UnicodeDecodeError as error:
         raise InputError(f"{folder.path / file}: damaged ({error})") from error
     return _checked(folder, file, record, fields)
-
-
-def _check_columns(
-    folder: RunFolder, file: str, table: pd.DataFrame, columns: Sequence[str], integers: Sequence[str]
-) -> None:
-    if missing := [name for name in columns if name not in table]:
-        raise InputError(f"{folder.path / file}: has no column {', '.join(missing)}")
-    if not len(table):
-        raise InputError(f"{folder.path / file}: has no rows")
-    # A line that was cut off has empty fields, and a column with one of them is not of integers.
-    if other := [name for name in integers if table[name].dtype.kind not in "iu"]:
-        raise InputError(f"{folder.path / file}: {', '.join(other)}: expected an integer in every row")
 
 
 def _checked(folder: RunFolder, file: str, record: Any, fields: Sequence[str]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from keras_emotion.synthetic.deap_videos import IDENTITY_SEED, check_video, tria
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
 from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity
 from keras_emotion.synthetic.facts import write_marker
+from keras_emotion.tables import csv_bytes
 
 FileFormat = Literal["edf", "fif"]
 
@@ -177,7 +178,7 @@ def write_recordings(
             write_video(out / video, frames, video_frame_rate_hz, video_size)
             table["video"], table["video_offset_seconds"] = video, table["start_seconds"] + VIDEO_LEAD_SECONDS
         tables.append(table.drop(columns=_NOT_WRITTEN).sort_values("trial"))
-    pd.concat(tables).to_csv(out / "trials.csv", index=False)
+    (out / "trials.csv").write_bytes(csv_bytes(pd.concat(tables)))
     of_faces: dict[str, Any] = {}
     if face_videos:
         of_faces = {"face_effect_size": face_effect_size, "video_frame_rate_hz": video_frame_rate_hz}

@@ -184,7 +184,7 @@ def teacher_files(path: Path) -> dict[str, Path]:
         InputError: there is none.
     """
     if path.is_dir():
-        files = {file.stem: file for file in sorted(path.glob("*.keras"))}
+        files = {file.stem: file for file in sorted(path.glob("[!.]*.keras"))}
         if not files:
             raise InputError(f"{path}: holds no <target>.keras; give a teacher that afew_va_visual.py saved")
         return files

@@ -194,6 +194,10 @@ def test_a_teacher_that_has_met_the_tested_people_is_found(tmp_path, memory_read
     assert "subjects 2 of" in finding.message
     origin.write_text(json.dumps({"dataset": "afew_va", "subjects": ["2", "9"]}))
     assert not findings("others")
+    for damaged in (b'{"dataset": "mem', b"[]", b"\xff"):
+        origin.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"trained_on\.json: does not say whom"):
+            findings("others")
 
 
 def test_labels_that_go_with_time_are_found(tmp_path, memory_reader):
@@ -322,9 +326,11 @@ def test_what_cannot_be_audited_is_said(finished_run, tmp_path, capsys):
     (moved / "experiment.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="was written by another version"):
         audit(moved)
-    (moved / "experiment.json").write_text("{}")
-    with pytest.raises(InputError, match="does not describe an experiment"):
-        audit(moved)
+    foreign = {**content, "experiment": {**content["experiment"], "dataset": "nowhere"}}
+    for damaged in ("{}", "[]", '{"experiment": []}', "[" * 10**5, "\xff", json.dumps(foreign)):
+        (moved / "experiment.json").write_bytes(damaged.encode("latin-1"))
+        with pytest.raises(InputError, match="does not describe an experiment"):
+            audit(moved)
     with pytest.raises(InputError, match="no such file"):
         audit(tmp_path / "nothing")
     for arguments in ([], [str(moved), "--table", "x.csv"]):

@@ -1,5 +1,6 @@
 """Files of the data are read once; later starts look at sizes and times."""
 
+import json
 import os
 import sys
 
@@ -109,10 +110,28 @@ def test_a_note_that_is_damaged_is_not_believed(tmp_path, root, opened):
     notes = sorted((tmp_path / "store" / "sources").iterdir())
     assert len(notes) == 2
     notes[0].write_text('{"files": ')
-    notes[1].write_text("[]")
+    # Another hash, as of other data.
+    content = notes[1].read_text()
+    own = next(iter(json.loads(content)["files"].values()))[1]
+    notes[1].write_text(content.replace(own, own[::-1]))
     opened.clear()
     run(experiment(tmp_path), Recordings(root), tmp_path / "run")
-    assert of_data(opened, root, tmp_path)
+    assert set(of_data(opened, root, tmp_path)) == {str(recording(root, subject)) for subject in (1, 2)}
+    opened.clear()
+    run(experiment(tmp_path), Recordings(root), tmp_path / "run")
+    assert of_data(opened, root, tmp_path) == []
+
+
+def test_stored_features_are_read_again_when_asked_for(tmp_path, root, capsys):
+    expected = run(experiment(tmp_path), Recordings(root), tmp_path / "run").predictions()
+    array = next((tmp_path / "store").glob("*/*.npy"))
+    content, before = array.read_bytes(), array.stat()
+    array.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    os.utime(array, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = run(experiment(tmp_path), Recordings(root), tmp_path / "again", verify=True).predictions()
+    assert array.read_bytes() == content
+    assert again.equals(expected)
+    assert f"{array.name} is not what was written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

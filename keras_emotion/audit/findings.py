@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from keras_emotion.evaluation.leaks import (
 )
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.json_files import DamagedFile, read_json
 from keras_emotion.experiment.runner import TRAINED_ON
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
@@ -73,12 +75,20 @@ def origin_findings(plan: Plan) -> Iterator[Finding]:
             )
             yield Finding("unknown origin", "note", message)
             continue
-        origin = json.loads(sidecar.read_text())
+        origin = _read_origin(sidecar)
         tested = {str(subject) for subject in plan.feature_folders}
         known = sorted(tested & set(origin["subjects"])) if origin["dataset"] == plan.experiment.dataset else []
         if known:
             message = f"{file.name} has learnt from subjects {', '.join(known[:5])} of the data set that is tested"
             yield Finding("fitted on test rows", "leak", message)
+
+
+def _read_origin(file: Path) -> dict[str, Any]:
+    origin, _ = read_json(file)
+    subjects = origin.get("subjects")
+    if not isinstance(origin.get("dataset"), str) or not isinstance(subjects, list):
+        raise DamagedFile(file, "expected the fields dataset and subjects", "train the teacher again")
+    return {**origin, "subjects": [str(subject) for subject in subjects]}
 
 
 def _scope_message(plan: Plan, job: Job) -> str:

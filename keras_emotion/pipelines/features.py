@@ -14,6 +14,7 @@ import scipy.signal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from keras_emotion import signals
+from keras_emotion.file_names import word_file_name
 from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, common_unit, steps_of_windows
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Recording, Trial
 
@@ -282,7 +283,7 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
     frames = arrays.pop(STEP_FRAMES, None)
     for name in next(iter(of_frames.values()), {}) if frames is not None else ():
         rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
-        arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
+        arrays[f"{STEP_RATINGS}@{word_file_name(name)}"] = np.array(rated, np.float32).reshape(frames.shape)
     return arrays, table
 
 

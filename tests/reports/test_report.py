@@ -92,7 +92,7 @@ def write_fold(
         "seconds": 0.1,
         "diagnostics": diagnostics or {},
     }
-    folder.write_job(f"{protocol}-{target}-{subject}-repetition0-fold{fold}", record)
+    folder.write_job(record)
 
 
 def finish(folder, not_evaluable=(), class_names=BINARY, dropped=None):
@@ -523,10 +523,16 @@ def test_damaged_predictions_are_refused(tmp_path):
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',
-            r"config\.json: has no field flags, scope, scored_unit",
+            r"config\.json: damaged \(has no field protocols\.0\.flags, protocols\.0\.scope, protocols\.0\.scored_unit\)",
         ),
-        ("data.json", b'{"dataset": "deap"}', r"data\.json: has no field synthetic, fingerprints"),
-        ("finished.json", b"{}", r"finished\.json: has no field class_names"),
+        ("data.json", b'{"dataset": "deap"}', r"data\.json: damaged \(has no field synthetic, fingerprints\); --resume makes it again"),
+        ("finished.json", b"{}", r"finished\.json: damaged \(has no field class_names"),
+        ("finished.json", b"[" * 100_000, r"finished\.json: damaged \(nested too deeply\)"),
+        ("data.json", '{"dataset": "d\xe9"}'.encode("latin-1"), r"data\.json: damaged \(not UTF-8"),
+        ("data.json", b'\xef\xbb\xbf{"dataset": "deap"}', r"data\.json: damaged \(not readable as JSON.*BOM"),
+        ("config.json", '{"identity": "00"}'.encode("utf-16"), r"config\.json: damaged \(not UTF-8"),
+        ("config.json", b'{"identity": 0, "science": []}', r"config\.json: damaged \(identity: .*; science: "),
+        ("finished.json", b'{"class_names": ' + b"9" * 5000 + b"}", r"finished\.json: damaged \(not readable as JSON"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, name, content, message):

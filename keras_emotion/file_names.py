@@ -28,7 +28,7 @@ _PLAIN_WORD = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)$)[a-z0-9_]{1,64}")
 def readable_words(words: Sequence[Any]) -> str:
     """Words joined by hyphens, with other characters than letters, digits, `_` and `-` replaced, and cut short."""
     shown = [re.sub(r"[^A-Za-z0-9_-]", "_", str(word)[:_LONGEST_WORD]) for word in words]
-    return "-".join(shown)[:_LONGEST_BEGINNING].lstrip("-")
+    return "-".join(shown)[:_LONGEST_BEGINNING].lstrip("-") or "_"
 
 
 def file_name(words: Sequence[Any], exact: Any = None) -> str:

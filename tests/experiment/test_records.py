@@ -67,7 +67,9 @@ def test_tables_hold_the_promised_columns_in_a_stable_order(tmp_path):
 def test_a_broken_off_run_asks_for_resume(tmp_path):
     folder = _started(tmp_path)
     folder.write_job(_record(1, 0))
-    with pytest.raises(InputError, match="interrupted run, or one that is still running elsewhere, after 1 jobs; give --resume"):
+    with pytest.raises(
+        InputError, match="interrupted run, or one that is still running elsewhere, after 1 jobs; give --resume"
+    ):
         folder.start(SCIENCE, "identity", DATA, resume=False)
     folder.start(SCIENCE, "identity", DATA, resume=True)
     assert folder.finished_jobs() == {record_name(_record(1, 0)["job"])}

@@ -525,7 +525,11 @@ def test_damaged_predictions_are_refused(tmp_path):
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',
             r"config\.json: damaged \(has no field protocols\.0\.flags, protocols\.0\.scope, protocols\.0\.scored_unit\)",
         ),
-        ("data.json", b'{"dataset": "deap"}', r"data\.json: damaged \(has no field synthetic, fingerprints\); --resume makes it again"),
+        (
+            "data.json",
+            b'{"dataset": "deap"}',
+            r"data\.json: damaged \(has no field synthetic, fingerprints\); --resume makes it again",
+        ),
         ("finished.json", b"{}", r"finished\.json: damaged \(has no field class_names"),
         ("finished.json", b"[" * 100_000, r"finished\.json: damaged \(nested too deeply\)"),
         ("data.json", '{"dataset": "d\xe9"}'.encode("latin-1"), r"data\.json: damaged \(not UTF-8"),

@@ -523,7 +523,7 @@ def test_damaged_predictions_are_refused(tmp_path):
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',
-            r"config\.json: damaged \(has no field protocols\.0\.flags, protocols\.0\.scope, protocols\.0\.scored_unit\)",
+            r"config\.json: damaged \(has no field protocols\.0\.flags, protocols\.0\.scope",
         ),
         (
             "data.json",

@@ -140,7 +140,8 @@ def run_reproduction(
     reference = "the paper" if has_paper else _FULL_SIZE
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
-        finished = experiment.RunFolder(request.output).finished_jobs()
+        jobs = experiment.RunFolder(request.output).check_jobs()
+        finished = jobs.finished - (jobs.failed.keys() if request.options.retry_failed else set())
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)

@@ -30,11 +30,11 @@ class DamagedFile(InputError):
 
     def __init__(self, path: Path, reason: str, advice: str = ""):
         super().__init__(f"{path}: damaged ({reason}){advice and f'; {advice}'}")
-        self.path, self.reason = path, reason
+        self.path, self.reason, self._advice = path, reason, advice
 
     def __reduce__(self):
         # Exceptions are pickled by the arguments of `Exception`, and this one comes out of worker processes.
-        return type(self), (self.path, self.reason)
+        return type(self), (self.path, self.reason, self._advice)
 
 
 def content_checksum(content: Mapping[str, Any]) -> str:

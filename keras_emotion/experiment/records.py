@@ -51,7 +51,23 @@ class _Config(BaseModel):
     data: dict[str, Any] | None = None
 
 
-class _Finished(BaseModel):
+class _Failed(BaseModel):
+    protocol: str
+    target: str
+    subject: int | str
+    repetition: int
+    fold: int
+    candidate: str
+    session: int | str
+    reason: str
+    left_out: list[str]
+
+
+class _Failures(BaseModel):
+    failed: list[_Failed] = []
+
+
+class _Finished(_Failures):
     class_names: dict[str, list[str]]
     not_evaluable: list[dict[str, Any]]
     dropped_windows: dict[str, dict[str, int]]
@@ -237,7 +253,10 @@ class RunFolder:
 
         Each of those has the fields of its job, `reason` and `test_subjects`.
         """
-        return {"failed": [], **self._read(FINISHED)}
+        summary = {"failed": [], **self._read(FINISHED)}
+        if problem := schema_problem(_Failures, summary):
+            raise DamagedFile(self._file(FINISHED), problem, "--resume makes it again")
+        return summary
 
     def check_jobs(self) -> Jobs:
         """Read all records of jobs, and leave them as they are."""

@@ -15,6 +15,7 @@ from typing import Any
 from keras_emotion.datasets import Reader
 from keras_emotion.datasets.reader import Problem, SubjectId
 from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.json_files import json_bytes, read_json
 from keras_emotion.pipelines import content_hash, file_hash
 from keras_emotion.systems.settings import Runtime
 
@@ -120,7 +121,7 @@ def _note_name(dataset: Reader, subject: SubjectId, sources: Sequence[str]) -> s
 def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
     """What was read of these files before; `None` where a size or a time is another, or a file was added or removed."""
     try:
-        files = json.loads(note.read_text())["files"]
+        files = read_json(note)[0]["files"]
         if {str(path.absolute()): _stamp(path) for path in paths} != {
             path: stamp for path, (stamp, _) in files.items()
         }:
@@ -135,8 +136,8 @@ def _keep(note: Path, read: _Read) -> None:
     # A store that cannot be written to costs time at the next start; where features are to be written, that is refused.
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, prefix=".writing-", delete=False) as temporary:
-            json.dump({"subject": str(read.subject), "files": read.files}, temporary)
+        with tempfile.NamedTemporaryFile(dir=note.parent, prefix=".writing-", delete=False) as temporary:
+            temporary.write(json_bytes({"subject": str(read.subject), "files": read.files}))
         try:
             os.replace(temporary.name, note)
         except OSError:

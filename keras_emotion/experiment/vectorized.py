@@ -63,6 +63,8 @@ def run_jobs(tasks: Sequence[tuple[Plan, Job]]) -> list[dict[str, Any]]:
     Raises:
         InputError: as `run_job`; also where the system is no network, or memory does not suffice.
     """
+    if not tasks:
+        return []
     started = time.perf_counter()
     folds = [job_fold(plan, job) for plan, job in tasks]
     learnt = _learn(tasks, folds, fit_at_once)

@@ -246,16 +246,11 @@ class Plan:
         return dropped
 
     def check_words(self) -> None:
-        """Refuse ids that no table of results can hold, before anything is trained.
+        """Refuse ids of sessions, trials and stimuli that no table of results can hold, before anything is trained.
 
         Raises:
-            InputError: see `keras_emotion.file_names.refuse_unusable_words`; or a subject has the name that stands for
-                all subjects together.
+            InputError: see `keras_emotion.file_names.refuse_unusable_words`.
         """
-        if POOL in self.feature_folders:
-            raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
-        refuse_unusable_words("target", self.experiment.targets)
-        refuse_unusable_words("subject", list(self.feature_folders))
         for subject in self.feature_folders:
             table = _joined(self, subject)[0].table
             for column in ("session", "trial", "stimulus"):

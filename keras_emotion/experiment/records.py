@@ -18,14 +18,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from keras_emotion.experiment.json_files import DamagedFile, content_checksum, json_bytes, plain_json, read_json
 from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
@@ -46,7 +47,8 @@ _REPEAT = "--resume moves it to the folder damaged and repeats what is missing"
 
 
 class _Config(BaseModel):
-    identity: str
+    # Names of folders are made of it.
+    identity: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     science: dict[str, Any]
     data: dict[str, Any] | None = None
 
@@ -201,7 +203,9 @@ class RunFolder:
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
-        self.write_json(f"starts/{environment['started'].replace(':', '')}-{uuid.uuid4().hex}.json", environment)
+        # Of an earlier version's file, anything may stand there.
+        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")))[:40]
+        self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
 
     def _collect_starts(self) -> None:
         starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]

@@ -19,7 +19,7 @@ import rich.progress
 
 from keras_emotion.datasets import Reader
 from keras_emotion.environment import environment
-from keras_emotion.evaluation import NotEvaluable
+from keras_emotion.evaluation import POOL, NotEvaluable
 from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
@@ -28,7 +28,7 @@ from keras_emotion.experiment.records import INFERENCE, Jobs, RunFolder, disk_fu
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
-from keras_emotion.file_names import word_file_name
+from keras_emotion.file_names import refuse_unusable_words, word_file_name
 from keras_emotion.pipelines import (
     FeaturePart,
     FeatureStore,
@@ -97,10 +97,15 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         verify: open all files, whatever their sizes and times.
 
     Raises:
-        InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
+        InputError: files are missing or broken (all of them are listed), the engine cannot be used, or a subject or
+            target has a name that no table of results can hold.
     """
     check(experiment.runtime)
     subjects = experiment.subjects or tuple(dataset.subjects)
+    refuse_unusable_words("target", experiment.targets)
+    refuse_unusable_words("subject", subjects)
+    if POOL in subjects:
+        raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
     sources = experiment.system.sources
     found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify), {})
     description = {

@@ -432,7 +432,8 @@ def _not_evaluated(facts: Mapping[str, Any], left_out: pd.DataFrame) -> Iterator
             failed.setdefault((entry["target"], subject, entry["protocol"]), []).append(entry["reason"])
     for place, reasons in failed.items():
         known.add(place)
-        yield NotEvaluated(*place, f"training diverged in {len(reasons)} folds ({reasons[0]})")
+        folds = "1 fold" if len(reasons) == 1 else f"{len(reasons)} folds"
+        yield NotEvaluated(*place, f"training diverged in {folds} ({reasons[0]})")
     for row in left_out.itertuples():
         for protocol in row.missing_from.split(","):
             if (row.target, row.subject, protocol) not in known:

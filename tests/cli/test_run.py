@@ -80,7 +80,7 @@ def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_pat
     told = capsys.readouterr()
     line = "failed: trial_disjoint, stress, subject 2, repetition 0, fold 1: training loss not finite"
     assert told.err.count(f"{line}; left out under every protocol: 2") == 2
-    note = "not evaluable: stress, subject 2, trial_disjoint: training diverged in 1 folds (training loss not finite)"
+    note = "not evaluable: stress, subject 2, trial_disjoint: training diverged in 1 fold (training loss not finite)"
     assert " ".join(told.out.split()).count(f"{note} (left out of every protocol)") == 2
     assert note in (tmp_path / "run" / "report.html").read_text()
     predictions, results = (pd.read_csv(f"run/{name}.csv") for name in ("predictions", "results"))

@@ -19,6 +19,7 @@ import rich.console
 from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
+from keras_emotion.reports.listing import list_runs
 from keras_emotion.reports.numbers import NotEvaluated, read_numbers
 from keras_emotion.reports.tables import gap_sentence, main_table
 from keras_emotion.schema import InputError
@@ -560,3 +561,19 @@ def test_reports_import_without_keras():
     code = "import sys, keras_emotion.reports; print({'keras', 'tensorflow', 'matplotlib.pyplot'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+def test_a_damaged_record_is_mentioned_and_left_where_it_is(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    file = sorted((folder.path / "jobs").iterdir())[0]
+    file.write_bytes(file.read_bytes().replace(b"0.7", b"0.8", 1))
+    before = sorted(folder.path.rglob("*"))
+    note = f"jobs/{file.name}: damaged (its content has changed since it was written"
+    report = build_report(folder, output=tmp_path / "out")
+    assert [line for line in report.table.notes if line.startswith(note) and "--resume" in line]
+    assert note in report.path.read_text()
+    (listed,) = list_runs(folder.path)
+    assert listed.notes[0].startswith(note)
+    assert listed.n_jobs_finished == len(list(file.parent.iterdir())) - 1
+    assert len(listed.headline) == 1
+    assert sorted(folder.path.rglob("*")) == before

@@ -88,7 +88,7 @@ class JobRecord(_Part):
     best_epoch: Count
     diagnostics: dict[str, float]
     predictions: _Predictions
-    validation_score: float | None = None
+    validation_score: Finite | None = None
     stages: list[dict[str, Any]] = []
     seconds: Finite = 0.0
 
@@ -178,6 +178,6 @@ def readable_name(job: Mapping[str, Any]) -> str:
 
 def earlier_name(record: Mapping[str, Any]) -> str:
     """Name that earlier versions gave to the record of a job; of a task of an audit, its beginning."""
-    if "job" in record:
+    if record.get("job") is not None:
         return "-".join(_words(record["job"]))
     return "-".join((record["model"].replace(" ", "_"), record["protocol"], record["target"], ""))

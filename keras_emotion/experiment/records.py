@@ -255,7 +255,7 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         """What `finish` was told about the run as a whole, and `failed`: the jobs whose training diverged.
 
-        Each of those has the fields of its job, `reason` and `test_subjects`.
+        Each of those has the fields of its job, `reason` and `left_out` (subjects).
         """
         summary = {"failed": [], **self._read(FINISHED)}
         if problem := schema_problem(_Failures, summary):
@@ -482,7 +482,8 @@ class RunFolder:
         stem = stem or file.stem
         if problem := problem_of(content):
             raise DamagedFile(file, problem)
-        name = record_name(content["job"]) if "job" in content else stem
+        job = content.get("job")
+        name = stem if job is None else record_name(job)
         if has_checksum:
             if stem != name:
                 raise DamagedFile(file, f"the record of another job: {name}")
@@ -490,7 +491,7 @@ class RunFolder:
                 raise DamagedFile(file, "the record of another run")
             return _Record(name, content, True)
         earlier = earlier_name(content)
-        if not (stem == earlier if "job" in content else stem.startswith(earlier)):
+        if not (stem.startswith(earlier) if job is None else stem == earlier):
             raise DamagedFile(file, f"no checksum, and not the name that earlier versions gave to its job: {earlier}")
         return _Record(name, content, False)
 

@@ -307,3 +307,16 @@ def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
 def test_a_record_of_another_form_is_refused(change, problem):
     assert problem_of(record(job())) == ""
     assert problem in problem_of({**record(job()), **change})
+
+
+def test_the_record_of_an_earlier_audit_counts_under_its_name(tmp_path):
+    counts = [{"permutation": 1, "subject": "1", "repetition": 0, "fold": 0, "right": 3, "labels": [2, 2]}]
+    old = {"model": "logistic regression", "protocol": "p", "target": "valence", "counts": counts}
+    folder = started(tmp_path / "run")
+    name = "logistic_regression-p-valence-1-permutations1to20"
+    for content in (old, {**old, "job": None}):
+        (folder.path / "jobs" / f"{name}.json").write_text(json.dumps(content))
+        assert folder.finished_jobs() == {name}
+        assert folder.jobs() == [content]
+    (folder.path / "jobs" / "logistic_regression-q-valence-1-permutations1to20.json").write_text(json.dumps(old))
+    assert len(folder.check_jobs().damaged) == 1

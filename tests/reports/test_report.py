@@ -577,3 +577,14 @@ def test_a_damaged_record_is_mentioned_and_left_where_it_is(tmp_path):
     assert listed.n_jobs_finished == len(list(file.parent.iterdir())) - 1
     assert len(listed.headline) == 1
     assert sorted(folder.path.rglob("*")) == before
+
+
+def test_ratings_with_like_names_have_figures_of_their_own(tmp_path):
+    names = {target: ("low", "high") for target in ("a_b", "a/b", "A_b")}
+    folder = start(tmp_path / "run", ("trial_disjoint",), targets=tuple(names))
+    for target in names:
+        write_fold(folder, "trial_disjoint", 2, [0, 1], [0, 1], 0, target=target)
+    report = build_report(finish(folder, class_names=names), output=tmp_path / "out")
+    confusions = {path.name.lower() for path in report.figures if path.name.startswith("confusion_")}
+    assert len(confusions) == 3
+    assert "confusion_a_b.png" in confusions

@@ -580,7 +580,7 @@ def test_a_damaged_record_is_mentioned_and_left_where_it_is(tmp_path):
 
 
 def test_ratings_with_like_names_have_figures_of_their_own(tmp_path):
-    names = {target: ("low", "high") for target in ("a_b", "a/b", "A_b")}
+    names = dict.fromkeys(("a_b", "a/b", "A_b"), ("low", "high"))
     folder = start(tmp_path / "run", ("trial_disjoint",), targets=tuple(names))
     for target in names:
         write_fold(folder, "trial_disjoint", 2, [0, 1], [0, 1], 0, target=target)

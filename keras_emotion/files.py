@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 TEMPORARY_PREFIX = ".writing-"
 """Names of files and folders that are being written start so; nothing reads them."""
@@ -71,33 +67,6 @@ def write_whole(path: Path, content: bytes, temporary_folder: Path | None = None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def checked_json_bytes(record: Mapping[str, Any]) -> bytes:
-    """A record as JSON, with a checksum of all its fields beside them."""
-    return json.dumps({**record, "checksum": _checksum(record)}, indent=1).encode()
-
-
-def read_checked_json(content: bytes) -> dict[str, Any]:
-    """The record that `checked_json_bytes` was given, and its `checksum`; a record of before there were any has none.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    try:
-        record = json.loads(content)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(record, dict):
-        raise ValueError("no JSON object")
-    if "checksum" in record and record["checksum"] != _checksum(record):
-        raise ValueError("its checksum is another")
-    return record
-
-
-def _checksum(record: Mapping[str, Any]) -> str:
-    fields = {name: value for name, value in record.items() if name != "checksum"}
-    return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def sync_file(path: Path) -> None:

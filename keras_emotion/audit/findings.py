@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import TRAINED_ON
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
-from keras_emotion.schema import InputError
+from keras_emotion.json_files import DamagedFile, read_json
 
 _SIGNIFICANT = 0.05
 
@@ -74,19 +75,20 @@ def origin_findings(plan: Plan) -> Iterator[Finding]:
             )
             yield Finding("unknown origin", "note", message)
             continue
-        try:
-            origin = json.loads(sidecar.read_bytes())
-            taught, dataset = set(origin["subjects"]), origin["dataset"]
-        except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
-            raise InputError(
-                f"{sidecar}: does not say whom the networks beside it have learnt from ({error}); remove it, and that "
-                "counts as not known"
-            ) from None
+        origin = _read_origin(sidecar)
         tested = {str(subject) for subject in plan.feature_folders}
-        known = sorted(tested & taught) if dataset == plan.experiment.dataset else []
+        known = sorted(tested & set(origin["subjects"])) if origin["dataset"] == plan.experiment.dataset else []
         if known:
             message = f"{file.name} has learnt from subjects {', '.join(known[:5])} of the data set that is tested"
             yield Finding("fitted on test rows", "leak", message)
+
+
+def _read_origin(file: Path) -> dict[str, Any]:
+    origin, _ = read_json(file)
+    subjects = origin.get("subjects")
+    if not isinstance(origin.get("dataset"), str) or not isinstance(subjects, list):
+        raise DamagedFile(file, "expected the fields dataset and subjects", "train the teacher again")
+    return {**origin, "subjects": [str(subject) for subject in subjects]}
 
 
 def _scope_message(plan: Plan, job: Job) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def audit(
     3. The gap between folds of windows and folds of trials, same model and budget.
     4. The accuracy from the order of presentation alone: the permutation is blind to time.
 
-    The tasks are recorded one by one: an audit that was broken off goes on where it was.
+    The tasks are recorded one by one: an interrupted audit continues where it was. Subjects whose training with the
+    real labels diverged are left out, and so are permutations of which a training diverged; both are reported.
 
     Args:
         subject: an experiment; or a run (its folder, or its `experiment.json`), whose own predictions then are the
@@ -99,6 +101,9 @@ def audit(
         raise InputError("the number of permutations must be 0 or more")
     plan, data = prepare(subject, dataset)
     folder = RunFolder(output or Path("runs") / "audits" / subject.identity())
+    if folder.is_started:
+        for note in folder.set_aside_damaged().notes:
+            sys.stderr.write(f"{note}\n")
     folder.start({"audit": subject.scientific_config()}, subject.identity(), data, resume=True)
     light = light_plan(plan)
     labelings = count_labelings(light)
@@ -116,9 +121,13 @@ def audit(
         run_tasks(folder, plan, tasks, trains=True)
     observed = observed_scores(run) if run is not None and not own else None
     wanted = {LIGHT: n_light_permutations, NETWORK: n_permutations}
-    null = null_scores(folder, plan, observed, wanted)
+    null, diverged = null_scores(folder, plan, observed, wanted)
     scores = score_table(null, plan, labelings)
-    findings += null_findings(scores, null)
+    findings += [*null_findings(scores, null), *diverged]
+    for one in run.summary["failed"] if run is not None else ():
+        if one["left_out"]:
+            message = f"{', '.join(one['left_out'])}: left out, because a training of the run diverged"
+            findings.append(Finding("training diverged", "warning", message, one["protocol"], one["target"]))
     result = Audit(
         tuple(sorted_findings(dict.fromkeys(findings))),  # the same message once
         scores,

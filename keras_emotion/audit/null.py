@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import collections
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pandas as pd
 
 from keras_emotion.audit.tasks import NETWORK, ORDER, STIMULUS, Labelings, kind_of_folds
 from keras_emotion.evaluation import PROTOCOLS, subject_scores
+from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.evaluation.permutation import FEWEST_LABELINGS, permuted_between
 from keras_emotion.experiment.jobs import Plan
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.schema import InputError
 
 SCORE_COLUMNS = (
     "protocol",
@@ -39,8 +42,14 @@ the stimulus alone (`stimulus_baseline`)."""
 
 
 def observed_scores(run: RunFolder) -> pd.DataFrame:
-    """Accuracy of each subject in a finished run: `protocol`, `target`, `subject`, `score`."""
+    """Accuracy of each subject in a finished run: `protocol`, `target`, `subject`, `score`.
+
+    Raises:
+        InputError: all of its trainings diverged.
+    """
     results, predictions = run.results(), run.predictions()
+    if predictions.empty:
+        raise InputError(f"{run.path}: holds no predictions, because its trainings diverged; there is nothing to audit")
     named = [name for name in predictions if name.startswith("probability_")]
     majority = results[results["metric"] == "training_majority"].rename(columns={"value": "majority_class"})
     scores = subject_scores(predictions.drop(columns=named), majority)
@@ -53,32 +62,71 @@ def null_scores(
     plan: Plan,
     observed: pd.DataFrame | None,
     n_wanted: Mapping[str, int],
-) -> pd.DataFrame:
-    """`protocol, target, model, permutation, score, constant`: means over the subjects that all protocols share."""
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """`protocol, target, model, permutation, score, constant`: means over the subjects that all protocols share.
+
+    The findings are what is left out because trainings diverged.
+    """
     keys = ["protocol", "target", "model", "permutation", "subject"]
-    records = list(_read_counts(folder, n_wanted))
-    counts = pd.DataFrame(records)
-    if counts.empty and observed is None:
-        return pd.DataFrame(columns=[*keys[:-1], "score", "constant", "n_subjects"])
+    records = folder.jobs()
+    counts = pd.DataFrame(list(_read_counts(records, n_wanted)))
+    if counts.empty:
+        return pd.DataFrame(columns=[*keys[:-1], "score", "constant", "n_subjects"]), []
     if counts["candidate"].astype(bool).any():
         counts = _chosen_candidates(counts)
+    diverged = [one for one in _read_diverged(records) if one[3] <= n_wanted.get(one[2], 0)]
+    # Means over other subjects or folds than those of the other permutations are not compared with them.
+    permutations = {one[:4] for one in diverged if one[3]}
+    subjects = {(one[1], name) for one in diverged if not one[3] for name in one[4]}
+    places = counts[keys[:-1]].itertuples(index=False, name=None)
+    people = counts[["target", "subject"]].itertuples(index=False, name=None)
+    kept = [place not in permutations and who not in subjects for place, who in zip(places, people, strict=True)]
+    counts = counts[kept]
     pooled = counts.groupby([*keys, "repetition"], sort=True).agg(right=("right", "sum"), labels=("labels", _summed))
     tested = pooled["labels"].map(np.sum)
     scores = pd.DataFrame({"score": pooled["right"] / tested, "constant": pooled["labels"].map(np.max) / tested})
     by_subject = scores.groupby(keys).mean().reset_index()
     if observed is not None:
-        by_subject = pd.concat([by_subject, observed], ignore_index=True)
+        people = observed[["target", "subject"]].itertuples(index=False, name=None)
+        by_subject = pd.concat([by_subject, observed[[who not in subjects for who in people]]], ignore_index=True)
     by_subject = by_subject[_is_compared(by_subject, plan.experiment.protocols)]
     # What holds of the labels holds whoever is scored: the constant of the real labels is that of the light model.
     means = by_subject.groupby(keys[:-1]).agg(
         score=("score", "mean"), constant=("constant", "mean"), n_subjects=("subject", "nunique")
     )
-    return means.reset_index()
+    return means.reset_index(), list(_diverged_findings(permutations, diverged))
 
 
-def _read_counts(folder: RunFolder, n_wanted: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    for name in sorted(folder.finished_jobs()):
-        record = folder.job(name)
+def _read_diverged(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, int, tuple[str, ...]]]:
+    """Protocol, target, model, permutation and test subjects of what diverged, and has no other candidate."""
+
+    def fold(record: Mapping[str, Any], permutation: int) -> tuple:
+        job = record.get("job", {})
+        fields = ("model", "protocol", "target", "subject", "session", "repetition", "fold")
+        return (*(job.get(field) for field in fields), permutation)
+
+    done = {fold(record, one["permutation"]) for record in records for one in record["counts"]}
+    for record in records:
+        for one in record.get("failed", ()):
+            if fold(record, one["permutation"]) not in done:
+                place = record["protocol"], record["target"], record["model"], one["permutation"]
+                yield (*place, tuple(one["test_subjects"]))
+
+
+def _diverged_findings(
+    permutations: Collection[tuple[str, str, str, int]], diverged: Sequence[tuple[str, str, str, int, tuple[str, ...]]]
+) -> Iterator[Finding]:
+    for (protocol, target, model), n in sorted(collections.Counter(place[:3] for place in permutations).items()):
+        message = f"{model}: {n} permutation{'' if n == 1 else 's'} left out, because a training diverged"
+        yield Finding("training diverged", "warning", message, protocol, target)
+    for protocol, target, model, permutation, subjects in diverged:
+        if not permutation:
+            message = f"{model}: {', '.join(subjects)}: left out, because a training with the real labels diverged"
+            yield Finding("training diverged", "warning", message, protocol, target)
+
+
+def _read_counts(records: Sequence[Mapping[str, Any]], n_wanted: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    for record in records:
         place = {key: record[key] for key in ("model", "protocol", "target")}
         limit = n_wanted.get(record["model"], 0)
         for one in record["counts"]:

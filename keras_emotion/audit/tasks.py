@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import sys
@@ -16,8 +17,10 @@ import rich.console
 from keras_emotion.evaluation import PROTOCOLS, NotEvaluable, Protocol, stimulus_baseline
 from keras_emotion.evaluation.permutation import FEW_LABELINGS, exchangeable, n_labelings, permuted_between
 from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import Fold, make_fold
 from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.record_schema import earlier_name, record_name
 from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.runner import format_duration
 from keras_emotion.experiment.training import run_job, train_estimator, train_fold
@@ -53,7 +56,7 @@ class Labelings:
     """
 
     total: int
-    enumerated: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    enumerated: Mapping[tuple[int | str, int | str], tuple[int, int]] = dataclasses.field(default_factory=dict)
     order: tuple[int, ...] = ()
 
     def n_permutations(self, n_wanted: int) -> int:
@@ -75,12 +78,24 @@ class Task:
     labelings: Labelings = Labelings(FEW_LABELINGS)
 
     @property
+    def parts(self) -> dict[str, Any]:
+        """What tells the task from all others of an audit, as `TaskParts`."""
+        job = dataclasses.asdict(self.job)
+        if self.model != NETWORK:
+            # All folds are one task.
+            job = {field: job[field] for field in ("protocol", "target", "subject", "session")}
+        first, last = self.permutations.start, self.permutations.stop - 1
+        return {"model": self.model, **job, "first_permutation": first, "last_permutation": last}
+
+    @property
     def name(self) -> str:
         """Name of the record, unique in an audit."""
-        first, last = self.permutations.start, self.permutations.stop - 1
-        model = self.model.replace(" ", "_")
-        fold = self.job.name if self.model == NETWORK else self.job.place
-        return f"{model}-{fold}-permutations{first}to{last}"
+        return record_name(self.parts)
+
+    @property
+    def earlier_name(self) -> str:
+        """Name that earlier versions gave to the record; two tasks may have the same."""
+        return earlier_name({"job": self.parts})
 
 
 def light_plan(plan: Plan) -> Plan:
@@ -112,7 +127,7 @@ def _gap_protocols(experiment: Experiment) -> list[str]:
 
 def count_labelings(plan: Plan) -> dict[tuple[str, str], Labelings]:
     """The distinct labelings by protocol and target; what cannot be divided into folds does not count."""
-    sizes: dict[tuple[str, str], dict[str, int]] = {}
+    sizes: dict[tuple[str, str], dict[tuple[int | str, int | str], int]] = {}
     for protocol, target, subject, session in plan.units():
         own = sizes.setdefault((protocol, target), {})
         unit = plan.window_set(subject, target, session)
@@ -123,7 +138,7 @@ def count_labelings(plan: Plan) -> dict[tuple[str, str], Labelings]:
         groups, _, trial = exchangeable(unit.table, permuted_between(PROTOCOLS[protocol]))
         labels = np.zeros(trial.max(initial=-1) + 1, dtype=np.int64)
         labels[trial] = unit.labels()
-        own[f"{subject}|{session}"] = n_labelings(groups, labels)
+        own[subject, session] = n_labelings(groups, labels)
     found = {}
     for place, own in sizes.items():
         total, enumerated = 1, {}
@@ -175,7 +190,13 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
     """Do the tasks that have no record yet, with a line to standard error now and then."""
     finished = folder.finished_jobs()
     shared = RunFolder(folder.path.absolute())
-    left = [task for task in tasks if task.name not in finished]
+    tasks = list(tasks)
+    count = collections.Counter(task.earlier_name for task in tasks)
+    left = [
+        task
+        for task in tasks
+        if task.name not in finished and not (task.earlier_name in finished and count[task.earlier_name] == 1)
+    ]
     runtime = plan.experiment.runtime
     if trains and runtime.engine == "vectorized":
         groups = group_jobs(left, runtime.folds_at_once, lambda task: task.job)
@@ -200,20 +221,20 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
 def _recorded(plan: Plan, task: Task, folder: RunFolder) -> int:
     """Do and record a task; gives how many tasks that is."""
     # As in a run: the worker records what it did, so that nothing finished is lost.
-    if not folder.is_job_finished(task.name):
+    if folder.job(task.name) is None:
         with disk_full_as_input_error(folder.path):
             record = _done(plan, task)
-        folder.write_job(task.name, record)
+        folder.write_job(record)
     return 1
 
 
 def _recorded_at_once(plan: Plan, tasks: Sequence[Task], folder: RunFolder) -> int:
     """`_recorded` for folds by the system itself that are trained at once."""
-    left = [task for task in tasks if not folder.is_job_finished(task.name)]
+    left = [task for task in tasks if folder.job(task.name) is None]
     with disk_full_as_input_error(folder.path):
         records = run_jobs([(_permuted(plan, task, task.permutations.start), task.job) for task in left])
     for task, record in zip(left, records, strict=True):
-        folder.write_job(task.name, _of_network(task, record))
+        folder.write_job(_of_network(task, record))
     return len(tasks)
 
 
@@ -231,14 +252,23 @@ def _done(plan: Plan, task: Task) -> dict[str, Any]:
         return _of_network(task, run_job(_permuted(plan, task, task.permutations.start), task.job))
     vectors = _vectors(plan, task)
     counts: list[dict[str, Any]] = []
+    failed = []
     for permutation in task.permutations:
-        counted = _counts(_permuted(plan, task, permutation), task, vectors)
+        try:
+            counted = list(_counts(_permuted(plan, task, permutation), task, vectors))
+        except TrainingDiverged as reason:
+            unit = plan.window_set(task.job.subject, task.job.target, task.job.session)
+            failed.append(_failed(permutation, str(reason), sorted(unit.table["subject"].astype(str).unique())))
+            continue
         counts += [{"permutation": permutation, **one} for one in counted]
-    return _task_record(task, counts)
+    return _task_record(task, counts, failed)
 
 
 def _of_network(task: Task, record: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a task from that of its job."""
+    if "failed" in record:
+        failed = _failed(task.permutations.start, record["failed"], record["test_subjects"])
+        return _task_record(task, [], [failed])
     rows = pd.DataFrame({name: record["predictions"][name] for name in ("subject", "label", "prediction")})
     place = {
         "fold": task.job.fold,
@@ -249,8 +279,13 @@ def _of_network(task: Task, record: Mapping[str, Any]) -> dict[str, Any]:
     return _task_record(task, [{"permutation": task.permutations.start, **one} for one in counted])
 
 
-def _task_record(task: Task, counts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"model": task.model, "protocol": task.job.protocol, "target": task.job.target, "counts": counts}
+def _failed(permutation: int, reason: str, test_subjects: Sequence[str]) -> dict[str, Any]:
+    return {"permutation": permutation, "reason": reason, "test_subjects": list(test_subjects)}
+
+
+def _task_record(task: Task, counts: list[dict[str, Any]], failed: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    place = {"model": task.model, "protocol": task.job.protocol, "target": task.job.target}
+    return {"job": task.parts, **place, "counts": counts, "failed": list(failed)}
 
 
 def _vectors(plan: Plan, task: Task) -> np.ndarray | None:

@@ -24,7 +24,7 @@ class Audit:
 
     Of a run: static checks of every fold, models trained on labels shuffled between trials, the gap between folds of
     windows and of trials, and the accuracy from the order of presentation alone; the files of the audit lie in its
-    folder `audit`, and an audit that was broken off goes on. Of a table of predictions, whoever made it: static checks,
+    folder `audit`, and an interrupted audit continues. Of a table of predictions, whoever made it: static checks,
     and its accuracy by window and by trial.
 
     Args:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ from keras_emotion.papers.registry import Presets, Table
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Configuration, Experiment, differences
 
+_FAILED_SHOWN = 20
+
 _FULL_SIZE = "the full-size experiment"
 """What a run is compared with where no paper reports numbers on its dataset."""
 
@@ -42,7 +45,9 @@ class CommandLine(Configuration):
         preset: values to start from; any option given beside it changes one of them. `paper`: as printed. `converged`:
             the same with a learning rate at which the network learns. `reduced`: that with a quarter of the channels,
             one repetition and at most five folds. `demo`: minutes on two cores.
-        resume: continue an interrupted run.
+        resume: continue an interrupted run. Jobs that are recorded are not done again, failed ones included; damaged
+            records are moved to the folder `damaged` of the run, and their jobs are done again.
+        retry_failed: continue a run, and repeat the jobs whose training diverged.
         verify: read all files of the data, and all stored features, again, also those whose sizes and times are as
             they were.
         dry_run: print what would be trained and how long it would take, and stop.
@@ -53,6 +58,7 @@ class CommandLine(Configuration):
     output: Path | None = None
     preset: Annotated[str, tyro.conf.arg(metavar="{paper,converged,reduced,demo}")] = "demo"
     resume: bool = False
+    retry_failed: bool = False
     verify: bool = False
     dry_run: bool = False
     table: str = ""
@@ -69,7 +75,8 @@ def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
     arguments = without_register_option(sys.argv[1:] if arguments is None else arguments)
     reproduction = find_reproduction(name)
     commands = {"run": run_reproduction, "train_teachers": _train_teachers, "pretrain": _pretrain}
-    commands[reproduction.command](reproduction, arguments)
+    if commands[reproduction.command](reproduction, arguments):
+        raise SystemExit(1)
 
 
 @exit_on_input_error
@@ -107,12 +114,13 @@ def main(
         tables=tables or {},
         figures=() if afterwards is None else (afterwards,),
     )
-    run_reproduction(reproduction, sys.argv[1:] if arguments is None else arguments, reader_options or {})
+    if run_reproduction(reproduction, sys.argv[1:] if arguments is None else arguments, reader_options or {}):
+        raise SystemExit(1)
 
 
 def run_reproduction(
     reproduction: Reproduction, arguments: Sequence[str], reader_options: Mapping[str, Any] | None = None
-) -> None:
+) -> int:
     """Run, report, and draw the figures of a reproduction; or estimate its costs, or run the rows of a table.
 
     Args:
@@ -120,28 +128,68 @@ def run_reproduction(
         arguments: words of the command line.
         reader_options: further arguments of the reader.
 
+    Returns:
+        The exit code: 1 where trainings diverged.
+
     Raises:
         InputError: the data, the options or the run folder cannot be used.
     """
     request = _parse_request(reproduction, arguments, reader_options)
     if request.options.table:
-        _run_table(request)
-        return
+        return _run_table(request)
     console, wanted, dataset = _console(), request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
     reductions = _differences_from_full_size(reproduction, wanted)
     reference = "the paper" if has_paper else _FULL_SIZE
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
-        finished = experiment.RunFolder(request.output).finished_jobs()
+        jobs = experiment.RunFolder(request.output).check_jobs()
+        finished = jobs.finished - (jobs.failed.keys() if request.options.retry_failed else set())
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
-        return
+        return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, reductions) if has_paper else None
-    reports.build_report(folder, numbers, reductions, reference=reference).print(console)
-    console.print(f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True)
-    for figure in reproduction.figures:
-        console.print(figure(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
+    n_failed = _print_failed(folder)
+    with _error_after_failures(n_failed):
+        reports.build_report(folder, numbers, reductions, reference=reference).print(console)
+        console.print(
+            f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True
+        )
+        for figure in reproduction.figures:
+            console.print(figure(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
+    return int(n_failed > 0)
+
+
+def _print_failed(folder: experiment.RunFolder) -> int:
+    """List the jobs of a run whose training diverged on standard error; gives their number."""
+    failed = folder.summary["failed"]
+    for job in failed[:_FAILED_SHOWN]:
+        left_out = f"; left out under every protocol: {', '.join(job['left_out'])}" if job["left_out"] else ""
+        place = [f"{job['protocol']}, {job['target']}, subject {job['subject']}"]
+        place += [f"session {job['session']}"] if job["session"] != "" else []
+        place += [f"repetition {job['repetition']}, fold {job['fold']}"]
+        place += [f"candidate {job['candidate']}"] if job["candidate"] else []
+        print(f"failed: {', '.join(place)}: {job['reason']}{left_out}", file=sys.stderr)
+    if len(failed) > _FAILED_SHOWN:
+        print(f"failed: {len(failed) - _FAILED_SHOWN} more, see {folder.path / 'finished.json'}", file=sys.stderr)
+    if failed:
+        print(
+            f"{len(failed)} training{'' if len(failed) == 1 else 's'} diverged: use a smaller --training.learning-rate "
+            "and another --output; --resume keeps them as failed, --retry-failed repeats them",
+            file=sys.stderr,
+        )
+    return len(failed)
+
+
+@contextlib.contextmanager
+def _error_after_failures(n_failed: int) -> Iterator[None]:
+    """Where trainings diverged, print what then cannot be reported in place of raising it."""
+    try:
+        yield
+    except InputError as error:
+        if not n_failed:
+            raise
+        print(f"error: {error}", file=sys.stderr)
 
 
 def _train_teachers(reproduction: Reproduction, arguments: Sequence[str]) -> None:
@@ -170,7 +218,7 @@ def _pretrain(reproduction: Reproduction, arguments: Sequence[str]) -> None:
     console.print(f"network: {network}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _run_table(request: _Request) -> None:
+def _run_table(request: _Request) -> int:
     reproduction, number = request.reproduction, request.options.table
     if number not in reproduction.tables:
         there = ", ".join(reproduction.tables)
@@ -195,10 +243,14 @@ def _run_table(request: _Request) -> None:
             _print_estimate(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
         else:
             folders[name] = experiment.run(one, request.dataset, folder, **request.start)
-    if folders:
-        paper = reproduction.printed_numbers
-        printed = None if paper is None else reports.paper_numbers(paper, reproduction.dataset, number)
+    if not folders:
+        return 0
+    n_failed = sum(_print_failed(folder) for folder in folders.values())
+    paper = reproduction.printed_numbers
+    printed = None if paper is None else reports.paper_numbers(paper, reproduction.dataset, number)
+    with _error_after_failures(n_failed):
         reports.build_method_table(folders, printed, output).print(console)
+    return int(n_failed > 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +272,8 @@ class _Request:
     @property
     def start(self) -> dict[str, bool]:
         """How a run is started."""
-        return {"resume": self.options.resume, "verify": self.options.verify}
+        options = self.options
+        return {"resume": options.resume, "verify": options.verify, "retry_failed": options.retry_failed}
 
     def refuse_folds(self) -> None:
         """Refuse the options of runs with folds.

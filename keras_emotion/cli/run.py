@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: words after `keras-emotion run`.
 
     Returns:
-        The exit code.
+        The exit code: 1 where trainings diverged.
     """
     parser = argparse.ArgumentParser(
         prog="keras-emotion run",
@@ -69,8 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         description=f"{asked.model} on a dataset of the format {asked.dataset}.",
     )
     data = [] if asked.data is None else ["--data-root", str(asked.data)]
-    run_reproduction(reproduction, [*data, *others], reader_options)
-    return 0
+    return run_reproduction(reproduction, [*data, *others], reader_options)
 
 
 def _reader_options(asked: argparse.Namespace) -> dict[str, Any]:

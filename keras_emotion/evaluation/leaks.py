@@ -58,6 +58,7 @@ KINDS: Mapping[str, str] = {
     "score on shuffled labels": "",
     "order of presentation": "L2, L3.1",
     "unknown origin": "",
+    "training diverged": "",
 }
 """Every kind of finding, with its place in the taxonomy of Kapoor and Narayanan."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from keras_emotion.datasets import READERS, Reader
+from keras_emotion.json_files import DamagedFile, read_json
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import find_system
@@ -45,18 +45,21 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
     path = Path(path)
     file = path / DESCRIPTION if path.is_dir() else path
     try:
-        content = json.loads(file.read_text())
+        content, _ = read_json(file)
         fields = dict(content["experiment"])
         system = find_system(content["system"])(**fields.pop("system"))
         experiment = Experiment(**fields, system=system)
-        root, file_format = data_root or content["data"]["root"], content["data"]["file_format"]
-        options = content["data"].get("options", {})
-        identity, reader = content["identity"], READERS[experiment.dataset]
+        root, file_format = Path(data_root or content["data"]["root"]), content["data"]["file_format"]
+        options = dict(content["data"].get("options", {}))
+        reader = READERS[experiment.dataset]
+        identity = content["identity"]
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; expected the folder of a run, or its {DESCRIPTION}") from None
+    except DamagedFile as error:
+        raise InputError(f"{file}: does not describe an experiment ({error.reason}); run it again") from None
     except InputError:
         raise
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: does not describe an experiment of this version ({error})") from None
     if experiment.identity() != identity:
         raise InputError(

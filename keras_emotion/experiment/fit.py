@@ -16,6 +16,31 @@ from keras_emotion.pipelines import WindowBatches
 from keras_emotion.systems.stages import LayerWeights, Stage
 
 
+def _divergence():
+    import keras
+
+    class Divergence(keras.callbacks.Callback):
+        """Ends a training whose losses are not finite, and keeps the reason."""
+
+        def __init__(self):
+            super().__init__()
+            self.reason, self._epoch = "", 0
+
+        def check(self, quantity: str, values) -> None:
+            """Note that a quantity of this epoch is not finite, if so."""
+            if not self.reason and not np.isfinite(values).all():
+                self.reason = NOT_FINITE.format(quantity, self._epoch + 1)
+                self.model.stop_training = True
+
+        def on_epoch_end(self, epoch, logs=None):
+            self._epoch = epoch
+            self.check(TRAINING_LOSS, [value for name, value in logs.items() if name == "loss"])
+            losses = [value for name, value in logs.items() if name.startswith("val_") and name.endswith("loss")]
+            self.check(VALIDATION_LOSS, losses)
+
+    return Divergence()
+
+
 def _restore_best(score: Callable[[dict[str, float]], float], when: str):
     import keras
 
@@ -79,10 +104,31 @@ class FitRequest(NamedTuple):
 
 
 class FitResult(NamedTuple):
-    """The best epoch, from 1, and its score; the model of the `FitRequest` has its weights."""
+    """What became of a training; the model of the `FitRequest` has the weights of the best epoch.
+
+    Args:
+        best_epoch: from 1.
+        score: that of the best epoch.
+        diverged: what was not finite, and in which epoch; empty where the training did not diverge.
+    """
 
     best_epoch: int
     score: float
+    diverged: str = ""
+
+
+class TrainingDiverged(Exception):
+    """A loss of a training, or the probabilities of its model, are not finite."""
+
+
+NOT_FINITE = "{} not finite in epoch {}"
+"""Reason of a training that diverged: the quantity, and the epoch from 1."""
+
+TRAINING_LOSS, VALIDATION_LOSS, VALIDATION_PROBABILITIES = (
+    "training loss",
+    "validation loss",
+    "validation probabilities",
+)
 
 
 Result = TypeVar("Result")
@@ -103,33 +149,45 @@ def run_fits(requests: FitRequests[Result], fit: Callable[[FitRequest], FitResul
 
 
 def fit(request: FitRequest) -> FitResult:
-    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch."""
+    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch.
+
+    A training that diverges ends with the epoch in which a loss, or a probability that the epoch is chosen by, is not
+    finite.
+    """
     request.start()
     model, fold, chosen_by = request.compiled.model, request.fold, request.stage.chosen_by
     training_batches = request.training_batches
+    divergence = _divergence()
     callbacks, validation_data = [], None
     if len(fold.validation) and chosen_by != "none":
         validation = request.validation_batches
         if chosen_by == "accuracy":
             truth = fold.labels[fold.validation]
             rows = fold.batches(fold.validation)
-            score = lambda logs: float((predict(model, rows).argmax(axis=1) == truth).mean())  # noqa: E731
+
+            def score(logs):
+                probabilities = predict(model, rows)
+                divergence.check(VALIDATION_PROBABILITIES, probabilities)
+                return float((probabilities.argmax(axis=1) == truth).mean())
         else:
             validation_data = validation.as_dataset()
-            score = lambda logs: direction(chosen_by) * _logged(logs, f"val_{chosen_by}")  # noqa: E731
+
+            def score(logs):
+                return direction(chosen_by) * _logged(logs, f"val_{chosen_by}")
+
         callbacks = [_restore_best(score, fold.training.restore_best)]
     model.fit(
         training_batches.as_dataset(),
         steps_per_epoch=len(training_batches),
         epochs=fold.training.epochs,
         validation_data=validation_data,
-        callbacks=[*callbacks, *_logs(request.log_folder)],
+        callbacks=[divergence, *callbacks, *_logs(request.log_folder)],
         shuffle=False,  # the batches come shuffled, by a seed
         verbose=0,
     )
     if callbacks:
-        return FitResult(callbacks[0].best_epoch, callbacks[0].best_score)
-    return FitResult(fold.training.epochs, float("nan"))
+        return FitResult(callbacks[0].best_epoch, callbacks[0].best_score, divergence.reason)
+    return FitResult(fold.training.epochs, float("nan"), divergence.reason)
 
 
 def direction(chosen_by: str) -> int:

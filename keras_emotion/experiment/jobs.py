@@ -14,6 +14,8 @@ import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
 from keras_emotion.evaluation.permutation import Between, labeling_ratings, permuted_ratings
+from keras_emotion.experiment.record_schema import readable_name, record_name
+from keras_emotion.file_names import file_name, refuse_unusable_words, word_file_name
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, StudyChannels, pair_windows
 from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
@@ -44,16 +46,23 @@ class Job:
     session: int | str = ""
 
     @property
-    def place(self) -> str:
-        """File-name-safe name of the rows that are divided into folds."""
-        name = f"{self.protocol}-{self.target}-{self.subject}"
-        return f"{name}-session{self.session}" if self.session != "" else name
+    def name(self) -> str:
+        """Name of the job's files, unique in a run (see `record_name`)."""
+        return record_name(dataclasses.asdict(self))
 
     @property
-    def name(self) -> str:
-        """File-name-safe name, unique in a run."""
-        name = f"{self.place}-repetition{self.repetition}-fold{self.fold}"
-        return f"{name}-{self.candidate}" if self.candidate else name
+    def title(self) -> str:
+        """The job in words, for messages; two jobs may have the same."""
+        return readable_name(dataclasses.asdict(self))
+
+    def part_name(self, *parts: str) -> str:
+        """Name of the files of a part of the job: of a member of its system, of a stage.
+
+        Args:
+            parts: names of the parts; without any it is the name of the job.
+        """
+        named = [part for part in parts if part]
+        return file_name([self.title, *named], [dataclasses.astuple(self), *parts]) if named else self.name
 
     def seed(self, seed: int, stage: str = "") -> int:
         """Seed of weights and shuffling: depends on the run's seed and the fold alone, not on order or workers.
@@ -126,9 +135,9 @@ class Plan:
         log_folder: where each job has a folder of logs for TensorBoard, or `None`.
         permutation: number of the permutation of ratings that `window_set` gives in place of the ratings; 0 is none.
         permuted_between: what they are exchanged between (see `keras_emotion.evaluation.permuted_ratings`).
-        enumerated: where all distinct labelings are enumerated: for each set of windows (`Job.place` without the
-            protocol and target) the stride and the number of its labelings, `permutation` being a number of mixed
-            radix; empty where labelings are drawn.
+        enumerated: where all distinct labelings are enumerated: for each set of windows (its subject and session) the
+            stride and the number of its labelings, `permutation` being a number of mixed radix; empty where labelings
+            are drawn.
     """
 
     experiment: Experiment
@@ -140,7 +149,7 @@ class Plan:
     log_folder: Path | None = None
     permutation: int = 0
     permuted_between: Between = "trials"
-    enumerated: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    enumerated: Mapping[tuple[int | str, int | str], tuple[int, int]] = dataclasses.field(default_factory=dict)
     channels: Mapping[str, StudyChannels] = dataclasses.field(default_factory=dict)
 
     def rule(self, target: str) -> LabelRule:
@@ -171,7 +180,8 @@ class Plan:
             chosen = chosen & (table["session"] == session).to_numpy()
         rated = np.flatnonzero(chosen)
         # An array `<name>@<target>` is for that target alone.
-        names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in ("", target)}
+        own = ("", target, word_file_name(target))
+        names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in own}
         _refuse_other_shapes(dict(zip(subjects, stored, strict=True)), names)
         arrays = {short: JoinedArrays([one.arrays[name] for one in stored], rated) for name, short in names.items()}
         table = table.iloc[rated].reset_index(drop=True)
@@ -180,13 +190,15 @@ class Plan:
         if step_ratings is not None:
             step_ratings = step_ratings[np.arange(len(step_ratings))]
         if self.permutation:
-            ratings = self._permuted(table, ratings, target, f"{subject}|{session}")
+            ratings = self._permuted(table, ratings, target, (subject, session))
             # A rating of its own for each step would tell what the window's permuted one does not.
             step_ratings = None
         incomplete = frozenset(names.get(name, name) for one in stored for name in one.incomplete) & arrays.keys()
         return WindowSet(arrays, table, ratings, self.rule(target), step_ratings, incomplete)
 
-    def _permuted(self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: str) -> np.ndarray:
+    def _permuted(
+        self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: tuple[int | str, int | str]
+    ) -> np.ndarray:
         if place not in self.enumerated:
             return permuted_ratings(table, ratings, self.permutation, self.experiment.seed, self.permuted_between)
         stride, size = self.enumerated[place]
@@ -238,6 +250,17 @@ class Plan:
             hint = f"; {self.experiment.system.hint}" if self.experiment.system.hint else ""
             raise InputError(f"no window is left, for want of a partner in another modality{hint}:\n  {lines}")
         return dropped
+
+    def check_words(self) -> None:
+        """Refuse ids of sessions, trials and stimuli that no table of results can hold, before anything is trained.
+
+        Raises:
+            InputError: see `keras_emotion.file_names.refuse_unusable_words`.
+        """
+        for subject in self.feature_folders:
+            table = _joined(self, subject)[0].table
+            for column in ("session", "trial", "stimulus"):
+                refuse_unusable_words(column, table[column].unique().tolist())
 
     def n_repetitions(self, protocol: str) -> int:
         """Repetitions of a protocol in this run."""

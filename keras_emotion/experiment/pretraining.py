@@ -12,11 +12,12 @@ from keras_emotion.datasets import Reader
 from keras_emotion.evaluation import POOL, NotEvaluable, rating_metrics
 from keras_emotion.experiment.compiled_model import compiled_model, outputs, save_model
 from keras_emotion.experiment.engine import in_workers
-from keras_emotion.experiment.fit import FitRequest, fit
+from keras_emotion.experiment.fit import FitRequest
 from keras_emotion.experiment.fold import Fold, complete_arrays
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import TRAINED_ON, prepare
+from keras_emotion.experiment.training import fit_or_refuse
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.experiment import Experiment
@@ -77,7 +78,7 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
     fold = Fold(unit, complete_arrays(units[0], rows[0]), experiment.system, experiment.training, *rows)
     compiled = compiled_model(fold, {**plan.inference, "ratings": list(experiment.targets)})
     seed = Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)
-    fit(FitRequest(compiled, fold, seed, Stage(system=fold.system)))
+    fit_or_refuse(FitRequest(compiled, fold, seed, Stage(system=fold.system)), " and ".join(experiment.targets))
     predicted = outputs(compiled.model, fold.batches(fold.test))["output"]
     table = []
     for place, target in enumerate(experiment.targets):

@@ -2,8 +2,11 @@
 
 A run folder holds `config.json` (the scientific fields and their identity hash), `data.json` (what the numbers were
 computed from), `starts/*.json` (with what, and where, the run was started or taken up, one file each time),
-`jobs/*.json` (one file a finished job), and, put together from them, `environment.json`, `results.csv` and
-`predictions.csv`; reports add `report.html` and `figures/`. No Keras here.
+`jobs/*.json` (one file a job that was done or whose training diverged), and, put together from them,
+`environment.json`, `results.csv` and `predictions.csv`; reports add `report.html` and `figures/`. No Keras here.
+
+Each JSON file has a checksum of its content. The record of a job also names its job and its run, which are compared
+with the name of the file and with `config.json`. Damaged files are moved to `damaged/` when the run is resumed.
 
 Several processes may work on one folder, also on several machines that share a disk. A file appears in it whole or not
 at all, `config.json` is written once by whoever comes first, and whatever two of them write to the same place has the
@@ -14,18 +17,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
+import re
+import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field
 
-from keras_emotion.evaluation import PREDICTION_COLUMNS, REQUIRED_COLUMNS, STIMULUS_COLUMNS
+from keras_emotion.evaluation import REQUIRED_COLUMNS
+from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
+from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
+from keras_emotion.json_files import DamagedFile, content_checksum, json_bytes, plain_json, read_json
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
 from keras_emotion.tables import Kind, csv_bytes, read_table
@@ -33,7 +40,8 @@ from keras_emotion.tables import Kind, csv_bytes, read_table
 INFERENCE = "inference.json"
 """File in a run folder: what saved models of the run carry along, so that no recording is read for it again."""
 
-RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
+FINISHED = "finished.json"
+"""File in a run folder: facts about the run as a whole, written last."""
 
 _RESULT_KINDS: dict[str, Kind] = {"repetition": "integer", "fold": "integer", "value": "number"}
 _PREDICTION_KINDS: dict[str, Kind] = {
@@ -43,6 +51,73 @@ _PREDICTION_KINDS: dict[str, Kind] = {
 """Of the columns that hold no text: who takes part may be called `NA` or `01`."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DAMAGED = "damaged"
+_REPEAT = "--resume moves it to the folder damaged and repeats what is missing"
+
+
+class _Config(BaseModel):
+    # Names of folders are made of it.
+    identity: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    science: dict[str, Any]
+    data: dict[str, Any] | None = None
+
+
+class _Failed(BaseModel):
+    protocol: str
+    target: str
+    subject: int | str
+    repetition: int
+    fold: int
+    candidate: str
+    session: int | str
+    reason: str
+    left_out: list[str]
+
+
+class _Failures(BaseModel):
+    failed: list[_Failed] = []
+
+
+class _Finished(_Failures):
+    class_names: dict[str, list[str]]
+    not_evaluable: list[dict[str, Any]]
+    dropped_windows: dict[str, dict[str, int]]
+
+
+class _Inference(BaseModel):
+    dataset: str
+    synthetic: bool
+
+
+class Jobs(NamedTuple):
+    """The records of a run.
+
+    Args:
+        finished: names of the jobs that have a record, those that failed included.
+        failed: why, by name, for jobs whose training diverged.
+        damaged: records that cannot be used.
+        n_without_checksum: number of records of earlier versions, in which a changed value is not noticed.
+    """
+
+    finished: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = {}
+    damaged: tuple[DamagedFile, ...] = ()
+    n_without_checksum: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What readers of the run have to know, a line each."""
+        notes = [f"jobs/{one.path.name}: damaged ({one.reason}); {_REPEAT}" for one in self.damaged]
+        if self.n_without_checksum:
+            n = self.n_without_checksum
+            notes.append(f"{n} record{'' if n == 1 else 's'} without a checksum, of an earlier version")
+        return notes
+
+
+class _Record(NamedTuple):
+    name: str
+    content: dict[str, Any]
+    has_checksum: bool
 
 
 @contextlib.contextmanager
@@ -82,7 +157,7 @@ class RunFolder:
             scientific_config: the scientific fields of the experiment.
             identity: their hash.
             data: what the numbers are computed from: fingerprints, subjects, whether synthetic.
-            resume: go on with a run that was broken off, or work on one that others are working on.
+            resume: continue an interrupted run, or work on one that others are working on.
 
         Returns:
             Whether the run is new.
@@ -92,13 +167,13 @@ class RunFolder:
                 files but no run, or holds an unfinished run and `resume` is not set.
         """
         new = not self.is_started and self._make(scientific_config, identity, data)
-        config = self._read("config.json")
+        config = self.config
         self._refuse_other("configuration", config["science"], scientific_config)
         self._refuse_other("data", config.get("data") or self.data, data)
         if not (new or resume or self.is_finished):
             raise InputError(
-                f"{self.path}: holds a run that was broken off, or is still running elsewhere, after "
-                f"{len(self.finished_jobs())} jobs; give --resume to go on with it, or another --output"
+                f"{self.path}: holds an interrupted run, or one that is still running elsewhere, after "
+                f"{len(self._job_files())} jobs; give --resume to continue it, or another --output"
             )
         if not self._file("data.json").is_file():
             self.write_json("data.json", data)
@@ -108,11 +183,11 @@ class RunFolder:
     def _make(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
         """Make the folder of a new run; whether it is this process that made it one."""
         # What a process that was killed before it wrote config.json can have left behind.
-        own = {"jobs", "data.json"}
+        own = {"jobs", "data.json", _DAMAGED}
         if self.path.is_dir():
             there = {path.name for path in self.path.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)}
             # Not where another process has made it a run meanwhile.
-            if (there - own or self.finished_jobs()) and not self.is_started:
+            if (there - own or self._job_files()) and not self.is_started:
                 raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
         try:
             self._file("jobs").mkdir(parents=True, exist_ok=True)
@@ -121,7 +196,7 @@ class RunFolder:
         # Before all else, and with the data: a folder with a config.json is a run that can be taken up, and of two
         # processes that start at once with different settings one is refused.
         content = {"identity": identity, "science": scientific_config, "data": data}
-        return self._write("config.json", _json(content), once=True)
+        return self._write("config.json", json_bytes(content), once=True)
 
     def record_start(self, environment: Mapping[str, Any]) -> None:
         """Keep with what, and where, the run is started or taken up.
@@ -138,7 +213,9 @@ class RunFolder:
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
-        self.write_json(f"starts/{environment['started'].replace(':', '')}-{uuid.uuid4().hex}.json", environment)
+        # Of an earlier version's file, anything may stand there.
+        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")))[:40]
+        self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
 
     def _collect_starts(self) -> None:
         starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]
@@ -154,7 +231,10 @@ class RunFolder:
     @property
     def config(self) -> dict[str, Any]:
         """`{"identity": hash, "science": fields, "data": as `data`}` as it was written at the start."""
-        return self._read("config.json")
+        config = self._read("config.json", "restore it from a copy, or run again with another --output")
+        if problem := schema_problem(_Config, config):
+            raise DamagedFile(self._file("config.json"), problem, "restore it from a copy, or give another --output")
+        return config
 
     @property
     def data(self) -> dict[str, Any]:
@@ -179,32 +259,137 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether every job of the run is done and its tables are written."""
-        return self._file("results.csv").is_file() and self._file("finished.json").is_file()
+        return self._file("results.csv").is_file() and self._file(FINISHED).is_file()
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What `finish` was told about the run as a whole."""
-        return self._read("finished.json")
+        """What `finish` was told about the run as a whole, and `failed`: the jobs whose training diverged.
 
-    def finished_jobs(self) -> set[str]:
-        """Names of the jobs whose record is there."""
-        return {path.stem for path in self._file("jobs").glob("[!.]*.json")}
+        Each of those has the fields of its job, `reason` and `left_out` (subjects).
+        """
+        summary = {"failed": [], **self._read(FINISHED)}
+        if problem := schema_problem(_Failures, summary):
+            raise DamagedFile(self._file(FINISHED), problem, "--resume makes it again")
+        return summary
 
-    def is_job_finished(self, name: str) -> bool:
-        """Whether the record of a job is there."""
-        return self._file(f"jobs/{name}.json").is_file()
+    def check_jobs(self) -> Jobs:
+        """Read all records of jobs, and leave them as they are."""
+        finished, failed, damaged, n_without_checksum = set(), {}, [], 0
+        for record in self._records():
+            if isinstance(record, DamagedFile):
+                damaged.append(record)
+                continue
+            finished.add(record.name)
+            n_without_checksum += not record.has_checksum
+            if isinstance(reason := record.content.get("failed"), str):
+                failed[record.name] = reason
+        return Jobs(frozenset(finished), failed, tuple(damaged), n_without_checksum)
 
-    def job(self, name: str) -> dict[str, Any]:
-        """The record of a finished job."""
-        return self._read(f"jobs/{name}.json")
+    def finished_jobs(self) -> frozenset[str]:
+        """Names of the jobs that have a record."""
+        return self.check_jobs().finished
 
-    def write_job(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write the record of a finished job; one that another process has written meanwhile says the same."""
-        self.write_json(f"jobs/{name}.json", record)
+    def job(self, name: str) -> dict[str, Any] | None:
+        """The record of a job; `None` where there is none that can be used."""
+        try:
+            return self._record(self._file(f"jobs/{name}.json"), self._run).content
+        except (FileNotFoundError, DamagedFile):
+            return None
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The records of all jobs, by the names of their jobs.
+
+        Raises:
+            InputError: some are damaged.
+        """
+        records = list(self._records())
+        if damaged := [one for one in records if isinstance(one, DamagedFile)]:
+            lines = "\n  ".join(f"{one.path}: {one.reason}" for one in damaged)
+            raise InputError(f"{self.path}: {len(damaged)} damaged records; {_REPEAT}:\n  {lines}")
+        # Of a job that a version before this one recorded too, under the name that it gave, this version's counts.
+        by_name = {one.name: one for one in sorted(records, key=lambda one: one.has_checksum)}
+        return [by_name[name].content for name in sorted(by_name)]
+
+    def write_job(self, record: Mapping[str, Any]) -> str:
+        """Write the record of a job; one that another process has written meanwhile has the same content.
+
+        Args:
+            record: fields of `JobRecord`, `FailedRecord` or `TaskRecord`.
+
+        Returns:
+            The name of the job.
+        """
+        name = record_name(plain_json(record["job"]))
+        self.write_json(f"jobs/{name}.json", {**record, "run": self._run})
+        return name
+
+    def set_aside_damaged(self) -> Jobs:
+        """Move damaged files to the folder `damaged`, with a line for each, so that they are made again.
+
+        A run that has lost a record is not finished any more.
+
+        Returns:
+            The records that are left.
+
+        Raises:
+            InputError: `config.json` is damaged, which cannot be made again, or a file cannot be read or moved.
+        """
+        config = self.config
+        starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        schemas = {FINISHED: _Finished, INFERENCE: _Inference}
+        for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
+            path = self._file(name)
+            try:
+                content, _ = read_json(path)
+                problem = schema_problem(schemas[name], content) if name in schemas else ""
+                if name == "data.json" and content != config.get("data", content):
+                    problem = "its content is not that of config.json"
+                if problem:
+                    raise DamagedFile(path, problem)
+            except FileNotFoundError:
+                continue
+            except DamagedFile as damaged:
+                if name == "data.json" and not config.get("data"):
+                    # A run of an earlier version, and the only proof of what it was computed from.
+                    raise DamagedFile(
+                        path, damaged.reason, "restore it from a copy, or give another --output"
+                    ) from None
+                self._set_aside(damaged)
+        jobs = self.check_jobs()
+        for damaged in jobs.damaged:
+            self._set_aside(damaged)
+        return jobs._replace(damaged=())
+
+    def reopen(self) -> None:
+        """Have a finished run count as interrupted, until `finish` is called again."""
+        self._file(FINISHED).unlink(missing_ok=True)
+
+    def _set_aside(self, damaged: DamagedFile) -> None:
+        path = damaged.path
+        moved = self._file(_DAMAGED) / f"{path.stem[:150]}-{uuid.uuid4().hex}{path.suffix}"
+        is_job = path.parent.name == "jobs"
+        try:
+            moved.parent.mkdir(exist_ok=True)
+            if is_job:
+                self.reopen()
+            os.rename(path, moved)
+        except FileNotFoundError:
+            # Another process has moved it.
+            return
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        # It may have done the job again, too, before this process came to move the file.
+        if is_job:
+            with contextlib.suppress(DamagedFile):
+                self._record(moved, self._run, path.stem)
+                _link(moved, path)
+                moved.unlink(missing_ok=True)
+                return
+        sys.stderr.write(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again\n")
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write JSON at once: the file is there whole, or not at all."""
-        self.write_bytes(name, _json(content))
+        """Write JSON with its checksum at once: the file is there whole, or not at all."""
+        self.write_bytes(name, json_bytes(content))
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file at once: it is there whole, or not at all.
@@ -237,33 +422,31 @@ class RunFolder:
                 temporary.unlink()
         return True
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Put `results.csv` and `predictions.csv` together from the records of the jobs.
-
-        Where a fold was trained with several candidates, the one with the best score on the validation windows counts
-        (of equals the first by name); `search.csv` lists them all.
+    def finish(self, summary: Mapping[str, Any], expected: Collection[str] = ()) -> None:
+        """Put `results.csv` and `predictions.csv` together from the records of the jobs (see `run_tables`).
 
         Args:
             summary: JSON-able facts about the run as a whole (what could not be evaluated, reductions).
+            expected: names of the jobs that must have a record.
+
+        Raises:
+            InputError: a record is damaged or missing.
         """
-        records, search = _chosen(_numbered_folds(list(self._records())))
-        if len(search):
-            self.write_bytes("search.csv", csv_bytes(search))
-        results = pd.DataFrame([row for record in records for row in _result_rows(record)], columns=RESULT_COLUMNS)
-        # Records of versions before 0.2.0 name neither, and not every run says what its data set is called.
-        defaults = {"session": "1", "dataset": self.config["science"].get("dataset", "")}
-        predictions = pd.concat([_prediction_rows(record, defaults) for record in records], ignore_index=True)
-        # Some of the records may be of a version before 0.2.0, which did not look at stimuli.
-        partial = [name for name in STIMULUS_COLUMNS if name in predictions and predictions[name].isna().any()]
-        predictions = predictions.drop(columns=partial)
-        front = [*PREDICTION_COLUMNS, *(name for name in STIMULUS_COLUMNS if name in predictions)]
-        predictions = predictions[front + [column for column in predictions if column not in front]]
-        self.write_bytes("results.csv", csv_bytes(_sorted(results, list(RESULT_COLUMNS[:-1]))))
-        order = ["protocol", "target", "subject", "repetition", "fold", "session", "trial", "start_seconds"]
-        self.write_bytes("predictions.csv", csv_bytes(_sorted(predictions, order)))
+        records = self.jobs()
+        missing = set(expected) - {record_name(record["job"]) for record in records}
+        if missing:
+            raise InputError(
+                f"{self.path}: {len(missing)} jobs have no record any more ({min(missing)}, ...); give --resume"
+            )
+        tables = run_tables(records, self.config["science"].get("dataset", ""))
+        if len(tables.search):
+            self.write_bytes("search.csv", csv_bytes(tables.search))
+        self.write_bytes("results.csv", csv_bytes(tables.results))
+        self.write_bytes("predictions.csv", csv_bytes(tables.predictions))
         self._collect_starts()
         # By its length a table that was cut off between two lines is told from a whole one.
-        self.write_json("finished.json", {**summary, "n_predictions": len(predictions)})
+        facts = {**summary, "failed": tables.failed, "n_predictions": len(tables.predictions)}
+        self.write_json(FINISHED, facts)
 
     def results(self) -> pd.DataFrame:
         """`results.csv`.
@@ -293,21 +476,55 @@ class RunFolder:
     def _file(self, name: str) -> Path:
         return self.path / name
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, advice: str = "--resume makes it again") -> dict[str, Any]:
         try:
-            return json.loads(self._file(name).read_text())
+            return read_json(self._file(name))[0]
         except FileNotFoundError as error:
             raise InputError(f"{self._file(name)}: no such file; is {self.path} a run folder?") from error
-        except json.JSONDecodeError as error:
-            raise InputError(f"{self._file(name)}: not readable as JSON ({error}); move it away") from error
+        except DamagedFile as error:
+            raise DamagedFile(error.path, error.reason, advice) from None
 
-    def _records(self) -> Iterator[dict[str, Any]]:
-        for name in sorted(self.finished_jobs()):
-            yield self.job(name)
+    @property
+    def _run(self) -> str:
+        """What records say of the run that they belong to."""
+        return content_checksum(self.config)
+
+    def _job_files(self) -> list[Path]:
+        return sorted(self._file("jobs").glob("[!.]*.json"))
+
+    def _records(self) -> Iterator[_Record | DamagedFile]:
+        files = self._job_files()
+        run = self._run if files else ""
+        for file in files:
+            try:
+                yield self._record(file, run)
+            except FileNotFoundError:
+                # Another process has found it damaged, and moved it.
+                continue
+            except DamagedFile as error:
+                yield error
+
+    def _record(self, file: Path, run: str, stem: str = "") -> _Record:
+        """The record in a file; `stem` is the name that it has among the jobs, by default its own."""
+        content, has_checksum = read_json(file)
+        stem = stem or file.stem
+        if problem := problem_of(content):
+            raise DamagedFile(file, problem)
+        job = content.get("job")
+        name = stem if job is None else record_name(job)
+        if has_checksum:
+            if stem != name:
+                raise DamagedFile(file, f"the record of another job: {name}")
+            if content.pop("run", None) != run:
+                raise DamagedFile(file, "the record of another run")
+            return _Record(name, content, True)
+        earlier = earlier_name(content)
+        if not (stem.startswith(earlier) if job is None else stem == earlier):
+            raise DamagedFile(file, f"no checksum, and not the name that earlier versions gave to its job: {earlier}")
+        return _Record(name, content, False)
 
     def _refuse_other(self, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-        asked = json.loads(json.dumps(asked, default=_plain))
-        if different := differences(there, asked):
+        if different := differences(there, plain_json(asked)):
             shown = "\n  ".join(different)
             raise InputError(
                 f"{self.path}: holds a run of another {what} (there -> asked for):\n  {shown}\n"
@@ -329,92 +546,3 @@ def _link(temporary: Path, target: Path) -> bool:
             return False
         os.replace(temporary, target)
     return True
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, indent=1, default=_plain).encode()
-
-
-def _plain(value):
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value)} is not JSON-able")
-
-
-def _numbered_folds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records; where sessions have folds of their own, these are numbered on from session to session."""
-    places: dict[tuple, list[tuple]] = {}
-    for record in records:
-        job = record["job"]
-        if job.get("session", "") != "":
-            place = tuple(job[field] for field in ("protocol", "target", "subject", "repetition"))
-            own = places.setdefault(place, [])
-            if (job["session"], job["fold"]) not in own:
-                own.append((job["session"], job["fold"]))
-    for own in places.values():
-        own.sort()
-    numbered = []
-    for record in records:
-        job = record["job"]
-        place = tuple(job[field] for field in ("protocol", "target", "subject", "repetition"))
-        if job.get("session", "") != "":
-            fold = places[place].index((job["session"], job["fold"]))
-            record = {**record, "job": {**job, "fold": fold}}
-        numbered.append(record)
-    return numbered
-
-
-def _chosen(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], pd.DataFrame]:
-    """The record of each fold, and what was searched: a row a candidate."""
-    folds: dict[tuple, list[Mapping[str, Any]]] = {}
-    for record in records:
-        place = {field: value for field, value in record["job"].items() if field != "candidate"}
-        folds.setdefault(tuple(place.items()), []).append(record)
-    chosen, rows = [], []
-    for place, candidates in folds.items():
-        best = max(candidates, key=lambda record: record.get("validation_score", 0.0))
-        chosen.append(best)
-        rows += [
-            {
-                **dict(place),
-                "candidate": record["job"]["candidate"],
-                "validation_score": record["validation_score"],
-                "chosen": record is best,
-            }
-            for record in candidates
-            if "validation_score" in record
-        ]
-    return chosen, pd.DataFrame(rows)
-
-
-def _result_rows(record: Mapping[str, Any]) -> Iterable[tuple]:
-    job = record["job"]
-    place = (job["target"], job["repetition"], job["fold"])
-    shared = {
-        "best_epoch": record["best_epoch"],
-        "training_majority": record["training_majority"],
-        "n_training_windows": record["n_training_windows"],
-        "n_validation_windows": record["n_validation_windows"],
-        **record["diagnostics"],
-    }
-    for subject, metrics in record["metrics"].items():
-        for metric, value in {**metrics, **shared}.items():
-            yield (job["protocol"], subject, *place, metric, value)
-
-
-def _prediction_rows(record: Mapping[str, Any], defaults: Mapping[str, str]) -> pd.DataFrame:
-    job = record["job"]
-    rows = pd.DataFrame(record["predictions"])
-    rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows})
-    rows = rows.astype(dict.fromkeys(("dataset", "subject", "session"), str))
-    return rows.assign(**{field: job[field] for field in ("protocol", "target", "repetition", "fold")})
-
-
-def _sorted(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    # Subjects and sessions are strings in the tables; "10" comes after "9" all the same.
-    def natural(column: pd.Series) -> pd.Series:
-        return column.str.rjust(12) if column.name in ("subject", "session") else column
-
-    return table.sort_values(columns, key=natural, kind="stable", ignore_index=True)

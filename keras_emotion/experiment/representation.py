@@ -11,12 +11,13 @@ import pandas as pd
 from keras_emotion.datasets import Reader
 from keras_emotion.experiment.compiled_model import outputs
 from keras_emotion.experiment.engine import in_workers
-from keras_emotion.experiment.fit import fit, run_fits
+from keras_emotion.experiment.fit import TrainingDiverged, fit, run_fits
 from keras_emotion.experiment.fold import Fold, job_fold
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.experiment.training import train_network, without_files
 from keras_emotion.pipelines import prepare_backend
+from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
 
 WindowFeatures = tuple[Mapping[str, np.ndarray], np.ndarray]
@@ -72,7 +73,10 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
 
 def _of_test_windows(function: Callable[..., Any], plan: Plan, job: Job) -> tuple[tuple[str, str], Any]:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
-    fold, model, _ = run_fits(train_network(without_files(plan), job, job_fold(plan, job)), fit)
+    try:
+        fold, model, _ = run_fits(train_network(without_files(plan), job, job_fold(plan, job)), fit)
+    except TrainingDiverged as reason:
+        raise InputError(f"{job.title}: training diverged ({reason}); use a smaller --training.learning-rate") from None
     return (job.protocol, job.target), function(fold, model)
 
 

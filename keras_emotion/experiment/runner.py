@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import random
 import sys
@@ -17,16 +18,16 @@ import rich.progress
 
 from keras_emotion.datasets import Reader
 from keras_emotion.environment import environment
-from keras_emotion.evaluation import NotEvaluable
+from keras_emotion.evaluation import POOL, NotEvaluable
 from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import INFERENCE, RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.records import INFERENCE, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
-from keras_emotion.experiment.stage_files import remove_stages
-from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
+from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
+from keras_emotion.file_names import refuse_unusable_words, word_file_name
 from keras_emotion.keras_settings import restored_keras_settings
 from keras_emotion.pipelines import (
     ChannelSet,
@@ -99,10 +100,15 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         verify: open all files, whatever their sizes and times; where features are used, those that are stored, too.
 
     Raises:
-        InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
+        InputError: files are missing or broken (all of them are listed), the engine cannot be used, or a subject or
+            target has a name that no table of results can hold.
     """
     check(experiment.runtime)
     subjects = experiment.subjects or tuple(dataset.subjects)
+    refuse_unusable_words("target", experiment.targets)
+    refuse_unusable_words("subject", subjects)
+    if POOL in subjects:
+        raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
     sources = experiment.system.sources
     found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify), {})
     description = {
@@ -161,6 +167,7 @@ def _plan(
     )
     # Now, and not after hours: subjects of whom no window has its partner.
     plan.dropped_windows()
+    plan.check_words()
     return plan
 
 
@@ -278,17 +285,27 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
 
 
 def run(
-    experiment: Experiment, dataset: Reader, output: Path | str, *, resume: bool = False, verify: bool = False
+    experiment: Experiment,
+    dataset: Reader,
+    output: Path | str,
+    *,
+    resume: bool = False,
+    verify: bool = False,
+    retry_failed: bool = False,
 ) -> RunFolder:
     """Run an experiment into a folder; a finished run that is started again looks whether its data are the same.
+
+    A job whose training diverges is recorded as failed, and the subjects that it would have tested are left out of
+    every protocol (see `RunFolder.summary`).
 
     Args:
         experiment: the experiment.
         dataset: a reader (see `keras_emotion.datasets`).
         output: the run folder.
-        resume: go on with a run that was broken off, or work on one that other processes are working on: only jobs
-            without a record are done.
+        resume: continue an interrupted run, or work on one that other processes are working on: only jobs without a
+            record are done. Damaged files of the run are moved to its folder `damaged`, and made again.
         verify: see `inspect_data`.
+        retry_failed: as `resume`, and jobs that failed are repeated.
 
     Raises:
         InputError: the data cannot be used, the folder belongs to another run, or no subject can be evaluated.
@@ -296,9 +313,17 @@ def run(
     folder = RunFolder(output)
     model_folder = folder.path.absolute() / "models" if experiment.runtime.save_models else None
     data = inspect_data(experiment, dataset, verify=verify)
+    resume = resume or retry_failed
     start = (experiment.scientific_config(), experiment.identity(), data.description, resume)
+    recorded = Jobs()
     if folder.is_started:
+        if resume:
+            recorded = folder.set_aside_damaged()
+            _print_lines(recorded.notes)
         folder.start(*start)
+    to_retry = frozenset(recorded.failed) if retry_failed else frozenset()
+    if to_retry:
+        folder.reopen()
     if folder.is_finished:
         return folder
     # A folder is made when its features are there: what cannot be computed leaves no run behind.
@@ -313,7 +338,8 @@ def run(
             **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
         }
     )
-    folder.write_json(DESCRIPTION, describe_experiment(experiment, dataset))
+    # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
+    folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
     console = rich.console.Console(file=sys.stderr, force_jupyter=False)
     for note in channel_notes:
@@ -325,7 +351,7 @@ def run(
     if not jobs:
         reasons = "\n  ".join(entry["reason"] for entry in not_evaluable)
         raise InputError(f"nothing can be evaluated:\n  {reasons}")
-    finished = folder.finished_jobs()
+    finished = recorded.finished - to_retry
     remaining = [job for job, _ in jobs if job.name not in finished]
     if not is_new:
         # Whoever else works on this folder goes through the jobs in another order, so that two rarely do the same one.
@@ -337,10 +363,11 @@ def run(
         plan = dataclasses.replace(plan, log_folder=shared.path / "tensorboard")
     if runtime.engine == "vectorized":
         groups = group_jobs(remaining, runtime.folds_at_once)
-        tasks = [(_recorded_jobs, (plan, group, shared)) for group in groups]
+        tasks = [(_recorded_jobs, (plan, group, shared, to_retry)) for group in groups]
         done = itertools.chain.from_iterable(in_workers(runtime, tasks, trains=True))
     else:
-        done = in_workers(runtime, [(_recorded_job, (plan, job, shared)) for job in remaining], trains=True)
+        tasks = [(_recorded_job, (plan, job, shared, to_retry)) for job in remaining]
+        done = in_workers(runtime, tasks, trains=True)
     _show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
     folder.finish(
         {
@@ -351,7 +378,8 @@ def run(
             },
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
             "channels": channel_notes,
-        }
+        },
+        expected=[job.name for job, _ in jobs],
     )
     return folder
 
@@ -369,7 +397,7 @@ def train_teachers(
     Args:
         experiment: the experiment; its protocols are not used.
         dataset: a reader (see `keras_emotion.datasets`).
-        folder: where `<target>.keras` is written; what is there already stays.
+        folder: where `<target>.keras` is written (see `word_file_name`); what is there already stays.
         validation_subjects: the subjects that choose the epoch; by default those of the first inner validation of
             the protocol `subject_disjoint`.
         verify: see `inspect_data`.
@@ -381,7 +409,7 @@ def train_teachers(
         InputError: the data cannot be used, or there are too few subjects to leave some out.
     """
     plan, data = prepare(experiment, dataset, verify=verify)
-    files = {target: folder / f"{target}.keras" for target in experiment.targets}
+    files = {target: folder / f"{word_file_name(target)}.keras" for target in experiment.targets}
     try:
         tasks = [(train_on_all, (plan, target, file.absolute(), validation_subjects)) for target, file in files.items()]
         for _ in in_workers(experiment.runtime, tasks, trains=True):
@@ -396,38 +424,52 @@ def train_teachers(
 
 @dataclasses.dataclass(frozen=True)
 class _Done:
-    """What the progress shows of a job; the accuracy and the seconds only where this run did it itself."""
+    """What the progress shows of a job; seconds, and the accuracy or the failure, only where this run did it itself."""
 
-    name: str
+    title: str
     accuracy: float | None = None
     seconds: float | None = None
+    failed: str = ""
 
 
-def _recorded_job(plan: Plan, job: Job, folder: RunFolder) -> _Done:
+def _is_recorded(job: Job, folder: RunFolder, to_retry: frozenset[str]) -> bool:
+    """Whether another process has recorded a job meanwhile."""
+    record = folder.job(job.name)
+    return record is not None and not ("failed" in record and job.name in to_retry)
+
+
+def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str]) -> _Done:
     # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
-    if folder.is_job_finished(job.name):
-        return _Done(job.name)
+    if _is_recorded(job, folder, to_retry):
+        return _Done(job.title)
     with disk_full_as_input_error(folder.path):
         record = run_job(plan, job)
-    return _written(job, record, folder)
+    return _written(plan, job, record, folder)
 
 
-def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder) -> list[_Done]:
+def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str]) -> list[_Done]:
     """`_recorded_job` for jobs that are done at once."""
-    left = [job for job in jobs if not folder.is_job_finished(job.name)]
+    left = [job for job in jobs if not _is_recorded(job, folder, to_retry)]
     with disk_full_as_input_error(folder.path):
         records = run_jobs([(plan, job) for job in left])
     return [
-        *(_Done(job.name) for job in jobs if job not in left),
-        *(_written(job, record, folder) for job, record in zip(left, records, strict=True)),
+        *(_Done(job.title) for job in jobs if job not in left),
+        *(_written(plan, job, record, folder) for job, record in zip(left, records, strict=True)),
     ]
 
 
-def _written(job: Job, record: dict[str, Any], folder: RunFolder) -> _Done:
-    folder.write_job(job.name, record)
-    remove_stages(folder.path / STAGES, job.name)
+def _written(plan: Plan, job: Job, record: dict[str, Any], folder: RunFolder) -> _Done:
+    folder.write_job(record)
+    remove_stages(folder.path / STAGES, plan, job)
+    if "failed" in record:
+        return _Done(job.title, seconds=record["seconds"], failed=record["failed"])
     accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
-    return _Done(job.name, sum(accuracies) / len(accuracies), record["seconds"])
+    return _Done(job.title, sum(accuracies) / len(accuracies), record["seconds"])
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
 
 
 def _show_progress(done: Iterable[_Done], total: int, before: int, mark: str) -> None:
@@ -441,13 +483,15 @@ def _show_progress(done: Iterable[_Done], total: int, before: int, mark: str) ->
         for number, job in enumerate(done, start=1):
             passed = time.perf_counter() - started
             left = passed / number * (total - before - number)
-            if job.accuracy is None:
+            if job.failed:
+                shown = f"failed, {job.failed}, {job.seconds:.1f} s"
+            elif job.accuracy is None:
                 shown = "done by another process"
             else:
                 shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
             bar.advance(task)
             bar.console.print(
-                f"[{before + number}/{total}] {job.name}: {shown}, {format_duration(left)} left",
+                f"[{before + number}/{total}] {job.title}: {shown}, {format_duration(left)} left",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,

@@ -13,7 +13,8 @@ from typing import Any
 from keras_emotion.datasets import Reader
 from keras_emotion.datasets.reader import Problem, SubjectId
 from keras_emotion.experiment.engine import in_workers
-from keras_emotion.files import checked_json_bytes, read_checked_json, remove_leftovers, write_whole
+from keras_emotion.files import remove_leftovers, write_whole
+from keras_emotion.json_files import json_bytes, read_json
 from keras_emotion.pipelines import content_hash, file_hash
 from keras_emotion.systems.settings import Runtime
 
@@ -22,8 +23,6 @@ _FOLDER = "sources"
 
 A note that is damaged, or of a version that kept no checksum, is as good as none: the files are read.
 """
-
-_NOTE_FIELDS = {"subject", "files", "checksum"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +124,8 @@ def _note_name(dataset: Reader, subject: SubjectId, sources: Sequence[str]) -> s
 def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
     """What was read of these files before; `None` where a size or a time is another, or a file was added or removed."""
     try:
-        record = read_checked_json(note.read_bytes())
-        if set(record) != _NOTE_FIELDS:
+        record, has_checksum = read_json(note)
+        if not has_checksum:
             return None
         files = record["files"]
         if {str(path.absolute()): _stamp(path) for path in paths} != {
@@ -142,4 +141,4 @@ def _keep(note: Path, read: _Read) -> None:
     # A store that cannot be written to costs time at the next start; where features are to be written, that is refused.
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(note, checked_json_bytes({"subject": str(read.subject), "files": read.files}))
+        write_whole(note, json_bytes({"subject": str(read.subject), "files": read.files}))

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
-import zipfile
+import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_emotion.experiment.fit import FitRequest, FitResult
-from keras_emotion.files import temporary_path
+
+_CHECKSUM_BYTES = 32
 
 
 def save_stage(file: Path, model: Any, result: FitResult) -> None:
     """Write the weights of a stage's network, and which epoch they are of; the file is there whole, or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(file.parent)
+    temporary = file.with_name(f".writing-{uuid.uuid4().hex}")
     weights = {f"weights_{number}": array for number, array in enumerate(model.get_weights())}
+    written = io.BytesIO()
+    np.savez(written, best_epoch=result.best_epoch, score=result.score, **weights)
+    content = written.getvalue()
     try:
         with temporary.open("wb") as opened:
-            np.savez(opened, best_epoch=result.best_epoch, score=result.score, **weights)
+            opened.write(_checksum(file, content))
+            opened.write(content)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -30,16 +38,19 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
     """Give the network of a stage its weights, if they are there.
 
     Returns:
-        `None` where the stage is still to be trained: there is no file, or one that is damaged or cannot be read.
+        `None` where the stage is still to be trained: there is no file, or a damaged one, which is reported.
     """
     try:
-        # NumPy leaves a file open that it cannot read.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as saved:
-            weights = [saved[f"weights_{number}"] for number in range(len(saved.files) - 2)]
-            result = FitResult(int(saved["best_epoch"]), float(saved["score"]))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError, EOFError, ValueError):
-        # All of these come of single bits: the archive then seems to be packed or encrypted, say.
+        raw = file.read_bytes()
+    except FileNotFoundError:
         return None
+    checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
+    if checksum != _checksum(file, content):
+        sys.stderr.write(f"{file}: damaged (another checksum, or the file of another job); trained again\n")
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+        weights = [saved[f"weights_{number}"] for number in range(len(saved.files) - 2)]
+        result = FitResult(int(saved["best_epoch"]), float(saved["score"]))
     request.start()
     shapes = [array.shape for array in request.compiled.model.get_weights()]
     if shapes != [array.shape for array in weights]:
@@ -48,7 +59,6 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
     return result
 
 
-def remove_stages(folder: Path, job_name: str) -> None:
-    """Remove what the stages of a job have left, when the job is recorded."""
-    for file in folder.glob(f"{job_name}-*.npz"):
-        file.unlink(missing_ok=True)
+def _checksum(file: Path, content: bytes) -> bytes:
+    # With the name, which is that of the job and the stage: weights of another fold have seen its test windows.
+    return hashlib.blake2b(file.name.encode() + b"\0" + content, digest_size=_CHECKSUM_BYTES).digest()

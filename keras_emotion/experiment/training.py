@@ -13,7 +13,15 @@ import numpy as np
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, STIMULUS_COLUMNS, classification_metrics, stimulus_baseline
 from keras_emotion.experiment.compiled_model import compiled_model, outputs, predict, save_model
-from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult, fit, run_fits, seconds_of_steps
+from keras_emotion.experiment.fit import (
+    FitRequest,
+    FitRequests,
+    FitResult,
+    TrainingDiverged,
+    fit,
+    run_fits,
+    seconds_of_steps,
+)
 from keras_emotion.experiment.fold import Fold, complete_arrays, fitted_arrays, job_fold, training_part
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.stage_files import load_stage, save_stage
@@ -79,11 +87,11 @@ def fold_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Fi
     if system.members():
         return (yield from _member_training(system, plan, job, fold))
     fold, model, stages = yield from train_network(plan, job, fold)
-    probabilities = predict(model, fold.batches(fold.test))
-    _refuse_infinite(job, probabilities)
+    probabilities = _finite(predict(model, fold.batches(fold.test)))
     score = None
     if job.candidate:
-        score = _validation_score(predict(model, fold.batches(fold.validation)), fold, _chosen_on_test(job))
+        given = _finite(predict(model, fold.batches(fold.validation)))
+        score = _validation_score(given, fold, _chosen_on_test(job))
     diagnostics = system.diagnostics(model, fold.arrays, fold.test)
     several = stages if len(stages) > 1 else ()
     return FoldResult(fold, probabilities, stages[-1].best_epoch, score, diagnostics, several)
@@ -97,8 +105,11 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
         job: the job.
         fold: the fold of the system.
         member: name of the member of a system whose networks are trained apart.
+
+    Raises:
+        TrainingDiverged: a loss of a stage is not finite.
     """
-    name = f"{job.name}-{member}" if member else job.name
+    name = job.part_name(member)
     stages = fold.system.stages()
     before: LayerWeights = {}
     done = []
@@ -117,19 +128,34 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
         seed = job.seed(plan.experiment.seed, "" if is_last or not stage.own_seed else stage.name)
         log_folder = None if plan.log_folder is None or not is_last else plan.log_folder / name
         request = FitRequest(compiled, own, seed, stage, before, log_folder)
-        file = None if is_last or plan.stage_folder is None else plan.stage_folder / f"{name}-{stage.name}.npz"
+        file = None if is_last or plan.stage_folder is None else _stage_file(plan.stage_folder, job, member, stage)
         result = None if file is None else load_stage(file, request)
         if result is None:
             result = yield request
+            if result.diverged:
+                raise TrainingDiverged(f"stage {stage.name}: {result.diverged}" if stage.name else result.diverged)
             if file is not None:
                 save_stage(file, compiled.model, result)
-        done.append(StageResult(stage.name, *result))
+        done.append(StageResult(stage.name, result.best_epoch, result.score))
         if not is_last:
             before = layer_weights(compiled.model)
             fold = _with_outputs(fold, own, stage, compiled.model)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
         save_model(compiled.model, plan.model_folder / f"{name}.keras")
     return Trained(own, compiled.model, tuple(done))
+
+
+def _stage_file(folder: Path, job: Job, member: str, stage: Stage) -> Path:
+    return folder / f"{job.part_name(member, stage.name)}.npz"
+
+
+def remove_stages(folder: Path, plan: Plan, job: Job) -> None:
+    """Remove what the stages of a job have left, when the job is recorded."""
+    system = plan.experiment.system.candidates()[job.candidate]
+    if isinstance(system, NetworkSystem):
+        for member, own in (system.members() or {"": system}).items():
+            for stage in own.stages()[:-1]:
+                _stage_file(folder, job, member, stage).unlink(missing_ok=True)
 
 
 def _without_test_choice(stage: Stage, job: Job) -> Stage:
@@ -178,19 +204,20 @@ def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) ->
         for part, rows in parts.items():
             batches = trained.batches(rows)
             given = system.member_probabilities(model, batches)
-            said[part][name] = predict(model, batches) if given is None else given
-            _refuse_infinite(job, said[part][name])
+            said[part][name] = _finite(predict(model, batches) if given is None else given)
     labels = fold.labels[fold.train]
     probabilities, weights = system.combine(said["known"], labels, said["asked"])
+    _finite(probabilities)
     score = None
     if job.candidate:
         score = _validation_score(system.combine(said["known"], labels, said["chosen"])[0], fold, _chosen_on_test(job))
     return FoldResult(fold, probabilities, max(epochs.values()), score, weights)
 
 
-def _refuse_infinite(job: Job, probabilities: np.ndarray) -> None:
+def _finite(probabilities: np.ndarray) -> np.ndarray:
     if not np.isfinite(probabilities).all():
-        raise InputError(f"{job.name}: the network's outputs are not finite; use a smaller --training.learning-rate")
+        raise TrainingDiverged("predicted probabilities not finite")
+    return probabilities
 
 
 @train_fold.register
@@ -210,7 +237,7 @@ def train_estimator(plan: Plan, job: Job, fold: Fold, vectors: np.ndarray) -> Fo
         # A class that no training window has keeps probability 0.
         given = np.zeros((len(rows), len(fold.unit.class_names)))
         given[:, estimator.classes_] = estimator.predict_proba(vectors[rows])
-        return given
+        return _finite(given)
 
     score = _validation_score(probabilities(fold.validation), fold, chosen_on_test) if job.candidate else None
     return FoldResult(fold, probabilities(fold.test), 1, score, {})
@@ -220,15 +247,18 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
     """Train and test one fold.
 
     Returns:
-        The record of the job, JSON-able: metrics for each test subject and the prediction for each test window.
+        The record of the job, JSON-able: metrics for each test subject and the prediction for each test window; of one
+        whose training diverged, the reason and the test subjects (see `FailedRecord`).
 
     Raises:
-        InputError: the network's outputs are not finite.
         OutsideTrainingPart: the system fits something on windows that it is not trained on.
     """
     started = time.perf_counter()
     fold = job_fold(plan, job)
-    record = job_record(job, train_fold(fold.system, plan, job, fold))
+    try:
+        record = job_record(job, train_fold(fold.system, plan, job, fold))
+    except TrainingDiverged as reason:
+        record = failed_record(job, fold, reason)
     record["seconds"] = time.perf_counter() - started
     return record
 
@@ -288,9 +318,23 @@ def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple
     fold = Fold(unit, arrays, experiment.system, experiment.training, train, validation, train[:0])
     compiled = compiled_model(fold, _inference(plan, target, unit))
     seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
-    fit(FitRequest(compiled, fold, seed, Stage(system=fold.system)))
+    fit_or_refuse(FitRequest(compiled, fold, seed, Stage(system=fold.system)), target)
     save_model(compiled.model, path)
     return path
+
+
+def fit_or_refuse(request: FitRequest, what: str) -> None:
+    """Fit a network that is trained without folds.
+
+    Args:
+        request: what is fitted.
+        what: what it is trained for, for the message.
+
+    Raises:
+        InputError: the training diverged.
+    """
+    if reason := fit(request).diverged:
+        raise InputError(f"{what}: training diverged ({reason}); use a smaller --training.learning-rate")
 
 
 def _inference(plan: Plan, target: str, unit: WindowSet) -> dict[str, Any]:
@@ -317,7 +361,13 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
         measured.append((request.fold.training, *seconds_of_steps(request, n_steps)))
         return FitResult(1, float("nan"))
 
-    run_fits(fold_training(fold.system, without_files(plan), job, fold), measure)
+    try:
+        run_fits(fold_training(fold.system, without_files(plan), job, fold), measure)
+    except TrainingDiverged as reason:
+        raise InputError(
+            f"{job.title}: training diverges in its first {n_steps} steps ({reason}); use a smaller "
+            "--training.learning-rate"
+        ) from None
     return measured
 
 
@@ -329,6 +379,12 @@ def without_files(plan: Plan) -> Plan:
 def _json_able(stage: StageResult) -> StageResult:
     # Without validation windows nothing is scored.
     return stage._replace(score=None if np.isnan(stage.score) else stage.score)
+
+
+def failed_record(job: Job, fold: Fold, reason: TrainingDiverged) -> dict[str, Any]:
+    """The record of a job whose training diverged, but for the seconds that it took."""
+    subjects = fold.unit.table["subject"].iloc[fold.test].astype(str)
+    return {"job": dataclasses.asdict(job), "failed": str(reason), "test_subjects": sorted(set(subjects))}
 
 
 def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:

@@ -18,10 +18,20 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from keras_emotion.experiment.compiled_model import CompiledModel
-from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult, direction
-from keras_emotion.experiment.fold import job_fold
+from keras_emotion.experiment.fit import (
+    NOT_FINITE,
+    TRAINING_LOSS,
+    VALIDATION_LOSS,
+    VALIDATION_PROBABILITIES,
+    FitRequest,
+    FitRequests,
+    FitResult,
+    TrainingDiverged,
+    direction,
+)
+from keras_emotion.experiment.fold import Fold, job_fold
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.training import FoldResult, fold_training, job_record, without_files
+from keras_emotion.experiment.training import FoldResult, failed_record, fold_training, job_record, without_files
 from keras_emotion.experiment.unfolding import unfolded_convolutions
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import EstimatorSystem
@@ -53,9 +63,15 @@ def run_jobs(tasks: Sequence[tuple[Plan, Job]]) -> list[dict[str, Any]]:
     Raises:
         InputError: as `run_job`; also where the system is no network, or memory does not suffice.
     """
+    if not tasks:
+        return []
     started = time.perf_counter()
-    learnt = _learn(tasks, fit_at_once)
-    records = [job_record(job, one) for (_, job), one in zip(tasks, learnt, strict=True)]
+    folds = [job_fold(plan, job) for plan, job in tasks]
+    learnt = _learn(tasks, folds, fit_at_once)
+    records = [
+        failed_record(job, fold, one) if isinstance(one, TrainingDiverged) else job_record(job, one)
+        for (_, job), fold, one in zip(tasks, folds, learnt, strict=True)
+    ]
     for record in records:
         record["seconds"] = (time.perf_counter() - started) / len(tasks)
     return records
@@ -80,19 +96,24 @@ def seconds_per_step(tasks: Sequence[tuple[Plan, Job]]) -> list[tuple[Training, 
         for _ in requests:
             yield FitResult(1, float("nan"))
 
-    _learn([(without_files(plan), job) for plan, job in tasks], measure)
+    learnt = _learn([(without_files(plan), job) for plan, job in tasks], [job_fold(*task) for task in tasks], measure)
+    for reason in learnt:
+        if isinstance(reason, TrainingDiverged):
+            raise InputError(f"training diverges in its first epoch ({reason}); use a smaller --training.learning-rate")
     return measured
 
 
-def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[FoldResult]:
-    """Carry out the learning of each job, request those networks together that are waited for at the same time."""
-    folds = [job_fold(plan, job) for plan, job in tasks]
+def _learn(tasks: Sequence[tuple[Plan, Job]], folds: Sequence[Fold], fit) -> list[FoldResult | TrainingDiverged]:
+    """Carry out the learning of each job, request those networks together that are waited for at the same time.
+
+    A job that diverges ends, the others go on.
+    """
     if isinstance(folds[0].system, EstimatorSystem):
         raise InputError("--engine vectorized trains networks; use --engine processes for what is none")
     learnings: list[FitRequests[FoldResult]] = [
         fold_training(fold.system, plan, job, fold) for (plan, job), fold in zip(tasks, folds, strict=True)
     ]
-    learnt: dict[int, FoldResult] = {}
+    learnt: dict[int, FoldResult | TrainingDiverged] = {}
     waiting = {number: next(one) for number, one in enumerate(learnings)}
     while waiting:
         kinds: dict[tuple, list[int]] = {}
@@ -107,6 +128,8 @@ def _learn(tasks: Sequence[tuple[Plan, Job]], fit) -> list[FoldResult]:
                     waiting[number] = learnings[number].send(one)
                 except StopIteration as ended:
                     learnt[number] = ended.value
+                except TrainingDiverged as reason:
+                    learnt[number] = reason
     return [learnt[number] for number in range(len(tasks))]
 
 
@@ -125,6 +148,8 @@ def fit_at_once(requests: Sequence[FitRequest]) -> Iterator[FitResult]:
         program = _Program(requests)
         for epoch in range(requests[0].fold.training.epochs):
             program.epoch(epoch)
+            if program.have_all_diverged:
+                break
         yield from program.fitted()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -132,6 +157,10 @@ def fit_at_once(requests: Sequence[FitRequest]) -> Iterator[FitResult]:
         raise InputError(
             f"the device has not enough memory for {len(requests)} folds at once: give a smaller --folds-at-once"
         ) from error
+
+
+_QUANTITIES = ("", TRAINING_LOSS, VALIDATION_LOSS, VALIDATION_PROBABILITIES)
+"""What of a fold was not finite in an epoch, by the number that the program gives; 0 is nothing."""
 
 
 class _State(NamedTuple):
@@ -169,6 +198,7 @@ class _Program:
         nothing = np.zeros(len(requests), np.int32), np.zeros(len(requests), np.float32)
         self._best = _Best(self._state.trainable, self._state.fixed, *nothing)
         self._validation, self._labels = _validation_batches(requests)
+        self._diverged = [""] * len(requests)
         self._epoch = _program_of(
             self._compiled,
             structure,
@@ -181,10 +211,17 @@ class _Program:
         """Train all folds for an epoch, and choose."""
         order = np.stack([_padded(batches.order(number), self.n_steps) for batches in self._training])
         with unfolded_convolutions(self._compiled.model):
-            self._state, self._best = self._epoch(
+            self._state, self._best, infinite = self._epoch(
                 self._arrays, self._offsets, self._state, self._best, order, self._validation, self._labels, number
             )
-        self._best.epoch.block_until_ready()
+        for fold, quantity in enumerate(np.asarray(infinite)):
+            if quantity and not self._diverged[fold]:
+                self._diverged[fold] = NOT_FINITE.format(_QUANTITIES[quantity], number + 1)
+
+    @property
+    def have_all_diverged(self) -> bool:
+        """Whether no fold is left that has finite losses."""
+        return all(self._diverged)
 
     def fitted(self) -> Iterator[FitResult]:
         """See `fit_at_once`."""
@@ -198,9 +235,9 @@ class _Program:
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value[fold])
             if self._validation.size:
-                yield FitResult(int(self._best.epoch[fold]), float(self._best.score[fold]))
+                yield FitResult(int(self._best.epoch[fold]), float(self._best.score[fold]), self._diverged[fold])
             else:
-                yield FitResult(request.fold.training.epochs, float("nan"))
+                yield FitResult(request.fold.training.epochs, float("nan"), self._diverged[fold])
 
 
 def _initial_state(requests: Sequence[FitRequest]) -> _State:
@@ -298,39 +335,53 @@ def _make_program(model: Any, structure: Any, chosen_by: str, each_epoch: bool, 
             return inputs, targets, (rows >= 0).astype("float32")
 
         def train(state, rows):
-            _, (*new, _) = model.train_step((*state, metrics), gather(rows))
+            logs, (*new, _) = model.train_step((*state, metrics), gather(rows))
             new = _State(*new)
-            return (keep(rows[0] >= 0, new, state) if uneven else new), None
+            is_finite = jnp.isfinite(logs["loss"]) | (rows[0] < 0)
+            return (keep(rows[0] >= 0, new, state) if uneven else new), is_finite
 
         def count_right(right, rows_and_labels):
             rows, truth = rows_and_labels
             inputs, _, counted = gather(rows)
             outputs, _ = model.stateless_call(state.trainable, state.fixed, inputs, training=False)
-            predictions = jnp.argmax(model.window_probabilities(outputs), axis=-1)
-            return right + jnp.sum(counted * (predictions == truth)), None
+            probabilities = model.window_probabilities(outputs)
+            is_finite = jnp.all(jnp.isfinite(probabilities) | (counted == 0)[:, None])
+            return right + jnp.sum(counted * (jnp.argmax(probabilities, axis=-1) == truth)), is_finite
 
         def sum_loss(sums, rows):
             sums_before, loss_before = sums
             logs, (_, _, sums_after) = model.test_step((state.trainable, state.fixed, sums_before), gather(rows))
-            return keep(rows[0] >= 0, (sums_after, logs[chosen_by].astype("float32")), (sums_before, loss_before)), None
+            losses = [value for name, value in logs.items() if name.endswith("loss")]
+            is_finite = jnp.all(jnp.isfinite(jnp.stack(losses))) | (rows[0] < 0)
+            kept = keep(rows[0] >= 0, (sums_after, logs[chosen_by].astype("float32")), (sums_before, loss_before))
+            return kept, is_finite
 
-        state, _ = jax.lax.scan(train, state, order)
+        def first_infinite(*checks):
+            # The number of the first check that failed, from 1; 0 for none.
+            failed = jnp.stack([~jnp.all(jnp.asarray(check)) for _, check in checks])
+            numbers = jnp.array([number for number, _ in checks])
+            return jnp.where(jnp.any(failed), numbers[jnp.argmax(failed)], 0)
+
+        state, trained = jax.lax.scan(train, state, order)
+        trained = (_QUANTITIES.index(TRAINING_LOSS), trained)
         if not validation.shape[0]:
-            return state, best
+            return state, best, first_infinite(trained)
         if chosen_by == "accuracy":
-            right, _ = jax.lax.scan(count_right, jnp.float32(0), (validation, labels))
+            right, are_finite = jax.lax.scan(count_right, jnp.float32(0), (validation, labels))
+            checked = (_QUANTITIES.index(VALIDATION_PROBABILITIES), are_finite)
             score = right / jnp.sum(validation >= 0)
         else:
-            (_, loss), _ = jax.lax.scan(sum_loss, (metrics, jnp.float32(0)), validation)
+            (_, loss), are_finite = jax.lax.scan(sum_loss, (metrics, jnp.float32(0)), validation)
+            checked = (_QUANTITIES.index(VALIDATION_LOSS), are_finite)
             score = direction(chosen_by) * loss
-        # As `training._restore_best`: of two equally good epochs the earlier one counts, and the first counts for want
-        # of another also if its loss is not finite.
+        # As `fit._restore_best`: of two equally good epochs the earlier one counts, and the first
+        # counts for want of another.
         better = (number == 0) | (score > best.score)
         best = keep(better, _Best(state.trainable, state.fixed, number + jnp.int32(1), score), best)
         if each_epoch:
             fixed = [kept if own else now for own, kept, now in zip(is_weight, best.fixed, state.fixed, strict=True)]
             state = state._replace(trainable=best.trainable, fixed=fixed)
-        return state, best
+        return state, best, first_infinite(trained, checked)
 
     folds = jax.vmap(one_fold, in_axes=(None, 0, 0, 0, 0, 0, 0, None))
     return jax.jit(folds, donate_argnums=(2, 3))

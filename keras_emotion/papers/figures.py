@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_emotion import experiment, reports
 from keras_emotion.datasets import Reader
+from keras_emotion.file_names import word_file_name
 from keras_emotion.pipelines import FaceFeatures
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.systems import Experiment
@@ -34,7 +35,7 @@ def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
 
 
 def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
-    """Draw what the prior says of each electrode in some windows of a trial, as `prior_<target>.png`: `afterwards`.
+    """Draw the prior of each electrode in some windows of a trial, as `prior_<target>.png` (see `word_file_name`).
 
     Args:
         wanted: the experiment; its networks have a `prior_model()` unless its system has no prior.
@@ -63,7 +64,7 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
             reports.SYNTHETIC_MARK if dataset.synthetic else "",
             crops["faces"][0, chosen] if has_faces else (),
         )
-        file = folder / f"prior_{target}.png"
+        file = folder / f"prior_{word_file_name(target)}.png"
         file.write_bytes(picture.png)
         files.append(str(file))
     return f"prior: {', '.join(files)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from keras_emotion.file_names import word_file_name
 from keras_emotion.pipelines.features import STEP_FRAMES, STEP_RATINGS, UNUSABLE, FeaturePart
 from keras_emotion.pipelines.study_channels import ChannelSet, StudyChannels
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Trial
@@ -67,7 +68,7 @@ def extract_features(
     frames = arrays.pop(STEP_FRAMES, None)
     for name in next(iter(of_frames.values()), {}) if frames is not None else ():
         rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
-        arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
+        arrays[f"{STEP_RATINGS}@{word_file_name(name)}"] = np.array(rated, np.float32).reshape(frames.shape)
     if bad_spans:
         lag_seconds = getattr(part, "lag_seconds", 0.0)
         starts, stops = (table[name].to_numpy() + lag_seconds for name in ("start_seconds", "stop_seconds"))

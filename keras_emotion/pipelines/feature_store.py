@@ -19,13 +19,12 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.files import (
-    checked_json_bytes,
-    read_checked_json,
     sync_file,
     sync_folder,
     temporary_path,
     write_whole,
 )
+from keras_emotion.json_files import DamagedFile, json_bytes, read_json
 from keras_emotion.pipelines.study_channels import ChangedArray, ChannelSet
 from keras_emotion.schema import InputError
 from keras_emotion.tables import Kind, csv_bytes, parse_table
@@ -213,7 +212,7 @@ class FeatureStore:
             record = {"key": json.loads(key), "table_types": types, "files": _files(temporary)}
             if channels is not None:
                 record["channels"] = channels.to_json()
-            write_whole(temporary / _KEY, checked_json_bytes(record))
+            write_whole(temporary / _KEY, json_bytes(record))
             sync_folder(temporary)
             os.replace(temporary, folder)
             sync_folder(self.root)
@@ -293,15 +292,14 @@ def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
 
 def _record(folder: Path) -> dict[str, Any]:
     """What `key.json` holds: `key`, `table_types`, maybe `channels`, and, but for earlier versions, `files`."""
-    content = (folder / _KEY).read_bytes()
     try:
-        record = read_checked_json(content)
-        if set(record) - {"channels"} not in (_EARLIER_FIELDS, {*_EARLIER_FIELDS, "files", "checksum"}):
-            raise ValueError("it has not the fields of a record")
-        if _hash_of_text(_text(record["key"])) != folder.name:
-            raise ValueError("it is that of another entry")
-    except ValueError as error:
-        raise _DamagedEntryError(f"{_KEY}: {error}") from None
+        record, has_checksum = read_json(folder / _KEY)
+    except DamagedFile as damage:
+        raise _DamagedEntryError(f"{_KEY}: {damage.reason}") from None
+    if set(record) - {"channels"} != ({*_EARLIER_FIELDS, "files"} if has_checksum else _EARLIER_FIELDS):
+        raise _DamagedEntryError(f"{_KEY}: it has not the fields of a record")
+    if _hash_of_text(_text(record["key"])) != folder.name:
+        raise _DamagedEntryError(f"{_KEY}: it is that of another entry")
     return record
 
 
@@ -309,7 +307,7 @@ def _keep_record(folder: Path, record: Mapping[str, Any]) -> None:
     # A store that cannot be written to costs time at the next opening.
     with contextlib.suppress(OSError):
         # First in the store's own folder: what a killed process leaves is found there.
-        write_whole(folder / _KEY, checked_json_bytes(record), temporary_folder=folder.parent)
+        write_whole(folder / _KEY, json_bytes(record), temporary_folder=folder.parent)
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -26,7 +26,6 @@ from keras_emotion.reports.numbers import (
     RunTables,
     compute_numbers,
     natural_order,
-    read_record,
     read_tables,
 )
 from keras_emotion.reports.report import Report, output_folder, page_templates
@@ -500,7 +499,7 @@ def _subject_table(pair: Pair) -> dict[str, Any]:
 
 
 def _facts_of_run(run: ComparedRun) -> dict[str, Any]:
-    environment = read_record(run.folder, "environment.json", lambda: run.folder.environment)
+    environment = run.folder.environment
     facts = {
         # The name alone: the page goes to others, who have other folders.
         "folder": run.folder.path.resolve().name,

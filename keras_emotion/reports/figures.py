@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.style
@@ -16,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.file_names import word_file_name
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
@@ -270,7 +270,7 @@ def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[
     )
     for target in numbers.evaluated:
         yield (
-            f"confusion_{re.sub(r'[^A-Za-z0-9_-]', '_', target)}",
+            f"confusion_{word_file_name(target)}",
             f"confusion matrix, {target}",
             "Share of the windows of each label that were given each prediction; below it the number of windows, all "
             "subjects, folds and repetitions together.",

@@ -16,9 +16,9 @@ from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import (
     N_PERMUTATIONS,
     SYNTHETIC_MARK,
+    NoSubjectLeft,
     RunTables,
     read_configuration,
-    read_record,
     read_tables,
 )
 from keras_emotion.reports.tables import percent
@@ -61,9 +61,11 @@ class ListedRun:
         protocols: names of its protocols.
         targets: its targets.
         started: date and time, ISO 8601; empty where it is not recorded.
-        n_jobs_finished: number of jobs with a record.
+        n_jobs_finished: number of jobs that were done.
+        n_jobs_failed: number of jobs whose training diverged.
         is_finished: whether all of them are done.
         headline: one a target, of finished runs.
+        notes: what readers have to know of the records of its jobs (damaged ones), a line each.
         problem: why the folder cannot be read; empty where it can.
     """
 
@@ -76,8 +78,10 @@ class ListedRun:
     targets: tuple[str, ...] = ()
     started: str = ""
     n_jobs_finished: int = 0
+    n_jobs_failed: int = 0
     is_finished: bool = False
     headline: tuple[Headline, ...] = ()
+    notes: tuple[str, ...] = ()
     problem: str = ""
 
     @property
@@ -86,7 +90,8 @@ class ListedRun:
         if self.problem:
             return "damaged"
         jobs = f"{self.n_jobs_finished} job{'' if self.n_jobs_finished == 1 else 's'} done"
-        return f"finished, {jobs}" if self.is_finished else f"broken off or running, {jobs}"
+        jobs += f", {self.n_jobs_failed} failed" if self.n_jobs_failed else ""
+        return f"finished, {jobs}" if self.is_finished else f"interrupted or running, {jobs}"
 
 
 def list_runs(folder: Path) -> list[ListedRun]:
@@ -149,10 +154,19 @@ def _listed(folder: RunFolder) -> ListedRun:
             protocols=tuple(protocol["name"] for protocol in science["protocols"]),
             targets=tuple(science["targets"]),
             started=_started(folder),
-            n_jobs_finished=len(folder.finished_jobs()),
             is_finished=folder.is_finished,
         )
-        return dataclasses.replace(run, headline=_headline(read_tables(folder))) if run.is_finished else run
+        jobs = folder.check_jobs()
+        run = dataclasses.replace(
+            run,
+            n_jobs_finished=len(jobs.finished) - len(jobs.failed),
+            n_jobs_failed=len(jobs.failed),
+            notes=tuple(jobs.notes),
+        )
+        try:
+            return dataclasses.replace(run, headline=_headline(read_tables(folder, jobs))) if run.is_finished else run
+        except NoSubjectLeft:
+            return run
     except InputError as error:
         return ListedRun(folder.path, problem=str(error))
     except OSError as error:
@@ -160,10 +174,10 @@ def _listed(folder: RunFolder) -> ListedRun:
 
 
 def _started(folder: RunFolder) -> str:
-    # Written when the first job is about to start: a run that was broken off before has none.
+    # Written when the first job is about to start: a run that was interrupted before has none.
     if not (folder.path / "environment.json").is_file():
         return ""
-    return str(read_record(folder, "environment.json", lambda: folder.environment).get("started", ""))
+    return str(folder.environment.get("started", ""))
 
 
 def _headline(tables: RunTables) -> tuple[Headline, ...]:
@@ -208,4 +222,6 @@ def _headline_text(run: ListedRun) -> Text:
         text.append(f"by {first.protocol}", style="dim")
         if first.flags:
             text.append(f" ⚑ {'; '.join(first.flags)}", style="red")
+    for note in run.notes:
+        text.append(f"\n{note}", style="red")
     return text

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from keras_emotion.evaluation import Summary, is_property_of_stimulus, summarise
-from keras_emotion.experiment.records import RunFolder
+from keras_emotion.experiment.record_schema import schema_problem
+from keras_emotion.experiment.records import FINISHED, Jobs, RunFolder
+from keras_emotion.json_files import DamagedFile
 from keras_emotion.schema import InputError
 
 SYNTHETIC_MARK = "synthetic data: says nothing about emotion"
@@ -24,6 +27,50 @@ N_PERMUTATIONS = 999
 _PROBABILITY = "probability_"
 _BAND_ATTENTION = "band_attention_"
 _BANDS_BY_FREQUENCY = ("delta", "theta", "alpha", "beta", "gamma")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Protocol(_Part):
+    name: str
+    flags: list[str]
+    scope: str
+    scored_unit: str
+
+
+class _Science(_Part):
+    name: str
+    targets: list[str]
+    protocols: list[_Protocol]
+
+
+class _Data(_Part):
+    dataset: str
+    synthetic: bool
+    fingerprints: dict[str, str]
+
+
+class _NotEvaluable(_Part):
+    protocol: str
+    target: str
+    subject: int | str
+    reason: str
+
+
+class _Failed(_Part):
+    protocol: str
+    target: str
+    reason: str
+    left_out: list[str]
+
+
+class _Facts(_Part):
+    class_names: dict[str, list[str]]
+    not_evaluable: list[_NotEvaluable]
+    dropped_windows: dict[str, dict[str, int]]
+    failed: list[_Failed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +113,7 @@ class RunNumbers:
         labels_of_stimuli: targets whose label is a property of the stimulus.
         dropped_windows: windows without a partner in another modality, by subject and reason.
         channels: what was done with channels that are not the same in all files, a sentence each.
+        record_notes: what readers have to know of the records of the jobs (damaged ones), a line each.
     """
 
     name: str
@@ -85,6 +133,7 @@ class RunNumbers:
     has_stimuli: bool = False
     labels_of_stimuli: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    record_notes: tuple[str, ...] = ()
 
     @property
     def title_of_dataset(self) -> str:
@@ -128,6 +177,7 @@ class RunTables:
         facts: what was recorded about the run as a whole.
         predictions: the predictions table, its probabilities numbered by class.
         results: the results table.
+        jobs: the records of its jobs.
     """
 
     identity: str
@@ -136,6 +186,7 @@ class RunTables:
     facts: Mapping[str, Any]
     predictions: pd.DataFrame
     results: pd.DataFrame
+    jobs: Jobs
 
     @property
     def training_majority(self) -> pd.DataFrame:
@@ -158,27 +209,37 @@ class RunTables:
         return units[0]
 
 
-def read_tables(folder: RunFolder) -> RunTables:
+class NoSubjectLeft(InputError):
+    """All subjects of a run are left out, because trainings diverged."""
+
+
+def read_tables(folder: RunFolder, jobs: Jobs | None = None) -> RunTables:
     """Read the folder of a finished run.
 
     Args:
         folder: a finished run.
+        jobs: the records of its jobs, where they were read already.
 
     Raises:
         InputError: the run is not finished, or a table is damaged.
+        NoSubjectLeft: there are no predictions of any subject.
     """
     identity, science, data = read_configuration(folder)
     if not folder.is_finished:
-        raise InputError(f"{folder.path}: the run is not finished; give --resume to go on with it")
-    facts = read_record(
-        folder, "finished.json", lambda: folder.summary, ("class_names", "not_evaluable", "dropped_windows")
-    )
+        raise InputError(f"{folder.path}: the run is not finished; give --resume to continue it")
+    facts = _checked(folder, FINISHED, folder.summary, _Facts)
     predictions, results = folder.predictions(), folder.results()
+    if facts["failed"] and predictions.empty:
+        raise NoSubjectLeft(
+            f"{folder.path}: no subject is left to report on, because {len(facts['failed'])} trainings diverged (the "
+            f"first: {facts['failed'][0]['reason']}); run again with a smaller --training.learning-rate and another "
+            "--output, or repeat them with --retry-failed"
+        )
     for name, table in (("predictions.csv", predictions), ("results.csv", results)):
         if not len(table):
             raise InputError(f"{folder.path / name}: has no rows")
     predictions = _numbered_probabilities(predictions, facts["class_names"])
-    return RunTables(identity, science, data, facts, predictions, results)
+    return RunTables(identity, science, data, facts, predictions, results, jobs or folder.check_jobs())
 
 
 def read_configuration(folder: RunFolder) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
@@ -190,44 +251,20 @@ def read_configuration(folder: RunFolder) -> tuple[str, Mapping[str, Any], Mappi
     Raises:
         InputError: it is no run folder, or one of its files is damaged.
     """
-    config = read_record(folder, "config.json", lambda: folder.config, ("identity", "science"))
-    science = _checked(folder, "config.json", config["science"], ("name", "targets", "protocols"))
-    for protocol in science["protocols"]:
-        _checked(folder, "config.json", protocol, ("name", "flags", "scope", "scored_unit"))
-    fields = ("dataset", "synthetic", "fingerprints")
+    config = folder.config
+    science = _checked(folder, "config.json", config["science"], _Science)
     if "data" in config and not (folder.path / "data.json").exists():
         # Written right after config.json: a run may just be starting.
-        data = _checked(folder, "config.json", config["data"], fields)
+        data = _checked(folder, "config.json", config["data"], _Data)
     else:
-        data = read_record(folder, "data.json", lambda: folder.data, fields)
+        data = _checked(folder, "data.json", folder.data, _Data)
     return config["identity"], science, data
 
 
-def read_record(folder: RunFolder, file: str, read: Callable[[], Any], fields: Sequence[str] = ()) -> Mapping[str, Any]:
-    """One of a run's JSON files, checked.
-
-    Args:
-        folder: the run.
-        file: name of the file.
-        read: reads it.
-        fields: fields that it must have.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    try:
-        record = read()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{folder.path / file}: damaged ({error})") from error
-    return _checked(folder, file, record, fields)
-
-
-def _checked(folder: RunFolder, file: str, record: Any, fields: Sequence[str]) -> Mapping[str, Any]:
-    if not isinstance(record, Mapping):
-        raise InputError(f"{folder.path / file}: damaged (no JSON object)")
-    if missing := [name for name in fields if name not in record]:
-        raise InputError(f"{folder.path / file}: has no field {', '.join(missing)}")
-    return record
+def _checked(folder: RunFolder, file: str, content: Any, schema: type[BaseModel]) -> Mapping[str, Any]:
+    if problem := schema_problem(schema, content):
+        raise DamagedFile(folder.path / file, problem, "" if file == "config.json" else "--resume makes it again")
+    return content
 
 
 def read_numbers(folder: RunFolder) -> RunNumbers:
@@ -279,10 +316,11 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         summary=summary,
         confusion=dict(_confusion(of_compared(predictions), facts["class_names"])),
         band_attention=_band_attention(of_compared(tables.results)),
-        not_evaluated=tuple(_not_evaluated(facts["not_evaluable"], summary.left_out)),
+        not_evaluated=tuple(_not_evaluated(facts, summary.left_out)),
         dropped_windows=facts["dropped_windows"],
         # Runs of before 0.2.0 do not know.
         channels=tuple(facts.get("channels", ())),
+        record_notes=tuple(tables.jobs.notes),
         has_stimuli="stimulus_label" in predictions,
         labels_of_stimuli=tuple(
             target
@@ -366,12 +404,20 @@ def band_order(bands: Sequence[str]) -> list[str]:
     return sorted(bands, key=lambda name: (usual.get(name, len(usual)), name))
 
 
-def _not_evaluated(recorded: Sequence[Mapping[str, Any]], left_out: pd.DataFrame) -> Iterator[NotEvaluated]:
+def _not_evaluated(facts: Mapping[str, Any], left_out: pd.DataFrame) -> Iterator[NotEvaluated]:
     known = set()
-    for entry in recorded:
+    for entry in facts["not_evaluable"]:
         one = NotEvaluated(entry["target"], str(entry["subject"]), entry["protocol"], entry["reason"])
         known.add((one.target, one.subject, one.protocol))
         yield one
+    failed: dict[tuple[str, str, str], list[str]] = {}
+    for entry in facts["failed"]:
+        for subject in entry["left_out"]:
+            failed.setdefault((entry["target"], subject, entry["protocol"]), []).append(entry["reason"])
+    for place, reasons in failed.items():
+        known.add(place)
+        folds = "1 fold" if len(reasons) == 1 else f"{len(reasons)} folds"
+        yield NotEvaluated(*place, f"training diverged in {folds} ({reasons[0]})")
     for row in left_out.itertuples():
         for protocol in row.missing_from.split(","):
             if (row.target, row.subject, protocol) not in known:

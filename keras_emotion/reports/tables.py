@@ -443,6 +443,7 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
         listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
         yield f"windows dropped: subject {subject}: {listed}"
     yield from numbers.channels
+    yield from numbers.record_notes
 
 
 def _level(numbers: RunNumbers, protocol: str, target: str) -> str:

@@ -87,7 +87,7 @@ def test_describe_as_json(root, capsys):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two finished runs of two subjects, all right and three of four right; and one that was broken off."""
+    """Two finished runs of two subjects, all right and three of four right; and one that was interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "runs"
     for place, (name, n_right) in enumerate((("one", 4), ("two", 3), ("open", 4))):
         run = RunFolder(folder / name)
@@ -109,7 +109,7 @@ def runs(tmp_path_factory):
                 job = {"protocol": "trial_disjoint", "target": "arousal", "subject": subject, "repetition": 0}
                 record = {"job": {**job, "fold": fold}, "predictions": rows, "metrics": {str(subject): {}}}
                 record |= {"best_epoch": 1, "training_majority": 0, "n_training_windows": 2, "diagnostics": {}}
-                run.write_job(f"{subject}-{fold}", {**record, "n_validation_windows": 0})
+                run.write_job({**record, "n_validation_windows": 0})
         if name != "open":
             names = {"arousal": ["low", "high"]}
             run.finish({"not_evaluable": [], "dropped_windows": {}, "class_names": names})
@@ -123,7 +123,7 @@ def test_runs_lists(runs, tmp_path, capsys, monkeypatch):
     assert shown == ["one", "two", "open"]
     assert any("one" in line and "arousal 100.0 (" in line and "synthetic" in line for line in lines)
     assert any("two" in line and "arousal 75.0 (" in line and "2026-01-02 00:00" in line for line in lines)
-    assert any("open" in line and "broken off or running" in line for line in lines)
+    assert any("open" in line and "interrupted or running" in line for line in lines)
     assert cli.main(["runs", str(runs), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["runs"]
     assert [run["is_finished"] for run in listed] == [True, True, False]

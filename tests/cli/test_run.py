@@ -2,6 +2,10 @@ import pandas as pd
 import pytest
 
 from keras_emotion import cli, papers
+from keras_emotion.experiment import runner
+from keras_emotion.experiment.fit import TrainingDiverged
+from keras_emotion.experiment.fold import job_fold
+from keras_emotion.experiment.training import failed_record
 from keras_emotion.synthetic import write_sam40
 from keras_emotion.systems import find_system
 
@@ -46,6 +50,63 @@ def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     assert "Differs from the full-size experiment" in page
     assert "Differs from the paper" not in page
     assert cli.main(["audit", "run", "--light-permutations", "1"]) == 0
+
+
+def _diverging(monkeypatch, is_diverging):
+    """Have the trainings of some jobs diverge; gives a list of the jobs that are done."""
+    run_job, done = runner.run_job, []
+
+    def diverges(plan, job):
+        done.append(job)
+        if not is_diverging(job):
+            return run_job(plan, job)
+        return {**failed_record(job, job_fold(plan, job), TrainingDiverged("training loss not finite")), "seconds": 0.0}
+
+    monkeypatch.setattr(runner, "run_job", diverges)
+    return done
+
+
+def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words += ["--protocol", "window_disjoint", "trial_disjoint", "--preset", "demo", "--jobs", 1, "--output", "run"]
+    with monkeypatch.context() as patched:
+        done = _diverging(patched, lambda job: (job.protocol, job.subject, job.fold) == ("trial_disjoint", 2, 1))
+        assert _run(*words) == 1
+        n_jobs = len(done)
+        # What failed is recorded: nothing is trained again.
+        assert _run(*words, "--resume") == 1
+        assert len(done) == n_jobs
+    told = capsys.readouterr()
+    line = "failed: trial_disjoint, stress, subject 2, repetition 0, fold 1: training loss not finite"
+    assert told.err.count(f"{line}; left out under every protocol: 2") == 2
+    note = "not evaluable: stress, subject 2, trial_disjoint: training diverged in 1 fold (training loss not finite)"
+    assert " ".join(told.out.split()).count(f"{note} (left out of every protocol)") == 2
+    assert note in (tmp_path / "run" / "report.html").read_text()
+    predictions, results = (pd.read_csv(f"run/{name}.csv") for name in ("predictions", "results"))
+    assert set(predictions["subject"]) == {1, 3}
+    assert results.loc[results["subject"] == 2, "metric"].tolist() == ["training_failed"]
+    done = _diverging(monkeypatch, lambda job: False)
+    assert _run(*words, "--retry-failed") == 0
+    assert [(job.protocol, job.subject, job.fold) for job in done] == [("trial_disjoint", 2, 1)]
+    assert set(pd.read_csv("run/predictions.csv")["subject"]) == {1, 2, 3}
+    assert "failed" not in capsys.readouterr().err
+
+
+def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    _diverging(monkeypatch, lambda job: True)
+    assert _run(*words, "--preset", "demo", "--jobs", 1, "--output", "run") == 1
+    told = capsys.readouterr().err
+    assert "9 trainings diverged: use a smaller --training.learning-rate" in told
+    assert "error: run: no subject is left to report on, because 9 trainings diverged" in told
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", "run"])
+    assert ended.value.code == 2
+    assert "no subject is left to report on" in capsys.readouterr().err
+    assert cli.main(["runs", "run", "--json"]) == 0
+    assert '"progress": "finished, 0 jobs done, 9 failed"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

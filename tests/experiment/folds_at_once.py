@@ -25,6 +25,7 @@ def cases(folder: Path):
     plain = tiny_experiment(folder / "features").changed({**wide, "training.epochs": 3, "training.batch_size": 5})
     reader = MemoryReader(folder, n_subjects=1)
     yield "chosen_by_loss", plain.changed({"training.restore_best": "each_epoch"}), MemoryReader(folder, n_subjects=2)
+    yield "diverging", plain.changed({"training.learning_rate": 1e30}), reader
     published = {"protocols": ("as_published",), "training.batch_size": 16}
     yield "chosen_by_accuracy", plain.changed(published), reader
     fields = {name: getattr(plain, name) for name in Experiment.model_fields}

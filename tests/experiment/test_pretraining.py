@@ -170,7 +170,7 @@ def test_features_are_those_of_the_runs_networks_on_windows_that_they_were_teste
         assert labels.tolist() == tested["label"].tolist()
         assert {name: array.shape for name, array in kinds.items()} == {"bio": (len(tested), 5)}
         # What the head of the saved network makes of them is what the run said.
-        (saved,) = (folder.path / "models").glob(f"{protocol}-*-fold0.keras")
+        (saved,) = (folder.path / "models").glob(f"{protocol}-*-fold0-*.keras")
         x = kinds["bio"]
         model = keras.models.load_model(saved)
         for name in ("classifier_1", "classifier_2", "probability"):

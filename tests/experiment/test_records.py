@@ -5,8 +5,10 @@ import os
 import pandas as pd
 import pytest
 
+from keras_emotion.evaluation import PREDICTION_COLUMNS
 from keras_emotion.experiment import RunFolder
-from keras_emotion.experiment.records import PREDICTION_COLUMNS, RESULT_COLUMNS
+from keras_emotion.experiment.record_schema import record_name
+from keras_emotion.experiment.record_tables import RESULT_COLUMNS
 from keras_emotion.schema import InputError
 
 SCIENCE = {"seed": 0, "training": {"epochs": 5}}
@@ -48,7 +50,7 @@ def test_tables_hold_the_promised_columns_in_a_stable_order(tmp_path):
     for name, order in (("a", [10, 9, 1]), ("b", [1, 10, 9])):
         folder = _started(tmp_path / name)
         for subject in order:
-            folder.write_job(f"job-{subject}", _record(subject, fold=0))
+            folder.write_job(_record(subject, fold=0))
         folder.finish({})
         folders.append(folder)
     results, predictions = folders[0].results(), folders[0].predictions()
@@ -64,11 +66,13 @@ def test_tables_hold_the_promised_columns_in_a_stable_order(tmp_path):
 
 def test_a_broken_off_run_asks_for_resume(tmp_path):
     folder = _started(tmp_path)
-    folder.write_job("job-1", _record(1, 0))
-    with pytest.raises(InputError, match="broken off, or is still running elsewhere, after 1 jobs; give --resume"):
+    folder.write_job(_record(1, 0))
+    with pytest.raises(
+        InputError, match="interrupted run, or one that is still running elsewhere, after 1 jobs; give --resume"
+    ):
         folder.start(SCIENCE, "identity", DATA, resume=False)
     folder.start(SCIENCE, "identity", DATA, resume=True)
-    assert folder.finished_jobs() == {"job-1"}
+    assert folder.finished_jobs() == {record_name(_record(1, 0)["job"])}
 
 
 def test_another_configuration_or_other_data_are_refused_with_the_difference(tmp_path):
@@ -98,7 +102,7 @@ def test_a_start_that_was_killed_can_be_started_again(tmp_path):
 
 def test_finished_jobs_without_a_configuration_are_not_taken_for_a_new_run(tmp_path):
     folder = _started(tmp_path)
-    folder.write_job("job-1", _record(1, 0))
+    folder.write_job(_record(1, 0))
     (folder.path / "config.json").unlink()
     with pytest.raises(InputError, match="not empty and holds no run"):
         folder.start(SCIENCE, "identity", DATA, resume=True)
@@ -170,35 +174,37 @@ def test_no_two_writers_share_a_temporary_file(tmp_path, monkeypatch):
     # As on two machines, where processes may have the same number.
     monkeypatch.setattr(os, "getpid", lambda: 1)
     for _ in range(2):
-        folder.write_job("job-1", _record(1, 0))
+        folder.write_job(_record(1, 0))
     assert len(set(used)) == 2
 
 
 def test_a_damaged_record_is_named(tmp_path):
     folder = _started(tmp_path)
     (folder.path / "jobs" / "job-1.json").write_text('{"job": ')
-    with pytest.raises(InputError, match=r"job-1\.json: not readable as JSON"):
+    with pytest.raises(InputError, match=r"1 damaged records; --resume [\s\S]*job-1\.json: not readable as JSON"):
         folder.finish({})
 
 
 def test_a_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
     folder = _started(tmp_path)
-    folder.write_job("job-1", _record(1, 0))
+    folder.write_job(_record(1, 0))
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left on device; what is finished is kept: free some space"):
-        folder.write_job("job-2", _record(2, 0))
-    assert folder.finished_jobs() == {"job-1"}
-    assert [path.name for path in (folder.path / "jobs").iterdir()] == ["job-1.json"]
+        folder.write_job(_record(2, 0))
+    assert folder.finished_jobs() == {record_name(_record(1, 0)["job"])}
+    assert [path.name for path in (folder.path / "jobs").iterdir()] == [f"{record_name(_record(1, 0)['job'])}.json"]
 
 
 def test_numbers_are_plain_json(tmp_path):
     folder = _started(tmp_path)
     folder.write_json("extra.json", {"value": pd.Series([1]).iloc[0], "path": tmp_path})
-    assert json.loads((folder.path / "extra.json").read_text()) == {"value": 1, "path": str(tmp_path)}
+    content = json.loads((folder.path / "extra.json").read_text())
+    assert content.pop("checksum")
+    assert content == {"value": 1, "path": str(tmp_path)}
 
 
 def test_a_missing_run_is_said(tmp_path):

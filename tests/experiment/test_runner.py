@@ -132,6 +132,22 @@ def test_an_unknown_target_is_named(tmp_path, memory_reader):
         run(_experiment(tmp_path, targets=("mood",)), memory_reader(tmp_path), tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("subjects", "message"),
+    [
+        (("pool", "b"), "subject 'pool': this name stands for all subjects together"),
+        (("a\udcff",), r"subject 'a.udcff': has a character that is not valid Unicode"),
+        ((1, "1"), "subject 1 and subject '1' are the same in a table of results"),
+    ],
+)
+def test_names_that_cannot_be_used_are_refused_before_anything_is_read(tmp_path, memory_reader, subjects, message):
+    reader = memory_reader(tmp_path)
+    reader.subjects = subjects
+    with pytest.raises(InputError, match=message):
+        run(_experiment(tmp_path), reader, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_models_of_the_last_repetition_load_and_know_what_they_are(tmp_path, memory_reader):
     import keras
 

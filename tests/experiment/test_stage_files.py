@@ -1,26 +1,68 @@
-"""A stage that is damaged on disk is trained again: no bit of it can change a weight unseen."""
+"""Weights that an interrupted job has left."""
 
-from types import SimpleNamespace
+import shutil
+import types
 
 import numpy as np
+import pytest
 
 from keras_emotion.experiment.fit import FitResult
 from keras_emotion.experiment.stage_files import load_stage, save_stage
 
-WEIGHTS = [np.arange(3, dtype=np.float32), np.ones((2, 2), np.float32)]
+WEIGHTS = [np.arange(6.0).reshape(2, 3), np.ones(3)]
 
 
-def test_no_flipped_bit_of_a_stage_loads_other_weights(tmp_path):
-    loaded = []
-    model = SimpleNamespace(get_weights=lambda: WEIGHTS, set_weights=loaded.append)
-    request = SimpleNamespace(start=lambda: None, compiled=SimpleNamespace(model=model))
-    file, result = tmp_path / "stage.npz", FitResult(3, 0.5)
-    save_stage(file, model, result)
+class Model:
+    """As much of a network as has weights."""
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def get_weights(self):
+        return self.weights
+
+    def set_weights(self, weights):
+        self.weights = weights
+
+
+def loaded(file):
+    """The result and the weights that a file gives."""
+    model = Model([np.zeros_like(array) for array in WEIGHTS])
+    request = types.SimpleNamespace(start=lambda: None, compiled=types.SimpleNamespace(model=model))
+    return load_stage(file, request), model.weights
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "stages" / "job-first.npz"
+    save_stage(path, Model(WEIGHTS), FitResult(3, 0.5))
+    return path
+
+
+def test_a_stage_comes_back(file):
+    result, weights = loaded(file)
+    assert result == FitResult(3, 0.5)
+    for one, other in zip(weights, WEIGHTS, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_changed_stage_is_trained_again(file, capsys):
     content = file.read_bytes()
-    assert load_stage(file, request) == result
-    for place in range(len(content)):
-        file.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
-        found = load_stage(file, request)
-        assert found in (None, result)
-        if found is not None:
-            assert all(np.array_equal(one, other) for one, other in zip(loaded[-1], WEIGHTS, strict=True))
+    rng = np.random.default_rng(0)
+    changed = [content[:100], b"", b"[" * 1000]
+    for place in rng.integers(0, len(content), 50):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        changed.append(bytes(flipped))
+    for one in changed:
+        file.write_bytes(one)
+        result, weights = loaded(file)
+        assert result is None
+        assert not np.any(weights[0])
+    assert capsys.readouterr().err.count(f"{file}: damaged") == len(changed)
+
+
+def test_a_stage_of_another_job_is_not_taken(file):
+    other = file.with_name("other-first.npz")
+    shutil.copy(file, other)
+    assert loaded(other)[0] is None

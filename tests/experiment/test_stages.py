@@ -191,7 +191,7 @@ def test_a_job_that_was_killed_goes_on_with_its_next_stage(made, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         training.run_job(plan, job)
     (file,) = tmp_path.iterdir()
-    assert file.name == f"{job.name}-first.npz"
+    assert file.name == f"{job.part_name('', 'first')}.npz"
     whole = file.read_bytes()
 
     def noted(request):

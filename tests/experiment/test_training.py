@@ -7,7 +7,9 @@ import pytest
 from keras_emotion.experiment import Runtime, Training, compiled_model, fit, prepare, training
 from keras_emotion.pipelines import StoredFeatures, TeacherFeatures
 from keras_emotion.schema import InputError
+from keras_emotion.systems import Experiment
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.systems.logistic_regression import LightModel
 
 
 def _experiment(tmp_path, **fields):
@@ -160,11 +162,60 @@ def test_a_teacher_of_other_windows_is_refused(tmp_path, memory_reader):
         prepare(taught, reader)
 
 
-def test_diverged_training_is_said(plan):
+def test_a_training_that_diverges_is_a_failed_job(plan):
     experiment = plan.experiment.changed({"training.learning_rate": 1e30})
     diverging = type(plan)(experiment, plan.feature_folders, plan.class_names, plan.inference)
-    with pytest.raises(InputError, match=r"not finite; use a smaller --training\.learning-rate"):
-        training.run_job(diverging, _jobs(diverging)[0])
+    job = _jobs(diverging)[0]
+    record = training.run_job(diverging, job)
+    assert record["failed"] == "training loss not finite in epoch 1"
+    assert record["test_subjects"] == ["1"]
+    assert record["job"]["fold"] == job.fold
+    assert "predictions" not in record
+    with pytest.raises(InputError, match=r"training diverges in its first 5 steps .*--training\.learning-rate"):
+        training.seconds_per_step(diverging, job)
+
+
+@pytest.mark.parametrize(
+    ("logs", "reason"),
+    [
+        ({"loss": 1.0, "val_loss": 2.0}, ""),
+        ({"loss": float("nan"), "val_loss": 2.0}, "training loss not finite in epoch 3"),
+        ({"loss": float("inf"), "val_loss": float("nan")}, "training loss not finite in epoch 3"),
+        ({"loss": 1.0, "val_loss": float("-inf")}, "validation loss not finite in epoch 3"),
+        ({"loss": 1.0, "val_loss": 1.0, "val_features_loss": float("nan")}, "validation loss not finite in epoch 3"),
+        # A metric that is not defined is no loss.
+        ({"loss": 1.0, "val_f1": float("nan")}, ""),
+    ],
+)
+def test_a_training_diverges_when_a_loss_is_not_finite(logs, reason):
+    callback = fit._divergence()
+    callback.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    callback.on_epoch_end(2, logs)
+    assert callback.reason == reason
+    assert getattr(callback.model, "stop_training", False) == bool(reason)
+    # The first reason stays.
+    callback.check(fit.VALIDATION_PROBABILITIES, np.array([0.5, np.nan]))
+    assert callback.reason == (reason or "validation probabilities not finite in epoch 3")
+
+
+class _Infinite:
+    classes_ = np.array([0, 1])
+
+    def fit(self, vectors, labels):
+        return self
+
+    def predict_proba(self, vectors):
+        return np.full((len(vectors), 2), np.nan)
+
+
+def test_an_estimator_without_finite_probabilities_is_a_failed_job(plan, monkeypatch):
+    system = LightModel(of=plan.experiment.system)
+    monkeypatch.setattr(LightModel, "estimator", lambda *_: _Infinite())
+    fields = {name: getattr(plan.experiment, name) for name in type(plan.experiment).model_fields}
+    experiment = Experiment(**{**fields, "system": system})
+    light = type(plan)(experiment, plan.feature_folders, plan.class_names, plan.inference)
+    record = training.run_job(light, _jobs(light)[0])
+    assert record["failed"] == "predicted probabilities not finite"
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "float32"])

@@ -60,12 +60,22 @@ def test_folds_at_once_give_what_they_give_one_by_one(cases, case, tolerance):
             assert together["diagnostics"][name] == pytest.approx(value, abs=tolerance)
 
 
+def test_folds_at_once_fail_as_they_fail_one_by_one(cases):
+    alone, together = (
+        [{name: value for name, value in record.items() if name != "seconds"} for record in cases["diverging"][way]]
+        for way in ("one_by_one", "at_once")
+    )
+    assert alone == together
+    assert {record["failed"] for record in alone} == {"training loss not finite in epoch 1"}
+
+
 def test_the_cases_are_worth_comparing(cases):
     records = cases["chosen_by_loss"]["one_by_one"]
     assert len({-(-record["n_training_windows"] // 5) for record in records}) > 1  # other numbers of batches
     for case in ("chosen_by_loss", "chosen_by_accuracy"):
         assert len({record["best_epoch"] for record in cases[case]["one_by_one"]}) > 1
-    for case in cases.values():
+    for name in cases.keys() - {"diverging"}:
+        case = cases[name]
         first, second, *_ = map(_probabilities, case["one_by_one"])
         assert np.abs(first[:, :5] - second[:, :5]).max() > 1e-4  # folds differ by more than the tolerances
 

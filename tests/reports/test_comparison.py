@@ -94,7 +94,7 @@ def write_fold(folder, protocol, target, subject, fold, places, n_right, n_train
         "seconds": 0.1,
         "diagnostics": {},
     }
-    folder.write_job(f"{protocol}-{target}-{subject}-repetition0-fold{fold}", record)
+    folder.write_job(record)
 
 
 def printed(shown, width=160):
@@ -476,7 +476,7 @@ def test_list_of_runs(tmp_path):
     assert early.headline[0].accuracy == pytest.approx(13 / 18)
     assert early.headline[0].protocol == "as_published"
     assert "windows of one trial in training and test" in early.headline[0].flags
-    assert (unfinished.progress, unfinished.headline) == ("broken off or running, 18 jobs done", ())
+    assert (unfinished.progress, unfinished.headline) == ("interrupted or running, 18 jobs done", ())
     assert (late.progress, late.mark, late.problem) == ("finished, 15 jobs done", "", "")
     # The protocol without flags; subject 10 is left out, since the other protocol does not have it.
     (headline,) = late.headline
@@ -530,7 +530,7 @@ def test_a_run_that_is_just_starting(tmp_path):
     for name in ("data.json", "environment.json"):
         (folder.path / name).unlink()
     (run,) = list_runs(tmp_path)
-    assert (run.dataset, run.started, run.progress) == ("deap", "", "broken off or running, 0 jobs done")
+    assert (run.dataset, run.started, run.progress) == ("deap", "", "interrupted or running, 0 jobs done")
 
 
 def test_a_folder_without_runs(tmp_path):

@@ -19,6 +19,7 @@ import rich.console
 from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
+from keras_emotion.reports.listing import list_runs
 from keras_emotion.reports.numbers import NotEvaluated, read_numbers
 from keras_emotion.reports.tables import gap_sentence, main_table
 from keras_emotion.schema import InputError
@@ -92,7 +93,7 @@ def write_fold(
         "seconds": 0.1,
         "diagnostics": diagnostics or {},
     }
-    folder.write_job(f"{protocol}-{target}-{subject}-repetition0-fold{fold}", record)
+    folder.write_job(record)
 
 
 def finish(folder, not_evaluable=(), class_names=BINARY, dropped=None):
@@ -523,10 +524,20 @@ def test_damaged_predictions_are_refused(tmp_path):
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',
-            r"config\.json: has no field flags, scope, scored_unit",
+            r"config\.json: damaged \(has no field protocols\.0\.flags, protocols\.0\.scope",
         ),
-        ("data.json", b'{"dataset": "deap"}', r"data\.json: has no field synthetic, fingerprints"),
-        ("finished.json", b"{}", r"finished\.json: has no field class_names"),
+        (
+            "data.json",
+            b'{"dataset": "deap"}',
+            r"data\.json: damaged \(has no field synthetic, fingerprints\); --resume makes it again",
+        ),
+        ("finished.json", b"{}", r"finished\.json: damaged \(has no field class_names"),
+        ("finished.json", b"[" * 100_000, r"finished\.json: damaged \(nested too deeply\)"),
+        ("data.json", '{"dataset": "d\xe9"}'.encode("latin-1"), r"data\.json: damaged \(not UTF-8"),
+        ("data.json", b'\xef\xbb\xbf{"dataset": "deap"}', r"data\.json: damaged \(not readable as JSON.*BOM"),
+        ("config.json", '{"identity": "00"}'.encode("utf-16"), r"config\.json: damaged \(not UTF-8"),
+        ("config.json", b'{"identity": 0, "science": []}', r"config\.json: damaged \(identity: .*; science: "),
+        ("finished.json", b'{"class_names": ' + b"9" * 5000 + b"}", r"finished\.json: damaged \(not readable as JSON"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, name, content, message):
@@ -550,3 +561,30 @@ def test_reports_import_without_keras():
     code = "import sys, keras_emotion.reports; print({'keras', 'tensorflow', 'matplotlib.pyplot'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+def test_a_damaged_record_is_mentioned_and_left_where_it_is(tmp_path):
+    folder = hand_run(tmp_path / "run")
+    file = sorted((folder.path / "jobs").iterdir())[0]
+    file.write_bytes(file.read_bytes().replace(b"0.7", b"0.8", 1))
+    before = sorted(folder.path.rglob("*"))
+    note = f"jobs/{file.name}: damaged (its content has changed since it was written"
+    report = build_report(folder, output=tmp_path / "out")
+    assert [line for line in report.table.notes if line.startswith(note) and "--resume" in line]
+    assert note in report.path.read_text()
+    (listed,) = list_runs(folder.path)
+    assert listed.notes[0].startswith(note)
+    assert listed.n_jobs_finished == len(list(file.parent.iterdir())) - 1
+    assert len(listed.headline) == 1
+    assert sorted(folder.path.rglob("*")) == before
+
+
+def test_ratings_with_like_names_have_figures_of_their_own(tmp_path):
+    names = dict.fromkeys(("a_b", "a/b", "A_b"), ("low", "high"))
+    folder = start(tmp_path / "run", ("trial_disjoint",), targets=tuple(names))
+    for target in names:
+        write_fold(folder, "trial_disjoint", 2, [0, 1], [0, 1], 0, target=target)
+    report = build_report(finish(folder, class_names=names), output=tmp_path / "out")
+    confusions = {path.name.lower() for path in report.figures if path.name.startswith("confusion_")}
+    assert len(confusions) == 3
+    assert "confusion_a_b.png" in confusions

@@ -191,7 +191,7 @@ def test_faces_that_show_the_rating_are_found(tmp_path, memory_reader, fusion):
     assert predictions[["probability_low", "probability_high"]].sum(axis=1).between(1 - 1e-5, 1 + 1e-5).all()
     results = folder.results()
     weights = results[results["metric"].str.startswith("fusion_weight_")].groupby("metric")["value"].mean()
-    saved = {path.stem.rpartition("-")[2] for path in (folder.path / "models").glob("*.keras")}
+    saved = {path.stem.split("-")[-2] for path in (folder.path / "models").glob("*.keras")}
     if fusion == "feature":
         assert weights.empty
         assert saved == {"fold0", "fold1", "fold2"}

@@ -138,7 +138,7 @@ def test_what_eeg_and_face_have_in_common_is_found_by_the_prior_alone(tmp_path, 
     assert accuracy["sum"] > 0.85
     assert accuracy["none"] < 0.7
     # The network carries the statistics of its training trials, and how its input was made.
-    model = keras.models.load_model(next(iter((tmp_path / "sum" / "models").glob("*-fold0.keras"))))
+    model = keras.models.load_model(next(iter((tmp_path / "sum" / "models").glob("*-fold0-*.keras"))))
     scale = keras.ops.convert_to_numpy(model.feature_scaling["face"].scale)
     assert scale.shape == (29,)
     assert scale[20] < 0.5 < 0.8 < scale[3] < 1.2

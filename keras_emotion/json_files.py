@@ -1,0 +1,108 @@
+"""JSON files of a run folder: written with a checksum of their content, and read without trusting them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+CHECKSUM = "checksum"
+"""Field of each file: `content_checksum` of all others. Files of earlier versions have none."""
+
+_MOST_BYTES = 2**29
+"""More than the record of any fold takes: that of a million test windows is below it."""
+
+
+class DamagedFile(InputError):
+    """A file of a run folder that cannot be used.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+        advice: what to do.
+    """
+
+    def __init__(self, path: Path, reason: str, advice: str = ""):
+        super().__init__(f"{path}: damaged ({reason}){advice and f'; {advice}'}")
+        self.path, self.reason, self._advice = path, reason, advice
+
+    def __reduce__(self):
+        # Exceptions are pickled by the arguments of `Exception`, and this one comes out of worker processes.
+        return type(self), (self.path, self.reason, self._advice)
+
+
+def content_checksum(content: Mapping[str, Any]) -> str:
+    """128-bit hash of JSON-able content; the order of fields and the layout of the file do not count."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """JSON of the content with its checksum.
+
+    NumPy's numbers and paths become plain values.
+    """
+    # What is read again is what has the checksum: names of fields are text there, tuples are lists.
+    plain = plain_json(content)
+    return json.dumps({**plain, CHECKSUM: content_checksum(plain)}, indent=1).encode()
+
+
+def plain_json(content: Any) -> Any:
+    """The content as it will be read again."""
+    return json.loads(json.dumps(content, default=_plain))
+
+
+def read_json(path: Path) -> tuple[dict[str, Any], bool]:
+    """Read a JSON file of a run folder.
+
+    Returns:
+        The content without its checksum, and whether there is one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedFile: it is no JSON object in UTF-8, or its checksum is that of another content.
+        InputError: it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise DamagedFile(path, "not a file")
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(raw) > _MOST_BYTES:
+        raise DamagedFile(path, f"larger than {_MOST_BYTES >> 20} MiB")
+    try:
+        content = json.loads(raw.decode("utf-8"))
+        if not isinstance(content, dict):
+            raise DamagedFile(path, "no JSON object")
+        expected = content.pop(CHECKSUM, None)
+        is_other = expected is not None and expected != content_checksum(content)
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, f"not UTF-8: {error}") from None
+    except RecursionError:
+        raise DamagedFile(path, "nested too deeply") from None
+    except DamagedFile:
+        raise
+    except ValueError as error:
+        # Not only of the parser: Python refuses numbers of thousands of digits.
+        raise DamagedFile(path, f"not readable as JSON: {error}") from None
+    if is_other:
+        raise DamagedFile(path, "its content has changed since it was written: another checksum")
+    return content, expected is not None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value)} is not JSON-able")

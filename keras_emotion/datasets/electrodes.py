@@ -49,6 +49,7 @@ class Channel:
         kind: one of `KINDS`.
         factor: what its values are multiplied by, besides what the file says.
         direction: `(3,)` from the centre of the head to the electrode, NaN where that is not known.
+        name_in_file: as the file spells it.
     """
 
     row: int
@@ -56,6 +57,7 @@ class Channel:
     kind: str
     factor: float
     direction: np.ndarray
+    name_in_file: str
 
 
 class ChannelTable:
@@ -272,7 +274,11 @@ def match_channels(wanted: Sequence[str], available: Sequence[str]) -> dict[str,
 
 
 def channels_of(
-    names: Sequence[str], kinds: Sequence[str | None], positions_m: np.ndarray | None, table: ChannelTable
+    names: Sequence[str],
+    kinds: Sequence[str | None],
+    positions_m: np.ndarray | None,
+    table: ChannelTable,
+    any_names: bool = False,
 ) -> tuple[tuple[Channel, ...], list[str], list[str]]:
     """The channels of a file that are used, what is wrong with them, and what was concluded.
 
@@ -281,6 +287,8 @@ def channels_of(
         kinds: as the file types them: `"eeg"` where it says nothing better, `None` for what is no signal (a trigger).
         positions_m: `(channels, 3)` coordinates in the file, NaN where there are none.
         table: what the user says.
+        any_names: whether channels may have any name, also twice, and none need be EEG: for those who ask for certain
+            channels and let the others be.
 
     Returns:
         `(channels, faults, notes)`.
@@ -309,18 +317,18 @@ def channels_of(
                 direction = electrode_directions([called])[0] if electrode else seen[row]
             if electrode is None and np.isnan(direction).any():
                 unknown.append(name)
-        if called in sources:
+        if called in sources and not any_names:
             faults.append(f"channels {sources[called]} and {name} are both {called}; leave one out")
         sources.setdefault(called, name)
-        channels.append(Channel(row, called, kind, float(table.entry(name, "factor") or 1), direction))
-    if unknown:
+        channels.append(Channel(row, called, kind, float(table.entry(name, "factor") or 1), direction, name))
+    if unknown and not any_names:
         of_cap = sum(bool(_CAP_NAME.fullmatch(name)) for name in unknown) > 1
         hint = "; A1, B1, ... are read as those of a BioSemi cap only where all of a cap are there" if of_cap else ""
         faults.append(
             f"channel {', '.join(unknown)}: no electrode of the 10-5 system, and without coordinates{hint}; give "
             f"electrode, or kind (none leaves it out), in {table.path.name}"
         )
-    if not is_eeg.any():
+    if not is_eeg.any() and not any_names:
         faults.append(f"no EEG channel; it has {', '.join(names)}")
     if cap is not None:
         notes.append(f"A1, A2, ... read as the sockets of BioSemi's cap of {len(sockets)} electrodes")

@@ -142,20 +142,23 @@ class RecordingFile:
         return self.n_samples / self.sampling_rate_hz
 
 
-def open_recording(path: Path, root: Path, table: ChannelTable) -> RecordingFile:
+def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool = False) -> RecordingFile:
     """Opens a recording; its samples stay in the file (all formats but `.mat` and the few that MNE reads whole).
 
     Args:
         path: the file.
         root: folder of the data; a file of a BIDS tree (`dataset_description.json` in it) is read by mne-bids.
         table: what the user says of channels.
+        any_names: whether channels may have any name, see `channels_of`.
 
     Raises:
         InputError: the file cannot be read, or its channels cannot be used.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    return _open_array(path, table) if path.suffix in ARRAY_SUFFIXES else _open_with_mne(path, root, table)
+    if path.suffix in ARRAY_SUFFIXES:
+        return _open_array(path, table, any_names)
+    return _open_with_mne(path, root, table, any_names)
 
 
 def open_raw(path: Path, root: Path) -> mne.io.BaseRaw:
@@ -211,11 +214,11 @@ def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:
     return dimension if dimension not in (None, "", "n/a") else "a.u."
 
 
-def _open_with_mne(path: Path, root: Path, table: ChannelTable) -> RecordingFile:
+def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
     raw = open_raw(path, root)
     kinds = [kind if kind in _KINDS_OF_MNE else None for kind in raw.get_channel_types()]
     positions_m = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
-    channels, faults, notes = channels_of(raw.ch_names, kinds, positions_m, table)
+    channels, faults, notes = channels_of(raw.ch_names, kinds, positions_m, table, any_names)
     _raise_faults(path, faults)
     units = [unit_given(raw, channel.row, channel.kind) for channel in channels]
     scales = [channel.factor * (1e6 if unit == "uV" else 1.0) for channel, unit in zip(channels, units, strict=True)]
@@ -230,7 +233,7 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable) -> RecordingFile
     return RecordingFile(path, float(raw.info["sfreq"]), raw.n_times, channels, tuple(units), read, tuple(notes))
 
 
-def _open_array(path: Path, table: ChannelTable) -> RecordingFile:
+def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
     sidecar = Sidecar.of(path)
     array = _array(path, sidecar)
     names = sidecar.channel_names
@@ -245,7 +248,7 @@ def _open_array(path: Path, table: ChannelTable) -> RecordingFile:
     if len(of_channel) != len(names):
         raise InputError(f"{path}: its sidecar has {len(of_channel)} units for {len(names)} channels")
     by_channel = array if sidecar.axes[0] == "channels" else array.T
-    channels, faults, notes = channels_of(names, ["eeg"] * len(names), None, table)
+    channels, faults, notes = channels_of(names, ["eeg"] * len(names), None, table, any_names)
     wrong = {of_channel[one.row] for one in channels if one.kind == "eeg"} - set(_MICROVOLTS)
     if wrong:
         faults.append(f"unit of EEG is {', '.join(sorted(wrong))}; expected one of {', '.join(_MICROVOLTS)}")

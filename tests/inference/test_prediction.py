@@ -184,12 +184,15 @@ def test_a_model_that_knows_nothing():
         Predictor(models.FACRNNEEGNetwork(width_multiplier=0.05, units=4))
 
 
-@pytest.mark.parametrize(("factor", "is_doubtful"), [(1, False), (1e6, True), (1e-6, True)])
-def test_a_doubtful_unit_is_said(factor, is_doubtful, microvolts, tmp_path):
+@pytest.mark.parametrize(("factor", "advice"), [(1e6, "factor 1e-06"), (1e-6, "factor 1e+06"), (1e-3, "factor 1000")])
+def test_eeg_of_a_size_that_no_scalp_has(factor, advice, microvolts, tmp_path):
+    """Refused as `Recordings` refuses it; and taken where the user has said what its values are multiplied by."""
     path = written(factor * (microvolts - microvolts.mean(axis=1, keepdims=True)), CHANNELS, tmp_path / "x_raw.fif")
-    recording = ContinuousRecording(path)
-    notes = list(Predictor(network()).notes(recording, Predictor(network()).select_channels(CHANNELS, "x")))
-    assert any("is the unit in the file right?" in note for note in notes) == is_doubtful
+    with pytest.raises(InputError, match=r"x_raw\.fif: EEG has a standard deviation of .* within a second") as refused:
+        Predictor(network()).predict(ContinuousRecording(path))
+    assert advice in str(refused.value)
+    (tmp_path / "channels.csv").write_text(f"name,factor\n*,{1 / factor:g}\n")
+    assert np.isfinite(Predictor(network()).some_windows(ContinuousRecording(path), 2)["eeg"]).all()
 
 
 @pytest.fixture(scope="module")
@@ -319,11 +322,13 @@ def test_channels_of_other_units_are_given_in_them(tmp_path):
     known = {"bio": json.loads(part.model_dump_json()), "channel_names": channels, "sampling_rate_hz": 128.0}
     model = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": units})
     predictor = Predictor(model)
-    assert list(predictor.notes(recording, predictor._channels(recording))) == ["resampled from 256 to 128 Hz"]
+    assert list(predictor.notes(recording, predictor.windows(recording))) == ["resampled from 256 to 128 Hz"]
     skin = predictor.some_windows(recording, 3)["bio"][..., 2]
     assert 250 < skin.mean() < 350
     other = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": ["uV", "uV", "uS"]})
-    assert Predictor(other)._channels(recording).missing == ("GSR",)
+    assert Predictor(other).windows(recording).channels.missing == ("GSR",)
+    in_ohm = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": ["uV", "uV", "ohm"]})
+    np.testing.assert_allclose(Predictor(in_ohm).some_windows(recording, 3)["bio"][..., 2], 1e3 * skin, rtol=1e-6)
 
 
 @pytest.mark.real_data
@@ -343,6 +348,9 @@ def test_real_recordings(name, missing, real_data, tmp_path, capsys):
     words = ["predict", str(tmp_path / "short.keras"), str(real_data / "eeg_files" / name)]
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
     table = pd.read_csv(tmp_path / "out" / "prediction.csv")
-    assert np.isfinite(table).all(axis=None)
+    is_usable = table.get("problem", pd.Series("", table.index)).isna() | ("problem" not in table)
+    # The recording of PhysioNet ends with zeros.
+    assert list(table.index[~is_usable]) == ([len(table) - 1] if name.startswith("eegmmidb") else [])
+    assert np.isfinite(table.filter(like="probability_"))[is_usable].all(axis=None)
     said = [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines() if "channels missing" in line]
     assert said == ([missing] if missing else [])

@@ -60,6 +60,8 @@ class Recording:
         source: the file the signal was read from.
         electrode_directions: `(channels, 3)` unit vectors from the centre of the head to the electrodes (right, front,
             up), NaN where one is not known or the channel is none; `None` where the names say enough.
+        bad_spans: `(start_seconds, stop_seconds, reason)` of stretches that the file itself calls bad, in seconds from
+            the onset of the stimulus.
 
     Raises:
         ValueError: the number of names, units or directions does not match the number of rows of `signal`.
@@ -72,6 +74,7 @@ class Recording:
     baseline_seconds: float = 0.0
     source: Path | None = None
     electrode_directions: np.ndarray | None = None
+    bad_spans: tuple[tuple[float, float, str], ...] = ()
 
     def __post_init__(self):
         if self.signal.ndim != 2:

@@ -262,6 +262,9 @@ def _parse_request(
         wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
         if not wanted.subjects:
             raise InputError(f"{root}: holds none of the subjects of preset {preset}; name some with --subjects")
+    console = _console()
+    for note in dataset.notes(wanted.subjects or None):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     return _Request(reproduction, preset, options, wanted, dataset)
 
 

@@ -279,6 +279,7 @@ def channels_of(
     positions_m: np.ndarray | None,
     table: ChannelTable,
     any_names: bool = False,
+    undecided: Sequence[bool] | None = None,
 ) -> tuple[tuple[Channel, ...], list[str], list[str]]:
     """The channels of a file that are used, what is wrong with them, and what was concluded.
 
@@ -289,15 +290,18 @@ def channels_of(
         table: what the user says.
         any_names: whether channels may have any name, also twice, and none need be EEG: for those who ask for certain
             channels and let the others be.
+        undecided: which channels the file itself does not type, so that the word their name starts with counts; a
+            channel of which nothing says what it is is not used. By default none.
 
     Returns:
         `(channels, faults, notes)`.
     """
     of_file = np.full((len(names), 3), np.nan) if positions_m is None else positions_m
     said = [table.entry(name, "kind") for name in names]
+    by_name = [kind == "eeg" or is_open for kind, is_open in zip(kinds, undecided or [False] * len(names), strict=True)]
     found = [
-        user or (kind_by_name(name) or kind if kind == "eeg" else kind)
-        for name, kind, user in zip(names, kinds, said, strict=True)
+        user or (kind_by_name(name) or kind if may_be else kind)
+        for name, kind, user, may_be in zip(names, kinds, said, by_name, strict=True)
     ]
     is_eeg = np.array([kind == "eeg" for kind in found], dtype=bool)
     cap = biosemi_cap([name for name, wanted in zip(names, is_eeg, strict=True) if wanted])
@@ -332,6 +336,11 @@ def channels_of(
         faults.append(f"no EEG channel; it has {', '.join(names)}")
     if cap is not None:
         notes.append(f"A1, A2, ... read as the sockets of BioSemi's cap of {len(sockets)} electrodes")
+    unused = [name for name, kind in zip(names, found, strict=True) if kind is None]
+    if unused:
+        notes.append(
+            f"not used, of no kind that is known here: {', '.join(unused)} (kind in {table.path.name} makes them so)"
+        )
     left_out = [name for name, kind in zip(names, said, strict=True) if kind == LEFT_OUT]
     if left_out:
         notes.append(f"left out as {table.path.name} says: {', '.join(left_out)}")

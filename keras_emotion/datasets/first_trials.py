@@ -124,7 +124,7 @@ def _trials_of(path: Path, root: Path) -> tuple[list[tuple[float, float, str]], 
     if path.suffix in ARRAY_SUFFIXES:
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
         return [(0.0, opened.duration_seconds, path.stem)], "no marks in an array: one trial"
-    raw = open_raw(path, root)
+    raw = open_raw(path, root, [])  # what the reader warns of, `describe` says
     end = raw.n_times / raw.info["sfreq"]
     marks = _annotations(raw)
     what = "annotations"

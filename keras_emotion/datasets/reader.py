@@ -165,6 +165,14 @@ class Reader(abc.ABC):
         """What the copy as a whole lacks, beside what `inspect` finds for a subject."""
         return ()
 
+    def notes(self, subjects: Sequence[SubjectId] | None = None) -> list[str]:
+        """What was concluded, resampled or left out of the files, which is no problem but has to be known.
+
+        Args:
+            subjects: whose files; by default everybody's.
+        """
+        return []
+
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of this reader, besides root and form, that change what `trials` gives; JSON-able."""
@@ -217,6 +225,7 @@ class Reader(abc.ABC):
                 {"file": str(problem.file), "subject": problem.subject, "message": problem.message}
                 for problem in problems
             ],
+            "notes": self.notes(),
         }
 
     def select(self, subjects: Sequence[SubjectId] | None) -> tuple[SubjectId, ...]:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import glob
 import json
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pydantic
 
+from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
+from keras_emotion.datasets.channel_units import notes_on_units, units_of
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
+from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
+from keras_emotion.datasets.file_lists import bids_tables, is_in_bids
+from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
+from keras_emotion.datasets.units import Unit, read_unit
 from keras_emotion.schema import InputError
+from keras_emotion.signals import ResampledSignal
 
 if TYPE_CHECKING:
     import mne
@@ -27,11 +39,36 @@ RECORDING_SUFFIXES = (".set", ".edf", ".bdf", ".gdf", ".vhdr", ".fif", ".fif.gz"
 COMMON_SIDECAR = "recordings.json"
 """Sidecar of all arrays of a folder that have none of their own."""
 
-BIDS_MARKER = "dataset_description.json"
+_ALONE = (*EDF_SUFFIXES, ".gdf", ".cnt", *ARRAY_SUFFIXES)
+"""Formats in which a recording is one file."""
 
-_COMPANIONS = (".fdt", ".eeg", ".vmrk", ".dat", ".json", ".tsv")
-_MICROVOLTS = {"V": 1e6, "mV": 1e3, "uV": 1.0, "\N{MICRO SIGN}V": 1.0, "\N{GREEK SMALL LETTER MU}V": 1.0, "nV": 1e-3}
+_MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
+"""Formats in which each channel has a rate of its own."""
+
+_VOLTAGES = ("V", "mV", "uV", "nV")
 _KINDS_OF_MNE = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "bio")
+
+_HARMLESS = (
+    # What is looked at here: joined pieces, and channels of which the file does not say what they are.
+    r"The data contains 'boundary' events, indicating data discontinuities",
+    r"No coordinate information found for channels .* Setting channel types to misc",
+    r"Not setting positions of \d+ .* channels? found in montage",
+    # Names of files, dates and filters of the recorder, which nothing here goes by.
+    r"This filename \(.*\) does not conform to MNE naming conventions",
+    r"Invalid measurement date encountered in the header",
+    r"Channels contain different (highpass|lowpass) filters",
+    r"Highpass cutoff frequency .* is greater than lowpass cutoff frequency",
+    r"Online software filter detected. Using software filter settings",
+    # Of a file without signals, which is refused.
+    r"Header information is incorrect for record length. Default record length set to 1\.\nIt is possible",
+)
+"""Warnings of readers, by their fixed words, that say nothing of what is read here."""
+
+_HARMLESS_IN_EDF = (
+    # Marks are read here, on the clock of the file, which MNE does not know.
+    r"Omitted \d+ annotation\(s\) that were outside data range",
+    r"Limited \d+ annotation\(s\) that were expanding outside the data range",
+)
 
 
 class Sidecar(pydantic.BaseModel):
@@ -81,26 +118,39 @@ def sidecar_file(path: Path) -> Path | None:
 
 
 def files_of(path: Path, root: Path) -> tuple[Path, ...]:
-    """All files that a recording is read from: itself, and what formats of several files keep beside it."""
+    """All files that a recording is read from, wherever they lie; no samples are read for it.
+
+    Those that its header names, its further parts, what describes it in a BIDS tree, the sidecar of an array. Of a file
+    that cannot be opened, those beside it that are called like it.
+    """
     if path.is_dir():
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
-    is_bids = _is_bids(path, root)
-    start = f"{path.name.partition('_')[0]}_" if is_bids else f"{path.stem}."
-    beside = (file for file in path.parent.iterdir() if file.name.startswith(start) and file.suffix in _COMPANIONS)
-    common = sidecar_file(path) if path.suffix in ARRAY_SUFFIXES else None
-    above = _bids_tables(path, root, start) if is_bids else ()
-    return tuple(sorted({path, *beside, *above, *([common] if common else [])}))
+    files = {path, *(bids_tables(path, root) if is_in_bids(path, root) else ())}
+    if path.suffix in ARRAY_SUFFIXES:
+        files.update(file for file in [sidecar_file(path)] if file is not None)
+    if path.suffix.lower() not in _ALONE:
+        status = path.stat()
+        files.update(_files_opened(path, root, status.st_size, status.st_mtime_ns))
+    return tuple(sorted(files))
 
 
-def _bids_tables(path: Path, root: Path, start: str) -> list[Path]:
-    """Tables in the folders above a recording that mne-bids reads with it."""
-    folders = [root / folder for folder in path.relative_to(root).parents]
-    names = ("participants.tsv", f"{start}*scans.tsv")
-    return [file for folder in folders for name in names for file in folder.glob(name)]
-
-
-def _is_bids(path: Path, root: Path) -> bool:
-    return (root / BIDS_MARKER).is_file() and path.name.startswith("sub-")
+@functools.lru_cache(maxsize=4096)
+def _files_opened(path: Path, root: Path, size: int, modified: int) -> tuple[Path, ...]:
+    # Size and time of change are arguments so that a file that changed meanwhile is opened again.
+    suffix = path.suffix.lower()
+    try:
+        if suffix in BRAINVISION_SUFFIXES:
+            header = BrainVisionHeader.read(path)
+            named = [header.data_file, *([header.marker_file] if header.marker_file else [])]
+            return tuple(file for file in named if file.is_file())
+        opened = [Path(name) for name in open_raw(path, root, []).filenames]
+    except InputError:
+        opened = None
+    beside = [] if opened and suffix in (".set", ".fif", ".gz") else path.parent.glob(f"{glob.escape(path.stem)}.*")
+    files = [file for file in (*(opened or ()), *beside) if file.is_file() and not file.samefile(path)]
+    # As the path itself is given, relative or not.
+    folder = path.parent.absolute()
+    return tuple(path.parent / file.relative_to(folder) if file.is_relative_to(folder) else file for file in files)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,37 +211,99 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     return _open_with_mne(path, root, table, any_names)
 
 
-def open_raw(path: Path, root: Path) -> mne.io.BaseRaw:
+def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.BaseRaw:
     """What MNE makes of a file, without its samples.
 
+    Args:
+        path: the file.
+        root: folder of the data; a file of a BIDS tree in it is read by mne-bids.
+        notes: warnings of the reader are appended to it; without it, they are issued as they come.
+
     Raises:
-        InputError: it cannot be read; or it lies in a BIDS tree, and mne-bids is not installed.
+        InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
     """
+    with _warnings_of_readers(path, root, notes):
+        try:
+            raw = _read_raw(path, root)
+        except InputError:
+            raise
+        except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
+            if isinstance(error, TypeError) and "must be 1 for raw files" in str(error):
+                reason = "it holds epochs; export the continuous recording, before it was cut"
+            else:
+                says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
+                reason = " ".join(str(error).split())[:200] if says_why else "damaged, or not of this format"
+            raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
+    if not raw.ch_names or not raw.n_times:
+        what = "annotations but no signals" if len(raw.annotations) else "no signals"
+        raise InputError(f"{path}: holds {what}; name the file with the recording itself")
+    return raw
+
+
+def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
     import mne
 
-    reader: Callable[[], Any]
-    if _is_bids(path, root):
+    if is_in_bids(path, root):
         try:
             import mne_bids
         except ImportError:
             raise InputError(f"{path}: lies in a BIDS tree; install mne-bids to read it") from None
+        return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path, verbose="ERROR"), verbose="WARNING")
+    if path.suffix.lower() == ".cnt":
+        # Two makers have the ending; that of ANT is a RIFF file.
+        with path.open("rb") as file:
+            is_ant = file.read(4) == b"RIFF"
+        return (mne.io.read_raw_ant if is_ant else mne.io.read_raw_cnt)(path, preload=False, verbose="WARNING")
+    return mne.io.read_raw(path, preload=False, verbose="WARNING")
 
-        def reader():
-            return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path, verbose="ERROR"), verbose="ERROR")
-    else:
 
-        def reader():
-            return mne.io.read_raw(path, preload=False, verbose="ERROR")
+@contextmanager
+def _warnings_of_readers(path: Path, root: Path, notes: list[str] | None) -> Iterator[None]:
+    """Warnings that are known to say nothing of what is read are dropped, the others appended to the notes, once."""
+    is_edf = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
+    harmless = re.compile("|".join((*_HARMLESS, *(_HARMLESS_IN_EDF if is_edf else ()))), re.DOTALL)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        text = " ".join(str(warning.message).split())
+        if harmless.match(str(warning.message)) or issubclass(warning.category, DeprecationWarning):
+            continue
+        if notes is None:
+            warnings.warn(f"{path}: {text}", stacklevel=4)
+        elif (note := f"the reader says: {text}") not in notes:
+            notes.append(note)
 
-    try:
-        with warnings.catch_warnings():
-            # Of what MNE warns of, what matters here is looked at: lengths, units, channels.
-            warnings.simplefilter("ignore")
-            return reader()
-    except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
-        says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
-        reason = " ".join(str(error).split())[:200] if says_why else "damaged, or not of this format"
-        raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
+
+def marks_of(path: Path, root: Path) -> list[Mark]:
+    """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
+
+    Args:
+        path: the file.
+        root: folder of the data, see `open_raw`.
+
+    Returns:
+        `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
+        the duration is `None` where the file gives none. Words of a trigger channel are no annotations.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path.suffix in ARRAY_SUFFIXES:
+        return []
+    if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
+        return edf_times(EdfHeader.read(path))[1]
+    return _marks_of_raw(open_raw(path, root))
+
+
+def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
+    # They count from where the device began to count samples, which may be before the file begins.
+    annotations, before = raw.annotations, raw.first_time
+    marks = [
+        (float(onset) - before, float(duration) if duration > 0 else None, str(text))
+        for onset, duration, text in zip(annotations.onset, annotations.duration, annotations.description, strict=True)
+    ]
+    return sorted(marks, key=lambda mark: mark[0])
 
 
 def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:
@@ -206,7 +318,7 @@ def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:
 
     unit = raw.info["chs"][row]["unit"]
     dimension = (getattr(raw, "_orig_units", None) or {}).get(raw.ch_names[row])
-    is_voltage = unit == FIFF.FIFF_UNIT_V and (dimension is None or dimension in _MICROVOLTS)
+    is_voltage = unit == FIFF.FIFF_UNIT_V and (dimension is None or read_unit(dimension).is_voltage)
     if kind == "eeg" or is_voltage:
         return "uV"
     if unit == FIFF.FIFF_UNIT_CEL or dimension in ("C", "degC"):
@@ -215,22 +327,128 @@ def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:
 
 
 def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
-    raw = open_raw(path, root)
+    notes: list[str] = []
+    raw = open_raw(path, root, notes)
     kinds = [kind if kind in _KINDS_OF_MNE else None for kind in raw.get_channel_types()]
+    # Of what a reader cannot tell, the first word of the name may.
+    undecided = [kind == "misc" for kind in raw.get_channel_types()]
     positions_m = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
-    channels, faults, notes = channels_of(raw.ch_names, kinds, positions_m, table, any_names)
+    channels, faults, concluded = channels_of(raw.ch_names, kinds, positions_m, table, any_names, undecided)
+    notes += concluded
+    rows = [channel.row for channel in channels]
+    of_row: list[str | None] = [None] * len(raw.ch_names)
+    for channel in channels:
+        of_row[channel.row] = channel.kind
+    known = units_of(raw, path, of_row)
+    units, factors = [known[row][0] for row in rows], [known[row][1] for row in rows]
+    faults += _faults_of_units(channels, units)
     _raise_faults(path, faults)
-    units = [unit_given(raw, channel.row, channel.kind) for channel in channels]
-    scales = [channel.factor * (1e6 if unit == "uV" else 1.0) for channel, unit in zip(channels, units, strict=True)]
-    rows, scale = [channel.row for channel in channels], np.array(scales)[:, np.newaxis]
+    notes += notes_on_units([channel.name for channel in channels], [channel.kind for channel in channels], units)
+    scale = np.array([channel.factor * factor for channel, factor in zip(channels, factors, strict=True)])
+    rate_hz, n_samples, read_rows, resampled = _signals(raw, path, rows)
+    notes += resampled
+    gaps, marks = [], None
+    if path.suffix.lower() in EDF_SUFFIXES:
+        header = EdfHeader.read(path)
+        gaps, of_times = edf_gaps(header, rate_hz)
+        notes += of_times
+        marks = None if is_in_bids(path, root) else edf_times(header)[1]
+    interrupted, bad = find_interruptions(
+        path, _marks_of_raw(raw) if marks is None else marks, rate_hz, n_samples, gaps
+    )
+    bad_names = tuple(channel.name for channel in channels if raw.ch_names[channel.row] in raw.info["bads"])
 
     def read(start: int, stop: int) -> np.ndarray:
         try:
-            return raw.get_data(picks=rows, start=start, stop=stop, verbose="ERROR") * scale
+            return read_rows(start, stop) * scale[:, np.newaxis]
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{path}: samples {start} to {stop} cannot be read ({error}); copy it again") from None
 
-    return RecordingFile(path, float(raw.info["sfreq"]), raw.n_times, channels, tuple(units), read, tuple(notes))
+    return RecordingFile(
+        path,
+        rate_hz,
+        n_samples,
+        channels,
+        tuple(unit.name for unit in units),
+        read,
+        tuple(notes),
+        interrupted,
+        bad,
+        bad_names,
+    )
+
+
+def _signals(
+    raw: mne.io.BaseRaw, path: Path, rows: Sequence[int]
+) -> tuple[float, int, Callable[[int, int], np.ndarray], list[str]]:
+    """Rate, number of samples and reader of some channels, and a note where they were recorded at several rates.
+
+    MNE reads the slower channels of an EDF wrong where it reads a piece. Here those of each rate are read by themselves
+    and brought to the highest by `ResampledSignal`, whose pieces are those of the whole.
+    """
+    rate_hz, n_samples = float(raw.info["sfreq"]), int(raw.n_times)
+
+    def at(source: mne.io.BaseRaw, picks: list[int]) -> Callable[[int, int], np.ndarray]:
+        return lambda start, stop: source.get_data(picks=picks, start=start, stop=stop, verbose="WARNING")
+
+    if path.suffix.lower() not in _MIXED_RATES:
+        return rate_hz, n_samples, at(raw, list(rows)), []
+    extras = raw._raw_extras[0]
+    per_record = np.asarray(extras["n_samps"])[extras["sel"]]
+    highest = int(max(per_record[row] for row in rows))
+    rate_hz = rate_hz * highest / int(extras["max_samp"])
+    n_samples = int(extras["n_records"]) * highest
+    if all(per_record[row] == extras["max_samp"] for row in rows):
+        return rate_hz, n_samples, at(raw, list(rows)), []
+    pieces: list[tuple[list[int], Callable[[int, int], np.ndarray]]] = []
+    notes = []
+    for own in sorted({int(per_record[row]) for row in rows}):
+        places = [place for place, row in enumerate(rows) if per_record[row] == own]
+        names = [extras["ch_names"][rows[place]] for place in places]
+        group = _with_channels(path, names)
+        read = at(group, [group.ch_names.index(name) for name in names])
+        if own != highest:
+            read = ResampledSignal(read, int(extras["n_records"]) * own, own, highest).read
+            shown = ", ".join(raw.ch_names[rows[place]] for place in places)
+            notes.append(f"brought from {rate_hz * own / highest:g} Hz to {rate_hz:g} Hz of the file: {shown}")
+        pieces.append((places, read))
+
+    def read_all(start: int, stop: int) -> np.ndarray:
+        start, stop = max(start, 0), min(stop, n_samples)
+        signal = np.empty((len(rows), max(stop - start, 0)))
+        if signal.size:
+            for places, read in pieces:
+                signal[places] = read(start, stop)
+        return signal
+
+    return rate_hz, n_samples, read_all, notes
+
+
+def _with_channels(path: Path, names: Sequence[str]) -> mne.io.BaseRaw:
+    """A file of which MNE sees some channels alone, by their names in the file, numbered where several are the same."""
+    import mne
+
+    suffix = path.suffix.lower()
+    with _warnings_of_readers(path, path.parent, []):  # said when all channels were opened
+        if suffix == ".gdf":
+            group = mne.io.read_raw_gdf(path, include=list(names), preload=False, verbose="WARNING")
+        else:
+            reader = mne.io.read_raw_bdf if suffix == ".bdf" else mne.io.read_raw_edf
+            group = reader(path, include=list(names), exclude_after_unique=True, preload=False, verbose="WARNING")
+    if set(group.ch_names) != set(names):
+        raise InputError(f"{path}: channels of one name and of several rates; give each a name of its own")
+    return group
+
+
+def _faults_of_units(channels: Sequence[Channel], units: Sequence[Unit]) -> list[str]:
+    """What is wrong with the units of the EEG."""
+    wrong = {
+        unit.name
+        for channel, unit in zip(channels, units, strict=True)
+        # What is at no place of the head is EEG only because nothing says what it is.
+        if channel.kind == "eeg" and np.isfinite(channel.direction).all() and not unit.is_voltage
+    }
+    return [f"unit of EEG is {', '.join(sorted(wrong))}; expected one of {', '.join(_VOLTAGES)}"] if wrong else []
 
 
 def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
@@ -249,18 +467,19 @@ def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFi
         raise InputError(f"{path}: its sidecar has {len(of_channel)} units for {len(names)} channels")
     by_channel = array if sidecar.axes[0] == "channels" else array.T
     channels, faults, notes = channels_of(names, ["eeg"] * len(names), None, table, any_names)
-    wrong = {of_channel[one.row] for one in channels if one.kind == "eeg"} - set(_MICROVOLTS)
-    if wrong:
-        faults.append(f"unit of EEG is {', '.join(sorted(wrong))}; expected one of {', '.join(_MICROVOLTS)}")
-    _raise_faults(path, faults)
     rows = [channel.row for channel in channels]
-    scale = np.array([[channel.factor * _MICROVOLTS.get(of_channel[channel.row], 1.0)] for channel in channels])
+    units = [read_unit(of_channel[row]) for row in rows]
+    faults += _faults_of_units(channels, units)
+    _raise_faults(path, faults)
+    notes += notes_on_units([channel.name for channel in channels], [channel.kind for channel in channels], units)
+    scale = np.array([[channel.factor * unit.factor] for channel, unit in zip(channels, units, strict=True)])
 
     def read(start: int, stop: int) -> np.ndarray:
         return by_channel[rows, start:stop].astype(np.float64) * scale
 
-    units = tuple("uV" if of_channel[row] in _MICROVOLTS else of_channel[row] for row in rows)
-    return RecordingFile(path, sidecar.sampling_rate_hz, by_channel.shape[1], channels, units, read, tuple(notes))
+    names_of_units = tuple(unit.name for unit in units)
+    n_samples = by_channel.shape[1]
+    return RecordingFile(path, sidecar.sampling_rate_hz, n_samples, channels, names_of_units, read, tuple(notes))
 
 
 def _array(path: Path, sidecar: Sidecar) -> np.ndarray:

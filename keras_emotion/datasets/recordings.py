@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
+from keras_emotion.datasets.electrodes import CHANNEL_FILE, Channel, ChannelTable
 from keras_emotion.datasets.plausibility import deviations_uv, size_advice, size_fault
 from keras_emotion.datasets.reader import (
     Problem,
@@ -43,8 +43,9 @@ class Recordings(Reader):
 
     **`trials.csv`**, in the folder: a line for each trial. Columns: `subject` and `trial` (1-based; unique within a
     subject, or within a session of it), `file` (path from the folder), `start_seconds` and `stop_seconds` (from the
-    first sample of the file; `start` is the onset of the stimulus). May be there: `stimulus` (the same name for all who
-    were shown it; without it no two trials are taken to have been shown the same), `session` (a number or a word; 1),
+    first sample of the file, by the file's own clock where it has one, as EDF+D; `start` is the onset of the stimulus).
+    May be there: `stimulus` (the same name for all who were shown it; without it no two trials are taken to have been
+    shown the same), `session` (a number or a word; 1),
     `presentation`, `baseline_seconds` (before the start; 0), `video` (path from the folder) and `video_offset_seconds`
     (time in the video at which the trial starts; the video may then hold several trials; without it the video is of
     this trial alone), `split` (`train`, `validation` or `test`, for the protocols `predefined_split`: in every line, or
@@ -63,6 +64,11 @@ class Recordings(Reader):
     the files do not, a line a channel or pattern (`EXG*`): `name`, `kind` (eeg, eog, ecg, emg, gsr, resp, temperature,
     ppg, bio, misc, or none to leave it out), `electrode` (its place in the 10-5 system), `factor` (what its values have
     to be multiplied by; `*` fits all channels).
+
+    **Interruptions**: a trial across a place where the recording was interrupted (EDF+D, BrainVision's `New Segment`,
+    EEGLAB's `boundary`, pauses in FIF and MFF, what MNE joined) is refused. A channel that the file calls bad (`bads`,
+    `status` of BIDS) is left out of its trials; windows that touch what it calls bad (`BAD_...`) are dropped, and
+    counted.
 
     Voltages are given in microvolt. EEG whose size no scalp has, above all volts taken for microvolts or the reverse,
     is refused with the `factor` that would make it plausible: nothing is scaled by a guess.
@@ -178,19 +184,20 @@ class Recordings(Reader):
         """What is wrong with the table as a whole, or with lines of nobody."""
         return tuple(problem for problem in self.table.problems if problem.subject is None)
 
-    def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`, what was concluded from the channels of the files."""
-        notes: dict[str, list[str]] = {}
-        for file in dict.fromkeys(row.file for row in self.table.rows):
+    def notes(self, subjects: Sequence[int | str] | None = None) -> list[str]:
+        """See `Reader.notes`: what readers warn of, and what was concluded from channels and marks, by file."""
+        files: dict[str, list[str]] = {}
+        chosen = self.select(subjects)
+        for file in dict.fromkeys(row.file for row in self.table.rows if row.subject in chosen):
             try:
                 opened = self._open(file)
             except InputError:
                 continue
-            for note in opened.notes:
-                notes.setdefault(note, []).append(str(file.relative_to(self.root)))
-            if note := _grid_note(opened):
-                notes.setdefault(note, []).append(str(file.relative_to(self.root)))
-        return super().describe() | {"notes": [f"{', '.join(files)}: {note}" for note, files in notes.items()]}
+            of_trials = [row for row in self.table.rows if row.file == file]
+            for note in (*opened.notes, _grid_note(opened), *_notes_on_bad(opened, of_trials)):
+                if note:
+                    files.setdefault(note, []).append(str(file.relative_to(self.root)))
+        return [f"{', '.join(names)}: {note}" for note, names in files.items()]
 
     # --- one trial
 
@@ -214,7 +221,7 @@ class Recordings(Reader):
             trial=row.trial,
             stimulus=row.stimulus,
             recording=_recording(opened, row, self.sampling_rate_hz),
-            eeg_channel_names=tuple(channel.name for channel in opened.channels if channel.kind == "eeg"),
+            eeg_channel_names=tuple(channel.name for channel in _good_channels(opened) if channel.kind == "eeg"),
             ratings=row.ratings,
             session=row.session,
             presentation=row.presentation,
@@ -234,13 +241,16 @@ class Recordings(Reader):
             opened = self._open(row.file)
         except InputError as error:
             return _problems_of(error, row.subject, row.file)
-        if row.stop_seconds * opened.sampling_rate_hz <= opened.n_samples + 0.5:
+        axis, half = opened.time_axis, 0.5 / opened.sampling_rate_hz
+        if row.stop_seconds > axis.stop_seconds + half:
+            message = f"stop_seconds is {row.stop_seconds:g}, but {row.file.name} ends after {axis.stop_seconds:g} s"
+        elif interruption := _interruption(opened, row):
+            message = interruption
+        elif not any(channel.kind == "eeg" for channel in _good_channels(opened)):
+            message = f"{row.file.name} calls all of its EEG channels bad; take the trial out"
+        else:
             return []
-        message = (
-            f"line {row.line}: stop_seconds is {row.stop_seconds:g}, but {row.file.name} ends after "
-            f"{opened.duration_seconds:g} s"
-        )
-        return [Problem(self.table.path, message, row.subject)]
+        return [Problem(self.table.path, f"line {row.line}: {message}", row.subject)]
 
     def _signal_problems(
         self, row: TrialRow, faults: Mapping[int, Sequence[str]], sizes_uv: Mapping[int, float]
@@ -278,17 +288,86 @@ def _grid_note(opened: RecordingFile) -> str:
     return ""
 
 
+def _notes_on_bad(opened: RecordingFile, rows: Sequence[TrialRow]) -> list[str]:
+    """What the file calls bad: channels that are left out, and seconds in each of its trials."""
+    notes = []
+    if opened.bad_channels:
+        notes.append(f"the file calls channel {', '.join(opened.bad_channels)} bad: left out")
+    axis, by_trial = opened.time_axis, []
+    for row in rows:
+        start, stop = axis.sample_at(row.start_seconds), axis.sample_at(row.stop_seconds)
+        inside = [
+            (max(span.start_sample, start), min(span.stop_sample, stop), span.reason)
+            for span in opened.bad_spans
+            if span.start_sample < stop and span.stop_sample > start
+        ]
+        if inside:
+            # Stretches may overlap.
+            is_bad = np.zeros(stop - start, dtype=bool)
+            for first, last, _ in inside:
+                is_bad[first - start : last - start] = True
+            reasons = ", ".join(dict.fromkeys(reason for *_, reason in inside))
+            by_trial.append(f"line {row.line}: {is_bad.sum() / opened.sampling_rate_hz:g} s ({reasons})")
+    if by_trial:
+        notes.append(f"the file calls a part of the trial bad, windows there are not used: {'; '.join(by_trial)}")
+    return notes
+
+
 def _problems_of(error: InputError, subject: int | str, file: Path) -> list[Problem]:
     return [as_problem(InputError(line), subject, file) for line in str(error).splitlines()]
+
+
+def _good_channels(opened: RecordingFile) -> list[Channel]:
+    """The channels that the file does not call bad."""
+    return [channel for channel in opened.channels if channel.name not in opened.bad_channels]
+
+
+def _interruption(opened: RecordingFile, row: TrialRow) -> str:
+    """What interrupts a trial or its baseline; empty where nothing does."""
+    axis, half = opened.time_axis, 0.5 / opened.sampling_rate_hz
+    begins = max(row.start_seconds - row.baseline_seconds, 0.0)
+    for gap in opened.gaps:
+        after = axis.seconds_of(gap.sample)
+        # A trial may end where a gap begins, and begin where it ends.
+        if begins < after - half and row.stop_seconds > after - gap.jump_seconds + half:
+            lost = "how long is not known" if gap.lost_seconds is None else f"{gap.lost_seconds:g} s are missing"
+            at = f"{after - gap.jump_seconds:g} s"
+            return _interrupted(row, begins, f"at {at} ({gap.reason}; {lost})")
+    for span in opened.bad_spans:
+        start, stop = axis.seconds_of(span.start_sample), axis.seconds_of(span.stop_sample - 1) + 2 * half
+        if not span.has_signal and begins < stop - half and row.stop_seconds > start + half:
+            return _interrupted(row, begins, f"from {start:g} to {stop:g} s ({span.reason}; no signal)")
+    return ""
+
+
+def _interrupted(row: TrialRow, begins: float, where: str) -> str:
+    baseline = " with its baseline" if row.baseline_seconds else ""
+    return (
+        f"the trial{baseline} lasts from {begins:g} to {row.stop_seconds:g} s, but {row.file.name} was interrupted "
+        f"{where}; end or begin the trial there, or take the line out"
+    )
+
+
+def _piece(opened: RecordingFile, sample: int) -> tuple[int, int]:
+    """First sample, and the sample after the last, of what was recorded without a break around a sample."""
+    first, stop = opened.time_axis.piece_at(sample)
+    for span in opened.bad_spans:
+        if not span.has_signal and span.stop_sample <= sample:
+            first = max(first, span.stop_sample)
+        elif not span.has_signal and span.start_sample > sample:
+            stop = min(stop, span.start_sample)
+    return first, stop
 
 
 def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) -> Recording:
     """The part of a recording that is a trial, with its baseline, at the rate asked for."""
     rate_hz = opened.sampling_rate_hz
     ratio = rate_ratio(rate_hz, new_rate_hz or rate_hz)
-    onset = round(row.start_seconds * rate_hz)
-    stop = min(onset + round(row.duration_seconds * rate_hz), opened.n_samples)
-    n_baseline = min(round(row.baseline_seconds * rate_hz), onset)
+    onset = opened.time_axis.sample_at(row.start_seconds)
+    # Nothing beyond a gap is of the trial, nor may it reach the trial through the filter of another rate.
+    first, last = _piece(opened, onset)
+    stop = min(onset + round(row.duration_seconds * rate_hz), last)
+    n_baseline = min(round(row.baseline_seconds * rate_hz), onset - first)
     if ratio == 1:
         signal, new_rate_hz = opened.read(onset - n_baseline, stop), rate_hz
     else:
@@ -297,14 +376,16 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
         step = ratio.denominator
         margin = math.ceil(RESAMPLING_MARGIN * max(1, 1 / ratio))
         before = math.ceil((n_baseline + margin) / step) * step
-        n_lacking = max(before - onset, 0)
-        read = opened.read(onset - before + n_lacking, min(stop + margin, opened.n_samples))
+        n_lacking = max(before - (onset - first), 0)
+        read = opened.read(onset - before + n_lacking, min(stop + margin, last))
         resampled = resample(np.pad(read, ((0, 0), (n_lacking, 0)), mode="edge"), rate_hz, new_rate_hz)
         onset_after = int(before * ratio)
         n_samples = min(round((stop - onset) * ratio), resampled.shape[1] - onset_after)
         n_baseline = round(row.baseline_seconds * new_rate_hz)
         signal = np.ascontiguousarray(resampled[:, onset_after - n_baseline : onset_after + n_samples])
-    return Recording(
+    spans = ((span.start_sample - onset, span.stop_sample - onset, span.reason) for span in opened.bad_spans)
+    begins, ends = -n_baseline / new_rate_hz, (stop - onset) / rate_hz
+    recording = Recording(
         signal=signal,
         channel_names=tuple(channel.name for channel in opened.channels),
         units=opened.units,
@@ -312,7 +393,13 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
         baseline_seconds=n_baseline / new_rate_hz,
         source=opened.path,
         electrode_directions=np.array([channel.direction for channel in opened.channels]),
+        bad_spans=tuple(
+            (start / rate_hz, stop / rate_hz, reason)
+            for start, stop, reason in spans
+            if start / rate_hz < ends and stop / rate_hz > begins
+        ),
     )
+    return recording.pick([channel.name for channel in _good_channels(opened)]) if opened.bad_channels else recording
 
 
 def _size_uv(trial: Trial) -> float:

@@ -69,6 +69,12 @@ class TimeAxis:
         sample = round((seconds - jumps) * self.sampling_rate_hz)
         return min(sample, self.gaps[n_before].sample) if n_before < len(self.gaps) else sample
 
+    def piece_at(self, sample: int) -> tuple[int, int]:
+        """First sample, and the sample after the last, of the piece without a gap that a sample is in."""
+        borders = [0, *(gap.sample for gap in self.gaps), self.n_samples]
+        place = min(bisect.bisect_right(borders, sample), len(borders) - 1)
+        return borders[max(place - 1, 0)], borders[place]
+
     @property
     def stop_seconds(self) -> float:
         """The end of the last sample on the file's time axis."""

@@ -15,12 +15,15 @@ _PREFIX_WORDS = {"pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "
 # Base by symbol or word (lower case), and the unit in which the suite gives it.
 _BASES = {"v": "V", "volt": "V", "volts": "V", "s": "S", "siemens": "S", "ohm": "ohm", "ohms": "ohm"}
 _GIVEN_IN = {"V": ("uV", 1e6), "S": ("uS", 1e6), "ohm": ("ohm", 1.0)}
+# Of skin, two are as common as the ones above: they stay, so that stored models and features know them again.
+_KEPT = {("k", "ohm"): "kOhm", ("n", "S"): "nS"}
 _AS_THEY_ARE = {
     "c": "degC",
     "degc": "degC",
     "\N{DEGREE SIGN}c": "degC",
     "celsius": "degC",
     "deg c": "degC",
+    "oc": "degC",
     "%": "%",
     "percent": "%",
     "bpm": "bpm",
@@ -29,6 +32,8 @@ _AS_THEY_ARE = {
     "n/a": UNKNOWN,
     "": UNKNOWN,
 }
+# The small mu of Japanese recorders, whose bytes are read as Latin-1.
+_SHIFT_JIS_MU = "\x83\xca"
 _PARTS = re.compile(r"(?P<prefix>[pnumkM]?)(?P<base>[A-Za-z]+)")
 _WORDS = re.compile(r"(?P<prefix>pico|nano|micro|milli|kilo|mega)?\s*(?P<base>volts?|siemens|ohms?)")
 
@@ -38,8 +43,8 @@ class Unit:
     """How a spelling of a unit is understood.
 
     Args:
-        name: the unit in which the suite gives such signals: `"uV"`, `"uS"`, `"ohm"`, `"degC"`, `"%"`, `"bpm"`, or the
-            spelling itself where it is none of them.
+        name: the unit in which the suite gives such signals: `"uV"`, `"uS"`, `"nS"`, `"ohm"`, `"kOhm"`, `"degC"`,
+            `"%"`, `"bpm"`, or the spelling itself where it is none of them.
         factor: what values in the unit as spelt are multiplied by to be in `name`.
         is_known: whether the spelling is in the table.
     """
@@ -65,10 +70,10 @@ def read_unit(text: str | None) -> Unit:
 
     Example:
         >>> read_unit("\N{GREEK SMALL LETTER MU}V"), read_unit("nanovolts").factor, read_unit("kOhm").name
-        (Unit(name='uV', factor=1.0, is_known=True), 0.001, 'ohm')
+        (Unit(name='uV', factor=1.0, is_known=True), 0.001, 'kOhm')
     """
     # Compatibility forms: the micro sign becomes the Greek letter, the Ohm sign the letter omega.
-    spelt = unicodedata.normalize("NFKC", text or "").strip()
+    spelt = unicodedata.normalize("NFKC", (text or "").replace(_SHIFT_JIS_MU, "u")).strip()
     plain = spelt.replace("\N{GREEK SMALL LETTER MU}", "u").replace("\N{GREEK CAPITAL LETTER OMEGA}", "ohm")
     if plain.lower() in _AS_THEY_ARE:
         name = _AS_THEY_ARE[plain.lower()]
@@ -81,6 +86,8 @@ def read_unit(text: str | None) -> Unit:
         prefix, base = symbol["prefix"], _BASES[symbol["base"].lower()]
     else:
         return Unit(spelt, 1.0, is_known=False)
+    if (prefix, base) in _KEPT:
+        return Unit(_KEPT[prefix, base], 1.0, is_known=True)
     name, per_base = _GIVEN_IN[base]
     return Unit(name, _rounded(_PREFIXES[prefix] * per_base), is_known=True)
 

@@ -14,6 +14,8 @@ from keras_emotion.schema import InputError
 SMALLEST_SHARE = 0.5
 """Share of a model's channels that a recording must have."""
 
+_OTHERWISE = {"kOhm": ("ohm", 1e3), "nS": ("uS", 1e-3)}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Channels:
@@ -84,6 +86,7 @@ def _scale(unit: str, wanted: str) -> float | None:
     if unit == wanted:
         return 1.0
     given, asked = read_unit(unit), read_unit(wanted)
-    if not given.is_known or not asked.is_known or given.name != asked.name:
+    (kind, per_given), (kind_wanted, per_wanted) = (_OTHERWISE.get(one.name, (one.name, 1.0)) for one in (given, asked))
+    if not given.is_known or not asked.is_known or kind != kind_wanted:
         return None
-    return given.factor / asked.factor
+    return given.factor * per_given / (asked.factor * per_wanted)

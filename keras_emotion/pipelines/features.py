@@ -255,7 +255,8 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
     """Features of trials, and their ratings joined to the window table afterwards.
 
     The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
-    part says which frames its steps show.
+    part says which frames its steps show. Windows of a signal that touch a stretch that the file calls bad are
+    `UNUSABLE`, with what it calls it.
 
     Args:
         part: the part.
@@ -266,6 +267,7 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
     """
     ratings: dict[tuple, Mapping[str, float]] = {}
     of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
+    bad_spans: dict[tuple, Sequence[tuple[float, float, str]]] = {}
 
     def unrated() -> Iterator[Trial]:
         for trial in trials:
@@ -273,6 +275,8 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
             ratings[key] = trial.ratings
             if trial.images is not None:
                 of_frames[key] = trial.images.ratings
+            if "recording" in part.sources and trial.recording is not None and trial.recording.bad_spans:
+                bad_spans[key] = trial.recording.bad_spans
             yield trial.without_ratings()
 
     arrays, table = part.extract(unrated())
@@ -283,7 +287,20 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
     for name in next(iter(of_frames.values()), {}) if frames is not None else ():
         rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
         arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
+    if bad_spans:
+        starts, stops = (table[name].to_numpy() for name in ("start_seconds", "stop_seconds"))
+        known = table[UNUSABLE].tolist() if UNUSABLE in table else [""] * len(table)
+        table[UNUSABLE] = [
+            reason or _bad_within(start, stop, bad_spans.get(key, ()))
+            for reason, start, stop, key in zip(known, starts, stops, keys, strict=True)
+        ]
     return arrays, table
+
+
+def _bad_within(start_seconds: float, stop_seconds: float, spans: Sequence[tuple[float, float, str]]) -> str:
+    """What the file calls the first bad stretch that a window touches; empty where it touches none."""
+    reasons = (reason for start, stop, reason in spans if start < stop_seconds and stop > start_seconds)
+    return next((f"the file calls it bad: {reason}" for reason in reasons), "")
 
 
 class EEGGridFeatures(FeaturePart):

@@ -104,7 +104,7 @@ def test_fif_is_read_as_edf(root, tmp_path):
         assert one.eeg.channel_names == other.eeg.channel_names
         # EDF has 16 bits for 2000 microvolt.
         np.testing.assert_allclose(one.eeg.signal, other.eeg.signal, rtol=0, atol=0.02)
-        assert other.recording.units[-2:] == ("uV", "a.u.")
+        assert other.recording.units[-2:] == ("uV", "uS")
         assert one.ratings == other.ratings
 
 
@@ -153,7 +153,6 @@ def test_npy_and_mat_are_read_through_their_sidecars(tmp_path):
     for beside in ("rec.fdt", "rec.avi", "rec2.fdt"):
         (tmp_path / beside).write_text("")
     assert Recordings(tmp_path).source_files(1) == (
-        tmp_path / "rec.fdt",
         tmp_path / "rec.json",
         tmp_path / "rec.npy",
         tmp_path / "in" / "rec.mat",

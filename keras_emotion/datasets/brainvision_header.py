@@ -1,0 +1,91 @@
+"""What the header of a BrainVision recording names: its files, the unit of each channel, when segments began."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from pathlib import Path
+
+from keras_emotion.schema import InputError
+
+BRAINVISION_SUFFIXES = (".vhdr", ".ahdr")
+
+_DEFAULT_UNIT = "\N{MICRO SIGN}V"
+_DATE_FORMAT = "%Y%m%d%H%M%S%f"
+
+
+@dataclasses.dataclass(frozen=True)
+class BrainVisionHeader:
+    """A header, read.
+
+    Args:
+        data_file: where the samples are.
+        marker_file: where the marks are, `None` where the header names none.
+        units: by number of the channel, from 0, as the header spells them.
+    """
+
+    data_file: Path
+    marker_file: Path | None
+    units: dict[int, str]
+
+    @classmethod
+    def read(cls, path: Path) -> BrainVisionHeader:
+        """The header in a file.
+
+        Raises:
+            InputError: it names no file of samples.
+        """
+        sections = _sections(path)
+        common = sections.get("common infos", {})
+        if not common.get("datafile"):
+            raise InputError(f"{path}: names no DataFile; expected the header of a BrainVision recording")
+        marker_file = path.parent / common["markerfile"] if common.get("markerfile") else None
+        if marker_file is not None and not marker_file.is_file():
+            # What MNE takes where the recording was renamed.
+            marker_file = path.with_suffix(".vmrk") if path.with_suffix(".vmrk").is_file() else None
+        units = {}
+        for key, value in sections.get("channel infos", {}).items():
+            _, _, _, unit, *_ = [*value.split(","), "", "", "", ""]
+            units[int(key.removeprefix("ch")) - 1] = unit.strip() or _DEFAULT_UNIT
+        return cls(path.parent / common["datafile"], marker_file, units)
+
+    def segment_starts(self) -> list[tuple[int, datetime.datetime | None]]:
+        """First sample of each segment of the recording, and when it was recorded, where the marks say it."""
+        if self.marker_file is None:
+            return []
+        found = []
+        for value in _sections(self.marker_file).get("marker infos", {}).values():
+            kind, _, sample, *rest = [*value.split(","), ""]
+            if kind == "New Segment" and sample.strip().isdigit():
+                found.append((int(sample) - 1, _date(rest[2]) if len(rest) > 2 else None))
+        return sorted(found, key=lambda segment: segment[0])
+
+
+def _date(text: str) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.strptime(text.strip(), _DATE_FORMAT).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return None
+
+
+def _sections(path: Path) -> dict[str, dict[str, str]]:
+    """Entries by section, names of both in lower case."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Older recorders write in the code page of Windows.
+        text = content.decode("cp1252", errors="replace")
+    sections: dict[str, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for line in text.splitlines():
+        if heading := re.fullmatch(r"\[(.+)\]", line.strip()):
+            current = sections.setdefault(heading[1].lower(), {})
+        elif "=" in line and not line.startswith(";"):
+            key, _, value = line.partition("=")
+            current[key.strip().lower()] = value.strip()
+    return sections

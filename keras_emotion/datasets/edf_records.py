@@ -1,0 +1,191 @@
+"""Time in EDF+ and BDF+ files: when each record begins, and what is marked, from the annotation channels."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from keras_emotion.datasets.time_axis import Gap
+from keras_emotion.schema import InputError
+
+EDF_SUFFIXES = (".edf", ".bdf")
+
+Mark = tuple[float, float | None, str]
+"""Start in seconds on the file's time axis, duration in seconds (`None` where the file gives none), and text."""
+
+ROUNDING_SECONDS = 0.002
+"""By how much the times of two records may miss their distance: writers round them to a millisecond."""
+
+_MAIN_BYTES = 256
+_BYTES_OF_A_CHANNEL = 256
+_ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
+_STAMP = re.compile(r"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class EdfHeader:
+    """What the header of an EDF or BDF says of time.
+
+    Args:
+        path: the file.
+        is_discontinuous: whether the file calls itself EDF+D or BDF+D.
+        header_bytes: where the records begin.
+        n_records: records in the file, by its size.
+        record_seconds: seconds in a record.
+        labels: of the channels, annotation channels included.
+        units: of the channels, as spelt.
+        samples: of each channel in a record.
+        sample_bytes: bytes of a sample.
+    """
+
+    path: Path
+    is_discontinuous: bool
+    header_bytes: int
+    n_records: int
+    record_seconds: float
+    labels: tuple[str, ...]
+    units: tuple[str, ...]
+    samples: tuple[int, ...]
+    sample_bytes: int
+
+    @classmethod
+    def read(cls, path: Path) -> EdfHeader:
+        """The header of a file.
+
+        Raises:
+            InputError: the file has none.
+        """
+        try:
+            with path.open("rb") as file:
+                main = file.read(_MAIN_BYTES)
+                n_channels = int(main[252:256])
+                rest = file.read(_BYTES_OF_A_CHANNEL * n_channels)
+                size = file.seek(0, 2)
+            header_bytes, record_seconds = int(main[184:192]), float(main[244:252])
+            counts = rest[216 * n_channels : 224 * n_channels]
+            samples = tuple(int(counts[8 * place : 8 * place + 8]) for place in range(n_channels))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: no header of an EDF or BDF ({error}); copy it again") from None
+        labels, units = (
+            tuple(rest[start + width * place :][:width].decode("latin-1").strip() for place in range(n_channels))
+            for start, width in ((0, 16), (96 * n_channels, 8))
+        )
+        sample_bytes = 3 if path.suffix.lower() == ".bdf" else 2
+        # Recorders that were not stopped leave -1 for the number of records.
+        n_records = max(size - header_bytes, 0) // max(sample_bytes * sum(samples), 1)
+        is_discontinuous = main[192:197] in (b"EDF+D", b"BDF+D")
+        return cls(
+            path, is_discontinuous, header_bytes, n_records, record_seconds, labels, units, samples, sample_bytes
+        )
+
+    @property
+    def has_signals(self) -> bool:
+        """Whether there is a channel besides those of annotations."""
+        return any(label not in _ANNOTATIONS for label in self.labels)
+
+    def texts(self) -> Iterator[list[str]]:
+        """The texts of the annotation channels, record by record; none where there is no such channel."""
+        places = [place for place, label in enumerate(self.labels) if label in _ANNOTATIONS]
+        if not places or not self.n_records:
+            return
+        starts = np.cumsum([0, *self.samples]) * self.sample_bytes
+        shape = (self.n_records, int(starts[-1]))
+        records = np.memmap(self.path, np.uint8, mode="r", offset=self.header_bytes, shape=shape)
+        for record in records:
+            yield [_decoded(record[starts[place] : starts[place + 1]].tobytes()) for place in places]
+
+
+def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
+    """When each record begins, and everything that is marked, in seconds from the first sample.
+
+    Args:
+        header: of the file.
+
+    Returns:
+        `(starts, marks)`; no starts where the records do not say when they begin, as in EDF without annotations.
+    """
+    starts: list[float] = []
+    marks: list[Mark] = []
+    for number, texts in enumerate(header.texts()):
+        for channel, text in enumerate(texts):
+            stamped = list(_stamped(text))
+            if channel == 0 and stamped and len(starts) == number:
+                starts.append(stamped[0][0])
+            marks += [mark for mark in stamped if mark[2].strip()]
+    # The first sample may be a part of a second after the whole second in which the file begins.
+    first = starts[0] if starts else 0.0
+    marks = sorted(((start - first, duration, text) for start, duration, text in marks), key=lambda mark: mark[0])
+    return [start - first for start in starts] if len(starts) == header.n_records else [], marks
+
+
+def edf_gaps(header: EdfHeader, sampling_rate_hz: float) -> tuple[list[Gap], list[str]]:
+    """Where the records of a file do not follow each other, and notes on times that cannot be.
+
+    Args:
+        header: of the file.
+        sampling_rate_hz: rate that the samples of the gaps are counted in.
+
+    Raises:
+        InputError: records overlap in time.
+    """
+    starts, _ = edf_times(header)
+    jumps = np.diff(starts) - header.record_seconds
+    allowed = max(0.5 / sampling_rate_hz, ROUNDING_SECONDS)
+    found = np.flatnonzero(np.abs(jumps) > allowed) + 1
+    if not header.is_discontinuous:
+        if not len(found):
+            return [], []
+        return [], [
+            f"says that it is continuous, but its records give other times from record {found[0] + 1} on "
+            f"({jumps[found[0] - 1]:+.3g} s); read as continuous"
+        ]
+    if not starts:
+        raise InputError(
+            f"{header.path}: says that it has gaps, but not where: {header.n_records} records, not all with a time; "
+            "write it anew from the recorder's own file"
+        )
+    if len(back := found[jumps[found - 1] < 0]):
+        raise InputError(
+            f"{header.path}: record {back[0] + 1} begins at {starts[back[0]]:g} s, before the one before it ends; "
+            "write it anew from the recorder's own file"
+        )
+    per_record = header.record_seconds * sampling_rate_hz
+    reason = f"{header.path.suffix[1:].upper()}+D, records that do not follow each other"
+    return [
+        Gap(round(record * per_record), float(jumps[record - 1]), reason, float(jumps[record - 1])) for record in found
+    ], []
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        # Older writers take the characters of their own system.
+        return content.decode("latin-1")
+
+
+def _stamped(text: str) -> Iterator[Mark]:
+    """`(start, duration, text)` of a record's lists of annotations, one of an empty text for the record's own time.
+
+    A list ends with a NUL. Nihon Kohden leaves it out after the time of the record: a time that follows an empty text,
+    and has a text of its own, begins a list.
+    """
+    for part in text.split("\0"):
+        stamp, *rest = part.split("\x14")
+        match = _STAMP.fullmatch(stamp)
+        if match is None:
+            continue
+        texts = rest[:-1] if rest and not rest[-1] else rest
+        is_unended = False
+        for place, one in enumerate(texts):
+            after = texts[place + 1] if place + 1 < len(texts) else ""
+            is_unended |= place > 0 and not texts[place - 1]
+            begins = _STAMP.fullmatch(one) if is_unended and after else None
+            if begins:
+                match = begins
+            else:
+                yield float(match[1]), None if match[2] is None else float(match[2]), one

@@ -1,0 +1,37 @@
+"""Which files a recording is read from: what a fingerprint of it has to cover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BIDS_MARKER = "dataset_description.json"
+
+_TABLES_OF_BIDS = ("channels", "coordsystem", "eeg", "electrodes", "events", "participants", "scans", "sessions")
+"""What mne-bids reads beside a recording, by the last word of the name."""
+
+
+def is_in_bids(path: Path, root: Path) -> bool:
+    """Whether a file is one of a BIDS tree."""
+    return (root / BIDS_MARKER).is_file() and path.name.startswith("sub-")
+
+
+def bids_tables(path: Path, root: Path) -> list[Path]:
+    """Tables in the folder of a recording and those above it that speak of it, as BIDS has them inherited.
+
+    Those whose names contradict that of the recording in nothing: not in subject, session, task or run.
+    """
+    own = _entities(path)
+    found = [root / BIDS_MARKER]
+    for folder in (root / above for above in path.relative_to(root).parents):
+        for file in folder.iterdir():
+            word = file.stem.rpartition("_")[2]
+            if file.suffix not in (".tsv", ".json") or word not in _TABLES_OF_BIDS or not file.is_file():
+                continue
+            if all(own.get(name, value) == value for name, value in _entities(file).items()):
+                found.append(file)
+    return found
+
+
+def _entities(path: Path) -> dict[str, str]:
+    parts = (part.partition("-") for part in path.name.partition(".")[0].split("_"))
+    return {name: value for name, dash, value in parts if dash}

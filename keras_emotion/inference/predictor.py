@@ -113,7 +113,7 @@ class Predictor:
         self.part, self.face_part = reading.signals, reading.video
         self._window_bytes = reading.window_bytes
         self.channel_names: list[str] = list(self.block.channel_names or ())
-        self._units = dict(zip(self.channel_names, self.block.units or (), strict=False))
+        self.unit_of = dict(zip(self.channel_names, self.block.units or (), strict=False))
         self._directions = dict(zip(self.channel_names, reading.directions, strict=False))
         self.sampling_rate_hz = self.block.sampling_rate_hz or math.nan
         self.class_names = self.block.class_names or ()
@@ -157,9 +157,15 @@ class Predictor:
         return signals.sample_count(self.window_seconds, self.sampling_rate_hz, "window_seconds")
 
     @property
-    def _grid(self) -> WindowGrid:
+    def grid(self) -> WindowGrid:
+        """How windows of recordings are cut."""
         rate, lead_in_seconds = self.sampling_rate_hz, self.part.lead_in_seconds(self.sampling_rate_hz)
         return WindowGrid(self.window_seconds, self.lag_seconds, self.baseline_seconds, rate, lead_in_seconds)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names) or int(self.model.window_probabilities(self.model.output).shape[-1])
 
     @property
     def warning(self) -> str | None:
@@ -188,7 +194,7 @@ class Predictor:
                 and nothing can stand for it.
         """
         must_be_all = self.part is not None and self.part.missing_channel == "refuse"
-        return matched(self._units, channel_names, source, units, unusable, must_be_all)
+        return matched(self.unit_of, channel_names, source, units, unusable, must_be_all)
 
     def windows(self, recording: ContinuousRecording) -> RecordedWindows:
         """The windows of a recording, and which of them have a signal, after one look at all of its samples.
@@ -197,7 +203,7 @@ class Predictor:
             InputError: it is too short, has too few of the channels, no signal in the baseline, or is no EEG by its
                 size.
         """
-        grid, path = self._grid, recording.path
+        grid, path = self.grid, recording.path
         stretches = grid.stretches(recording)
         self._check_length(recording, stretches)
         bad = dict.fromkeys(recording.bad_channels, "called bad by the file")
@@ -322,7 +328,7 @@ class Predictor:
         for inputs in self.blocks(recording, block_seconds, faces, windows):
             n_windows = len(next(iter(inputs.values())))
             of_block = problems[first : first + n_windows]
-            of_block[(of_block == "") & ~_is_finite(inputs)] = "features that are no finite numbers"
+            of_block[(of_block == "") & ~is_finite(inputs)] = "features that are no finite numbers"
             kept = np.flatnonzero(of_block == "")
             if len(kept):
                 is_any = True
@@ -361,7 +367,7 @@ class Predictor:
         if recording is None:
             found = faces_of_video(self.face_part, video, video_offset_seconds)
         else:
-            stretches = [one for one in self._grid.stretches(recording) if one.n_windows]
+            stretches = [one for one in self.grid.stretches(recording) if one.n_windows]
             found = faces_beside(
                 self.face_part, recording, stretches, self.sampling_rate_hz, video, video_offset_seconds
             )
@@ -574,7 +580,7 @@ class Predictor:
         recording = Recording(
             signal,
             channels.names,
-            tuple(self._units[name] for name in channels.names),
+            tuple(self.unit_of[name] for name in channels.names),
             self.sampling_rate_hz,
             baseline_seconds,
             electrode_directions=self._directions_of(channels.names),
@@ -610,7 +616,7 @@ def _problems(windows: RecordedWindows | None, faces: FaceWindows | None) -> np.
     return np.array(["; ".join(filter(None, reasons)) for reasons in zip(*of_both, strict=True)], dtype=object)
 
 
-def _is_finite(inputs: Inputs) -> np.ndarray:
+def is_finite(inputs: Inputs) -> np.ndarray:
     """`(windows,)` whether all features of a window are."""
     return np.all([np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in inputs.values()], axis=0)
 

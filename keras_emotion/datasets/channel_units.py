@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,9 @@ _GDF_PREFIXES = {0: "", 3: "k", 4: "M", 18: "m", 19: "u", 20: "n", 21: "p"}
 _GDF_BASES = {4256: "V", 4288: "ohm", 6048: "degC", 544: "%"}
 
 
-def units_of(raw: mne.io.BaseRaw, path: Path, kinds: Sequence[str | None]) -> list[tuple[Unit, float]]:
+def units_of(
+    raw: mne.io.BaseRaw, path: Path, kinds: Sequence[str | None], beside: Mapping[str, str]
+) -> list[tuple[Unit, float]]:
     """The unit of each channel as the suite gives it, and the factor from what MNE reads.
 
     MNE makes volts of some voltages, leaves other units as they are, and makes a millionth of some; what it did to a
@@ -41,6 +43,8 @@ def units_of(raw: mne.io.BaseRaw, path: Path, kinds: Sequence[str | None]) -> li
         raw: what MNE made of the file.
         path: the file.
         kinds: what each channel is, one of `electrodes.KINDS`, or `None`.
+        beside: units by name that a table beside the file gives, for channels of which the file itself says nothing;
+            of potentials they do not count, since such tables tell in which unit a program gave them.
 
     Returns:
         `(unit, factor)` by channel. A voltage of which the file gives no unit is taken for volts, as MNE does.
@@ -62,8 +66,10 @@ def units_of(raw: mne.io.BaseRaw, path: Path, kinds: Sequence[str | None]) -> li
         spelt = [_unit_of_mne(raw, row) for row in range(len(kinds))]
         by_mne = [1.0] * len(kinds)
     found = []
-    for text, factor, kind in zip(spelt, by_mne, kinds, strict=True):
+    for name, text, factor, kind in zip(raw.ch_names, spelt, by_mne, kinds, strict=True):
         unit = read_unit(text)
+        if kind not in VOLTAGE_KINDS and not text:
+            unit = read_unit(beside.get(name))
         if kind in VOLTAGE_KINDS and not unit.is_known:
             unit, factor = dataclasses.replace(read_unit("V"), is_known=False), 1.0
         found.append((unit, float(f"{unit.factor / factor:.12g}")))

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.signal
 
 from keras_emotion.datasets.deap_facts import CHANNEL_KINDS, FACTS, ORIGINAL_CHANNELS
+from keras_emotion.datasets.reader_warnings import OF_LENGTH, warnings_of_readers
 from keras_emotion.schema import InputError
 from keras_emotion.signals import band_pass
 
@@ -125,14 +126,15 @@ class OriginalFile:
         if not status:
             raise InputError(f"{path}: no status channel; it has {', '.join(header.labels)}")
         try:
-            self.raw = mne.io.read_raw_bdf(path, stim_channel=status, verbose="ERROR")
+            with warnings_of_readers(path, harmless=OF_LENGTH):
+                self.raw = mne.io.read_raw_bdf(path, stim_channel=status, verbose="WARNING")
         except (ValueError, RuntimeError, OSError) as error:
             raise InputError(f"{path}: damaged recording ({error}); copy it again") from None
         self.onsets = self._video_starts(status)
         self.n_trials = len(self.onsets)
 
     def _video_starts(self, status: list[int]) -> np.ndarray:
-        words = self.raw.get_data(picks=status, verbose="ERROR").astype(np.int64) & _ORIGINAL["status_mask"]
+        words = self.raw.get_data(picks=status, verbose="WARNING").astype(np.int64) & _ORIGINAL["status_mask"]
         is_video = words == _ORIGINAL["video_start_code"]
         starts = is_video & ~np.pad(is_video, ((0, 0), (1, 0)))[:, :-1]
         # Some files have two unnamed channels, only one of which carries words.
@@ -171,7 +173,7 @@ class OriginalFile:
         return np.ascontiguousarray(signal[:, before // step : before // step + (stop - start) // step])
 
     def _read(self, start: int, stop: int) -> np.ndarray:
-        recorded = self.raw.get_data(picks=self.electrodes, start=start, stop=stop, verbose="ERROR")
+        recorded = self.raw.get_data(picks=self.electrodes, start=start, stop=stop, verbose="WARNING")
         signal = self.mixing @ (recorded * self.scale[:, None])
         # No conductance at all is an open electrode: the infinite resistance is reported by the reader.
         with np.errstate(divide="ignore"):

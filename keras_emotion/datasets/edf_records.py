@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -158,6 +159,48 @@ def edf_gaps(header: EdfHeader, sampling_rate_hz: float) -> tuple[list[Gap], lis
     return [
         Gap(round(record * per_record), float(jumps[record - 1]), reason, float(jumps[record - 1])) for record in found
     ], []
+
+
+def read_records(path: Path, extras: Mapping[str, Any], rows: Sequence[int], start: int, stop: int) -> np.ndarray:
+    """Samples of channels of one rate of an EDF, BDF or GDF, at that rate, as MNE would scale them.
+
+    Args:
+        path: the file.
+        extras: what MNE keeps of its header.
+        rows: places of the channels in what MNE made of it.
+        start: first sample.
+        stop: sample after the last.
+
+    Returns:
+        `(channels, stop - start)` float64.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is shorter than its header says.
+    """
+    places, sample_bytes = np.asarray(extras["sel"])[list(rows)], int(extras["dtype_byte"])
+    starts = np.cumsum([0, *extras["n_samps"]], dtype=np.int64) * sample_bytes
+    per_record = int(extras["n_samps"][places[0]])
+    first, last = start // per_record, -(-stop // per_record)
+    if stop <= start:
+        return np.empty((len(rows), 0))
+    shape = (last - first, int(starts[-1]))
+    records = np.memmap(path, np.uint8, "r", int(extras["data_offset"]) + first * shape[1], shape)
+    signal = np.empty((len(rows), stop - start))
+    for row, place, own in zip(rows, places, signal, strict=True):
+        content = np.ascontiguousarray(records[:, starts[place] : starts[place + 1]])
+        if sample_bytes == 3:
+            # 24 bits with a sign: the upper three bytes of 32, divided by the lowest.
+            wide = np.zeros((content.size // 3, 4), np.uint8)
+            wide[:, 1:] = content.reshape(-1, 3)
+            numbers = wide.view("<i4").ravel() >> 8
+        else:
+            numbers = content.view(extras["dtype_np"]).ravel()
+        own[:] = numbers[start - first * per_record : stop - first * per_record]
+        own *= extras["cal"][row]
+        own += extras["offsets"][row]
+        own *= extras["units"][row]
+    return signal
 
 
 def _decoded(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 BIDS_MARKER = "dataset_description.json"
@@ -30,6 +31,17 @@ def bids_tables(path: Path, root: Path) -> list[Path]:
             if all(own.get(name, value) == value for name, value in _entities(file).items()):
                 found.append(file)
     return found
+
+
+def units_in_bids(path: Path, root: Path) -> dict[str, str]:
+    """Units by name of the channel in the table of channels of a recording in a BIDS tree, as spelt."""
+    tables = [file for file in bids_tables(path, root) if file.name.endswith("channels.tsv")]
+    if not tables:
+        return {}
+    # The one that says most of which recording it is of.
+    with max(tables, key=lambda file: len(_entities(file))).open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return {row["name"]: row["units"] for row in rows if row.get("name") and row.get("units")}
 
 
 def _entities(path: Path) -> dict[str, str]:

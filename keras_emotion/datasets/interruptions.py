@@ -54,7 +54,9 @@ def find_interruptions(
                 last = min(first + 1, n_samples)
             if first < last:
                 spans.append(BadSpan(first, last, text.strip(), has_signal=not is_pause))
-    return tuple(gaps[sample] for sample in sorted(gaps)), tuple(sorted(spans, key=lambda span: span.start_sample))
+    # What is marked twice, as a pause is in FIF, is one.
+    once = sorted(dict.fromkeys(spans), key=lambda span: span.start_sample)
+    return tuple(gaps[sample] for sample in sorted(gaps)), tuple(once)
 
 
 def _lost(path: Path, sample: int, duration: float | None, sampling_rate_hz: float) -> float | None:

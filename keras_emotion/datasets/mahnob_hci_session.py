@@ -20,6 +20,7 @@ import numpy as np
 
 from keras_emotion.datasets.deap_original import BDFHeader
 from keras_emotion.datasets.reader import unusable_channels
+from keras_emotion.datasets.reader_warnings import OF_LENGTH, warnings_of_readers
 from keras_emotion.schema import InputError, Recording
 from keras_emotion.signals import rate_ratio, resample
 
@@ -338,9 +339,10 @@ class Physiology:
             if row["kind"] in ("eeg", "ecg") and dimension not in _MICROVOLT:
                 raise InputError(f"{path}: unit of {row['original']} is {dimension!r}; expected uV")
         try:
-            raw = mne.io.read_raw_bdf(path, stim_channel=FACTS["status_channel"], verbose="ERROR")
-            signal = raw.get_data(picks=electrodes, verbose="ERROR")
-            words = raw.get_data(picks=[FACTS["status_channel"]], verbose="ERROR")[0]
+            with warnings_of_readers(path, harmless=OF_LENGTH):
+                raw = mne.io.read_raw_bdf(path, stim_channel=FACTS["status_channel"], verbose="WARNING")
+                signal = raw.get_data(picks=electrodes, verbose="WARNING")
+                words = raw.get_data(picks=[FACTS["status_channel"]], verbose="WARNING")[0]
         except (ValueError, RuntimeError, OSError) as error:
             raise InputError(f"{path}: damaged recording ({error}); copy it again") from None
         # MNE turns voltages into volt and leaves every other unit as it is.

@@ -7,9 +7,7 @@ import functools
 import glob
 import json
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,12 +16,13 @@ import pydantic
 
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
-from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
-from keras_emotion.datasets.file_lists import bids_tables, is_in_bids
+from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
 from keras_emotion.schema import InputError
@@ -47,28 +46,6 @@ _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
 
 _VOLTAGES = ("V", "mV", "uV", "nV")
 _KINDS_OF_MNE = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "bio")
-
-_HARMLESS = (
-    # What is looked at here: joined pieces, and channels of which the file does not say what they are.
-    r"The data contains 'boundary' events, indicating data discontinuities",
-    r"No coordinate information found for channels .* Setting channel types to misc",
-    r"Not setting positions of \d+ .* channels? found in montage",
-    # Names of files, dates and filters of the recorder, which nothing here goes by.
-    r"This filename \(.*\) does not conform to MNE naming conventions",
-    r"Invalid measurement date encountered in the header",
-    r"Channels contain different (highpass|lowpass) filters",
-    r"Highpass cutoff frequency .* is greater than lowpass cutoff frequency",
-    r"Online software filter detected. Using software filter settings",
-    # Of a file without signals, which is refused.
-    r"Header information is incorrect for record length. Default record length set to 1\.\nIt is possible",
-)
-"""Warnings of readers, by their fixed words, that say nothing of what is read here."""
-
-_HARMLESS_IN_EDF = (
-    # Marks are read here, on the clock of the file, which MNE does not know.
-    r"Omitted \d+ annotation\(s\) that were outside data range",
-    r"Limited \d+ annotation\(s\) that were expanding outside the data range",
-)
 
 
 class Sidecar(pydantic.BaseModel):
@@ -222,7 +199,8 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     Raises:
         InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
     """
-    with _warnings_of_readers(path, root, notes):
+    has_own_marks = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
+    with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()):
         try:
             raw = _read_raw(path, root)
         except InputError:
@@ -232,7 +210,9 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
                 reason = "it holds epochs; export the continuous recording, before it was cut"
             else:
                 says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
-                reason = " ".join(str(error).split())[:200] if says_why else "damaged, or not of this format"
+                # Some readers pass on where in them it happened: what happened stands last.
+                said = re.sub(r".*\w+Error: ", "", " ".join(str(error).split()))
+                reason = said[:200] if says_why else "damaged, or not of this format"
             raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
@@ -257,30 +237,13 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
     return mne.io.read_raw(path, preload=False, verbose="WARNING")
 
 
-@contextmanager
-def _warnings_of_readers(path: Path, root: Path, notes: list[str] | None) -> Iterator[None]:
-    """Warnings that are known to say nothing of what is read are dropped, the others appended to the notes, once."""
-    is_edf = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
-    harmless = re.compile("|".join((*_HARMLESS, *(_HARMLESS_IN_EDF if is_edf else ()))), re.DOTALL)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        text = " ".join(str(warning.message).split())
-        if harmless.match(str(warning.message)) or issubclass(warning.category, DeprecationWarning):
-            continue
-        if notes is None:
-            warnings.warn(f"{path}: {text}", stacklevel=4)
-        elif (note := f"the reader says: {text}") not in notes:
-            notes.append(note)
-
-
-def marks_of(path: Path, root: Path) -> list[Mark]:
+def marks_of(path: Path, root: Path, notes: list[str] | None = None) -> list[Mark]:
     """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
 
     Args:
         path: the file.
         root: folder of the data, see `open_raw`.
+        notes: as for `open_raw`.
 
     Returns:
         `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
@@ -293,7 +256,7 @@ def marks_of(path: Path, root: Path) -> list[Mark]:
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
-    return _marks_of_raw(open_raw(path, root))
+    return _marks_of_raw(open_raw(path, root, notes))
 
 
 def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
@@ -339,7 +302,7 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
     of_row: list[str | None] = [None] * len(raw.ch_names)
     for channel in channels:
         of_row[channel.row] = channel.kind
-    known = units_of(raw, path, of_row)
+    known = units_of(raw, path, of_row, units_in_bids(path, root) if is_in_bids(path, root) else {})
     units, factors = [known[row][0] for row in rows], [known[row][1] for row in rows]
     faults += _faults_of_units(channels, units)
     _raise_faults(path, faults)
@@ -383,8 +346,8 @@ def _signals(
 ) -> tuple[float, int, Callable[[int, int], np.ndarray], list[str]]:
     """Rate, number of samples and reader of some channels, and a note where they were recorded at several rates.
 
-    MNE reads the slower channels of an EDF wrong where it reads a piece. Here those of each rate are read by themselves
-    and brought to the highest by `ResampledSignal`, whose pieces are those of the whole.
+    MNE reads the slower channels of an EDF wrong where it reads a piece. Here those of each rate are read alone, and
+    brought to the highest by `ResampledSignal`, whose pieces are those of the whole.
     """
     rate_hz, n_samples = float(raw.info["sfreq"]), int(raw.n_times)
 
@@ -404,9 +367,7 @@ def _signals(
     notes = []
     for own in sorted({int(per_record[row]) for row in rows}):
         places = [place for place, row in enumerate(rows) if per_record[row] == own]
-        names = [extras["ch_names"][rows[place]] for place in places]
-        group = _with_channels(path, names)
-        read = at(group, [group.ch_names.index(name) for name in names])
+        read = functools.partial(read_records, path, extras, [rows[place] for place in places])
         if own != highest:
             read = ResampledSignal(read, int(extras["n_records"]) * own, own, highest).read
             shown = ", ".join(raw.ch_names[rows[place]] for place in places)
@@ -414,30 +375,12 @@ def _signals(
         pieces.append((places, read))
 
     def read_all(start: int, stop: int) -> np.ndarray:
-        start, stop = max(start, 0), min(stop, n_samples)
-        signal = np.empty((len(rows), max(stop - start, 0)))
-        if signal.size:
-            for places, read in pieces:
-                signal[places] = read(start, stop)
+        signal = np.empty((len(rows), stop - start))
+        for places, read in pieces:
+            signal[places] = read(start, stop)
         return signal
 
     return rate_hz, n_samples, read_all, notes
-
-
-def _with_channels(path: Path, names: Sequence[str]) -> mne.io.BaseRaw:
-    """A file of which MNE sees some channels alone, by their names in the file, numbered where several are the same."""
-    import mne
-
-    suffix = path.suffix.lower()
-    with _warnings_of_readers(path, path.parent, []):  # said when all channels were opened
-        if suffix == ".gdf":
-            group = mne.io.read_raw_gdf(path, include=list(names), preload=False, verbose="WARNING")
-        else:
-            reader = mne.io.read_raw_bdf if suffix == ".bdf" else mne.io.read_raw_edf
-            group = reader(path, include=list(names), exclude_after_unique=True, preload=False, verbose="WARNING")
-    if set(group.ch_names) != set(names):
-        raise InputError(f"{path}: channels of one name and of several rates; give each a name of its own")
-    return group
 
 
 def _faults_of_units(channels: Sequence[Channel], units: Sequence[Unit]) -> list[str]:

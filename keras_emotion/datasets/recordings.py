@@ -199,6 +199,10 @@ class Recordings(Reader):
                     files.setdefault(note, []).append(str(file.relative_to(self.root)))
         return [f"{', '.join(names)}: {note}" for note, names in files.items()]
 
+    def describe(self) -> dict[str, Any]:
+        """See `Reader.describe`; and `notes`."""
+        return super().describe() | {"notes": self.notes()}
+
     # --- one trial
 
     def _open(self, path: Path) -> RecordingFile:

@@ -255,8 +255,8 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
     """Features of trials, and their ratings joined to the window table afterwards.
 
     The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
-    part says which frames its steps show. Windows of a signal that touch a stretch that the file calls bad are
-    `UNUSABLE`, with what it calls it.
+    part says which frames its steps show. Windows of a signal that touch a stretch that the file calls bad, with the
+    baseline that the part takes off them, are `UNUSABLE`, with what the file calls it.
 
     Args:
         part: the part.
@@ -288,19 +288,27 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
         rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
         arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
     if bad_spans:
-        starts, stops = (table[name].to_numpy() for name in ("start_seconds", "stop_seconds"))
+        lag_seconds = getattr(part, "lag_seconds", 0.0)
+        starts, stops = (table[name].to_numpy() + lag_seconds for name in ("start_seconds", "stop_seconds"))
         known = table[UNUSABLE].tolist() if UNUSABLE in table else [""] * len(table)
+        takes_baseline = part.subtracted_baseline != "none"
         table[UNUSABLE] = [
-            reason or _bad_within(start, stop, bad_spans.get(key, ()))
+            reason or _bad_within(start, stop, bad_spans.get(key, ()), takes_baseline)
             for reason, start, stop, key in zip(known, starts, stops, keys, strict=True)
         ]
     return arrays, table
 
 
-def _bad_within(start_seconds: float, stop_seconds: float, spans: Sequence[tuple[float, float, str]]) -> str:
-    """What the file calls the first bad stretch that a window touches; empty where it touches none."""
-    reasons = (reason for start, stop, reason in spans if start < stop_seconds and stop > start_seconds)
-    return next((f"the file calls it bad: {reason}" for reason in reasons), "")
+def _bad_within(
+    start_seconds: float, stop_seconds: float, spans: Sequence[tuple[float, float, str]], takes_baseline: bool
+) -> str:
+    """What the file calls the first bad stretch that a window, or the baseline taken off it, touches; else empty."""
+    for start, stop, reason in spans:
+        if start < stop_seconds and stop > start_seconds:
+            return f"the file calls it bad: {reason}"
+        if takes_baseline and start < 0:
+            return f"the file calls its baseline bad: {reason}"
+    return ""
 
 
 class EEGGridFeatures(FeaturePart):

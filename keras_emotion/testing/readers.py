@@ -319,6 +319,18 @@ def _check_rate(case: ReaderCase, trial: Trial) -> None:
     require(is_inside, f"`baseline_seconds` is {baseline_seconds}; expected 0 to less than {seconds:g}, the signal's")
 
 
+def _check_bad_spans(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        return
+    begins, ends = -recording.baseline_seconds, recording.duration_seconds
+    for start, stop, reason in recording.bad_spans:
+        where = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {start:g} to {stop:g} s"
+        require(start < stop, f"{where}; expected a stretch")
+        require(start < ends and stop > begins, f"{where}; expected a part of {begins:g} to {ends:g} s, as the signal")
+        require(isinstance(reason, str) and reason, f"{where}: the reason is {reason!r}; expected what the file says")
+
+
 def _check_ratings(case: ReaderCase, trial: Trial) -> None:
     where = f"subject {trial.subject}, trial {trial.trial}"
     for target, rating in trial.ratings.items():
@@ -362,6 +374,7 @@ _TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "units": _check_units,
     "signal": _check_signal,
     "rate": _check_rate,
+    "bad_spans": _check_bad_spans,
     "ratings": _check_ratings,
     "source": _check_source,
     "pictures": _check_pictures,
@@ -493,9 +506,14 @@ def check_source_files(case: ReaderCase) -> None:
         for _ in reader.trials([subject]):
             pass
     known = _real([*reader.files_of(subject, ("video", "media")), reader.root / SYNTHETIC_MARKER])
-    root = os.path.realpath(reader.root)
+    # Files may be links to elsewhere, or name others there.
+    folders = {Path(os.path.realpath(reader.root)), *(Path(path).parent for path in known)}
     # Locks and the like are gone by now.
-    others = sorted(path for path in opened - known if Path(path).is_relative_to(root) and Path(path).is_file())
+    others = sorted(
+        path
+        for path in opened - known
+        if any(Path(path).is_relative_to(folder) for folder in folders) and Path(path).is_file()
+    )
     require(not others, f"trials of subject {subject} are read from {_listed(others)}, not in `source_files`")
 
 

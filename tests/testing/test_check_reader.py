@@ -13,6 +13,7 @@ from keras_emotion.datasets.sam40 import CHANNEL_NAMES
 from keras_emotion.schema import InputError
 from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
+from tests.datasets.written_files import sine, write_brainvision
 
 NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "mahnob_hci": (1, 2)}
 NAMES = {
@@ -160,6 +161,9 @@ TRIAL_FAULTS = {
     "infinite rate": ("rate", of_recording(sampling_rate_hz=float("inf"))),
     "baseline longer than the signal": ("rate", of_recording(baseline_seconds=9.0)),
     "negative baseline": ("rate", of_recording(baseline_seconds=-1.0)),
+    "bad stretch after the trial": ("bad_spans", of_recording(bad_spans=((99.0, 100.0, "BAD"),))),
+    "bad stretch that ends before it starts": ("bad_spans", of_recording(bad_spans=((2.0, 1.0, "BAD"),))),
+    "bad stretch without a reason": ("bad_spans", of_recording(bad_spans=((1.0, 2.0, ""),))),
     "NaN in the signal": ("signal", of_recording(signal=with_value(np.nan))),
     "infinity in the signal": ("signal", of_recording(signal=with_value(np.inf))),
     "signal of integers": ("signal", of_recording(signal=lambda one: one.signal.astype(np.int16))),
@@ -434,6 +438,27 @@ def test_every_check_catches_a_fault():
 def test_a_broken_reader_is_caught(check, broken, synthetic_root):
     with pytest.raises(AssertionError, match=f"^{broken.__name__}.*: check '{check}': "):
         check_reader(lambda: broken(synthetic_root("recordings"), sampling_rate_hz=128.0))
+
+
+class ForgetsSamplesElsewhere(Recordings):
+    def source_files(self, subject):
+        return tuple(file for file in super().source_files(subject) if file.suffix != ".eeg")
+
+
+def test_recordings_with_bad_stretches_and_parts_elsewhere_keep_the_contract(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    signals = [sine(name, hz, 50) for name, hz in (("Fz", 3), ("Cz", 7))]
+    write_brainvision(elsewhere / "a.vhdr", signals, markers=["Comment,BAD_x,600,100,0"], data_file="b.eeg")
+    for name in ("a.vhdr", "a.vmrk", "b.eeg"):
+        (root / name).symlink_to(elsewhere / name)
+    rows = "1,1,a.vhdr,2,8,1\n1,2,a.vhdr,10,16,2\n"
+    (root / "trials.csv").write_text("subject,trial,file,start_seconds,stop_seconds,valence\n" + rows)
+    check_reader(lambda: Recordings(root), (1,))
+
+    with pytest.raises(AssertionError, match=r"check 'source_files': trials of subject 1 are read from .*b\.eeg"):
+        check_reader(lambda: ForgetsSamplesElsewhere(root), (1,))
 
 
 def test_unexpected_subjects_are_named(synthetic_root):

@@ -63,6 +63,8 @@ class StreamClock:
         # What the rate may be off, over the distance of the two medians, is no jump.
         allowed = max(0.5 * period, SAID_SHARE * around * period, 1.5 * max(self._backwards))
         found = np.flatnonzero((shifts > allowed) | (shifts <= -BACKWARD_SECONDS))
+        if not len(found):
+            self._note_rate(times)
         if not len(found) or found[0] + 1 >= n_needed + around:
             return None
         # The medians shift before the samples do: the jump is where two neighbours are furthest apart.
@@ -83,23 +85,40 @@ class StreamClock:
         return float(np.median(times - np.arange(len(times)) * self._period))
 
     def _period_of(self, times: np.ndarray) -> float:
-        """Seconds from one sample to the next, by the stamps: learnt from stretches of a few seconds."""
-        around = self._around
-        if len(times) < 4 * around:
+        """Seconds from one sample to the next, by the stamps.
+
+        Raises:
+            InputError: see `find_break`.
+        """
+        lag = max(round(_AROUND_SECONDS * self._rate), 1)
+        if len(times) < 4 * lag:
             return self._period
         # A loss is in few of these differences.
-        period = float(np.median(times[around:] - times[:-around])) / around
-        off = period * self._rate - 1
-        if len(times) >= _LEARN_SECONDS * self._rate:
-            said = f"{self._source}: gives {1 / period:.4g} samples a second by its time stamps, not {self._rate:g}"
-            if abs(off) > REFUSED_SHARE:
-                raise InputError(f"{said}; its description, or its time stamps, have to be put right")
-            if abs(off) > SAID_SHARE and not self._is_rate_said:
-                self._is_rate_said = True
-                self.notes.append(said.removeprefix(f"{self._source}: "))
-        if abs(off) <= REFUSED_SHARE:
-            self._period = period
-        return self._period
+        period = float(np.median(times[lag:] - times[:-lag])) / lag
+        if self._is_off(period, REFUSED_SHARE):
+            if len(times) < 8 * lag:
+                return self._period
+            raise InputError(
+                f"{self._source}: {self._rate_text(period)}; its description, or its time stamps, have to be put right"
+            )
+        self._period = period
+        return period
+
+    def _note_rate(self, times: np.ndarray) -> None:
+        """Says once at which rate the stamps come, where it is another: of samples that follow each other."""
+        half = len(times) // 2
+        if self._is_rate_said or len(times) < _LEARN_SECONDS * self._rate:
+            return
+        period = float(np.median(times[half:] - times[: len(times) - half])) / half
+        if self._is_off(period, SAID_SHARE):
+            self._is_rate_said = True
+            self.notes.append(self._rate_text(period))
+
+    def _is_off(self, period: float, share: float) -> bool:
+        return not abs(period * self._rate - 1) <= share
+
+    def _rate_text(self, period: float) -> str:
+        return f"gives {1 / period:.4g} samples a second by its time stamps, not {self._rate:g}"
 
 
 def _shifts(offsets: np.ndarray, around: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Saved models on recordings: block by block as of the whole, channels by name, what is said and what is refused."""
 
+import importlib
 import json
 
 import mne
@@ -184,6 +185,24 @@ def test_a_model_that_knows_nothing():
         Predictor(models.FACRNNEEGNetwork(width_multiplier=0.05, units=4))
 
 
+def test_what_the_file_says_of_itself(microvolts, tmp_path):
+    """A compressed file with marks: its channels and stretches that it calls bad, and where it was cut."""
+    info = mne.create_info(list(SPELT), RATE, "eeg", verbose="error")
+    raw = mne.io.RawArray(microvolts * 1e-6, info, verbose="error")
+    raw.info["bads"] = ["T3"]
+    raw.set_annotations(mne.Annotations([20, 40], [1, 0], ["BAD_cough", "EDGE boundary"]))
+    raw.save(tmp_path / "some_raw.fif.gz", fmt="double", verbose="error")
+    recording = ContinuousRecording(tmp_path / "some_raw.fif.gz")
+    assert recording.bad_channels == ("T7",)
+    assert [gap.sample for gap in recording.gaps] == [40 * RATE]
+    windows = Predictor(network()).windows(recording)
+    assert windows.channels.missing == ("T7",)
+    assert [stretch.n_windows for stretch in windows.stretches] == [18, 15]
+    assert np.flatnonzero(windows.problems).tolist() == [8]
+    np.testing.assert_allclose(windows.starts_seconds, [*range(3, 38, 2), *range(40, 70, 2)])
+    np.testing.assert_allclose(recording.read(3, 9, [1, 0]), microvolts[[1, 0], 3:9])
+
+
 @pytest.mark.parametrize(("factor", "advice"), [(1e6, "factor 1e-06"), (1e-6, "factor 1e+06"), (1e-3, "factor 1000")])
 def test_eeg_of_a_size_that_no_scalp_has(factor, advice, microvolts, tmp_path):
     """Refused as `Recordings` refuses it; and taken where the user has said what its values are multiplied by."""
@@ -214,6 +233,26 @@ def test_command(saved, file, tmp_path, capsys):
     summary = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert summary["target"] == "valence"
     assert "synthetic" in summary["warning"]
+    assert (summary["absolute_path"], summary["windows"]) == (str(file), len(table))
+
+
+def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
+    """Two recordings of the same name, in two folders; another model may replace what one says of the same."""
+    monkeypatch.chdir(tmp_path)
+    ours, other = tmp_path / "p01" / "eeg.edf", tmp_path / "p02" / "eeg.edf"
+    folder = tmp_path / "predictions" / "eeg"
+    command = importlib.import_module("keras_emotion.cli.predict")
+    command._check_folder(folder, ours)
+    folder.mkdir(parents=True)
+    for known in ({"absolute_path": str(ours)}, {"recording": "p01/eeg.edf"}):
+        (folder / "prediction.json").write_text(json.dumps(known))
+        command._check_folder(folder, ours)
+        with pytest.raises(InputError, match=r"prediction\.json: is the prediction of .*p01/eeg\.edf, not of .*p02"):
+            command._check_folder(folder, other)
+    for content in ("{", "[]"):
+        (folder / "prediction.json").write_text(content)
+        with pytest.raises(InputError, match="is no prediction that could be replaced"):
+            command._check_folder(folder, ours)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,11 @@ class ContinuousRecording:
     def __init__(self, path: Path, channel_table: ChannelTable | None = None):
         self.path = Path(path)
         table = channel_table or ChannelTable(self.path.parent / CHANNEL_FILE)
-        opened = open_recording(self.path, _root_of(self.path), table, any_names=True)
+        root = _root_of(self.path)
+        # mne-bids goes by the names of the folders.
+        opened = open_recording(
+            self.path.absolute() if root else self.path, root or self.path.parent, table, any_names=True
+        )
         if not opened.channels or not opened.n_samples:
             raise InputError(f"{self.path}: holds no signals")
         self.channel_names = tuple(channel.name for channel in opened.channels)
@@ -89,7 +93,7 @@ class ContinuousRecording:
         return self._read(start, stop)[list(channels)]
 
 
-def _root_of(path: Path) -> Path:
-    """The folder of the data set that a file is of: of a BIDS tree the nearest that says so, else that of the file."""
+def _root_of(path: Path) -> Path | None:
+    """The nearest folder that says to be a BIDS tree, of a file in one."""
     folders = path.absolute().parents if path.name.startswith("sub-") else ()
-    return next((folder for folder in folders if (folder / BIDS_MARKER).is_file()), path.parent)
+    return next((folder for folder in folders if (folder / BIDS_MARKER).is_file()), None)

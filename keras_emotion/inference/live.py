@@ -13,7 +13,7 @@ from keras_emotion import signals
 from keras_emotion.datasets.electrodes import LEFT_OUT, ChannelTable, kind_by_name
 from keras_emotion.datasets.plausibility import deviations_uv, size_advice, size_fault
 from keras_emotion.datasets.units import Unit, read_unit
-from keras_emotion.inference.predictor import Predictor, is_finite
+from keras_emotion.inference.predictor import NO_NUMBERS_IN, NO_NUMBERS_OUT, Predictor, is_finite
 from keras_emotion.inference.signal_windows import RESAMPLING_SECONDS, Damage, RepairedSignal, Stretch, find_damage
 from keras_emotion.inference.stream_clock import StreamClock
 from keras_emotion.schema import InputError
@@ -154,8 +154,9 @@ def live_windows(
                     inputs = predictor.live_inputs(piece, begin, n_done - begin, channels, baseline)
                     if is_finite(inputs).all():
                         probabilities = predictor.apply(inputs)[0][0]
+                        problem = "" if np.isfinite(probabilities).all() else NO_NUMBERS_OUT
                     else:
-                        problem = "features that are no finite numbers"
+                        problem = NO_NUMBERS_IN
                 start = clock.start_of(times[stop - window : stop]) - began
                 latency = stream.clock() - times[stop - 1]
                 yield LiveWindow(start, start + predictor.window_seconds, probabilities, latency, problem)

@@ -40,6 +40,9 @@ FAR_AWAY = 2.0
 """Mean distance of features from the means of the training windows, in their standard deviations, that is said; of
 windows like those of the training it is some 0.8."""
 
+NO_NUMBERS_IN, NO_NUMBERS_OUT = "features that are no finite numbers", "the network gives no finite numbers"
+"""Why windows with a signal may have no probability all the same."""
+
 BLOCK_BYTES = 2**30
 """Most bytes of the signal and the features of a block, lead-in and tail not counted."""
 
@@ -273,6 +276,7 @@ class Predictor:
         probabilities, attention, distances, places = [], [], [], []
         for some, inputs in self._usable(recording, block_seconds, faces, windows, problems):
             of_block, bands = self.apply(inputs)
+            problems[some[~np.isfinite(of_block).all(axis=1)]] = NO_NUMBERS_OUT
             probabilities.append(of_block)
             attention.append(bands)
             distances.append(self._distance(inputs))
@@ -328,7 +332,7 @@ class Predictor:
         for inputs in self.blocks(recording, block_seconds, faces, windows):
             n_windows = len(next(iter(inputs.values())))
             of_block = problems[first : first + n_windows]
-            of_block[(of_block == "") & ~is_finite(inputs)] = "features that are no finite numbers"
+            of_block[(of_block == "") & ~is_finite(inputs)] = NO_NUMBERS_IN
             kept = np.flatnonzero(of_block == "")
             if len(kept):
                 is_any = True

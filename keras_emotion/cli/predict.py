@@ -87,7 +87,9 @@ class Predict:
         if predictor.warning:
             print(f"warning: {predictor.warning}")
         try:
-            for window in live_windows(predictor, stream, self.lag_seconds, lambda text: print(f"note: {text}")):
+            for window in live_windows(
+                predictor, stream, self.lag_seconds, lambda text: print(f"note: {text}", flush=True)
+            ):
                 names = predictor.class_names or range(len(window.probabilities))
                 said = ", ".join(f"{name} {p:.3f}" for name, p in zip(names, window.probabilities, strict=True))
                 said = f"no probability: {window.problem}" if window.problem else said

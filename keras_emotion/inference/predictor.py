@@ -220,8 +220,9 @@ class Predictor:
         if advice := size_advice(found.size_uv):
             raise InputError(f"{path}: {size_fault(advice, found.size_uv)}")
         damage = [one for one in found.damage if one.name not in found.dead] + damage_of_file(recording.bad_spans)
-        in_baseline = [one for one in damage if one.start < self.baseline_seconds * recording.sampling_rate_hz]
-        if in_baseline and self.uses_baseline:
+        is_filtered = self.part.subtracted_baseline == "features"
+        in_baseline = grid.in_baseline(damage, recording.sampling_rate_hz, is_filtered)
+        if in_baseline:
             one = in_baseline[0]
             raise InputError(
                 f"{path}: the first {self.baseline_seconds:g} s are the baseline, which the model subtracts, and hold "

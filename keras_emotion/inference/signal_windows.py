@@ -147,6 +147,12 @@ class WindowGrid:
         ]
         return np.concatenate([np.empty(0), *starts])
 
+    def in_baseline(self, damage: Iterable[Damage], recorded_rate_hz: float, is_filtered: bool) -> list[Damage]:
+        """What of the damage the baseline holds, or, where filters run over it, is too near to it."""
+        margin = self.margin_seconds(recorded_rate_hz) if is_filtered else 0.0
+        ends = {replaced: (self.baseline_seconds + margin * replaced) * recorded_rate_hz for replaced in (True, False)}
+        return [one for one in damage if self.baseline_seconds and one.start < ends[one.is_replaced]]
+
     def problems(
         self, stretches: Sequence[Stretch], damage: Iterable[Damage], recorded_rate_hz: float, n_eeg: int
     ) -> np.ndarray:

@@ -243,6 +243,7 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
             "signal",
             "baseline.* no whole signal: samples th",
         ),
+        (lambda x: np.where(np.arange(x.shape[1]) == 500, np.nan, x), "feature", "baseline.* no whole signal: samples"),
         (
             lambda x: np.where(np.arange(x.shape[1]) % 128 == 7, np.nan, x),
             "none",

@@ -258,7 +258,9 @@ def _vectors(plan: Plan, task: Task) -> np.ndarray | None:
     unit, system = plan.window_set(task.job.subject, task.job.target, task.job.session), plan.experiment.system
     if task.model == ORDER:
         return _time_of(unit.table)
-    return None if task.model == STIMULUS or system.fits_arrays else system.vectors(unit.arrays)
+    # What a fold imputes is another for each.
+    differs = system.fits_arrays or bool(unit.incomplete)
+    return None if task.model == STIMULUS or differs else system.vectors(unit.arrays)
 
 
 def _counts(plan: Plan, task: Task, vectors: np.ndarray | None) -> Iterator[dict[str, Any]]:

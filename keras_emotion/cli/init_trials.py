@@ -3,30 +3,118 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from keras_emotion.cli.output import make_console
+
+if TYPE_CHECKING:
+    from keras_emotion.datasets.first_trials import FirstTable, KindOfMark
 
 
 @dataclasses.dataclass(frozen=True)
 class InitTrials:
-    """Write a first trials.csv for a folder of recordings, from the marks in them; the ratings are yours to fill in.
+    """Write a first trials.csv for a folder of recordings, from their annotations; you fill in the ratings.
 
-    A mark with a duration is a trial; where no mark has one, a trial lasts from one to the next. A file that is there
-    is not overwritten. Exit code 0: written; 2: not written.
+    Every annotation and every trigger word is listed by kind, with what became of it. By default each kind becomes
+    trials, except those about the signal (BAD..., boundary, New Segment, ...). A trial lasts as long as its annotation;
+    without a duration, to the next mark, to a gap in the recording or to the end of the file. A mark without a duration
+    within another trial is left out. The options choose otherwise; patterns may contain *, ? and [...]. An existing
+    trials.csv is not overwritten. Exit code 0: written; 1: written, but some recordings could not be read (they are
+    named and not in the table); 2: not written.
 
     Args:
         folder: folder that holds the recordings, in it or below (or a BIDS tree).
+        annotations: annotations or trigger words at which a trial starts.
+        seconds: duration of these trials, whatever the file says; needs --annotations.
+        begin: annotation or trigger word at which a trial starts; needs --end.
+        end: annotation or trigger word at which it ends.
+        subject_pattern: regular expression with a group (?P<subject>...), and optionally (?P<session>...), searched in
+            the path of each recording. By default subjects are derived from the file names, and the result is printed.
     """
 
     folder: tyro.conf.Positional[Path]
+    annotations: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN [PATTERN ...]")] = ()
+    seconds: float | None = None
+    begin: Annotated[str | None, tyro.conf.arg(metavar="PATTERN")] = None
+    end: Annotated[str | None, tyro.conf.arg(metavar="PATTERN")] = None
+    subject_pattern: Annotated[str | None, tyro.conf.arg(metavar="REGEX")] = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
-        from keras_emotion.datasets.first_trials import RATINGS, write_first_trials
+        from keras_emotion.datasets.first_trials import RATINGS, Choice, write_first_trials
 
-        path, found = write_first_trials(self.folder)
-        for recording, what in found.items():
-            print(f"{recording.relative_to(self.folder)}: {what}")
-        print(f"wrote {path}; fill in {' and '.join(RATINGS)} (or columns of your own), and check subject and trial")
-        return 0
+        choice = Choice(self.annotations, self.seconds, self.begin, self.end)
+        written = write_first_trials(self.folder, choice, self.subject_pattern)
+        for file, what in written.recordings:
+            print(f"{file}: {what}")
+        _print_kinds(written.kinds)
+        if written.kinds and not choice.patterns:
+            print(
+                "note: no choice was given, so each kind of mark became trials: with its own duration, or else to the "
+                "next mark. Left out: marks about the signal, and marks within another trial"
+            )
+        for note in written.notes:
+            print(f"note: {note}")
+        _print_other_choices(written, self.folder)
+        print(
+            f"wrote {written.path}, {written.n_trials} trials; fill in {' and '.join(RATINGS)} (or columns of your "
+            "own), and check subject and trial"
+        )
+        for fault in written.faults:
+            print(f"error: {fault}", file=sys.stderr)
+        if written.faults:
+            print(
+                f"error: {len(written.faults)} files or folders could not be read and are not in the table",
+                file=sys.stderr,
+            )
+        return 1 if written.faults else 0
+
+
+def _print_kinds(kinds: tuple[KindOfMark, ...]) -> None:
+    if not kinds:
+        return
+    import rich.table
+    from rich.text import Text
+
+    from keras_emotion.datasets.first_trials import span
+
+    table = rich.table.Table(title="annotations and trigger words in these recordings")
+    for heading in ("text", "source", "count", "files", "duration (s)", "spacing (s)", "trials", "left out"):
+        table.add_column(heading, overflow="fold")
+    for kind in kinds:
+        n_without = kind.n_marks - len(kind.durations_seconds)
+        durations = [span(kind.durations_seconds)] if kind.durations_seconds else []
+        durations += [f"{n_without} without" if durations else "none"] if n_without else []
+        cells = (
+            kind.name,
+            kind.source,
+            kind.n_marks,
+            kind.n_files,
+            "; ".join(durations),
+            span(kind.spacings_seconds) if kind.spacings_seconds else "-",
+            _listed(kind.trials),
+            _listed(kind.left_out),
+        )
+        # As plain text: annotations may look like markup.
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    make_console().print(table)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return "; ".join(f"{count} ({text})" for text, count in counts.items()) or "-"
+
+
+def _print_other_choices(written: FirstTable, folder: Path) -> None:
+    """Commands that would choose otherwise, with what there is to choose from."""
+    command = f"keras-emotion init-trials {shlex.quote(str(folder))}"
+    names = [shlex.quote(kind.name) for kind in sorted(written.kinds, key=lambda kind: not kind.trials)]
+    print(f"for another choice, move {written.path.name} away, and:")
+    if names:
+        print(f"  {command} --annotations {' '.join(names[:3])} --seconds 60")
+        print(f"  {command} --begin {names[0]} --end {names[min(1, len(names) - 1)]}")
+    print(f"  {command} --subject-pattern '^(?P<subject>[^/_]+)'")

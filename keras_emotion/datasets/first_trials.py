@@ -2,184 +2,500 @@
 
 from __future__ import annotations
 
+import bisect
+import collections
+import dataclasses
+import fnmatch
 import itertools
-import warnings
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
-from keras_emotion.datasets.recording_files import (
-    ARRAY_SUFFIXES,
-    BIDS_MARKER,
-    RECORDING_SUFFIXES,
-    open_raw,
-    open_recording,
-    sidecar_file,
-)
+from keras_emotion.datasets.marks import Mark, MarkedRecording, is_about_signal, read_marks
+from keras_emotion.datasets.people import people_of
+from keras_emotion.datasets.recording_files import BIDS_MARKER, RECORDING_SUFFIXES
+from keras_emotion.datasets.recording_search import find_recordings, without_parts
+from keras_emotion.datasets.time_axis import BadSpan
 from keras_emotion.datasets.trial_table import TRIAL_FILE
 from keras_emotion.schema import InputError
-
-if TYPE_CHECKING:
-    import mne
 
 RATINGS = ("valence", "arousal")
 """Columns that are left to be filled in."""
 
 ROUNDING_SECONDS = 0.1
-"""By how much a mark may reach into the next to be taken to end there."""
+"""By how much a mark may reach into the next, or beyond the end of the file, to be taken to end there."""
 
-_NO_STIMULI = ("bad", "edge", "boundary")
-_STATUS_MASK = 0xFFFF
+# Control characters, and the halves of characters that stand for bytes that are no UTF-8.
+_NOT_FOR_A_TABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+TO_NEXT, TO_GAP, TO_END, OWN = "to the next mark", "to a gap", "to the end of the file", "its own duration"
+WHOLE_FILE = "the whole file"
 
 
-def write_first_trials(root: Path) -> tuple[Path, dict[Path, str]]:
-    """Writes a `trials.csv` with a line for each thing that the recordings in a folder mark.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which marks become trials, and where these end.
 
-    Marks are annotations, or the words of a trigger channel where there are none. A mark with a duration is a trial;
-    where none has one, a trial lasts from a mark to the next, the last to the end of the file. A file without marks is
-    one trial. Subject is the `sub-` of a BIDS name, else the name of the file; the ratings are left empty.
+    A pattern is a text, or has `*`, `?` and `[...]` as file names have; `S  1` fits BrainVision's `Stimulus/S  1` too.
+
+    Args:
+        annotations: patterns of the annotations or trigger words at which a trial starts; empty for all but those
+            about the signal (`marks.ABOUT_SIGNAL`).
+        seconds: length of the trials, whatever the marks say; `None`: a mark with a duration is as long as its trial,
+            one without lasts to the next that is chosen.
+        begin: pattern of the marks at which a trial starts, in place of `annotations`.
+        end: pattern of those at which it then ends.
+
+    Raises:
+        InputError: options that do not go together, or a length that is none.
+    """
+
+    annotations: tuple[str, ...] = ()
+    seconds: float | None = None
+    begin: str | None = None
+    end: str | None = None
+
+    def __post_init__(self):
+        if (self.begin is None) != (self.end is None):
+            raise InputError("--begin and --end: expected both, or neither")
+        if self.begin is not None and (self.annotations or self.seconds is not None):
+            raise InputError("--begin and --end: say where trials are; leave out --annotations and --seconds")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"--seconds {self.seconds:g}: expected a number above 0")
+        if self.seconds is not None and not self.annotations:
+            raise InputError("--seconds: needs --annotations, which say what lasts so long")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All that is asked for by name."""
+        return (self.begin, self.end) if self.begin is not None and self.end is not None else self.annotations
+
+
+@dataclasses.dataclass(frozen=True)
+class KindOfMark:
+    """All marks of one text, over all recordings.
+
+    Args:
+        name: the text.
+        source: `"annotation"` or `"trigger word"`.
+        n_marks: how many there are.
+        n_files: recordings in which it is.
+        durations_seconds: of the marks that have one.
+        spacings_seconds: from each mark to the next of the kind in the same recording.
+        trials: how many became trials, by how these end.
+        left_out: how many did not, by why.
+    """
+
+    name: str
+    source: str
+    n_marks: int
+    n_files: int
+    durations_seconds: tuple[float, ...]
+    spacings_seconds: tuple[float, ...]
+    trials: dict[str, int]
+    left_out: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstTable:
+    """What was written, and why.
+
+    Args:
+        path: the table.
+        n_trials: lines of it.
+        recordings: `(file, what became of it)`.
+        kinds: of marks, the most frequent first.
+        notes: what to check.
+        faults: what could not be read, one line each.
+    """
+
+    path: Path
+    n_trials: int
+    recordings: tuple[tuple[str, str], ...]
+    kinds: tuple[KindOfMark, ...]
+    notes: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkedTrial:
+    """A trial as a recording marks it.
+
+    Args:
+        start_seconds: on the recording's own time axis.
+        stop_seconds: likewise.
+        stimulus: texts of its marks.
+        how: how its end was found.
+        marks: what it begins with; several of one moment are one.
+    """
+
+    start_seconds: float
+    stop_seconds: float
+    stimulus: str
+    how: str
+    marks: tuple[Mark, ...]
+
+
+def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern: str | None = None) -> FirstTable:
+    """Write a first `trials.csv` for a folder of recordings, from their annotations and trigger words.
+
+    Without a choice each kind of mark becomes trials, except those about the signal (`marks.ABOUT_SIGNAL`). A trial
+    lasts as long as its mark; without a duration, to the next mark, to a gap in the recording or to the end of the
+    file. A mark without a duration within another trial is left out, as is a trial whose given duration spans a gap. A
+    recording in which nothing is marked is one trial. Times are on the recording's own time axis. Subjects are derived
+    from the file names (`people_of`); the ratings are left empty.
 
     Args:
         root: folder with recordings, in it or below.
+        choice: which marks become trials.
+        subject_pattern: see `people_of`.
 
     Returns:
-        The table's file, and what was found in each recording.
+        What was found and written. Recordings that cannot be read are among its faults.
 
     Raises:
-        InputError: there is a table already, no recording, or one that cannot be read (a line for each).
+        InputError: there is a table already, no recording, none that can be read, no trial, or a choice that is not
+            there.
     """
+    choice = choice or Choice()
     path = root / TRIAL_FILE
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected one with recordings")
     if path.exists():
         raise InputError(f"{path}: is there already; move it elsewhere to have a new one written")
-    recordings = find_recordings(root)
-    if not recordings:
-        raise InputError(
-            f"{root}: holds no recordings; expected {', '.join(RECORDING_SUFFIXES)} (arrays with their sidecars)"
-        )
-    rows, found, faults = [], {}, []
-    n_trials: dict[str, int] = {}
-    for recording, subject in zip(recordings, _subjects(recordings, root), strict=True):
-        try:
-            trials, found[recording] = _trials_of(recording, root)
-        except InputError as error:
-            faults.append(str(error))
-            continue
-        for start, stop, stimulus in trials:
-            n_trials[subject] = n_trials.get(subject, 0) + 1
-            rows.append(
-                {
-                    "subject": subject,
-                    "trial": n_trials[subject],
-                    "file": recording.relative_to(root).as_posix(),
-                    "start_seconds": round(start, 6),
-                    "stop_seconds": round(stop, 6),
-                    "stimulus": stimulus,
-                    **dict.fromkeys(RATINGS, ""),
-                }
-            )
-    if faults:
-        raise InputError("\n".join(faults))
+    search = find_recordings(root)
+    read, faults = _read_all(search.recordings, root)
+    faults = [*search.faults, *faults]
+    if not read:
+        endings = f"{', '.join(RECORDING_SUFFIXES)} (arrays with their sidecars)"
+        raise InputError("\n".join(faults or [f"{root}: holds no recordings; expected {endings}", *search.notes]))
+    recordings, notes = without_parts(read, root)
+    marks = [mark for recording in recordings for mark in recording.marks]
+    _check_patterns(choice, marks)
+    found = [trials_of(recording, choice) for recording in recordings]
+    files = [recording.path.relative_to(root).as_posix() for recording in recordings]
+    with_trials = [place for place, (trials, _) in enumerate(found) if trials]
+    lines = [_line(recording, trials) for recording, (trials, _) in zip(recordings, found, strict=True)]
+    if not with_trials:
+        raise InputError("\n".join([f"{root}: no trial", *(map(": ".join, zip(files, lines, strict=True))), *faults]))
+    people = people_of([files[place] for place in with_trials], (root / BIDS_MARKER).is_file(), subject_pattern)
+    trials = [found[place][0] for place in with_trials]
+    table = _table([files[place] for place in with_trials], trials, people.subjects, people.sessions)
     try:
         # Never over one that somebody wrote in the meantime.
         with path.open("x", encoding="utf-8", newline="") as file:
-            pd.DataFrame(rows).to_csv(file, index=False)
+            table.to_csv(file, index=False)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    return path, found
+    return FirstTable(
+        path=path,
+        n_trials=len(table),
+        recordings=tuple(zip(files, lines, strict=True)),
+        kinds=_kinds(recordings, found),
+        notes=(*search.notes, *notes, *people.notes, *_notes_on_stimuli(trials)),
+        faults=tuple(faults),
+    )
 
 
-def find_recordings(root: Path) -> list[Path]:
-    """Recordings in a folder and below, sorted; of a BIDS tree, those of its subjects."""
-    is_bids = (root / BIDS_MARKER).is_file()
-    found = []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if any(part.startswith(".") for part in parts) or any(part.endswith(".mff") for part in parts[:-1]):
+def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording], list[str]]:
+    read, faults = [], []
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        if name != name.strip() or _NOT_FOR_A_TABLE.search(name):
+            faults.append(f"{root}/{name!a}: a table cannot name it; rename it without blanks at its ends")
             continue
-        if is_bids and not (parts[0].startswith("sub-") and path.stem.endswith("_eeg")):
-            continue
-        is_recording = path.name.lower().endswith(RECORDING_SUFFIXES)
-        if is_recording and (path.suffix not in ARRAY_SUFFIXES or sidecar_file(path) is not None):
-            found.append(path)
-    return found
+        try:
+            read.append(read_marks(path, root))
+        except InputError as error:
+            faults.append(str(error))
+    return read, faults
 
 
-def _subjects(recordings: Sequence[Path], root: Path) -> list[str]:
-    """A name for whose each recording is."""
-    if (root / BIDS_MARKER).is_file():
-        return [path.relative_to(root).parts[0].removeprefix("sub-") for path in recordings]
-    stems = [path.name.partition(".")[0] for path in recordings]
-    if len(set(stems)) == len(stems):
-        return stems
-    return ["_".join(path.relative_to(root).with_suffix("").parts) for path in recordings]
-
-
-def _trials_of(path: Path, root: Path) -> tuple[list[tuple[float, float, str]], str]:
-    """`(start, stop, stimulus)` of a recording's trials, and how they were found."""
-    if path.suffix in ARRAY_SUFFIXES:
-        opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
-        return [(0.0, opened.duration_seconds, path.stem)], "no marks in an array: one trial"
-    raw = open_raw(path, root, [])  # what the reader warns of, `describe` says
-    end = raw.n_times / raw.info["sfreq"]
-    marks = _annotations(raw)
-    what = "annotations"
-    if not marks:
-        marks, what = _triggers(raw), "trigger words"
-    lasting = [mark for mark in marks if mark[1] > 0]
-    if lasting:
-        following = [*(start for start, *_ in lasting[1:]), end]
-        trials = [
-            (start, _until(start + seconds, next_start), name)
-            for (start, seconds, name), next_start in zip(lasting, following, strict=True)
-        ]
-        return trials, f"{len(trials)} {what} with a duration"
-    if not marks:
-        return [(0.0, end, path.stem)], "no marks: one trial"
-    # Several marks of one moment are one.
-    moments = [
-        (start, "/".join(dict.fromkeys(name for *_, name in group)))
-        for start, group in itertools.groupby(marks, key=lambda mark: mark[0])
-    ]
-    stops = [*(start for start, _ in moments[1:]), end]
-    trials = [(start, stop, name) for (start, name), stop in zip(moments, stops, strict=True)]
-    return trials, f"{len(trials)} {what} without a duration, each to the next"
-
-
-def _until(stop: float, next_start: float) -> float:
-    """Where a trial ends: where the next one starts, if it reaches into it by no more than rounding."""
-    return next_start if next_start < stop <= next_start + ROUNDING_SECONDS else stop
-
-
-def _annotations(raw: mne.io.BaseRaw) -> list[tuple[float, float, str]]:
-    """`(onset, duration, description)` by onset, in seconds from the first sample."""
-    # They count from where the device began to count samples, which may be before the file begins.
-    annotations, before = raw.annotations, raw.first_time
-    end = raw.n_times / raw.info["sfreq"]
-    marks = [
-        (float(onset) - before, float(duration), str(description))
-        for onset, duration, description in zip(
-            annotations.onset, annotations.duration, annotations.description, strict=True
-        )
-    ]
-    return sorted(mark for mark in marks if 0 <= mark[0] < end and not mark[2].lower().startswith(_NO_STIMULI))
-
-
-def _triggers(raw: mne.io.BaseRaw) -> list[tuple[float, float, str]]:
-    import mne
-
-    if "stim" not in raw.get_channel_types():
-        return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            events = mne.find_events(
-                raw, shortest_event=1, mask=_STATUS_MASK, mask_type="and", uint_cast=True, verbose="ERROR"
+def _table(
+    files: Sequence[str], trials: Sequence[Sequence[MarkedTrial]], subjects: Sequence[str], sessions: Sequence[str]
+) -> pd.DataFrame:
+    rows = []
+    n_trials: collections.Counter[str] = collections.Counter()
+    for file, of_file, subject, session in zip(files, trials, subjects, sessions, strict=True):
+        for trial in of_file:
+            n_trials[subject] += 1
+            rows.append(
+                {
+                    "subject": subject,
+                    **({"session": session} if any(sessions) else {}),
+                    "trial": n_trials[subject],
+                    "file": file,
+                    "start_seconds": round(trial.start_seconds, 6),
+                    "stop_seconds": round(trial.stop_seconds, 6),
+                    "stimulus": trial.stimulus,
+                    **dict.fromkeys(RATINGS, ""),
+                }
             )
-    except ValueError as error:
-        raise InputError(f"{raw.filenames[0]}: its trigger channel cannot be read ({error})") from None
-    return [((sample - raw.first_samp) / raw.info["sfreq"], 0.0, str(word)) for sample, _, word in events.tolist()]
+    return pd.DataFrame(rows)
+
+
+# --- what is chosen
+
+
+def fits(pattern: str, kind: str) -> bool:
+    """Whether a pattern of the user's fits a kind of mark; runs of blanks count as one.
+
+    Example:
+        >>> fits("S  1", "Stimulus/S  1"), fits("clip*", "clip 12"), fits("S  1", "S 11")
+        (True, True, False)
+    """
+    pattern = " ".join(pattern.split())
+    kind = " ".join(kind.split())
+    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for text in (kind, kind.partition("/")[2] or kind))
+
+
+def _check_patterns(choice: Choice, marks: Sequence[Mark]) -> None:
+    counts = collections.Counter(mark.kind for mark in marks)
+    missing = [pattern for pattern in choice.patterns if not any(fits(pattern, kind) for kind in counts)]
+    if missing:
+        there = ", ".join(f"{kind!r} ({count})" for kind, count in counts.most_common()) or "none"
+        raise InputError(
+            f"{', '.join(map(repr, missing))}: no annotation or trigger word of any recording; there are {there}"
+        )
+
+
+def _is_chosen(mark: Mark, recording: MarkedRecording, choice: Choice) -> bool:
+    if choice.annotations:
+        return any(fits(pattern, mark.kind) for pattern in choice.annotations)
+    return not is_about_signal(recording.path, mark.kind)
+
+
+# --- trials of one recording
+
+
+def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+    """Finds the trials of a recording by its marks.
+
+    Args:
+        recording: what it marks.
+        choice: which marks begin or end a trial.
+
+    Returns:
+        The trials by start, and why each of the other marks begins none.
+    """
+    if not recording.has_signals:
+        return [], dict.fromkeys(recording.marks, "no signals")
+    if choice.begin is not None and choice.end is not None:
+        found, left_out = _pairs(recording.marks, choice.begin, choice.end)
+    else:
+        chosen = [mark for mark in recording.marks if _is_chosen(mark, recording, choice)]
+        why = "not chosen" if choice.annotations else "about the signal, not a stimulus"
+        left_out = {mark: why for mark in recording.marks if not _is_chosen(mark, recording, choice)}
+        if chosen or choice.annotations:
+            found, more = _from_marks(chosen, recording, choice.seconds)
+            left_out |= more
+        else:
+            found = [MarkedTrial(0.0, recording.time_axis.stop_seconds, recording.path.stem, WHOLE_FILE, ())]
+    trials = []
+    for trial in _within_file(found, recording):
+        if why := _why_no_trial(trial, recording):
+            left_out |= dict.fromkeys(trial.marks, why)
+        else:
+            trials.append(trial)
+    return trials, left_out
+
+
+def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+    """From each mark that begins a trial to the next that ends one."""
+    trials, left_out = [], {}
+    first: Mark | None = None
+    for mark in marks:
+        if first is not None and fits(end, mark.kind) and mark.start_seconds > first.start_seconds:
+            left_out[mark] = "end of a trial"
+            trials.append(MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to its end mark", (first,)))
+            first = None
+        elif fits(begin, mark.kind):
+            if first is not None:
+                left_out[first] = "no end before the next begin"
+            first = mark
+        else:
+            left_out[mark] = "end without a begin" if fits(end, mark.kind) else "not chosen"
+    if first is not None:
+        left_out[first] = "begin without an end"
+    return trials, left_out
+
+
+def _from_marks(
+    marks: Sequence[Mark], recording: MarkedRecording, seconds: float | None
+) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+    """Trials that begin with a mark, and why other marks begin none."""
+    axis = recording.time_axis
+    sample_seconds = 1 / axis.sampling_rate_hz
+    left_out = {}
+    moments = _moments(marks, seconds, 0.75 * sample_seconds)
+    starts = [group[0].start_seconds for group, _ in moments]
+    trials, points = [], []
+    for group, duration in moments:
+        start, kind = group[0].start_seconds, "/".join(dict.fromkeys(mark.kind for mark in group))
+        if duration is None:
+            points.append((start, kind, tuple(group)))
+            continue
+        stop = start + duration
+        place = bisect.bisect_right(starts, start)
+        later = starts[place] if place < len(starts) else axis.stop_seconds
+        # Where the next one starts, if it reaches into it by no more than rounding.
+        stop = later if later < stop <= later + ROUNDING_SECONDS else stop
+        trials.append(MarkedTrial(start, stop, kind, OWN if seconds is None else f"{seconds:g} s", tuple(group)))
+    lasting = [trial.start_seconds for trial in trials]
+    reached = list(itertools.accumulate((trial.stop_seconds for trial in trials), max))
+    outside = []
+    for start, kind, group in points:
+        place = bisect.bisect_right(lasting, start + sample_seconds / 2)
+        if place and start < reached[place - 1] - sample_seconds / 2:
+            left_out |= dict.fromkeys(group, "within another trial")
+        else:
+            outside.append((start, kind, group))
+    ends = sorted(
+        [
+            *((start, TO_NEXT) for start in [*(start for start, *_ in outside), *lasting]),
+            *((axis.seconds_of(gap.sample) - gap.jump_seconds, TO_GAP) for gap in axis.gaps),
+            *((axis.seconds_of(pause.start_sample), TO_GAP) for pause in _pauses(recording)),
+            (axis.stop_seconds, TO_END),
+        ]
+    )
+    for start, kind, group in outside:
+        stop, how = ends[min(bisect.bisect_right(ends, (start + sample_seconds / 4, "")), len(ends) - 1)]
+        trials.append(MarkedTrial(start, stop, kind, how, group))
+    return sorted(trials, key=lambda trial: trial.start_seconds), left_out
+
+
+def _moments(marks: Sequence[Mark], seconds: float | None, tolerance: float) -> list[tuple[list[Mark], float | None]]:
+    """Marks of one moment and one duration, which are one; with the duration."""
+    groups: list[tuple[list[Mark], float | None]] = []
+    for mark in marks:
+        duration = mark.duration_seconds if seconds is None else seconds
+        since = mark.start_seconds - tolerance
+        of_now = itertools.takewhile(lambda other, since=since: other[0][0].start_seconds > since, reversed(groups))
+        same = next((group for group, other in of_now if other == duration), None)
+        if same is None:
+            groups.append(([mark], duration))
+        else:
+            same.append(mark)
+    return groups
+
+
+def _pauses(recording: MarkedRecording) -> list[BadSpan]:
+    """Stretches of zeros that stand for a pause of the device."""
+    return [span for span in recording.bad_spans if not span.has_signal]
+
+
+def _within_file(trials: Sequence[MarkedTrial], recording: MarkedRecording) -> Iterator[MarkedTrial]:
+    """The trials with starts and stops in the file; those of which more than rounding is cut off say so."""
+    end = recording.time_axis.stop_seconds
+    for trial in trials:
+        cut = trial.stop_seconds - end
+        how = f"{trial.how}, cut off by the end of the file" if cut > ROUNDING_SECONDS else trial.how
+        yield dataclasses.replace(
+            trial, start_seconds=max(trial.start_seconds, 0.0), stop_seconds=min(trial.stop_seconds, end), how=how
+        )
+
+
+def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
+    """Why a trial is left out; empty where it is not."""
+    axis = recording.time_axis
+    first, last = axis.sample_at(trial.start_seconds), axis.sample_at(trial.stop_seconds)
+    seconds = trial.stop_seconds - trial.start_seconds
+    # The second: it begins or ends while nothing was recorded.
+    is_broken = any(first < gap.sample < last for gap in axis.gaps)
+    if is_broken or (axis.gaps and abs((last - first) / axis.sampling_rate_hz - seconds) > 2 / axis.sampling_rate_hz):
+        return "spans a gap in the recording"
+    if any(first < pause.stop_sample and pause.start_sample < last for pause in _pauses(recording)):
+        return "spans a gap in the recording"
+    if last <= first:
+        return "shorter than a sample"
+    return ""
+
+
+# --- what is said of it
+
+
+def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
+    """What became of a recording."""
+    axis = recording.time_axis
+    if not recording.has_signals:
+        return "annotations but no signals; no trial"
+    if not trials:
+        is_unmarked = all(is_about_signal(recording.path, mark.kind) for mark in recording.marks)
+        parts = ["no trial: nothing is marked, and the whole file spans a gap" if is_unmarked else "no trial"]
+    elif trials[0].how == WHOLE_FILE:
+        parts = ["nothing is marked: one trial, the whole file"]
+    else:
+        parts = [
+            f"{_count(len(trials), 'trial')} of {span([one.stop_seconds - one.start_seconds for one in trials])} s"
+        ]
+    overlaps = sum(later.start_seconds < before.stop_seconds - 1e-6 for before, later in itertools.pairwise(trials))
+    if overlaps:
+        parts.append(f"{overlaps} of them overlap the one before")
+    n_bad = sum(
+        any(
+            axis.sample_at(one.start_seconds) < bad.stop_sample and bad.start_sample < axis.sample_at(one.stop_seconds)
+            for bad in recording.bad_spans
+        )
+        for one in trials
+    )
+    if n_bad:
+        parts.append(f"{n_bad} of them hold a stretch that the file calls bad")
+    if pauses := _pauses(recording):
+        parts.append(f"{_count(len(pauses), 'gap')} in the recording, filled with zeros ({pauses[0].reason})")
+    if axis.gaps:
+        where = ", ".join(f"{axis.seconds_of(gap.sample):g} s" for gap in axis.gaps[:5])
+        more = f" and {len(axis.gaps) - 5} more" if len(axis.gaps) > 5 else ""
+        parts.append(f"{_count(len(axis.gaps), 'gap')} in the recording, before {where}{more} ({axis.gaps[0].reason})")
+    return "; ".join([*parts, *recording.notes])
+
+
+def _kinds(
+    recordings: Sequence[MarkedRecording], found: Sequence[tuple[list[MarkedTrial], dict[Mark, str]]]
+) -> tuple[KindOfMark, ...]:
+    how = [{mark: trial.how for trial in trials for mark in trial.marks} for trials, _ in found]
+    marks: dict[tuple[str, str], list[tuple[int, Mark]]] = collections.defaultdict(list)
+    for number, recording in enumerate(recordings):
+        for mark in recording.marks:
+            marks[mark.kind, mark.source].append((number, mark))
+    kinds = []
+    for (name, source), of_kind in marks.items():
+        durations = [mark.duration_seconds for _, mark in of_kind if mark.duration_seconds is not None]
+        spacings = [
+            later.start_seconds - before.start_seconds
+            for (file, before), (other, later) in itertools.pairwise(of_kind)
+            if file == other
+        ]
+        trials = collections.Counter(how[number][mark] for number, mark in of_kind if mark in how[number])
+        left_out = collections.Counter(found[number][1][mark] for number, mark in of_kind if mark not in how[number])
+        n_files = len({number for number, _ in of_kind})
+        kinds.append(
+            KindOfMark(
+                name, source, len(of_kind), n_files, tuple(durations), tuple(spacings), dict(trials), dict(left_out)
+            )
+        )
+    return tuple(sorted(kinds, key=lambda kind: -kind.n_marks))
+
+
+def _notes_on_stimuli(trials: Sequence[Sequence[MarkedTrial]]) -> list[str]:
+    names = collections.Counter(trial.stimulus for of_file in trials for trial in of_file)
+    if len(names) > 1 or names.total() < 2:
+        return []
+    return [f"all trials have the stimulus {next(iter(names))!r}; empty that column if they were shown different ones"]
+
+
+def span(values: Sequence[float]) -> str:
+    """Numbers in short: the smallest and the largest.
+
+    Example:
+        >>> span([2.0, 6.0, 4.0]), span([6.0, 6.0])
+        ('2 to 6', '6')
+    """
+    low, high = (f"{round(value, 3):.12g}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 PAUSE = "bad_acq_skip"
 """What MNE calls a stretch of zeros that stands for a pause of the device."""
 
-_BORDERS = ("edge", "bad boundary", "boundary", "new segment/")
-"""How marks begin, in lower case, at which two pieces of a recording were joined: MNE, EEGLAB, BrainVision."""
+_BORDERS = re.compile(r"(.*/)?((edge|bad)[ _])?boundary|edge|new segment/.*")
+"""Marks, in lower case, at which two pieces of a recording were joined: EEGLAB, MNE, BrainVision."""
 
 _BORDERS_OF_FORMAT = {".set": ("-99",), ".gdf": ("32766",)}
 """Words that stand for the same in one format alone: EEGLAB's where all events are numbers, and 0x7ffe of GDF."""
@@ -39,8 +40,7 @@ def find_interruptions(
     for start, duration, text in marks:
         name = text.strip().lower()
         is_pause = name.startswith(PAUSE)
-        is_border = name.startswith(_BORDERS) or name in _BORDERS_OF_FORMAT.get(path.suffix.lower(), ())
-        if is_border or (is_pause and not duration):
+        if is_border(path, text) or (is_pause and not duration):
             # Of a border between two samples, the one after it.
             sample = math.floor(start * sampling_rate_hz + 0.5) if not jumps else axis.sample_at(start)
             if 0 < sample < n_samples and sample not in gaps:
@@ -57,6 +57,17 @@ def find_interruptions(
     # What is marked twice, as a pause is in FIF, is one.
     once = sorted(dict.fromkeys(spans), key=lambda span: span.start_sample)
     return tuple(gaps[sample] for sample in sorted(gaps)), tuple(once)
+
+
+def is_border(path: Path, text: str) -> bool:
+    """Whether a mark says that two pieces of a recording were joined.
+
+    Args:
+        path: the file; what is meant depends on its format.
+        text: of the mark.
+    """
+    name = text.strip().lower()
+    return _BORDERS.fullmatch(name) is not None or name in _BORDERS_OF_FORMAT.get(path.suffix.lower(), ())
 
 
 def _lost(path: Path, sample: int, duration: float | None, sampling_rate_hz: float) -> float | None:

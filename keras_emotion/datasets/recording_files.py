@@ -237,13 +237,13 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
     return mne.io.read_raw(path, preload=False, verbose="WARNING")
 
 
-def marks_of(path: Path, root: Path, notes: list[str] | None = None) -> list[Mark]:
+def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
     """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
 
     Args:
         path: the file.
         root: folder of the data, see `open_raw`.
-        notes: as for `open_raw`.
+        raw: the file, where it is open already.
 
     Returns:
         `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
@@ -256,7 +256,7 @@ def marks_of(path: Path, root: Path, notes: list[str] | None = None) -> list[Mar
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
-    return _marks_of_raw(open_raw(path, root, notes))
+    return _marks_of_raw(open_raw(path, root) if raw is None else raw)
 
 
 def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:

@@ -13,6 +13,7 @@ from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.scope import TrainingPart
 from keras_emotion.pipelines import WindowBatches
+from keras_emotion.pipelines.study_channels import ChangedArray, Imputation
 from keras_emotion.systems.base import System
 from keras_emotion.systems.settings import Training
 
@@ -83,7 +84,21 @@ def make_fold(
 ) -> Fold:
     """`job_fold` for a unit and `(training, validation, test)` rows that are known already."""
     scope = np.arange(len(unit.table)) if PROTOCOLS[job.protocol].fitted_on == "all_rows" else None
-    return Fold(unit, unit.arrays, system, plan.experiment.training, *rows, scope)
+    arrays = complete_arrays(unit, rows[0] if scope is None else scope)
+    return Fold(unit, arrays, system, plan.experiment.training, *rows, scope)
+
+
+def complete_arrays(unit: WindowSet, rows: np.ndarray) -> dict[str, Any]:
+    """The arrays of a unit; what is NaN for want of a channel is imputed.
+
+    Args:
+        unit: the windows.
+        rows: those whose means stand for what is missing: the training rows.
+    """
+    return {
+        name: ChangedArray(array, Imputation.fit(array, rows)) if name in unit.incomplete else array
+        for name, array in unit.arrays.items()
+    }
 
 
 def fitted_arrays(fold: Fold) -> Mapping[str, Any]:

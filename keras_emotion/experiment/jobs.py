@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
 from keras_emotion.evaluation.permutation import Between, labeling_ratings, permuted_ratings
-from keras_emotion.pipelines import JoinedArrays, StoredFeatures, pair_windows
+from keras_emotion.pipelines import JoinedArrays, StoredFeatures, StudyChannels, pair_windows
 from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
@@ -80,6 +80,7 @@ class WindowSet:
         ratings: `(windows,)` float rating of the target; windows without one are not in the unit.
         label_rule: how a rating becomes a class.
         step_ratings: `(windows, steps)` rating of each step, where the data have them.
+        incomplete: names of arrays that are NaN where a window lacks a channel of the study; a fold imputes them.
     """
 
     arrays: Mapping[str, Any]
@@ -87,6 +88,7 @@ class WindowSet:
     ratings: np.ndarray
     label_rule: LabelRule
     step_ratings: np.ndarray | None = None
+    incomplete: frozenset[str] = frozenset()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -118,6 +120,7 @@ class Plan:
         feature_folders: where the features of each subject lie, by part.
         class_names: class names by target, for targets that are classes and not ratings.
         inference: what a saved model carries along (bands, channels, rates).
+        channels: the channels of the study, by part that reads recordings.
         model_folder: where models of the last repetition are saved, or `None`.
         stage_folder: where earlier stages of unfinished jobs are kept, or `None`.
         log_folder: where each job has a folder of logs for TensorBoard, or `None`.
@@ -138,6 +141,7 @@ class Plan:
     permutation: int = 0
     permuted_between: Between = "trials"
     enumerated: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    channels: Mapping[str, StudyChannels] = dataclasses.field(default_factory=dict)
 
     def rule(self, target: str) -> LabelRule:
         """The label rule of a target."""
@@ -168,6 +172,7 @@ class Plan:
         rated = np.flatnonzero(chosen)
         # An array `<name>@<target>` is for that target alone.
         names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in ("", target)}
+        _refuse_other_shapes(dict(zip(subjects, stored, strict=True)), names)
         arrays = {short: JoinedArrays([one.arrays[name] for one in stored], rated) for name, short in names.items()}
         table = table.iloc[rated].reset_index(drop=True)
         ratings = table[target].to_numpy(dtype=float)
@@ -178,7 +183,8 @@ class Plan:
             ratings = self._permuted(table, ratings, target, f"{subject}|{session}")
             # A rating of its own for each step would tell what the window's permuted one does not.
             step_ratings = None
-        return WindowSet(arrays, table, ratings, self.rule(target), step_ratings)
+        incomplete = frozenset(names.get(name, name) for one in stored for name in one.incomplete) & arrays.keys()
+        return WindowSet(arrays, table, ratings, self.rule(target), step_ratings, incomplete)
 
     def _permuted(self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: str) -> np.ndarray:
         if place not in self.enumerated:
@@ -253,15 +259,34 @@ class Plan:
         return tuple(sorted(found)) if len(found) > 1 else ("",)
 
 
+def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iterable[str]) -> None:
+    (first, reference), *others = stored.items()
+    for name in names:
+        expected = reference.arrays[name].shape[1:]
+        for subject, one in others:
+            found = one.arrays[name].shape[1:]
+            if found != expected:
+                raise InputError(
+                    f"features {name!r}: a window of subject {first} has the shape {expected}, one of subject "
+                    f"{subject} {found}; are their recordings of different sampling rates? read them at one rate "
+                    "(--sampling-rate-hz)"
+                )
+
+
 _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 
 
 def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
     # A worker does many jobs on the same few subjects: tables are read, and windows paired, once a process.
     system, folders = plan.experiment.system, plan.feature_folders[subject]
-    key = (system.model_dump_json(), json.dumps(path_contents(system)), *map(str, folders.values()))
+    channels = {name: study.channels for name, study in plan.channels.items()}
+    names = json.dumps([[name, one.names, one.directions] for name, one in channels.items()])
+    key = (system.model_dump_json(), json.dumps(path_contents(system)), names, *map(str, folders.values()))
     if key not in _OPENED:
-        paired, dropped = pair_windows({part: StoredFeatures.open(folder) for part, folder in folders.items()})
+        parts = {name: StoredFeatures.open(folder) for name, folder in folders.items()}
+        for name, wanted in channels.items():
+            parts[name] = parts[name].of_study(system.parts()[name], wanted)
+        paired, dropped = pair_windows(parts)
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])
         _OPENED[key] = joined, pd.concat([dropped, dropped_by_join], ignore_index=True)
     return _OPENED[key]

@@ -13,7 +13,7 @@ from keras_emotion.evaluation import POOL, NotEvaluable, rating_metrics
 from keras_emotion.experiment.compiled_model import compiled_model, outputs, save_model
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import FitRequest, fit
-from keras_emotion.experiment.fold import Fold
+from keras_emotion.experiment.fold import Fold, complete_arrays
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import TRAINED_ON, prepare
@@ -71,7 +71,7 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
     unit = _rated(units)
     (protocol,) = experiment.protocols
     rows = plan.folds(units[0], protocol, 0)[0]
-    fold = Fold(unit, unit.arrays, experiment.system, experiment.training, *rows)
+    fold = Fold(unit, complete_arrays(units[0], rows[0]), experiment.system, experiment.training, *rows)
     compiled = compiled_model(fold, {**plan.inference, "ratings": list(experiment.targets)})
     seed = Job(protocol, "+".join(experiment.targets), POOL, 0, 0).seed(experiment.seed)
     fit(FitRequest(compiled, fold, seed, Stage(system=fold.system)))

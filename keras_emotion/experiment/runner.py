@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rich.console
 import rich.progress
 
@@ -29,11 +28,13 @@ from keras_emotion.experiment.stage_files import remove_stages
 from keras_emotion.experiment.training import run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
 from keras_emotion.pipelines import (
+    ChannelSet,
     FeaturePart,
     FeatureStore,
     StoredFeatures,
+    StudyChannels,
     content_hash,
-    extract_rated,
+    extract_features,
     prepare_backend,
 )
 from keras_emotion.schema import InputError
@@ -142,32 +143,47 @@ def _plan(experiment: Experiment, data: Data, save_models_to: Path | None, infer
     `inference` is what a saved model carries along, where it is known; otherwise the first trial is read for it.
     """
     folders = _compute_features(experiment, data)
+    channels = _study_channels(folders, experiment)
     if inference is None:
         first = next(iter(data.dataset.trials(data.description["subjects"][:1])))
-        inference = _inference(experiment.system, experiment, data.dataset, first)
+        inference = _inference(experiment.system, experiment, data.dataset, first, channels)
     plan = Plan(
         experiment=experiment,
         feature_folders=folders,
         class_names=data.dataset.class_names,
         inference=inference,
         model_folder=save_models_to,
+        channels=channels,
     )
     # Now, and not after hours: subjects of whom no window has its partner.
     plan.dropped_windows()
     return plan
 
 
-def _inference(system, experiment: Experiment, dataset, first) -> dict:
-    """What a saved model carries along: what the system says, in which unit the signals were, and of what data."""
+def _study_channels(
+    folders: Mapping[int | str, Mapping[str, Path]], experiment: Experiment
+) -> dict[str, StudyChannels]:
+    """The channels of all subjects, by part that reads recordings."""
+    parts: dict[str, dict[int | str, ChannelSet]] = {}
+    for subject, own in folders.items():
+        for name, folder in own.items():
+            channels = StoredFeatures.channels_of(folder)
+            if channels is not None:
+                parts.setdefault(name, {})[subject] = channels
+    return {name: StudyChannels.of(by_subject, experiment.study_channels) for name, by_subject in parts.items()}
+
+
+def _inference(system, experiment: Experiment, dataset, first, channels: Mapping[str, StudyChannels]) -> dict:
+    """What a saved model carries along: what the system says, the channels of the study, and of what data."""
     known = dict(system.inference(first))
-    if first.recording is not None and "channel_names" in known:
-        unit = dict(zip(first.recording.channel_names, first.recording.units, strict=True))
-        known["units"] = [unit[name] for name in known["channel_names"]]
-        directions = first.recording.pick(known["channel_names"]).electrode_directions
-        if directions is not None:
+    studies = [channels[name] for name in known.get("parts", ()) if name in channels]
+    if "channel_names" in known and studies:
+        # A model has one list of channels: that of the last part, as `System.inference` takes them.
+        study = studies[-1].channels
+        known["channel_names"], known["units"] = list(study.names), list(study.units)
+        if any(direction is not None for direction in study.directions):
             known["electrode_directions"] = [
-                [round(float(part), 6) for part in direction] if np.isfinite(direction).all() else None
-                for direction in directions
+                None if direction is None else [round(part, 6) for part in direction] for direction in study.directions
             ]
     return {**known, "dataset": experiment.dataset, "synthetic": bool(dataset.synthetic)}
 
@@ -213,6 +229,8 @@ def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
         "features": part.key(),
         **_options(data.dataset),
         **({"reader_version": version} if version > 1 else {}),
+        # Entries of before channels were kept with the features cannot be brought to those of a study.
+        **({"with_channels": True} if part.sources[0] == "recording" else {}),
     }
 
 
@@ -223,7 +241,7 @@ def _options(dataset: Reader) -> dict[str, Any]:
 
 def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
     with disk_full_as_input_error(store.root):
-        store.folder(key, lambda: extract_rated(part, dataset.trials([subject])))
+        store.folder(key, lambda: extract_features(part, dataset.trials([subject])))
 
 
 def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:
@@ -291,6 +309,10 @@ def run(
         }
     )
     folder.write_json(DESCRIPTION, describe_experiment(experiment, dataset))
+    channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
+    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
+    for note in channel_notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", dropped.to_csv(index=False).encode())
@@ -323,6 +345,7 @@ def run(
                 for subject, rows in dropped.groupby("subject")
             },
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
+            "channels": channel_notes,
         }
     )
     return folder

@@ -14,7 +14,7 @@ import numpy as np
 from keras_emotion.evaluation import POOL, PROTOCOLS, STIMULUS_COLUMNS, classification_metrics, stimulus_baseline
 from keras_emotion.experiment.compiled_model import compiled_model, outputs, predict, save_model
 from keras_emotion.experiment.fit import FitRequest, FitRequests, FitResult, fit, run_fits, seconds_of_steps
-from keras_emotion.experiment.fold import Fold, fitted_arrays, job_fold, training_part
+from keras_emotion.experiment.fold import Fold, complete_arrays, fitted_arrays, job_fold, training_part
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.stage_files import load_stage, save_stage
 from keras_emotion.moved import moved_name
@@ -284,7 +284,8 @@ def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple
         train, validation, test = plan.folds(unit, "subject_disjoint", 0)[0]
         train = np.sort(np.concatenate([train, test]))
     experiment = plan.experiment
-    fold = Fold(unit, unit.arrays, experiment.system, experiment.training, train, validation, train[:0])
+    arrays = complete_arrays(unit, train)
+    fold = Fold(unit, arrays, experiment.system, experiment.training, train, validation, train[:0])
     compiled = compiled_model(fold, _inference(plan, target, unit))
     seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
     fit(FitRequest(compiled, fold, seed, Stage(system=fold.system)))

@@ -28,7 +28,9 @@ from keras_emotion.inference.signal_windows import (
     damage_of_file,
     survey,
 )
+from keras_emotion.inference.subtracted import Subtracted
 from keras_emotion.pipelines import FeaturePart
+from keras_emotion.pipelines.study_channels import ChannelSet
 from keras_emotion.schema import InputError, Recording, Trial
 
 if TYPE_CHECKING:
@@ -530,7 +532,7 @@ class Predictor:
         first: int,
         last: int,
         channels: Channels,
-        subtracted: _Subtracted,
+        subtracted: Subtracted,
     ) -> Inputs:
         """Features of the windows from `first` to `last` of a stretch."""
         rate, window, n_lead = self.sampling_rate_hz, self._window, self.n_lead
@@ -568,11 +570,14 @@ class Predictor:
     def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:
         """Inputs of the model from features, the missing channels filled in."""
         if channels.missing:
-            directions = self._directions_of(self.channel_names)
-            arrays = self.part.fill_missing(
-                arrays, channels.names, self.channel_names, directions, self._training_means
-            )
+            present, expected = self._channel_set(channels.names), self._channel_set(self.channel_names)
+            arrays = self.part.fill_missing(arrays, present, expected, self._training_means)
         return self._named(arrays)
+
+    def _channel_set(self, names: Sequence[str]) -> ChannelSet:
+        directions = self._directions_of(names)
+        units = tuple(self.unit_of[name] for name in names)
+        return ChannelSet(tuple(names), units, tuple(map(tuple, directions.tolist())))
 
     def _named(self, arrays: Inputs) -> Inputs:
         """The inputs of the model by their names, from the arrays of its parts."""
@@ -593,7 +598,7 @@ class Predictor:
         trial = Trial("recording", 1, 1, "recording", recording, channels.names, {})
         return part.extract([trial])[0]
 
-    def _subtracted(self, start: np.ndarray, channels: Channels) -> _Subtracted:
+    def _subtracted(self, start: np.ndarray, channels: Channels) -> Subtracted:
         """What the baseline at the start of a recording takes off everything after it."""
         kind, rate = self.part.subtracted_baseline, self.sampling_rate_hz
         if kind == "waveform":
@@ -606,13 +611,13 @@ class Predictor:
                 cleaned = signals.remove_baseline(with_nothing, rate, self.baseline_seconds, segment_seconds)
             except ValueError as error:
                 raise InputError(f"--baseline-seconds {self.baseline_seconds:g}: {error}") from None
-            return _Subtracted(waveform=-cleaned[:, -n_segment:])
+            return Subtracted(waveform=-cleaned[:, -n_segment:])
         if kind == "features":
             of_first = self._features(start, channels, self.baseline_seconds)
             plain = self._features(start, channels, self.baseline_seconds, self.part.without_baseline())
             taken_off = {name: plain[name][:1] - array[:1] for name, array in of_first.items()}
-            return _Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
-        return _Subtracted()
+            return Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
+        return Subtracted()
 
 
 def _problems(windows: RecordedWindows | None, faces: FaceWindows | None) -> np.ndarray:
@@ -631,22 +636,3 @@ def _at(places: np.ndarray, values: np.ndarray, n_windows: int) -> np.ndarray:
     of_all = np.full((n_windows, *values.shape[1:]), np.nan, values.dtype)
     of_all[places] = values
     return of_all
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Subtracted:
-    """What a baseline takes off: a waveform `(channels, samples)` of the signal, or means of the features by name."""
-
-    waveform: np.ndarray | None = None
-    features: Inputs | None = None
-
-    def from_signal(self, signal: np.ndarray, start: int) -> np.ndarray:
-        """The signal without the waveform; its first sample is `start` samples after the end of the baseline."""
-        if self.waveform is None:
-            return signal
-        phase = (start + np.arange(signal.shape[1])) % self.waveform.shape[1]
-        return signal - self.waveform[:, phase]
-
-    def from_features(self, arrays: Inputs) -> Inputs:
-        """The features without their mean over the baseline."""
-        return arrays if self.features is None else {name: arrays[name] - mean for name, mean in self.features.items()}

@@ -9,18 +9,21 @@ from keras_emotion.moved import moved_name
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
+from keras_emotion.pipelines.extraction import extract_features, extract_rated
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, file_hash, path_hash
-from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, extract_rated, find_part
+from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, find_part
 from keras_emotion.pipelines.model_inputs import ModelInput, find_transform, register_transform
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.pipelines.scaling import feature_statistics
+from keras_emotion.pipelines.study_channels import ChannelSet, StudyChannels
 from keras_emotion.pipelines.teacher_features import TeacherFeatures
 from keras_emotion.pipelines.windowing import Windowing
 
 __all__ = [
+    "ChannelSet",
     "ConnectivityFeatures",
     "EEGGridFeatures",
     "FaceFeatures",
@@ -33,11 +36,13 @@ __all__ = [
     "RawSignals",
     "Source",
     "StoredFeatures",
+    "StudyChannels",
     "TeacherFeatures",
     "WindowBatches",
     "Windowing",
     "content_hash",
     "count_dropped",
+    "extract_features",
     "extract_rated",
     "feature_statistics",
     "file_hash",

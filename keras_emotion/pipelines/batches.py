@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_emotion.pipelines.study_channels import ChangedArray
+
 _ALIGNMENT_BYTES = 64
 _SHARE_OF_MEMORY = 0.5
 """Files up to that share of the machine's memory are left to the system, which then soon has them in memory whole."""
@@ -69,7 +71,7 @@ class JoinedArrays:
         # What lies in memory already, or will soon with all around it, needs no announcement.
         announce = (lambda part, rows: None) if self._reads_ahead else _announce
         gathered = _aligned((len(rows), *self.shape[1:]), self.dtype)
-        if len(self._parts) == 1:
+        if len(self._parts) == 1 and isinstance(self._parts[0], np.ndarray):
             announce(self._parts[0], rows)
             # The rows were looked at when this was made; to look again would cost a copy.
             return np.take(self._parts[0], rows, axis=0, out=gathered, mode="clip")
@@ -92,10 +94,15 @@ def _memory_bytes() -> float:
 
 def _mapping(array: np.ndarray) -> mmap.mmap | None:
     """The mapped file that an array looks into; `None` for one in memory, and where there is no `madvise`."""
-    base = array
+    base = _stored(array)
     while isinstance(base, np.ndarray):
         base = base.base
     return base if isinstance(base, mmap.mmap) and hasattr(base, "madvise") else None
+
+
+def _stored(array: np.ndarray | ChangedArray) -> np.ndarray:
+    """The array that is read where its windows are changed when they are read."""
+    return array.stored if isinstance(array, ChangedArray) else array
 
 
 def _advise_no_reading_ahead(array: np.ndarray) -> None:
@@ -112,6 +119,7 @@ def _announce(array: np.ndarray, rows: np.ndarray) -> None:
     """Have the system read the windows of a mapped file all at once, and not each page when its turn comes."""
     if (mapping := _mapping(array)) is None:
         return
+    array = _stored(array)
     n_bytes = array.strides[0]
     begin = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
     starts = begin + rows * n_bytes

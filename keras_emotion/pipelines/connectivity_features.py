@@ -51,6 +51,7 @@ class ConnectivityFeatures(FeaturePart):
 
     code_version: ClassVar[int] = 2
     added_fields: ClassVar[Mapping[str, Any]] = {"hop_seconds": None}
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"connectivity": (2, 3), "eeg": (2,)}
 
     sample_seconds: Seconds = 60.0
     window_seconds: Seconds = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,8 +14,9 @@ import scipy.signal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from keras_emotion import signals
+from keras_emotion.pipelines.study_channels import ChannelSet, take_channels
 from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, common_unit, steps_of_windows
-from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Recording, Trial
+from keras_emotion.schema import InputError, Recording, Trial
 
 Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
@@ -64,6 +65,9 @@ class FeaturePart(BaseModel, abc.ABC):
             fingerprints and messages follow from it.
         missing_channel: what stands for a channel that a new recording lacks: `"training_mean"`, the mean over the
             training windows, which the scaling of the model keeps; `"zero"`; or `"refuse"`, nothing can.
+        channel_axes: axes of channels of each array by its name, the windows axis being 0; an array that is not named
+            does not depend on the order of channels. `None` where it is not known how arrays depend on channels: files
+            with different channels are refused then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +77,7 @@ class FeaturePart(BaseModel, abc.ABC):
     local_fields: ClassVar[frozenset[str]] = frozenset()
     sources: ClassVar[tuple[Source, ...]] = ("recording",)
     missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "refuse"
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = None
 
     @model_serializer(mode="wrap")
     def _without_defaults_of_added_fields(self, serialize):
@@ -213,24 +218,50 @@ class FeaturePart(BaseModel, abc.ABC):
         """The part with nothing subtracted."""
         return self
 
+    def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
+        """Windows of an array as if they had been computed of other channels: matched by name, NaN for missing ones.
+
+        Args:
+            name: name of the array.
+            values: `(windows, ...)` windows of it, of the channels that are present.
+            present: these channels.
+            wanted: the channels to bring them to.
+
+        Raises:
+            InputError: the part does not say how the array depends on channels.
+        """
+        if present.keys == wanted.keys:
+            return values
+        if self.channel_axes is None:
+            raise InputError(
+                f"{type(self).__name__}: its arrays cannot be brought to other channels (`channel_axes` says nothing), "
+                f"and the files have different ones: {', '.join(present.names)} and {', '.join(wanted.names)}"
+            )
+        return take_channels(values, self.channel_axes.get(name, ()), present.places_of(wanted))
+
     def fill_missing(
         self,
         arrays: dict[str, np.ndarray],
-        present: Sequence[str],
-        expected: Sequence[str],
-        directions: np.ndarray,
+        present: ChannelSet,
+        expected: ChannelSet,
         training_means: Mapping[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
         """Arrays of the channels that a model expects, from those of the channels that a recording has.
 
         Args:
             arrays: `(windows, ...)` by name, as `extract` gives them for the channels that are present.
-            present: names of these, in the order of `expected`.
-            expected: names of the channels that the model was trained on.
-            directions: `(expected, 3)` directions of their electrodes.
-            training_means: means of the arrays over the training windows by name, where the model keeps them.
+            present: these channels.
+            expected: the channels that the model was trained on.
+            training_means: means of the arrays over the training windows by name, where the model keeps them; 0 stands
+                for what is missing elsewhere.
         """
-        return arrays
+        filled = {}
+        for name, array in arrays.items():
+            # What is missing, of one window without any value: a NaN that a part computed stays one.
+            lacks = np.isnan(self.align_channels(name, np.zeros_like(array[:1]), present, expected))
+            aligned = self.align_channels(name, array, present, expected)
+            filled[name] = np.where(lacks, training_means.get(name, 0.0), aligned).astype(array.dtype)
+        return filled
 
 
 def find_part(kind: str) -> type[FeaturePart]:
@@ -249,66 +280,6 @@ def find_part(kind: str) -> type[FeaturePart]:
     if kind not in known:
         raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(sorted(known))}")
     return known[kind]
-
-
-def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> Features:
-    """Features of trials, and their ratings joined to the window table afterwards.
-
-    The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
-    part says which frames its steps show. Windows of a signal that touch a stretch that the file calls bad, with the
-    baseline that the part takes off them, are `UNUSABLE`, with what the file calls it.
-
-    Args:
-        part: the part.
-        trials: of one subject.
-
-    Raises:
-        InputError: see `FeaturePart.extract`.
-    """
-    ratings: dict[tuple, Mapping[str, float]] = {}
-    of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
-    bad_spans: dict[tuple, Sequence[tuple[float, float, str]]] = {}
-
-    def unrated() -> Iterator[Trial]:
-        for trial in trials:
-            key = tuple(getattr(trial, name) for name in TRIAL_KEY)
-            ratings[key] = trial.ratings
-            if trial.images is not None:
-                of_frames[key] = trial.images.ratings
-            if "recording" in part.sources and trial.recording is not None and trial.recording.bad_spans:
-                bad_spans[key] = trial.recording.bad_spans
-            yield trial.without_ratings()
-
-    arrays, table = part.extract(unrated())
-    keys = list(table[list(TRIAL_KEY)].itertuples(index=False, name=None))
-    for place, name in enumerate(dict.fromkeys(name for key in dict.fromkeys(keys) for name in ratings[key])):
-        table.insert(len(WINDOW_COLUMNS) + place, name, [ratings[key].get(name, np.nan) for key in keys])
-    frames = arrays.pop(STEP_FRAMES, None)
-    for name in next(iter(of_frames.values()), {}) if frames is not None else ():
-        rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
-        arrays[f"{STEP_RATINGS}@{name}"] = np.array(rated, np.float32).reshape(frames.shape)
-    if bad_spans:
-        lag_seconds = getattr(part, "lag_seconds", 0.0)
-        starts, stops = (table[name].to_numpy() + lag_seconds for name in ("start_seconds", "stop_seconds"))
-        known = table[UNUSABLE].tolist() if UNUSABLE in table else [""] * len(table)
-        takes_baseline = part.subtracted_baseline != "none"
-        table[UNUSABLE] = [
-            reason or _bad_within(start, stop, bad_spans.get(key, ()), takes_baseline)
-            for reason, start, stop, key in zip(known, starts, stops, keys, strict=True)
-        ]
-    return arrays, table
-
-
-def _bad_within(
-    start_seconds: float, stop_seconds: float, spans: Sequence[tuple[float, float, str]], takes_baseline: bool
-) -> str:
-    """What the file calls the first bad stretch that a window, or the baseline taken off it, touches; else empty."""
-    for start, stop, reason in spans:
-        if start < stop_seconds and stop > start_seconds:
-            return f"the file calls it bad: {reason}"
-        if takes_baseline and start < 0:
-            return f"the file calls its baseline bad: {reason}"
-    return ""
 
 
 class EEGGridFeatures(FeaturePart):
@@ -442,23 +413,19 @@ class EEGGridFeatures(FeaturePart):
         """See `FeaturePart`."""
         return self.changed(baseline="none")
 
-    def fill_missing(
-        self,
-        arrays: dict[str, np.ndarray],
-        present: Sequence[str],
-        expected: Sequence[str],
-        directions: np.ndarray,
-        training_means: Mapping[str, np.ndarray],
-    ) -> dict[str, np.ndarray]:
-        """See `FeaturePart`; the cells of the missing electrodes get the means that these cells had in training."""
-        if "eeg" not in training_means:
-            return arrays
-        places = [place for place, name in enumerate(expected) if name not in set(present)]
-        cells = signals.grid_positions([expected[place] for place in places], self.grid, directions[places])
-        rows, columns = cells[:, 0], cells[:, 1]
-        filled = arrays["eeg"].copy()
-        filled[..., rows, columns, :] = training_means["eeg"][rows, columns]
-        return {**arrays, "eeg": filled}
+    def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
+        """See `FeaturePart`; an electrode goes from its cell in the file to its cell in the study."""
+        here, there = (signals.grid_positions(one.names, self.grid, one.direction_array) for one in (present, wanted))
+        places = present.places_of(wanted)
+        is_there = places >= 0
+        if is_there.all() and len(here) == len(there) and (here[places] == there).all():
+            return values
+        aligned = np.zeros_like(values)
+        ahead = values.ndim - 4  # axes between that of the windows and the rows
+        before = (slice(None),) * (1 + ahead)
+        aligned[(*before, *there[~is_there].T)] = np.nan
+        aligned[(*before, *there[is_there].T)] = values[(*before, *here[places[is_there]].T)]
+        return aligned
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """Features and window table of all the trials, read one at a time.

@@ -87,7 +87,8 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
         for array, values in part.arrays.items():
             arrays[array] = values if in_order else values[chosen]
     paired = table.iloc[kept].reset_index(drop=True).drop(columns=UNUSABLE, errors="ignore")
-    return StoredFeatures(arrays, paired), count_dropped(table, reasons)
+    incomplete = frozenset().union(*(part.incomplete for part in parts.values()))
+    return StoredFeatures(arrays, paired, incomplete=incomplete), count_dropped(table, reasons)
 
 
 def count_dropped(table: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:

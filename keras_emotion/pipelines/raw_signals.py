@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -41,6 +41,7 @@ class RawSignals(FeaturePart):
     kind: ClassVar[str] = "BioFeatures"
     added_fields: ClassVar[Mapping[str, Any]] = {"hop_seconds": None, "lag_seconds": 0.0}
     missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "zero"
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"bio": (2,)}
 
     window_seconds: Seconds = 1.0
     hop_seconds: Seconds | None = None
@@ -83,20 +84,6 @@ class RawSignals(FeaturePart):
     def without_baseline(self) -> Self:
         """See `FeaturePart`."""
         return self.changed(baseline="none")
-
-    def fill_missing(
-        self,
-        arrays: dict[str, np.ndarray],
-        present: Sequence[str],
-        expected: Sequence[str],
-        directions: np.ndarray,
-        training_means: Mapping[str, np.ndarray],
-    ) -> dict[str, np.ndarray]:
-        """See `FeaturePart`; zeros."""
-        there = arrays["bio"]
-        filled = np.zeros((*there.shape[:-1], len(expected)), there.dtype)
-        filled[..., [list(expected).index(name) for name in present]] = there
-        return {**arrays, "bio": filled}
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.

@@ -67,6 +67,7 @@ class RunNumbers:
         has_stimuli: whether the predictions say what the stimulus alone predicts.
         labels_of_stimuli: targets whose label is a property of the stimulus.
         dropped_windows: windows without a partner in another modality, by subject and reason.
+        channels: what was done with channels that are not the same in all files, a sentence each.
     """
 
     name: str
@@ -85,6 +86,7 @@ class RunNumbers:
     dropped_windows: Mapping[str, Mapping[str, int]]
     has_stimuli: bool = False
     labels_of_stimuli: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
     @property
     def title_of_dataset(self) -> str:
@@ -298,6 +300,8 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         band_attention=_band_attention(of_compared(tables.results)),
         not_evaluated=tuple(_not_evaluated(facts["not_evaluable"], summary.left_out)),
         dropped_windows=facts["dropped_windows"],
+        # Runs of before 0.2.0 do not know.
+        channels=tuple(facts.get("channels", ())),
         has_stimuli="stimulus_label" in predictions,
         labels_of_stimuli=tuple(
             target

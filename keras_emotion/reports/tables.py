@@ -442,6 +442,7 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
     for subject, dropped in numbers.dropped_windows.items():
         listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
         yield f"windows dropped: subject {subject}: {listed}"
+    yield from numbers.channels
 
 
 def _level(numbers: RunNumbers, protocol: str, target: str) -> str:

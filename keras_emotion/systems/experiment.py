@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from pydantic import Field, SerializeAsAny, field_validator
@@ -26,6 +26,8 @@ class Experiment(Configuration):
         protocols: names of the protocols, compared side by side.
         maximum_repetitions: at most so many repetitions of each protocol; 0 is as many as it defines.
         maximum_folds: at most so many folds of each protocol; 0 is as many as it defines.
+        study_channels: the channels of a study whose files have different ones: the `"union"`, where a channel that a
+            file lacks is imputed from the training rows of each fold, or the `"intersection"`.
         system: the paper's features, network and loss.
         training: see `Training`.
         seed: seed of folds, weights and shuffling.
@@ -40,6 +42,7 @@ class Experiment(Configuration):
     protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("as_published", "trial_disjoint")
     maximum_repetitions: Annotated[int, Field(ge=0)] = 0
     maximum_folds: Annotated[int, Field(ge=0)] = 0
+    study_channels: Literal["union", "intersection"] = "union"
     system: SerializeAsAny[System]
     training: Training = Training()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -68,6 +71,9 @@ class Experiment(Configuration):
     def scientific_config(self) -> dict[str, Any]:
         """The scientific fields as JSON-able values, the definition of each protocol included."""
         fields = self.model_dump(mode="json", exclude={"runtime"})
+        # As it was before there was a choice, so that those runs can be taken up.
+        if self.study_channels == "union":
+            del fields["study_channels"]
         fields["system"] = {"kind": type(self.system).__name__, **self.system.scientific_config()}
         fields["protocols"] = [PROTOCOLS[name].describe() for name in self.protocols]
         return fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -212,7 +213,7 @@ class FACRNN(NetworkSystem):
         joined = stored if found.all() else stored.keep(kept)
         arrays = {**joined.arrays, "teacher_features": features[kept]}
         reasons = np.where(found, "", "no teacher features")
-        return StoredFeatures(arrays, joined.table), count_dropped(stored.table, reasons)
+        return dataclasses.replace(joined, arrays=arrays), count_dropped(stored.table, reasons)
 
     def fit_arrays(self, arrays: Mapping[str, Any], rows: np.ndarray) -> Transform:
         """See `System`; the scaling of the teacher's features."""

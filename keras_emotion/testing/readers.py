@@ -321,14 +321,10 @@ def _check_rate(case: ReaderCase, trial: Trial) -> None:
 
 def _check_bad_spans(case: ReaderCase, trial: Trial) -> None:
     recording = trial.recording
-    if recording is None:
-        return
-    begins, ends = -recording.baseline_seconds, recording.duration_seconds
-    for start, stop, reason in recording.bad_spans:
-        where = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {start:g} to {stop:g} s"
-        require(start < stop, f"{where}; expected a stretch")
-        require(start < ends and stop > begins, f"{where}; expected a part of {begins:g} to {ends:g} s, as the signal")
-        require(isinstance(reason, str) and reason, f"{where}: the reason is {reason!r}; expected what the file says")
+    for start, stop, reason in () if recording is None else recording.bad_spans:
+        what = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {(start, stop, reason)}"
+        is_inside = start < stop and start < recording.duration_seconds and stop > -recording.baseline_seconds
+        require(is_inside and reason, f"{what}; expected a stretch that touches the signal, and a reason")
 
 
 def _check_ratings(case: ReaderCase, trial: Trial) -> None:
@@ -509,11 +505,7 @@ def check_source_files(case: ReaderCase) -> None:
     # Files may be links to elsewhere, or name others there.
     folders = {Path(os.path.realpath(reader.root)), *(Path(path).parent for path in known)}
     # Locks and the like are gone by now.
-    others = sorted(
-        path
-        for path in opened - known
-        if any(Path(path).is_relative_to(folder) for folder in folders) and Path(path).is_file()
-    )
+    others = [path for path in sorted(opened - known) if folders & {*Path(path).parents} and Path(path).is_file()]
     require(not others, f"trials of subject {subject} are read from {_listed(others)}, not in `source_files`")
 
 

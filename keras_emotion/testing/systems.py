@@ -14,7 +14,8 @@ import numpy as np
 
 from keras_emotion.experiment.scope import TrainingPart
 from keras_emotion.pipelines import StoredFeatures, pair_windows
-from keras_emotion.pipelines.features import STEP_RATINGS, extract_rated
+from keras_emotion.pipelines.extraction import extract_features, extract_rated
+from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, Trial
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.stages import Stage, layer_weights
@@ -174,9 +175,9 @@ def check_system(
     """Check a system against the contract that `keras_emotion.systems` describes, on a few windows of a reader.
 
     `SYSTEM_CHECKS` lists the checks: the system is a frozen value that JSON and pickle keep; its features have one row
-    a window and a window table, and are the same when extracted again; what is fitted reads training windows alone; a
-    network is the same when built again under one seed, trains, gives probabilities and is fed without the labels; an
-    estimator fits and gives probabilities.
+    a window and a window table, and are the same when extracted again, and for channels in another order; what is
+    fitted reads training windows alone; a network is the same when built again under one seed, trains, gives
+    probabilities and is fed without the labels; an estimator fits and gives probabilities.
 
     Args:
         system: the system.
@@ -323,6 +324,27 @@ def check_features_again(case: SystemCase) -> None:
         for array, values in arrays.items():
             same = np.array_equal(values, case.parts[name].arrays[array], equal_nan=values.dtype.kind == "f")
             require(same, f"part {name!r}: extracted again, {array} differs")
+
+
+def check_channels(case: SystemCase) -> None:
+    """Features of a recording whose channels stand in another order are the same when brought to the first order."""
+    for name, part in case.system.parts().items():
+        if part.sources[0] != "recording":
+            continue
+        trial = next(case.trials())
+        names = trial.recording.channel_names[::-1]
+        turned = dataclasses.replace(
+            trial,
+            recording=trial.recording.pick(names),
+            eeg_channel_names=tuple(one for one in names if one in trial.eeg_channel_names),
+        )
+        expected, _, wanted = extract_features(part, [trial])
+        found, _, present = extract_features(part, [turned])
+        for array, values in expected.items():
+            aligned = part.align_channels(array, found[array], present, wanted)
+            # Sums over channels are in another order.
+            same = aligned.shape == values.shape and np.allclose(aligned, values, rtol=1e-4, atol=1e-5)
+            require(same, f"part {name!r}: {array} depends on the order of channels; see `FeaturePart.channel_axes`")
 
 
 def check_windows(case: SystemCase) -> None:
@@ -483,6 +505,7 @@ SYSTEM_CHECKS: Mapping[str, Callable[[SystemCase], None]] = {
     "features": check_features,
     "features_again": check_features_again,
     "parts": check_parts,
+    "channels": check_channels,
     "windows": check_windows,
     "inference": check_inference,
     "vectors": check_vectors,

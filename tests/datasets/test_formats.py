@@ -296,7 +296,7 @@ def test_what_a_bids_tree_says_beside_the_file(tmp_path):
     assert [(span.start_sample, span.stop_sample) for span in recording.bad_spans] == [(600, 700)]
     np.testing.assert_allclose(recording.read(0, 99)[2], skin.values[:99], rtol=1e-5)
     assert any("Omitted 1 annotation(s) that were outside data range" in note for note in recording.notes)
-    assert marks_of(path, tmp_path, []) == [(3.0, 0.5, "BAD_noise"), (5.0, 2.0, "go")]
+    assert marks_of(path, tmp_path, open_raw(path, tmp_path, [])) == [(3.0, 0.5, "BAD_noise"), (5.0, 2.0, "go")]
 
 
 # --- real files

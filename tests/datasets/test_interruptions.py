@@ -10,9 +10,11 @@ import pytest
 
 from keras_emotion.datasets import Recordings
 from keras_emotion.datasets.electrodes import ChannelTable
+from keras_emotion.datasets.interruptions import is_border
 from keras_emotion.datasets.recording_files import marks_of, open_recording
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
-from keras_emotion.pipelines.features import UNUSABLE, extract_rated
+from keras_emotion.pipelines.extraction import extract_rated
+from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.schema import InputError
 from tests.datasets.written_files import (
@@ -133,6 +135,18 @@ def test_joined_recordings_have_a_gap_where_they_were_joined(tmp_path):
     recording = opened(write_fif(tmp_path / "a_raw.fif", both))
     assert [gap.sample for gap in recording.gaps] == [SECONDS * RATE]
     assert recording.bad_spans == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["boundary", "Boundary ", "EDGE boundary", "BAD boundary", "Comment/boundary", "New Segment/"]
+)
+def test_words_at_which_pieces_were_joined(tmp_path, text):
+    assert is_border(tmp_path / "a.fif", text)
+
+
+@pytest.mark.parametrize("text", ["boundary of a forest", "edges", "-99", "32766", "Stimulus/S  1"])
+def test_words_of_stimuli_are_no_borders(tmp_path, text):
+    assert not is_border(tmp_path / "a.fif", text)
 
 
 def test_pieces_of_a_time_axis():

@@ -659,113 +659,6 @@ def test_videos_and_their_offsets(tmp_path):
     assert messages[2].startswith("no readable video (")
 
 
-# --- first table
-
-
-def marked_fif(path, marks, first_sample=0, names=("Fz", "Cz"), seconds=20, words=()):
-    raw = mne.io.RawArray(
-        np.vstack([noise(len(names), seconds) * 1e-6, np.zeros((1, seconds * 128))]),
-        mne.create_info([*names, "STI 014"], 128, ["eeg"] * len(names) + ["stim"]),
-        first_samp=first_sample,
-        verbose="ERROR",
-    )
-    for second, word in words:
-        raw._data[-1, second * 128 : second * 128 + 5] = word
-    if marks:
-        raw.set_annotations(mne.Annotations(*zip(*marks, strict=True)))
-    raw.save(path, verbose="ERROR")
-
-
-def first_table(folder):
-    assert cli.main(["init-trials", str(folder)]) == 0
-    return pd.read_csv(folder / "trials.csv", keep_default_na=False, dtype={"stimulus": str})
-
-
-def test_first_table_of_marks_with_a_duration(root, copy, capsys):
-    written = pd.read_csv(copy / "trials.csv").sort_values(["subject", "start_seconds"])
-    (copy / "trials.csv").unlink()
-    table = first_table(copy)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["s01.edf: 3 annotations with a duration", "s02.edf: 3 annotations with a duration"]
-    assert lines[2].startswith(f"wrote {copy / 'trials.csv'}; fill in valence and arousal")
-    columns = ["subject", "file", "start_seconds", "stop_seconds", "stimulus"]
-    assert table[columns].to_numpy().tolist() == written[columns].to_numpy().tolist()
-    assert table["trial"].tolist() == [1, 2, 3, 1, 2, 3]
-    assert list(table.columns[-2:]) == ["valence", "arousal"]
-    assert (table[["valence", "arousal"]] == "").all(axis=None)
-    # It reads as it is, with nothing rated; and it is not written over.
-    Recordings(copy).check()
-    assert problems_of(copy)[0] == "line 2, 3, 4, 5, 6, 7: no valence; left out where valence is the target"
-    before = (copy / "trials.csv").read_bytes()
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["init-trials", str(copy)])
-    assert caught.value.code == 2
-    assert "trials.csv: is there already" in capsys.readouterr().err
-    assert (copy / "trials.csv").read_bytes() == before
-
-
-def test_first_table_from_mark_to_mark(tmp_path, capsys):
-    marks = [(5.0, 0, "b"), (1.5, 0, "a"), (5.0, 0, "c"), (12.0, 0, "d"), (13.0, 0, "BAD_jump"), (14.0, 0, "boundary")]
-    # The device had counted 6 s before the file begins: marks count from the file all the same.
-    marked_fif(tmp_path / "x_raw.fif", marks, first_sample=768)
-    table = first_table(tmp_path)
-    assert table[["start_seconds", "stop_seconds", "stimulus"]].to_numpy().tolist() == [
-        [1.5, 5.0, "a"],
-        [5.0, 12.0, "b/c"],
-        [12.0, 20.0, "d"],
-    ]
-    assert "x_raw.fif: 3 annotations without a duration, each to the next" in capsys.readouterr().out
-
-
-def test_first_table_of_durations_that_were_rounded(tmp_path):
-    marks = [(1.0, 4.005, "a"), (5.0, 3.0, "b"), (7.0, 5.0, "c"), (15.0, 0.0, "answer"), (15.5, 4.5, "d")]
-    marked_fif(tmp_path / "x_raw.fif", marks)
-    # 5 ms too long are rounding; a whole second is not, and is said of the table.
-    assert first_table(tmp_path)[["start_seconds", "stop_seconds", "stimulus"]].to_numpy().tolist() == [
-        [1.0, 5.0, "a"],
-        [5.0, 8.0, "b"],
-        [7.0, 12.0, "c"],
-        [15.5, 20.0, "d"],
-    ]
-    assert problems_of(tmp_path)[2:] == ["line 3 and 4: trials overlap in x_raw.fif: 5 to 8 s and 7 to 12 s"]
-
-
-def test_first_table_of_triggers_and_of_nothing(tmp_path, capsys):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    marked_fif(tmp_path / "a" / "x_raw.fif", (), first_sample=640, words=[(3, 7), (9, 12)])
-    marked_fif(tmp_path / "b" / "x_raw.fif", ())
-    write_array(tmp_path, noise(), ["Fz", "Cz"])
-    np.save(tmp_path / "features.npy", np.zeros(3))  # no recording: it has no sidecar
-    table = first_table(tmp_path)
-    assert table.iloc[:, :6].to_numpy().tolist() == [
-        ["a_x_raw", 1, "a/x_raw.fif", 3.0, 9.0, "7"],
-        ["a_x_raw", 2, "a/x_raw.fif", 9.0, 20.0, "12"],
-        ["b_x_raw", 1, "b/x_raw.fif", 0.0, 20.0, "x_raw"],
-        ["rec", 1, "rec.npy", 0.0, 10.0, "rec"],
-    ]
-    out = capsys.readouterr().out
-    assert "2 trigger words without a duration" in out
-    assert "b/x_raw.fif: no marks: one trial" in out
-
-
-def test_first_table_of_unusable_folders(tmp_path, capsys):
-    def error_of(folder):
-        with pytest.raises(SystemExit):
-            cli.main(["init-trials", str(folder)])
-        return capsys.readouterr().err
-
-    assert "no such folder" in error_of(tmp_path / "nowhere")
-    assert "holds no recordings; expected .set, .edf" in error_of(tmp_path)
-    (tmp_path / "a.edf").write_text("text")
-    (tmp_path / "b.set").write_text("text")
-    lines = error_of(tmp_path).splitlines()
-    assert len(lines) == 2
-    assert "a.edf: cannot be read as .edf" in lines[0]
-    assert "b.set: cannot be read as .set" in lines[1]
-    assert not (tmp_path / "trials.csv").exists()
-
-
 # --- BIDS
 
 
@@ -789,7 +682,8 @@ def test_bids_tree(root, tmp_path, capsys):
     channels = folder / "sub-01_task-clips_channels.tsv"
     # What the tree says counts, not what the file does: a channel that it calls EOG is one.
     channels.write_text(channels.read_text().replace("EEG F3\tEEG", "EEG F3\tEOG"))
-    table = first_table(tmp_path)
+    assert cli.main(["init-trials", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "trials.csv")
     assert table["subject"].unique().tolist() == [1, 2]
     assert table["file"][0] == "sub-01/eeg/sub-01_task-clips_eeg.edf"
     assert len(table) == 6
@@ -1023,23 +917,6 @@ def test_real_files(real_data, tmp_path, capsys, file, stop, n_eeg, n_others, le
     row, name = {16: (15, "O2"), 30: (0, "Fpz"), 61: (3, standard_name(raw.ch_names[3]))}[n_eeg]
     expected = raw.get_data(picks=[row], stop=trial.recording.signal.shape[1])[0] * 1e6
     np.testing.assert_allclose(trial.recording.pick([name]).signal[0], expected, rtol=1e-12)
-
-
-@pytest.mark.real_data
-def test_first_table_of_real_files(real_data, tmp_path, capsys):
-    for path in (real_data / "eeg_files").iterdir():
-        os.symlink(path, tmp_path / path.name)
-    table = first_table(tmp_path)
-    counts = table["file"].value_counts().to_dict()
-    assert counts["eegmmidb_64ch_128hz_124s_T0T1T2.edf"] == 38
-    assert set(table["stimulus"][table["subject"].str.startswith("eegmmidb")]) == {"T0", "T1", "T2"}
-    assert (table["stop_seconds"] > table["start_seconds"]).all()
-    (tmp_path / "channels.csv").write_text("name,kind\nEXG*,none\n")
-    # Nothing but that nothing is rated yet.
-    assert [problem.partition(": ")[2] for problem in problems_of(tmp_path)] == [
-        "no valence; left out where valence is the target",
-        "no arousal; left out where arousal is the target",
-    ]
 
 
 def test_the_command_line_knows_every_reader(root):

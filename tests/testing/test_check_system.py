@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -210,6 +211,18 @@ class WithChangedFeatures(Network):
     features: ChangedFeatures = ChangedFeatures()
 
 
+class PowersByPlace(ConnectivityFeatures):
+    """Says of one array alone where its channels are."""
+
+    channel_axes: ClassVar = {"connectivity": (2, 3)}
+    sample_seconds: float = 6.0
+    window_seconds: float = 1.0
+
+
+class WithPowersByPlace(Network):
+    features: PowersByPlace = PowersByPlace()
+
+
 class TwoPartsOfOneName(Network):
     def parts(self):
         return {"eeg": self.features, "again": self.features}
@@ -386,6 +399,7 @@ FAULTS = {
     ),
     "features_again": (changed("unseeded noise"),),
     "parts": (TwoPartsOfOneName(), NoParts(), WithKeyWithFunction()),
+    "channels": (WithPowersByPlace(),),
     "windows": (LosesTableRows(), KeepsNoWindow(), OtherWindowing()),
     "inference": (InferenceOfNumPy(),),
     "vectors": (VectorsOfSteps(), VectorsOfSomeWindows()),

@@ -1,0 +1,254 @@
+"""What a recording marks: its annotations and the words of its trigger channel, on its own time axis."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_gaps, edf_times
+from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
+from keras_emotion.datasets.interruptions import find_interruptions, is_border
+from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, marks_of, open_raw, open_recording
+from keras_emotion.datasets.time_axis import BadSpan, TimeAxis
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import mne
+
+SETTLING_SAMPLES = 2
+"""Samples for which a trigger channel may be on its way from one word to the next: the bits of a cable do not all
+change within one sample."""
+
+ABOUT_SIGNAL = (
+    "bad",
+    "edge",
+    "boundary",
+    "new segment",
+    "segment: rec",
+    "recording start",
+    "recording end",
+    "lostsamples",
+    "syncstatus",
+)
+"""Beginnings of annotations, in any case, by which devices and MNE say something of the signal itself."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+_WORD_BITS = 0xFFFF
+_UPPER_BITS = 0xFF00
+_ALL_IN_ONE = ("STI101", "STI 014")
+"""Channels of words beside channels of their single bits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """Something that a recording marks.
+
+    Args:
+        start_seconds: on the recording's own time axis.
+        duration_seconds: `None` where the file gives none, or one sample.
+        kind: the text of the annotation, or the trigger word as a number.
+        source: what it is.
+    """
+
+    start_seconds: float
+    duration_seconds: float | None
+    kind: str
+    source: Literal["annotation", "trigger word"] = "annotation"
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkedRecording:
+    """What can be said of a recording without its signals.
+
+    Args:
+        path: the file.
+        time_axis: of its samples.
+        marks: by start.
+        data_files: files that its samples are in; the first one first.
+        has_signals: whether there is anything but marks in it.
+        bad_spans: stretches that the file itself calls bad.
+        notes: what was concluded or left out.
+    """
+
+    path: Path
+    time_axis: TimeAxis
+    marks: tuple[Mark, ...]
+    data_files: tuple[Path, ...]
+    has_signals: bool = True
+    bad_spans: tuple[BadSpan, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_marks(path: Path, root: Path) -> MarkedRecording:
+    """Reads everything that a recording marks: all annotations, and all words of its trigger channels.
+
+    A duration of one sample is none: BrainVision and others write it where there is none. A trigger word of the moment
+    of an annotation is that annotation once more, and left out.
+
+    Args:
+        path: the file.
+        root: folder of the data.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix in ARRAY_SUFFIXES:
+        opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
+        return MarkedRecording(path, opened.time_axis, (), (path.resolve(),))
+    if (header := _header_without_signals(path)) is not None:
+        marks = tuple(Mark(*mark) for mark in edf_times(header)[1])
+        return MarkedRecording(path, TimeAxis(1.0, 0), marks, (path.resolve(),), has_signals=False)
+    notes: list[str] = []
+    raw = open_raw(path, root, notes)
+    files = tuple(Path(file).resolve() for file in raw.filenames if file is not None) or (path.resolve(),)
+    rate_hz, jumps, listed = float(raw.info["sfreq"]), [], marks_of(path, root, raw)
+    if path.suffix.lower() in EDF_SUFFIXES:
+        jumps, said = edf_gaps(EdfHeader.read(path), rate_hz)
+        notes += said
+    gaps, bad_spans = find_interruptions(path, listed, rate_hz, raw.n_times, jumps)
+    axis = TimeAxis(rate_hz, raw.n_times, gaps)
+    sample_seconds = 1 / rate_hz
+    annotations = [
+        Mark(start, duration if (duration or 0) > 1.5 * sample_seconds else None, _CONTROL.sub(" ", text).strip())
+        for start, duration, text in listed
+    ]
+    words, of_words = _trigger_words(raw, axis)
+    notes += of_words
+    if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
+        notes.append(f"durations of one sample, counted as none: {n_samples}")
+    moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(path, mark.kind)])
+    own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
+    if len(own) < len(words):
+        notes.append(f"trigger words at the moment of an annotation, left out: {len(words) - len(own)}")
+    marks = sorted([*annotations, *own], key=lambda mark: mark.start_seconds)
+    inside = [mark for mark in marks if -sample_seconds / 2 <= mark.start_seconds < axis.stop_seconds]
+    if len(inside) < len(marks):
+        notes.append(f"marks before the first or after the last sample, left out: {len(marks) - len(inside)}")
+    return MarkedRecording(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
+
+
+def is_about_signal(path: Path, kind: str) -> bool:
+    """Whether a mark is about the signal itself, and no event of an experiment.
+
+    Args:
+        path: the file; some formats have words of their own for it.
+        kind: text of the mark.
+    """
+    return kind.lower().startswith(ABOUT_SIGNAL) or is_border(path, kind)
+
+
+def _header_without_signals(path: Path) -> EdfHeader | None:
+    """The header of an EDF+ or BDF+ that holds annotations alone; of all other files none."""
+    if path.suffix.lower() not in EDF_SUFFIXES:
+        return None
+    try:
+        header = EdfHeader.read(path)
+    except InputError:
+        return None  # what is wrong with it is said where it is opened
+    return header if header.labels and not header.has_signals else None
+
+
+def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:
+    place = np.searchsorted(moments, moment)
+    return bool(np.any(np.abs(moments[max(place - 1, 0) : place + 1] - moment) < tolerance))
+
+
+# --- trigger channels
+
+
+def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], list[str]]:
+    """The words of the trigger channels as marks, and what was concluded from them."""
+    names = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "stim"]
+    names = next(([name] for name in _ALL_IN_ONE if name in names), names)
+    marks, notes = [], []
+    for name in names:
+        values = raw.get_data(picks=[name], verbose="ERROR")[0]
+        if not np.isfinite(values).all() or np.any(values != np.round(values)):
+            notes.append(f"channel {name}: no whole numbers, so no trigger words")
+            continue
+        words = find_words(values.astype(np.int64))
+        prefix = f"{name}:" if len(names) > 1 else ""
+        marks += [Mark(axis.seconds_of(at), None, f"{prefix}{word}", "trigger word") for at, word in words.found]
+        notes += [f"channel {name}: {note}" for note in words.notes]
+    return marks, notes
+
+
+@dataclasses.dataclass(frozen=True)
+class TriggerWords:
+    """What a trigger channel says.
+
+    Args:
+        found: `(sample, word)` of each change to another word than 0.
+        n_settling: changes that lasted two samples at most on the way to the next word, and are no words.
+        first_word: the word at the first sample, whose onset is not in the file; 0 where there is none.
+        ignored_bits: bits of the upper byte that are on in every sample, as where nothing is connected.
+    """
+
+    found: tuple[tuple[int, int], ...]
+    n_settling: int
+    first_word: int
+    ignored_bits: int
+
+    @property
+    def notes(self) -> list[str]:
+        """The same in words, what there is to say."""
+        return [
+            text
+            for condition, text in (
+                (self.ignored_bits, f"bits 0x{self.ignored_bits:04X} are on throughout: ignored"),
+                (
+                    self.first_word,
+                    f"begins at {self.first_word}, which is no mark; changes back to it (its idle state?): "
+                    f"{sum(word == self.first_word for _, word in self.found)}",
+                ),
+                (
+                    self.n_settling,
+                    f"words of at most {SETTLING_SAMPLES} samples on the way to another word, merged with the next: "
+                    f"{self.n_settling}",
+                ),
+            )
+            if condition
+        ]
+
+
+def find_words(values: Sequence[int]) -> TriggerWords:
+    """Finds the words of a trigger channel: every change to another word than 0, whatever was there before.
+
+    Only the lower 16 bits count. A word of at most `SETTLING_SAMPLES` samples, of which each bit is as in the word
+    before or as in the one after, is no word, but the cable on its way between the two; the word after begins with it.
+    So a pulse of one sample is a word (`0 4 0`), and `0 16 20 20 20` is `20` alone.
+
+    Args:
+        values: of the channel, sample by sample, whole numbers.
+
+    Example:
+        >>> find_words([0, 0, 5, 5, 5, 3, 3, 3, 0, 5, 0]).found
+        ((2, 5), (5, 3), (9, 5))
+    """
+    words = np.asarray(values, dtype=np.int64) & _WORD_BITS
+    if not len(words):
+        return TriggerWords((), 0, 0, 0)
+    ignored = int(np.bitwise_and.reduce(words)) & _UPPER_BITS
+    words = words & ~ignored
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(words)) + 1])
+    lengths = np.diff([*starts, len(words)])
+    kept, found, n_settling = int(words[0]), [], 0
+    onset: int | None = None
+    for place in range(1, len(starts)):
+        at, word = int(starts[place]), int(words[starts[place]])
+        following = int(words[starts[place + 1]]) if place + 1 < len(starts) else word
+        onset = at if onset is None else onset
+        is_short = lengths[place] <= SETTLING_SAMPLES and place + 1 < len(starts)
+        if word and is_short and not (word ^ kept) & (word ^ following):
+            n_settling += 1
+            continue
+        if word:
+            found.append((onset, word))
+        kept, onset = word, None
+    return TriggerWords(tuple(found), n_settling, int(words[0]), ignored)

@@ -1,0 +1,139 @@
+"""The recordings in a folder and below, each of them once."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_emotion.datasets.marks import MarkedRecording
+from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, BIDS_MARKER, RECORDING_SUFFIXES, sidecar_file
+
+_FURTHER_PART = re.compile(
+    r"(?P<before>.+[-_](?:raw|eeg|ieeg|meg|t?sss))-\d+(?P<after>\.fif(?:\.gz)?)"
+    r"|(?P<entities>.+_split-0*)(?!0*1_)\d+(?P<rest>_.+)",
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What a folder holds.
+
+    Args:
+        recordings: files, or folders that are one recording, sorted.
+        notes: what was passed over.
+        faults: what could not be looked at.
+    """
+
+    recordings: tuple[Path, ...]
+    notes: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def find_recordings(root: Path) -> Search:
+    """Finds the recordings in a folder and below; of a BIDS tree, those of its subjects.
+
+    Links to folders are followed, but to none that is looked through anyway or holds the folder that the link is in.
+    Hidden files and folders are passed over.
+
+    Args:
+        root: the folder.
+    """
+    is_bids = (root / BIDS_MARKER).is_file()
+    found: list[Path] = []
+    notes: list[str] = []
+    faults: list[str] = []
+    no_sidecar: list[str] = []
+    seen = {root.resolve()}
+    # Folders themselves before links to folders: what is in the folder has its own name.
+    folders, links = [root], list[Path]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        if folder.is_symlink() and folder != root:
+            target = folder.resolve()
+            if target in seen or any(folder_above == target for folder_above in folder.parent.resolve().parents):
+                notes.append(f"{_below(folder, root)}: a link to {target}, which is looked through already or holds it")
+                continue
+            seen.add(target)
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError as error:
+            faults.append(f"{_below(folder, root)}: cannot be looked through ({error.strerror})")
+            continue
+        for path in paths:
+            parts = path.relative_to(root).parts
+            # Not pathlib's, which raise where a folder may be listed and not entered.
+            is_folder, is_there = os.path.isdir(path), os.path.exists(path)
+            name = path.name.lower()
+            is_recording = name.endswith(".mff") if is_folder else name.endswith(RECORDING_SUFFIXES)
+            if path.name.startswith(".") or (is_bids and not parts[0].startswith("sub-")):
+                continue
+            if not is_there and path.is_symlink():
+                if is_recording or not path.suffix:
+                    faults.append(f"{_below(path, root)}: a link to nothing ({os.readlink(path)})")
+            elif is_folder and not is_recording:
+                if path.is_symlink():
+                    links.append(path)
+                elif path.resolve() not in seen:
+                    seen.add(path.resolve())
+                    folders.append(path)
+            elif is_recording and not (is_bids and not path.stem.endswith("_eeg")):
+                if path.suffix in ARRAY_SUFFIXES and sidecar_file(path) is None:
+                    no_sidecar.append(_below(path, root))
+                else:
+                    found.append(path)
+    if no_sidecar:
+        notes.append(f"no recordings, since no sidecar describes them: {', '.join(sorted(no_sidecar))}")
+    return Search(tuple(sorted(found)), tuple(notes), tuple(faults))
+
+
+def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[list[MarkedRecording], list[str]]:
+    """Leaves out what is read with another recording: further parts of a split file, and files listed by two names.
+
+    Args:
+        recordings: all of a folder.
+        root: the folder.
+
+    Returns:
+        Those that are recordings of their own, and what was left out.
+    """
+    first_of = {part: recording for recording in recordings for part in recording.data_files[1:]}
+    kept: dict[Path, MarkedRecording] = {}
+    notes = []
+    for recording in recordings:
+        own = recording.data_files[0]
+        first = first_of.get(own)
+        while first is not None and first.data_files[0] in first_of:
+            first = first_of[first.data_files[0]]
+        if first is not None:
+            notes.append(f"{_below(recording.path, root)}: a further part of {_below(first.path, root)}, read with it")
+        elif own in kept:
+            other = _below(kept[own].path, root)
+            notes.append(f"{_below(recording.path, root)}: the same data as {other} ({own.name}); left out")
+        else:
+            kept[own] = recording
+    by_stem = collections.defaultdict(list)
+    for recording in kept.values():
+        by_stem[recording.path.with_suffix("")].append(_below(recording.path, root))
+        if match := _FURTHER_PART.fullmatch(recording.path.name):
+            first_name = (
+                f"{match['before']}{match['after']}" if match["before"] else f"{match['entities']}1{match['rest']}"
+            )
+            notes.append(
+                f"{_below(recording.path, root)}: is called like a further part of {first_name}, which is not there; "
+                "copy all parts"
+            )
+    notes += [
+        f"{' and '.join(names)} differ in their ending alone; if they are one recording in two formats, remove one"
+        for names in by_stem.values()
+        if len(names) > 1
+    ]
+    return list(kept.values()), notes
+
+
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

@@ -323,6 +323,9 @@ def test_an_array_with_a_sidecar(microvolts, file, tmp_path):
         Predictor(network()).some_windows(ContinuousRecording(path))["eeg"] for path in (tmp_path / "some.npy", file)
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    (tmp_path / "some.npy").rename(tmp_path / "some.NPY")
+    assert ContinuousRecording(tmp_path / "some.NPY").n_samples == microvolts.shape[1]
+    (tmp_path / "some.NPY").rename(tmp_path / "some.npy")
     (tmp_path / "some.json").unlink()
     with pytest.raises(InputError, match="an array without a sidecar"):
         ContinuousRecording(tmp_path / "some.npy")

@@ -12,24 +12,28 @@ import tyro
 
 from keras_emotion.schema import InputError
 
+_SOURCE = "absolute_path"
+"""Key, in prediction.json, of the file that it is of: paths as given may mean another one elsewhere."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
     """Apply a saved model to a recording: the probability of each class, window by window.
 
     Windows, features and scaling are those that the model was trained with; channels are matched by name, and missing
-    ones are said. The file is read in blocks, however long it is. Writes `prediction.csv`, `prediction.png` and
-    `prediction.json` into the output folder. With --lsl a live stream is read instead, and a line printed a window.
+    ones are said. The file is read in blocks, however long it is. A window without a signal has no probability, and
+    `problem` says why. Writes `prediction.csv`, `prediction.png` and `prediction.json` into the output folder, which
+    must hold none of another recording. With --lsl a live stream is read instead, and a line printed a window.
     Models that see faces need --video; those that see faces alone need no recording.
 
     Args:
         model: file of the model (.keras), as a run with --save-models leaves it.
-        recording: .set, .edf, .bdf, .vhdr, .fif; .npy or .mat with a sidecar.
+        recording: .set, .edf, .bdf, .vhdr, .fif and what else MNE reads; .npy or .mat with a sidecar.
         lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
         seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
         lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
-        channels: a channels.csv that says what the recording does not of its channels: their electrodes, or a factor;
-            by default the one beside it, if there is one.
+        channels: a channels.csv that says what the recording or stream does not of its channels: their electrodes, or
+            a factor; by default the one beside the recording, if there is one.
         video: face video beside the recording; faces out of it are drawn under the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
         out: folder to write to; by default `predictions/<recording>`.
@@ -59,13 +63,14 @@ class Predict:
                 raise InputError(f"--{option} {value}: expected a number above 0")
         if not self.seconds > 0:
             raise InputError(f"--seconds {self.seconds}: expected a number above 0")
-        if self.lsl is not None and self.channels is not None:
-            raise InputError("--channels: is for recordings; a stream names its channels itself")
+        if self.channels is not None and not self.channels.is_file():
+            raise InputError(f"--channels {self.channels}: no such file")
         if not 0 <= self.lag_seconds < math.inf:
             raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
         return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
 
     def _of_stream(self, name: str) -> int:
+        from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.inference.export import random_windows
         from keras_emotion.inference.live import LabStreamingLayer, live_windows
         from keras_emotion.inference.predictor import Predictor
@@ -73,15 +78,21 @@ class Predict:
         predictor = Predictor.from_file(self.model, self.baseline_seconds)
         # Compiled before the first window is there to wait for it.
         predictor.apply(random_windows(predictor.model, 1))
-        stream = LabStreamingLayer(name)
-        if missing := predictor.select_channels(stream.channel_names, stream.name).missing:
+        table = None if self.channels is None else ChannelTable(self.channels)
+        stream = LabStreamingLayer(name, channel_table=table)
+        for note in stream.notes:
+            print(f"note: {note}")
+        if missing := predictor.select_channels(stream.channel_names, stream.name, stream.units).missing:
             print(f"note: {len(missing)} of {len(predictor.channel_names)} channels missing: {', '.join(missing)}")
         if predictor.warning:
             print(f"warning: {predictor.warning}")
         try:
-            for window in live_windows(predictor, stream, self.lag_seconds):
+            for window in live_windows(
+                predictor, stream, self.lag_seconds, lambda text: print(f"note: {text}", flush=True)
+            ):
                 names = predictor.class_names or range(len(window.probabilities))
                 said = ", ".join(f"{name} {p:.3f}" for name, p in zip(names, window.probabilities, strict=True))
+                said = f"no probability: {window.problem}" if window.problem else said
                 print(f"{window.start_seconds:8.1f} s  {said}  latency {window.latency_seconds:.2f} s", flush=True)
                 if window.stop_seconds >= self.seconds:
                     break
@@ -99,9 +110,10 @@ class Predict:
         from keras_emotion.reports.timeline import draw_timeline
         from keras_emotion.tables import csv_bytes
 
-        if self.channels is not None and not self.channels.is_file():
-            raise InputError(f"--channels {self.channels}: no such file")
         table = None if self.channels is None else ChannelTable(self.channels)
+        path = self.recording or self.video or Path()
+        out = self.out or Path("predictions") / path.stem
+        _check_folder(out, path)
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
         predictor = Predictor.from_file(self.model, self.baseline_seconds)
         if self.video is not None:
@@ -111,7 +123,6 @@ class Predict:
         faces = None
         if self.video is not None:
             faces = _faces_at_times(self.video, found.duration_seconds, self.video_offset_seconds)
-        path = self.recording or self.video or Path()
         picture = draw_timeline(
             found.table,
             title=f"{path.name}: {predictor.block.target or 'prediction'}",
@@ -120,25 +131,46 @@ class Predict:
             band_attention=found.band_attention,
             faces=faces,
         )
-        out = self.out or Path("predictions") / path.stem
         try:
             out.mkdir(parents=True, exist_ok=True)
             (out / "prediction.csv").write_bytes(csv_bytes(found.table, float_format="%.9g"))
             (out / "prediction.png").write_bytes(picture)
-            summary = {"model": str(self.model), **found.summary, "notes": found.notes, "warning": found.warning}
+            summary = {
+                "model": str(self.model),
+                _SOURCE: str(path.resolve()),
+                **found.summary,
+                "notes": found.notes,
+                "warning": found.warning,
+            }
             (out / "prediction.json").write_text(json.dumps(summary, indent=1))
         except OSError as error:
             raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
         for note in found.notes:
             print(f"note: {note}")
-        means = found.table.filter(like="probability_").mean()
+        probabilities = found.table.filter(like="probability_")
+        means, n_without = probabilities.mean(), int(probabilities.isna().any(axis=1).sum())
         mean = ", ".join(f"{name.removeprefix('probability_')} {value:.3f}" for name, value in means.items())
-        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s, mean probability {mean}")
+        without = f", {n_without} of them without a probability" if n_without else ""
+        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{without}, mean probability {mean}")
         if found.warning:
             print(f"warning: {found.warning}")
         times = found.duration_seconds / found.elapsed_seconds
         print(f"wrote {out}; {found.duration_seconds:.0f} s in {found.elapsed_seconds:.1f} s, {times:.0f} x real time")
         return 0
+
+
+def _check_folder(folder: Path, source: Path) -> None:
+    """Refuses to write over the prediction of another recording."""
+    file = folder / "prediction.json"
+    try:
+        there = json.loads(file.read_text())
+        known = there.get(_SOURCE) or there.get("recording") or there.get("video")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{file}: is no prediction that could be replaced ({error}); give another --out") from None
+    if known and Path(known).resolve() != source.resolve():
+        raise InputError(f"{file}: is the prediction of {known}, not of {source}; give another --out")
 
 
 def _faces_at_times(

@@ -98,7 +98,7 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     Raises:
         InputError: it cannot be read.
     """
-    if path.suffix in ARRAY_SUFFIXES:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
         return MarkedRecording(path, opened.time_axis, (), (path.resolve(),))
     if (header := _header_without_signals(path)) is not None:

@@ -103,7 +103,7 @@ def files_of(path: Path, root: Path) -> tuple[Path, ...]:
     if path.is_dir():
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     files = {path, *(bids_tables(path, root) if is_in_bids(path, root) else ())}
-    if path.suffix in ARRAY_SUFFIXES:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
         files.update(file for file in [sidecar_file(path)] if file is not None)
     if path.suffix.lower() not in _ALONE:
         status = path.stat()
@@ -183,7 +183,7 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    if path.suffix in ARRAY_SUFFIXES:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
         return _open_array(path, table, any_names)
     return _open_with_mne(path, root, table, any_names)
 
@@ -252,7 +252,7 @@ def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[
     Raises:
         InputError: the file cannot be read.
     """
-    if path.suffix in ARRAY_SUFFIXES:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
@@ -267,26 +267,6 @@ def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
         for onset, duration, text in zip(annotations.onset, annotations.duration, annotations.description, strict=True)
     ]
     return sorted(marks, key=lambda mark: mark[0])
-
-
-def unit_given(raw: mne.io.BaseRaw, row: int, kind: str) -> str:
-    """Unit in which a channel of MNE's is given: voltages in microvolt, others as the file has them.
-
-    Args:
-        raw: what MNE made of the file.
-        row: place of the channel in it.
-        kind: what the channel is, one of `electrodes.KINDS`.
-    """
-    from mne.io.constants import FIFF
-
-    unit = raw.info["chs"][row]["unit"]
-    dimension = (getattr(raw, "_orig_units", None) or {}).get(raw.ch_names[row])
-    is_voltage = unit == FIFF.FIFF_UNIT_V and (dimension is None or read_unit(dimension).is_voltage)
-    if kind == "eeg" or is_voltage:
-        return "uV"
-    if unit == FIFF.FIFF_UNIT_CEL or dimension in ("C", "degC"):
-        return "degC"
-    return dimension if dimension not in (None, "", "n/a") else "a.u."
 
 
 def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
@@ -426,7 +406,7 @@ def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFi
 
 
 def _array(path: Path, sidecar: Sidecar) -> np.ndarray:
-    if path.suffix == ".mat":
+    if path.suffix.lower() == ".mat":
         if sidecar.variable is None:
             raise InputError(f'{path}: its sidecar names no "variable"; expected that of the array')
         variables = read_variables(path, (sidecar.variable,))

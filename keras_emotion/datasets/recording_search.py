@@ -82,7 +82,7 @@ def find_recordings(root: Path) -> Search:
                     seen.add(path.resolve())
                     folders.append(path)
             elif is_recording and not (is_bids and not path.stem.endswith("_eeg")):
-                if path.suffix in ARRAY_SUFFIXES and sidecar_file(path) is None:
+                if path.suffix.lower() in ARRAY_SUFFIXES and sidecar_file(path) is None:
                     no_sidecar.append(_below(path, root))
                 else:
                     found.append(path)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, Channel, ChannelTable
+from keras_emotion.datasets.plausibility import deviations_uv, size_advice, size_fault
 from keras_emotion.datasets.reader import (
     Problem,
     Reader,
@@ -29,20 +30,6 @@ from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.signals import grid_positions, rate_ratio, resample
 
 FileFormat = Literal["table"]
-
-PLAUSIBLE_UV = (0.5, 400.0)
-"""Standard deviation of scalp EEG within a second, median over channels and seconds: real recordings have 3 to 100.
-
-The two ends are less than a factor of 1000 apart, so that at most one power of 1000 makes a number plausible.
-"""
-
-_SLIPS = {
-    1e-6: "microvolts taken for volts",
-    1e6: "volts taken for microvolts",
-    1e-3: "microvolts taken for millivolts",
-    1e3: "millivolts taken for microvolts",
-}
-"""What may have happened, by the factor that would undo it."""
 
 RESAMPLING_MARGIN = 128
 """Samples (of the lower rate) read on either side of a trial before it is resampled, and cut off afterwards."""
@@ -429,29 +416,17 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
 
 
 def _size_uv(trial: Trial) -> float:
-    """Standard deviation of the EEG within a second, median over channels and seconds: without offset and drift."""
-    eeg = trial.eeg
-    length = min(max(round(eeg.sampling_rate_hz), 1), eeg.signal.shape[1])
-    n_seconds = eeg.signal.shape[1] // length
-    seconds = eeg.signal[:, : n_seconds * length].reshape(len(eeg.signal), n_seconds, length)
-    return float(np.median(seconds.std(axis=-1)))
+    """Size of the EEG: median over channels and seconds."""
+    return float(np.median(deviations_uv(trial.eeg.signal, trial.eeg.sampling_rate_hz)))
 
 
 def _unit_faults(sizes_uv: Mapping[int, float]) -> list[str]:
     """What is wrong with the size of the EEG in some trials, if something is; sizes by trial."""
-    low, high = PLAUSIBLE_UV
     by_advice: dict[str, dict[int, float]] = {}
     for trial, size in sizes_uv.items():
-        # No number, and no size at all, have been reported as what they are.
-        if size > 0 and not low <= size <= high:
-            factor = next((factor for factor in _SLIPS if low <= size * factor <= high), None)
-            advice = "expected EEG; look at the file"
-            if factor is not None:
-                advice = f"{_SLIPS[factor]}? if so, set factor {factor:g} in {CHANNEL_FILE} (name `*` for all channels)"
+        if advice := size_advice(size):
             by_advice.setdefault(advice, {})[trial] = size
     return [
-        f"trial {', '.join(map(str, sizes))}: EEG has a standard deviation of {min(sizes.values()):.3g} to "
-        f"{max(sizes.values()):.3g} uV within a second (median over channels and seconds), expected {low:g} to "
-        f"{high:g}: {advice}"
+        f"trial {', '.join(map(str, sizes))}: {size_fault(advice, min(sizes.values()), max(sizes.values()))}"
         for advice, sizes in by_advice.items()
     ]

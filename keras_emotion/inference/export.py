@@ -53,7 +53,7 @@ def load_saved_model(path: Path) -> keras.Model:
     """A model of ours, or of a paper of an installed package, as `--save-models` saves it.
 
     Raises:
-        InputError: there is none, or Keras cannot be imported.
+        InputError: there is none, its weights are not all finite, or Keras cannot be imported.
     """
     check_keras_can_start()
     import keras
@@ -66,7 +66,7 @@ def load_saved_model(path: Path) -> keras.Model:
         raise InputError(f"{path}: no such file; expected a model (.keras), as a run with --save-models leaves them")
     try:
         with own_keras_settings():
-            return keras.models.load_model(path, compile=False)
+            model = keras.models.load_model(path, compile=False)
     # What a damaged file raises depends on where it is damaged.
     except Exception as error:
         if unknown := re.search(r"Could not locate (?:class|function) '(\w+)'", str(error)):
@@ -74,6 +74,32 @@ def load_saved_model(path: Path) -> keras.Model:
                 f"{path}: has {unknown[1]}, which is of another package; give --register with the module that brings it"
             ) from error
         raise InputError(f"{path}: cannot be read as a saved Keras model ({_first_line(error)})") from error
+    check_weights(model, path)
+    return model
+
+
+def check_weights(model: keras.Model, source: object) -> None:
+    """Refuses a model with weights that are not finite: it may give probabilities all the same.
+
+    Args:
+        model: the model.
+        source: its file, for the message.
+
+    Raises:
+        InputError: there are such; names the first.
+    """
+    import keras
+
+    for variable in model.variables:
+        if not keras.backend.is_float_dtype(variable.dtype):
+            continue
+        values = keras.ops.convert_to_numpy(keras.ops.isfinite(variable.value))
+        if not values.all():
+            n_bad = int((~values).sum())
+            raise InputError(
+                f"{source}: {variable.path}: {n_bad} of {values.size} weights are no finite numbers; the training "
+                "diverged, or the file is damaged: train it again, or copy it again"
+            )
 
 
 def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> Inputs:

@@ -14,13 +14,23 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion import signals
-from keras_emotion.datasets.continuous import ContinuousRecording, doubtful_unit
-from keras_emotion.datasets.electrodes import match_channels
-from keras_emotion.inference.export import load_saved_model
+from keras_emotion.datasets.continuous import ContinuousRecording
+from keras_emotion.datasets.plausibility import size_advice, size_fault
+from keras_emotion.inference.channels import Channels, matched
+from keras_emotion.inference.export import check_weights, load_saved_model
+from keras_emotion.inference.face_windows import FaceWindows, faces_beside, faces_of_video
 from keras_emotion.inference.schema import read_block
+from keras_emotion.inference.signal_windows import (
+    RecordedWindows,
+    RepairedSignal,
+    Stretch,
+    WindowGrid,
+    damage_of_file,
+    survey,
+)
+from keras_emotion.inference.subtracted import Subtracted
 from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import FeaturePart
-from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.pipelines.study_channels import ChannelSet
 from keras_emotion.schema import InputError, Recording, Trial
 
@@ -29,12 +39,12 @@ if TYPE_CHECKING:
 
 Inputs = dict[str, np.ndarray]
 
-SMALLEST_SHARE = 0.5
-"""Share of a model's channels that a recording must have."""
-
 FAR_AWAY = 2.0
 """Mean distance of features from the means of the training windows, in their standard deviations, that is said; of
 windows like those of the training it is some 0.8."""
+
+NO_NUMBERS_IN, NO_NUMBERS_OUT = "features that are no finite numbers", "the network gives no finite numbers"
+"""Why windows with a signal may have no probability all the same."""
 
 BLOCK_BYTES = 2**30
 """Most bytes of the signal and the features of a block, lead-in and tail not counted."""
@@ -45,10 +55,11 @@ class Prediction:
     """What a model says of a recording.
 
     Args:
-        table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording, and
-            `probability_<class>` for each class; of a model that sees faces also `problem`: why a window has none, and
-            NaN for its probabilities.
-        band_attention: `(windows, bands)` weights, averaged over the steps of a window; `None` where there are none.
+        table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
+            axis, and `probability_<class>` for each class. Where a window has none, or the model sees faces, also
+            `problem`: why it has none, and NaN for its probabilities.
+        band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN where a window has no
+            probability; `None` where there are none.
         bands: names of these bands.
         notes: what the user must know to read the numbers, a sentence each.
         warning: why the numbers mean nothing, or `None`.
@@ -77,7 +88,11 @@ class Predictor:
 
     **Channels** are matched by name (`keras_emotion.datasets.electrodes.comparable_names`). Where one is missing, a
     feature of it has its mean over the training windows, which the model carries, and so is 0 after scaling; raw
-    samples are 0.
+    samples are 0. Missing is also what the file calls bad, and a channel in which nothing was measured from the start
+    to the end.
+
+    **No signal, no probability**: see `keras_emotion.inference.signal_windows`. EEG whose size no scalp has is refused,
+    as `Recordings` refuses it.
 
     **Faces** come from a video that runs beside the recording, in the windows of the signals. A window without a face
     has no probability, and the table says why.
@@ -92,17 +107,19 @@ class Predictor:
         source: file of the model, for messages; by default its name.
 
     Raises:
-        InputError: the model carries no block (`keras_emotion.inference.schema`), or one that cannot be used.
+        InputError: the model carries no block (`keras_emotion.inference.schema`), or one that cannot be used, or its
+            weights are not all finite.
     """
 
     def __init__(self, model: keras.Model, baseline_seconds: float = 3.0, source: object = None):
+        check_weights(model, source or model.name)
         self.model = model
         reading = read_block(model, source or model.name)
         self.block = reading.block
         self.part, self.face_part = reading.signals, reading.video
         self._window_bytes = reading.window_bytes
         self.channel_names: list[str] = list(self.block.channel_names or ())
-        self._units = dict(zip(self.channel_names, self.block.units or (), strict=False))
+        self.unit_of = dict(zip(self.channel_names, self.block.units or (), strict=False))
         self._directions = dict(zip(self.channel_names, reading.directions, strict=False))
         self.sampling_rate_hz = self.block.sampling_rate_hz or math.nan
         self.class_names = self.block.class_names or ()
@@ -147,6 +164,17 @@ class Predictor:
         return signals.sample_count(self.window_seconds, self.sampling_rate_hz, "window_seconds")
 
     @property
+    def grid(self) -> WindowGrid:
+        """How windows of recordings are cut."""
+        rate, lead_in_seconds = self.sampling_rate_hz, self.part.lead_in_seconds(self.sampling_rate_hz)
+        return WindowGrid(self.window_seconds, self.lag_seconds, self.baseline_seconds, rate, lead_in_seconds)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names) or int(self.model.window_probabilities(self.model.output).shape[-1])
+
+    @property
     def warning(self) -> str | None:
         """Why the numbers mean nothing, or `None`."""
         if self.block.synthetic:
@@ -154,36 +182,76 @@ class Predictor:
         return None
 
     def select_channels(
-        self, channel_names: Sequence[str], source: object, units: Sequence[str] | None = None
+        self,
+        channel_names: Sequence[str],
+        source: object,
+        units: Sequence[str] | None = None,
+        unusable: Mapping[int, str] | None = None,
     ) -> Channels:
-        """Which channels of a recording the model gets: those of the same name and unit.
+        """Which channels of a recording the model gets: those of the same name, in units that are of the same kind.
 
         Args:
             channel_names: names in the recording.
             source: the recording, for messages.
             units: their units; by default microvolts.
+            unusable: why some of them cannot be used, by their place; they count as missing.
 
         Raises:
-            InputError: fewer than half of the model's channels are there, or two have the same name.
+            InputError: fewer than half of the model's channels are there, or two have the same name, or one is missing
+                and nothing can stand for it.
         """
-        try:
-            found = match_channels(self.channel_names, channel_names)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from None
-        unit_of = ["uV"] * len(channel_names) if units is None else units
-        found = {name: place for name, place in found.items() if unit_of[place] == self._units[name]}
-        missing = tuple(name for name in self.channel_names if name not in found)
-        if len(found) < SMALLEST_SHARE * len(self.channel_names):
+        must_be_all = self.part is not None and self.part.missing_channel == "refuse"
+        return matched(self.unit_of, channel_names, source, units, unusable, must_be_all)
+
+    def windows(self, recording: ContinuousRecording) -> RecordedWindows:
+        """The windows of a recording, and which of them have a signal, after one look at all of its samples.
+
+        Raises:
+            InputError: it is too short, has too few of the channels, no signal in the baseline, or is no EEG by its
+                size.
+        """
+        grid, path = self.grid, recording.path
+        stretches = grid.stretches(recording)
+        self._check_length(recording, stretches)
+        bad = dict.fromkeys(recording.bad_channels, "called bad by the file")
+        unusable = {place: bad[name] for place, name in enumerate(recording.channel_names) if name in bad}
+        channels = self.select_channels(recording.channel_names, path, recording.units, unusable)
+        found = survey(recording, channels.names, channels.places, stretches)
+        if found.dead:
+            place_of = dict(zip(channels.names, channels.places, strict=True))
+            unusable |= {place_of[name]: "no signal from the start to the end" for name in found.dead}
+            channels = self.select_channels(recording.channel_names, path, recording.units, unusable)
+        if advice := size_advice(found.size_uv):
+            raise InputError(f"{path}: {size_fault(advice, found.size_uv)}")
+        damage = [one for one in found.damage if one.name not in found.dead] + damage_of_file(recording.bad_spans)
+        is_filtered = self.part.subtracted_baseline == "features"
+        in_baseline = grid.in_baseline(damage, recording.sampling_rate_hz, is_filtered)
+        if in_baseline:
+            one = in_baseline[0]
             raise InputError(
-                f"{source}: {len(found)} of the model's {len(self.channel_names)} channels are there, and half are "
-                f"needed; it has {', '.join(channel_names)}; the model was trained on {', '.join(self.channel_names)}"
+                f"{path}: the first {self.baseline_seconds:g} s are the baseline, which the model subtracts, and hold "
+                f"no whole signal: {one.what} {one.name}; cut the file so that it starts with one"
             )
-        if missing and self.part is not None and self.part.missing_channel == "refuse":
-            raise InputError(
-                f"{source}: has no {', '.join(missing)}, and the features of the model need all channels that it was "
-                "trained on"
-            )
-        return Channels(tuple(found), tuple(found.values()), missing)
+        n_eeg = sum(recording.kinds[place] == "eeg" for place in channels.places)
+        return RecordedWindows(
+            channels,
+            tuple(one for one in stretches if one.n_windows),
+            tuple((one.start, one.stop) for one in damage if one.is_replaced),
+            grid.starts_seconds(stretches),
+            grid.problems(stretches, damage, recording.sampling_rate_hz, n_eeg),
+        )
+
+    def _check_length(self, recording: ContinuousRecording, stretches: Sequence[Stretch]) -> None:
+        needed = self.baseline_seconds + self.lag_seconds + self.window_seconds
+        lengths = [(one.stop - one.start) / recording.sampling_rate_hz for one in stretches]
+        what = None
+        if not any(one.n_windows for one in stretches):
+            longest = f"the longest of {len(stretches)} stretches without a gap, {max(lengths):g} s, is"
+            what = longest if len(stretches) > 1 else f"{lengths[0]:g} s are"
+        elif self.uses_baseline and not stretches[0].n_windows:
+            what = f"the {lengths[0]:g} s before its first gap, with the baseline, are"
+        if what:
+            raise InputError(f"{recording.path}: {what} too short; the model needs {needed:g} s")
 
     def predict(
         self,
@@ -201,42 +269,50 @@ class Predictor:
             video_offset_seconds: time in the video at which the recording starts.
 
         Raises:
-            InputError: the recording is too short, damaged, or has too few of the channels; the video is missing,
-                damaged, or shows no face in any window; or the model reads no such thing.
+            InputError: the recording is too short, damaged, no EEG by its size, or has too few of the channels; the
+                video is missing, damaged, or shows no face in any window; no window has a signal; or the model reads
+                no such thing.
         """
         started = time.perf_counter()
+        self._check_sources(recording, video, video_offset_seconds)
+        windows = None if recording is None else self.windows(recording)
         faces = self.faces(recording, video, video_offset_seconds)
-        probabilities, attention, distances = [], [], []
-        for inputs in self.blocks(recording, block_seconds, faces):
+        problems = _problems(windows, faces)
+        probabilities, attention, distances, places = [], [], [], []
+        for some, inputs in self._usable(recording, block_seconds, faces, windows, problems):
             of_block, bands = self.apply(inputs)
+            problems[some[~np.isfinite(of_block).all(axis=1)]] = NO_NUMBERS_OUT
             probabilities.append(of_block)
             attention.append(bands)
             distances.append(self._distance(inputs))
-        notes = [] if recording is None else [*self.notes(recording, self._channels(recording))]
+            places.append(some)
+        usable, n_windows = np.concatenate(places), len(problems)
+        notes = [] if windows is None else [*self.notes(recording, windows)]
         distance = float(np.mean(distances))
         if distance > FAR_AWAY:
             notes.append(
                 f"features lie {distance:.1f} standard deviations from the means of the training windows: the model "
                 "has seen no such EEG, and its probabilities are a guess"
             )
-        probability = np.concatenate(probabilities)
-        starts = self.baseline_seconds + np.arange(len(probability)) * self.window_seconds
+        probability = _at(usable, np.concatenate(probabilities), n_windows)
+        starts = np.arange(n_windows) * self.window_seconds if windows is None else windows.starts_seconds
         names = self.class_names or tuple(map(str, range(probability.shape[1])))
         columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
         table = pd.DataFrame({**columns, **{f"probability_{n}": p for n, p in zip(names, probability.T, strict=True)}})
-        if faces is not None:
-            problems = faces.problems_of(len(table))
-            table.loc[problems != "", [f"probability_{name}" for name in names]] = np.nan
+        reasons = Counter(reason for reason in problems if reason)
+        if faces is not None or reasons:
             table["problem"] = problems
-            notes += faces.notes(len(table))
+        notes += [f"{count} of {n_windows} windows have no probability: {reason}" for reason, count in reasons.items()]
         return Prediction(
             table=table,
-            band_attention=None if self._attention is None else np.concatenate(attention),
+            band_attention=None if self._attention is None else _at(usable, np.concatenate(attention), n_windows),
             bands=() if self.part is None else tuple(self.part.frequency_bands),
             notes=tuple(notes),
             warning=self.warning,
             summary={
-                **self.summary(recording),
+                **self.summary(recording, windows),
+                "windows": n_windows,
+                "windows_without_probability": dict(reasons),
                 "video": None if video is None else str(video),
                 "video_offset_seconds": video_offset_seconds,
             },
@@ -244,14 +320,37 @@ class Predictor:
             elapsed_seconds=time.perf_counter() - started,
         )
 
-    def faces(
-        self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float = 0.0
-    ) -> FaceWindows | None:
-        """What the model sees of the face in each window, from one pass over the video; `None` where it sees none.
+    def _usable(
+        self,
+        recording: ContinuousRecording | None,
+        block_seconds: float,
+        faces: FaceWindows | None,
+        windows: RecordedWindows | None,
+        problems: np.ndarray,
+    ) -> Iterator[tuple[np.ndarray, Inputs]]:
+        """Places and inputs of the windows without a problem, block by block; what is not finite is added to these.
 
         Raises:
-            InputError: see `predict`.
+            InputError: there are none.
         """
+        first, is_any = 0, False
+        for inputs in self.blocks(recording, block_seconds, faces, windows):
+            n_windows = len(next(iter(inputs.values())))
+            of_block = problems[first : first + n_windows]
+            of_block[(of_block == "") & ~is_finite(inputs)] = NO_NUMBERS_IN
+            kept = np.flatnonzero(of_block == "")
+            if len(kept):
+                is_any = True
+                yield first + kept, inputs if len(kept) == n_windows else {n: a[kept] for n, a in inputs.items()}
+            first += n_windows
+        if not is_any:
+            source = self.model.name if recording is None else recording.path
+            reasons = "; ".join(dict.fromkeys(problems))
+            raise InputError(f"{source}: none of {len(problems)} windows can be used: {reasons}")
+
+    def _check_sources(
+        self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float
+    ) -> None:
         name = self.model.name
         if self.part is None and recording is not None:
             raise InputError(f"{name}: sees faces alone, and no {recording.path.name}; give --video and no recording")
@@ -260,34 +359,45 @@ class Predictor:
         # Nothing is that long, and what is cannot be counted in frames.
         if not abs(video_offset_seconds) < 1e7:
             raise InputError(f"--video-offset-seconds {video_offset_seconds}: expected a number of seconds")
-        if self.face_part is None:
-            return None
-        if video is None:
+        if self.face_part is not None and video is None:
             raise InputError(f"{name}: sees faces; give --video with the face video")
-        # What the windows need to know of the recording is how long it lasts.
-        silent = recording and Recording(
-            np.zeros((0, math.floor(recording.duration_seconds * self.sampling_rate_hz))),
-            (),
-            (),
-            self.sampling_rate_hz,
-            self.baseline_seconds,
-        )
-        offset_seconds = self.baseline_seconds + video_offset_seconds
-        trial = Trial("video", 1, 1, video.stem, silent, (), {}, video=video, video_offset_seconds=offset_seconds)
-        arrays, table = self.face_part.extract([trial])
-        found = FaceWindows(arrays, table[UNUSABLE].to_numpy(dtype=object))
+
+    def faces(
+        self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float = 0.0
+    ) -> FaceWindows | None:
+        """What the model sees of the face in each window; `None` where it sees none.
+
+        Raises:
+            InputError: see `predict`.
+        """
+        self._check_sources(recording, video, video_offset_seconds)
+        if self.face_part is None or video is None:
+            return None
+        if recording is None:
+            found = faces_of_video(self.face_part, video, video_offset_seconds)
+        else:
+            stretches = [one for one in self.grid.stretches(recording) if one.n_windows]
+            found = faces_beside(
+                self.face_part, recording, stretches, self.sampling_rate_hz, video, video_offset_seconds
+            )
         if not (found.problems == "").any():
             reason = next(iter(found.problems), f"too short, the model needs {self.window_seconds:g} s")
             raise InputError(reason if str(video) in reason else f"{video}: {reason}")
         return found
 
-    def notes(self, recording: ContinuousRecording, channels: Channels) -> Iterator[str]:
+    def notes(self, recording: ContinuousRecording, windows: RecordedWindows) -> Iterator[str]:
         """What the user must know to read the numbers."""
+        yield from recording.notes
+        channels, rate = windows.channels, recording.sampling_rate_hz
+        for name, reason in channels.unusable.items():
+            yield f"{name} counts as missing: {reason}"
         if channels.missing:
             fill = "0" if self.part.missing_channel == "zero" else "the mean of the training windows"
             n_missing, n_channels = len(channels.missing), len(self.channel_names)
             yield f"{n_missing} of {n_channels} channels missing, {fill} in their place: {', '.join(channels.missing)}"
-        rate = recording.sampling_rate_hz
+        if recording.gaps:
+            reasons = ", ".join(dict.fromkeys(gap.reason for gap in recording.gaps))
+            yield f"{len(recording.gaps)} gaps ({reasons}): no window goes across, windows begin anew after each"
         if rate != self.sampling_rate_hz:
             yield f"resampled from {rate:g} to {self.sampling_rate_hz:g} Hz"
         highest = max((high for _, high in self.part.frequency_bands.values()), default=0.0)
@@ -295,23 +405,23 @@ class Predictor:
             yield f"a recording at {rate:g} Hz has nothing, or not all, of a band up to {highest:g} Hz"
         if self.uses_baseline:
             yield f"the first {self.baseline_seconds:g} s are taken for the baseline that the model subtracts"
-        if doubt := doubtful_unit(recording.read(0, min(recording.n_samples, round(60 * rate)), [*channels.places])):
-            yield doubt
 
-    def summary(self, recording: ContinuousRecording | None) -> dict[str, Any]:
+    def summary(self, recording: ContinuousRecording | None, windows: RecordedWindows | None) -> dict[str, Any]:
         """JSON-able: what was applied to what."""
         known = {
             **{name: getattr(self.block, name) for name in ("target", "dataset", "synthetic")},
             "window_seconds": self.window_seconds,
         }
-        if recording is None:
+        if recording is None or windows is None:
             return known
-        channels = self._channels(recording)
+        channels, in_file = windows.channels, recording.names_in_file
         return {
             "recording": str(recording.path),
             **known,
-            "channels": dict(zip(channels.names, (recording.channel_names[i] for i in channels.places), strict=True)),
+            "channels": dict(zip(channels.names, (in_file[place] for place in channels.places), strict=True)),
             "missing_channels": list(channels.missing),
+            "unusable_channels": dict(channels.unusable),
+            "gaps": [dataclasses.asdict(gap) for gap in recording.gaps],
             "sampling_rate_hz": self.sampling_rate_hz,
             "recorded_sampling_rate_hz": recording.sampling_rate_hz,
             "baseline_seconds": self.baseline_seconds,
@@ -319,9 +429,16 @@ class Predictor:
         }
 
     def apply(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
-        """`(windows, classes)` probabilities, and `(windows, bands)` attention or `None`."""
+        """`(windows, classes)` probabilities, and `(windows, bands)` attention or `None`.
+
+        Raises:
+            InputError: an input is not finite: a network may well give a probability of it.
+        """
         import keras
 
+        for name, array in inputs.items():
+            if not np.isfinite(array).all():
+                raise InputError(f"{self.model.name}: input {name} is not finite, and of that there is no probability")
         with own_keras_settings():
             outputs = self.model.predict(inputs, batch_size=128, verbose=0)
             probabilities = keras.ops.convert_to_numpy(self.model.window_probabilities(outputs))
@@ -343,29 +460,35 @@ class Predictor:
     def some_windows(
         self, recording: ContinuousRecording | None, n_windows: int = 64, video: Path | None = None
     ) -> Inputs:
-        """Inputs of the model for the first windows of a recording, and of a face video."""
+        """Inputs of the model for the first usable windows of a recording, and of a face video."""
         if video is not None and self.face_part is None:
             raise InputError(f"{self.model.name}: sees no faces; leave --video out")
-        inputs = next(self.blocks(recording, n_windows * self.window_seconds, self.faces(recording, video)))
+        self._check_sources(recording, video, 0.0)
+        windows = None if recording is None else self.windows(recording)
+        faces = self.faces(recording, video)
+        problems = _problems(windows, faces)
+        _, inputs = next(self._usable(recording, n_windows * self.window_seconds, faces, windows, problems))
         return {name: array[:n_windows] for name, array in inputs.items()}
 
     def _directions_of(self, channel_names: Sequence[str]) -> np.ndarray:
         return np.array([self._directions[name] for name in channel_names]).reshape(-1, 3)
 
-    def _channels(self, recording: ContinuousRecording) -> Channels:
-        return self.select_channels(recording.channel_names, recording.path, recording.units)
-
     # --- features, block by block
 
     def blocks(
-        self, recording: ContinuousRecording | None, block_seconds: float = 60.0, faces: FaceWindows | None = None
+        self,
+        recording: ContinuousRecording | None,
+        block_seconds: float = 60.0,
+        faces: FaceWindows | None = None,
+        windows: RecordedWindows | None = None,
     ) -> Iterator[Inputs]:
-        """Inputs of the model for the windows of a recording, block by block.
+        """Inputs of the model for all windows of a recording, also those without a signal, block by block.
 
         Args:
             recording: the recording; `None` for models that see faces alone.
             block_seconds: length of a block.
             faces: of `faces`, for models that see them.
+            windows: of `windows`; by default found out.
 
         Raises:
             InputError: as `predict`.
@@ -375,38 +498,59 @@ class Predictor:
             for first in range(0, len(faces.problems), n_block):
                 yield self._named(faces.of(first, min(first + n_block, len(faces.problems))))
             return
-        channels = self._channels(recording)
-        resampled = signals.ResampledSignal(
-            lambda start, stop: recording.read(start, stop, [*channels.places]),
-            recording.n_samples,
-            recording.sampling_rate_hz,
-            self.sampling_rate_hz,
+        windows = windows or self.windows(recording)
+        channels, subtracted, before = windows.channels, None, 0
+        for stretch in windows.stretches:
+            resampled = self._resampled(recording, windows, stretch)
+            if subtracted is None:
+                n_start = round((stretch.baseline_seconds + self.lag_seconds) * self.sampling_rate_hz)
+                n_start += (1 + self.n_lead) * self._window
+                subtracted = self._subtracted(resampled.read(0, min(resampled.n_samples, n_start)), channels)
+            for first in range(0, stretch.n_windows, n_block):
+                last = min(first + n_block, stretch.n_windows)
+                arrays = self._of_block(resampled, stretch, first, last, channels, subtracted)
+                seen = {} if faces is None else faces.of(before + first, before + last)
+                yield self.to_inputs({**arrays, **seen}, channels)
+            before += stretch.n_windows
+
+    def _resampled(
+        self, recording: ContinuousRecording, windows: RecordedWindows, stretch: Stretch
+    ) -> signals.ResampledSignal:
+        """What is between two gaps at the model's rate, in the model's units; what is no signal is replaced."""
+        channels, rate, n_samples = windows.channels, recording.sampling_rate_hz, stretch.stop - stretch.start
+        repaired = RepairedSignal(
+            lambda start, stop: (
+                recording.read(stretch.start + start, stretch.start + stop, [*channels.places]) * channels.scales
+            ),
+            n_samples,
+            [(start - stretch.start, stop - stretch.start) for start, stop in windows.replaced],
+            rate,
         )
-        onset = round(self.baseline_seconds * self.sampling_rate_hz)
-        window, n_lead = self._window, self.n_lead
-        lag = signals.sample_count(self.lag_seconds, self.sampling_rate_hz, "lag_seconds")
-        n_windows = (resampled.n_samples - onset - lag) // window
-        if n_windows < 1:
-            needed = self.baseline_seconds + self.lag_seconds + self.window_seconds
-            raise InputError(
-                f"{recording.path}: {recording.duration_seconds:g} s are too short; the model needs {needed:g} s"
-            )
-        n_start = min(resampled.n_samples, onset + lag + (1 + n_lead) * window)
-        subtracted = self._subtracted(resampled.read(0, n_start), channels)
-        for first in range(0, n_windows, n_block):
-            last = min(first + n_block, n_windows)
-            stop = onset + lag + (last + n_lead) * window if last + n_lead < n_windows else resampled.n_samples
-            if first <= n_lead:
-                # The start of the recording itself, with its baseline, as a trial has it.
-                arrays = self._features(resampled.read(0, stop), channels, self.baseline_seconds)
-                arrays = {name: array[first:last] for name, array in arrays.items()}
-            else:
-                start = (first - n_lead) * window
-                piece = subtracted.from_signal(resampled.read(onset + start, stop), start)
-                arrays = self._features(piece, channels, 0.0)
-                arrays = {name: array[n_lead : n_lead + last - first] for name, array in arrays.items()}
-                arrays = subtracted.from_features(arrays)
-            yield self.to_inputs(arrays if faces is None else {**arrays, **faces.of(first, last)}, channels)
+        return signals.ResampledSignal(repaired.read, n_samples, rate, self.sampling_rate_hz)
+
+    def _of_block(
+        self,
+        resampled: signals.ResampledSignal,
+        stretch: Stretch,
+        first: int,
+        last: int,
+        channels: Channels,
+        subtracted: Subtracted,
+    ) -> Inputs:
+        """Features of the windows from `first` to `last` of a stretch."""
+        rate, window, n_lead = self.sampling_rate_hz, self._window, self.n_lead
+        onset = round(stretch.baseline_seconds * rate)
+        lag = signals.sample_count(self.lag_seconds, rate, "lag_seconds")
+        is_last = last + n_lead >= stretch.n_windows
+        stop = resampled.n_samples if is_last else onset + lag + (last + n_lead) * window
+        if stretch.baseline_seconds and first <= n_lead:
+            # The start of the recording itself, with its baseline, as a trial has it.
+            arrays = self._features(resampled.read(0, stop), channels, stretch.baseline_seconds)
+            return {name: array[first:last] for name, array in arrays.items()}
+        begin = max(first - n_lead, 0)
+        piece = subtracted.from_signal(resampled.read(onset + begin * window, stop), begin * window)
+        arrays = self._features(piece, channels, 0.0)
+        return subtracted.from_features({name: array[first - begin : last - begin] for name, array in arrays.items()})
 
     def live_inputs(
         self, signal: np.ndarray, first: int, place: int, channels: Channels, baseline: np.ndarray
@@ -435,7 +579,7 @@ class Predictor:
 
     def _channel_set(self, names: Sequence[str]) -> ChannelSet:
         directions = self._directions_of(names)
-        units = tuple(self._units[name] for name in names)
+        units = tuple(self.unit_of[name] for name in names)
         return ChannelSet(tuple(names), units, tuple(map(tuple, directions.tolist())))
 
     def _named(self, arrays: Inputs) -> Inputs:
@@ -449,7 +593,7 @@ class Predictor:
         recording = Recording(
             signal,
             channels.names,
-            tuple(self._units[name] for name in channels.names),
+            tuple(self.unit_of[name] for name in channels.names),
             self.sampling_rate_hz,
             baseline_seconds,
             electrode_directions=self._directions_of(channels.names),
@@ -457,7 +601,7 @@ class Predictor:
         trial = Trial("recording", 1, 1, "recording", recording, channels.names, {})
         return part.extract([trial])[0]
 
-    def _subtracted(self, start: np.ndarray, channels: Channels) -> _Subtracted:
+    def _subtracted(self, start: np.ndarray, channels: Channels) -> Subtracted:
         """What the baseline at the start of a recording takes off everything after it."""
         kind, rate = self.part.subtracted_baseline, self.sampling_rate_hz
         if kind == "waveform":
@@ -470,77 +614,28 @@ class Predictor:
                 cleaned = signals.remove_baseline(with_nothing, rate, self.baseline_seconds, segment_seconds)
             except ValueError as error:
                 raise InputError(f"--baseline-seconds {self.baseline_seconds:g}: {error}") from None
-            return _Subtracted(waveform=-cleaned[:, -n_segment:])
+            return Subtracted(waveform=-cleaned[:, -n_segment:])
         if kind == "features":
             of_first = self._features(start, channels, self.baseline_seconds)
             plain = self._features(start, channels, self.baseline_seconds, self.part.without_baseline())
             taken_off = {name: plain[name][:1] - array[:1] for name, array in of_first.items()}
-            return _Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
-        return _Subtracted()
+            return Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
+        return Subtracted()
 
 
-@dataclasses.dataclass(frozen=True)
-class Channels:
-    """The channels of a recording that a model gets.
-
-    Args:
-        names: as the model calls them, in its order.
-        places: where they are in the recording.
-        missing: names of the model's channels that the recording lacks.
-    """
-
-    names: tuple[str, ...]
-    places: tuple[int, ...]
-    missing: tuple[str, ...]
+def _problems(windows: RecordedWindows | None, faces: FaceWindows | None) -> np.ndarray:
+    """`(windows,)` why a window has no probability, empty where it has one."""
+    of_both = [one.problems for one in (windows, faces) if one is not None]
+    return np.array(["; ".join(filter(None, reasons)) for reasons in zip(*of_both, strict=True)], dtype=object)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FaceWindows:
-    """What a model sees of a face, window by window.
-
-    Args:
-        arrays: `(windows, ...)` by name; of crops a file that memory maps.
-        problems: `(windows,)` why a window has no face, empty where it has one.
-    """
-
-    arrays: Inputs
-    problems: np.ndarray
-
-    def of(self, first: int, last: int) -> Inputs:
-        """The windows from `first` to `last`; zeros where the video has ended."""
-        n_there = max(len(self.problems) - first, 0)
-        found = {}
-        for name, array in self.arrays.items():
-            found[name] = np.zeros((last - first, *array.shape[1:]), array.dtype)
-            found[name][:n_there] = array[first:last]
-        return found
-
-    def problems_of(self, n_windows: int) -> np.ndarray:
-        """Why the windows of a recording have no face; empty where they have one."""
-        there = self.problems[:n_windows]
-        return np.concatenate([there, np.full(n_windows - len(there), "after the end of the video", object)])
-
-    def notes(self, n_windows: int) -> Iterator[str]:
-        """What of this the user must know."""
-        reasons = Counter(reason for reason in self.problems_of(n_windows) if reason)
-        for reason, count in reasons.items():
-            yield f"{count} of {n_windows} windows have no probability: {reason}"
+def is_finite(inputs: Inputs) -> np.ndarray:
+    """`(windows,)` whether all features of a window are."""
+    return np.all([np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in inputs.values()], axis=0)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Subtracted:
-    """What a baseline takes off: a waveform `(channels, samples)` of the signal, or means of the features by name."""
-
-    waveform: np.ndarray | None = None
-    features: Inputs | None = None
-
-    def from_signal(self, signal: np.ndarray, start: int) -> np.ndarray:
-        """The signal without the waveform; its first sample is `start` samples after the end of the baseline."""
-        if self.waveform is None:
-            return signal
-        phase = (start + np.arange(signal.shape[1])) % self.waveform.shape[1]
-        return signal - self.waveform[:, phase]
-
-    def from_features(self, arrays: Inputs) -> Inputs:
-        """The features without their mean over the baseline."""
-        return arrays if self.features is None else {name: arrays[name] - mean for name, mean in self.features.items()}
+def _at(places: np.ndarray, values: np.ndarray, n_windows: int) -> np.ndarray:
+    """The values at their places among all windows, NaN elsewhere."""
+    of_all = np.full((n_windows, *values.shape[1:]), np.nan, values.dtype)
+    of_all[places] = values
+    return of_all

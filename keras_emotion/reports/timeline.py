@@ -31,7 +31,7 @@ def draw_timeline(
 
     Args:
         table: one row a window: `start_seconds`, `stop_seconds` and `probability_<class>` columns. Of two classes the
-            second is drawn, of more all.
+            second is drawn, of more all. Where there is no window, or one without a probability, nothing is.
         title: what was applied to what.
         warning: why the numbers mean nothing; stands under the title.
         bands: names of the bands.
@@ -40,7 +40,7 @@ def draw_timeline(
     """
     names = [column for column in table if column.startswith("probability_")]
     shown = names[1:] if len(names) == 2 else names
-    edges = np.append(table["start_seconds"].to_numpy(), table["stop_seconds"].iloc[-1])
+    edges, rows = _edges(table["start_seconds"].to_numpy(), table["stop_seconds"].to_numpy())
     parts = [("probability", 2.2)]
     parts += [("attention", 1.8)] if band_attention is not None else []
     parts += [("faces", 0.6)] if faces is not None and len(faces[0]) else []
@@ -57,7 +57,14 @@ def draw_timeline(
                         "linestyle": "-:"[place // len(_COLOURS) % 2],
                     }
                     label = name.removeprefix("probability_")
-                    axes.stairs(table[name], edges, baseline=None, linewidth=1.2, label=label, **line)
+                    axes.stairs(
+                        _with_gaps(table[name].to_numpy(), rows),
+                        edges,
+                        baseline=None,
+                        linewidth=1.2,
+                        label=label,
+                        **line,
+                    )
                 axes.axhline(1 / len(names), color="#888888", linewidth=0.8, linestyle="--")
                 axes.set_ylim(0, 1)
                 axes.set_ylabel(
@@ -68,8 +75,9 @@ def draw_timeline(
                     axes.legend(ncols=min(len(shown), 6), loc="upper right")
             elif part == "attention":
                 # From 0 on: the colours of two recordings can be compared.
+                shown_bands = _with_gaps(band_attention, rows).T
                 image = axes.pcolormesh(
-                    edges, np.arange(len(bands) + 1), band_attention.T, vmin=0, vmax=1, cmap="viridis", rasterized=True
+                    edges, np.arange(len(bands) + 1), shown_bands, vmin=0, vmax=1, cmap="viridis", rasterized=True
                 )
                 axes.set_yticks(np.arange(len(bands)) + 0.5, bands)
                 figure.colorbar(image, ax=axes, label="band attention", pad=0.01)
@@ -86,3 +94,18 @@ def draw_timeline(
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _edges(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of what is drawn side by side, and which window each is of; -1 for what lies between two of them."""
+    has_gap = starts[1:] - stops[:-1] > 1e-6
+    after = np.flatnonzero(has_gap)
+    edges = np.append(np.insert(starts, after + 1, stops[after]), stops[-1])
+    return edges, np.insert(np.arange(len(starts)), after + 1, -1)
+
+
+def _with_gaps(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`(drawn, ...)`: the values of the windows, NaN between them."""
+    drawn = np.asarray(values, float)[rows]
+    drawn[rows < 0] = np.nan
+    return drawn

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_emotion import cli, models, signals
+from keras_emotion.datasets.electrodes import ChannelTable
 from keras_emotion.inference import live
 from keras_emotion.inference.live import live_windows
 from keras_emotion.inference.predictor import Predictor
@@ -33,12 +34,13 @@ class Played:
         self.signal = np.zeros((5, microvolts.shape[1]))
         self.signal[[2, 3, 4, 0]] = microvolts
         self.sampling_rate_hz, self._at, self._now = rate, 0, 0.0
+        self.times = np.arange(microvolts.shape[1]) / rate
 
     def pull(self):
         start, stop = self._at, min(self._at + 37, self.signal.shape[1])
         self._at = stop
-        self._now = stop / self.sampling_rate_hz + 0.25 if stop > start else self._now + 1.0
-        return self.signal[:, start:stop], np.arange(start, stop) / self.sampling_rate_hz
+        self._now = self.times[stop - 1] + 1 / self.sampling_rate_hz + 0.25 if stop > start else self._now + 1.0
+        return self.signal[:, start:stop], self.times[start:stop]
 
     def clock(self):
         return self._now
@@ -123,11 +125,141 @@ def test_refused(microvolts):
         next(live_windows(predictor, Played(microvolts[128], 1.1)))
 
 
+# --- what a stream lacks
+
+
+def played(predictor, microvolts, change=lambda signal, times: None, n_seconds=40):
+    """Windows of a stream, and what was said of it."""
+    stream = Played(microvolts[128][:, : n_seconds * 128].copy(), 128)
+    stream.times = 50 + np.arange(n_seconds * 128) / 128
+    change(stream.signal, stream.times)
+    kept = np.isfinite(stream.times)
+    stream.signal, stream.times = stream.signal[:, kept], stream.times[kept]
+    said = []
+    return list(live_windows(predictor, stream, say=said.append)), said
+
+
+def lose(start, stop):
+    """Samples that never came."""
+
+    def change(signal, times):
+        times[round(start * 128) : round(stop * 128)] = np.nan
+
+    return change
+
+
+@pytest.mark.parametrize("baseline", ["none", "signal"])
+def test_after_a_loss_windows_begin_anew(baseline, microvolts, monkeypatch):
+    """7 s are lost after 21 s: times are those of the stamps, and features those of what came after by itself."""
+    predictor = Predictor(network(EEGGridFeatures(baseline=baseline)))
+    seen = features_seen(predictor, monkeypatch)
+    windows, said = played(predictor, microvolts, lose(21, 28))
+    onset = 3 if baseline == "signal" else 0
+    starts = [window.start_seconds for window in windows]
+    np.testing.assert_allclose(starts, [*range(onset, 20, 2), *range(28, 39, 2)])
+    assert windows[-1].stop_seconds == pytest.approx(40)
+    assert said == [
+        "played: 28.0 s: 7 s lost (896 samples), or its clock was set",
+        "played: samples were lost 1 times, 7 s in all",
+    ]
+    if baseline == "none":
+        after = {128: microvolts[128][:, 28 * 128 :]}
+        n_after, together = 6, [*seen]
+        seen.clear()
+        played(predictor, after, n_seconds=12)
+        np.testing.assert_allclose(together[-n_after:], seen, atol=1e-6)
+
+
+def test_a_loss_in_the_baseline(microvolts, monkeypatch):
+    predictor = Predictor(network(EEGGridFeatures(baseline="signal")))
+    features_seen(predictor, monkeypatch)
+    windows, said = played(predictor, microvolts, lose(1, 1.5), n_seconds=12)
+    np.testing.assert_allclose([window.start_seconds for window in windows], [4.5, 6.5, 8.5])
+    assert "0.5 s lost (64 samples)" in said[0]
+
+
+def test_a_stream_without_a_signal(microvolts, monkeypatch):
+    """Samples that are no numbers, channels that do not change: no probability there, and where filters ring of it."""
+    predictor = Predictor(network(EEGGridFeatures(baseline="none")))
+    seen = features_seen(predictor, monkeypatch)
+
+    def change(signal, times):
+        signal[3, 13 * 128 + 64] = np.nan
+        signal[:, 22 * 128 : 23 * 128] = 0
+        signal[1] = np.inf  # a channel that the model does not ask for
+
+    windows, said = played(predictor, microvolts, change, n_seconds=30)
+    problems = {round(window.start_seconds): window.problem for window in windows if window.problem}
+    # What comes after a window is not known in time.
+    near = "within 1.7 s of samples without signal"
+    assert problems == {
+        12: "samples that are no numbers in F4",
+        14: near,
+        22: "constant signal in all EEG channels",
+        24: near,
+    }
+    for window in windows:
+        assert np.isnan(window.probabilities).all() == bool(window.problem)
+        assert np.isfinite(window.probabilities).all() != bool(window.problem)
+    assert (said, len(seen)) == ([], 11)
+    assert np.isfinite(seen).all()
+
+
+def test_a_stream_of_another_size(microvolts, monkeypatch):
+    """Volts taken for microvolts are refused; electrodes that settle are waited for."""
+    predictor = Predictor(network(EEGGridFeatures(baseline="none")))
+    features_seen(predictor, monkeypatch)
+
+    def settle(signal, times):
+        signal[:, : 5 * 128] *= 1e4
+
+    windows, _ = played(predictor, microvolts, settle, n_seconds=16)
+    assert [bool(window.problem) for window in windows] == [True] * 3 + [False] * 5
+    assert "EEG has a standard deviation of" in windows[0].problem
+
+    def in_volts(signal, times):
+        signal *= 1e-6
+
+    with pytest.raises(InputError, match=r"played: EEG has .*volts taken for microvolts.? if so, set factor 1e.06"):
+        played(predictor, microvolts, in_volts)
+
+
 @pytest.mark.parametrize(
-    ("unit", "factor"), [("microvolts", 1), ("uV", 1), ("mV", 1e3), ("volts", 1e6), ("-6", 1), ("0", 1e6), (None, 1e6)]
+    ("unit", "factor"),
+    [
+        ("microvolts", 1),
+        ("uV", 1),
+        ("uVolts", 1),
+        ("\N{GREEK SMALL LETTER MU}V", 1),
+        ("\N{MICRO SIGN}V", 1),
+        ("nV", 1e-3),
+        ("nanovolts", 1e-3),
+        ("mV", 1e3),
+        ("volts", 1e6),
+        ("-6", 1),
+        ("0", 1e6),
+        (None, 1),
+        ("counts", 1),
+    ],
 )
 def test_units_of_streams(unit, factor):
     assert live.microvolt_factor(unit) == factor
+
+
+def test_what_a_stream_says_of_its_channels(tmp_path):
+    """A unit that is none is said; what the user says counts besides."""
+    (tmp_path / "channels.csv").write_text("name,kind,electrode,factor\nE1,,Fz,10\nE4,none,,\n")
+    units = ["nV", None, "counts", "uV", "uS"]
+    table = ChannelTable(tmp_path / "channels.csv")
+    rows, names, known, factors, notes = live.describe_channels(["E1", "F3", "F4", "E4", "GSR"], units, table)
+    assert (rows, names, known) == ([0, 1, 2, 4], ("Fz", "F3", "F4", "GSR"), ("uV", "uV", "uV", "uS"))
+    np.testing.assert_allclose(factors, [[1e-2], [1], [1], [1]])
+    assert notes == (
+        "unit none of F3: values are taken for microvolts",
+        "unit counts of F4: values are taken for microvolts",
+    )
+    with pytest.raises(ValueError, match="`unit` is uS; expected one of voltage"):
+        live.microvolt_factor("uS")
 
 
 @pytest.mark.parametrize("words", [(), ("some.edf", "--lsl", "name")])

@@ -1,5 +1,6 @@
 """Saved models on recordings: block by block as of the whole, channels by name, what is said and what is refused."""
 
+import importlib
 import json
 
 import mne
@@ -184,12 +185,33 @@ def test_a_model_that_knows_nothing():
         Predictor(models.FACRNNEEGNetwork(width_multiplier=0.05, units=4))
 
 
-@pytest.mark.parametrize(("factor", "is_doubtful"), [(1, False), (1e6, True), (1e-6, True)])
-def test_a_doubtful_unit_is_said(factor, is_doubtful, microvolts, tmp_path):
+def test_what_the_file_says_of_itself(microvolts, tmp_path):
+    """A compressed file with marks: its channels and stretches that it calls bad, and where it was cut."""
+    info = mne.create_info(list(SPELT), RATE, "eeg", verbose="error")
+    raw = mne.io.RawArray(microvolts * 1e-6, info, verbose="error")
+    raw.info["bads"] = ["T3"]
+    raw.set_annotations(mne.Annotations([20, 40], [1, 0], ["BAD_cough", "EDGE boundary"]))
+    raw.save(tmp_path / "some_raw.fif.gz", fmt="double", verbose="error")
+    recording = ContinuousRecording(tmp_path / "some_raw.fif.gz")
+    assert recording.bad_channels == ("T7",)
+    assert [gap.sample for gap in recording.gaps] == [40 * RATE]
+    windows = Predictor(network()).windows(recording)
+    assert windows.channels.missing == ("T7",)
+    assert [stretch.n_windows for stretch in windows.stretches] == [18, 15]
+    assert np.flatnonzero(windows.problems).tolist() == [8]
+    np.testing.assert_allclose(windows.starts_seconds, [*range(3, 38, 2), *range(40, 70, 2)])
+    np.testing.assert_allclose(recording.read(3, 9, [1, 0]), microvolts[[1, 0], 3:9])
+
+
+@pytest.mark.parametrize(("factor", "advice"), [(1e6, "factor 1e-06"), (1e-6, "factor 1e+06"), (1e-3, "factor 1000")])
+def test_eeg_of_a_size_that_no_scalp_has(factor, advice, microvolts, tmp_path):
+    """Refused as `Recordings` refuses it; and taken where the user has said what its values are multiplied by."""
     path = written(factor * (microvolts - microvolts.mean(axis=1, keepdims=True)), CHANNELS, tmp_path / "x_raw.fif")
-    recording = ContinuousRecording(path)
-    notes = list(Predictor(network()).notes(recording, Predictor(network()).select_channels(CHANNELS, "x")))
-    assert any("is the unit in the file right?" in note for note in notes) == is_doubtful
+    with pytest.raises(InputError, match=r"x_raw\.fif: EEG has a standard deviation of .* within a second") as refused:
+        Predictor(network()).predict(ContinuousRecording(path))
+    assert advice in str(refused.value)
+    (tmp_path / "channels.csv").write_text(f"name,factor\n*,{1 / factor:g}\n")
+    assert np.isfinite(Predictor(network()).some_windows(ContinuousRecording(path), 2)["eeg"]).all()
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +233,26 @@ def test_command(saved, file, tmp_path, capsys):
     summary = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert summary["target"] == "valence"
     assert "synthetic" in summary["warning"]
+    assert (summary["absolute_path"], summary["windows"]) == (str(file), len(table))
+
+
+def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
+    """Two recordings of the same name, in two folders; another model may replace what one says of the same."""
+    monkeypatch.chdir(tmp_path)
+    ours, other = tmp_path / "p01" / "eeg.edf", tmp_path / "p02" / "eeg.edf"
+    folder = tmp_path / "predictions" / "eeg"
+    command = importlib.import_module("keras_emotion.cli.predict")
+    command._check_folder(folder, ours)
+    folder.mkdir(parents=True)
+    for known in ({"absolute_path": str(ours)}, {"recording": "p01/eeg.edf"}):
+        (folder / "prediction.json").write_text(json.dumps(known))
+        command._check_folder(folder, ours)
+        with pytest.raises(InputError, match=r"prediction\.json: is the prediction of .*p01/eeg\.edf, not of .*p02"):
+            command._check_folder(folder, other)
+    for content in ("{", "[]"):
+        (folder / "prediction.json").write_text(content)
+        with pytest.raises(InputError, match="is no prediction that could be replaced"):
+            command._check_folder(folder, ours)
 
 
 @pytest.mark.parametrize(
@@ -281,6 +323,9 @@ def test_an_array_with_a_sidecar(microvolts, file, tmp_path):
         Predictor(network()).some_windows(ContinuousRecording(path))["eeg"] for path in (tmp_path / "some.npy", file)
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    (tmp_path / "some.npy").rename(tmp_path / "some.NPY")
+    assert ContinuousRecording(tmp_path / "some.NPY").n_samples == microvolts.shape[1]
+    (tmp_path / "some.NPY").rename(tmp_path / "some.npy")
     (tmp_path / "some.json").unlink()
     with pytest.raises(InputError, match="an array without a sidecar"):
         ContinuousRecording(tmp_path / "some.npy")
@@ -319,11 +364,13 @@ def test_channels_of_other_units_are_given_in_them(tmp_path):
     known = {"bio": json.loads(part.model_dump_json()), "channel_names": channels, "sampling_rate_hz": 128.0}
     model = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": units})
     predictor = Predictor(model)
-    assert list(predictor.notes(recording, predictor._channels(recording))) == ["resampled from 256 to 128 Hz"]
+    assert list(predictor.notes(recording, predictor.windows(recording))) == ["resampled from 256 to 128 Hz"]
     skin = predictor.some_windows(recording, 3)["bio"][..., 2]
     assert 250 < skin.mean() < 350
     other = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": ["uV", "uV", "uS"]})
-    assert Predictor(other)._channels(recording).missing == ("GSR",)
+    assert Predictor(other).windows(recording).channels.missing == ("GSR",)
+    in_ohm = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": ["uV", "uV", "ohm"]})
+    np.testing.assert_allclose(Predictor(in_ohm).some_windows(recording, 3)["bio"][..., 2], 1e3 * skin, rtol=1e-6)
 
 
 @pytest.mark.real_data
@@ -343,6 +390,9 @@ def test_real_recordings(name, missing, real_data, tmp_path, capsys):
     words = ["predict", str(tmp_path / "short.keras"), str(real_data / "eeg_files" / name)]
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
     table = pd.read_csv(tmp_path / "out" / "prediction.csv")
-    assert np.isfinite(table).all(axis=None)
+    is_usable = table.get("problem", pd.Series("", table.index)).isna() | ("problem" not in table)
+    # The recording of PhysioNet ends with zeros.
+    assert list(table.index[~is_usable]) == ([len(table) - 1] if name.startswith("eegmmidb") else [])
+    assert np.isfinite(table.filter(like="probability_"))[is_usable].all(axis=None)
     said = [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines() if "channels missing" in line]
     assert said == ([missing] if missing else [])

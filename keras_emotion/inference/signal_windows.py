@@ -1,0 +1,358 @@
+"""Which windows of a recording have a signal, and what becomes of samples that are none.
+
+**What is no signal.** Samples that are no finite numbers, in any channel that is used; EEG channels that stay exactly
+the same for half a second, or all of them together for 0.1 s, as pauses filled with zeros do; what the file calls bad.
+
+**What becomes of it.** The filters of the features run over everything. So samples that are no signal, pauses included,
+are replaced by the straight line between their neighbours, and the windows that they touch have no probability; nor
+have those nearer to them than `margin_seconds`, where the filters still ring from what was replaced. Further away the
+features are those of a recording without the damage, up to `MARGIN_SHARE` next to the margin and to `TRANSIENT` a
+lead-in away. A stretch that the file calls bad, and which has a signal, is not replaced, and takes the windows that it
+touches.
+
+**Gaps.** Nothing goes across: on either side filters, rates and windows are those of a recording of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from keras_emotion.datasets.continuous import ContinuousRecording
+from keras_emotion.datasets.plausibility import deviations_uv
+from keras_emotion.datasets.time_axis import BadSpan
+from keras_emotion.inference.channels import Channels
+from keras_emotion.pipelines.features import TRANSIENT
+from keras_emotion.signals import rate_ratio
+
+FLAT_SECONDS = 0.5
+"""An EEG channel that does not change for so long measures nothing; coarse converters repeat a value for less."""
+
+FLAT_TOGETHER_SECONDS = 0.1
+"""The same of all EEG channels together."""
+
+MARGIN_SHARE = 1e-2
+"""What is left of the transients of the filters at the end of the margin, as a share."""
+
+RESAMPLING_SECONDS = 0.5
+"""What the filter of the resampling reaches, at the rates of EEG."""
+
+_MERGED_SECONDS = 0.1
+_SCAN_SECONDS = 10.0
+
+NOT_A_NUMBER, FLAT, CALLED_BAD = "samples that are no numbers in", "constant signal in", "the file calls it bad:"
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """A stretch of samples that is no signal.
+
+    Args:
+        start: its first sample.
+        stop: the sample after its last.
+        what: what it is, the beginning of a sentence, and
+        name: its end: a channel, or what the file says.
+        is_replaced: whether its samples are replaced.
+    """
+
+    start: int
+    stop: int
+    what: str
+    name: str
+    is_replaced: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """What lies between two gaps.
+
+    Args:
+        start: its first sample.
+        stop: the sample after its last.
+        start_seconds: its start on the time axis of the recording.
+        baseline_seconds: what of its start is the baseline.
+        n_windows: windows in it.
+    """
+
+    start: int
+    stop: int
+    start_seconds: float
+    baseline_seconds: float
+    n_windows: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordedWindows:
+    """The windows of a recording.
+
+    Args:
+        channels: what the model gets.
+        stretches: what lies between its gaps and is long enough for windows.
+        replaced: `(start, stop)` of the samples that are no signal.
+        starts_seconds: `(windows,)` on the time axis of the recording.
+        problems: `(windows,)` why a window has no signal, empty where it has one.
+    """
+
+    channels: Channels
+    stretches: tuple[Stretch, ...]
+    replaced: tuple[tuple[int, int], ...]
+    starts_seconds: np.ndarray
+    problems: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowGrid:
+    """How windows are cut, side by side.
+
+    Args:
+        window_seconds: length of a window.
+        lag_seconds: how much later than the window its signal is.
+        baseline_seconds: what of the start of the recording is the baseline.
+        sampling_rate_hz: samples a second of the model.
+        lead_in_seconds: after which the filters have forgotten what was before, to `TRANSIENT`.
+    """
+
+    window_seconds: float
+    lag_seconds: float
+    baseline_seconds: float
+    sampling_rate_hz: float
+    lead_in_seconds: float
+
+    def margin_seconds(self, recorded_rate_hz: float) -> float:
+        """How far from damage a window has to be."""
+        ringing = self.lead_in_seconds * math.log(MARGIN_SHARE) / math.log(TRANSIENT)
+        return ringing + RESAMPLING_SECONDS * (recorded_rate_hz != self.sampling_rate_hz)
+
+    def stretches(self, recording: ContinuousRecording) -> list[Stretch]:
+        """What lies between the gaps of a recording, also what is too short for a window."""
+        places = sorted({gap.sample for gap in recording.gaps if 0 < gap.sample < recording.n_samples})
+        found = []
+        ratio = rate_ratio(recording.sampling_rate_hz, self.sampling_rate_hz)
+        for start, stop in zip([0, *places], [*places, recording.n_samples], strict=True):
+            before_seconds = 0.0 if start else self.baseline_seconds
+            n_samples = math.ceil((stop - start) * ratio)
+            used = n_samples - round((before_seconds + self.lag_seconds) * self.sampling_rate_hz)
+            n_windows = max(used // round(self.window_seconds * self.sampling_rate_hz), 0)
+            found.append(Stretch(start, stop, recording.time_axis.seconds_of(start), before_seconds, n_windows))
+        return found
+
+    def starts_seconds(self, stretches: Iterable[Stretch]) -> np.ndarray:
+        """`(windows,)` starts of the windows on the time axis of the recording."""
+        starts = [
+            one.start_seconds + one.baseline_seconds + np.arange(one.n_windows) * self.window_seconds
+            for one in stretches
+        ]
+        return np.concatenate([np.empty(0), *starts])
+
+    def in_baseline(self, damage: Iterable[Damage], recorded_rate_hz: float, is_filtered: bool) -> list[Damage]:
+        """What of the damage the baseline holds, or, where filters run over it, is too near to it."""
+        margin = self.margin_seconds(recorded_rate_hz) if is_filtered else 0.0
+        ends = {replaced: (self.baseline_seconds + margin * replaced) * recorded_rate_hz for replaced in (True, False)}
+        return [one for one in damage if self.baseline_seconds and one.start < ends[one.is_replaced]]
+
+    def problems(
+        self, stretches: Sequence[Stretch], damage: Iterable[Damage], recorded_rate_hz: float, n_eeg: int
+    ) -> np.ndarray:
+        """`(windows,)` why a window has no probability, empty where it has one.
+
+        Args:
+            stretches: of `stretches`.
+            damage: of the recording.
+            recorded_rate_hz: samples a second of the recording.
+            n_eeg: EEG channels that are used.
+        """
+        margin = self.margin_seconds(recorded_rate_hz) * recorded_rate_hz
+        length = self.window_seconds * recorded_rate_hz
+        found: dict[int, dict[str, dict[str, None]]] = {}
+        near: set[int] = set()
+        first = 0
+        damage = list(damage)
+        for stretch in stretches:
+            begin = stretch.start + (stretch.baseline_seconds + self.lag_seconds) * recorded_rate_hz
+
+            def windows_of(start: float, stop: float, stretch: Stretch = stretch, begin: float = begin) -> range:
+                lowest = math.floor((max(start, stretch.start) - begin) / length)
+                highest = math.ceil((min(stop, stretch.stop) - begin) / length)
+                return range(max(lowest, 0), min(highest, stretch.n_windows))
+
+            for one in damage:
+                if one.stop <= stretch.start or one.start >= stretch.stop:
+                    continue
+                for window in windows_of(one.start, one.stop):
+                    found.setdefault(first + window, {}).setdefault(one.what, {})[one.name] = None
+                if one.is_replaced:
+                    near |= {first + window for window in windows_of(one.start - margin, one.stop + margin)}
+            first += stretch.n_windows
+        problems = np.full(first, "", dtype=object)
+        problems[[*near]] = f"within {margin / recorded_rate_hz:.1f} s of samples without signal"
+        for window, reasons in found.items():
+            problems[window] = "; ".join(
+                f"{what} {'all EEG channels' if what == FLAT and len(names) == n_eeg > 1 else ', '.join(names)}"
+                for what, names in reasons.items()
+            )
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Survey:
+    """What one look at the whole of a recording finds.
+
+    Args:
+        damage: by channel, in the order of time within each.
+        dead: channels in which nothing was measured from the start to the end.
+        size_uv: median standard deviation of the EEG within a second, 0 where there is none.
+    """
+
+    damage: tuple[Damage, ...]
+    dead: tuple[str, ...]
+    size_uv: float
+
+
+def survey(
+    recording: ContinuousRecording, names: Sequence[str], places: Sequence[int], stretches: Sequence[Stretch]
+) -> Survey:
+    """Looks at all samples of some channels, in bounded memory.
+
+    Args:
+        recording: the recording.
+        names: of the channels, for what is said of them.
+        places: where they are in it.
+        stretches: what lies between its gaps.
+    """
+    rate = recording.sampling_rate_hz
+    is_eeg = np.array([recording.kinds[place] == "eeg" for place in places], dtype=bool)
+    spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    deviations = []
+    overlap, length = math.ceil(FLAT_SECONDS * rate), max(round(_SCAN_SECONDS * rate), 1)
+    for stretch in stretches:
+        for start in range(stretch.start, stretch.stop, length):
+            begin, stop = max(start - overlap, stretch.start), min(start + length, stretch.stop)
+            signal = recording.read(begin, stop, places)
+            for what, row, first, last in find_damage(signal, rate, is_eeg):
+                spans.setdefault((names[row], what), []).append((begin + first, begin + last))
+            new = signal[is_eeg, start - begin :]
+            if is_eeg.any() and (new.shape[1] >= rate or start == stretch.start):
+                with np.errstate(invalid="ignore"):
+                    deviations.append(deviations_uv(new, rate).ravel())
+    sizes = np.concatenate([np.empty(0), *deviations])
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    damage = [Damage(start, stop, what, name) for (name, what), found in spans.items() for start, stop in merged(found)]
+    of_channel: dict[str, list[tuple[int, int]]] = {}
+    for one in damage:
+        of_channel.setdefault(one.name, []).append((one.start, one.stop))
+    whole = sum(stretch.stop - stretch.start for stretch in stretches)
+    dead = [name for name, own in of_channel.items() if sum(stop - start for start, stop in merged(own)) == whole]
+    return Survey(tuple(damage), tuple(dead), float(np.median(sizes)) if len(sizes) else 0.0)
+
+
+def find_damage(signal: np.ndarray, sampling_rate_hz: float, is_eeg: np.ndarray) -> list[tuple[str, int, int, int]]:
+    """What is no signal: `(what, row, start, stop)` of each stretch of a channel.
+
+    Args:
+        signal: `(channels, samples)`.
+        sampling_rate_hz: samples a second.
+        is_eeg: `(channels,)`; others may be constant.
+
+    Example:
+        >>> signal = np.random.default_rng(0).standard_normal((2, 1000))
+        >>> signal[0, 10:12], signal[:, 300:400] = np.nan, 0
+        >>> [one[1:] for one in find_damage(signal, 500, np.array([True, True]))]
+        [(0, 10, 12), (0, 300, 400), (1, 300, 400)]
+    """
+    is_number = np.isfinite(signal)
+    found = [(NOT_A_NUMBER, *run) for run in _runs(~is_number, 1)]
+    rows = np.flatnonzero(is_eeg)
+    if not len(rows) or signal.shape[1] < 2:
+        return found
+    with np.errstate(invalid="ignore"):
+        stays = np.diff(signal[rows], axis=1) == 0
+    # A run of n differences is one of n + 1 samples.
+    single = _runs(stays, FLAT_SECONDS * sampling_rate_hz - 1)
+    found += [(FLAT, int(rows[row]), start, stop + 1) for row, start, stop in single]
+    if len(rows) > 1:
+        together = (stays | ~is_number[rows, 1:]).all(axis=0, keepdims=True) & is_number[rows, 1:].any(axis=0)
+        runs = _runs(together, max(FLAT_TOGETHER_SECONDS * sampling_rate_hz, 3) - 1)
+        found += [(FLAT, int(row), start, stop + 1) for row in rows for _, start, stop in runs]
+    return found
+
+
+def _runs(mask: np.ndarray, shortest: float) -> list[tuple[int, int, int]]:
+    """`(row, start, stop)` of what is true for so many samples, row by row."""
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    (rows, starts), (_, stops) = np.nonzero(edges == 1), np.nonzero(edges == -1)
+    kept = stops - starts >= shortest
+    return list(zip(rows[kept].tolist(), starts[kept].tolist(), stops[kept].tolist(), strict=True))
+
+
+def merged(spans: Iterable[tuple[int, int]], nearest: int = 0) -> list[tuple[int, int]]:
+    """Spans in order, those in one that touch or are no further than `nearest` samples apart.
+
+    Example:
+        >>> merged([(7, 9), (0, 3), (2, 5)])
+        [(0, 5), (7, 9)]
+    """
+    found: list[list[int]] = []
+    for start, stop in sorted(spans):
+        if found and start <= found[-1][1] + nearest:
+            found[-1][1] = max(found[-1][1], stop)
+        else:
+            found.append([start, stop])
+    return [(start, stop) for start, stop in found]
+
+
+def damage_of_file(spans: Iterable[BadSpan]) -> list[Damage]:
+    """What the file itself calls bad, as damage."""
+    return [
+        Damage(span.start_sample, span.stop_sample, CALLED_BAD, span.reason, not span.has_signal)
+        for span in spans
+        if span.stop_sample > span.start_sample
+    ]
+
+
+class RepairedSignal:
+    """A signal in which stretches are replaced by straight lines between their neighbours, piece by piece.
+
+    Args:
+        read: `read(start, stop)` gives `(channels, stop - start)`, with samples counted from its start.
+        n_samples: samples of it.
+        spans: `(start, stop)` of what is replaced; what lies between two that are closer than 0.1 s goes along.
+        sampling_rate_hz: samples a second.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], np.ndarray],
+        n_samples: int,
+        spans: Iterable[tuple[int, int]],
+        sampling_rate_hz: float,
+    ):
+        self._read, self._n_samples = read, n_samples
+        clipped = [(max(start, 0), min(stop, n_samples)) for start, stop in spans]
+        nearest = round(_MERGED_SECONDS * sampling_rate_hz)
+        self.spans = merged([(start, stop) for start, stop in clipped if start < stop], nearest)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """`(channels, stop - start)` samples, all of them finite."""
+        signal = self._read(start, stop)
+        for first, last in self.spans:
+            if first >= stop or last <= start:
+                continue
+            before = self._sample(first - 1, signal, start)
+            after = self._sample(last, signal, start)
+            if before is None and after is None:
+                before = after = np.zeros((len(signal), 1))
+            before, after = after if before is None else before, before if after is None else after
+            places = np.arange(max(first, start), min(last, stop))
+            share = (places - (first - 1)) / (last - first + 1)
+            signal[:, places - start] = before + (after - before) * share
+        return signal
+
+    def _sample(self, place: int, piece: np.ndarray, start: int) -> np.ndarray | None:
+        if not 0 <= place < self._n_samples:
+            return None
+        if start <= place < start + piece.shape[1]:
+            return piece[:, place - start, np.newaxis]
+        return self._read(place, place + 1)

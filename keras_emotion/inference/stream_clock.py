@@ -1,0 +1,135 @@
+"""Times of the samples of a stream, from stamps that jitter, and where samples were lost on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+SAID_SHARE = 0.01
+"""By how much the rate of the stamps may differ from the nominal one without a word."""
+
+REFUSED_SHARE = 0.05
+"""The same without being refused: the bands of the features would be others."""
+
+BACKWARD_SECONDS = 0.1
+"""Stamps that go back by so much are those of another clock; less is jitter."""
+
+_AROUND_SECONDS, _MOST_AROUND = 0.25, 64
+_LEARN_SECONDS = 5.0
+_REMEMBERED = 30
+
+
+class StreamClock:
+    """Judges the stamps of a stream, a stretch without an interruption at a time.
+
+    Samples are lost where the stamps jump ahead of the rate and stay there: the median of a quarter of a second after a
+    sample against that before it, by more than half a sample. Where the stamps jitter, by more than half as much again
+    as they jitter backwards, since no loss makes them go back.
+
+    Args:
+        sampling_rate_hz: nominal samples a second.
+        source: the stream, for messages.
+
+    Attributes:
+        lost_seconds: of each loss so far.
+        notes: what has to be said, to be taken by the caller.
+    """
+
+    def __init__(self, sampling_rate_hz: float, source: str):
+        self._rate, self._source = sampling_rate_hz, source
+        self._period = 1 / sampling_rate_hz
+        self._around = max(min(round(_AROUND_SECONDS * sampling_rate_hz), _MOST_AROUND), 1)
+        self._backwards = [0.0]
+        self._is_rate_said = False
+        self.lost_seconds: list[float] = []
+        self.notes: list[str] = []
+
+    def find_break(self, times: np.ndarray, n_needed: int) -> int | None:
+        """Place of the first sample after an interruption among the samples that are needed; `None` without one.
+
+        Args:
+            times: `(samples,)` stamps in seconds of all samples since the last interruption that are still there.
+            n_needed: how many of them have to follow each other.
+
+        Raises:
+            InputError: the stamps come at quite another rate than the stream has by its description.
+        """
+        period, around = self._period_of(times), self._around
+        offsets = times - np.arange(len(times)) * period
+        shifts = _shifts(offsets, around)
+        jitter = shifts[shifts > -BACKWARD_SECONDS]
+        self._backwards = [*self._backwards[-_REMEMBERED:], -float(jitter.min(initial=0.0))]
+        # What the rate may be off, over the distance of the two medians, is no jump.
+        allowed = max(0.5 * period, SAID_SHARE * around * period, 1.5 * max(self._backwards))
+        found = np.flatnonzero((shifts > allowed) | (shifts <= -BACKWARD_SECONDS))
+        if not len(found):
+            self._note_rate(times)
+        if not len(found) or found[0] + 1 >= n_needed + around:
+            return None
+        # The medians shift before the samples do: the jump is where two neighbours are furthest apart.
+        some = range(found[0], min(found[0] + around + 1, len(times) - 1))
+        step = max(some, key=lambda place: abs(offsets[place + 1] - offsets[place]))
+        place, jump = step + 1, float(shifts[step])
+        if place >= n_needed:
+            return None
+        if jump > 0:
+            self.lost_seconds.append(jump)
+            self.notes.append(f"{jump:.3g} s lost ({jump / period:.0f} samples), or its clock was set")
+        else:
+            self.notes.append(f"its time stamps go back by {-jump:.3g} s")
+        return place
+
+    def start_of(self, times: np.ndarray) -> float:
+        """Time of the first of some samples that follow each other, without jitter."""
+        return float(np.median(times - np.arange(len(times)) * self._period))
+
+    def _period_of(self, times: np.ndarray) -> float:
+        """Seconds from one sample to the next, by the stamps.
+
+        Raises:
+            InputError: see `find_break`.
+        """
+        lag = max(round(_AROUND_SECONDS * self._rate), 1)
+        if len(times) < 4 * lag:
+            return self._period
+        # A loss is in few of these differences.
+        period = float(np.median(times[lag:] - times[:-lag])) / lag
+        if self._is_off(period, REFUSED_SHARE):
+            if len(times) < 8 * lag:
+                return self._period
+            raise InputError(
+                f"{self._source}: {self._rate_text(period)}; its description, or its time stamps, have to be put right"
+            )
+        self._period = period
+        return period
+
+    def _note_rate(self, times: np.ndarray) -> None:
+        """Says once at which rate the stamps come, where it is another: of samples that follow each other."""
+        half = len(times) // 2
+        if self._is_rate_said or len(times) < _LEARN_SECONDS * self._rate:
+            return
+        period = float(np.median(times[half:] - times[: len(times) - half])) / half
+        if self._is_off(period, SAID_SHARE):
+            self._is_rate_said = True
+            self.notes.append(self._rate_text(period))
+
+    def _is_off(self, period: float, share: float) -> bool:
+        return not abs(period * self._rate - 1) <= share
+
+    def _rate_text(self, period: float) -> str:
+        return f"gives {1 / period:.4g} samples a second by its time stamps, not {self._rate:g}"
+
+
+def _shifts(offsets: np.ndarray, around: int) -> np.ndarray:
+    """`(samples - 1,)`: by how much the median of what follows exceeds that of what is before, between neighbours."""
+    n = len(offsets)
+    shifts = np.zeros(max(n - 1, 0))
+    if n > 2 * around:
+        medians = np.median(np.lib.stride_tricks.sliding_window_view(offsets, around), axis=1)
+        shifts[around - 1 : n - around] = medians[around:] - medians[:-around]
+    for place in range(1, n):
+        if place < around or place > n - around:
+            after, before = offsets[place : place + around], offsets[max(place - around, 0) : place]
+            shifts[place - 1] = np.median(after) - np.median(before)
+    return shifts

@@ -15,10 +15,11 @@ from keras_emotion.datasets import DEAP
 from keras_emotion.evaluation import subject_scores
 from keras_emotion.experiment import Experiment, Runtime, Training, run
 from keras_emotion.experiment.description import load_experiment
+from keras_emotion.pipelines import ConnectivityFeatures
 from keras_emotion.reports import build_audit_report
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_deap
-from keras_emotion.systems.facrnn import FACRNN
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.logistic_regression import BandPowerRegression
 
 PROTOCOLS = ("as_published", "trial_disjoint")
@@ -246,8 +247,9 @@ def test_recordings_that_are_there_twice_are_found(tmp_path, memory_reader):
 
 
 def test_the_network_is_trained_on_shuffled_labels_too(tmp_path, memory_reader):
-    # One epoch: what is asked is which labels are trained on, not how well.
-    system = FACRNN(width_multiplier=0.02)
+    # One epoch of a small network: what is asked is which labels are trained on, not how well.
+    features = ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0)
+    system = ComparisonNetwork(network="dgcnn", features=features)
     training = Training(epochs=1, learning_rate=3e-3, batch_size=16)
     experiment = experiment_in(
         tmp_path, system=system, training=training, protocols=("trial_disjoint",), maximum_folds=3

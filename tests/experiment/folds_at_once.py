@@ -11,6 +11,7 @@ from pathlib import Path
 from keras_emotion.audit import audit
 from keras_emotion.experiment import Experiment, estimate, prepare, run, training, vectorized
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.systems.facrnn import FACRNN
 
 
 def cases(folder: Path):
@@ -21,8 +22,8 @@ def cases(folder: Path):
     from tiny_run import tiny_experiment
 
     # Wide enough that the best epoch is not the same in all folds.
-    wide = {"system.width_multiplier": 0.05}
-    plain = tiny_experiment(folder / "features").changed({**wide, "training.epochs": 3, "training.batch_size": 5})
+    wide = tiny_experiment(folder / "features", FACRNN(width_multiplier=0.05))
+    plain = wide.changed({"training.epochs": 3, "training.batch_size": 5})
     reader = MemoryReader(folder, n_subjects=1)
     yield "chosen_by_loss", plain.changed({"training.restore_best": "each_epoch"}), MemoryReader(folder, n_subjects=2)
     yield "diverging", plain.changed({"training.learning_rate": 1e30}), reader
@@ -56,7 +57,7 @@ def whole_run(folder: Path, engine: str) -> dict:
     from tiny_run import tiny_experiment
 
     runtime = {"runtime.engine": engine, "runtime.folds_at_once": 2, "runtime.jobs": 1}
-    experiment = tiny_experiment(folder / "features").changed({**runtime, "system.width_multiplier": 0.05})
+    experiment = tiny_experiment(folder / "features", FACRNN(width_multiplier=0.05)).changed(runtime)
     reader, output = MemoryReader(folder), folder / engine
     cost = estimate(prepare(experiment, reader)[0])
     run(experiment, reader, output)

@@ -22,7 +22,7 @@ def accuracy(tmp_path_factory):
             maximum_folds=3,
             maximum_repetitions=1,
             system=FACRNN(width_multiplier=0.1),
-            training=Training(epochs=8, learning_rate=3e-3, batch_size=32),
+            training=Training(epochs=5, learning_rate=3e-3, batch_size=32),
             runtime=Runtime(jobs=1, feature_store=folder / "features"),
             **fields,
         )

@@ -110,11 +110,19 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
     fold = training.job_fold(plan, job)
 
     def teacher_weights(fold):
-        taught = training.run_fits(training.train_network(plan, job, fold), training.fit).fold
-        (compiled,) = [one for one in compiled_model._COMPILED.values() if "faces" in one.model.input]
-        return taught.arrays["teacher_features"], compiled.model.get_weights()
+        teachers = []
 
-    compiled_model._COMPILED.clear()
+        def fit(request):
+            result = training.fit(request)
+            model = request.compiled.model
+            if "faces" in model.input:
+                teachers.append(model.get_weights())
+            return result
+
+        taught = training.run_fits(training.train_network(plan, job, fold), fit).fold
+        (weights,) = teachers
+        return taught.arrays["teacher_features"], weights
+
     features, weights = teacher_weights(fold)
     assert not features[fold.test].any()
     assert features[fold.train].any()
@@ -142,9 +150,12 @@ def learnt(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learnt")
     plan, _ = prepare(experiment(folder, teacher="fold", teacher_training=TEACHING), MemoryTrials(folder))
     job = jobs(plan, "trial_disjoint")[0]
-    compiled_model._COMPILED.clear()
-    record = training.run_job(plan, job)
-    student = next(one.model for one in compiled_model._COMPILED.values() if "eeg" in one.model.input)
+    fitted = []
+    with pytest.MonkeyPatch.context() as patch:
+        fit = training.fit
+        patch.setattr(training, "fit", lambda request: fitted.append(request.compiled.model) or fit(request))
+        record = training.run_job(plan, job)
+    (student,) = (model for model in fitted if "eeg" in model.input)
     return plan, job, record, student
 
 

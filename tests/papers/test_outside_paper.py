@@ -1,5 +1,6 @@
 """The toy paper of the documentation, which lies outside of the package, is used as any other."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,32 +19,56 @@ RUN += " --subjects 1"
 COMMANDS = """
 import json, sys
 from keras_emotion import cli
-for words in json.load(open(sys.argv[1])):
-    print("$", *words, flush=True)
+for line in sys.stdin:
     try:
-        code = cli.main(words)
+        code = cli.main(json.loads(line))
     except SystemExit as end:
         code = end.code
-    print("code", code, flush=True)
+    print(f"\\ncode {code}", flush=True)
 """
 
 
-def run_commands(folder, *commands, **variables):
-    """What each of some commands printed, and its exit code; all of them in one new process."""
-    words = folder / f"commands-{len(list(folder.glob('commands-*')))}.json"
-    words.write_text(json.dumps([command.split() for command in commands]))
+@contextlib.contextmanager
+def command_line(folder, **variables):
+    """A new process, and a function that has it carry out a command: what that printed, and its exit code."""
     root = EXAMPLES.parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, str(words)],
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMANDS],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(root)]), **variables},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=True,
-    )
-    printed = ("\n" + done.stdout).split("\n$ ")[1:]
-    return [(text.rpartition("code ")[0], text.rpartition("code ")[2].split()[0]) for text in printed]
+    ) as process:
+
+        def carry_out(command):
+            process.stdin.write(json.dumps(command.split()) + "\n")
+            process.stdin.flush()
+            lines = []
+            for line in process.stdout:
+                if line.startswith("code "):
+                    return "".join(lines), line.split()[1]
+                lines.append(line)
+            raise AssertionError(f"{command}: the process ended\n{''.join(lines)}")
+
+        yield carry_out
+        process.stdin.close()
+        assert not process.stdout.read()
+
+
+@pytest.fixture(scope="module")
+def registered(folder):
+    """Carries out commands in a process that has registered the toy paper."""
+    with command_line(folder) as carry_out:
+        yield carry_out
+
+
+@pytest.fixture(scope="module")
+def unregistered(folder):
+    """Carries out commands in a process that has not registered the toy paper."""
+    with command_line(folder) as carry_out:
+        yield carry_out
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +81,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def printed(folder):
+def printed(registered):
     """What was printed by each command on the toy paper, in order."""
     commands = {
         "describe": "describe data --dataset toy --brief --register toy_paper",
@@ -65,7 +90,7 @@ def printed(folder):
         "finished": f"{RUN} --output run --save-models",
         "audit": "audit run --register toy_paper --light-permutations 2 --permutations 1",
     }
-    return dict(zip(commands, run_commands(folder, *commands.values()), strict=True))
+    return {name: registered(command) for name, command in commands.items()}
 
 
 def test_each_command_ends_well(folder, printed):
@@ -89,12 +114,12 @@ def test_both_stages_are_in_the_records(folder, printed):
     np.testing.assert_allclose(predictions.filter(like="probability").sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_run_that_was_broken_off_is_resumed_with_the_same_numbers(folder, printed):
+def test_a_run_that_was_broken_off_is_resumed_with_the_same_numbers(folder, printed, registered):
     broken = shutil.copytree(folder / "run", folder / "broken")
     for name in ("finished.json", "results.csv", "predictions.csv"):
         (broken / name).unlink()
     next((broken / "jobs").iterdir()).unlink()
-    ((text, code),) = run_commands(folder, f"{RUN} --output broken --save-models --resume")
+    text, code = registered(f"{RUN} --output broken --save-models --resume")
     assert code == "0", text
     for name in ("results.csv", "predictions.csv"):
         assert (broken / name).read_text() == (folder / "run" / name).read_text()
@@ -102,14 +127,15 @@ def test_a_run_that_was_broken_off_is_resumed_with_the_same_numbers(folder, prin
 
 def test_folds_are_trained_at_once(folder, printed):
     pytest.importorskip("jax")
-    ((text, code),) = run_commands(folder, f"{RUN} --output at_once --engine vectorized", KERAS_BACKEND="jax")
+    with command_line(folder, KERAS_BACKEND="jax") as carry_out:
+        text, code = carry_out(f"{RUN} --output at_once --engine vectorized")
     assert code == "0", text
     there = [pd.read_csv(folder / name / "predictions.csv") for name in ("at_once", "run")]
     keys = ["protocol", "subject", "trial", "fold", "start_seconds", "label"]
     pd.testing.assert_frame_equal(there[0][keys], there[1][keys])
 
 
-def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed):
+def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed, registered, unregistered):
     with np.load(folder / "data" / "subject1.npz") as file:
         signal = np.concatenate(file["signal"][:2], axis=1)
     np.save(folder / "new.npy", signal)
@@ -118,23 +144,24 @@ def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed):
     (folder / "new.json").write_text(json.dumps(sidecar))
     model = next((folder / "run" / "models").iterdir())
     command = f"predict run/models/{model.name} new.npy --out prediction"
-    without, registered = run_commands(folder, command, f"{command} --register toy_paper")
+    without, with_paper = unregistered(command), registered(f"{command} --register toy_paper")
     # A model never names a module to import: what is not registered is not loaded, and the message says what to do.
     assert without[1] != "0"
     assert "--register" in without[0]
     assert "Traceback" not in without[0]
-    assert registered[1] == "0", registered[0]
+    assert with_paper[1] == "0", with_paper[0]
     prediction = pd.read_csv(folder / "prediction" / "prediction.csv")
     assert len(prediction) == 4
 
 
-def test_what_is_not_registered_is_said_in_one_line(folder):
+def test_what_is_not_registered_is_said_in_one_line(unregistered):
     expected = {
         "run --register no_such_module --model toy_look": "no_such_module",
         "describe data --dataset toy": "--dataset toy: no such data set",
         "run --model toy_look --dataset deap --data data --target valence": "toy_look",
     }
-    for (text, code), part in zip(run_commands(folder, *expected), expected.values(), strict=True):
+    for command, part in expected.items():
+        text, code = unregistered(command)
         assert code != "0"
         assert part in text
         assert "Traceback" not in text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_emotion import papers
+from keras_emotion import cli, papers
 from keras_emotion.papers import facrnn
 from keras_emotion.papers.page import markdown_page
 from keras_emotion.papers.registry import PRESETS, Demo, Paper, register_paper
@@ -144,10 +144,15 @@ PAPER = register_paper(
 '''
 
 
-def run_cli(folder, *words, path=()):
+def run_cli(folder, *commands, path=()):
+    """Carries out commands one after the other in one new process, up to the first that does not end with 0."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, path), str(ROOT)]), "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-m", "keras_emotion.cli", *map(str, words)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    program = "import json, sys; from keras_emotion import cli; "
+    program += "sys.exit(next(filter(None, map(cli.main, json.loads(sys.argv[1]))), 0))"
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    return subprocess.run(
+        [sys.executable, "-c", program, words], cwd=folder, env=environment, capture_output=True, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +161,7 @@ def sam40(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["option", "entry point"])
-def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40, tmp_path):
+def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40, tmp_path, capsys):
     site = tmp_path / "site"
     (site / "outside-1.0.dist-info").mkdir(parents=True)
     (site / "outside_paper.py").write_text(OUTSIDE)
@@ -167,19 +172,20 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
     register = ["--register", "outside_paper"] if way == "option" else []
     words = ["run", "--model", "outside_svm", "--dataset", "sam40", "--data", sam40, "--target", "task", "--jobs", 1]
     small = ["--preset", "demo", "--system.features.sample-seconds", 24, "--output", "run"]
-    done = run_cli(tmp_path, *register, *words, *small, path=[site])
+    audit = [*register, "audit", "run", "--light-permutations", 1]
+    done = run_cli(tmp_path, [*register, *words, *small], audit, path=[site])
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "audit" / "findings.json").is_file()
     assert json.loads((tmp_path / "run" / "experiment.json").read_text())["system"] == "OutsideSVM"
     # A run folder names no module: nothing is imported because a folder says so.
     for file in (tmp_path / "run").glob("*.json"):
         content = json.loads(file.read_text())
         content.pop("command", None)
         assert "outside_paper" not in json.dumps(content)
-    done = run_cli(tmp_path, *register, "audit", "run", "--light-permutations", 1, path=[site])
-    assert done.returncode == 0, done.stderr
-    done = run_cli(tmp_path, "audit", "run", "--light-permutations", 1)
-    assert done.returncode == 2
-    assert "unknown system 'OutsideSVM'" in done.stderr
+    # In this process the paper is not registered.
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(["audit", str(tmp_path / "run"), "--light-permutations", "1"])
+    assert "unknown system 'OutsideSVM'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -190,12 +196,14 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
         (["runs", "--register"], "--register: give the name of a module"),
     ],
 )
-def test_a_module_that_registers_nothing_is_refused(words, message, tmp_path):
+def test_a_module_that_registers_nothing_is_refused(words, message, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty_module.py").write_text("")
-    done = run_cli(tmp_path, *words)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(words)
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
 
 
 def test_an_entry_point_that_is_broken_names_its_package(tmp_path):
@@ -203,6 +211,6 @@ def test_an_entry_point_that_is_broken_names_its_package(tmp_path):
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[keras_emotion.papers]\nbroken = no_module_of_this_name:PAPER\n")
-    done = run_cli(tmp_path, "run", "--model", "facrnn", "--help", path=[tmp_path])
+    done = run_cli(tmp_path, ["run", "--model", "facrnn", "--help"], path=[tmp_path])
     assert done.returncode == 2
     assert "broken: its entry point keras_emotion.papers (no_module_of_this_name:PAPER)" in done.stderr

@@ -116,11 +116,19 @@ FIRST = {"2": 6, "3": 5, "10": 4}
 SECOND = {"2": 4, "3": 4, "10": 5}
 
 
+@pytest.fixture(scope="module")
+def written_runs(tmp_path_factory):
+    """A folder with two runs, `one` and `two`, that tests take copies of."""
+    folder = tmp_path_factory.mktemp("written")
+    make_run(folder / "one", FIRST, identity="aaaaaaaa11111111")
+    make_run(folder / "two", SECOND, identity="bbbbbbbb22222222")
+    return folder
+
+
 @pytest.fixture
-def pair(tmp_path):
+def pair(written_runs, tmp_path):
     """Three subjects: 6, 5, 4 of six trials right in one run, 4, 4, 5 in the other."""
-    one = make_run(tmp_path / "one", FIRST, identity="aaaaaaaa11111111")
-    return [one, make_run(tmp_path / "two", SECOND, identity="bbbbbbbb22222222")]
+    return [RunFolder(shutil.copytree(written_runs / name, tmp_path / name)) for name in ("one", "two")]
 
 
 def test_table_has_a_column_a_run_and_protocol(pair, tmp_path):
@@ -506,9 +514,9 @@ def damage(path, how):
 @pytest.mark.parametrize(
     "name", ["config.json", "data.json", "environment.json", "finished.json", "predictions.csv", "results.csv"]
 )
-def test_damaged_runs_are_listed_as_such(tmp_path, name, how):
-    make_run(tmp_path / "good", FIRST)
-    make_run(tmp_path / "bad", FIRST)
+def test_damaged_runs_are_listed_as_such(written_runs, tmp_path, name, how):
+    for copy in ("good", "bad"):
+        shutil.copytree(written_runs / "one", tmp_path / copy)
     damage(tmp_path / "bad" / name, how)
     runs = {run.path.name: run for run in list_runs(tmp_path)}
     assert runs["good"].headline[0].accuracy == pytest.approx(15 / 18)

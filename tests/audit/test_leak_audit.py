@@ -197,7 +197,7 @@ def test_a_teacher_that_has_met_the_tested_people_is_found(tmp_path, memory_read
     assert not findings("others")
     for damaged in (b'{"dataset": "mem', b"[]", b"\xff"):
         origin.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"trained_on\.json: does not say whom"):
+        with pytest.raises(InputError, match=r"trained_on\.json: damaged"):
             findings("others")
 
 

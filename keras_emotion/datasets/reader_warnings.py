@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,10 @@ OF_LENGTH = (r"Number of records from the header does not match the file size .*
 """Those that are harmless where the length in the header is compared with that of the file here."""
 
 
+def _is_no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno != logging.WARNING
+
+
 @contextmanager
 def warnings_of_readers(path: Path, notes: list[str] | None = None, harmless: Sequence[str] = ()) -> Iterator[None]:
     """Sorts the warnings that are issued within it by their words: known to be harmless, or to be passed on.
@@ -50,9 +55,15 @@ def warnings_of_readers(path: Path, notes: list[str] | None = None, harmless: Se
         harmless: how further ones begin that are known to say nothing here, as regular expressions.
     """
     known = re.compile("|".join((*_HARMLESS, *harmless)), re.DOTALL)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
+    logger = logging.getLogger("mne")
+    # MNE writes its warnings into the user's log file as well, where there is one: harmless ones too.
+    logger.addFilter(_is_no_warning)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        logger.removeFilter(_is_no_warning)
     for warning in caught:
         if known.match(str(warning.message)) or issubclass(warning.category, DeprecationWarning):
             continue

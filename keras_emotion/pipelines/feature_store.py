@@ -82,8 +82,17 @@ class StoredFeatures:
 
     @staticmethod
     def channels_of(folder: Path) -> ChannelSet | None:
-        """The channels alone of the features in a folder."""
-        return StoredFeatures.open(folder).channels
+        """The channels alone of the features in a folder: their record is read, and no table.
+
+        Raises:
+            InputError: see `open`.
+        """
+        try:
+            record = _record(folder)
+        except (_DamagedEntryError, OSError):
+            # Which says what is wrong, and sets a damaged entry aside.
+            return StoredFeatures.open(folder).channels
+        return ChannelSet.from_json(record["channels"]) if "channels" in record else None
 
     def of_study(self, part: FeaturePart, wanted: ChannelSet) -> StoredFeatures:
         """The features as if they had been computed of the channels of a study: NaN where one is missing.

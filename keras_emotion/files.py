@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -67,6 +68,42 @@ def write_whole(path: Path, content: bytes, temporary_folder: Path | None = None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_once(path: Path, content: bytes) -> bool:
+    """`write_whole` where there is no file of this name yet; one that is there stays as it is.
+
+    Returns:
+        Whether it was written: of several processes that come at once, by one.
+    """
+    temporary = temporary_path(path.parent)
+    try:
+        temporary.write_bytes(content)
+        sync_file(temporary)
+        return link(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def link(source: Path, path: Path) -> bool:
+    """Give a file a name unless there is one of this name; whether it got it.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        # A file system without links (FAT). What is left is a moment in which two processes may both come first.
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if path.exists():
+            return False
+        os.replace(source, path)
+    return True
 
 
 def sync_file(path: Path) -> None:

@@ -308,9 +308,11 @@ def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFram
     entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
     key = (system.model_dump_json(), json.dumps(path_contents(system)), names, *entries)
     if key not in _OPENED:
-        parts = {name: StoredFeatures.open(folder) for name, folder in folders.items()}
-        for name, wanted in channels.items():
-            parts[name] = parts[name].of_study(system.parts()[name], wanted)
+        stored = {name: StoredFeatures.open(folder) for name, folder in folders.items()}
+        kinds = system.parts()
+        parts = {
+            name: one.of_study(kinds[name], channels[name]) if name in channels else one for name, one in stored.items()
+        }
         paired, dropped = pair_windows(parts)
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])
         _OPENED[key] = joined, pd.concat([dropped, dropped_by_join], ignore_index=True)

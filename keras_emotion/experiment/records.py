@@ -21,7 +21,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -31,7 +31,7 @@ from pydantic import BaseModel, Field
 from keras_emotion.evaluation import REQUIRED_COLUMNS
 from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
-from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
+from keras_emotion.files import TEMPORARY_PREFIX, link, remove_leftovers, write_once, write_whole
 from keras_emotion.json_files import DamagedFile, content_checksum, json_bytes, plain_json, read_json
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
@@ -196,7 +196,7 @@ class RunFolder:
         # Before all else, and with the data: a folder with a config.json is a run that can be taken up, and of two
         # processes that start at once with different settings one is refused.
         content = {"identity": identity, "science": scientific_config, "data": data}
-        return self._write("config.json", json_bytes(content), once=True)
+        return self._write("config.json", lambda path: write_once(path, json_bytes(content)))
 
     def record_start(self, environment: Mapping[str, Any]) -> None:
         """Keep with what, and where, the run is started or taken up.
@@ -382,7 +382,7 @@ class RunFolder:
         if is_job:
             with contextlib.suppress(DamagedFile):
                 self._record(moved, self._run, path.stem)
-                _link(moved, path)
+                link(moved, path)
                 moved.unlink(missing_ok=True)
                 return
         sys.stderr.write(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again\n")
@@ -397,30 +397,16 @@ class RunFolder:
         Raises:
             InputError: it cannot be written (no space, no permission); what was there before stays.
         """
-        self._write(name, content, once=False)
+        self._write(name, lambda path: write_whole(path, content))
 
-    def _write(self, name: str, content: bytes, once: bool) -> bool:
-        """As `write_bytes`; with `once` a file that is there stays as it is. Whether it was written."""
+    def _write(self, name: str, write: Callable[[Path], Any]) -> Any:
+        """What `write` gives for the file of this name, in a folder that is there."""
         target = self._file(name)
-        # Not a file of `tempfile`: those can be read by their owner only, and so could every table of a run. And no
-        # number of a process: two machines that share a disk may have the same.
-        temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                # A rename can reach the disk before the contents do: after a power cut the file would be empty.
-                os.fsync(file.fileno())
-            if once:
-                return _link(temporary, target)
-            os.replace(temporary, target)
+            return write(target)
         except OSError as error:
             raise _cannot_write(target, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        return True
 
     def finish(self, summary: Mapping[str, Any], expected: Collection[str] = ()) -> None:
         """Put `results.csv` and `predictions.csv` together from the records of the jobs (see `run_tables`).
@@ -465,7 +451,7 @@ class RunFolder:
         file = self._file("predictions.csv")
         table = read_table(file, _PREDICTION_KINDS, REQUIRED_COLUMNS)
         # Earlier versions did not count them.
-        expected = self.summary.get("n_predictions", 0) if self._file("finished.json").is_file() else 0
+        expected = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
         if len(table) < expected:
             raise InputError(
                 f"{file}: damaged (has {len(table)} rows, and {expected} were written); to have it put together anew "
@@ -530,19 +516,3 @@ class RunFolder:
                 f"{self.path}: holds a run of another {what} (there -> asked for):\n  {shown}\n"
                 "give another --output, or the same settings"
             )
-
-
-def _link(temporary: Path, target: Path) -> bool:
-    """Give a file its name unless there is one of this name; whether it got it."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        # A file system without links (FAT). What is left is a moment in which two processes may both come first.
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-            raise
-        if target.exists():
-            return False
-        os.replace(temporary, target)
-    return True

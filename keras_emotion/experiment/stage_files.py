@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_emotion.experiment.fit import FitRequest, FitResult
+from keras_emotion.files import write_whole
 
 _CHECKSUM_BYTES = 32
 
@@ -20,18 +19,11 @@ _CHECKSUM_BYTES = 32
 def save_stage(file: Path, model: Any, result: FitResult) -> None:
     """Write the weights of a stage's network, and which epoch they are of; the file is there whole, or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".writing-{uuid.uuid4().hex}")
     weights = {f"weights_{number}": array for number, array in enumerate(model.get_weights())}
     written = io.BytesIO()
     np.savez(written, best_epoch=result.best_epoch, score=result.score, **weights)
     content = written.getvalue()
-    try:
-        with temporary.open("wb") as opened:
-            opened.write(_checksum(file, content))
-            opened.write(content)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(file, _checksum(file, content) + content)
 
 
 def load_stage(file: Path, request: FitRequest) -> FitResult | None:

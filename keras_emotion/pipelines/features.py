@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ import scipy.signal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from keras_emotion import signals
-from keras_emotion.pipelines.study_channels import ChannelSet, take_channels
+from keras_emotion.pipelines.study_channels import ChannelSet, Direction, direction_array, take_channels
 from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, common_unit, steps_of_windows
 from keras_emotion.schema import InputError, Recording, Trial
 
@@ -282,6 +283,12 @@ def find_part(kind: str) -> type[FeaturePart]:
     return known[kind]
 
 
+@functools.lru_cache(maxsize=256)
+def _cells_of(names: tuple[str, ...], directions: tuple[Direction | None, ...], grid: str) -> np.ndarray:
+    # Once for each list of channels, and not with each batch.
+    return signals.grid_positions(names, grid, direction_array(directions))
+
+
 class EEGGridFeatures(FeaturePart):
     """The 3D feature construction of 3FACRNN [1]: `E_i = [E_1, ..., E_T]`, Eq. (3), bands last.
 
@@ -415,7 +422,7 @@ class EEGGridFeatures(FeaturePart):
 
     def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
         """See `FeaturePart`; an electrode goes from its cell in the file to its cell in the study."""
-        here, there = (signals.grid_positions(one.names, self.grid, one.direction_array) for one in (present, wanted))
+        here, there = (_cells_of(one.names, one.directions, self.grid) for one in (present, wanted))
         places = present.places_of(wanted)
         is_there = places >= 0
         if is_there.all() and len(here) == len(there) and (here[places] == there).all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -15,6 +16,16 @@ from keras_emotion.schema import InputError, Recording
 
 ChannelChoice = Literal["union", "intersection"]
 """The channels of a study: all that some file has, or those that every file has."""
+
+
+Direction = tuple[float, float, float]
+"""From the centre of the head to an electrode: right, front, up."""
+
+
+def direction_array(directions: Sequence[Direction | None]) -> np.ndarray:
+    """`(channels, 3)` directions, NaN where they are not known."""
+    unknown = (math.nan,) * 3
+    return np.array([unknown if one is None else one for one in directions], float).reshape(-1, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +42,7 @@ class ChannelSet:
 
     names: tuple[str, ...]
     units: tuple[str, ...]
-    directions: tuple[tuple[float, float, float] | None, ...]
+    directions: tuple[Direction | None, ...]
     n_missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
     n_windows: int = 0
 
@@ -58,16 +69,11 @@ class ChannelSet:
         """JSON-able fields."""
         return dataclasses.asdict(self)
 
-    @property
+    # Once: what is made of windows asks for them with each batch.
+    @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """What channels of other files are compared with, however these spell the same electrode."""
         return tuple(comparable_names(self.names))
-
-    @property
-    def direction_array(self) -> np.ndarray:
-        """`(channels, 3)` directions, NaN where they are not known."""
-        unknown = (math.nan,) * 3
-        return np.array([unknown if one is None else one for one in self.directions], float).reshape(-1, 3)
 
     def places_of(self, wanted: ChannelSet) -> np.ndarray:
         """`(wanted channels,)` place of each here, -1 where it is missing."""
@@ -187,7 +193,7 @@ def _described(keys: Sequence[str], subjects: Sequence[Any], sets: Sequence[Chan
     """Name, unit and direction of each channel of the study, as the first file that has it gives them."""
     names: dict[str, str] = {}
     units: dict[str, tuple[str, Any]] = {}
-    directions: dict[str, tuple[float, float, float]] = {}
+    directions: dict[str, Direction] = {}
     faults = []
     for subject, one in zip(subjects, sets, strict=True):
         for key, name, unit, direction in zip(one.keys, one.names, one.units, one.directions, strict=True):

@@ -14,6 +14,7 @@ from keras_emotion.experiment.record_schema import earlier_name, problem_of, rec
 from keras_emotion.experiment.record_tables import FAILED
 from keras_emotion.json_files import DamagedFile, json_bytes, plain_json, read_json
 from keras_emotion.schema import InputError
+from tests.experiment.made_records import record_of
 
 SCIENCE = {"seed": 0, "dataset": "deap"}
 DATA = {"dataset": "deap", "synthetic": True, "fingerprints": {"1": "abc"}}
@@ -26,27 +27,7 @@ def job(subject="A/01", fold=0, **fields):
 
 
 def record(of):
-    return {
-        "job": of,
-        "metrics": {str(of["subject"]): {"accuracy": 0.5, "f1": float("nan")}},
-        "training_majority": 1,
-        "n_training_windows": 9,
-        "n_validation_windows": 1,
-        "best_epoch": 3,
-        "diagnostics": {"attention": 1 / 3},
-        "seconds": 1.0,
-        "predictions": {
-            "subject": [of["subject"]] * 2,
-            "trial": [1, 2],
-            "stimulus": ["1", "2"],
-            "start_seconds": [0.0, 2.0],
-            "stop_seconds": [2.0, 4.0],
-            "label": [0, 1],
-            "prediction": [1, 1],
-            "probability_low": [0.1, 1 / 3],
-            "probability_high": [0.9, 2 / 3],
-        },
-    }
+    return record_of(of, attention=1 / 3)
 
 
 def failed(of, subjects):

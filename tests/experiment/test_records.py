@@ -10,33 +10,15 @@ from keras_emotion.experiment import RunFolder
 from keras_emotion.experiment.record_schema import record_name
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS
 from keras_emotion.schema import InputError
+from tests.experiment.made_records import record_of
 
 SCIENCE = {"seed": 0, "training": {"epochs": 5}}
 DATA = {"dataset": "deap", "synthetic": True, "fingerprints": {"1": "abc"}}
 
 
 def _record(subject, fold, accuracy=0.5):
-    return {
-        "job": {"protocol": "trial_disjoint", "target": "valence", "subject": subject, "repetition": 0, "fold": fold},
-        "metrics": {str(subject): {"accuracy": accuracy, "f1": float("nan")}},
-        "training_majority": 1,
-        "n_training_windows": 9,
-        "n_validation_windows": 1,
-        "best_epoch": 3,
-        "diagnostics": {"band_attention_gamma": 0.7},
-        "seconds": 1.0,
-        "predictions": {
-            "subject": [subject] * 2,
-            "trial": [2, 1],
-            "stimulus": ["2", "1"],
-            "start_seconds": [0.0, 2.0],
-            "stop_seconds": [2.0, 4.0],
-            "label": [0, 1],
-            "prediction": [1, 1],
-            "probability_low": [0.1, 1 / 3],
-            "probability_high": [0.9, 2 / 3],
-        },
-    }
+    job = {"protocol": "trial_disjoint", "target": "valence", "subject": subject, "repetition": 0, "fold": fold}
+    return record_of(job, accuracy, trials=(2, 1), band_attention_gamma=0.7)
 
 
 def _started(path):
@@ -119,10 +101,10 @@ def test_of_two_first_starts_at_once_one_is_the_first(tmp_path, monkeypatch, lin
     slow, fast = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
     write = RunFolder._write
 
-    def overtaken(self, name, content, once):
+    def overtaken(self, name, writes):
         if self is slow and name == "config.json":
             assert fast.start({**SCIENCE, "seed": 1}, "other", DATA, resume=False)
-        return write(self, name, content, once)
+        return write(self, name, writes)
 
     monkeypatch.setattr(RunFolder, "_write", overtaken)
     with pytest.raises(InputError, match=r"another configuration[^:]*:\n  seed: 1 -> 0"):

@@ -123,17 +123,20 @@ def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
     return [start - first for start in starts] if len(starts) == header.n_records else [], marks
 
 
-def edf_gaps(header: EdfHeader, sampling_rate_hz: float) -> tuple[list[Gap], list[str]]:
+def edf_gaps(
+    header: EdfHeader, sampling_rate_hz: float, starts: Sequence[float] | None = None
+) -> tuple[list[Gap], list[str]]:
     """Where the records of a file do not follow each other, and notes on times that cannot be.
 
     Args:
         header: of the file.
         sampling_rate_hz: rate that the samples of the gaps are counted in.
+        starts: when each record begins, as `edf_times` gives it, where it is known already.
 
     Raises:
         InputError: records overlap in time.
     """
-    starts, _ = edf_times(header)
+    starts = edf_times(header)[0] if starts is None else starts
     jumps = np.diff(starts) - header.record_seconds
     allowed = max(0.5 / sampling_rate_hz, ROUNDING_SECONDS)
     found = np.flatnonzero(np.abs(jumps) > allowed) + 1

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_gaps, edf_times
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_times
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
-from keras_emotion.datasets.interruptions import find_interruptions, is_border
-from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, marks_of, open_raw, open_recording
+from keras_emotion.datasets.interruptions import is_border
+from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, open_raw, open_recording, time_of
 from keras_emotion.datasets.time_axis import BadSpan, TimeAxis
 from keras_emotion.schema import InputError
 
@@ -107,11 +107,9 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     notes: list[str] = []
     raw = open_raw(path, root, notes)
     files = tuple(Path(file).resolve() for file in raw.filenames if file is not None) or (path.resolve(),)
-    rate_hz, jumps, listed = float(raw.info["sfreq"]), [], marks_of(path, root, raw)
-    if path.suffix.lower() in EDF_SUFFIXES:
-        jumps, said = edf_gaps(EdfHeader.read(path), rate_hz)
-        notes += said
-    gaps, bad_spans = find_interruptions(path, listed, rate_hz, raw.n_times, jumps)
+    rate_hz = float(raw.info["sfreq"])
+    listed, gaps, bad_spans, said = time_of(path, root, raw, rate_hz, raw.n_times)
+    notes += said
     axis = TimeAxis(rate_hz, raw.n_times, gaps)
     sample_seconds = 1 / rate_hz
     annotations = [

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 import pydantic
@@ -269,6 +269,38 @@ def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
     return sorted(marks, key=lambda mark: mark[0])
 
 
+class FileTime(NamedTuple):
+    """What a file says of time: everything that it marks, its gaps and bad stretches, and what was concluded."""
+
+    marks: list[Mark]
+    gaps: tuple[Gap, ...]
+    bad_spans: tuple[BadSpan, ...]
+    notes: list[str]
+
+
+def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float, n_samples: int) -> FileTime:
+    """What a file says of time.
+
+    Args:
+        path: the file.
+        root: folder of the data, see `open_raw`.
+        raw: the file, opened.
+        sampling_rate_hz: rate that samples are counted in.
+        n_samples: samples of a channel at this rate.
+
+    Raises:
+        InputError: its times cannot be.
+    """
+    marks, jumps, notes = None, [], []
+    if path.suffix.lower() in EDF_SUFFIXES:
+        header = EdfHeader.read(path)
+        starts, marks = edf_times(header)
+        jumps, notes = edf_gaps(header, sampling_rate_hz, starts)
+    if marks is None or is_in_bids(path, root):
+        marks = _marks_of_raw(raw)
+    return FileTime(marks, *find_interruptions(path, marks, sampling_rate_hz, n_samples, jumps), notes)
+
+
 def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
     notes: list[str] = []
     raw = open_raw(path, root, notes)
@@ -290,15 +322,8 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
     scale = np.array([channel.factor * factor for channel, factor in zip(channels, factors, strict=True)])
     rate_hz, n_samples, read_rows, resampled = _signals(raw, path, rows)
     notes += resampled
-    gaps, marks = [], None
-    if path.suffix.lower() in EDF_SUFFIXES:
-        header = EdfHeader.read(path)
-        gaps, of_times = edf_gaps(header, rate_hz)
-        notes += of_times
-        marks = None if is_in_bids(path, root) else edf_times(header)[1]
-    interrupted, bad = find_interruptions(
-        path, _marks_of_raw(raw) if marks is None else marks, rate_hz, n_samples, gaps
-    )
+    time = time_of(path, root, raw, rate_hz, n_samples)
+    notes += time.notes
     bad_names = tuple(channel.name for channel in channels if raw.ch_names[channel.row] in raw.info["bads"])
 
     def read(start: int, stop: int) -> np.ndarray:
@@ -315,8 +340,8 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
         tuple(unit.name for unit in units),
         read,
         tuple(notes),
-        interrupted,
-        bad,
+        time.gaps,
+        time.bad_spans,
         bad_names,
     )
 

@@ -341,9 +341,7 @@ def run(
     # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
     folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
-    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
-    for note in channel_notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    _print_lines(f"note: {note}" for note in channel_notes)
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", csv_bytes(dropped))

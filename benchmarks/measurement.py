@@ -73,7 +73,7 @@ def environment() -> dict[str, Any]:
     # Imports more than the measuring process should hold: to be called through `in_fresh_process`.
     from keras_emotion.environment import environment
 
-    return environment(threads_per_worker=1, jobs=1)
+    return environment(threads_per_worker=1, n_workers=1)
 
 
 if __name__ == "__main__":

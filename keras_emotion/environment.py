@@ -32,7 +32,7 @@ _VARIABLES = ("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "NVIDIA_T
 """What names of environment variables begin with that change how a backend computes."""
 
 
-def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
+def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
     """Versions, machine, commit and command, JSON-able."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,7 +48,7 @@ def environment(threads_per_worker: int, jobs: int) -> dict[str, Any]:
         "n_cores": os.cpu_count(),
         "gpu": _gpus(),
         "threads_per_worker": threads_per_worker,
-        "jobs": jobs,
+        "jobs": n_workers,
     }
 
 

@@ -8,7 +8,7 @@ is a `pandas.DataFrame` with one row a window (see `WINDOW_COLUMNS`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +153,31 @@ class ImageSequence:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ReleasedFeatures:
+    """Features of a trial that the authors of a dataset computed and distribute, read from the file when asked for.
+
+    Args:
+        source: the file.
+        names: names of the arrays, as the authors call them (`"de_LDS"`).
+        channel_names: name of each channel, in the order of the arrays.
+        bands: `(low_hz, high_hz)` by name of the band, in the order of the arrays.
+        window_seconds: length of a window in seconds; windows are side by side from the onset of the stimulus.
+        smoothed: those of `names` that the authors smoothed over the whole trial: each of their windows depends on
+            windows before and after it.
+        read: reads an array by its name: `(windows, channels, bands)`, float64. Raises an `InputError` that names the
+            file where it cannot.
+    """
+
+    source: Path
+    names: tuple[str, ...]
+    channel_names: tuple[str, ...]
+    bands: Mapping[str, tuple[float, float]]
+    window_seconds: float
+    smoothed: frozenset[str]
+    read: Callable[[str], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """A recording under one stimulus, with the ratings that the subject gave to it.
 
@@ -176,6 +201,7 @@ class Trial:
         video_frame_rate_hz: frames a second of the video by the data, whatever its header says; `None` likewise.
         images: the frames of the trial where they are files of their own, else `None`.
         media: the stimulus itself, a video or a picture, where the data bring it along.
+        released_features: the authors' own features of the trial, where they are read.
         split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
             the data bring none along.
     """
@@ -196,6 +222,7 @@ class Trial:
     video_frame_rate_hz: float | None = None
     split: str = ""
     media: Path | None = None
+    released_features: ReleasedFeatures | None = None
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""

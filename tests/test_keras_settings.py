@@ -68,7 +68,7 @@ def pinned(*_):
 
 
 def test_a_task_in_this_process_leaves_the_users_settings(user):
-    assert list(in_workers(Runtime(jobs=1), [(pinned, ())], trains=True)) == [True]
+    assert list(in_workers(Runtime(workers=1), [(pinned, ())], trains=True)) == [True]
     assert current() == user
 
 

@@ -57,7 +57,7 @@ def audit(
     n_light_permutations: int = 199,
     n_permutations: int = 0,
     data_root: Path | None = None,
-    jobs: int = 0,
+    workers: int = 0,
 ) -> Audit:
     """Measure what the protocols of an experiment hand out, and check what can be checked without training.
 
@@ -82,7 +82,7 @@ def audit(
             fewer than 200 distinct labelings each is trained on once at most; with fewer than 20 there is no p-value.
         n_permutations: shuffles for the system itself: each costs as much as the run.
         data_root: folder of the data set of a run, where it is no longer where it was.
-        jobs: worker processes; 0 as the experiment says.
+        workers: worker processes; 0 as the experiment says.
 
     Raises:
         InputError: the data, the run or the folder cannot be used.
@@ -95,8 +95,8 @@ def audit(
         folder = RunFolder(path if path.is_dir() else path.parent)
         run = folder if folder.is_finished else None
         output = output or (folder.path / "audit" if run else None)
-    if jobs:
-        subject = subject.changed({"runtime.jobs": jobs})
+    if workers:
+        subject = subject.changed({"runtime.workers": workers})
     if min(n_light_permutations, n_permutations) < 0:
         raise InputError("the number of permutations must be 0 or more")
     plan, data = prepare(subject, dataset)

@@ -36,7 +36,7 @@ class Audit:
         light_permutations: shuffles for logistic regression on the same features.
         data_root: folder of the data set, where it is no longer where the run found it.
         output: folder of the audit.
-        jobs: worker processes; 0 as the run had.
+        workers: worker processes; 0 as the run had.
         json: one JSON object on standard output in place of tables.
         strict: exit code 1 where there is a leak.
     """
@@ -48,7 +48,7 @@ class Audit:
     light_permutations: int = 199
     data_root: Path | None = None
     output: Path | None = None
-    jobs: int = 0
+    workers: int = 0
     json: bool = False
     strict: bool = False
 
@@ -83,7 +83,7 @@ class Audit:
             n_light_permutations=self.light_permutations,
             n_permutations=self.permutations,
             data_root=self.data_root,
-            jobs=self.jobs,
+            workers=self.workers,
         )
         report = build_audit_report(found)
         if self.json:

@@ -400,6 +400,6 @@ def _print_estimate(
         console.print(f"differs from {reference}: {line}", highlight=False, markup=False, soft_wrap=True)
     if cost.hours > 24:
         console.print(
-            "ways out: --preset reduced (a night), a GPU, more cores (--jobs), fewer --subjects or --targets, "
+            "ways out: --preset reduced (a night), a GPU, more cores (--workers), fewer --subjects or --targets, "
             "--maximum-repetitions 1, --maximum-folds 5, --system.width-multiplier 0.25"
         )

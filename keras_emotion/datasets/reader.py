@@ -143,6 +143,19 @@ class Reader(abc.ABC):
         self.select([subject])
         return ()
 
+    def for_sources(self, sources: Sequence[str]) -> Reader:
+        """The reader of the same copy whose trials have what is read of them; by default this one.
+
+        Where a copy holds signals and features of the same trials in different files, it is the reader of those files.
+
+        Args:
+            sources: what is read of the trials, see `keras_emotion.pipelines.FeaturePart.sources`.
+
+        Raises:
+            InputError: the copy has no such files.
+        """
+        return self
+
     def files_of(self, subject: SubjectId, sources: Sequence[str]) -> tuple[Path, ...]:
         """The files that decide the features of a subject: what a fingerprint covers.
 

@@ -75,8 +75,8 @@ def check(runtime: Runtime) -> None:
         _imported("tensorboard", extra="tensorboard")
     if runtime.cluster_address and runtime.engine in _LOCAL:
         raise InputError("--cluster-address: processes need no cluster; give --engine ray or --engine dask with it")
-    if runtime.cluster_address and not runtime.jobs:
-        raise InputError("--cluster-address: give --jobs with it, how many workers of the cluster to use")
+    if runtime.cluster_address and not runtime.workers:
+        raise InputError("--cluster-address: give --workers with it, how many workers of the cluster to use")
 
 
 def _choose_jax(runtime: Runtime) -> None:
@@ -132,7 +132,7 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         except lost_worker as error:
             raise InputError(
                 "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is "
-                "finished is kept: go on with --resume, where it was memory with fewer --jobs"
+                "finished is kept: go on with --resume, where it was memory with fewer --workers"
             ) from error
 
 
@@ -296,7 +296,7 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
         if there.get("CPU", 0) < n_workers * threads:
             raise InputError(
                 f"the Ray cluster has {there.get('CPU', 0):.0f} CPUs; {n_workers} workers of {threads} threads need "
-                f"{n_workers * threads}: give fewer --jobs"
+                f"{n_workers * threads}: give fewer --workers"
             )
         n_gpus = there.get("GPU", 0) if trains else 0
         remote = {"num_cpus": threads, "num_gpus": 1 if n_gpus >= n_workers else n_gpus / n_workers}
@@ -348,7 +348,9 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
         _check_versions(client)
         tasks_at_a_time = client.nthreads()
         if len(tasks_at_a_time) < n_workers:
-            raise InputError(f"the Dask cluster has {len(tasks_at_a_time)} workers: give fewer --jobs than {n_workers}")
+            raise InputError(
+                f"the Dask cluster has {len(tasks_at_a_time)} workers: give fewer --workers than {n_workers}"
+            )
         used = sorted(tasks_at_a_time)[:n_workers]
         if any(tasks_at_a_time[worker] != 1 for worker in used):
             raise InputError("workers of the Dask cluster do several tasks at a time; start them with --nthreads 1")

@@ -47,7 +47,7 @@ def prepare_backend(threads: int) -> None:
             if threads not in (running, int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))):
                 raise InputError(
                     f"TensorFlow already runs in this process with other than {threads} threads; "
-                    "use --jobs 2 or more, so that workers are processes of their own"
+                    "use --workers 2 or more, so that workers are processes of their own"
                 ) from error
     elif keras.config.backend() == "jax":
         import jax

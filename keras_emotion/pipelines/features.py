@@ -23,9 +23,9 @@ Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
 
 
-Source = Literal["recording", "video", "images", "media"]
-"""What a part reads of a trial: the signals, the video of the face, frames that are files of their own, or the stimulus
-itself."""
+Source = Literal["recording", "video", "images", "media", "released_features"]
+"""What a part reads of a trial: the signals, the video of the face, frames that are files of their own, the stimulus
+itself, or features that the authors of the dataset distribute."""
 
 UNUSABLE = "unusable"
 """Optional column of a part's window table: why the window has no features in this part; empty where it has."""

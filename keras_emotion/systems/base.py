@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from keras_emotion.pipelines import (
     path_hash,
 )
 from keras_emotion.pipelines.pairing import DROPPED_COLUMNS
-from keras_emotion.schema import Trial
+from keras_emotion.schema import InputError, Trial
 from keras_emotion.systems.stages import Stage
 
 if TYPE_CHECKING:
@@ -91,6 +91,16 @@ class System(BaseModel, abc.ABC):
     def sources(self) -> tuple[str, ...]:
         """What the parts read of a trial, sorted."""
         return tuple(sorted({source for part in self.parts().values() for source in part.sources}))
+
+    def with_released_features(self) -> Self:
+        """A copy that reads the features that the authors of the dataset distribute, in place of features of its own.
+
+        Raises:
+            InputError: the system cannot read them.
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot read features that a dataset distributes; leave out --features official"
+        )
 
     def derived(self) -> dict[str, DerivedPart]:
         """Features that a trained network makes of some of the parts."""

@@ -81,8 +81,8 @@ class Runtime(Configuration):
     """How and where it runs: nothing here changes what is computed, so nothing here is part of the identity.
 
     Args:
-        jobs: workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker` cores (a single
-            one with `engine="vectorized"`, which uses all cores).
+        workers: number of workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker`
+            cores (a single one with `engine="vectorized"`, which uses all cores).
         threads_per_worker: threads of a worker. Recorded, because sums over another number of threads may differ in
             the last bit.
         engine: what the workers are: processes of this machine, or workers of a Ray or Dask cluster (extras `ray`
@@ -96,7 +96,7 @@ class Runtime(Configuration):
         tensorboard: write logs for TensorBoard (`tensorboard/<job>`; extra `tensorboard`).
     """
 
-    jobs: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
     engine: Literal["processes", "ray", "dask", "vectorized"] = "processes"
     folds_at_once: Annotated[int, Field(ge=1)] = 50
@@ -107,10 +107,10 @@ class Runtime(Configuration):
 
     @property
     def n_workers(self) -> int:
-        """Number of workers that train, which `jobs` stands for."""
-        return self.jobs or len(visible_gpus()) or (1 if self.engine == "vectorized" else self.n_feature_workers)
+        """Number of workers that train, which `workers` stands for."""
+        return self.workers or len(visible_gpus()) or (1 if self.engine == "vectorized" else self.n_feature_workers)
 
     @property
     def n_feature_workers(self) -> int:
         """Number of workers that compute features, where no GPU helps."""
-        return self.jobs or max(1, (os.cpu_count() or 1) // self.threads_per_worker)
+        return self.workers or max(1, (os.cpu_count() or 1) // self.threads_per_worker)

@@ -34,7 +34,7 @@ def experiment_in(folder: Path, system=None, **fields):
         "maximum_folds": 4,
         "maximum_repetitions": 1,
         "system": system or BandPowerRegression(),
-        "runtime": Runtime(jobs=1, feature_store=folder / "features"),
+        "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
     return Experiment(**{**settings, **fields})
 
@@ -117,7 +117,7 @@ def test_an_audit_started_again_does_nothing_and_more_shuffles_add_to_it(fingerp
 
 def test_the_number_of_workers_changes_nothing(fingerprints, tmp_path):
     found, experiment, reader = fingerprints
-    two = audit(experiment, reader, tmp_path / "audit", n_light_permutations=39, jobs=2)
+    two = audit(experiment, reader, tmp_path / "audit", n_light_permutations=39, workers=2)
     pd.testing.assert_frame_equal(two.null, found.null)
     pd.testing.assert_frame_equal(two.scores, found.scores)
 

@@ -52,7 +52,7 @@ def script(monkeypatch, tmp_path, capsys):
 
 
 SMALL = (
-    *("--preset", "demo", "--subjects", "1", "--targets", "valence", "--jobs", "1", "--training.epochs", "1"),
+    *("--preset", "demo", "--subjects", "1", "--targets", "valence", "--workers", "1", "--training.epochs", "1"),
     *("--system.width-multiplier", "0.02", "--protocols", "trial_disjoint"),
 )
 EEG_ALONE = (*SMALL, "--teacher", "none")
@@ -95,7 +95,7 @@ def test_a_dry_run_says_what_it_costs_and_trains_nothing(script, deap, tmp_path)
 
 def test_the_paper_preset_names_the_ways_out(script, deap):
     alone = ("--teacher", "none")
-    arguments = ("--data-root", deap, "--preset", "paper", "--subjects", "1", "--dry-run", "--jobs", "1", *alone)
+    arguments = ("--data-root", deap, "--preset", "paper", "--subjects", "1", "--dry-run", "--workers", "1", *alone)
     code, out, _ = script(
         "deap_3facrnn.py", *arguments, "--training.epochs", "100000", "--system.width-multiplier", "0.02"
     )
@@ -128,7 +128,7 @@ def _two_broken(root):
 def test_a_users_mistake_gets_clear_lines_and_exit_code_2(script, deap, tmp_path, break_it, arguments, messages):
     root = shutil.copytree(deap, tmp_path / "data")
     break_it(root)
-    code, _, err = script("deap_3facrnn.py", "--data-root", root, "--jobs", "1", *arguments)
+    code, _, err = script("deap_3facrnn.py", "--data-root", root, "--workers", "1", *arguments)
     assert code == 2
     assert err.startswith("error: ")
     assert "Traceback" not in err
@@ -154,7 +154,7 @@ def test_a_preset_takes_the_subjects_that_are_there(script, deap, tmp_path):
         "--preset",
         "reduced",
         "--dry-run",
-        "--jobs",
+        "--workers",
         "1",
         "--training.epochs",
         "1",
@@ -187,7 +187,7 @@ def _regression_demo(name, n_subjects):
 def test_demos_of_one_dataset_have_data_of_their_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, n_subjects in (("one", 1), ("two", 2), ("one again", 1)):
-        run_reproduction(_regression_demo(name, n_subjects), ["--jobs", "1", "--dry-run"])
+        run_reproduction(_regression_demo(name, n_subjects), ["--workers", "1", "--dry-run"])
         assert f"{3 * n_subjects} jobs to do" in capsys.readouterr().out
     assert len(list((tmp_path / "runs" / "data").iterdir())) == 2
 
@@ -260,7 +260,7 @@ def few_faces(tmp_path_factory):
 
 def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
     write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=10, frame_size=(96, 80))
-    small = ("--preset", "demo", "--training.epochs", "1", "--jobs", "1", "--targets", "valence")
+    small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")
     arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
     code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")
     assert code == 0, err
@@ -274,7 +274,7 @@ def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
 
 def test_pictures_teach_too(script, tmp_path):
     write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
-    small = ("--preset", "demo", "--training.epochs", "1", "--jobs", "1", "--targets", "valence")
+    small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")
     arguments = ("--data-root", tmp_path / "affectnet", "--output", tmp_path / "out", *small)
     code, out, err = script("affectnet_visual.py", *arguments, "--system.width-multiplier", "0.1")
     assert code == 0, err
@@ -306,7 +306,7 @@ def _tables(deap, output, *arguments):
     main(
         regression_presets(full, {}),
         tables={"1": methods},
-        arguments=["--data-root", str(deap), "--output", str(output), "--jobs", "1", *arguments],
+        arguments=["--data-root", str(deap), "--output", str(output), "--workers", "1", *arguments],
     )
 
 

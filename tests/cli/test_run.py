@@ -36,7 +36,7 @@ def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
     protocols = ["--protocol", "window_disjoint", "trial_disjoint"]
-    assert _run(*words, *protocols, "--preset", "demo", "--jobs", 1, "--output", "run") == 0
+    assert _run(*words, *protocols, "--preset", "demo", "--workers", 1, "--output", "run") == 0
     results = pd.read_csv("run/results.csv")
     assert set(results["protocol"]) == {"window_disjoint", "trial_disjoint"}
     assert set(results["target"]) == {"stress"}
@@ -69,7 +69,7 @@ def _diverging(monkeypatch, is_diverging):
 def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
-    words += ["--protocol", "window_disjoint", "trial_disjoint", "--preset", "demo", "--jobs", 1, "--output", "run"]
+    words += ["--protocol", "window_disjoint", "trial_disjoint", "--preset", "demo", "--workers", 1, "--output", "run"]
     with monkeypatch.context() as patched:
         done = _diverging(patched, lambda job: (job.protocol, job.subject, job.fold) == ("trial_disjoint", 2, 1))
         assert _run(*words) == 1
@@ -97,7 +97,7 @@ def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path
     monkeypatch.chdir(tmp_path)
     words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
     _diverging(monkeypatch, lambda job: True)
-    assert _run(*words, "--preset", "demo", "--jobs", 1, "--output", "run") == 1
+    assert _run(*words, "--preset", "demo", "--workers", 1, "--output", "run") == 1
     told = capsys.readouterr().err
     assert "9 trainings diverged: use a smaller --training.learning-rate" in told
     assert "error: run: no subject is left to report on, because 9 trainings diverged" in told

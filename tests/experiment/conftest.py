@@ -25,4 +25,4 @@ def unbroken_tiny_run(tiny_run, memory_reader, tmp_path_factory):
     """The run in one process, its reader, and the folder of its features."""
     folder = tmp_path_factory.mktemp("unbroken")
     reader, features = memory_reader(folder), folder / "features"
-    return run(tiny_run.tiny_experiment(features, jobs=1), reader, folder / "run"), reader, features
+    return run(tiny_run.tiny_experiment(features, workers=1), reader, folder / "run"), reader, features

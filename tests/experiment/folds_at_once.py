@@ -58,7 +58,7 @@ def whole_run(folder: Path, engine: str) -> dict:
     from conftest import MemoryReader
     from tiny_run import tiny_experiment
 
-    runtime = {"runtime.engine": engine, "runtime.folds_at_once": 2, "runtime.jobs": 1}
+    runtime = {"runtime.engine": engine, "runtime.folds_at_once": 2, "runtime.workers": 1}
     experiment = tiny_experiment(folder / "features", FACRNN(width_multiplier=0.05)).changed(runtime)
     reader, output = MemoryReader(folder), folder / engine
     cost = estimate(prepare(experiment, reader)[0])

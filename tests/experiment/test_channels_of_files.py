@@ -21,7 +21,7 @@ def experiment_in(folder, **fields):
         "targets": ("valence",),
         "protocols": ("subject_disjoint",),
         "system": BandPowerRegression(),
-        "runtime": Runtime(jobs=1, feature_store=folder / "features"),
+        "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
     return Experiment(**{**settings, **fields})
 

@@ -63,7 +63,7 @@ def two_workers(request):
 
     def of(name, **fields):
         address = request.getfixturevalue("dask_address") if name == "dask" else ""
-        return Runtime(jobs=2, engine=name, cluster_address=address, **fields)
+        return Runtime(workers=2, engine=name, cluster_address=address, **fields)
 
     return of
 
@@ -75,7 +75,7 @@ def _done(runtime, *tasks, trains=False):
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_gives_the_same_bytes(name, unbroken_tiny_run, tiny_run, in_workers_too, two_workers, tmp_path):
     unbroken, reader, _ = unbroken_tiny_run
-    experiment = tiny_run.tiny_experiment(tmp_path / "features", jobs=2, engine=name)
+    experiment = tiny_run.tiny_experiment(tmp_path / "features", workers=2, engine=name)
     # Features by workers that are there; the run then starts workers of its own for the trainings alone.
     prepare(experiment.changed({"runtime": two_workers(name, feature_store=tmp_path / "features")}), reader)
     folder = run(experiment, reader, tmp_path / "run")
@@ -133,7 +133,7 @@ def test_workers_train_on_the_backend_of_this_process(name, in_workers_too, two_
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES[1:])
 def test_a_single_worker_of_a_cluster_is_one_too(name, in_workers_too, two_workers):
-    runtime = two_workers(name).changed({"jobs": 1})
+    runtime = two_workers(name).changed({"workers": 1})
     (done,) = {(process, parent) for process, parent in _done(runtime, *[(_family, ())] * 3)}
     assert os.getpid() not in done
 
@@ -161,7 +161,7 @@ def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
     importlib.import_module("distributed")
     with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
         with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
-            _done(Runtime(jobs=1, engine="dask"), (_kills_the_worker_of_dask, ()))
+            _done(Runtime(workers=1, engine="dask"), (_kills_the_worker_of_dask, ()))
 
 
 def _of_another_module():
@@ -181,7 +181,7 @@ def test_a_module_that_workers_lack_is_named(name, in_workers_too, two_workers):
 def test_a_dask_cluster_of_another_version_is_refused(dask_address, monkeypatch):
     monkeypatch.setattr(engine, "__version__", "0.0.1")
     with pytest.raises(InputError, match=rf"have keras_emotion {keras_emotion.__version__}; here it is 0\.0\.1"):
-        _done(Runtime(jobs=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
+        _done(Runtime(workers=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
 
 
 @pytest.fixture
@@ -214,10 +214,10 @@ def ray_address(monkeypatch):
 @RAY_WARNINGS[0]
 @RAY_WARNINGS[1]
 def test_a_ray_cluster_that_runs_already_is_used(ray_address, in_workers_too):
-    runtime = Runtime(jobs=2, engine="ray", cluster_address=ray_address)
+    runtime = Runtime(workers=2, engine="ray", cluster_address=ray_address)
     assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
-    with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --jobs"):
-        _done(runtime.changed({"jobs": 3}), (_where, ()))
+    with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --workers"):
+        _done(runtime.changed({"workers": 3}), (_where, ()))
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_a_missing_package_is_named_with_its_extra(fields, package, extra, monke
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --jobs with it"),
-        ({"cluster_address": "tcp://127.0.0.1:1", "jobs": 2}, "give --engine ray or --engine dask"),
+        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers with it"),
+        ({"cluster_address": "tcp://127.0.0.1:1", "workers": 2}, "give --engine ray or --engine dask"),
     ],
 )
 def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
@@ -247,11 +247,11 @@ def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
 
 
 def test_a_dask_cluster_that_does_not_answer_or_does_not_fit_is_refused(dask_address, monkeypatch):
-    with pytest.raises(InputError, match="has 2 workers: give fewer --jobs than 3"):
-        _done(Runtime(jobs=3, engine="dask", cluster_address=dask_address), (os.getpid, ()))
+    with pytest.raises(InputError, match="has 2 workers: give fewer --workers than 3"):
+        _done(Runtime(workers=3, engine="dask", cluster_address=dask_address), (os.getpid, ()))
     monkeypatch.setattr(engine, "_CONNECTING_SECONDS", 1)
     with pytest.raises(InputError, match=r"--cluster-address tcp://127\.0\.0\.1:1: no Dask cluster answers"):
-        _done(Runtime(jobs=2, engine="dask", cluster_address="tcp://127.0.0.1:1"), (os.getpid, ()))
+        _done(Runtime(workers=2, engine="dask", cluster_address="tcp://127.0.0.1:1"), (os.getpid, ()))
 
 
 @pytest.mark.parametrize(

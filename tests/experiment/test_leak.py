@@ -23,7 +23,7 @@ def accuracy(tmp_path_factory):
             maximum_repetitions=1,
             system=FACRNN(width_multiplier=0.1),
             training=Training(epochs=5, learning_rate=3e-3, batch_size=32),
-            runtime=Runtime(jobs=1, feature_store=folder / "features"),
+            runtime=Runtime(workers=1, feature_store=folder / "features"),
             **fields,
         )
         results = run(experiment, DEAP(root), folder / f"run-{effect_size}").results()

@@ -76,7 +76,7 @@ def experiment_of(tmp_path, **fields):
         maximum_folds=4,
         system=WithPictures(width_multiplier=0.1, units=30, dropout=0.0, faces=FaceFeatures(image_size=32, steps=1)),
         training=Training(epochs=25, batch_size=16, learning_rate=3e-3),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features"),
         **fields,
     )
 
@@ -157,7 +157,7 @@ def test_features_are_those_of_the_runs_networks_on_windows_that_they_were_teste
         maximum_repetitions=1,
         system=DeepVANetSystem(width_multiplier=0.1, bio_units=5, dropout=0.0, modalities="bio"),
         training=Training(epochs=2, batch_size=16),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features", save_models=True),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features", save_models=True),
     )
     reader = memory_reader(tmp_path, n_subjects=1, n_trials=8, seconds=6)
     folder = run(experiment, reader, tmp_path / "run")

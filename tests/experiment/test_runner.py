@@ -18,7 +18,7 @@ TABLES = ("results.csv", "predictions.csv")
 NETWORK = ComparisonNetwork(network="dgcnn", features=ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0))
 
 
-def _experiment(folder: Path, jobs=1, **fields):
+def _experiment(folder: Path, workers=1, **fields):
     return Experiment(
         **{
             "name": "test",
@@ -28,7 +28,7 @@ def _experiment(folder: Path, jobs=1, **fields):
             "maximum_repetitions": 1,
             "system": NETWORK,
             "training": Training(epochs=2, learning_rate=3e-3, batch_size=16),
-            "runtime": Runtime(jobs=jobs, feature_store=folder / "features"),
+            "runtime": Runtime(workers=workers, feature_store=folder / "features"),
             **fields,
         }
     )
@@ -57,7 +57,7 @@ from test_runner import _experiment
 from keras_emotion.experiment import run
 if __name__ == "__main__":
     folder = Path({str(tmp_path)!r})
-    run(_experiment(folder, jobs=2), MemoryReader(folder), folder / "run", resume=True)
+    run(_experiment(folder, workers=2), MemoryReader(folder), folder / "run", resume=True)
 """
     script = tmp_path / "script.py"
     script.write_text(program)
@@ -71,7 +71,7 @@ if __name__ == "__main__":
     n_before = len(list(jobs.glob("[!.]*.json")))
     assert 0 < n_before < 12
     assert not (tmp_path / "run" / "results.csv").exists()
-    resumed = run(_experiment(tmp_path, jobs=2), reader, tmp_path / "run", resume=True)
+    resumed = run(_experiment(tmp_path, workers=2), reader, tmp_path / "run", resume=True)
     assert _tables(resumed) == _tables(finished)
 
 
@@ -155,7 +155,7 @@ def test_names_that_cannot_be_used_are_refused_before_anything_is_read(tmp_path,
 def test_models_of_the_last_repetition_load_and_know_what_they_are(tmp_path, memory_reader):
     import keras
 
-    runtime = Runtime(jobs=1, feature_store=tmp_path / "features", save_models=True)
+    runtime = Runtime(workers=1, feature_store=tmp_path / "features", save_models=True)
     system = FACRNN(width_multiplier=0.02)
     experiment = _experiment(tmp_path, protocols=("trial_disjoint",), system=system, runtime=runtime)
     folder = run(experiment, memory_reader(tmp_path, n_subjects=1), tmp_path / "run")

@@ -35,7 +35,7 @@ def _broken_off(unbroken, path, n_jobs):
 
 def test_two_processes_share_a_run(unbroken_tiny_run, tiny_run, tmp_path):
     unbroken, _, features = unbroken_tiny_run
-    command = _command(tiny_run, tmp_path / "run", features, "--jobs", "1", "--resume")
+    command = _command(tiny_run, tmp_path / "run", features, "--workers", "1", "--resume")
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     printed = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
@@ -62,7 +62,7 @@ def test_a_job_that_another_process_has_recorded_meanwhile_is_left_out(
         return run_job(plan, job)
 
     monkeypatch.setattr(runner, "run_job", and_another_process_does_all_others)
-    run(tiny_run.tiny_experiment(features, jobs=1), reader, folder.path, resume=True)
+    run(tiny_run.tiny_experiment(features, workers=1), reader, folder.path, resume=True)
     assert len(done) == 1
     assert capsys.readouterr().err.count("done by another process") == tiny_run.N_JOBS - 1
     assert _same_tables(folder.path, unbroken.path)
@@ -78,7 +78,7 @@ def test_who_takes_a_run_up_goes_through_the_jobs_in_an_order_of_its_own(
     for attempt in range(5):
         orders.append([])
         folder = _broken_off(unbroken, tmp_path / str(attempt), 0)
-        run(tiny_run.tiny_experiment(features, jobs=1), reader, folder.path, resume=True)
+        run(tiny_run.tiny_experiment(features, workers=1), reader, folder.path, resume=True)
     assert all(sorted(order) == sorted(records) for order in orders)
     assert len(set(map(tuple, orders))) > 1
 
@@ -93,7 +93,7 @@ def test_a_worker_records_what_the_starting_process_never_hears_of(unbroken_tiny
 
     monkeypatch.setattr(runner, "_show_progress", dies)
     with pytest.raises(KeyboardInterrupt):
-        run(tiny_run.tiny_experiment(features, jobs=1), reader, folder.path, resume=True)
+        run(tiny_run.tiny_experiment(features, workers=1), reader, folder.path, resume=True)
     assert len(folder.finished_jobs()) == 5
 
 
@@ -113,7 +113,7 @@ def test_a_limit_of_file_sizes_in_a_worker_is_one_clear_message(unbroken_tiny_ru
     assert "cannot be written: File too large; what is finished is kept: free some space" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert {path.name: path.read_bytes() for path in (folder.path / "jobs").iterdir()} == before
-    resumed = run(tiny_run.tiny_experiment(features, jobs=1), reader, folder.path, resume=True)
+    resumed = run(tiny_run.tiny_experiment(features, workers=1), reader, folder.path, resume=True)
     assert _same_tables(resumed.path, unbroken.path)
 
 
@@ -137,7 +137,7 @@ def test_a_full_disk_is_one_clear_message_and_loses_no_finished_job(
         blocks = room.f_bavail - 3 * -(-record_bytes // room.f_bsize)
         (disk / "filler").write_bytes(bytes(blocks * room.f_bsize))
         # In this process: a new one would import and trace all that is here already.
-        _, *words = _command(tiny_run, folder.path, features, "--resume", "--jobs", "1")
+        _, *words = _command(tiny_run, folder.path, features, "--resume", "--workers", "1")
         monkeypatch.setattr(sys, "argv", words)
         monkeypatch.setattr(sys, "path", [*sys.path])
         capsys.readouterr()
@@ -151,7 +151,7 @@ def test_a_full_disk_is_one_clear_message_and_loses_no_finished_job(
             assert (folder.path / "jobs" / name).read_bytes() == content
         assert len(folder.finished_jobs()) < tiny_run.N_JOBS
         (disk / "filler").unlink()
-        run(tiny_run.tiny_experiment(features, jobs=1), reader, folder.path, resume=True)
+        run(tiny_run.tiny_experiment(features, workers=1), reader, folder.path, resume=True)
         assert _same_tables(folder.path, unbroken.path)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -161,7 +161,7 @@ def test_logs_for_tensorboard_change_nothing(unbroken_tiny_run, tiny_run, tmp_pa
     unbroken, reader, features = unbroken_tiny_run
     folder = _broken_off(unbroken, tmp_path / "run", tiny_run.N_JOBS - 1)
     (last,) = {path.stem for path in (unbroken.path / "jobs").iterdir()} - folder.finished_jobs()
-    run(tiny_run.tiny_experiment(features, jobs=1, tensorboard=True), reader, folder.path, resume=True)
+    run(tiny_run.tiny_experiment(features, workers=1, tensorboard=True), reader, folder.path, resume=True)
     assert _same_tables(folder.path, unbroken.path)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -209,7 +209,7 @@ def test_a_run_killed_twenty_times_ends_with_the_same_tables(unbroken_tiny_run, 
 def test_another_configuration_is_refused_in_a_folder_that_is_being_worked_on(unbroken_tiny_run, tiny_run, tmp_path):
     unbroken, reader, features = unbroken_tiny_run
     folder = _broken_off(unbroken, tmp_path / "run", 2)
-    experiment = tiny_run.tiny_experiment(features, jobs=1).changed({"training.epochs": 7})
+    experiment = tiny_run.tiny_experiment(features, workers=1).changed({"training.epochs": 7})
     with pytest.raises(InputError, match=r"another configuration[^:]*:\n  training.epochs: 1 -> 7"):
         run(experiment, reader, folder.path, resume=True)
     assert len(folder.finished_jobs()) == 2

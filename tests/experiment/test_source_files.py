@@ -41,10 +41,10 @@ def root(tmp_path):
     return write_recordings(tmp_path / "data", **options)
 
 
-def experiment(tmp_path, jobs=1):
+def experiment(tmp_path, workers=1):
     fields = {"name": "test", "dataset": "recordings", "targets": ("valence",), "protocols": ("trial_disjoint",)}
     one = models()["logistic_regression"](fields)["demo"]
-    return one.changed({"runtime": Runtime(jobs=jobs, feature_store=tmp_path / "store")})
+    return one.changed({"runtime": Runtime(workers=workers, feature_store=tmp_path / "store")})
 
 
 def of_data(opened, root, tmp_path):

@@ -99,7 +99,7 @@ def made(tmp_path_factory, memory_reader):
         maximum_repetitions=1,
         system=Two(),
         training=EPOCHS,
-        runtime=Runtime(jobs=1, feature_store=folder / "features"),
+        runtime=Runtime(workers=1, feature_store=folder / "features"),
     )
     training.prepare_backend(1)
     plan, _ = prepare(experiment, memory_reader(folder, n_subjects=1))

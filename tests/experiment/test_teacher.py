@@ -82,7 +82,7 @@ def experiment(tmp_path, **system):
         maximum_repetitions=1,
         system=FACRNN(width_multiplier=0.05, faces=faces(), **system),
         training=Training(epochs=1, learning_rate=1e-3, batch_size=16),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features"),
     )
 
 
@@ -180,7 +180,7 @@ def visual(tmp_path):
         protocols=("subject_disjoint",),
         system=FACRNNVisual(faces=faces(), width_multiplier=0.1),
         training=Training(epochs=8, learning_rate=3e-3, batch_size=16),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features"),
     )
 
 

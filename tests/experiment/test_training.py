@@ -22,7 +22,7 @@ def _experiment(tmp_path, **fields):
             "maximum_repetitions": 1,
             "system": FACRNN(width_multiplier=0.02),
             "training": Training(epochs=2, learning_rate=3e-3, batch_size=16),
-            "runtime": Runtime(jobs=1, feature_store=tmp_path / "features"),
+            "runtime": Runtime(workers=1, feature_store=tmp_path / "features"),
             **fields,
         }
     )

@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=Path)
     parser.add_argument("features", type=Path)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--largest-file-bytes", type=int)
     options = parser.parse_args()
@@ -51,7 +51,7 @@ def main() -> None:
     from conftest import MemoryReader
 
     reader = MemoryReader(options.features.parent)
-    run(tiny_experiment(options.features, jobs=options.jobs), reader, options.output, resume=options.resume)
+    run(tiny_experiment(options.features, workers=options.workers), reader, options.output, resume=options.resume)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-RUN = "run --register toy_paper --model toy_look --dataset toy --data data --target valence --preset demo --jobs 1"
+RUN = "run --register toy_paper --model toy_look --dataset toy --data data --target valence --preset demo --workers 1"
 RUN += " --subjects 1"
 
 COMMANDS = """

@@ -170,7 +170,7 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
         entry = "[keras_emotion.papers]\noutside = outside_paper:PAPER\n"
         (site / "outside-1.0.dist-info" / "entry_points.txt").write_text(entry)
     register = ["--register", "outside_paper"] if way == "option" else []
-    words = ["run", "--model", "outside_svm", "--dataset", "sam40", "--data", sam40, "--target", "task", "--jobs", 1]
+    words = ["run", "--model", "outside_svm", "--dataset", "sam40", "--data", sam40, "--target", "task", "--workers", 1]
     small = ["--preset", "demo", "--system.features.sample-seconds", 24, "--output", "run"]
     audit = [*register, "audit", "run", "--light-permutations", 1]
     done = run_cli(tmp_path, [*register, *words, *small], audit, path=[site])

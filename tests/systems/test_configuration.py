@@ -31,7 +31,7 @@ def test_a_scientific_field_changes_the_identity(change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"runtime.jobs": 7}, {"runtime.feature_store": "/elsewhere"}, {"runtime.threads_per_worker": 2}]
+    "change", [{"runtime.workers": 7}, {"runtime.feature_store": "/elsewhere"}, {"runtime.threads_per_worker": 2}]
 )
 def test_how_it_runs_does_not(change):
     assert BASE.changed(change).identity() == BASE.identity()
@@ -94,13 +94,13 @@ def test_an_ablation_without_features_turns_band_attention_off():
 def test_workers_default_to_the_gpus_or_the_cores_of_the_machine(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert (Runtime().n_workers, Runtime(threads_per_worker=4).n_workers, Runtime(jobs=3).n_workers) == (8, 2, 3)
+    assert (Runtime().n_workers, Runtime(threads_per_worker=4).n_workers, Runtime(workers=3).n_workers) == (8, 2, 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert (Runtime().n_workers, Runtime().n_feature_workers, Runtime(jobs=3).n_workers) == (2, 8, 3)
+    assert (Runtime().n_workers, Runtime().n_feature_workers, Runtime(workers=3).n_workers) == (2, 8, 3)
 
 
 def test_how_it_is_run_is_not_part_of_the_identity():
-    fields = {"jobs": 5, "engine": "ray", "cluster_address": "auto", "tensorboard": True, "threads_per_worker": 2}
+    fields = {"workers": 5, "engine": "ray", "cluster_address": "auto", "tensorboard": True, "threads_per_worker": 2}
     experiment = FACRNNExperiment(name="test", dataset="memory", targets=("valence",))
     assert experiment.changed({f"runtime.{name}": value for name, value in fields.items()}).identity() == (
         experiment.identity()

@@ -170,7 +170,7 @@ def run_of(tmp_path, memory_reader, **fields):
         maximum_repetitions=1,
         system=system,
         training=Training(epochs=40, batch_size=16, learning_rate=5e-3),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features", save_models=True),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features", save_models=True),
     )
     reader = memory_reader(tmp_path, n_subjects=1, effect=0.0, n_trials=8, seconds=6)
     reader.shows_faces = True

@@ -30,7 +30,7 @@ def experiment_in(folder, **fields):
         "maximum_folds": 3,
         "maximum_repetitions": 1,
         "system": BandPowerRegression(),
-        "runtime": Runtime(jobs=1, feature_store=folder / "features"),
+        "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
     return Experiment(**{**settings, **fields})
 

@@ -168,7 +168,7 @@ def test_a_fold_is_what_the_estimator_says_on_scaled_means_over_the_windows(
             inverse_regularisation=0.5,
             features=ConnectivityFeatures(sample_seconds=12.0),
         ),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features"),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features"),
     )
     plan, _ = prepare(experiment, memory_reader(tmp_path, n_subjects=3))
     job = plan.jobs()[0][0][0]

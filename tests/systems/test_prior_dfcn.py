@@ -65,7 +65,7 @@ def experiment_of(tmp_path, system, epochs=3):
         protocols=("subject_disjoint",),
         system=system,
         training=Training(epochs=epochs, batch_size=8, learning_rate=5e-3),
-        runtime=Runtime(jobs=1, feature_store=tmp_path / "features", save_models=True),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features", save_models=True),
     )
 
 
@@ -199,7 +199,10 @@ def test_every_network_is_fed_trained_and_saved(network, tmp_path, memory_reader
 def test_an_effect_on_connectivity_alone_is_found_across_subjects_and_not_by_band_powers(tmp_path):
     root = write_deap(tmp_path / "deap", n_subjects=6, n_trials=12, effect_size=2.0, effect_in="connectivity")
     paper = PriorDFCNExperiment(
-        name="test", dataset="deap", targets=("valence",), runtime=Runtime(jobs=2, feature_store=tmp_path / "features")
+        name="test",
+        dataset="deap",
+        targets=("valence",),
+        runtime=Runtime(workers=2, feature_store=tmp_path / "features"),
     )
     demo = prior_dfcn_presets(paper, {"system.prior": "none"})["demo"]
     systems = {

@@ -40,7 +40,7 @@ from keras_emotion.pipelines import (
     prepare_backend,
 )
 from keras_emotion.schema import InputError
-from keras_emotion.systems.base import DerivedPart
+from keras_emotion.systems.base import DerivedPart, System
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.tables import csv_bytes
 
@@ -104,12 +104,13 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
             target has a name that no table of results can hold.
     """
     check(experiment.runtime)
+    sources = experiment.system.sources
+    dataset = dataset.for_sources(sources)
     subjects = experiment.subjects or tuple(dataset.subjects)
     refuse_unusable_words("target", experiment.targets)
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
-    sources = experiment.system.sources
     found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify), {})
     description = {
         "dataset": experiment.dataset,
@@ -119,9 +120,18 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         "system_files": content_hash(experiment.system.source_files()),
         # Where a network sees the stimulus itself, a stimulus in training and test is another thing.
         **({"sources": list(sources)} if "media" in sources else {}),
+        **_feature_flags(experiment.system, dataset, subjects),
         **_options(dataset),
     }
     return dataclasses.replace(found, description=description)
+
+
+def _feature_flags(system: System, dataset: Reader, subjects: Sequence[int | str]) -> dict[str, Any]:
+    # Features of the dataset's authors are not read yet with the trial: it costs next to nothing.
+    if "released_features" not in system.sources:
+        return {}
+    flags = system.flags(next(dataset.trials(subjects[:1])))
+    return {"feature_flags": list(flags)} if flags else {}
 
 
 def prepare(
@@ -241,7 +251,7 @@ def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
         **_options(data.dataset),
         **({"reader_version": version} if version > 1 else {}),
         # Entries of before channels were kept with the features cannot be brought to those of a study.
-        **({"with_channels": True} if part.sources[0] == "recording" else {}),
+        **({"with_channels": True} if part.has_channels else {}),
     }
 
 
@@ -339,7 +349,7 @@ def run(
         }
     )
     # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
-    folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, dataset), indent=1).encode())
+    folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, data.dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
     _print_lines(f"note: {note}" for note in channel_notes)
     dropped = plan.dropped_windows()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import create_model
+
 from keras_emotion import synthetic
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.schema import InputError
@@ -221,6 +223,21 @@ def with_fields(changes: Mapping[str, Any]) -> Method:
         changes: new value by dotted name, as `Experiment.changed` takes them.
     """
     return functools.partial(_changed, changes=changes)
+
+
+def released_presets(presets: Presets) -> dict[str, Experiment]:
+    """The presets on the features that the authors of the dataset distribute, in place of features of their own.
+
+    Raises:
+        InputError: the model cannot read them.
+    """
+    made = {}
+    for name, experiment in presets.items():
+        system = experiment.system.with_released_features()
+        kind = create_model("ReleasedFeaturesExperiment", __base__=Experiment, system=(type(system), system))
+        fields = {field: getattr(experiment, field) for field in Experiment.model_fields}
+        made[name] = kind(**{**fields, "system": system})
+    return made
 
 
 def _changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:

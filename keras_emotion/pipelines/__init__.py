@@ -15,6 +15,7 @@ from keras_emotion.pipelines.face_quantities import FaceQuantities
 from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, file_hash, path_hash
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, find_part
 from keras_emotion.pipelines.model_inputs import ModelInput, find_transform, register_transform
+from keras_emotion.pipelines.official_features import OfficialFeatures
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.pipelines.scaling import feature_statistics
@@ -33,6 +34,7 @@ __all__ = [
     "Features",
     "JoinedArrays",
     "ModelInput",
+    "OfficialFeatures",
     "RawSignals",
     "Source",
     "StoredFeatures",

@@ -37,7 +37,7 @@ def extract_features(
         trials: of one subject.
 
     Returns:
-        Arrays by name, `(windows, ...)`; the window table; the channels, `None` of a part that reads no recording.
+        Arrays by name, `(windows, ...)`; the window table; the channels, `None` of a part whose features have none.
 
     Raises:
         InputError: see `FeaturePart.extract`; also where trials give a channel in different units, and where a feature
@@ -57,8 +57,8 @@ def extract_features(
                 bad_spans[key] = trial.recording.bad_spans
             yield trial.without_ratings()
 
-    reads_recordings = part.sources[0] == "recording"
-    if reads_recordings:
+    has_channels = part.has_channels
+    if has_channels:
         arrays, table, channels, broken = _of_all_channels(part, unrated())
     else:
         (arrays, table), channels = part.extract(unrated()), None
@@ -78,7 +78,7 @@ def extract_features(
             reason or _bad_within(start, stop, bad_spans.get(key, ()), takes_baseline)
             for reason, start, stop, key in zip(known, starts, stops, keys, strict=True)
         ]
-    if reads_recordings:
+    if has_channels:
         _refuse_not_finite(broken, table)
     return arrays, table, channels
 
@@ -102,7 +102,7 @@ def _of_all_channels(
     The last is the name of an array for each window of which it holds no finite number, else empty.
     """
     groups, broken = [], []
-    for channels, group in itertools.groupby(trials, lambda trial: ChannelSet.of(part.select_channels(trial))):
+    for channels, group in itertools.groupby(trials, lambda trial: part.channel_set(trial)):
         arrays, table = part.extract(group)
         # Before channels are aligned: what is missing is no number either.
         broken.append(np.full(len(table), "", dtype=object))

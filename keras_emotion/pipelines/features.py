@@ -167,6 +167,27 @@ class FeaturePart(BaseModel, abc.ABC):
         """
         return trial.eeg
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether the features are of channels, which files may have in another order."""
+        return self.sources[0] in ("recording", "released_features")
+
+    def channel_set(self, trial: Trial) -> ChannelSet:
+        """The channels of a trial that the features come from, with units and directions of the electrodes.
+
+        Raises:
+            InputError: there are none.
+        """
+        return ChannelSet.of(self.select_channels(trial))
+
+    def flags(self, trial: Trial) -> tuple[str, ...]:
+        """What a reader has to know of these features before believing a number; empty for most.
+
+        Args:
+            trial: a trial of the dataset.
+        """
+        return ()
+
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
         """Shapes of the arrays of one window by name, without the windows axis.
 

@@ -32,6 +32,7 @@ from keras_emotion.reports.report import Report, output_folder, page_templates
 from keras_emotion.reports.tables import (
     MainTable,
     count_of_subjects,
+    feature_notes,
     join,
     missing_notes,
     numbered_flags,
@@ -300,7 +301,8 @@ def _table(runs: Sequence[ComparedRun], left_out: Sequence[str]) -> MainTable:
     evaluated = {target: names for run in runs for target, names in run.numbers.evaluated.items()}
     columns = [(run.numbers, name) for run, name in places]
     has_stimuli = any(run.numbers.has_stimuli for run in runs)
-    notes = [*flag_notes, *reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli)]
+    notes = [*flag_notes, *(f"{run.short}: {note}" for run in runs for note in feature_notes(run.numbers))]
+    notes += [*reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli)]
     notes += [*dict.fromkeys(note for run in runs for note in stimulus_notes(run.numbers)), *left_out]
     notes += _differing_runs(runs, evaluated)
     for run in runs:

@@ -113,6 +113,7 @@ class RunNumbers:
         labels_of_stimuli: targets whose label is a property of the stimulus.
         dropped_windows: windows without a partner in another modality, by subject and reason.
         channels: what was done with channels that are not the same in all files, a sentence each.
+        feature_flags: what readers have to know of the features before believing a number, a sentence each.
         record_notes: what readers have to know of the records of the jobs (damaged ones), a line each.
     """
 
@@ -133,6 +134,7 @@ class RunNumbers:
     has_stimuli: bool = False
     labels_of_stimuli: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    feature_flags: tuple[str, ...] = ()
     record_notes: tuple[str, ...] = ()
 
     @property
@@ -320,6 +322,7 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         dropped_windows=facts["dropped_windows"],
         # Runs of before 0.2.0 do not know.
         channels=tuple(facts.get("channels", ())),
+        feature_flags=tuple(tables.data.get("feature_flags", ())),
         record_notes=tuple(tables.jobs.notes),
         has_stimuli="stimulus_label" in predictions,
         labels_of_stimuli=tuple(

@@ -105,7 +105,8 @@ def main_table(
     headings = [name + marks[name] for name in numbers.protocols]
     columns = [(numbers, name) for name in numbers.protocols]
     sections = tuple(target_section(columns, target, printed) for target in numbers.evaluated)
-    notes = [*flag_notes, *reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
+    notes = [*flag_notes, *feature_notes(numbers)]
+    notes += [*reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
     notes += stimulus_notes(numbers)
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
@@ -408,6 +409,12 @@ def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]], has_
         "all enumerated, and fewer than 20 give no p. One run in twenty at chance falls outside the band. What "
         "training on shuffled labels scores under a leaking protocol is higher: see the leak audit"
     )
+
+
+def feature_notes(numbers: RunNumbers) -> Iterator[str]:
+    """What the features of a run mean for its numbers, under all protocols."""
+    for flag in numbers.feature_flags:
+        yield f"⚑ features: {flag}"
 
 
 def stimulus_notes(numbers: RunNumbers) -> Iterator[str]:

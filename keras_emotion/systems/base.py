@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -92,11 +92,19 @@ class System(BaseModel, abc.ABC):
         """What the parts read of a trial, sorted."""
         return tuple(sorted({source for part in self.parts().values() for source in part.sources}))
 
-    def with_released_features(self) -> Self:
-        """A copy that reads the features that the authors of the dataset distribute, in place of features of its own.
+    def flags(self, trial: Trial) -> tuple[str, ...]:
+        """What a reader has to know of the features before believing a number.
+
+        Args:
+            trial: a trial of the data.
+        """
+        return tuple(dict.fromkeys(flag for part in self.parts().values() for flag in part.flags(trial)))
+
+    def with_released_features(self) -> System:
+        """The system that reads the features which the authors of the dataset distribute, in place of its own.
 
         Raises:
-            InputError: the system cannot read them.
+            InputError: the model cannot read them.
         """
         raise InputError(
             f"{type(self).__name__} cannot read features that a dataset distributes; leave out --features official"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, Windowing
-from keras_emotion.systems.base import EstimatorSystem
+from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, OfficialFeatures, Windowing
+from keras_emotion.systems.base import EstimatorSystem, System
 from keras_emotion.systems.multiple_kernel_svm import MultipleKernelSVM
 from keras_emotion.systems.registry import register_system
 from keras_emotion.systems.svm import DecisionSVC
@@ -69,6 +69,12 @@ class ComparisonEstimator(EstimatorSystem):
         parts: dict[str, FeaturePart] = {"eeg": self.features, "face": self.face.with_windowing(self.windowing)}
         return {name: parts[name] for name in self._reads}
 
+    def with_released_features(self) -> System:
+        """See `System`; the support vector machine can, which needs no faces."""
+        if self.estimator_name != "svm":
+            return super().with_released_features()
+        return OfficialComparisonEstimator(inverse_regularisation=self.inverse_regularisation)
+
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
         """See `System`; faces come last, and connectivity is not read."""
         return np.concatenate(
@@ -84,3 +90,20 @@ class ComparisonEstimator(EstimatorSystem):
             return make_pipeline(StandardScaler(), DecisionSVC(C=self.inverse_regularisation))
         n_quantities = 29
         return make_pipeline(StandardScaler(), MultipleKernelSVM((-1, n_quantities), C=self.inverse_regularisation))
+
+
+@register_system
+class OfficialComparisonEstimator(ComparisonEstimator):
+    """A support vector machine on the features that a dataset distributes.
+
+    Args:
+        features: the features of the dataset; those of the windows of a sample are averaged.
+        inverse_regularisation: C of the support vector machine.
+    """
+
+    estimator_name: Literal["svm"] = "svm"
+    features: OfficialFeatures = OfficialFeatures()
+
+    def with_released_features(self) -> System:
+        """See `System`; this one."""
+        return self

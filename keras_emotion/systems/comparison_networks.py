@@ -15,10 +15,11 @@ from keras_emotion.pipelines import (
     FaceQuantities,
     FeaturePart,
     ModelInput,
+    OfficialFeatures,
     RawSignals,
     Windowing,
 )
-from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
+from keras_emotion.systems.base import NetworkSystem, System, fit_scaling_layers
 from keras_emotion.systems.registry import register_system
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ class ComparisonNetwork(NetworkSystem):
         """See `System`."""
         return self._known.parts(self)
 
+    def with_released_features(self) -> System:
+        """See `System`; networks that read nothing but features of channels can."""
+        if self._known.parts is not _of_trials:
+            return super().with_released_features()
+        return OfficialComparisonNetwork(network=self.network)
+
     def model(self, shapes: Shapes, n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """See `System`."""
         from keras_emotion import models
@@ -125,6 +132,27 @@ class ComparisonNetwork(NetworkSystem):
     def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
         return dict(self._known.model_inputs)
+
+
+@register_system
+class OfficialComparisonNetwork(ComparisonNetwork):
+    """A network of another paper on the features that a dataset distributes; a sample is a few of the authors' windows.
+
+    Args:
+        network: name of the network.
+        features: the features of the dataset.
+    """
+
+    network: Literal["dgcnn", "graph_sleep_net"]
+    features: OfficialFeatures = OfficialFeatures()
+
+    def with_released_features(self) -> System:
+        """See `System`; this one."""
+        return self
+
+    def model_inputs(self) -> dict[str, ModelInput]:
+        """See `System`; nothing computes these features of a new recording."""
+        return {}
 
 
 _EEG = ModelInput(part="eeg", array="eeg")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
-from keras_emotion.pipelines import EEGGridFeatures, FeaturePart, StoredFeatures
+from keras_emotion.pipelines import EEGGridFeatures, FeaturePart, OfficialFeatures, StoredFeatures
 from keras_emotion.systems.base import DerivedPart, EstimatorSystem, System
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
@@ -43,6 +43,10 @@ class BandPowerRegression(EstimatorSystem):
         """See `System`."""
         return {"eeg": self.features}
 
+    def with_released_features(self) -> System:
+        """See `System`."""
+        return OfficialFeatureRegression(inverse_regularisation=self.inverse_regularisation)
+
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
         """See `System`; without the empty cells of the grid."""
         vectors = super().vectors(arrays)
@@ -51,6 +55,22 @@ class BandPowerRegression(EstimatorSystem):
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
         """See `EstimatorSystem`; nothing in it is random."""
         return logistic_regression(self.inverse_regularisation)
+
+
+@register_system
+class OfficialFeatureRegression(BandPowerRegression):
+    """Logistic regression on the features that a dataset distributes.
+
+    Args:
+        features: the features of the dataset; those of the windows of a sample are averaged.
+        inverse_regularisation: C of `sklearn.linear_model.LogisticRegression`.
+    """
+
+    features: OfficialFeatures = OfficialFeatures()
+
+    def with_released_features(self) -> System:
+        """See `System`; this one."""
+        return self
 
 
 class BandPowerRegressionExperiment(Experiment):

@@ -12,16 +12,14 @@ import importlib.metadata
 import importlib.util
 import itertools
 import os
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measurement import Outcome, in_fresh_process
+from measurement import Outcome, in_fresh_process, peak_memory_bytes
 
 DECODE = "PyAV, decode only"
 RGB = "PyAV, every frame to RGB"
@@ -246,12 +244,12 @@ def measure(contender: str, file: str, n_samples: int | None) -> dict[str, Any]:
         imports.
     """
     run = CONTENDERS[contender]()
-    loaded_bytes = _peak_bytes()
+    loaded_bytes = peak_memory_bytes()
     run(file, 2)
     start = time.perf_counter(), time.process_time()
     n_taken, n_found, eyes = run(file, n_samples)
     wall_seconds, cpu_seconds = time.perf_counter() - start[0], time.process_time() - start[1]
-    peak_bytes = _peak_bytes()
+    peak_bytes = peak_memory_bytes()
     getattr(run, "close", lambda: None)()
     return {
         "wall_seconds": wall_seconds,
@@ -262,11 +260,6 @@ def measure(contender: str, file: str, n_samples: int | None) -> dict[str, Any]:
         "peak_bytes": peak_bytes,
         "peak_above_imports_bytes": peak_bytes - loaded_bytes,
     }
-
-
-def _peak_bytes() -> int:
-    # Linux counts in kB, macOS in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 # --- the benchmark

@@ -18,17 +18,21 @@ import importlib.util
 import itertools
 import os
 import pickle
-import resource
 import statistics
-import sys
 import tempfile
-import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measurement import Outcome, in_fresh_process
+from measurement import (
+    AGREEMENT,
+    Outcome,
+    clocks,
+    in_fresh_process,
+    largest_difference,
+    peak_memory_bytes,
+    without_initialisation,
+)
 
 OURS = "entropy: keras_emotion"
 OURS_NO_BASELINE = "entropy: keras_emotion, no baseline"
@@ -58,12 +62,6 @@ N_EEG_CHANNELS, SAMPLING_RATE_HZ, N_BASELINE_SAMPLES = 32, 128, 384
 
 POWER_SECONDS, CORRELATION_SECONDS = 1.0, 3.0
 
-AGREEMENT = 1e-5
-"""Largest difference between results by the same convention, of values beyond 1 and -1 as a share of them: some twenty
-steps of a float32 near 5.
-
-Rounding is not all that may differ: TorchEEG filters with the polynomials of ten poles, we with sums of exponentials.
-"""
 PAIRS = (
     (OURS_AS_TORCHEEG, TORCHEEG),
     (OURS_NO_BASELINE, SCIPY_LOOP),
@@ -203,7 +201,7 @@ def _power_mne() -> Callable[[Any], Any]:
 def _power_torcheeg() -> Callable[[Any], Any]:
     from keras_emotion.signals import THREE_FACRNN_BANDS
 
-    _without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
+    without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
     from torcheeg.transforms.numpy.band import BandPowerSpectralDensity
 
     transform = BandPowerSpectralDensity(sampling_rate=SAMPLING_RATE_HZ, band_dict=dict(THREE_FACRNN_BANDS))
@@ -231,7 +229,7 @@ def _correlation_mne() -> Callable[[Any], Any]:
 
 
 def _correlation_torcheeg() -> Callable[[Any], Any]:
-    _without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
+    without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
     from torcheeg.transforms.numpy.correlation import PearsonCorrelation
 
     transform = PearsonCorrelation()
@@ -247,7 +245,7 @@ def _torcheeg() -> Job:
 
     from keras_emotion.signals import THREE_FACRNN_BANDS
 
-    _without_initialisation(
+    without_initialisation(
         "torcheeg", "torcheeg.transforms", "torcheeg.transforms.any", "torcheeg.transforms.numpy", "torcheeg.datasets"
     )
     from torcheeg.datasets.constants import DEAP_CHANNEL_LOCATION_DICT
@@ -278,19 +276,6 @@ def _unpickled(root: str, file: str, subject: int) -> dict[str, Any]:
     """The file as TorchEEG's `DEAPDataset` reads it."""
     with open(file, "rb") as content:
         return pickle.load(content, encoding="iso-8859-1")
-
-
-def _without_initialisation(*packages: str) -> None:
-    """Lets modules of TorchEEG be imported without running the `__init__` of the packages that hold them.
-
-    Those import all of it, and with it PyTorch, LMDB, WFDB and a package that has to be compiled; the modules compared
-    here need NumPy and SciPy.
-    """
-    root = Path(importlib.util.find_spec("torcheeg").origin).parent
-    for package in packages:
-        module = types.ModuleType(package)
-        module.__path__ = [str(root.joinpath(*package.split(".")[1:]))]
-        sys.modules[package] = module
 
 
 CONTENDERS: dict[str, Callable[[], Job]] = {
@@ -354,15 +339,15 @@ def measure(
     import numpy as np
 
     read, features = CONTENDERS[contender]()
-    imported_bytes = _peak_bytes()
-    start, reading = _clocks(), np.zeros(2)
+    imported_bytes = peak_memory_bytes()
+    start, reading = clocks(), np.zeros(2)
     recordings = read(root, file, subject)
-    reading += _clocks() - start
+    reading += clocks() - start
     if not isinstance(recordings, dict):
         recordings = _timed(recordings, reading)
     array = features(recordings, n_measured)
-    computing = _clocks() - start - reading
-    peak_bytes = _peak_bytes()
+    computing = clocks() - start - reading
+    peak_bytes = peak_memory_bytes()
     np.save(save, array)
     wall_seconds, cpu_seconds = (reading + computing * n_trials / n_measured).tolist()
     return {
@@ -375,40 +360,15 @@ def measure(
     }
 
 
-def _clocks() -> Any:
-    import numpy as np
-
-    return np.array([time.perf_counter(), time.process_time()])
-
-
 def _timed(trials: Any, seconds: Any) -> Any:
     """The trials of a reader, which reads when it is asked for one; adds how long that takes to `seconds`."""
     while True:
-        start = _clocks()
+        start = clocks()
         trial = next(trials, None)
-        seconds += _clocks() - start
+        seconds += clocks() - start
         if trial is None:
             return
         yield trial
-
-
-def compare(files: list[str]) -> dict[str, Any]:
-    """Largest difference of two arrays of features on the trials that both have (see `AGREEMENT`), and their range."""
-    import numpy as np
-
-    first, second = (np.load(file) for file in files)
-    n_samples = min(len(first), len(second))
-    first, second = first[:n_samples].astype(np.float64), second[:n_samples].astype(np.float64)
-    return {
-        "max_difference": float((np.abs(first - second) / np.maximum(1, np.abs(second))).max()),
-        "range": [float(second.min()), float(second.max())],
-        "n_samples": n_samples,
-    }
-
-
-def _peak_bytes() -> int:
-    # Linux counts in kB, macOS in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 # --- the benchmark
@@ -443,7 +403,7 @@ def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = Fals
                 )
         load.append(os.getloadavg()[0])
         agreement = [
-            {"pair": pair, **in_fresh_process(compare, files=[saved[name] for name in pair])}
+            {"pair": pair, **in_fresh_process(largest_difference, files=[saved[name] for name in pair])}
             for pair in PAIRS
             if set(pair) <= set(contenders)
         ]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
+import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 THREAD_VARIABLES = (
@@ -18,6 +23,14 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+AGREEMENT = 1e-5
+"""Largest difference between results by the same convention, of values beyond 1 and -1 as a share of them: some twenty
+steps of a float32 near 5.
+
+Rounding is not all that may differ: TorchEEG filters with the polynomials of ten poles, we with sums of exponentials.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +87,46 @@ def environment() -> dict[str, Any]:
     from keras_emotion.environment import environment
 
     return environment(threads_per_worker=1, n_workers=1)
+
+
+def clocks() -> Any:
+    """`(2,)` seconds, by the clock on the wall and of this process's processor time."""
+    import numpy as np
+
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def peak_memory_bytes() -> int:
+    """Bytes of memory at the peak of this process."""
+    # Linux counts in kB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def largest_difference(files: list[str]) -> dict[str, Any]:
+    """Largest difference of two arrays of features on the trials that both have (see `AGREEMENT`), and their range."""
+    import numpy as np
+
+    first, second = (np.load(file) for file in files)
+    n_samples = min(len(first), len(second))
+    first, second = first[:n_samples].astype(np.float64), second[:n_samples].astype(np.float64)
+    return {
+        "max_difference": float((np.abs(first - second) / np.maximum(1, np.abs(second))).max()),
+        "range": [float(second.min()), float(second.max())],
+        "n_samples": n_samples,
+    }
+
+
+def without_initialisation(*packages: str) -> None:
+    """Lets modules of TorchEEG be imported without running the `__init__` of the packages that hold them.
+
+    Those import all of it, and with it PyTorch, LMDB, WFDB and a package that has to be compiled; the modules compared
+    here need NumPy and SciPy.
+    """
+    root = Path(importlib.util.find_spec("torcheeg").origin).parent
+    for package in packages:
+        module = types.ModuleType(package)
+        module.__path__ = [str(root.joinpath(*package.split(".")[1:]))]
+        sys.modules[package] = module
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import rich.measure
 import rich.padding
 import rich.table
 import rich.text
+import seed
 import train
 import tyro
 from measurement import Outcome, environment, in_fresh_process
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "pipeline": pipeline.benchmark,
     "train": train.benchmark,
     "folds": folds.benchmark,
+    "seed": seed.benchmark,
 }
 """By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full` and `threads` that it
 has as parameters."""

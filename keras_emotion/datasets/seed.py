@@ -258,6 +258,7 @@ class SEED(Reader):
         report: dict[str, Any] = {
             "subject": subject,
             "file": str(self.folder),
+            "n_channels": len(CHANNEL_NAMES),
             "sessions": [
                 {"session": session.number, "date": str(session.date), "file": session.path.name}
                 for session in sessions
@@ -265,7 +266,7 @@ class SEED(Reader):
             "trials": trials,
         }
         if self.file_format == "preprocessed":
-            report |= {"sampling_rate_hz": float(FACTS["sampling_rate_hz"]), "n_channels": len(CHANNEL_NAMES)}
+            report["sampling_rate_hz"] = float(FACTS["sampling_rate_hz"])
         return SubjectReport(report, tuple(problems))
 
     def _inspect_trial(

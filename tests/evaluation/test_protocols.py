@@ -41,6 +41,7 @@ def test_the_protocols_are_those_of_the_specification():
         "within_session",
         "session_disjoint",
         "predefined_split",
+        "predefined_split_within_session",
         "predefined_split_across_subjects",
         "trial_holdout",
     ]

@@ -26,11 +26,11 @@ class Describe:
 
     Args:
         root: root folder of the data set.
-        dataset: which data set it is: deap, sam40, mahnob_hci, afew_va, affectnet, or one that `--register` brings; by
-            default your own recordings (recordings).
+        dataset: which data set it is: deap, sam40, seed, mahnob_hci, afew_va, affectnet, or one that `--register`
+            brings; by default your own recordings (recordings).
         file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
-            original. SAM40: filtered, compact, raw. MAHNOB-HCI: original. AFEW-VA: frames. AffectNet: lists, arrays.
-            Recordings: table.
+            original. SAM40: filtered, compact, raw. SEED: preprocessed, features. MAHNOB-HCI: original. AFEW-VA:
+            frames. AffectNet: lists, arrays. Recordings: table.
         brief: one row for each subject, without one for each trial.
         json: one JSON object on standard output in place of tables.
     """

@@ -113,6 +113,60 @@ class SynthesizeSAM40:
 
 
 @dataclasses.dataclass(frozen=True)
+class SynthesizeSEED:
+    """Write synthetic files in the formats of SEED.
+
+    Args:
+        out: folder to write to.
+        subjects: number of subjects, 1 to 15.
+        sessions: sessions of each subject, 1 to 3.
+        seed: seed of everything.
+        effect_size: natural log-power that a clip of a class adds in the band of the class; 0 ties nothing to classes.
+        fingerprint_size: standard deviation of the log-power that each trial has of its own, whatever the class.
+        stimulus_fingerprint_size: standard deviation of the log-power that each clip has in a person, the same in all
+            sessions, whatever the class.
+        files: which files to write.
+        clip_seconds: length of every clip.
+        full_length: clips as long as those of SEED, 185 to 265 s; a session takes 340 MB.
+        names: names of the files.
+        compressed: compress the signals as MATLAB does.
+    """
+
+    out: tyro.conf.Positional[Path]
+    subjects: int = 3
+    sessions: int = 3
+    seed: int = 0
+    effect_size: float = 1.0
+    fingerprint_size: float = 0.6
+    stimulus_fingerprint_size: float = 0.0
+    files: tuple[Literal["preprocessed", "features"], ...] = ("preprocessed", "features")
+    clip_seconds: int = 20
+    full_length: bool = False
+    names: Literal["numbers", "letters"] = "numbers"
+    compressed: bool = False
+
+    def run(self) -> int:
+        """Writes, and returns the exit code."""
+        from keras_emotion.synthetic import write_seed
+
+        return _write(
+            write_seed,
+            self.out,
+            n_subjects=self.subjects,
+            n_sessions=self.sessions,
+            seed=self.seed,
+            effect_size=self.effect_size,
+            fingerprint_size=self.fingerprint_size,
+            stimulus_fingerprint_size=self.stimulus_fingerprint_size,
+            files=self.files,
+            clip_seconds=self.clip_seconds,
+            full_length=self.full_length,
+            names=self.names,
+            compressed=self.compressed,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class SynthesizeMAHNOBHCI:
     """Write synthetic sessions in the format of MAHNOB-HCI's emotion experiment.
 
@@ -331,6 +385,7 @@ class Synthesize:
     dataset: (
         Annotated[SynthesizeDEAP, tyro.conf.subcommand("deap")]
         | Annotated[SynthesizeSAM40, tyro.conf.subcommand("sam40")]
+        | Annotated[SynthesizeSEED, tyro.conf.subcommand("seed")]
         | Annotated[SynthesizeMAHNOBHCI, tyro.conf.subcommand("mahnob_hci")]
         | Annotated[SynthesizeAFEWVA, tyro.conf.subcommand("afew_va")]
         | Annotated[SynthesizeAffectNet, tyro.conf.subcommand("affectnet")]

@@ -12,9 +12,10 @@ from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
+from keras_emotion.datasets.seed import SEED
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader for reader in (DEAP, SAM40, SEED, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -39,6 +40,7 @@ __all__ = [
     "MAHNOBHCI",
     "READERS",
     "SAM40",
+    "SEED",
     "AffectNet",
     "Problem",
     "Reader",

@@ -275,10 +275,17 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
     """A trial without its signal, as JSON-able values.
 
     A trial without a recording lasts as its images do: to the time of the last and one frame period more, which is
-    the smallest step between two of them. A single image lasts 0 s.
+    the smallest step between two of them. A single image lasts 0 s. Features that the authors released last as long as
+    their windows: the first array is read.
+
+    Raises:
+        InputError: features cannot be read.
     """
+    released = trial.released_features
     if trial.recording is not None:
         duration_seconds = trial.recording.duration_seconds
+    elif released is not None:
+        duration_seconds = len(released.read(released.names[0])) * released.window_seconds
     else:
         times_seconds = [] if trial.images is None else trial.images.times_seconds
         is_moving = len(times_seconds) > 1

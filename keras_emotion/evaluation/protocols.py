@@ -247,7 +247,7 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
             Protocol(name="within_session", disjoint="trials", scope="within_session", n_repetitions=5),
             Protocol(name="session_disjoint", disjoint="sessions", scope="within_subject", n_splits=None),
             Protocol(name="predefined_split", disjoint="predefined", scope="within_subject"),
-            # In each visit by itself, as published results on SEED do with its first nine and last six clips.
+            # SEED: the first nine clips of each session and the last six.
             Protocol(name="predefined_split_within_session", disjoint="predefined", scope="within_session"),
             Protocol(name="predefined_split_across_subjects", disjoint="predefined", scope="across_subjects"),
             # Training, validation and test 5 : 1 : 1.

@@ -442,7 +442,8 @@ class SubjectAndStimulusKFold(UnitKFold):
 class PredefinedSplit(UnitKFold):
     """The one split that the data bring along, in a column `split`: `train`, `validation`, `test`.
 
-    Where no row says `validation`, trials of the training part are held out, whole and stratified.
+    Where no row says `validation`, trials of the training part are held out, whole and stratified: a tenth, or one of
+    each class where a class has fewer than ten (three at least).
 
     Args:
         n_splits: not used: there is one split.
@@ -500,7 +501,10 @@ class PredefinedSplit(UnitKFold):
 def _held_out_trials(
     table: pd.DataFrame, labels: np.ndarray, known: np.ndarray, seed: int, repetition: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`known` rows as a training and a validation part: about a tenth of the trials, whole and stratified."""
+    """`known` rows as a training and a validation part: whole trials, stratified.
+
+    The validation part is about a tenth of them, or one of each class where the rarest class has fewer than ten.
+    """
     folds = TrialKFold(seed=seed, repetition=repetition).split(table.iloc[known], labels[known])
     train, validation = next(folds)
     return known[train], known[validation]

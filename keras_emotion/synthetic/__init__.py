@@ -10,5 +10,14 @@ from keras_emotion.synthetic.deap import write_deap
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
+from keras_emotion.synthetic.seed import write_seed
 
-__all__ = ["write_afew_va", "write_affectnet", "write_deap", "write_mahnob_hci", "write_recordings", "write_sam40"]
+__all__ = [
+    "write_afew_va",
+    "write_affectnet",
+    "write_deap",
+    "write_mahnob_hci",
+    "write_recordings",
+    "write_sam40",
+    "write_seed",
+]

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.fft
 
+from keras_emotion.signals import electrode_directions
+
 BAND_EDGES_HZ: Mapping[str, tuple[float, float]] = {
     "theta": (0.0, 7.5),
     "alpha": (7.5, 13.5),
@@ -34,6 +36,8 @@ CORRELATION_LENGTH_M = 0.06
 FOCUS_WIDTH_M = 0.05
 FINGERPRINT_SECONDS = 20.0
 SUBJECT_LOG_POWER_SD = 0.3
+
+_CEREBELLAR = {"CB1": "POO9", "CB2": "POO10"}
 
 # Last word of the seeds `[seed, subject, stimulus, ...]` of the patterns of stimuli; the data sets have others.
 _STIMULUS_SEED = 21
@@ -197,8 +201,16 @@ def spectrum_of_rms(amplitude: np.ndarray, n_samples: int, rms: float | np.ndarr
 
 @functools.cache
 def electrode_positions_m(names: tuple[str, ...]) -> np.ndarray:
-    """`(names, 3)` positions on a standard head, in metres (MNE's `easycap-M1`)."""
+    """`(names, 3)` positions on a standard head, in metres (MNE's `easycap-M1`).
+
+    Electrodes that it lacks lie in the direction that they have in the 10-5 system, at the same distance from the
+    centre; CB1 and CB2 are in neither, and are taken to lie at POO9 and POO10, below and beside O1 and O2.
+    """
     import mne
 
     positions = mne.channels.make_standard_montage("easycap-M1").get_positions()["ch_pos"]
+    radius = np.linalg.norm(positions["Cz"])
+    others = [name for name in names if name not in positions]
+    directions = electrode_directions([_CEREBELLAR.get(name, name) for name in others])
+    positions |= dict(zip(others, radius * directions, strict=True))
     return np.array([positions[name] for name in names])

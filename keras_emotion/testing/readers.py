@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Reader, SubjectId, SubjectReport, describe_trial
-from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, Trial
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, ReleasedFeatures, Trial
 from keras_emotion.testing.named_checks import require, run_checks
 from keras_emotion.testing.observation import opened_files, peak_memory
 
@@ -131,7 +131,7 @@ class ReaderCase:
 
     @property
     def signal_files(self) -> set[Path]:
-        """Files that hold signals, images, videos or stimuli of the trials."""
+        """Files that hold signals, features, images, videos or stimuli of the trials."""
         files: set[Path] = set()
         for trial in (record.trial for record in self.records):
             if trial.recording is not None:
@@ -139,6 +139,7 @@ class ReaderCase:
                 source = trial.recording.source
                 files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
             files |= {trial.video, trial.media, *(trial.images.files if trial.images is not None else ())}
+            files |= {trial.released_features.source} if trial.released_features is not None else set()
         return files - {None}
 
     def of_subject(self, subject: SubjectId) -> list[TrialRecord]:
@@ -205,6 +206,10 @@ def _fingerprint(value: Any) -> str:
     def add(part: Any) -> None:
         if isinstance(part, np.ndarray):
             whole.update(f"{part.dtype} {part.shape}".encode() + part.tobytes())
+        elif isinstance(part, ReleasedFeatures):
+            fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+            arrays = {name: part.read(name) for name in part.names}
+            add(fields | {"smoothed": sorted(part.smoothed), "read": arrays})
         elif dataclasses.is_dataclass(part):
             add({field.name: getattr(part, field.name) for field in dataclasses.fields(part)})
         elif isinstance(part, Mapping):
@@ -297,7 +302,8 @@ def _check_units(case: ReaderCase, trial: Trial) -> None:
 
 def _check_signal(case: ReaderCase, trial: Trial) -> None:
     if trial.recording is None:
-        require(trial.images is not None or trial.video is not None, "a trial has no recording, images or video")
+        has_other = trial.images is not None or trial.video is not None or trial.released_features is not None
+        require(has_other, "a trial has no recording, images, video or released features")
         return
     signal = trial.recording.signal
     where = f"signal of subject {trial.subject}, trial {trial.trial}"
@@ -364,6 +370,35 @@ def _check_pictures(case: ReaderCase, trial: Trial) -> None:
     require(is_ascending, f"{where}: times of the images do not ascend")
 
 
+def _check_released_features(case: ReaderCase, trial: Trial) -> None:
+    released = trial.released_features
+    if released is None:
+        return
+    where = f"released features of subject {trial.subject}, trial {trial.trial}"
+    for field, values in (("names", released.names), ("channel_names", released.channel_names)):
+        is_unique = isinstance(values, tuple) and values and len(set(values)) == len(values)
+        require(is_unique, f"{where}: `{field}` is {values!r}; expected a tuple of different names")
+    unknown = sorted(released.smoothed - set(released.names))
+    require(not unknown, f"{where}: `smoothed` names {_listed(unknown)}, not among `names`")
+    is_ordered = released.bands and all(0 <= low < high for low, high in released.bands.values())
+    require(is_ordered, f"{where}: `bands` is {dict(released.bands)}; expected low and high edges in Hz")
+    require(released.window_seconds > 0, f"{where}: `window_seconds` is {released.window_seconds}; expected above 0")
+    is_listed = released.source in case.files("source_files", trial.subject)
+    require(is_listed, f"{where}: `source_files` lacks `source`, {released.source}")
+    shapes = set()
+    for name in released.names:
+        array = released.read(name)
+        require(array.dtype == np.float64, f"{where}: {name} is {array.dtype}; expected float64")
+        require(np.isfinite(array).all(), f"{where}: {name} has values that are not finite; expected an InputError")
+        shapes.add(array.shape)
+    tail = (len(released.channel_names), len(released.bands))
+    is_fitting = len(shapes) == 1 and all(len(shape) == 3 and shape[0] and shape[1:] == tail for shape in shapes)
+    require(
+        is_fitting, f"{where}: arrays have shapes {_listed(sorted(shapes))}; expected (windows, {tail[0]}, {tail[1]})"
+    )
+    _input_error(lambda: released.read("no such feature"), f"{where}: a feature that is not there is read")
+
+
 _TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "identity": _check_identity,
     "channels": _check_channels,
@@ -374,6 +409,7 @@ _TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "ratings": _check_ratings,
     "source": _check_source,
     "pictures": _check_pictures,
+    "released_features": _check_released_features,
 }
 
 
@@ -577,8 +613,8 @@ def check_unknown_subject(case: ReaderCase) -> None:
 def check_damaged_files(case: ReaderCase) -> None:
     """Of a truncated source file comes an `InputError` or a problem, and no other exception."""
     subject, root = case.subjects[0], case.reader.root
-    recordings = [record.trial.recording for record in case.records if record.trial.recording is not None]
-    signal_files = {recording.source for recording in recordings}
+    parts = [part for record in case.records for part in (record.trial.recording, record.trial.released_features)]
+    signal_files = {part.source for part in parts if part is not None}
     with tempfile.TemporaryDirectory() as folder:
         # The name of the root may have a meaning to the reader.
         copy = Path(shutil.copytree(root, Path(folder) / root.resolve().name))

@@ -8,6 +8,7 @@ import csv
 import json
 import pickle
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 
 import av
@@ -61,8 +62,8 @@ def band_power(signal, rate_hz, low_hz, high_hz):
 
 
 def test_every_writer_is_opened():
-    opened = {"write_deap", "write_sam40", "write_mahnob_hci", "write_afew_va", "write_affectnet", "write_recordings"}
-    assert opened == set(synthetic.__all__)
+    opened = {"deap", "sam40", "seed", "mahnob_hci", "afew_va", "affectnet", "recordings"}
+    assert {f"write_{name}" for name in opened} == set(synthetic.__all__)
 
 
 # --- DEAP
@@ -224,6 +225,51 @@ def test_sam40(tmp_path):
         task = facts["label_task_names"][row["task"].lower()]
         assert int(row["trial"]) in numbers
         assert (int(row["rating"]) == low) if task == facts["tasks"][0] else (low < int(row["rating"]) <= high)
+
+
+# --- SEED
+
+
+def test_seed(tmp_path):
+    facts, channels = facts_of("seed"), channels_of("seed")
+    root = synthetic.write_seed(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=4, effect_size=3.0)
+    assert len(channels) == facts["n_channels"] == 62
+    assert {channel["unit"] for channel in channels} == {"uV"}
+    # As distributed, without Office: texts of the workbook in the order of its rows.
+    with zipfile.ZipFile(root / "Channel Order.xlsx") as archive:
+        texts = ElementTree.fromstring(archive.read("xl/sharedStrings.xml")).itertext()
+        assert list(texts) == [channel["original"] for channel in channels]
+    labels = scipy.io.loadmat(root / "Preprocessed_EEG" / "label.mat")["label"]
+    assert labels.tolist() == [facts["labels"]] == [[1, 0, -1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 0, 1, -1]]
+    assert sorted(facts["labels"]) == [-1] * 5 + [0] * 5 + [1] * 5
+    # Differences of the times in the raw recordings, as the page of the dataset gives them.
+    start = [27, 290, 551, 784, 1050, 1262, 1484, 1748, 1993, 2287, 2551, 2812, 3072, 3335, 3599]
+    end = [262, 523, 757, 1022, 1235, 1457, 1721, 1964, 2258, 2524, 2786, 3045, 3307, 3573, 3805]
+    assert facts["clip_seconds"] == np.subtract(end, start).tolist()
+    assert sum(facts["clip_seconds"]) == 3394
+    names = {f"1_{date}.mat" for date in facts["session_dates"]["1"][:2]}
+    powers = {-1: [], 0: [], 1: []}
+    for folder in facts["folders"]["preprocessed"] + facts["folders"]["features"][:1]:
+        assert {path.name for path in (root / folder).glob("*.mat")} == names | {"label.mat"}
+    for name in sorted(names):
+        signals = scipy.io.loadmat(root / "Preprocessed_EEG" / name)
+        features = scipy.io.loadmat(root / "ExtractedFeatures" / name)
+        keys = [key for key in signals if not key.startswith("__")]
+        initials = keys[0].partition("_")[0]
+        assert keys == [f"{initials}_eeg{trial}" for trial in range(1, facts["n_trials"] + 1)]
+        assert len([key for key in features if not key.startswith("__")]) == 180
+        for trial, label in enumerate(facts["labels"], 1):
+            signal = signals[f"{initials}_eeg{trial}"]
+            assert signal.shape == (62, 4 * facts["sampling_rate_hz"] + facts["n_extra_samples"])
+            assert signal.dtype == np.float64
+            for feature, n_rows in facts["feature_rows"].items():
+                for smoothing in facts["smoothings"]:
+                    array = features[f"{feature}_{smoothing}{trial}"]
+                    assert (array.shape, array.dtype) == ((n_rows, 4, len(facts["bands"])), np.float64)
+            powers[label].append(np.log(band_power(signal, facts["sampling_rate_hz"], 32, 48)))
+    # The rows are the channels of the table: gamma power rises with positive clips where the writer says it does.
+    rise = np.mean(powers[1], axis=0) - np.mean(powers[0] + powers[-1], axis=0)
+    assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
 
 
 # --- MAHNOB-HCI

@@ -139,6 +139,27 @@ def test_a_predefined_split_is_what_the_column_says():
         list(PredefinedSplit().split(table.assign(split="train"), labels))
 
 
+@pytest.mark.parametrize("name", ["predefined_split", "predefined_split_within_session"])
+def test_a_predefined_split_without_validation_part_of_few_trials(name):
+    """Nine trials of three classes to train on, six to test, as in each session of SEED."""
+    table = study(n_subjects=2, n_sessions=3, n_stimuli=15).assign(split="train")
+    table.loc[table["trial"] > 9, "split"] = "test"
+    labels = (table["trial"] % 3).to_numpy()
+    pools = PROTOCOLS[name].pools(table)
+    assert len(pools) == (2 if name == "predefined_split" else 6)
+    n_sessions = 6 // len(pools)
+    for rows in pools.values():
+        pool = table.iloc[rows].reset_index(drop=True)
+        ((train, validation, test),) = PROTOCOLS[name].folds(pool, labels[rows], seed=1)
+        assert sorted(pool["trial"][test].unique()) == [10, 11, 12, 13, 14, 15]
+        trials = [keys(pool, part, ["session", "trial"]) for part in (train, validation, test)]
+        # One of each class to choose the epoch on, whole.
+        assert [len(part) for part in trials] == [9 * n_sessions - 3, 3, 6 * n_sessions]
+        assert {trial % 3 for _, trial in trials[1]} == {0, 1, 2}
+        assert not trials[0] & trials[1]
+        assert len(train) + len(validation) + len(test) == len(pool)
+
+
 def test_definitions_of_earlier_versions_have_no_new_fields():
     for name, protocol in PROTOCOLS.items():
         assert ("holdout" in protocol.describe()) == (name == "trial_holdout")

@@ -10,12 +10,12 @@ import pytest
 
 from keras_emotion.datasets import READERS, SAM40, Problem, Recordings, SubjectReport
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES
-from keras_emotion.schema import InputError
+from keras_emotion.schema import InputError, ReleasedFeatures
 from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "mahnob_hci": (1, 2)}
+NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "seed": (1, 2), "mahnob_hci": (1, 2)}
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
     "affectnet": ("training", "validation"),
@@ -30,6 +30,8 @@ CASES = {
     "deap original preprocessed": {"file_format": "original", "preprocess": True},
     "sam40": {},
     "sam40 raw": {"file_format": "raw"},
+    "seed": {},
+    "seed features": {"file_format": "features"},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},
@@ -102,6 +104,15 @@ def test_a_reader_in_place_of_a_function_that_makes_it(synthetic_root):
     check_reader(Recordings(synthetic_root("recordings"), sampling_rate_hz=128.0))
 
 
+def test_whole_released_features_are_no_fault(synthetic_root):
+    class WithFeatures(Recordings):
+        def trials(self, subjects=None):
+            return map(released(), super().trials(subjects))
+
+    # A class of a test cannot be pickled.
+    check_reader(lambda: WithFeatures(synthetic_root("recordings")), skip=("pickle", "damaged_files"))
+
+
 def test_some_subjects_and_no_copy(synthetic_root):
     check_reader(lambda: Recordings(synthetic_root("recordings")), subjects=("s02",), skip=("damaged_files",))
     with pytest.raises(ValueError, match="`skip` names lazyness; expected some of subjects, "):
@@ -142,6 +153,25 @@ def with_value(value):
     return signal
 
 
+def released(array=None, **changes):
+    """A change of a trial: it has released features, some fields of which are others."""
+    array = np.ones((3, 2, 1)) if array is None else array
+
+    def read(name):
+        if name not in ("de", "psd"):
+            raise InputError(f"no feature {name}")
+        return array
+
+    def features(trial):
+        source, bands, smoothed = trial.recording.source, {"theta": (4.0, 8.0)}, frozenset({"de"})
+        whole = ReleasedFeatures(source, ("de", "psd"), ("Fz", "Cz"), bands, 1.0, smoothed, read)
+        return dataclasses.replace(
+            whole, **{name: value(whole) if name == "source" else value for name, value in changes.items()}
+        )
+
+    return of_trial(released_features=features)
+
+
 TRIAL_FAULTS = {
     "name of another dataset": ("identity", of_trial(dataset="deap")),
     "subject of another type": ("identity", of_trial(subject=1)),
@@ -179,6 +209,22 @@ TRIAL_FAULTS = {
     "rating that is an int": ("ratings", of_trial(ratings={"valence": 5})),
     "unlisted class": ("ratings", of_trial(ratings={"task": 2.0})),
     "half a class": ("ratings", of_trial(ratings={"task": 0.5})),
+    "feature twice": ("released_features", released(names=("de", "de"))),
+    "list of features": ("released_features", released(names=["de", "psd"])),
+    "electrode of features twice": ("released_features", released(channel_names=("Fz", "Fz"))),
+    "unknown feature smoothed": ("released_features", released(smoothed=frozenset({"de", "dasm"}))),
+    "band upside down": ("released_features", released(bands={"theta": (8.0, 4.0)})),
+    "no bands": ("released_features", released(np.ones((3, 2, 0)), bands={})),
+    "windows of no length": ("released_features", released(window_seconds=0.0)),
+    "features that are not listed": (
+        "released_features",
+        released(source=lambda one: one.source.with_suffix(".mat")),
+    ),
+    "features of float32": ("released_features", released(np.ones((3, 2, 1), np.float32))),
+    "NaN in the features": ("released_features", released(np.full((3, 2, 1), np.nan))),
+    "features with channels first": ("released_features", released(np.ones((2, 3, 1)))),
+    "no windows": ("released_features", released(np.ones((0, 2, 1)))),
+    "any feature can be read": ("released_features", released(read=lambda name: np.ones((3, 2, 1)))),
     "video of another subject": ("pictures", of_trial(video=lambda trial: trial.video.with_name("s02.avi"))),
     "video that is not there": ("pictures", of_trial(video=lambda trial: trial.video.with_name("s03.avi"))),
 }

@@ -1,0 +1,317 @@
+"""Synthetic data in the formats of SEED: preprocessed signals and the features that its authors distribute."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal, get_args
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+import scipy.signal
+
+from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
+from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+from keras_emotion.synthetic.workbook import write_workbook
+
+FACTS = read_facts("seed")
+_CHANNELS = read_channels("seed")
+CHANNEL_NAMES = tuple(_CHANNELS["name"])
+
+CLASS_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "negative": ("theta", ("Fz", "FCz", "F1", "F2")),
+    "neutral": ("alpha", ("P3", "Pz", "P4", "Oz")),
+    "positive": ("gamma", ("FT7", "T7", "FT8", "T8")),
+}
+"""The band whose power is higher during clips of a class, and the electrodes where most of it is."""
+
+SESSION_LOG_POWER_SD = 0.2
+"""Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
+
+MOVING_AVERAGE_WINDOWS = 5
+"""Windows of the moving average, this one in the middle; fewer at the ends of a trial."""
+
+LDS_VARIANCE_RATIO = 0.1
+"""Variance of the steps of the level between windows, as a share of the variance of the noise of a window."""
+
+PASS_BAND_HZ = (0.5, 75.0)
+
+_INITIALS = ("ab", "bc", "cde", "df", "eg", "fhi", "gj", "hk", "il", "jmn", "ko", "lp", "mqr", "ns", "ot")
+"""Initials of the subjects, which nobody has; sorted as the numbers are."""
+
+# Last word of the seeds `[seed, subject, session, ...]` of later sessions; trials have 1 to 15 there.
+_SESSION_SIGNAL = 32
+
+Files = Literal["preprocessed", "features"]
+Names = Literal["numbers", "letters"]
+
+
+def write_seed(
+    out: str | Path,
+    n_subjects: int = 3,
+    n_sessions: int = 3,
+    seed: int = 0,
+    effect_size: float = 1.0,
+    fingerprint_size: float = 0.6,
+    files: Sequence[Files] = ("preprocessed", "features"),
+    *,
+    stimulus_fingerprint_size: float = 0.0,
+    clip_seconds: int = 20,
+    full_length: bool = False,
+    names: Names = "numbers",
+    compressed: bool = False,
+) -> Path:
+    """Write a folder that reads as SEED: `Preprocessed_EEG`, `ExtractedFeatures` and the tables beside them.
+
+    A file is a session: 15 signals of 62 channels, `{initials}_eeg1` and so on, float64 `(62, 200 s + 1)`; or 12
+    arrays of features for each of them. Signals are correlated pink noise, 0.5 to 75 Hz, some 10 microvolt, in average
+    reference; see `EEGNoise`. All sessions show the same 15 clips in the same order. `synthetic.json` states the length
+    of each clip.
+
+    **Features** are our own computation in the format of the published ones: the power spectrum of each second (Hann
+    window), in the bands of SEED without their upper edges. `psd` is the mean power density in a band, `de` half of
+    the natural logarithm of 2 pi e times its power. `dasm` and `rasm` are differences and ratios of `de` between left
+    electrodes and those on the right, `asm` is both, `dcau` differences between frontal and posterior electrodes.
+    `movingAve` is a mean of five windows; `LDS` is the smoothed level of a random walk in noise
+    (Rauch-Tung-Striebel smoother).
+
+    A subject's files are the same for any other number of subjects and sessions and for any choice of `files`.
+
+    Args:
+        out: folder to write to; made where it is missing.
+        n_subjects: number of subjects, 1 to 15.
+        n_sessions: sessions of each subject, 1 to 3.
+        seed: seed of everything.
+        effect_size: natural log-power that a clip of a class adds in the band of the class (`CLASS_EFFECTS`); 0 ties
+            nothing to the classes.
+        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
+            whatever the class; it wanders over some 20 s.
+        files: which files to write, preprocessed signals or features or both.
+        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
+            person, whatever the class, the same in all sessions; independent between persons and clips.
+        clip_seconds: length of every clip in seconds, 2 or more.
+        full_length: clips as long as those of SEED, 185 to 265 s, in place of `clip_seconds`: a session takes 340 MB.
+        names: names of the files: by the number of the subject, or as in older copies by letters.
+        compressed: compress the signals as MATLAB does, which takes about half of the space and 40 s for a session of
+            full length.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: a number outside of its range, or an unknown name.
+    """
+    for name, value, most in (("n_subjects", n_subjects, FACTS["n_subjects"]), ("n_sessions", n_sessions, 3)):
+        if not 1 <= value <= most:
+            raise ValueError(f"`{name}` is {value}; expected 1 to {most}")
+    sizes = {"fingerprint_size": fingerprint_size, "stimulus_fingerprint_size": stimulus_fingerprint_size}
+    for name, value in sizes.items():
+        if value < 0:
+            raise ValueError(f"`{name}` is {value}; expected 0 or more")
+    if clip_seconds < 2:
+        raise ValueError(f"`clip_seconds` is {clip_seconds}; expected 2 or more")
+    if not files or not set(files) <= set(get_args(Files)):
+        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(Files)}")
+    if names not in get_args(Names):
+        raise ValueError(f"`names` is {names!r}; expected one of {get_args(Names)}")
+    out = Path(out)
+    seconds = FACTS["clip_seconds"] if full_length else [clip_seconds] * FACTS["n_trials"]
+    folders = {kind: out / FACTS["folders"][kind][0] for kind in get_args(Files) if kind in files}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_tables(folder)
+    _write_tables_of_root(out, seconds)
+    noises = {
+        n_seconds: EEGNoise(
+            CHANNEL_NAMES,
+            FACTS["sampling_rate_hz"],
+            # Lengths of real clips have large prime factors, of which Fourier transforms are slow.
+            scipy.fft.next_fast_len(_n_samples(n_seconds), real=True),
+            0,
+            PASS_BAND_HZ,
+        )
+        for n_seconds in set(seconds)
+    }
+    for subject in range(1, n_subjects + 1):
+        for session in range(1, n_sessions + 1):
+            signals = _signals(noises, seconds, seed, subject, session, effect_size, **sizes)
+            owner = str(subject) if names == "numbers" else _INITIALS[subject - 1]
+            file_name = f"{owner}_{FACTS['session_dates'][str(subject)][session - 1]}.mat"
+            _write_session([folder / file_name for folder in folders.values()], files, subject, signals, compressed)
+    write_marker(
+        out,
+        dataset="seed",
+        n_subjects=n_subjects,
+        n_sessions=n_sessions,
+        seed=seed,
+        effect_size=effect_size,
+        **sizes,
+        clip_seconds=list(seconds),
+    )
+    return out
+
+
+def _n_samples(seconds: int) -> int:
+    return FACTS["sampling_rate_hz"] * seconds + FACTS["n_extra_samples"]
+
+
+# --- signals
+
+
+def _signals(
+    noises: Mapping[int, EEGNoise],
+    seconds: Sequence[int],
+    seed: int,
+    subject: int,
+    session: int,
+    effect_size: float,
+    fingerprint_size: float,
+    stimulus_fingerprint_size: float,
+) -> Iterator[np.ndarray]:
+    """`(62, samples)` float64 of each clip, in microvolt."""
+    noise = noises[seconds[0]]
+    subject_log_power = noise.subject_log_power(np.random.default_rng([seed, subject, 0]))
+    cap_log_power = np.zeros((len(CHANNEL_NAMES), 1))
+    if session > 1:
+        rng = np.random.default_rng([seed, subject, session, _SESSION_SIGNAL])
+        cap_log_power = rng.normal(0, SESSION_LOG_POWER_SD, cap_log_power.shape)
+    for clip, (n_seconds, label) in enumerate(zip(seconds, FACTS["labels"], strict=True), 1):
+        noise = noises[n_seconds]
+        band, electrodes = CLASS_EFFECTS[FACTS["class_names"][FACTS["label_codes"].index(label)]]
+        effect = np.zeros_like(subject_log_power)
+        effect[list(BAND_EDGES_HZ).index(band)] = effect_size * noise.focus(electrodes)
+        signal = noise.trial(
+            np.random.default_rng([seed, subject, session, clip]),
+            subject_log_power,
+            effect,
+            fingerprint_size,
+            stimulus_log_power=noise.stimulus_log_power(seed, subject, clip, stimulus_fingerprint_size),
+        )
+        yield np.exp(cap_log_power / 2) * signal[:, : _n_samples(n_seconds)]
+
+
+def _write_session(
+    paths: Sequence[Path], files: Sequence[Files], subject: int, signals: Iterator[np.ndarray], compressed: bool
+) -> None:
+    """Write the files of a session, one trial after the other in memory."""
+    kinds = [kind for kind in get_args(Files) if kind in files]
+    with contextlib.ExitStack() as stack:
+        opened = {kind: stack.enter_context(path.open("wb")) for kind, path in zip(kinds, paths, strict=True)}
+        for clip, signal in enumerate(signals, 1):
+            if "preprocessed" in opened:
+                _append(opened["preprocessed"], {f"{_INITIALS[subject - 1]}_eeg{clip}": signal}, compressed)
+            if "features" in opened:
+                arrays = {f"{name}{clip}": array for name, array in _features(signal).items()}
+                _append(opened["features"], arrays, compressed)
+
+
+def _append(file: BinaryIO, variables: Mapping[str, np.ndarray], compressed: bool) -> None:
+    """Append variables to a MATLAB file: SciPy writes the header at the start of the file alone."""
+    import scipy.io
+
+    scipy.io.savemat(file, variables, do_compression=compressed)
+
+
+# --- features
+
+
+def _features(signal: np.ndarray) -> dict[str, np.ndarray]:
+    """The released features of a trial, `(rows, windows, bands)` by name, in the order of the files."""
+    powers = _band_powers(signal)
+    de = np.log(2 * np.pi * np.e * powers) / 2
+    widths = [high - low for low, high in FACTS["bands"].values()]
+    (left, right), (frontal, posterior) = _pairs()
+    dasm, rasm = de[left] - de[right], de[left] / de[right]
+    features = {
+        "de": de,
+        "psd": powers / widths,
+        "dasm": dasm,
+        "rasm": rasm,
+        "asm": np.concatenate([dasm, rasm]),
+        "dcau": de[frontal] - de[posterior],
+    }
+    smoothings = {"movingAve": _moving_average, "LDS": _smoothed_level}
+    return {
+        f"{name}_{smoothing}": smoothings[smoothing](features[name])
+        for name in FACTS["feature_rows"]
+        for smoothing in FACTS["smoothings"]
+    }
+
+
+def _band_powers(signal: np.ndarray) -> np.ndarray:
+    """`(channels, windows, bands)` power in each band and second, in microvolt squared."""
+    rate = FACTS["sampling_rate_hz"]
+    n_windows = signal.shape[1] // rate
+    windows = signal[:, : n_windows * rate].reshape(len(signal), n_windows, rate)
+    # Windows of a second: a bin is 1 Hz wide, and its density the power in it.
+    frequencies, power = scipy.signal.periodogram(windows, rate, "hann", detrend=False)
+    edges = FACTS["bands"].values()
+    return np.stack([power[..., (low <= frequencies) & (frequencies < high)].sum(axis=-1) for low, high in edges], -1)
+
+
+def _pairs() -> tuple[tuple[list[int], list[int]], tuple[list[int], list[int]]]:
+    """Rows of left electrodes and of those on the right (27), of frontal electrodes and of posterior ones (23)."""
+    row = {name: index for index, name in enumerate(CHANNEL_NAMES)}
+    left = [name for name in CHANNEL_NAMES if name[-1] in "13579"]
+    right = [f"{name[:-1]}{int(name[-1]) + 1}" for name in left]
+    opposite = {"Fp": "O", "F": "P", "FC": "CP", "FT": "TP"}
+    kind = {name: name.rstrip("0123456789z") for name in CHANNEL_NAMES}
+    frontal = [name for name in CHANNEL_NAMES if kind[name] in opposite]
+    posterior = [opposite[kind[name]] + name.removeprefix(kind[name]) for name in frontal]
+    frontal, posterior = [*frontal, "AF3", "AF4"], [*posterior, "CB1", "CB2"]
+    rows = [[row[name] for name in some] for some in (left, right, frontal, posterior)]
+    return (rows[0], rows[1]), (rows[2], rows[3])
+
+
+def _moving_average(values: np.ndarray) -> np.ndarray:
+    """Mean over neighbouring windows, axis 1."""
+    sums, counts = (
+        scipy.ndimage.convolve1d(array, np.ones(MOVING_AVERAGE_WINDOWS), axis=1, mode="constant")
+        for array in (values, np.ones_like(values))
+    )
+    return sums / counts
+
+
+def _smoothed_level(values: np.ndarray) -> np.ndarray:
+    """Level of a random walk observed in noise, given all windows, axis 1: Kalman filter, then smoothed backwards.
+
+    Variances are in units of that of the noise; nothing is assumed of the level at the first window.
+    """
+    level, variance = values.astype(float), np.ones(values.shape[1])
+    for window in range(1, values.shape[1]):
+        predicted = variance[window - 1] + LDS_VARIANCE_RATIO
+        gain = predicted / (predicted + 1)
+        level[:, window] = level[:, window - 1] + gain * (values[:, window] - level[:, window - 1])
+        variance[window] = gain
+    for window in range(values.shape[1] - 2, -1, -1):
+        gain = variance[window] / (variance[window] + LDS_VARIANCE_RATIO)
+        level[:, window] += gain * (level[:, window + 1] - level[:, window])
+    return level
+
+
+# --- what stands beside the files
+
+
+def _write_tables(folder: Path) -> None:
+    """`label.mat` and `readme.txt` of a folder."""
+    import scipy.io
+
+    labels = np.array([FACTS["labels"]], dtype=np.int16)
+    scipy.io.savemat(folder / FACTS["label_file"], {FACTS["label_variable"]: labels})
+    text = "Synthetic files in the format of SEED. Labels: -1 negative, 0 neutral, 1 positive.\n"
+    (folder / "readme.txt").write_text(text, encoding="utf-8")
+
+
+def _write_tables_of_root(out: Path, seconds: Sequence[int]) -> None:
+    """`Channel Order.xlsx` and `seed-stimulation.xlsx`."""
+    write_workbook(out / "Channel Order.xlsx", [[name] for name in _CHANNELS["original"]])
+    code_of = dict(zip(FACTS["label_codes"], FACTS["stimulation_codes"], strict=True))
+    rows: list[list[str | float]] = [FACTS["stimulation_columns"]]
+    for clip, (n_seconds, label) in enumerate(zip(seconds, FACTS["labels"], strict=True), 1):
+        end = str(datetime.timedelta(seconds=n_seconds))
+        rows.append([f"Synthetic clip {clip}", code_of[label], "https://example.org", "0:00:00", end])
+    rows += [["2: positive, 1: neutral, 0: negative"], ["Synthetic: no such film."]]
+    write_workbook(out / "seed-stimulation.xlsx", rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
+
+from keras_emotion.schema import InputError
 
 Case = TypeVar("Case")
 
@@ -46,3 +48,18 @@ def run_checks(
             raise AssertionError(f"{subject}: check {name!r}: {error}") from error
         except Exception as error:
             raise AssertionError(f"{subject}: check {name!r}: raised {type(error).__name__}: {error}") from error
+
+
+def input_error(call: Callable[[], Any], what: str) -> str:
+    """Return the message of the `InputError` that a call raises."""
+    try:
+        call()
+    except InputError as error:
+        return str(error)
+    raise AssertionError(f"{what} and no InputError is raised")
+
+
+def listed(values: Iterable[Any], most: int = 5) -> str:
+    """Return values as a text, the first few of many."""
+    texts = list(map(str, values))
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -9,7 +9,6 @@ import gc
 import hashlib
 import itertools
 import json
-import math
 import os
 import pickle
 import shutil
@@ -22,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Reader, SubjectId, SubjectReport, describe_trial
-from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, ReleasedFeatures, Trial
-from keras_emotion.testing.named_checks import require, run_checks
+from keras_emotion.schema import TRIAL_KEY, InputError, ReleasedFeatures, Trial
+from keras_emotion.testing.named_checks import input_error, listed, require, run_checks
 from keras_emotion.testing.observation import opened_files, peak_memory
+from keras_emotion.testing.reader_trials import TRIAL_CHECKS
 
 UNITS = ("uV", "ohm", "kOhm", "nS", "uS", "degC", "a.u.")
 """Units that the package knows; scalp channels are in the first."""
@@ -99,17 +99,17 @@ class ReaderCase:
 
     @functools.cached_property
     def records(self) -> list[TrialRecord]:
-        """Every trial in the order in which the reader gives them, each looked at by all of `_TRIAL_CHECKS`."""
+        """Every trial in the order in which the reader gives them, each looked at by all of `TRIAL_CHECKS`."""
         records = []
         for trial in self.reader.trials(self.subjects):
-            for name, check in _TRIAL_CHECKS.items():
+            for name, check in TRIAL_CHECKS.items():
                 try:
                     check(self, trial)
                 except Exception as error:
                     self._faults.setdefault(name, error)
             # Without a rate there is no duration to describe.
             records.append(TrialRecord.of(trial, {} if "rate" in self._faults else describe_trial(trial)))
-        require(records, f"no trials of subjects {_listed(self.subjects)}")
+        require(records, f"no trials of subjects {listed(self.subjects)}")
         return records
 
     @functools.cached_property
@@ -147,7 +147,7 @@ class ReaderCase:
         return [record for record in self.records if record.trial.subject == subject]
 
     def raise_fault(self, name: str) -> None:
-        """Raise what a check of `_TRIAL_CHECKS` found first."""
+        """Raise what a check of `TRIAL_CHECKS` found first."""
         if self.records and name in self._faults:
             raise self._faults[name]
 
@@ -240,177 +240,8 @@ def _require_same(case: ReaderCase, records: Sequence[TrialRecord], found: Seque
     require(not different, f"{what} gives other trials{order}, first at {TRIAL_KEY} = {different[:1]}")
 
 
-def _input_error(call: Callable[[], Any], what: str) -> str:
-    """Return the message of the `InputError` that a call raises."""
-    try:
-        call()
-    except InputError as error:
-        return str(error)
-    raise AssertionError(f"{what} and no InputError is raised")
-
-
-def _listed(values: Iterable[Any], most: int = 5) -> str:
-    texts = list(map(str, values))
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
-
-
 def _real(paths: Iterable[Path]) -> set[str]:
     return {os.path.realpath(path) for path in paths}
-
-
-# --- a trial by itself
-
-
-def _check_identity(case: ReaderCase, trial: Trial) -> None:
-    name, subjects = case.reader.name, case.reader.subjects
-    require(trial.dataset == name, f"`dataset` of a trial is {trial.dataset!r}; expected {name!r}")
-    is_known = trial.subject in subjects and type(trial.subject) is type(subjects[0])
-    require(is_known, f"`subject` of a trial is {trial.subject!r}; expected one of {_listed(map(repr, subjects))}")
-    where = f"subject {trial.subject}, trial {trial.trial}"
-    require(type(trial.trial) is int and trial.trial >= 1, f"{where}: expected a trial id that is an int from 1 on")
-    is_place = type(trial.presentation) is int and (trial.presentation >= 1 or trial.presentation == -1)
-    require(is_place, f"{where}: `presentation` is {trial.presentation!r}; expected an int from 1 on, or -1")
-    is_text = isinstance(trial.stimulus, str) and trial.stimulus
-    require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
-    require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
-    is_part = trial.split in ("", *SPLIT_PARTS)
-    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
-
-
-def _check_channels(case: ReaderCase, trial: Trial) -> None:
-    recording = trial.recording
-    if recording is None:
-        require(not trial.eeg_channel_names, f"`eeg_channel_names` is {trial.eeg_channel_names} without a recording")
-        return
-    names = recording.channel_names
-    for field, values in (("channel_names", names), ("eeg_channel_names", trial.eeg_channel_names)):
-        require(isinstance(values, tuple), f"`{field}` is a {type(values).__name__}; expected a tuple")
-        twice = sorted({name for name in values if values.count(name) > 1})
-        require(not twice, f"`{field}` names {_listed(twice)} more than once")
-    others = [name for name in trial.eeg_channel_names if name not in names]
-    require(not others, f"`eeg_channel_names` names {_listed(others)}, not among `channel_names`")
-
-
-def _check_units(case: ReaderCase, trial: Trial) -> None:
-    recording = trial.recording
-    if recording is None:
-        return
-    for name, unit in zip(recording.channel_names, recording.units, strict=True):
-        expected = ("uV",) if name in trial.eeg_channel_names else sorted(case.units)
-        require(unit in expected, f"unit of channel {name} is {unit!r}; expected {' or '.join(expected)}")
-
-
-def _check_signal(case: ReaderCase, trial: Trial) -> None:
-    if trial.recording is None:
-        has_other = trial.images is not None or trial.video is not None or trial.released_features is not None
-        require(has_other, "a trial has no recording, images, video or released features")
-        return
-    signal = trial.recording.signal
-    where = f"signal of subject {trial.subject}, trial {trial.trial}"
-    require(signal.dtype in (np.float32, np.float64), f"{where} is {signal.dtype}; expected float32 or float64")
-    require(signal.size, f"{where} has shape {signal.shape}; expected samples")
-    require(
-        np.isfinite(signal).all(), f"{where} has values that are not finite; expected an InputError that names them"
-    )
-
-
-def _check_rate(case: ReaderCase, trial: Trial) -> None:
-    recording = trial.recording
-    if recording is None:
-        return
-    rate_hz, baseline_seconds = recording.sampling_rate_hz, recording.baseline_seconds
-    require(math.isfinite(rate_hz) and rate_hz > 0, f"`sampling_rate_hz` is {rate_hz}; expected a number above 0")
-    seconds = recording.signal.shape[1] / rate_hz
-    is_inside = 0 <= baseline_seconds < seconds
-    require(is_inside, f"`baseline_seconds` is {baseline_seconds}; expected 0 to less than {seconds:g}, the signal's")
-
-
-def _check_bad_spans(case: ReaderCase, trial: Trial) -> None:
-    recording = trial.recording
-    for start, stop, reason in () if recording is None else recording.bad_spans:
-        what = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {(start, stop, reason)}"
-        is_inside = start < stop and start < recording.duration_seconds and stop > -recording.baseline_seconds
-        require(is_inside and reason, f"{what}; expected a stretch that touches the signal, and a reason")
-
-
-def _check_ratings(case: ReaderCase, trial: Trial) -> None:
-    where = f"subject {trial.subject}, trial {trial.trial}"
-    for target, rating in trial.ratings.items():
-        is_number = isinstance(rating, float) and math.isfinite(rating)
-        require(is_number, f"{where}: rating {target} is {rating!r}; expected a finite float, or no such rating")
-        if target in case.reader.class_names:
-            n_classes = len(case.reader.class_names[target])
-            is_class = rating % 1 == 0 and 0 <= rating < n_classes
-            require(is_class, f"{where}: rating {target} is {rating}; expected a class from 0 to {n_classes - 1}")
-
-
-def _check_source(case: ReaderCase, trial: Trial) -> None:
-    if trial.recording is None:
-        return
-    source = trial.recording.source
-    where = f"subject {trial.subject}, trial {trial.trial}"
-    require(source is not None and source.exists(), f"{where}: `source` is {source}; expected the file of the signal")
-    listed = case.files("source_files", trial.subject)
-    require(any(path.is_relative_to(source) for path in listed), f"{where}: `source_files` lacks `source`, {source}")
-
-
-def _check_pictures(case: ReaderCase, trial: Trial) -> None:
-    where = f"subject {trial.subject}, trial {trial.trial}"
-    for field in ("video", "media"):
-        path = getattr(trial, field)
-        require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
-        is_listed = path is None or path in case.files(f"{field}_files", trial.subject)
-        require(is_listed, f"{where}: `{field}_files` lacks {path}")
-    if trial.images is None:
-        return
-    missing = [path for path in trial.images.files if not path.is_file()]
-    require(trial.images.files and not missing, f"{where}: images are missing: {_listed(missing) or 'all'}")
-    times = trial.images.times_seconds
-    is_ascending = np.isfinite(times).all() and (np.diff(times) > 0).all()
-    require(is_ascending, f"{where}: times of the images do not ascend")
-
-
-def _check_released_features(case: ReaderCase, trial: Trial) -> None:
-    released = trial.released_features
-    if released is None:
-        return
-    where = f"released features of subject {trial.subject}, trial {trial.trial}"
-    for field, values in (("names", released.names), ("channel_names", released.channel_names)):
-        is_unique = isinstance(values, tuple) and values and len(set(values)) == len(values)
-        require(is_unique, f"{where}: `{field}` is {values!r}; expected a tuple of different names")
-    unknown = sorted(released.smoothed - set(released.names))
-    require(not unknown, f"{where}: `smoothed` names {_listed(unknown)}, not among `names`")
-    is_ordered = released.bands and all(0 <= low < high for low, high in released.bands.values())
-    require(is_ordered, f"{where}: `bands` is {dict(released.bands)}; expected low and high edges in Hz")
-    require(released.window_seconds > 0, f"{where}: `window_seconds` is {released.window_seconds}; expected above 0")
-    is_listed = released.source in case.files("source_files", trial.subject)
-    require(is_listed, f"{where}: `source_files` lacks `source`, {released.source}")
-    shapes = set()
-    for name in released.names:
-        array = released.read(name)
-        require(array.dtype == np.float64, f"{where}: {name} is {array.dtype}; expected float64")
-        require(np.isfinite(array).all(), f"{where}: {name} has values that are not finite; expected an InputError")
-        shapes.add(array.shape)
-    tail = (len(released.channel_names), len(released.bands))
-    is_fitting = len(shapes) == 1 and all(len(shape) == 3 and shape[0] and shape[1:] == tail for shape in shapes)
-    require(
-        is_fitting, f"{where}: arrays have shapes {_listed(sorted(shapes))}; expected (windows, {tail[0]}, {tail[1]})"
-    )
-    _input_error(lambda: released.read("no such feature"), f"{where}: a feature that is not there is read")
-
-
-_TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
-    "identity": _check_identity,
-    "channels": _check_channels,
-    "units": _check_units,
-    "signal": _check_signal,
-    "rate": _check_rate,
-    "bad_spans": _check_bad_spans,
-    "ratings": _check_ratings,
-    "source": _check_source,
-    "pictures": _check_pictures,
-    "released_features": _check_released_features,
-}
 
 
 # --- subjects and trials
@@ -422,7 +253,7 @@ def check_subjects(case: ReaderCase) -> None:
     require(isinstance(subjects, tuple) and subjects, f"`subjects` is {subjects!r}; expected a tuple of ids")
     types = {type(subject) for subject in subjects}
     require(
-        types in ({int}, {str}), f"`subjects` are of {_listed(kind.__name__ for kind in types)}; expected int or str"
+        types in ({int}, {str}), f"`subjects` are of {listed(kind.__name__ for kind in types)}; expected int or str"
     )
     require(len(set(subjects)) == len(subjects), f"`subjects` are not unique: {subjects}")
     require(list(subjects) == sorted(subjects), f"`subjects` are not sorted: {subjects}")
@@ -441,7 +272,7 @@ def check_order(case: ReaderCase) -> None:
         # Where trials are numbered anew in each session.
         of_sessions = [(trial.session, trial.trial) for trial in trials]
         is_ordered = numbers == sorted(numbers) or of_sessions == sorted(of_sessions)
-        require(is_ordered, f"trials of subject {subject} come in the order {_listed(numbers, 20)}")
+        require(is_ordered, f"trials of subject {subject} come in the order {listed(numbers, 20)}")
     asked = case.subjects[:2][::-1]
     found = [subject for subject, _ in itertools.groupby(trial.subject for trial in case.reader.trials(asked))]
     require(tuple(found) == asked, f"asked for subjects {asked}, trials come from {tuple(found)}")
@@ -451,7 +282,7 @@ def check_trial_key(case: ReaderCase) -> None:
     """No two trials have the same dataset, subject, session and trial."""
     keys = collections.Counter(record.key for record in case.records)
     twice = [key for key, n_trials in keys.items() if n_trials > 1]
-    require(not twice, f"more than one trial has {TRIAL_KEY} = {_listed(twice)}")
+    require(not twice, f"more than one trial has {TRIAL_KEY} = {listed(twice)}")
 
 
 def check_repeatable(case: ReaderCase) -> None:
@@ -490,7 +321,7 @@ def check_lazy(case: ReaderCase) -> None:
     touched = sorted(opened & _real(case.signal_files))
     # Who looked at headers needed less memory than any signal.
     is_lazy = not touched or peak[0] < smallest
-    require(is_lazy, f"making the reader and asking for its subjects reads the signals of {_listed(touched, 3)}")
+    require(is_lazy, f"making the reader and asking for its subjects reads the signals of {listed(touched, 3)}")
 
 
 def check_pickle(case: ReaderCase) -> None:
@@ -516,7 +347,7 @@ def check_options(case: ReaderCase) -> None:
 def check_missing_root(case: ReaderCase) -> None:
     """A root that is not there raises an `InputError` that names it."""
     root = case.reader.root / "no such folder"
-    error = _input_error(lambda: case.remake(root), f"the root {root} is not there")
+    error = input_error(lambda: case.remake(root), f"the root {root} is not there")
     require(str(root) in error, f"the message does not name {root}: {error}")
 
 
@@ -529,7 +360,7 @@ def check_source_files(case: ReaderCase) -> None:
             isinstance(files, tuple) and files, f"`source_files({subject!r})` is {files!r}; expected a tuple of files"
         )
         missing = [path for path in files if not path.is_file()]
-        require(not missing, f"`source_files({subject!r})` names {_listed(missing)}, which are not there")
+        require(not missing, f"`source_files({subject!r})` names {listed(missing)}, which are not there")
         require(len(set(files)) == len(files), f"`source_files({subject!r})` names a file twice")
         same = files == reader.source_files(subject) == other.source_files(subject)
         require(same, f"`source_files({subject!r})` is not the same when asked again")
@@ -542,7 +373,7 @@ def check_source_files(case: ReaderCase) -> None:
     folders = {Path(os.path.realpath(reader.root)), *(Path(path).parent for path in known)}
     # Locks and the like are gone by now.
     others = [path for path in sorted(opened - known) if folders & {*Path(path).parents} and Path(path).is_file()]
-    require(not others, f"trials of subject {subject} are read from {_listed(others)}, not in `source_files`")
+    require(not others, f"trials of subject {subject} are read from {listed(others)}, not in `source_files`")
 
 
 # --- descriptions and errors
@@ -589,7 +420,7 @@ def check_problems(case: ReaderCase) -> None:
     case.reader.check(case.subjects)
     problems = [str(problem) for report in case.reports.values() for problem in report.problems]
     problems += case.description["problems"] if case.description is not None else []
-    require(not problems, f"{len(problems)} problems on a whole copy: {_listed(problems)}")
+    require(not problems, f"{len(problems)} problems on a whole copy: {listed(problems)}")
 
 
 def check_unknown_subject(case: ReaderCase) -> None:
@@ -605,9 +436,9 @@ def check_unknown_subject(case: ReaderCase) -> None:
         "media_files": lambda: reader.media_files(unknown),
     }
     for name, call in calls.items():
-        error = _input_error(call, f"`{name}` is asked for subject {unknown!r}")
+        error = input_error(call, f"`{name}` is asked for subject {unknown!r}")
         unnamed = [subject for subject in (unknown, *subjects) if str(subject) not in error]
-        require(not unnamed, f"`{name}`: the message for an unknown subject does not name {_listed(unnamed)}: {error}")
+        require(not unnamed, f"`{name}`: the message for an unknown subject does not name {listed(unnamed)}: {error}")
 
 
 def check_damaged_files(case: ReaderCase) -> None:
@@ -667,7 +498,7 @@ def _is_found(make: Callable[[], Reader], subject: SubjectId) -> bool:
 
 READER_CHECKS: Mapping[str, Callable[[ReaderCase], None]] = {
     "subjects": check_subjects,
-    **{name: functools.partial(lambda case, name: case.raise_fault(name), name=name) for name in _TRIAL_CHECKS},
+    **{name: functools.partial(lambda case, name: case.raise_fault(name), name=name) for name in TRIAL_CHECKS},
     "trial_key": check_trial_key,
     "order": check_order,
     "repeatable": check_repeatable,

@@ -147,12 +147,14 @@ def test_letters_in_place_of_numbers(root, tmp_path):
 def test_subjects_by_number_and_sessions_by_date(copy):
     folder = copy / SIGNALS
     (folder / "2_20140404.mat").rename(folder / "10_20140404.mat")
-    # Its first session by date, its last by name.
-    (folder / "1_20131030.mat").rename(folder / "01_20130101.mat")
+    # By name the other way round.
+    (folder / FIRST).rename(folder / f"0{FIRST}")
+    (folder / "1_20131030.mat").rename(folder / "1_20130101.mat")
+    ordered = ["1_20130101.mat", f"0{FIRST}"]
     reader = SEED(copy)
     assert reader.subjects == (1, 2, 10)
-    assert [path.name for path in reader.source_files(1)][:2] == ["01_20130101.mat", FIRST]
-    assert [trial.recording.source.name for trial in reader.trials([1])][::15] == ["01_20130101.mat", FIRST]
+    assert [path.name for path in reader.source_files(1)][:2] == ordered
+    assert [trial.recording.source.name for trial in reader.trials([1])][::15] == ordered
 
 
 def test_trials_are_found_by_name(one):

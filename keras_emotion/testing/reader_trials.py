@@ -1,0 +1,168 @@
+"""The contract of readers, as checks of one trial by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_emotion.schema import SPLIT_PARTS, Trial
+from keras_emotion.testing.named_checks import input_error, listed, require
+
+if TYPE_CHECKING:
+    from keras_emotion.testing.readers import ReaderCase
+
+
+def _check_identity(case: ReaderCase, trial: Trial) -> None:
+    name, subjects = case.reader.name, case.reader.subjects
+    require(trial.dataset == name, f"`dataset` of a trial is {trial.dataset!r}; expected {name!r}")
+    is_known = trial.subject in subjects and type(trial.subject) is type(subjects[0])
+    require(is_known, f"`subject` of a trial is {trial.subject!r}; expected one of {listed(map(repr, subjects))}")
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    require(type(trial.trial) is int and trial.trial >= 1, f"{where}: expected a trial id that is an int from 1 on")
+    is_place = type(trial.presentation) is int and (trial.presentation >= 1 or trial.presentation == -1)
+    require(is_place, f"{where}: `presentation` is {trial.presentation!r}; expected an int from 1 on, or -1")
+    is_text = isinstance(trial.stimulus, str) and trial.stimulus
+    require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
+    require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
+    is_part = trial.split in ("", *SPLIT_PARTS)
+    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
+
+
+def _check_channels(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        require(not trial.eeg_channel_names, f"`eeg_channel_names` is {trial.eeg_channel_names} without a recording")
+        return
+    names = recording.channel_names
+    for field, values in (("channel_names", names), ("eeg_channel_names", trial.eeg_channel_names)):
+        require(isinstance(values, tuple), f"`{field}` is a {type(values).__name__}; expected a tuple")
+        twice = sorted({name for name in values if values.count(name) > 1})
+        require(not twice, f"`{field}` names {listed(twice)} more than once")
+    others = [name for name in trial.eeg_channel_names if name not in names]
+    require(not others, f"`eeg_channel_names` names {listed(others)}, not among `channel_names`")
+
+
+def _check_units(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        return
+    for name, unit in zip(recording.channel_names, recording.units, strict=True):
+        expected = ("uV",) if name in trial.eeg_channel_names else sorted(case.units)
+        require(unit in expected, f"unit of channel {name} is {unit!r}; expected {' or '.join(expected)}")
+
+
+def _check_signal(case: ReaderCase, trial: Trial) -> None:
+    if trial.recording is None:
+        has_other = trial.images is not None or trial.video is not None or trial.released_features is not None
+        require(has_other, "a trial has no recording, images, video or released features")
+        return
+    signal = trial.recording.signal
+    where = f"signal of subject {trial.subject}, trial {trial.trial}"
+    require(signal.dtype in (np.float32, np.float64), f"{where} is {signal.dtype}; expected float32 or float64")
+    require(signal.size, f"{where} has shape {signal.shape}; expected samples")
+    require(
+        np.isfinite(signal).all(), f"{where} has values that are not finite; expected an InputError that names them"
+    )
+
+
+def _check_rate(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    if recording is None:
+        return
+    rate_hz, baseline_seconds = recording.sampling_rate_hz, recording.baseline_seconds
+    require(math.isfinite(rate_hz) and rate_hz > 0, f"`sampling_rate_hz` is {rate_hz}; expected a number above 0")
+    seconds = recording.signal.shape[1] / rate_hz
+    is_inside = 0 <= baseline_seconds < seconds
+    require(is_inside, f"`baseline_seconds` is {baseline_seconds}; expected 0 to less than {seconds:g}, the signal's")
+
+
+def _check_bad_spans(case: ReaderCase, trial: Trial) -> None:
+    recording = trial.recording
+    for start, stop, reason in () if recording is None else recording.bad_spans:
+        what = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {(start, stop, reason)}"
+        is_inside = start < stop and start < recording.duration_seconds and stop > -recording.baseline_seconds
+        require(is_inside and reason, f"{what}; expected a stretch that touches the signal, and a reason")
+
+
+def _check_ratings(case: ReaderCase, trial: Trial) -> None:
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    for target, rating in trial.ratings.items():
+        is_number = isinstance(rating, float) and math.isfinite(rating)
+        require(is_number, f"{where}: rating {target} is {rating!r}; expected a finite float, or no such rating")
+        if target in case.reader.class_names:
+            n_classes = len(case.reader.class_names[target])
+            is_class = rating % 1 == 0 and 0 <= rating < n_classes
+            require(is_class, f"{where}: rating {target} is {rating}; expected a class from 0 to {n_classes - 1}")
+
+
+def _check_source(case: ReaderCase, trial: Trial) -> None:
+    if trial.recording is None:
+        return
+    source = trial.recording.source
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    require(source is not None and source.exists(), f"{where}: `source` is {source}; expected the file of the signal")
+    listed = case.files("source_files", trial.subject)
+    require(any(path.is_relative_to(source) for path in listed), f"{where}: `source_files` lacks `source`, {source}")
+
+
+def _check_pictures(case: ReaderCase, trial: Trial) -> None:
+    where = f"subject {trial.subject}, trial {trial.trial}"
+    for field in ("video", "media"):
+        path = getattr(trial, field)
+        require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
+        islisted = path is None or path in case.files(f"{field}_files", trial.subject)
+        require(islisted, f"{where}: `{field}_files` lacks {path}")
+    if trial.images is None:
+        return
+    missing = [path for path in trial.images.files if not path.is_file()]
+    require(trial.images.files and not missing, f"{where}: images are missing: {listed(missing) or 'all'}")
+    times = trial.images.times_seconds
+    is_ascending = np.isfinite(times).all() and (np.diff(times) > 0).all()
+    require(is_ascending, f"{where}: times of the images do not ascend")
+
+
+def _check_released_features(case: ReaderCase, trial: Trial) -> None:
+    released = trial.released_features
+    if released is None:
+        return
+    where = f"released features of subject {trial.subject}, trial {trial.trial}"
+    for field, values in (("names", released.names), ("channel_names", released.channel_names)):
+        is_unique = isinstance(values, tuple) and values and len(set(values)) == len(values)
+        require(is_unique, f"{where}: `{field}` is {values!r}; expected a tuple of different names")
+    unknown = sorted(released.smoothed - set(released.names))
+    require(not unknown, f"{where}: `smoothed` names {listed(unknown)}, not among `names`")
+    is_ordered = released.bands and all(0 <= low < high for low, high in released.bands.values())
+    require(is_ordered, f"{where}: `bands` is {dict(released.bands)}; expected low and high edges in Hz")
+    require(released.window_seconds > 0, f"{where}: `window_seconds` is {released.window_seconds}; expected above 0")
+    islisted = released.source in case.files("source_files", trial.subject)
+    require(islisted, f"{where}: `source_files` lacks `source`, {released.source}")
+    shapes = set()
+    for name in released.names:
+        array = released.read(name)
+        require(array.dtype == np.float64, f"{where}: {name} is {array.dtype}; expected float64")
+        require(np.isfinite(array).all(), f"{where}: {name} has values that are not finite; expected an InputError")
+        shapes.add(array.shape)
+    tail = (len(released.channel_names), len(released.bands))
+    is_fitting = len(shapes) == 1 and all(len(shape) == 3 and shape[0] and shape[1:] == tail for shape in shapes)
+    require(
+        is_fitting, f"{where}: arrays have shapes {listed(sorted(shapes))}; expected (windows, {tail[0]}, {tail[1]})"
+    )
+    input_error(lambda: released.read("no such feature"), f"{where}: a feature that is not there is read")
+
+
+TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
+    "identity": _check_identity,
+    "channels": _check_channels,
+    "units": _check_units,
+    "signal": _check_signal,
+    "rate": _check_rate,
+    "bad_spans": _check_bad_spans,
+    "ratings": _check_ratings,
+    "source": _check_source,
+    "pictures": _check_pictures,
+    "released_features": _check_released_features,
+}
+"""Checks by name; each takes the case and a trial."""

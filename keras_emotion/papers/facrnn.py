@@ -12,7 +12,14 @@ from keras_emotion.experiment import train_teachers
 from keras_emotion.papers.registry import Demo, Method, Paper, Presets, Reproduction, with_fields
 from keras_emotion.pipelines import EEGGridFeatures, FaceFeatures
 from keras_emotion.schema import InputError
-from keras_emotion.synthetic import write_afew_va, write_affectnet, write_deap, write_mahnob_hci, write_sam40
+from keras_emotion.synthetic import (
+    write_afew_va,
+    write_affectnet,
+    write_deap,
+    write_mahnob_hci,
+    write_sam40,
+    write_seed,
+)
 from keras_emotion.systems import Experiment
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
@@ -221,6 +228,39 @@ The EEG network of 3FACRNN on SAM40 (Ghosh et al., Data in Brief 40:107772, 2022
     tables={number: TABLES[number] for number in ("3", "4")},
 )
 
+SEED = Reproduction(
+    name="seed_3facrnn",
+    description="""\
+The EEG network of 3FACRNN on SEED (Zheng and Lu, IEEE Trans. Auton. Ment. Dev. 7(3), 2015), from its signals.
+
+    python reproductions/seed_3facrnn.py                                           # minutes, on synthetic data
+    python reproductions/seed_3facrnn.py --data-root SEED --preset reduced
+
+    Three classes of film clips: negative, neutral, positive. All people saw the same fifteen clips at each of three
+    visits. No paper reports 3FACRNN on SEED; the table compares the protocols with each other: windows, the first nine
+    and last six clips of a visit, visits, clips, people.
+    """,
+    presets=presets(
+        FACRNNExperiment(
+            name="seed_3facrnn",
+            dataset="seed",
+            targets=("emotion",),
+            protocols=(
+                "as_published",
+                "predefined_split_within_session",
+                "session_disjoint",
+                "stimulus_disjoint",
+                "subject_disjoint",
+            ),
+            # Nothing is recorded before a clip.
+            system=FACRNN(features=EEGGridFeatures(baseline="none")),
+        ),
+        {"subjects": (1, 2, 3)},
+    ),
+    demo=Demo(writer=write_seed, options={"n_subjects": 3, "clip_seconds": 8, "files": ("preprocessed",)}),
+    tables={number: TABLES[number] for number in ("3", "4")},
+)
+
 
 # --- the visual network
 
@@ -279,6 +319,6 @@ PAPER = Paper(
     name="3facrnn",
     citation="Du et al., Attention-based 3D convolutional recurrent neural network model for multimodal emotion "
     "recognition, Front. Neurosci. 17:1330077, 2024",
-    reproductions=(DEAP, MAHNOB_HCI, SAM40, AFEW_VA_VISUAL, AFFECTNET_VISUAL),
+    reproductions=(DEAP, MAHNOB_HCI, SAM40, SEED, AFEW_VA_VISUAL, AFFECTNET_VISUAL),
     models={"facrnn": _own_data},
 )

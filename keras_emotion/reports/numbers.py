@@ -111,6 +111,7 @@ class RunNumbers:
         not_evaluated: who is not compared.
         has_stimuli: whether the predictions say what the stimulus alone predicts.
         labels_of_stimuli: targets whose label is a property of the stimulus.
+        keeping_stimuli_apart: protocols under which no stimulus of a test window was in training, in the run's order.
         dropped_windows: windows without a partner in another modality, by subject and reason.
         channels: what was done with channels that are not the same in all files, a sentence each.
         feature_flags: what readers have to know of the features before believing a number, a sentence each.
@@ -133,6 +134,7 @@ class RunNumbers:
     dropped_windows: Mapping[str, Mapping[str, int]]
     has_stimuli: bool = False
     labels_of_stimuli: tuple[str, ...] = ()
+    keeping_stimuli_apart: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     feature_flags: tuple[str, ...] = ()
     record_notes: tuple[str, ...] = ()
@@ -325,6 +327,7 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         feature_flags=tuple(tables.data.get("feature_flags", ())),
         record_notes=tuple(tables.jobs.notes),
         has_stimuli="stimulus_label" in predictions,
+        keeping_stimuli_apart=tuple(name for name in protocols if _keeps_stimuli_apart(predictions, name)),
         labels_of_stimuli=tuple(
             target
             for target in scientific_config["targets"]
@@ -356,6 +359,11 @@ def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, source
             "in training (stimulus_disjoint keeps them apart)"
         )
     return flags
+
+
+def _keeps_stimuli_apart(predictions: pd.DataFrame, protocol: str) -> bool:
+    own = predictions["protocol"] == protocol
+    return "stimulus_seen" in predictions and bool((predictions.loc[own, "stimulus_seen"] == "no").all())
 
 
 def percent_of(mask: pd.Series) -> str:

@@ -419,10 +419,12 @@ def feature_notes(numbers: RunNumbers) -> Iterator[str]:
 
 def stimulus_notes(numbers: RunNumbers) -> Iterator[str]:
     """What the stimuli of a run mean for its numbers."""
+    kept = numbers.keeping_stimuli_apart
+    apart = f"in this run {join(kept)}" if kept else "none in this run"
     for target in numbers.labels_of_stimuli:
         yield (
             f"{target}: the label is a property of the stimulus, so that knowing the stimulus is knowing the label; "
-            f"only protocols that keep stimuli apart judge here ({', '.join(_STIMULUS_PROTOCOLS)})"
+            f"only protocols that keep stimuli apart judge here: {apart} ({', '.join(_STIMULUS_PROTOCOLS)} always do)"
         )
 
 

@@ -20,8 +20,8 @@ from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
 from keras_emotion.reports.listing import list_runs
-from keras_emotion.reports.numbers import NotEvaluated, read_numbers
-from keras_emotion.reports.tables import gap_sentence, main_table
+from keras_emotion.reports.numbers import NotEvaluated, compute_numbers, read_numbers, read_tables
+from keras_emotion.reports.tables import gap_sentence, main_table, stimulus_notes
 from keras_emotion.schema import InputError
 
 SCRIPT = "<script>alert('x')</script>"
@@ -331,6 +331,27 @@ def test_real_data_carry_no_mark(hand_report):
         "confusion_arousal": "DEAP: confusion matrix, arousal",
         "band_attention": "DEAP: mean attention to each band",
     }
+
+
+def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):
+    folder = start(tmp_path, ("trial_disjoint", "stimulus_disjoint", "predefined_split"), dataset="seed")
+    for protocol in ("trial_disjoint", "stimulus_disjoint", "predefined_split"):
+        for fold in (0, 1):
+            # Stimuli 1 and 2, each shown to both: its label is its own.
+            for subject in (2, 10):
+                write_fold(folder, protocol, subject, [0, 1], [0, 1], 0, fold=fold, trials=[1, 2] + 2 * np.array(fold))
+    tables = read_tables(finish(folder))
+    seen = tables.predictions["protocol"].map({"trial_disjoint": "person"}).fillna("no")
+    seen[tables.predictions["protocol"].eq("stimulus_disjoint")] = ["others"] + ["no"] * 7
+    predictions = tables.predictions.assign(
+        stimulus=tables.predictions["trial"] % 2, stimulus_label=0, stimulus_seen=seen
+    )
+    numbers = compute_numbers(dataclasses.replace(tables, predictions=predictions))
+    assert numbers.keeping_stimuli_apart == ("predefined_split",)
+    (note,) = stimulus_notes(numbers)
+    assert "only protocols that keep stimuli apart judge here: in this run predefined_split (" in note
+    (none,) = stimulus_notes(dataclasses.replace(numbers, keeping_stimuli_apart=()))
+    assert "judge here: none in this run (" in none
 
 
 def test_four_classes_three_protocols_and_no_paper(sam40_report):

@@ -1,6 +1,7 @@
 """SEED's reader, on synthetic files in both of its formats and with both kinds of names."""
 
 import json
+import pickle
 import re
 import shutil
 
@@ -119,6 +120,7 @@ def test_features_are_those_of_the_files(root, session):
             array = features.read(name)
             assert array.shape == (2, 62, 5)
             np.testing.assert_array_equal(array, np.moveaxis(stored[f"{name}{number}"], 0, 1))
+            np.testing.assert_array_equal(pickle.loads(pickle.dumps(features.read))(name), array)
     with pytest.raises(InputError, match=r"1_2013\d+\.mat: no feature dasm_LDS; expected one of de_"):
         features.read("dasm_LDS")
     (first, *_) = reader.inspect(1).description["trials"]
@@ -406,9 +408,14 @@ FLAWS = {
         15,
     ),
     "another visit": (
-        lambda root: shutil.copy(root / SIGNALS / FIRST, root / SIGNALS / "1_20131101.mat"),
-        (SIGNALS, r"subject 1: 2 sessions \(2013-10-27, 2013-11-01\); expected 1"),
+        lambda root: shutil.copy(root / SIGNALS / FIRST, root / SIGNALS / "1_20131107.mat"),
+        (SIGNALS, r"subject 1: 2 sessions \(2013-10-27, 2013-11-07\); expected 1"),
         30,
+    ),
+    "wrong visit": (
+        lambda root: (root / SIGNALS / FIRST).rename(root / SIGNALS / "1_20140404.mat"),
+        ("1_20140404.mat", "SEED has sessions of subject 1 on 20131027, 20131030, 20131107; is it another person's"),
+        15,
     ),
 }
 

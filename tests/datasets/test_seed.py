@@ -497,7 +497,9 @@ FEATURE_FAULTS = {
     "missing": ({"psd_LDS3": None}, "trial 3: no psd_LDS"),
     "shape": ({"de_LDS3": np.ones((62, 2, 4))}, r"trial 3: de_LDS of shape \(62, 2, 4\); expected \(62, windows, 5\)"),
     "windows": ({"de_LDS3": np.ones((62, 3, 5))}, "trial 3: de_LDS of 3 windows; expected 2, a clip of 2 s"),
-    "NaN": ({"de_movingAve3": np.full((62, 2, 5), np.nan)}, "trial 3: NaN or infinite values in de_movingAve"),
+    # Of the first feature the duration is taken.
+    "NaN": ({"psd_LDS3": np.full((62, 2, 5), np.nan)}, "trial 3: NaN or infinite values in psd_LDS"),
+    "infinity": ({"de_movingAve3": np.full((62, 2, 5), np.inf)}, "trial 3: NaN or infinite values in de_movingAve"),
     "text": ({"de_movingAve3": np.full((62, 2, 5), "a")}, "`de_movingAve3` is <U1"),
 }
 

@@ -224,8 +224,6 @@ class SEED(Reader):
                         lines = group_by_trial({number: unusable_channels(trial.recording, CHANNEL_NAMES)})
                         raise_problems([Problem(session.path, line, subject) for line in lines])
                     yield trial
-                    # The next one is read without this one in memory.
-                    del trial
 
     def inspect(self, subject: int | str) -> SubjectReport:
         """Read all of one subject; see `Reader.inspect`."""

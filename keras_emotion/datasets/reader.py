@@ -67,6 +67,8 @@ class Reader(abc.ABC):
     - **Names, units, rates.** Channel names are unique; scalp channels are in `"uV"`, others in a unit that
       `keras_emotion.testing.readers.UNITS` lists; the rate is positive, the baseline lies inside the signal, and the
       signal is float32 or float64 without NaN or infinity. A trial whose signal is not usable raises an `InputError`.
+    - **Released features** are finite, of float64 and `(windows, channels, bands)`, all arrays of a trial alike. They
+      are read when asked for; what cannot be read, or is not finite, raises an `InputError`.
     - **Bad stretches** that the files name are in `Recording.bad_spans` as far as they touch the trial or its baseline.
     - **Ratings** are finite floats; a target that was not rated is left out. Classes are indices of `class_names`.
     - **Sources.** `source_files`, `video_files` and `media_files` name every file that the trials of a subject are read

@@ -224,8 +224,6 @@ class SEED(Reader):
                         lines = group_by_trial({number: unusable_channels(trial.recording, CHANNEL_NAMES)})
                         raise_problems([Problem(session.path, line, subject) for line in lines])
                     yield trial
-                    # The next one is read without this one in memory.
-                    del trial
 
     def inspect(self, subject: int | str) -> SubjectReport:
         """Read all of one subject; see `Reader.inspect`."""
@@ -255,6 +253,7 @@ class SEED(Reader):
             dates = ", ".join(str(session.date) for session in sessions)
             message = f"subject {subject}: {len(sessions)} sessions ({dates}); expected {n_expected}"
             problems.append(Problem(self.folder, message, subject, False))
+        problems += _unknown_dates(subject, sessions)
         report: dict[str, Any] = {
             "subject": subject,
             "file": str(self.folder),
@@ -400,6 +399,17 @@ def _problems_in(session: Session, subject: int | str, contents: Contents) -> li
     return [
         *(Problem(session.path, fault, subject) for fault in contents.faults),
         *(Problem(session.path, flaw, subject, False) for flaw in contents.flaws),
+    ]
+
+
+def _unknown_dates(subject: int | str, sessions: Sequence[Session]) -> list[Problem]:
+    """Sessions on other dates than those known of a numbered subject."""
+    known = [str(date) for date in FACTS["session_dates"].get(str(subject), ())]
+    message = f"SEED has sessions of subject {subject} on {', '.join(known)}; is it another person's file?"
+    return [
+        Problem(session.path, message, subject, False)
+        for session in sessions
+        if known and f"{session.date:%Y%m%d}" not in known
     ]
 
 

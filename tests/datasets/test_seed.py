@@ -1,6 +1,7 @@
 """SEED's reader, on synthetic files in both of its formats and with both kinds of names."""
 
 import json
+import pickle
 import re
 import shutil
 
@@ -119,6 +120,7 @@ def test_features_are_those_of_the_files(root, session):
             array = features.read(name)
             assert array.shape == (2, 62, 5)
             np.testing.assert_array_equal(array, np.moveaxis(stored[f"{name}{number}"], 0, 1))
+            np.testing.assert_array_equal(pickle.loads(pickle.dumps(features.read))(name), array)
     with pytest.raises(InputError, match=r"1_2013\d+\.mat: no feature dasm_LDS; expected one of de_"):
         features.read("dasm_LDS")
     (first, *_) = reader.inspect(1).description["trials"]
@@ -406,9 +408,14 @@ FLAWS = {
         15,
     ),
     "another visit": (
-        lambda root: shutil.copy(root / SIGNALS / FIRST, root / SIGNALS / "1_20131101.mat"),
-        (SIGNALS, r"subject 1: 2 sessions \(2013-10-27, 2013-11-01\); expected 1"),
+        lambda root: shutil.copy(root / SIGNALS / FIRST, root / SIGNALS / "1_20131107.mat"),
+        (SIGNALS, r"subject 1: 2 sessions \(2013-10-27, 2013-11-07\); expected 1"),
         30,
+    ),
+    "wrong visit": (
+        lambda root: (root / SIGNALS / FIRST).rename(root / SIGNALS / "1_20140404.mat"),
+        ("1_20140404.mat", "SEED has sessions of subject 1 on 20131027, 20131030, 20131107; is it another person's"),
+        15,
     ),
 }
 
@@ -490,7 +497,9 @@ FEATURE_FAULTS = {
     "missing": ({"psd_LDS3": None}, "trial 3: no psd_LDS"),
     "shape": ({"de_LDS3": np.ones((62, 2, 4))}, r"trial 3: de_LDS of shape \(62, 2, 4\); expected \(62, windows, 5\)"),
     "windows": ({"de_LDS3": np.ones((62, 3, 5))}, "trial 3: de_LDS of 3 windows; expected 2, a clip of 2 s"),
-    "NaN": ({"de_movingAve3": np.full((62, 2, 5), np.nan)}, "trial 3: NaN or infinite values in de_movingAve"),
+    # Of the first feature the duration is taken.
+    "NaN": ({"psd_LDS3": np.full((62, 2, 5), np.nan)}, "trial 3: NaN or infinite values in psd_LDS"),
+    "infinity": ({"de_movingAve3": np.full((62, 2, 5), np.inf)}, "trial 3: NaN or infinite values in de_movingAve"),
     "text": ({"de_movingAve3": np.full((62, 2, 5), "a")}, "`de_movingAve3` is <U1"),
 }
 

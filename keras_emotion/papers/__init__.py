@@ -14,6 +14,7 @@ from keras_emotion.papers.registry import (
     papers,
     register_module,
     register_paper,
+    reproductions,
     with_fields,
     with_system,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "papers",
     "register_module",
     "register_paper",
+    "reproductions",
     "with_fields",
     "with_system",
 ]

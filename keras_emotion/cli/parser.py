@@ -126,7 +126,7 @@ def arguments_of(source: Any, skip: Iterable[str] = ()) -> list[Argument]:
         source: a dataclass or a function; a pydantic model, or a value of one, whose fields are then the defaults.
         skip: names to leave out.
     """
-    if hasattr(source, "model_fields"):
+    if _is_model(source if isinstance(source, type) else type(source)):
         found = _arguments_of_model(source)
     else:
         documented = _documented([source])
@@ -152,7 +152,11 @@ def _arguments_of_model(
         default = info.get_default(call_default_factory=True) if source is kind else getattr(source, field)
         if source is kind and info.is_required():
             default = REQUIRED
-        options = [_option_of_field(base.model_fields[field]) for base in kind.__mro__ if _has_field(base, field)]
+        options = [
+            _option_of_field(base.model_fields[field])
+            for base in kind.__mro__
+            if _is_model(base) and field in base.model_fields
+        ]
         option = next((one for one in options if one is not None), Option())
         name, text = f"{prefix}{field}", documented.get(field, "")
         if spelt != prefix:
@@ -171,8 +175,8 @@ def _arguments_of_model(
     return found
 
 
-def _has_field(kind: type, name: str) -> bool:
-    return name in getattr(kind, "model_fields", ())
+def _is_model(kind: type) -> bool:
+    return hasattr(kind, "model_fields")
 
 
 def _option_of_field(info: Any) -> Option | None:

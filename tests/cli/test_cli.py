@@ -152,13 +152,13 @@ def test_runs_of_an_empty_folder_and_a_damaged_run(runs, tmp_path, capsys):
 def test_report_of_one_run_and_of_two(runs, tmp_path, capsys):
     one, two = str(runs / "one"), str(runs / "two")
     before = sorted(runs.rglob("*"))
-    assert cli.main(["report", one, "--out", str(tmp_path / "single")]) == 0
+    assert cli.main(["report", one, "--output", str(tmp_path / "single")]) == 0
     assert f"report: {tmp_path / 'single' / 'report.html'}" in capsys.readouterr().out
-    assert cli.main(["report", one, two, "--out", str(tmp_path / "both")]) == 0
+    assert cli.main(["report", one, two, "--output", str(tmp_path / "both")]) == 0
     out = capsys.readouterr().out
     assert "0000000 is 25.0 points above 1111111 (by subject +25.0, +25.0)" in " ".join(out.split())
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["comparison.html", "comparison.png"]
-    assert cli.main(["report", one, two, "--out", str(tmp_path / "both"), "--json"]) == 0
+    assert cli.main(["report", one, two, "--output", str(tmp_path / "both"), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["comparisons"][0]["tests"]["mean_difference"] == 0.25
     assert captured.err == ""
@@ -209,12 +209,12 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
         ),
         (["synthesize", "sam40", "{root}", "--subjects", "0"], "`n_subjects` is 0; expected 1 to 40"),
         (["runs", "nowhere"], "nowhere: no such folder"),
-        (["report"], "give at least one run folder"),
+        (["report"], "RUN: missing; see keras-emotion report --help"),
         (["report", "nowhere"], "nowhere/config.json: no such file; is nowhere a run folder?"),
         (["report", "{runs}/one", "{runs}/open"], "open: the run is not finished"),
         (["report", "{runs}/one", "{runs}/one"], "one: is given twice"),
         (
-            ["report", "{runs}/one", "{runs}/two", "--out", "/dev/null/x"],
+            ["report", "{runs}/one", "{runs}/two", "--output", "/dev/null/x"],
             "/dev/null/x: cannot be made: Not a directory",
         ),
     ],

@@ -34,7 +34,7 @@ def test_every_model_has_presets_and_can_be_read_from_a_run_again(model):
 
 def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     protocols = ["--protocol", "window_disjoint", "trial_disjoint"]
     assert _run(*words, *protocols, "--preset", "demo", "--workers", 1, "--output", "run") == 0
     results = pd.read_csv("run/results.csv")
@@ -68,7 +68,7 @@ def _diverging(monkeypatch, is_diverging):
 
 def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     words += ["--protocol", "window_disjoint", "trial_disjoint", "--preset", "demo", "--workers", 1, "--output", "run"]
     with monkeypatch.context() as patched:
         done = _diverging(patched, lambda job: (job.protocol, job.subject, job.fold) == ("trial_disjoint", 2, 1))
@@ -95,7 +95,7 @@ def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_pat
 
 def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     _diverging(monkeypatch, lambda job: True)
     assert _run(*words, "--preset", "demo", "--workers", 1, "--output", "run") == 1
     told = capsys.readouterr().err
@@ -112,12 +112,12 @@ def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "facrnn", "--dataset", "sam40"], "--data"),
-        (["--model", "facrnn", "--dataset", "sam40", "--data", "DATA"], "stress"),
-        (["--model", "dfcn", "--dataset", "sam40", "--data", "DATA", "--target", "stress"], "sample-seconds"),
-        (["--model", "deepvanet", "--dataset", "sam40", "--data", "DATA", "--target", "stress"], "no face video"),
-        (["--model", "facrnn", "--dataset", "sam40", "--data", "DATA", "--target", "joy"], "joy"),
-        (["--model", "facrnn", "--dataset", "sam40", "--data", "nowhere", "--target", "stress"], "nowhere"),
+        (["--model", "facrnn", "--dataset", "sam40"], "--data-root"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data-root", "DATA"], "stress"),
+        (["--model", "dfcn", "--dataset", "sam40", "--data-root", "DATA", "--target", "stress"], "sample-seconds"),
+        (["--model", "deepvanet", "--dataset", "sam40", "--data-root", "DATA", "--target", "stress"], "no face video"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data-root", "DATA", "--target", "joy"], "joy"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data-root", "nowhere", "--target", "stress"], "nowhere"),
     ],
 )
 def test_what_is_missing_is_said(data, tmp_path, monkeypatch, capsys, words, message):

@@ -864,7 +864,7 @@ def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys)
     as_recordings(root, tmp_path / "own")
     tables = []
     for name, dataset in (("sam40", ["--dataset", "sam40"]), ("own", [])):
-        words = ["--data", name, *dataset, "--target", "task", "--protocol", "window_disjoint", "trial_disjoint"]
+        words = ["--data-root", name, *dataset, "--target", "task", "--protocol", "window_disjoint", "trial_disjoint"]
         options = ["--preset", "demo", "--workers", "1", "--output", f"run_{name}"]
         assert cli.main(["run", "--model", "logistic_regression", *words, *options]) == 0
         tables.append([pd.read_csv(f"run_{name}/{file}.csv") for file in ("results", "predictions")])

@@ -170,7 +170,19 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
         entry = "[keras_emotion.papers]\noutside = outside_paper:PAPER\n"
         (site / "outside-1.0.dist-info" / "entry_points.txt").write_text(entry)
     register = ["--register", "outside_paper"] if way == "option" else []
-    words = ["run", "--model", "outside_svm", "--dataset", "sam40", "--data", sam40, "--target", "task", "--workers", 1]
+    words = [
+        "run",
+        "--model",
+        "outside_svm",
+        "--dataset",
+        "sam40",
+        "--data-root",
+        sam40,
+        "--target",
+        "task",
+        "--workers",
+        1,
+    ]
     small = ["--preset", "demo", "--system.features.sample-seconds", 24, "--output", "run"]
     audit = [*register, "audit", "run", "--light-permutations", 1]
     done = run_cli(tmp_path, [*register, *words, *small], audit, path=[site])
@@ -193,7 +205,7 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
     [
         (["--register", "no_such_module_at_all", "runs"], "--register no_such_module_at_all: no such module"),
         (["--register=empty_module", "runs"], "--register empty_module: the module registers no paper"),
-        (["runs", "--register"], "--register: give the name of a module"),
+        (["runs", "--register"], "--register: expected MODULE, got nothing"),
     ],
 )
 def test_a_module_that_registers_nothing_is_refused(words, message, tmp_path, monkeypatch, capsys):

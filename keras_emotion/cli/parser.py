@@ -398,10 +398,10 @@ def _nearest(spelling: str, options: Mapping[str, Any]) -> str:
 
 
 def _convert(argument: Argument, value: Any, check_names: bool) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
     if argument.is_flag:
         return value
+    from pydantic import TypeAdapter, ValidationError
+
     if check_names and argument.option.names in REGISTRIES:
         for name in value:
             check_name(argument.spelling, argument.option.names, name)
@@ -423,6 +423,12 @@ def _problem(error: Mapping[str, Any]) -> str:
     if error["type"] == "literal_error":
         text = text.replace("'", "")
     return text[0].lower() + text[1:] if text[:2].istitle() else text
+
+
+def as_option(error: ValueError) -> InputError:
+    """The error of a function about one of its arguments, `` `n_trials` is 50; ... ``, as one about the option."""
+    found = re.match(r"`(?:n_)?(\w+)` is (.*?); ", str(error))
+    return InputError(f"--{_dashed(found[1])} {found[2]}: {str(error)[found.end() :]}" if found else str(error))
 
 
 def changed(value: Any, changes: Mapping[str, Any]) -> Any:
@@ -554,7 +560,9 @@ def _invocation(argument: Argument) -> str:
 def _told(argument: Argument, is_full: bool) -> str:
     text = _plain(argument.text)
     if not is_full:
-        text = re.split(r"; |(?<=[a-z0-9)])\. (?=[A-Z])|(?<=[a-z0-9)]): ", text)[0]
+        ends = (found.start() for found in re.finditer(r"; |\. (?=[A-Z])|: ", text))
+        # Not within parentheses.
+        text = text[: next((end for end in ends if text[:end].count("(") == text[:end].count(")")), None)]
     text = text.rstrip(".")
     names = ", ".join(LISTED[argument.option.names]()) if argument.option.names else ""
     if names and (is_full or len(names) <= _LISTED_BRIEFLY):

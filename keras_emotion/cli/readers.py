@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from keras_emotion.cli.parser import as_option
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.schema import InputError
 
@@ -28,5 +29,4 @@ def open_dataset(name: str, root: Path, file_format: str | None = None, **option
     except InputError:
         raise
     except ValueError as error:
-        # Here the value of an argument is the user's input.
-        raise InputError(str(error)) from None
+        raise as_option(error) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from keras_emotion.cli.names import check_name
-from keras_emotion.cli.parser import EVERYWHERE, Argument, arguments_of, docstring_section, parse, print_help
+from keras_emotion.cli.parser import EVERYWHERE, Argument, arguments_of, as_option, docstring_section, parse, print_help
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -63,13 +63,13 @@ def synthesize(words: Sequence[str]) -> int:
     own = writer_arguments(writer)
     known = [*arguments_of(_Dataset), *own, *EVERYWHERE]
     given = parse(words, known, _PROG)
-    description = f"{docstring_section(writer, '')}\n\nExamples:\n    {_PROG} {name} /tmp/{name} --effect-size 2\n"
+    description = f"{docstring_section(writer, '')}\n\nExamples:\n    {_PROG} {name} /tmp/{name} --seed 1\n"
     print_help(given, [*own, *EVERYWHERE], f"{_PROG} {name}", description)
     folder = given[own[0].name]
     try:
         writer(**{argument.name: given[argument.name] for argument in own if argument.name in given})
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise as_option(error) from None
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
     print(f"wrote {folder}")

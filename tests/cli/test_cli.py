@@ -200,14 +200,14 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
         (["describe", "{root}", "--dataset", "deap", "--file-format", "original"], "holds no data_original/sNN.bdf"),
         (
             ["describe", "{root}", "--dataset", "deap", "--file-format", "raw"],
-            "`file_format` is 'raw'; expected one of",
+            "--file-format 'raw': expected one of",
         ),
-        (["synthesize", "deap", "{root}", "--trials", "50"], "`n_trials` is 50; expected 1 to 40"),
+        (["synthesize", "deap", "{root}", "--trials", "50"], "--trials 50: expected 1 to 40"),
         (
             ["synthesize", "deap", "/dev/null/out", "--trials", "1"],
             "/dev/null/out/metadata_csv: cannot be written (Not a directory)",
         ),
-        (["synthesize", "sam40", "{root}", "--subjects", "0"], "`n_subjects` is 0; expected 1 to 40"),
+        (["synthesize", "sam40", "{root}", "--subjects", "0"], "--subjects 0: expected 1 to 40"),
         (["runs", "nowhere"], "nowhere: no such folder"),
         (["report"], "RUN: missing; see keras-emotion report --help"),
         (["report", "nowhere"], "nowhere/config.json: no such file; is nowhere a run folder?"),

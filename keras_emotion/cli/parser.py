@@ -585,7 +585,7 @@ def _shown(default: Any) -> str:
 def _entry(head: str, text: str) -> list[str]:
     """Lines of one option: its spelling, and its text in a column of its own."""
     wrapped = textwrap.wrap(text, _width() - _INDENT, break_on_hyphens=False) or [""]
-    if len(head) <= _INDENT - 4:
+    if len(head) <= _INDENT - 3:
         return [f"  {head:<{_INDENT - 2}}{wrapped[0]}".rstrip(), *(f"{'':{_INDENT}}{line}" for line in wrapped[1:])]
     heads = textwrap.wrap(head, _width() - 2, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
     return [*heads, *(f"{'':{_INDENT}}{line}" for line in wrapped if line)]

@@ -262,7 +262,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     known = [*choice.own, *of_runs, *of_experiment, *EVERYWHERE]
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
-    shown = [one for one in known if one.default is not REQUIRED]
+    shown = [one for one in known if one.default is not REQUIRED and (one.name != "table" or reproduction.tables)]
     print_help(given, shown, choice.prog, reproduction.description)
     options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})
     wanted = changed(default, {one.name: given[one.name] for one in of_experiment if one.name in given})

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_emotion.cli.parser import EVERYWHERE, docstring_section, help_text
+from keras_emotion.cli.parser import EVERYWHERE, docstring_section, help_text, parse
 
 _USAGE = (
     "keras-emotion run NAME [options]",
     "keras-emotion run --model MODEL --dataset NAME --data-root FOLDER --targets RATING ... [options]",
 )
-
-
-class _Run:
-    """Run a reproduction, or a model on a dataset: training, evaluation, report.
-
-    Examples:
-        keras-emotion run deap_3facrnn --help        # its options
-        keras-emotion run deap_3facrnn               # minutes, on synthetic data
-        keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
-        keras-emotion run --model facrnn --data-root my_study --target valence
-    """
 
 
 def run(words: Sequence[str]) -> int:
@@ -34,32 +23,39 @@ def run(words: Sequence[str]) -> int:
 
     Raises:
         InputError: the data, the options or the run folder cannot be used.
+
+    Examples:
+        keras-emotion run deap_3facrnn --help        # its options
+        keras-emotion run deap_3facrnn               # minutes, on synthetic data
+        keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
+        keras-emotion run --model facrnn --data-root my_study --target valence
     """
-    # Not before: the help of other commands lists this one, and these import the registry.
+    # Not before: the list of commands has this one, and is to be quick.
     from keras_emotion.cli import reproduce, request
 
     asked = request.first_pass(words)
-    if not {"name", "model"} & asked.keys() and (not asked.keys() - {"register", "help", "help_all"}):
-        print(help_text(EVERYWHERE, request.PROG, _Run, _USAGE, _listed()))
-        return 0
-    return reproduce.carry_out(request.choose(words), words)
+    if {"name", "model"} & asked.keys():
+        return reproduce.carry_out(request.choose(words), words)
+    if not {"help", "help_all"} & asked.keys():
+        if asked.keys() - {"register"}:
+            request.choose(words)
+        # Nothing that is known was given.
+        parse(words, EVERYWHERE, request.PROG)
+    is_full = "help_all" in asked
+    print(help_text(EVERYWHERE, request.PROG, run, _USAGE, _listed(is_full), is_full=is_full))
+    return 0
 
 
-def _listed() -> dict[str, dict[str, str]]:
-    """What can be run, for the help."""
+def _listed(is_full: bool) -> dict[str, dict[str, str]]:
+    """What can be run, for the help; the protocols, of which there are many, in the full one."""
     from keras_emotion.cli.names import REGISTRIES
     from keras_emotion.papers import reproductions
 
     titles = {name: _title(one.description) for name, one in reproductions().items()}
-    names = {kind: ", ".join(REGISTRIES[kind]()) for kind in ("model", "dataset", "protocol")}
-    return {
-        "reproductions": titles,
-        "models on any dataset": {
-            "MODEL": names["model"],
-            "dataset NAME": names["dataset"],
-            "protocols": names["protocol"],
-        },
-    }
+    options = {"--model MODEL": "model", "--dataset NAME": "dataset"}
+    options |= {"--protocols NAME ...": "protocol"} if is_full else {}
+    listed = {option: ", ".join(REGISTRIES[kind]()) for option, kind in options.items()}
+    return {"reproductions": titles, "models on any dataset": listed}
 
 
 def _title(description: str) -> str:

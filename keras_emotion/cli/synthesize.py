@@ -20,18 +20,10 @@ _PROG = "keras-emotion synthesize"
 
 @dataclasses.dataclass(frozen=True)
 class _Dataset:
-    """Write synthetic data in the format of a dataset, with an effect of known size.
-
-    The files have the format, the scales and the rough statistics of the dataset, and hold nothing of any person. No
-    number computed from them is a finding about emotion.
+    """What decides which other options there are.
 
     Args:
         dataset: name of the dataset.
-
-    Examples:
-        keras-emotion synthesize deap /tmp/deap --subjects 2
-        keras-emotion synthesize recordings /tmp/study --sessions 2
-        keras-emotion synthesize mahnob_hci --help
     """
 
     dataset: Annotated[str, Option(positional=True, names="synthetic dataset")]
@@ -39,6 +31,9 @@ class _Dataset:
 
 def synthesize(words: Sequence[str]) -> int:
     """Write synthetic data in the format of a dataset, with an effect of known size.
+
+    The files have the format, the scales and the rough statistics of the dataset, and hold nothing of any person. No
+    number computed from them is a finding about emotion.
 
     Args:
         words: the words of the command line.
@@ -48,6 +43,11 @@ def synthesize(words: Sequence[str]) -> int:
 
     Raises:
         InputError: an option is not valid, or the files cannot be written.
+
+    Examples:
+        keras-emotion synthesize deap /tmp/deap --subjects 2
+        keras-emotion synthesize recordings /tmp/study --sessions 2
+        keras-emotion synthesize mahnob_hci --help
     """
     from keras_emotion.synthetic import WRITERS
 
@@ -55,7 +55,7 @@ def synthesize(words: Sequence[str]) -> int:
     first = [*arguments_of(_Dataset), *EVERYWHERE]
     asked = parse(words, first, _PROG, is_complete=False)
     if "dataset" not in asked:
-        print_help(asked, first, _PROG, _Dataset, usage=[f"{_PROG} DATASET FOLDER [options]"])
+        print_help(asked, first, _PROG, synthesize, usage=[f"{_PROG} DATASET FOLDER [options]"])
         raise InputError(f"DATASET: missing; expected one of {', '.join(WRITERS)}; see {_PROG} --help")
     name = asked["dataset"]
     check_name("DATASET", "synthetic dataset", name)

@@ -126,11 +126,12 @@ Examples:
 AFEW_VA = Reproduction(
     name="afew_va_deepvanet",
     description="""\
-Pre-training of the face network of DeepVANet (Zhang et al., 2021) on AFEW-VA.
+Pre-training of DeepVANet's face network on AFEW-VA.
 
-The paper reports that its three convolutions are pre-trained on AFEW-VA, and no more. Here they are trained to predict
-valence and arousal of each frame; actors are disjoint, and the table has the error on unseen actors. The network must
-be as wide as the one that takes its weights: the same preset, or the same --system.width-multiplier.
+Zhang et al., INTERACT 2021. The paper reports that its three convolutions are pre-trained on AFEW-VA, and no more. Here
+they are trained to predict valence and arousal of each frame; actors are disjoint, and the table has the error on
+unseen actors. The network must be as wide as the one that takes its weights: the same preset, or the same
+--system.width-multiplier.
 
 Examples:
     keras-emotion run afew_va_deepvanet         # minutes, on synthetic faces

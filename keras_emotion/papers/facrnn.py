@@ -202,7 +202,7 @@ Examples:
 SAM40 = Reproduction(
     name="sam40_3facrnn",
     description="""\
-The EEG network of 3FACRNN (Du et al., 2024) on SAM40.
+EEG network of 3FACRNN (Du et al., 2024) on SAM40.
 
 SAM40 (Ghosh et al., Data in Brief 40:107772, 2022) is real EEG, freely available. Two targets: which of the four tasks
 a person does, and whether they rate their stress above 5. No paper reports 3FACRNN on SAM40; the table compares the
@@ -239,11 +239,11 @@ def _train_teachers(experiment: Experiment, dataset: Reader, run_folder: Path) -
 AFEW_VA_VISUAL = Reproduction(
     name="afew_va_visual",
     description="""\
-The visual network of 3FACRNN (Du et al., 2024) on AFEW-VA, a teacher for EEG.
+Visual network of 3FACRNN on AFEW-VA, a teacher.
 
-Each frame is labelled by its own score, above 0 or not. The paper reports no accuracy of this network; the table has
-its accuracy on unseen actors. The teacher is then trained on all actors but a few, which choose the epoch, one network
-for each target.
+Du et al., Front. Neurosci. 17:1330077, 2024. Each frame is labelled by its own score, above 0 or not. The paper reports
+no accuracy of this network; the table has its accuracy on unseen actors. The teacher is then trained on all actors but
+a few, which choose the epoch, one network for each target. It serves deap_3facrnn --teacher.
 
 Examples:
     keras-emotion run afew_va_visual            # minutes, on synthetic faces
@@ -258,10 +258,11 @@ Examples:
 AFFECTNET_VISUAL = Reproduction(
     name="affectnet_visual",
     description="""\
-The visual network of 3FACRNN (Du et al., 2024) on AffectNet, a teacher for EEG.
+Visual network of 3FACRNN on AffectNet, a teacher.
 
-AffectNet's own lists are used: `training` for training, `validation` to choose the epoch. The people on the pictures
-are unknown, so no accuracy on unseen people is reported. A picture is a window whose steps are all the same.
+Du et al., Front. Neurosci. 17:1330077, 2024. AffectNet's own lists are used: `training` for training, `validation` to
+choose the epoch. The people on the pictures are unknown, so no accuracy on unseen people is reported. A picture is a
+window whose steps are all the same. The network serves deap_3facrnn --teacher.
 
 Examples:
     keras-emotion run affectnet_visual          # minutes, on synthetic faces

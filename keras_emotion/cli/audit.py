@@ -42,7 +42,7 @@ class Audit:
 
     Examples:
         keras-emotion audit runs/A
-        keras-emotion audit runs/A --permutations 19     # 19 times the cost of the run
+        keras-emotion audit runs/A --permutations 19    # 19 times the run's cost
         keras-emotion audit --table predictions.csv --disjoint trials
     """
 

@@ -348,10 +348,10 @@ def _read(words: Sequence[str], arguments: Sequence[Argument], prog: str, is_com
         elif spelling in options:
             argument, value = options[spelling]
         elif is_complete:
-            near = _nearest(spelling, options)
+            near = _nearest(spelling, [one for one, (_, value) in options.items() if value or "no-" in spelling])
             raise InputError(f"{spelling}: unknown option{near}; see {prog} --help")
         else:
-            while rest and not _is_option(rest[0]):
+            while not equals and rest and not _is_option(rest[0]):
                 rest.popleft()
             continue
         if argument.is_flag:
@@ -391,10 +391,10 @@ def _place(words: list[str], arguments: list[Argument], raw: dict[str, Any], pro
         raise InputError(f"{words[0]}: unexpected argument; see {prog} --help")
 
 
-def _nearest(spelling: str, options: Mapping[str, Any]) -> str:
+def _nearest(spelling: str, options: Sequence[str]) -> str:
     # `--epochs` stands for the end of `--training.epochs` more often than for another option of much the same letters.
     ends = sorted((one for one in options if one.rpartition(".")[2] == spelling.lstrip("-")), key=len)
-    return f"; did you mean {' or '.join(ends[:2])}?" if ends else did_you_mean(spelling, list(options))
+    return f"; did you mean {' or '.join(ends[:2])}?" if ends else did_you_mean(spelling, options)
 
 
 def _convert(argument: Argument, value: Any, check_names: bool) -> Any:

@@ -204,8 +204,8 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
         name=fields["name"],
         presets=presets,
         description=f"Run the model {asked['model']} on a dataset.\n\nExamples:\n"
-        f"    {PROG} --model {asked['model']} --data-root my_study --target valence\n"
-        f"    {PROG} --model {asked['model']} --data-root my_study --target valence --dry-run\n",
+        f"    {PROG} --model {asked['model']} --data-root . --target valence\n"
+        f"    {PROG} --model {asked['model']} --help-all      # every field\n",
     )
     return Choice(reproduction, f"{PROG} --model {asked['model']}", tuple(own), reader_options)
 

@@ -398,7 +398,7 @@ def _nearest(spelling: str, options: Sequence[str]) -> str:
 
 
 def _convert(argument: Argument, value: Any, check_names: bool) -> Any:
-    if argument.is_flag:
+    if argument.is_flag or argument.option.rest:
         return value
     from pydantic import TypeAdapter, ValidationError
 

@@ -427,7 +427,7 @@ def _problem(error: Mapping[str, Any]) -> str:
 
 def as_option(error: ValueError) -> InputError:
     """The error of a function about one of its arguments, `` `n_trials` is 50; ... ``, as one about the option."""
-    found = re.match(r"`(?:n_)?(\w+)` is (.*?); ", str(error))
+    found = re.match(r"`(?:n_)?(\w+)` is '?(.*?)'?; ", str(error))
     return InputError(f"--{_dashed(found[1])} {found[2]}: {str(error)[found.end() :]}" if found else str(error))
 
 

@@ -200,7 +200,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
         (["describe", "{root}", "--dataset", "deap", "--file-format", "original"], "holds no data_original/sNN.bdf"),
         (
             ["describe", "{root}", "--dataset", "deap", "--file-format", "raw"],
-            "--file-format 'raw': expected one of",
+            "--file-format raw: expected one of",
         ),
         (["synthesize", "deap", "{root}", "--trials", "50"], "--trials 50: expected 1 to 40"),
         (

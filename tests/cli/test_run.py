@@ -177,7 +177,7 @@ def test_a_system_without_released_features_is_refused_in_one_line(data):
 
 def test_the_format_of_the_files_can_be_chosen(data):
     assert _asked(["--file-format", "filtered"], data).dataset.file_format == "filtered"
-    with pytest.raises(InputError, match=r"^--file-format 'python': expected one of"):
+    with pytest.raises(InputError, match=r"^--file-format python: expected one of"):
         _asked(["--file-format", "python"], data)
 
 

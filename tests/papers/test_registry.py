@@ -31,8 +31,8 @@ def test_each_reproduction_has_presets_a_demo_and_a_script(one):
     lines = script.read_text().splitlines()
     assert len(lines) <= 10
     assert f'    reproduce("{one.name}")' in lines
-    # The commands of its help are those of this script.
-    assert f"reproductions/{one.name}.py" in one.description
+    # Its help shows the command that runs it.
+    assert f"keras-emotion run {one.name} " in one.description
 
 
 def test_each_script_is_in_the_registry():
@@ -106,7 +106,7 @@ def test_names_are_unique():
 
 
 def test_what_is_unknown_is_named_with_what_there_is():
-    with pytest.raises(InputError, match=r"unknown reproduction 'deap_oracle'; there are .*deap_3facrnn"):
+    with pytest.raises(InputError, match=r"unknown reproduction 'deap_oracle'; expected one of .*deap_3facrnn"):
         papers.find_reproduction("deap_oracle")
     with pytest.raises(InputError, match=r"unknown system 'Oracle'; registered are .*FACRNN.*--register MODULE"):
         find_system("Oracle")

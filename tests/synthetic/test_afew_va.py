@@ -178,4 +178,4 @@ def test_command_line(tmp_path, capsys):
     assert len(list((tmp_path / "out" / "002").iterdir())) == 3
     with pytest.raises(SystemExit, match="2"):
         cli.main(["synthesize", "afew_va", str(tmp_path / "other"), "--effect-size", "2"])
-    assert "`effect_size` is 2" in capsys.readouterr().err
+    assert "--effect-size 2.0: expected 0 to 1" in capsys.readouterr().err

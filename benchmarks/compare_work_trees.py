@@ -24,6 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
+# The spellings that both sides have: trees before 0.2.0 know neither --workers nor predict's --output.
 _SHARED = "--jobs 2 --feature-store {output}/fs"
 _SHORT = "--targets valence --protocols trial_disjoint --training.epochs 2"
 _CLI = "-m keras_emotion.cli"

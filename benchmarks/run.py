@@ -24,8 +24,11 @@ import rich.table
 import rich.text
 import seed
 import train
-import tyro
 from measurement import Outcome, environment, in_fresh_process
+
+from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.parser import call
+from keras_emotion.options import Option
 
 BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "features": features.benchmark,
@@ -42,12 +45,12 @@ has as parameters."""
 def main(
     only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(BENCHMARKS),
     data_root: Path | None = None,
-    repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    repeats: int | None = None,
     full: bool = False,
-    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
+    threads: int | None = None,
+    json_file: Annotated[Path | None, Option(name="json")] = None,
 ) -> int:
-    """Runs benchmarks and prints a table of each.
+    """Run benchmarks and print a table of each.
 
     Args:
         only: the benchmarks to run, by default all.
@@ -60,6 +63,9 @@ def main(
 
     Returns:
         The exit code: 1 where a process failed or results that should agree do not, else 0.
+
+    Examples:
+        python benchmarks/run.py --only features
     """
     console = rich.console.Console()
     options = {"data_root": data_root, "repeats": repeats, "full": full, "threads": threads}
@@ -115,4 +121,4 @@ def _accepted(benchmark: Callable[..., Outcome], options: dict[str, Any]) -> dic
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main))
+    sys.exit(exit_on_input_error(call)(main, sys.argv[1:], "python benchmarks/run.py"))

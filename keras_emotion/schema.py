@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+# Not when the module is imported: the command line names its errors by `InputError`, and lists its commands at once.
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 WINDOW_COLUMNS = (
     "dataset",
@@ -247,6 +250,9 @@ class Trial:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.
             window_seconds: length of each window.
         """
+        import numpy as np
+        import pandas as pd
+
         start_seconds = np.asarray(start_seconds, dtype=float)
         columns = {
             "dataset": self.dataset,

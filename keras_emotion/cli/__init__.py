@@ -1,59 +1,62 @@
 """The command line: `keras-emotion --help` lists the commands.
 
 Exit codes: 0 done (for `describe`: the copy is whole), 1 something is wrong with what was looked at (each command says
-what that means), 2 unusable input or command line. Everything slow to import is imported by the command that needs it,
-so that `--help` is quick.
+what that means), 2 unusable input or command line. A command is imported when it is called, and what is slow to import
+by the command that needs it, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-import tyro
-
-from keras_emotion.cli.audit import Audit
-from keras_emotion.cli.describe import Describe
 from keras_emotion.cli.exits import exit_on_input_error
-from keras_emotion.cli.export import Export
-from keras_emotion.cli.faces import Faces
-from keras_emotion.cli.init_trials import InitTrials
-from keras_emotion.cli.predict import Predict
-from keras_emotion.cli.registration import without_register_option
-from keras_emotion.cli.report import Report
-from keras_emotion.cli.runs import Runs
-from keras_emotion.cli.synthesize import Synthesize
+from keras_emotion.cli.names import did_you_mean
+from keras_emotion.cli.parser import EVERYWHERE, arguments_of, call, docstring_section, parse, print_help
 from keras_emotion.keras_settings import choose_backend
+from keras_emotion.options import Option
+from keras_emotion.schema import InputError
+
+COMMANDS: Mapping[str, str] = {
+    "run": "run",
+    "runs": "Runs",
+    "report": "Report",
+    "audit": "Audit",
+    "describe": "Describe",
+    "init-trials": "InitTrials",
+    "synthesize": "synthesize",
+    "faces": "Faces",
+    "predict": "Predict",
+    "export": "Export",
+}
+"""By the name of a command, what carries it out in the module of that name: a dataclass of its options with a method
+`run`, or a function of its words. Both return the exit code, and their docstrings are the help."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """Run one of the models on a dataset, your own included: `keras-emotion run --help` lists them.
+class _CommandLine:
+    """Reproduce papers on multimodal emotion recognition, with and without leakage.
 
-    Its options depend on the model: `keras-emotion run --model facrnn --help`.
+    Args:
+        command: one of the commands below.
+
+    Examples:
+        keras-emotion run                     # lists reproductions and models
+        keras-emotion run deap_3facrnn        # minutes, on synthetic data
+        keras-emotion describe /data/DEAP --dataset deap --brief
+        keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
     """
 
-
-_Command = (
-    Annotated[Describe, tyro.conf.subcommand("describe")]
-    | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
-    | Annotated[InitTrials, tyro.conf.subcommand("init-trials")]
-    | Annotated[Faces, tyro.conf.subcommand("faces")]
-    | Annotated[Run, tyro.conf.subcommand("run")]
-    | Annotated[Runs, tyro.conf.subcommand("runs")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[Audit, tyro.conf.subcommand("audit")]
-    | Annotated[Predict, tyro.conf.subcommand("predict")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-)
+    command: Annotated[tuple[str, ...], Option(positional=True, rest=True, metavar="COMMAND")]
 
 
 @exit_on_input_error
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code.
+    """Run the command line and return its exit code.
 
     Args:
         arguments: words of the command line, `sys.argv[1:]` by default.
@@ -62,16 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Neither does a file in the user's home choose it.
     choose_backend()
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    words = without_register_option(words)
-    if words[:1] == ["run"]:
-        from keras_emotion.cli.run import main as run
+    known = [*arguments_of(_CommandLine), *EVERYWHERE]
+    given = parse(sys.argv[1:] if arguments is None else arguments, known)
+    print_help(given, known, "keras-emotion", _CommandLine, listed=_summaries)
+    name, *words = given["command"]
+    if name not in COMMANDS:
+        near = did_you_mean(name, list(COMMANDS))
+        raise InputError(f"{name}: unknown command; expected one of {', '.join(COMMANDS)}{near}")
+    command = _load(name)
+    return call(command, words, f"keras-emotion {name}").run() if isinstance(command, type) else command(words)
 
-        return run(words[1:])
-    command = tyro.cli(
-        _Command,
-        prog="keras-emotion",
-        args=words,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-    )
-    return command.run()
+
+def _load(name: str) -> Any:
+    return getattr(importlib.import_module(f"{__name__}.{name.replace('-', '_')}"), COMMANDS[name])
+
+
+def _summaries() -> dict[str, dict[str, str]]:
+    return {"commands": {name: docstring_section(_load(name), "").split("\n\n")[0] for name in COMMANDS}}

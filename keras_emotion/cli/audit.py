@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
 from keras_emotion.cli.output import make_console, print_json
+from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -20,28 +19,34 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """Measure how much of an accuracy the protocol itself hands out, and list the leaks that can be seen.
+    """Estimate how much of an accuracy is due to leakage, and list the leaks found.
 
-    Of a run: static checks of every fold, models trained on labels shuffled between trials, the gap between folds of
-    windows and of trials, and the accuracy from the order of presentation alone; the files of the audit lie in its
-    folder `audit`, and an interrupted audit continues. Of a table of predictions, whoever made it: static checks,
-    and its accuracy by window and by trial.
+    A run is audited by static checks of every fold, by training on permuted labels, by the gap between folds of windows
+    and of trials, and by the accuracy from the order of presentation alone. The results are written to the folder
+    `audit` of the run, and an interrupted audit continues. A table of predictions, of any program, is audited by static
+    checks and by its accuracy per window and per trial.
 
     Args:
-        folder: folder of a run, or its `experiment.json`.
-        table: csv file of predictions, one row a test window: subject, trial, start, stop, fold, label, prediction;
-            used where they are: session, stimulus, protocol, target, repetition, content.
-        disjoint: what the folds of the table are claimed to keep apart; by default what they seem to.
-        permutations: shuffles for the system itself, each as expensive as the run; 0 trains logistic regression alone.
-        light_permutations: shuffles for logistic regression on the same features.
-        data_root: folder of the data set, where it is no longer where the run found it.
-        output: folder of the audit.
-        workers: worker processes; 0 as the run had.
-        json: one JSON object on standard output in place of tables.
-        strict: exit code 1 where there is a leak.
+        folder: run folder, or its `experiment.json`.
+        table: csv file of predictions with one row for each test window. Columns: subject, trial, start, stop, fold,
+            label, prediction; optional: session, stimulus, protocol, target, repetition, content.
+        disjoint: what the folds of the table are meant to keep apart; by default inferred from the table.
+        permutations: label permutations of the system itself; each costs as much as the run. With 0, only logistic
+            regression is trained.
+        light_permutations: label permutations of logistic regression on the same features.
+        data_root: folder of the dataset; by default the one that the run used.
+        output: folder of the audit; by default `audit` in the run folder.
+        workers: number of workers; 0 is the number of the run.
+        json: print one JSON object in place of tables.
+        strict: exit with code 1 if there is a leak.
+
+    Examples:
+        keras-emotion audit runs/A
+        keras-emotion audit runs/A --permutations 19    # 19 times the run's cost
+        keras-emotion audit --table predictions.csv --disjoint trials
     """
 
-    folder: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    folder: Annotated[Path | None, Option(positional=True, metavar="RUN")] = None
     table: Path | None = None
     disjoint: Literal["windows", "trials", "sessions", "stimuli", "subjects", "subjects_and_stimuli"] | None = None
     permutations: int = 0
@@ -55,7 +60,7 @@ class Audit:
     def run(self) -> int:
         """Audits, and returns the exit code."""
         if (self.folder is None) == (self.table is None):
-            raise InputError("give the folder of a run, or --table with a csv file of predictions; see --help")
+            raise InputError("RUN or --table: give one of them: a run folder, or a csv file of predictions; see --help")
         findings = self._of_table() if self.folder is None else self._of_run()
         return 1 if self.strict and any(finding.severity == "leak" for finding in findings) else 0
 

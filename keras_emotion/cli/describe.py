@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
 from keras_emotion.cli.output import make_console
-from keras_emotion.schema import InputError
+from keras_emotion.options import Option
 
 if TYPE_CHECKING:
     import rich.console
@@ -20,41 +18,34 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Describe:
-    """Say what a copy of a data set holds, subject by subject, and everything that is wrong with it.
+    """List the subjects and trials of a dataset on disk, and all its faults.
 
-    Every file is read to its end. Exit code 0: the copy is whole; 1: something is wrong or missing; 2: not a copy.
+    Every file is read to its end. Exit code 0: the copy is whole; 1: files are faulty or missing; 2: not a copy of this
+    dataset.
 
     Args:
-        root: root folder of the data set.
-        dataset: which data set it is: deap, sam40, seed, mahnob_hci, afew_va, affectnet, or one that `--register`
-            brings; by default your own recordings (recordings).
-        file_format: which of the data set's forms to read; by default the first there is. DEAP: python, matlab,
-            original. SAM40: filtered, compact, raw. SEED: preprocessed, features. MAHNOB-HCI: original. AFEW-VA:
-            frames. AffectNet: lists, arrays. Recordings: table.
-        brief: one row for each subject, without one for each trial.
-        json: one JSON object on standard output in place of tables.
+        root: root folder of the dataset.
+        dataset: name of the dataset; `recordings` are your own.
+        file_format: format to read, of those that the dataset comes in; by default the first one found.
+        brief: print one row for each subject, and none for the trials.
+        json: print one JSON object in place of tables.
+
+    Examples:
+        keras-emotion describe /data/DEAP --dataset deap --brief
+        keras-emotion describe my_study
     """
 
-    root: tyro.conf.Positional[Path]
-    dataset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "recordings"
-    file_format: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    root: Annotated[Path, Option(positional=True, metavar="FOLDER")]
+    dataset: Annotated[str, Option(names="dataset")] = "recordings"
+    file_format: Annotated[str | None, Option(names="file format")] = None
     brief: bool = False
     json: bool = False
 
     def run(self) -> int:
         """Describes, and returns the exit code."""
-        from keras_emotion.datasets import READERS
+        from keras_emotion.cli.readers import open_dataset
 
-        if self.dataset not in READERS:
-            raise InputError(f"--dataset {self.dataset}: no such data set; expected one of {', '.join(READERS)}")
-        try:
-            reader = READERS[self.dataset](self.root, file_format=self.file_format)
-        except InputError:
-            raise
-        except ValueError as error:
-            # A bad value of an option of ours is the user's input here.
-            raise InputError(str(error)) from None
-        description = reader.describe()
+        description = open_dataset(self.dataset, self.root, self.file_format).describe()
         if self.json:
             print(json.dumps(description, indent=2, allow_nan=False))
         else:

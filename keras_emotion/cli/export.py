@@ -5,28 +5,33 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import tyro
+from keras_emotion.options import Option
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write a saved model in a format that does without Keras, and check it by running it beside the Keras model.
+    """Export a saved model to a format that runs without Keras, and check its outputs.
 
-    Exit code 0: written; 1: its outputs differ by more than 1e-4, and nothing is kept; 2: unusable input.
+    The outputs are compared with those of the Keras model on the same windows. Exit code 0: written; 1: the outputs
+    differ by more than 1e-4, and nothing is written; 2: unusable input.
 
     Args:
-        model: file of the model (.keras), as a run with --save-models leaves it.
-        format: saved_model, a folder for TensorFlow; onnx; litert, a file for LiteRT (TensorFlow Lite).
-        out: where to write; by default beside the model, named after it.
-        check_on: recording whose windows both models are given; by default they are random.
-        video: the face video beside it, for models that see faces.
+        model: model file (.keras) of a run with --save-models.
+        format: `saved_model` is a folder for TensorFlow, `litert` a file for LiteRT (TensorFlow Lite).
+        output: file or folder to write; by default beside the model, with its name.
+        check_on: recording whose windows are compared; by default random windows.
+        video: face video of that recording, for models with faces.
+
+    Examples:
+        keras-emotion export MODEL.keras --format onnx
+        keras-emotion export MODEL.keras --format litert --check-on recording.edf
     """
 
-    model: tyro.conf.Positional[Path]
+    model: Annotated[Path, Option(positional=True)]
     format: Literal["saved_model", "onnx", "litert"]
-    out: Path | None = None
+    output: Annotated[Path | None, Option(old="--out")] = None
     check_on: Path | None = None
     video: Path | None = None
 
@@ -44,7 +49,7 @@ class Export:
             windows = Predictor(model, source=self.model).some_windows(recording, video=self.video)
             of = f"windows of {self.check_on or self.video}"
         default = self.model.with_name(self.model.stem + export.FORMATS[self.format].ending_of_file)
-        exported = export.export_model(model, self.format, self.out or default, windows)
+        exported = export.export_model(model, self.format, self.output or default, windows)
         difference = f"largest difference to the Keras model {exported.largest_difference:.1e}"
         on = f"on {exported.n_windows} {of}"
         if exported.path is None:

@@ -6,41 +6,44 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import tyro
-
+from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """Cut the face out of videos: sampled in time, found, followed, upright, square.
+    """Detect, track, align and crop faces in videos.
 
     Writes `faces.npy` (frames, size, size, 3) uint8 RGB, `frames.csv`, `contact_sheet.png` and `quality.json` into the
-    output folder, for several videos into a folder for each. Videos that cannot be read are listed at the end, and the
-    exit code is then 2.
+    output folder; with several videos, into a folder for each. Videos that cannot be read are listed at the end, with
+    exit code 2.
 
     Args:
         videos: video files.
-        out: folder to write to.
-        rate: faces a second.
-        size: side of a face in pixels.
-        margin: share of the side around the face, on each side.
-        detector: which detector finds faces. auto: the Face Landmarker where `model` or the environment variable
-            KERAS_EMOTION_FACE_LANDMARKER names its .task file, YuNet where `model` is an .onnx file, else BlazeFace.
+        output: folder to write to.
+        rate_hz: faces per second.
+        size: width and height of a face in pixels.
+        margin: margin around the face on each side, as a share of the width.
+        detector: face detector; `auto` is the Face Landmarker where `--model` or the environment variable
+            KERAS_EMOTION_FACE_LANDMARKER names its .task file, YuNet where `--model` is an .onnx file, else BlazeFace.
         model: file of the detector's network.
-        frame_rate: frames a second to believe in place of the file's time stamps.
+        frame_rate_hz: frame rate of the video; by default that of its time stamps.
+
+    Examples:
+        keras-emotion faces video.mp4 --output faces
+        keras-emotion faces s01/*.avi --output faces --rate-hz 5 --size 64
     """
 
-    videos: tyro.conf.Positional[tuple[Path, ...]]
-    out: Path
-    rate: float = 5.0
+    videos: Annotated[tuple[Path, ...], Option(positional=True, metavar="VIDEO")]
+    output: Annotated[Path, Option(old="--out")]
+    rate_hz: Annotated[float, Option(old="--rate")] = 5.0
     size: int = 64
     margin: float = 0.1
     detector: Literal["auto", "blazeface", "yunet", "face_landmarker"] = "auto"
     model: Path | None = None
-    frame_rate: float | None = None
+    frame_rate_hz: Annotated[float | None, Option(old="--frame-rate")] = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
@@ -50,15 +53,15 @@ class Faces:
             raise InputError("give at least one video; see --help")
         names = [video.stem for video in self.videos]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"several videos are named {', '.join(doubles)}; give each its own --out")
+            raise InputError(f"several videos are named {', '.join(doubles)}; give each its own --output")
         for option, value, is_right, wanted in (
-            ("rate", self.rate, 0 < self.rate < math.inf, "a number above 0"),
+            ("rate-hz", self.rate_hz, 0 < self.rate_hz < math.inf, "a number above 0"),
             ("size", self.size, self.size >= 8, "8 or more"),
             ("margin", self.margin, 0 <= self.margin <= 1, "0 to 1"),
             (
-                "frame-rate",
-                self.frame_rate,
-                self.frame_rate is None or 0 < self.frame_rate < math.inf,
+                "frame-rate-hz",
+                self.frame_rate_hz,
+                self.frame_rate_hz is None or 0 < self.frame_rate_hz < math.inf,
                 "a number above 0",
             ),
         ):
@@ -67,7 +70,7 @@ class Faces:
         failed = []
         with faces.make_detector(self.detector, self.model) as detector:
             for video in self.videos:
-                out = self.out if len(self.videos) == 1 else self.out / video.stem
+                out = self.output if len(self.videos) == 1 else self.output / video.stem
                 try:
                     quality = self._extract(video, detector, out)
                 except InputError as error:
@@ -94,10 +97,10 @@ class Faces:
         sequence = faces.extract_faces(
             video,
             detector,
-            self.rate,
+            self.rate_hz,
             size=self.size,
             margin=self.margin,
-            assumed_frame_rate_hz=self.frame_rate,
+            assumed_frame_rate_hz=self.frame_rate_hz,
             n_threads=os.cpu_count() or 1,
         )
         quality = {**sequence.quality, "detector": detector.name}

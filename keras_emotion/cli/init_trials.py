@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
 from keras_emotion.cli.output import make_console
+from keras_emotion.options import Option
 
 if TYPE_CHECKING:
     from keras_emotion.datasets.first_trials import FirstTable, KindOfMark
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class InitTrials:
-    """Write a first trials.csv for a folder of recordings, from their annotations; you fill in the ratings.
+    """Write a first trials.csv from the annotations of recordings; you add the ratings.
 
-    Every annotation and every trigger word is listed by kind, with what became of it. By default each kind becomes
-    trials, except those about the signal (BAD..., boundary, New Segment, ...). A trial lasts as long as its annotation;
-    without a duration, to the next mark, to a gap in the recording or to the end of the file. A mark without a duration
-    within another trial is left out. The options choose otherwise; patterns may contain *, ? and [...]. An existing
-    trials.csv is not overwritten. Exit code 0: written; 1: written, but some recordings could not be read (they are
-    named and not in the table); 2: not written.
+    Every annotation and every trigger word is listed by kind, with the trials made from it. By default each kind
+    becomes trials, except those about the signal (BAD..., boundary, New Segment, ...). A trial lasts as long as its
+    annotation; without a duration, to the next annotation, to a gap in the recording or to the end of the file. An
+    annotation without a duration within another trial is left out. The options choose otherwise; patterns may contain
+    *, ? and [...]. An existing trials.csv is not overwritten. Exit code 0: written; 1: written, but some recordings
+    could not be read (they are named and not in the table); 2: not written.
 
     Args:
         folder: folder that holds the recordings, in it or below (or a BIDS tree).
@@ -34,15 +33,20 @@ class InitTrials:
         begin: annotation or trigger word at which a trial starts; needs --end.
         end: annotation or trigger word at which it ends.
         subject_pattern: regular expression with a group (?P<subject>...), and optionally (?P<session>...), searched in
-            the path of each recording. By default subjects are derived from the file names, and the result is printed.
+            the path of each recording; by default subjects are derived from the file names and printed.
+
+    Examples:
+        keras-emotion init-trials my_study
+        keras-emotion init-trials my_study --annotations "clip*" --seconds 60
+        keras-emotion init-trials my_study --begin start --end stop
     """
 
-    folder: tyro.conf.Positional[Path]
-    annotations: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN [PATTERN ...]")] = ()
+    folder: Annotated[Path, Option(positional=True)]
+    annotations: Annotated[tuple[str, ...], Option(metavar="PATTERN ...")] = ()
     seconds: float | None = None
-    begin: Annotated[str | None, tyro.conf.arg(metavar="PATTERN")] = None
-    end: Annotated[str | None, tyro.conf.arg(metavar="PATTERN")] = None
-    subject_pattern: Annotated[str | None, tyro.conf.arg(metavar="REGEX")] = None
+    begin: Annotated[str | None, Option(metavar="PATTERN")] = None
+    end: Annotated[str | None, Option(metavar="PATTERN")] = None
+    subject_pattern: Annotated[str | None, Option(metavar="REGEX")] = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""

@@ -8,8 +8,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
+from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
 _SOURCE = "absolute_path"
@@ -18,38 +17,44 @@ _SOURCE = "absolute_path"
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """Apply a saved model to a recording: the probability of each class, window by window.
+    """Predict class probabilities for each window of a recording or a live stream.
 
-    Windows, features and scaling are those that the model was trained with; channels are matched by name, and missing
-    ones are said. The file is read in blocks, however long it is. A window without a signal has no probability, and
-    `problem` says why. Writes `prediction.csv`, `prediction.png` and `prediction.json` into the output folder, which
-    must hold none of another recording. With --lsl a live stream is read instead, and a line printed a window.
-    Models that see faces need --video; those that see faces alone need no recording.
+    Windows, features and scaling are those of the training; channels are matched by name, and missing channels are
+    reported and mean-imputed. The file is read in blocks, so its length does not matter. A window without a signal has
+    no probability; the column `problem` gives the reason. Writes `prediction.csv`, `prediction.png` and
+    `prediction.json` into the output folder, which must not hold the prediction of another recording. With --lsl a live
+    stream is read, and one line printed for each window. Models with faces need --video; models of faces alone need no
+    recording.
 
     Args:
-        model: file of the model (.keras), as a run with --save-models leaves it.
-        recording: .set, .edf, .bdf, .vhdr, .fif and what else MNE reads; .npy or .mat with a sidecar.
+        model: model file (.keras) of a run with --save-models.
+        recording: .set, .edf, .bdf, .vhdr, .fif or another format that MNE reads; .npy or .mat with a sidecar.
         lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
-        seconds: seconds of the stream after which to end; by default it goes on until the stream ends, or Ctrl-C.
-        lag_seconds: seconds that a window of the stream waits after its end, for its filters to see what comes.
-        channels: a channels.csv that says what the recording or stream does not of its channels: their electrodes, or
-            a factor; by default the one beside the recording, if there is one.
-        video: face video beside the recording; faces out of it are drawn under the probabilities.
+        seconds: seconds of the stream after which to stop; by default at its end, or at Ctrl-C.
+        lag_seconds: delay of each window of the stream in seconds; the filters use the samples after its end.
+        channels: `channels.csv` with electrodes and units that the recording or stream lacks; by default the one
+            beside the recording, if there is one.
+        video: face video of the recording; some faces are drawn below the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
-        out: folder to write to; by default `predictions/<recording>`.
-        baseline_seconds: seconds at the start that are the baseline, for models that subtract one.
-        block_seconds: length of the blocks.
+        output: folder to write to; by default `predictions/<recording>`.
+        baseline_seconds: length of the baseline at the start, for models that subtract one.
+        block_seconds: length of the blocks that are read at once.
+
+    Examples:
+        keras-emotion predict MODEL.keras recording.edf --output predicted
+        keras-emotion predict MODEL.keras recording.edf --video face.mp4
+        keras-emotion predict MODEL.keras --lsl NAME --lag-seconds 0.5
     """
 
-    model: tyro.conf.Positional[Path]
-    recording: Annotated[Path | None, tyro.conf.Positional] = None
-    lsl: str | None = None
+    model: Annotated[Path, Option(positional=True)]
+    recording: Annotated[Path | None, Option(positional=True)] = None
+    lsl: Annotated[str | None, Option(metavar="NAME")] = None
     seconds: float = math.inf
     lag_seconds: float = 0.0
     channels: Path | None = None
     video: Path | None = None
     video_offset_seconds: float = 0.0
-    out: Path | None = None
+    output: Annotated[Path | None, Option(old="--out")] = None
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
 
@@ -112,7 +117,7 @@ class Predict:
 
         table = None if self.channels is None else ChannelTable(self.channels)
         path = self.recording or self.video or Path()
-        out = self.out or Path("predictions") / path.stem
+        out = self.output or Path("predictions") / path.stem
         _check_folder(out, path)
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
         predictor = Predictor.from_file(self.model, self.baseline_seconds)
@@ -168,9 +173,9 @@ def _check_folder(folder: Path, source: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{file}: is no prediction that could be replaced ({error}); give another --out") from None
+        raise InputError(f"{file}: is no prediction that could be replaced ({error}); give another --output") from None
     if known and Path(known).resolve() != source.resolve():
-        raise InputError(f"{file}: is the prediction of {known}, not of {source}; give another --out")
+        raise InputError(f"{file}: is the prediction of {known}, not of {source}; give another --output")
 
 
 def _faces_at_times(

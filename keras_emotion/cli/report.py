@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-
-import tyro
+from typing import Annotated
 
 from keras_emotion.cli.output import make_console, print_json
-from keras_emotion.schema import InputError
+from keras_emotion.options import Option
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Report on a finished run, or compare several of them on the subjects that they share.
+    """Report on a finished run, or compare several on their common subjects.
 
-    Of one run: its table, page and figures, without a paper's numbers beside them. Of several: one table, and for each
-    pair that was tested in the same folds, tests of the difference. The runs' folders are left as they are.
+    For one run: table, page and figures, without the numbers of the paper. For several: one table, and tests of the
+    difference for each pair of runs with the same folds. The run folders are not changed.
 
     Args:
         runs: run folders.
-        out: folder to write to; by default `runs/report-...` or `runs/comparison-...`, named after the identities.
-        json: one JSON object on standard output in place of tables.
+        output: folder to write to; by default `runs/report-...` or `runs/comparison-...`, named after the identities.
+        json: print one JSON object in place of tables.
+
+    Examples:
+        keras-emotion report runs/A
+        keras-emotion report runs/A runs/B
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    out: Path | None = None
+    runs: Annotated[tuple[Path, ...], Option(positional=True, metavar="RUN")]
+    output: Annotated[Path | None, Option(old="--out")] = None
     json: bool = False
 
     def run(self) -> int:
@@ -33,15 +36,13 @@ class Report:
         from keras_emotion import reports
         from keras_emotion.experiment.records import RunFolder
 
-        if not self.runs:
-            raise InputError("give at least one run folder; `keras-emotion runs` lists them")
         folders = [RunFolder(path) for path in self.runs]
         report: reports.Report | reports.ComparisonReport
         if len(folders) == 1:
-            out = self.out or Path("runs") / f"report-{folders[0].config['identity']}"
-            report = reports.build_report(folders[0], output=out)
+            output = self.output or Path("runs") / f"report-{folders[0].config['identity']}"
+            report = reports.build_report(folders[0], output=output)
         else:
-            report = reports.build_comparison(folders, self.out)
+            report = reports.build_comparison(folders, self.output)
         if self.json:
             print_json(**reports.as_json(report))
         else:

@@ -1,67 +1,31 @@
-"""The command line of a reproduction: presets, the user's data or the demo's, run, report."""
+"""Carry out a reproduction: run, report, figures; or its estimate, or a table of methods."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
-import inspect
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
 import rich.console
-import tyro
-from pydantic import create_model
 
 from keras_emotion import experiment, reports
 from keras_emotion.cli.exits import exit_on_input_error
-from keras_emotion.cli.registration import without_register_option
-from keras_emotion.cli.subjects import chosen_subjects
-from keras_emotion.datasets import READERS, Reader
-from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
-from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction
+from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
+from keras_emotion.datasets import Reader
+from keras_emotion.papers import Demo, Reproduction
 from keras_emotion.papers.registry import Presets, Table
 from keras_emotion.schema import InputError
-from keras_emotion.systems import Configuration, Experiment, differences
+from keras_emotion.systems import Experiment, differences
 
 _FAILED_SHOWN = 20
 
 _FULL_SIZE = "the full-size experiment"
 """What a run is compared with where no paper reports numbers on its dataset."""
-
-
-class CommandLine(Configuration):
-    """What a reproduction is asked for, besides the fields of its experiment.
-
-    Args:
-        data_root: folder of the data set; without it the demo's synthetic data are written and used.
-        output: run folder; by default one under `runs/`, named after reproduction, preset and configuration.
-        preset: values to start from; any option given beside it changes one of them. `paper`: as printed. `converged`:
-            the same with a learning rate at which the network learns. `reduced`: that with a quarter of the channels,
-            one repetition and at most five folds. `demo`: minutes on two cores.
-        resume: continue an interrupted run. Jobs that are recorded are not done again, failed ones included; damaged
-            records are moved to the folder `damaged` of the run, and their jobs are done again.
-        retry_failed: continue a run, and repeat the jobs whose training diverged.
-        verify: read all files of the data, and all stored features, again, also those whose sizes and times are as
-            they were.
-        dry_run: print what would be trained and how long it would take, and stop.
-        table: number of a table of the paper that compares methods: all of them are run, each in a folder of its own.
-    """
-
-    data_root: Path | None = None
-    output: Path | None = None
-    preset: Annotated[str, tyro.conf.arg(metavar="{paper,converged,reduced,demo}")] = "demo"
-    resume: bool = False
-    retry_failed: bool = False
-    verify: bool = False
-    dry_run: bool = False
-    table: str = ""
 
 
 @exit_on_input_error
@@ -72,11 +36,29 @@ def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
         name: name of the reproduction.
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
-    arguments = without_register_option(sys.argv[1:] if arguments is None else arguments)
-    reproduction = find_reproduction(name)
-    commands = {"run": run_reproduction, "train_teachers": _train_teachers, "pretrain": _pretrain}
-    if commands[reproduction.command](reproduction, arguments):
+    words = sys.argv[1:] if arguments is None else arguments
+    # What the module brings that `--register` names may be this reproduction.
+    first_pass(words)
+    choice = dataclasses.replace(named(name), own=())
+    if carry_out(choice, words):
         raise SystemExit(1)
+
+
+def carry_out(choice: Choice, words: Sequence[str]) -> int:
+    """Do what a reproduction is for: run it, or train its networks without folds.
+
+    Args:
+        choice: what is run.
+        words: the words of the command line.
+
+    Returns:
+        The exit code: 1 where trainings diverged.
+
+    Raises:
+        InputError: the data, the options or the run folder cannot be used.
+    """
+    commands = {"run": _run, "train_teachers": _train_teachers, "pretrain": _pretrain}
+    return commands[choice.reproduction.command](parse_request(choice, words))
 
 
 @exit_on_input_error
@@ -97,7 +79,7 @@ def main(
         presets: the experiment for each of `PRESETS`; `paper` is what the others are reduced from.
         demo_data: writes the data of the demo into a folder; `None` where there are none.
         paper: csv of the numbers as printed, `None` where the paper reports none on this dataset.
-        description: first lines of `--help`.
+        description: text of the help, see `Reproduction.description`.
         demo_files: see `Demo.files`.
         afterwards: called when the run is finished, with the experiment, the dataset and the run folder; its result
             is printed.
@@ -114,7 +96,8 @@ def main(
         tables=tables or {},
         figures=() if afterwards is None else (afterwards,),
     )
-    if run_reproduction(reproduction, sys.argv[1:] if arguments is None else arguments, reader_options or {}):
+    choice = Choice(reproduction, Path(sys.argv[0]).name, reader_options=reader_options or {})
+    if carry_out(choice, sys.argv[1:] if arguments is None else arguments):
         raise SystemExit(1)
 
 
@@ -134,9 +117,13 @@ def run_reproduction(
     Raises:
         InputError: the data, the options or the run folder cannot be used.
     """
-    request = _parse_request(reproduction, arguments, reader_options)
+    return _run(parse_request(Choice(reproduction, f"{PROG} {reproduction.name}", (), reader_options or {}), arguments))
+
+
+def _run(request: Request) -> int:
     if request.options.table:
         return _run_table(request)
+    reproduction = request.reproduction
     console, wanted, dataset = _console(), request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
     reductions = _differences_from_full_size(reproduction, wanted)
@@ -192,22 +179,21 @@ def _error_after_failures(n_failed: int) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
 
 
-def _train_teachers(reproduction: Reproduction, arguments: Sequence[str]) -> None:
+def _train_teachers(request: Request) -> int:
     """Train and save one network for each target, without folds."""
-    request = _parse_request(reproduction, arguments)
     request.refuse_folds()
     folder = request.output / "teacher"
     verify = request.options.verify
     experiment.train_teachers(
-        request.experiment, request.dataset, folder, reproduction.validation_subjects, verify=verify
+        request.experiment, request.dataset, folder, request.reproduction.validation_subjects, verify=verify
     )
     mark = f" ({reports.SYNTHETIC_MARK})" if request.dataset.synthetic else ""
     _console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
-def _pretrain(reproduction: Reproduction, arguments: Sequence[str]) -> None:
+def _pretrain(request: Request) -> int:
     """Train one network on the ratings of pictures; see `keras_emotion.experiment.pretrain`."""
-    request = _parse_request(reproduction, arguments)
     request.refuse_folds()
     network, scores = experiment.pretrain(
         request.experiment, request.dataset, request.output, verify=request.options.verify
@@ -216,9 +202,10 @@ def _pretrain(reproduction: Reproduction, arguments: Sequence[str]) -> None:
     title = f"{request.dataset.name}: ratings of pictures of unseen people"
     console.print(reports.rating_table(scores, title, request.dataset.synthetic))
     console.print(f"network: {network}", highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
-def _run_table(request: _Request) -> int:
+def _run_table(request: Request) -> int:
     reproduction, number = request.reproduction, request.options.table
     if number not in reproduction.tables:
         there = ", ".join(reproduction.tables)
@@ -251,106 +238,6 @@ def _run_table(request: _Request) -> int:
     with _error_after_failures(n_failed):
         reports.build_method_table(folders, printed, output).print(console)
     return int(n_failed > 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Request:
-    """What the command line asks for."""
-
-    reproduction: Reproduction
-    preset: str
-    options: CommandLine
-    experiment: Experiment
-    dataset: Reader
-
-    @property
-    def output(self) -> Path:
-        """The folder to write to."""
-        name = f"{self.experiment.name}-{self.preset}-{self.experiment.identity()}"
-        return self.options.output or Path("runs") / name
-
-    @property
-    def start(self) -> dict[str, bool]:
-        """How a run is started."""
-        options = self.options
-        return {"resume": options.resume, "verify": options.verify, "retry_failed": options.retry_failed}
-
-    def refuse_folds(self) -> None:
-        """Refuse the options of runs with folds.
-
-        Raises:
-            InputError: an estimate or a table is asked for.
-        """
-        if self.options.dry_run:
-            raise InputError("--dry-run: this trains without folds, and has no estimate of its time; leave it out")
-        if self.options.table:
-            raise InputError("--table: this trains without folds, and has no table of methods; leave it out")
-
-
-def _parse_request(
-    reproduction: Reproduction, arguments: Sequence[str], reader_options: Mapping[str, Any] | None = None
-) -> _Request:
-    presets = reproduction.presets
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", choices=PRESETS)
-    first.add_argument("--data-root", "--data_root")
-    first.add_argument("--subjects", nargs="*")
-    chosen, _ = first.parse_known_args(arguments)
-    # Without data there is the demo; a night on two cores is what somebody with data can afford first.
-    preset = chosen.preset or ("reduced" if chosen.data_root else "demo")
-    default = presets[preset]
-    demo, folder = reproduction.demo, None
-    if chosen.data_root is None and demo is not None:
-        folder = Path("runs") / "data" / f"{reproduction.dataset}-demo-{demo.key()}"
-        # Defaults, so that what the user gives goes before them.
-        default = default.changed({name: folder / file for name, file in demo.files.items()})
-    options = _parse_options(default, preset, reproduction.description, arguments)
-    wanted = type(default)(**{name: getattr(options, name) for name in type(default).model_fields})
-    if folder is not None:
-        _write_demo(folder, demo)
-    root = options.data_root or folder
-    if root is None:
-        raise InputError("--data-root: give the folder of the data set; there are no demo data")
-    dataset = READERS[wanted.dataset](root, **(reader_options or {}))
-    if chosen.subjects:
-        # As they were written, and not as numbers: somebody may be called 01.
-        subjects, notes = chosen_subjects(dataset, chosen.subjects)
-        wanted = wanted.changed({"subjects": subjects})
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
-    elif wanted.subjects and chosen.subjects is None:
-        # A preset names the paper's subjects; a copy of the data set may hold fewer, which the table then says.
-        found = dataset.subjects
-        wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
-        if not wanted.subjects:
-            raise InputError(f"{root}: holds none of the subjects of preset {preset}; name some with --subjects")
-    console = _console()
-    for note in dataset.notes(wanted.subjects or None):
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    return _Request(reproduction, preset, options, wanted, dataset)
-
-
-def _parse_options(default: Experiment, preset: str, description: str, arguments: Sequence[str]) -> Any:
-    # One flat command line: the options of CommandLine, then every field of the experiment.
-    both = create_model("Reproduction", __base__=(CommandLine, type(default)), __doc__=inspect.cleandoc(description))
-    fields = {name: getattr(default, name) for name in type(default).model_fields}
-    return tyro.cli(both, default=both(**fields, preset=preset), args=arguments)
-
-
-def _write_demo(folder: Path, demo: Demo) -> None:
-    if folder.is_dir():
-        return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder.parent)
-        # Renamed when whole: a demo that was interrupted while writing is written anew.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY_PREFIX) as temporary:
-            demo.writer(Path(temporary) / "data", **demo.options)
-            os.replace(Path(temporary) / "data", folder)
-    except OSError as error:
-        # Not where another process has written the same meanwhile.
-        if not folder.is_dir():
-            raise InputError(f"{folder}: the demo's data cannot be written: {error.strerror}") from error
 
 
 def _console() -> rich.console.Console:

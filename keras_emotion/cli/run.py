@@ -1,91 +1,63 @@
-"""The command `keras-emotion run`: a model on a dataset, by name, your own recordings included."""
+"""The command `keras-emotion run`: a reproduction by its name, or a model on a dataset."""
 
 from __future__ import annotations
 
-import argparse
-import inspect
-import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from keras_emotion.cli.reproduce import run_reproduction
-from keras_emotion.datasets import READERS
-from keras_emotion.evaluation import PROTOCOLS
-from keras_emotion.papers import Reproduction, models
-from keras_emotion.schema import InputError
+from keras_emotion.cli.parser import EVERYWHERE, docstring_section, help_text, parse
 
-SAMPLING_RATE_HZ = 128.0
-"""What recordings of any rate are brought to: the rate of DEAP and of the models' defaults."""
+_USAGE = (
+    "keras-emotion run NAME [options]",
+    "keras-emotion run --model MODEL --dataset NAME --data-root FOLDER --targets RATING ... [options]",
+)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs a model on a data set from the command line, as a reproduction does: records, report, then the audit.
+def run(words: Sequence[str]) -> int:
+    """Run a reproduction, or a model on a dataset: training, evaluation, report.
 
     Args:
-        arguments: words after `keras-emotion run`.
+        words: the words of the command line. Without any, reproductions and models are listed.
 
     Returns:
         The exit code: 1 where trainings diverged.
+
+    Raises:
+        InputError: the data, the options or the run folder cannot be used.
+
+    Examples:
+        keras-emotion run deap_3facrnn --help        # its options
+        keras-emotion run deap_3facrnn               # minutes, on synthetic data
+        keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
+        keras-emotion run --model facrnn --data-root my_study --target valence
     """
-    parser = argparse.ArgumentParser(
-        prog="keras-emotion run",
-        add_help=False,
-        allow_abbrev=False,
-        description="Run a model on a data set. All other options are those of the model's experiment: "
-        "`keras-emotion run --model facrnn --help` lists them.",
-    )
-    known = models()
-    names_of_models, protocols = (f"one of {', '.join(names)}" for names in (known, PROTOCOLS))
-    parser.add_argument("--model", choices=known, required=True, metavar="MODEL", help=names_of_models)
-    parser.add_argument("--data", "--data-root", type=Path, metavar="FOLDER", help="folder of the data set")
-    formats = f"its format, one of {', '.join(READERS)}; by default your own recordings"
-    parser.add_argument("--dataset", choices=READERS, default="recordings", metavar="NAME", help=formats)
-    parser.add_argument("--target", "--targets", nargs="+", metavar="TARGET", help="ratings that are to be recognised")
-    rate = f"samples a second to bring signals to; by default {SAMPLING_RATE_HZ:g} where files have rates of their own"
-    parser.add_argument("--sampling-rate-hz", type=float, metavar="RATE", help=rate)
-    protocols = f"{protocols}; by default trial_disjoint"
-    parser.add_argument("--protocol", "--protocols", nargs="+", choices=PROTOCOLS, metavar="NAME", help=protocols)
-    if not {"--model"} & {word.partition("=")[0] for word in arguments} and {"-h", "--help"} & set(arguments):
-        parser.print_help()
-        return 0
-    asked, others = parser.parse_known_args(arguments)
-    reader_options = _reader_options(asked)
-    wants_help = bool({"-h", "--help"} & set(others))
-    if not wants_help:
-        if asked.data is None:
-            raise InputError("--data: give the folder of the data set")
-        if not asked.target:
-            raise InputError(f"--target: what is to be recognised? {asked.data} has {', '.join(_targets(asked))}")
-    fields = {
-        "name": f"{asked.dataset}_{asked.model}",
-        "dataset": asked.dataset,
-        "targets": tuple(asked.target or ("valence",)),
-        "protocols": tuple(asked.protocol or ("trial_disjoint",)),
-    }
-    reproduction = Reproduction(
-        name=fields["name"],
-        presets=known[asked.model](fields),
-        description=f"{asked.model} on a dataset of the format {asked.dataset}.",
-    )
-    data = [] if asked.data is None else ["--data-root", str(asked.data)]
-    return run_reproduction(reproduction, [*data, *others], reader_options)
+    # Not before: the list of commands has this one, and is to be quick.
+    from keras_emotion.cli import reproduce, request
+
+    asked = request.first_pass(words)
+    if {"name", "model"} & asked.keys():
+        return reproduce.carry_out(request.choose(words), words)
+    if not {"help", "help_all"} & asked.keys():
+        if asked.keys() - {"register"}:
+            request.choose(words)
+        # Nothing that is known was given.
+        parse(words, EVERYWHERE, request.PROG)
+    is_full = "help_all" in asked
+    print(help_text(EVERYWHERE, request.PROG, run, _USAGE, _listed(is_full), is_full=is_full))
+    return 0
 
 
-def _reader_options(asked: argparse.Namespace) -> dict[str, Any]:
-    rate = asked.sampling_rate_hz
-    if "sampling_rate_hz" not in inspect.signature(READERS[asked.dataset]).parameters:
-        if rate is None:
-            return {}
-        raise InputError(f"--sampling-rate-hz: {asked.dataset} is read at the rate it was published with")
-    if rate is None:
-        rate = SAMPLING_RATE_HZ
-    if not 0 < rate < math.inf:
-        raise InputError(f"--sampling-rate-hz {rate:g}: expected a number above 0")
-    return {"sampling_rate_hz": rate}
+def _listed(is_full: bool) -> dict[str, dict[str, str]]:
+    """What can be run, for the help; the protocols, of which there are many, in the full one."""
+    from keras_emotion.cli.names import REGISTRIES
+    from keras_emotion.papers import reproductions
+
+    titles = {name: _title(one.description) for name, one in reproductions().items()}
+    options = {"--model MODEL": "model", "--dataset NAME": "dataset"}
+    options |= {"--protocols NAME ...": "protocol"} if is_full else {}
+    listed = {option: ", ".join(REGISTRIES[kind]()) for option, kind in options.items()}
+    return {"reproductions": titles, "models on any dataset": listed}
 
 
-def _targets(asked: argparse.Namespace) -> list[str]:
-    reader = READERS[asked.dataset](asked.data)
-    # Of some trials a rating may be missing: those of a whole subject.
-    return sorted({name for trial in reader.trials(reader.subjects[:1]) for name in trial.ratings})
+def _title(description: str) -> str:
+    """First sentence of a description."""
+    return docstring_section(description, "").split("\n\n")[0].rstrip(".")

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-
-import tyro
+from typing import Annotated
 
 from keras_emotion.cli.output import make_console, print_json
+from keras_emotion.options import Option
 
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """List the runs in a folder: what they are, how far they have come, what they found.
+    """List the runs in a folder: dataset, model, progress, accuracy and chance.
 
-    The accuracy is that of the first protocol without flags, beside its 95 % chance band; where a run has none, that
-    of its first protocol, with the flags. Exit code 0: done; 1: some run's files are damaged; 2: no such folder.
+    The accuracy is that of the first protocol without flags, with its 95 % chance band; if a run has none, that of its
+    first protocol, with the flags. Exit code 0: done; 1: the files of some run are damaged; 2: no such folder.
 
     Args:
-        folder: folder that holds run folders, or a run folder.
-        json: one JSON object on standard output in place of a table.
+        folder: folder of run folders, or a run folder.
+        json: print one JSON object in place of a table.
+
+    Examples:
+        keras-emotion runs
+        keras-emotion runs /data/study/runs --json
     """
 
-    folder: tyro.conf.Positional[Path] = Path("runs")
+    folder: Annotated[Path, Option(positional=True)] = Path("runs")
     json: bool = False
 
     def run(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
         content, _ = read_json(file)
         fields = dict(content["experiment"])
         system = find_system(content["system"])(**fields.pop("system"))
-        experiment = Experiment(**fields, system=system)
+        with warnings.catch_warnings():
+            # Names of fields of earlier versions: the file is old, and nobody's code.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            experiment = Experiment(**fields, system=system)
         root, file_format = Path(data_root or content["data"]["root"]), content["data"]["file_format"]
         options = dict(content["data"].get("options", {}))
         reader = READERS[experiment.dataset]

@@ -158,7 +158,7 @@ def export_model(
     if keras.backend.backend() != "tensorflow":
         raise InputError("models are exported on the TensorFlow backend: set KERAS_BACKEND=tensorflow")
     if path.exists():
-        raise InputError(f"{path}: exists already; remove it or give another --out")
+        raise InputError(f"{path}: exists already; remove it or give another --output")
     windows = random_windows(model) if windows is None else windows
     with own_keras_settings():
         expected = _by_name(model.predict(windows, verbose=0))

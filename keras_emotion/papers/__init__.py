@@ -15,6 +15,7 @@ from keras_emotion.papers.registry import (
     register_module,
     register_paper,
     released_presets,
+    reproductions,
     with_fields,
     with_system,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "register_module",
     "register_paper",
     "released_presets",
+    "reproductions",
     "with_fields",
     "with_system",
 ]

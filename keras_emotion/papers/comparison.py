@@ -63,14 +63,15 @@ def _regression(fields: Mapping[str, Any]) -> Presets:
 SAM40 = Reproduction(
     name="sam40_logistic_regression",
     description="""\
-Logistic regression on band powers, on SAM40: the simplest model on the windows of `sam40_3facrnn.py`.
+Logistic regression on band powers, on SAM40.
 
-    python reproductions/sam40_logistic_regression.py                              # a minute, on synthetic data
-    python reproductions/sam40_logistic_regression.py --data-root SAM40            # preset reduced: minutes
-    keras-emotion audit runs/...                                                   # accuracy inflation of the protocols
+The simplest model, on the targets, protocols and windows of sam40_3facrnn; presets reduce repetitions and folds alone.
 
-    The same targets, protocols and windows; presets reduce repetitions and folds alone.
-    """,
+Examples:
+    keras-emotion run sam40_logistic_regression      # a minute, synthetic data
+    keras-emotion run sam40_logistic_regression --data-root /data/SAM40
+    keras-emotion audit runs/RUN            # how much is due to leakage
+""",
     presets=regression_presets(
         BandPowerRegressionExperiment(
             name="sam40_logistic_regression",

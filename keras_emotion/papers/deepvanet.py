@@ -58,17 +58,18 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
 DEAP = Reproduction(
     name="deap_deepvanet",
     description="""\
-DeepVANet (Zhang, Hossain, Rahman, INTERACT 2021) on DEAP: faces and raw signals, with an honest table.
+DeepVANet (Zhang et al., 2021) on DEAP.
 
-    python reproductions/deap_deepvanet.py                      # minutes, on synthetic data
-    python reproductions/deap_deepvanet.py --data-root DEAP     # preset reduced
-    python reproductions/deap_deepvanet.py --data-root DEAP --preset paper --dry-run
-    python reproductions/deap_deepvanet.py --data-root DEAP \\
-        --protocols as_published_deepvanet_inter_subject subject_disjoint      # Table 2, inter-subject
+INTERACT 2021: faces and raw signals in windows of 1 s. The ablations of Fig. 2 are options: --modalities faces,
+--modalities bio with --system.bio.channels eeg (or peripheral, all), --system.fusion decision (or decision_released,
+as the released code computes it). The inter-subject half of Table 2 is --protocols
+as_published_deepvanet_inter_subject subject_disjoint.
 
-    The ablations of Fig. 2 are options: --modalities faces, --modalities bio with --system.bio.channels eeg (or
-    peripheral, all), --system.fusion decision (or decision_released, as the released code computes it).
-    """,
+Examples:
+    keras-emotion run deap_deepvanet            # minutes, on synthetic data
+    keras-emotion run deap_deepvanet --data-root /data/DEAP
+    keras-emotion run deap_deepvanet --data-root /data/DEAP --modalities bio
+""",
     presets=deepvanet_presets(
         DeepVANetExperiment(
             name="deap_deepvanet",
@@ -88,15 +89,14 @@ DeepVANet (Zhang, Hossain, Rahman, INTERACT 2021) on DEAP: faces and raw signals
 MAHNOB_HCI = Reproduction(
     name="mahnob_deepvanet",
     description="""\
-DeepVANet (Zhang, Hossain, Rahman, INTERACT 2021) on MAHNOB-HCI: faces and raw signals.
+DeepVANet (Zhang et al., 2021) on MAHNOB-HCI.
 
-    python reproductions/mahnob_deepvanet.py                             # minutes, on synthetic data
-    python reproductions/mahnob_deepvanet.py --data-root MAHNOB-HCI      # preset reduced
-    python reproductions/mahnob_deepvanet.py --data-root MAHNOB-HCI \\
-        --protocols as_published_deepvanet_inter_subject subject_disjoint      # Table 2, inter-subject
+INTERACT 2021: faces and raw signals in windows of 1 s. Ablations and protocols are those of deap_deepvanet.
 
-    Ablations as in deap_deepvanet.py.
-    """,
+Examples:
+    keras-emotion run mahnob_deepvanet          # minutes, on synthetic data
+    keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI
+""",
     presets=deepvanet_presets(
         DeepVANetExperiment(
             name="mahnob_deepvanet",
@@ -126,17 +126,18 @@ DeepVANet (Zhang, Hossain, Rahman, INTERACT 2021) on MAHNOB-HCI: faces and raw s
 AFEW_VA = Reproduction(
     name="afew_va_deepvanet",
     description="""\
-Pre-training of DeepVANet's face network (Zhang, Hossain, Rahman, INTERACT 2021) on the frames of AFEW-VA.
+Pre-training of DeepVANet's face network on AFEW-VA.
 
-    python reproductions/afew_va_deepvanet.py                          # minutes, on synthetic faces
-    python reproductions/afew_va_deepvanet.py --data-root AFEW-VA      # preset reduced: a quarter of the channels
-    python reproductions/deap_deepvanet.py --data-root DEAP \\
-        --system.face-weights runs/afew_va_deepvanet-.../network.keras
+Zhang et al., INTERACT 2021. The paper reports that its three convolutions are pre-trained on AFEW-VA, and no more. Here
+they are trained to predict valence and arousal of each frame; actors are disjoint, and the table has the error on
+unseen actors. The network must be as wide as the one that takes its weights: the same preset, or the same
+--system.width-multiplier.
 
-    The paper reports that its three convolutions are pre-trained on AFEW-VA, and no more. Here they are trained to
-    predict valence and arousal of each frame; actors are disjoint, and the table has the error on unseen actors. The
-    network must be as wide as the one that takes its weights: the same preset, or the same --system.width-multiplier.
-    """,
+Examples:
+    keras-emotion run afew_va_deepvanet         # minutes, on synthetic faces
+    keras-emotion run afew_va_deepvanet --data-root /data/AFEW-VA
+    keras-emotion run deap_deepvanet --system.face-weights network.keras
+""",
     presets=face_affect_presets(FaceAffectExperiment(name="afew_va_deepvanet", dataset="afew_va", maximum_folds=5)),
     demo=Demo(
         writer=write_afew_va,

@@ -26,7 +26,6 @@ from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperi
 
 PRINTED_NUMBERS = Path(__file__).with_name("3facrnn.csv")
 
-_VISUAL = "The visual network of 3FACRNN (Du et al., Front. Neurosci. 17:1330077, 2024)"
 _CLIPS = {"n_clips": 160, "n_actors": 40, "frames_per_clip": 8, "frame_size": (160, 128)}
 _SHORT_SESSIONS = {"lead_seconds": 5.0, "stimulus_seconds": 24.0, "neutral_clips": False}
 _SMALL_VIDEO = {"video_frame_rate_hz": 8.0, "video_size": (160, 128)}
@@ -137,18 +136,21 @@ def write_deap_and_teacher(folder: Path, video: Mapping[str, Any], clips: Mappin
 DEAP = Reproduction(
     name="deap_3facrnn",
     description="""\
-3FACRNN (Du et al., Front. Neurosci. 17:1330077, 2024) on DEAP, with an honest table beside the paper's.
+3FACRNN (Du et al., 2024) on DEAP.
 
-    python reproductions/deap_3facrnn.py                      # minutes, on synthetic data
-    python reproductions/deap_3facrnn.py --data-root DEAP     # a night on two cores
-    python reproductions/deap_3facrnn.py --data-root DEAP --preset paper --dry-run
-    python reproductions/deap_3facrnn.py --data-root DEAP --table 3      # the rows of Table 3, on the same folds
+Front. Neurosci. 17:1330077. The table has the accuracies in print beside those under leakage-free protocols. By
+default (--teacher fold) the visual network that serves as teacher is trained on the training windows of each fold;
+--teacher PATH takes one that afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
 
-    --table takes 2 to 5. Their rows are options too: --system.no-band-attention, --system.no-self-attention,
-    --system.features.representation raw_slices, --teacher none. By default (--teacher fold) the visual network that
-    teaches is trained on each fold's training windows; --teacher PATH takes one that afew_va_visual.py trained, as
-    the paper does.
-    """,
+--table takes 2 to 5. Their rows are options too: --system.no-band-attention, --system.no-self-attention,
+--system.features.representation raw_slices, --teacher none.
+
+Examples:
+    keras-emotion run deap_3facrnn              # minutes, on synthetic data
+    keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
+    keras-emotion run deap_3facrnn --data-root /data/DEAP     # a night
+    keras-emotion run deap_3facrnn --data-root /data/DEAP --table 3
+""",
     presets=presets(
         FACRNNExperiment(
             name="deap_3facrnn",
@@ -171,13 +173,15 @@ DEAP = Reproduction(
 MAHNOB_HCI = Reproduction(
     name="mahnob_3facrnn",
     description="""\
-3FACRNN (Du et al., Front. Neurosci. 17:1330077, 2024) on MAHNOB-HCI, with an honest table beside it.
+3FACRNN (Du et al., 2024) on MAHNOB-HCI.
 
-    python reproductions/mahnob_3facrnn.py                             # minutes, on synthetic data
-    python reproductions/mahnob_3facrnn.py --data-root MAHNOB-HCI      # preset reduced
+Front. Neurosci. 17:1330077. The table has the accuracies in print beside those under leakage-free protocols. Tables,
+ablations and the teacher are those of deap_3facrnn.
 
-    Tables, ablations and the teacher are those of deap_3facrnn.py.
-    """,
+Examples:
+    keras-emotion run mahnob_3facrnn            # minutes, on synthetic data
+    keras-emotion run mahnob_3facrnn --data-root /data/MAHNOB-HCI
+""",
     presets=presets(
         FACRNNExperiment(
             name="mahnob_3facrnn",
@@ -205,14 +209,16 @@ MAHNOB_HCI = Reproduction(
 SAM40 = Reproduction(
     name="sam40_3facrnn",
     description="""\
-The EEG network of 3FACRNN on SAM40 (Ghosh et al., Data in Brief 40:107772, 2022): real EEG, freely available.
+EEG network of 3FACRNN (Du et al., 2024) on SAM40.
 
-    python reproductions/sam40_3facrnn.py                                          # minutes, on synthetic data
-    python reproductions/sam40_3facrnn.py --data-root SAM40 --preset reduced
+SAM40 (Ghosh et al., Data in Brief 40:107772, 2022) is real EEG, freely available. Two targets: which of the four tasks
+a person does, and whether they rate their stress above 5. No paper reports 3FACRNN on SAM40; the table compares the
+protocols with each other.
 
-    Two targets: which of the four tasks a person does, and whether they rate their stress above 5. No paper reports
-    3FACRNN on SAM40; the table compares the protocols with each other.
-    """,
+Examples:
+    keras-emotion run sam40_3facrnn             # minutes, on synthetic data
+    keras-emotion run sam40_3facrnn --data-root /data/SAM40
+""",
     presets=presets(
         FACRNNExperiment(
             name="sam40_3facrnn",
@@ -272,17 +278,18 @@ def _train_teachers(experiment: Experiment, dataset: Reader, run_folder: Path) -
 
 AFEW_VA_VISUAL = Reproduction(
     name="afew_va_visual",
-    description=f"""\
-{_VISUAL} on AFEW-VA, a teacher for EEG.
+    description="""\
+Visual network of 3FACRNN on AFEW-VA, a teacher.
 
-    python reproductions/afew_va_visual.py                                      # minutes, on synthetic faces
-    python reproductions/afew_va_visual.py --data-root AFEW-VA                  # unseen actors; then a teacher
-    python reproductions/deap_3facrnn.py --data-root DEAP --teacher runs/afew_va_visual-.../teacher
+Du et al., Front. Neurosci. 17:1330077, 2024. Each frame is labelled by its own score, above 0 or not. The paper reports
+no accuracy of this network; the table has its accuracy on unseen actors. The teacher is then trained on all actors but
+a few, which choose the epoch, one network for each target. It serves deap_3facrnn --teacher.
 
-    Each frame is labelled by its own score, above 0 or not. The paper reports no accuracy of this network; the table
-    has its accuracy on unseen actors. The teacher is then trained on all actors but a few, which choose the epoch, one
-    network for each target.
-    """,
+Examples:
+    keras-emotion run afew_va_visual            # minutes, on synthetic faces
+    keras-emotion run afew_va_visual --data-root /data/AFEW-VA
+    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher TEACHER
+""",
     presets=visual_presets(AFEW_VA),
     demo=Demo(writer=write_afew_va, options=_CLIPS),
     figures=(_train_teachers,),
@@ -290,17 +297,18 @@ AFEW_VA_VISUAL = Reproduction(
 
 AFFECTNET_VISUAL = Reproduction(
     name="affectnet_visual",
-    description=f"""\
-{_VISUAL} on AffectNet, a teacher for EEG.
+    description="""\
+Visual network of 3FACRNN on AffectNet, a teacher.
 
-    python reproductions/affectnet_visual.py                            # minutes, on synthetic faces
-    python reproductions/affectnet_visual.py --data-root AffectNet
-    python reproductions/deap_3facrnn.py --data-root DEAP --teacher runs/affectnet_visual-.../teacher
+Du et al., Front. Neurosci. 17:1330077, 2024. AffectNet's own lists are used: `training` for training, `validation` to
+choose the epoch. The people on the pictures are unknown, so no accuracy on unseen people is reported. A picture is a
+window whose steps are all the same. The network serves deap_3facrnn --teacher.
 
-    AffectNet's own lists are used: `training` for training, `validation` to choose the epoch. The people on the
-    pictures are unknown, so no accuracy on unseen people is reported. A picture is a window whose steps are all the
-    same.
-    """,
+Examples:
+    keras-emotion run affectnet_visual          # minutes, on synthetic faces
+    keras-emotion run affectnet_visual --data-root /data/AffectNet
+    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher TEACHER
+""",
     presets=visual_presets(
         FACRNNVisualExperiment(
             name="affectnet_visual",

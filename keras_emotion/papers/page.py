@@ -18,8 +18,9 @@ def markdown_page() -> str:
     parts = [
         "# Papers",
         _NO_EDIT,
-        "Each script in `reproductions/` runs one paper on one dataset; `keras-emotion run --model NAME` runs a method "
-        "on any dataset, your own recordings included. Every field of a configuration is an option (`--help`).",
+        "`keras-emotion run NAME`, or the script in `reproductions/`, runs one paper on one dataset; "
+        "`keras-emotion run --model MODEL` runs a model on any dataset, your own recordings included. Every field of a "
+        "configuration is an option (`--help-all`).",
     ]
     parts += [_section(paper) for paper in papers().values()]
     return "\n\n".join(parts) + "\n"

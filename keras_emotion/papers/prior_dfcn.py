@@ -76,17 +76,18 @@ _DEMO_SUBJECTS = (1, 2, 4, 6, 7)
 DEAP = Reproduction(
     name="deap_dfcn",
     description="""\
-Prior-driven dynamic brain networks (Zheng et al., MICCAI 2023) on DEAP, and what they are compared to.
+Dynamic brain networks (Zheng et al., 2023) on DEAP.
 
-    python reproductions/deap_dfcn.py                                # minutes, on synthetic data
-    python reproductions/deap_dfcn.py --data-root DEAP               # preset reduced
-    python reproductions/deap_dfcn.py --data-root DEAP --table 1     # and the methods of Table 1, on the same folds
-    python reproductions/deap_dfcn.py --data-root DEAP --table 2     # the ablations of Table 2
+MICCAI 2023: networks driven by a prior from the face. Subjects are disjoint. --table 1 adds the methods that it was
+compared with, on the same folds, --table 2 its ablations. Facial features come from the files of OpenFace, if there are
+any (--system.face.source openface --system.face.openface-folder FOLDER), else from MediaPipe's Face Landmarker (see the
+README); --system.prior none needs no faces.
 
-    Facial features come from the files of OpenFace, where there are any (--system.face.source openface
-    --system.face.openface-folder FOLDER), else from MediaPipe's Face Landmarker (see the README); --system.prior none
-    needs no faces.
-    """,
+Examples:
+    keras-emotion run deap_dfcn                 # minutes, on synthetic data
+    keras-emotion run deap_dfcn --data-root /data/DEAP
+    keras-emotion run deap_dfcn --data-root /data/DEAP --table 1
+""",
     presets=prior_dfcn_presets(
         PriorDFCNExperiment(
             name="deap_dfcn",
@@ -127,15 +128,17 @@ Prior-driven dynamic brain networks (Zheng et al., MICCAI 2023) on DEAP, and wha
 SAM40 = Reproduction(
     name="sam40_dfcn",
     description="""\
-Dynamic brain networks (Zheng et al., MICCAI 2023) on SAM40 (Ghosh et al., 2022): real EEG, freely available.
+Dynamic brain networks (Zheng et al., 2023) on SAM40.
 
-    python reproductions/sam40_dfcn.py                                  # minutes, on synthetic data
-    python reproductions/sam40_dfcn.py --data-root SAM40                # preset reduced
-    python reproductions/sam40_dfcn.py --data-root SAM40 --table 1      # and the other EEG methods, on the same folds
+SAM40 (Ghosh et al., 2022) is real EEG, freely available. It has no faces, and so there is no prior: this is the row
+"w/o PKE" of the paper. A sample is 24 s of a recording; subjects are disjoint, in ten groups. No paper reports these
+networks on SAM40. --table 1 adds the other EEG methods, on the same folds.
 
-    There are no faces, and so there is no prior: this is the row "w/o PKE" of the paper. A sample is 24 s of a
-    recording; subjects are disjoint, in ten groups. No paper reports these networks on SAM40.
-    """,
+Examples:
+    keras-emotion run sam40_dfcn                # minutes, on synthetic data
+    keras-emotion run sam40_dfcn --data-root /data/SAM40
+    keras-emotion run sam40_dfcn --data-root /data/SAM40 --table 1
+""",
     presets=prior_dfcn_presets(
         PriorDFCNExperiment(
             name="sam40_dfcn",

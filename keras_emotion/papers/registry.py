@@ -69,7 +69,7 @@ class Reproduction:
     Args:
         name: name of the script and of its runs.
         presets: the experiments, by preset.
-        description: first lines of `--help`.
+        description: text of the help: a line, paragraphs, and a section `Examples` with a command in each line.
         demo: the data used where no others are given; `None` where there are none.
         printed_numbers: csv file of the paper's numbers, see `keras_emotion.reports.paper_numbers`; `None` where the
             paper reports none on this dataset.
@@ -186,15 +186,20 @@ def models() -> dict[str, Callable[[Mapping[str, Any]], Presets]]:
     return {name: presets for paper in papers().values() for name, presets in paper.models.items()}
 
 
+def reproductions() -> dict[str, Reproduction]:
+    """All reproductions by name."""
+    return {one.name: one for one in _all_reproductions(papers())}
+
+
 def find_reproduction(name: str) -> Reproduction:
     """Return a reproduction by its name.
 
     Raises:
         InputError: there is none of this name.
     """
-    found = {one.name: one for one in _all_reproductions(papers())}
+    found = reproductions()
     if name not in found:
-        raise InputError(f"unknown reproduction {name!r}; there are {', '.join(sorted(found))}")
+        raise InputError(f"unknown reproduction {name!r}; expected one of {', '.join(sorted(found))}")
     return found[name]
 
 

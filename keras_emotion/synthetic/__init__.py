@@ -4,6 +4,9 @@ What they write stands in for data that cannot be distributed: it has the format
 and nothing of any person. No number measured on it says anything about emotion.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+
 from keras_emotion.synthetic.afew_va import write_afew_va
 from keras_emotion.synthetic.affectnet import write_affectnet
 from keras_emotion.synthetic.deap import write_deap
@@ -12,7 +15,19 @@ from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
 
+WRITERS: dict[str, Callable[..., Path]] = {
+    "deap": write_deap,
+    "sam40": write_sam40,
+    "seed": write_seed,
+    "mahnob_hci": write_mahnob_hci,
+    "afew_va": write_afew_va,
+    "affectnet": write_affectnet,
+    "recordings": write_recordings,
+}
+"""The writers by the name of the dataset, as `keras-emotion synthesize` takes it: its options are their parameters."""
+
 __all__ = [
+    "WRITERS",
     "write_afew_va",
     "write_affectnet",
     "write_deap",

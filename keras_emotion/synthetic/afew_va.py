@@ -48,7 +48,7 @@ def write_afew_va(
     *,
     frame_size: tuple[int, int] = (720, 576),
 ) -> Path:
-    """Writes a folder that reads as AFEW-VA: clips of single PNG frames, each frame scored and with its landmarks.
+    """Write a synthetic AFEW-VA: clips of PNG frames, each with scores and landmarks.
 
     A clip shows one actor. Its scores wander around a mean of its own, and at `effect_size` 1 they are ten times the
     valence and arousal of the face (see `faces`), rounded; head and light wander whatever the scores. Landmarks are
@@ -57,15 +57,15 @@ def write_afew_va(
 
     Args:
         out: folder to write to; made where it is missing.
-        n_clips: clips 001 to `n_clips`, 1 to 600.
-        n_actors: actors, who take turns.
-        frames_per_clip: frames of each clip, or the fewest and the most; at 25 a second.
-        seed: seed of everything.
-        effect_size: correlation of what the face shows with the scores, before both are squashed into their range: 0
-            to 1. The face moves as much whatever it is.
-        layout: `"grouped"` (`01/001/00000.png`, 50 clips in a folder, as the zip files have them) or `"flat"`
-            (`001/00000.png`).
-        frame_size: width and height of a frame.
+        n_clips: number of clips, 1 to 600: the first ones.
+        n_actors: number of actors; the clips go round among them.
+        frames_per_clip: frames of each clip, or the fewest and the most; there are 25 per second.
+        seed: random seed; the same seed gives the same files.
+        effect_size: correlation of the face with the scores, 0 to 1; before both are squashed into their range. The
+            face moves as much whatever it is.
+        layout: layout of the folders; `"grouped"` (`01/001/00000.png`, 50 clips in a folder, as the zip files have
+            them) or `"flat"` (`001/00000.png`).
+        frame_size: width and height of a frame; at the default size a frame takes half a megabyte.
 
     Returns:
         `out`.

@@ -65,7 +65,7 @@ def write_affectnet(
     *,
     n_broken: int = 0,
 ) -> Path:
-    """Writes a folder that reads as AffectNet: images of faces, each of its own person, with class and ratings.
+    """Write a synthetic AffectNet: images of faces, each of another person, with class and ratings.
 
     Old generation, `"lists"`: `Manually_Annotated_Images/<folder>/<name>.jpg` of 160 to 400 rows and
     `Manually_Annotated_file_lists/{training,validation}.csv`; a tenth of the images are of no class, uncertain or
@@ -77,13 +77,13 @@ def write_affectnet(
 
     Args:
         out: folder to write to; made where it is missing.
-        n_training: images for training.
-        n_validation: images for validation.
-        seed: seed of everything.
-        effect_size: what ties the face to its ratings, 0 to 1: it shows `effect_size` times their valence and arousal,
-            plus `sqrt(1 - effect_size^2)` times those of an image drawn independently.
-        generation: `"lists"` or `"arrays"`.
-        n_broken: broken rows that follow the others of each partition; what is wrong with them is in `BROKEN`, in turn.
+        n_training: number of training images.
+        n_validation: number of validation images.
+        seed: random seed; the same seed gives the same files.
+        effect_size: share of the ratings that the face shows, 0 to 1; it shows `effect_size` times their valence and
+            arousal, plus `sqrt(1 - effect_size^2)` times those of an image drawn independently.
+        generation: format; `"lists"` are csv files (old), `"arrays"` an annotation file for each value (new).
+        n_broken: number of broken rows added to each partition; what is wrong with them is in `BROKEN`, in turn.
 
     Returns:
         `out`.

@@ -75,7 +75,7 @@ def write_deap(
     effect_in: EffectIn = "power",
     openface: bool = False,
 ) -> Path:
-    """Writes a folder that reads as DEAP: `metadata_csv`, any of the three forms of the recordings, and face videos.
+    """Write a synthetic DEAP: ratings, any of the three formats of the recordings, and face videos.
 
     Signals: 32 channels of correlated pink noise, 4-45 Hz, some 10 microvolt, average-referenced; eye, muscle, skin,
     breath, pulse and temperature channels of plausible scales. Gamma power over temporal electrodes follows the
@@ -93,38 +93,41 @@ def write_deap(
 
     Args:
         out: folder to write to; made where it is missing.
-        n_subjects: subjects 1 to `n_subjects`, 1 to 32.
-        n_trials: trials of each, 1 to 40 (DEAP has 40).
-        seed: seed of everything.
-        effect_size: what ties signals to ratings: natural log-power at the electrodes of the effect (`EFFECTS`) for
-            a rating one standard deviation (`RATING_SD`) above the middle of the scale; 0 ties nothing. The average
+        n_subjects: number of subjects, 1 to 32: the first ones.
+        n_trials: trials of each subject, 1 to 40 (DEAP has 40).
+        seed: random seed; the same seed gives the same files.
+        effect_size: size of the planted effect; natural log-power at the electrodes of the effect (`EFFECTS`) for a
+            rating one standard deviation (`RATING_SD`) above the middle of the scale; 0 is no effect. The average
             reference, which mixes in the other electrodes, leaves some eight tenths of it.
-        fingerprint_size: standard deviation of the natural log-power that is drawn for each trial, channel and band,
-            whatever the rating, before the average reference; it wanders over some 20 s. 0 leaves trials with nothing
-            of their own. With the defaults, a linear model on differential entropies tells high from low in about 0.8
-            of the windows of trials that it has not seen, and in nearly all where windows of the same trial were in
-            training; with `effect_size` 0 in half of the former and still in nearly all of the latter.
-        files: which forms are written: `"python"`, `"matlab"`, `"original"`.
+        fingerprint_size: size of the pattern that each trial has of its own; standard deviation of the natural
+            log-power that is drawn for each trial, channel and band, whatever the rating, before the average reference;
+            it wanders over some 20 s. 0 leaves trials with nothing of their own. With the defaults, a linear model on
+            differential entropies tells high from low in about 0.8 of the windows of trials that it has not seen, and
+            in nearly all where windows of the same trial were in training; with `effect_size` 0 in half of the former
+            and still in nearly all of the latter.
+        files: formats to write; `"python"`, `"matlab"`, `"original"`.
         subjects: these subjects in place of the first `n_subjects`.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each stimulus, channel and band has
-            in a person, whatever the ratings, constant from the onset on; independent between persons and stimuli.
-        fingerprint_in_baseline: the fingerprint is in the baseline too and not only in what follows it.
-        face_videos: `face_video/sNN/sNN_trialMM.avi` are written too, H.264, of the subjects of whom DEAP has any; a
-            subject with all 40 trials lacks as many as in DEAP, the last presented (which ones is not verified).
-        face_effect_size: what ties the face to the ratings: during a trial valence and arousal of the face, in
-            [-1, 1], wander around `tanh(face_effect_size / 2 * d)` for a rating `d` standard deviations (`RATING_SD`)
-            above the middle of the scale, over some 10 s; at 0 they wander as much around 0.
-        video_frame_rate_hz: frames of a video a second, 1 to 120 (DEAP has 50).
-        video_size: width and height of a video, even numbers from 32 on (DEAP: 720 x 576, not verified).
-        effect_follows: what the effect on the signals is proportional to, from the onset of the stimulus on:
-            `"rating"`, the same during a whole trial, or `"expression"` of the face at that moment, scaled so that a
-            standard deviation is worth as much. In the latter case what signals say of ratings they say through the
-            face: by `face_effect_size`. It is so without videos too, and for subjects who have none.
-        effect_in: what of the signals carries it: the `"power"` of bands at some electrodes (`EFFECTS`), or the
+        stimulus_fingerprint_size: size of the pattern that each stimulus has in a person; standard deviation of the
+            natural log-power of each stimulus, channel and band, whatever the ratings, constant from the onset on;
+            independent between persons and stimuli.
+        fingerprint_in_baseline: put the pattern of a trial into its baseline too.
+        face_videos: write face videos too; `face_video/sNN/sNN_trialMM.avi`, H.264, of the subjects of whom DEAP has
+            any. A subject with all 40 trials lacks as many as in DEAP, the last presented (which ones is not verified).
+            At the default rate and size a video takes several megabytes and about a minute.
+        face_effect_size: size of the effect on the face; during a trial valence and arousal of the face, in [-1, 1],
+            wander around `tanh(face_effect_size / 2 * d)` for a rating `d` standard deviations (`RATING_SD`) above the
+            middle of the scale, over some 10 s; at 0 they wander as much around 0.
+        video_frame_rate_hz: frames per second of a video, 1 to 120 (DEAP has 50).
+        video_size: width and height of a video; even numbers from 32 on (DEAP: 720 x 576, not verified).
+        effect_follows: what the effect on the signals is proportional to; from the onset of the stimulus on, the
+            `"rating"`, the same during a whole trial, or the `"expression"` of the face at that moment, scaled so that
+            a standard deviation is worth as much. In the latter case the signals follow the ratings only through the
+            face, by `face_effect_size`; also without videos, and for subjects who have none.
+        effect_in: what of the signals carries the effect; the `"power"` of bands at some electrodes (`EFFECTS`), or the
             `"connectivity"`: channels of both sides of the head have a source in common (`COUPLINGS`), whose share of
             their noise rises with the rating and with `effect_size`, while their power stays as it is. The latter
             follows the rating alone.
-        openface: what OpenFace would write of the face videos is written too, `openface/sNN_trialMM.csv`, ten frames a
+        openface: write the files of OpenFace for the face videos too; `openface/sNN_trialMM.csv`, ten frames per
             second: action units follow the expression of the face, place, rotation and gaze wander.
 
     Returns:

@@ -116,7 +116,7 @@ def write_mahnob_hci(
     video_tail_seconds: float | None = None,
     effect_follows: EffectFollows = "rating",
 ) -> Path:
-    """Writes a folder that reads as MAHNOB-HCI: `Sessions/<id>/` with `session.xml`, BioSemi file and face video.
+    """Write synthetic sessions of MAHNOB-HCI: `session.xml`, BioSemi file and face video.
 
     Signals at 256 Hz, as an amplifier gives them: 32 channels of correlated pink noise, some 10 microvolt, with
     offsets, drift, mains hum and the noise of the common reference, none of which tells anything; heart, skin
@@ -124,8 +124,8 @@ def write_mahnob_hci(
     end of the clip, below the amplifier's own bits. See `write_deap` for what ties signals and faces to ratings: it is
     the same here, with ratings that are whole numbers.
 
-    Session ids follow the formula of the published paths (`session_id`). All subjects are shown the first `n_trials`
-    of the 20 clips, each in an order of their own; the trial number is the place in it.
+    A session is a folder `Sessions/<id>/`; ids follow the formula of the published paths (`session_id`). All subjects
+    are shown the first `n_trials` of the 20 clips, each in an order of their own; the trial number is the place in it.
 
     **Deviations** from the data set: without videos, the length of a section in `session.xml` is that of the clip; no
     audio, gaze files or grey-scale videos; neutral clips are short; every subject
@@ -137,29 +137,32 @@ def write_mahnob_hci(
 
     Args:
         out: folder to write to; made where it is missing.
-        n_subjects: subjects 1 to `n_subjects`, 1 to 30.
-        n_trials: trials of each, 1 to 20.
-        seed: seed of everything.
-        effect_size: what ties signals to ratings: natural log-power at the electrodes of the effect
-            (`synthetic.deap.EFFECTS`) for a rating 1.8 above the middle of the scale; 0 ties nothing.
-        fingerprint_size: standard deviation of the natural log-power that is drawn for each trial, channel and band,
-            whatever the rating; it wanders over some 20 s.
+        n_subjects: number of subjects, 1 to 30: the first ones.
+        n_trials: trials of each subject, 1 to 20.
+        seed: random seed; the same seed gives the same files.
+        effect_size: size of the planted effect; natural log-power at the electrodes of the effect
+            (`synthetic.deap.EFFECTS`) for a rating 1.8 above the middle of the scale; 0 is no effect.
+        fingerprint_size: size of the pattern that each trial has of its own; standard deviation of the natural
+            log-power that is drawn for each trial, channel and band, whatever the rating, and wanders over some 20 s.
         subjects: these subjects in place of the first `n_subjects`.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each stimulus, channel and band has
-            in a person, whatever the ratings, constant from the onset on; independent between persons and stimuli.
-        fingerprint_in_baseline: the fingerprint is in what precedes the clip too.
-        lead_seconds: recorded before and after each clip, 3 or more (the data set: 30). A recording lasts whole
-            seconds: what is missing is added at its end.
-        stimulus_seconds: length of all clips, 1 or more; by default each has its own in the data set, 34 to 146 s.
+        stimulus_fingerprint_size: size of the pattern that each stimulus has in a person; standard deviation of the
+            natural log-power of each stimulus, channel and band, whatever the ratings, constant from the onset on;
+            independent between persons and stimuli.
+        fingerprint_in_baseline: put the pattern of a trial into what precedes the clip too.
+        lead_seconds: seconds recorded before and after each clip; 3 or more (the dataset has 30). A recording lasts
+            whole seconds: what is missing is added at its end.
+        stimulus_seconds: length of all clips in seconds, 1 or more; by default each has its own as in the dataset, 34
+            to 146 s.
         neutral_clips: write a session of a neutral clip before each trial.
-        face_videos: write the video of the colour camera, H.264, from the first moment of the clip to the end of the
-            rating that follows it.
-        face_effect_size: what ties the face to the ratings, see `write_deap`.
-        video_frame_rate_hz: frames of a video a second, 1 to 120 (the data set: about 61).
-        video_size: width and height of a video, even numbers from 32 on (780 x 580 is not verified).
-        video_tail_seconds: how long a video goes on after the clip, 0 or more; `None`: as in the data set, less from
-            trial to trial, 47 s to 25 s.
-        effect_follows: `"rating"`, or `"expression"` of the face at that moment, see `write_deap`.
+        face_videos: write the videos of the colour camera too; H.264, from the first moment of the clip to the end of
+            the rating that follows it. At the default rate and size a video takes minutes.
+        face_effect_size: size of the effect on the face; see `write_deap`.
+        video_frame_rate_hz: frames per second of a video, 1 to 120 (the dataset has about 61).
+        video_size: width and height of a video; even numbers from 32 on (780 x 580 is not verified).
+        video_tail_seconds: length of a video after the clip in seconds; 0 or more; by default as in the dataset, less
+            from trial to trial, 47 s to 25 s.
+        effect_follows: what the effect on the signals is proportional to; the `"rating"`, or the `"expression"` of the
+            face at that moment, see `write_deap`.
 
     Returns:
         `out`.

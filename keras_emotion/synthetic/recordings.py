@@ -76,7 +76,7 @@ def write_recordings(
     video_frame_rate_hz: float = 25.0,
     video_size: tuple[int, int] = (320, 240),
 ) -> Path:
-    """Writes a folder as a laboratory may have it: `s01.edf`, ..., `trials.csv` and, if wanted, `s01.avi`, ...
+    """Write synthetic recordings of a laboratory: EDF or FIF files, `trials.csv`, face videos.
 
     A file is a session: trials in the order in which they were shown, each after its baseline, marked by an annotation
     with the name of the stimulus. EDF channels are labelled as EDF+ wants it (`EEG F7`, `EOG left`). Beside the EEG
@@ -96,27 +96,28 @@ def write_recordings(
         n_subjects: number of subjects, 1 to 99.
         n_trials: stimuli that each subject is shown, 2 or more; a trial for each, unless `n_sessions` or
             `n_presentations` asks for more.
-        seed: seed of everything.
-        effect_size: natural log-power at the electrodes of the effect (`EFFECTS`) for a rating one `RATING_SD` above
-            the middle of the scale; 0 ties nothing.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the ratings; it wanders over some 20 s.
-        n_sessions: sessions of each subject, 1 or more.
-        n_presentations: times that each stimulus is shown in a session, 1 or more: trials `k`, `k + n_trials`, ... are
-            the same stimulus with the same ratings, at different places of the order.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each stimulus, channel and band has
-            in a person, whatever the ratings: the same in all presentations and sessions, constant from the onset on,
-            independent between persons and stimuli.
-        file_format: `"edf"` (EDF+, 16 bits) or `"fif"`.
-        sampling_rate_hz: whole number, 100 or more.
-        trial_seconds: length of a trial, a whole number.
-        baseline_seconds: recorded before each trial and given as its baseline, a whole number; 0 is none.
-        channel_names: electrodes of the 10-10 system.
-        face_videos: a video of each session (`s01.avi`, or `s01_1.avi`, ...) is written too; it starts 1 s before the
-            recording.
-        face_effect_size: what ties the expression of the face to the ratings, see `trial_expression`.
-        video_frame_rate_hz: frames of a video a second, 1 to 120.
-        video_size: width and height of a video, even numbers from 32 on.
+        seed: random seed; the same seed gives the same files.
+        effect_size: size of the planted effect; natural log-power at the electrodes of the effect (`EFFECTS`) for a
+            rating one `RATING_SD` above the middle of the scale; 0 is no effect.
+        fingerprint_size: size of the pattern that each trial has of its own; standard deviation of the natural
+            log-power of each trial, channel and band, whatever the ratings; it wanders over some 20 s.
+        n_sessions: sessions of each subject, 1 or more; with the same stimuli. Above 1, there is one file for each and
+            a column `session`.
+        n_presentations: presentations of each stimulus in a session, 1 or more; trials `k`, `k + n_trials`, ... are the
+            same stimulus with the same ratings, at different places of the order.
+        stimulus_fingerprint_size: size of the pattern that each stimulus has in a person; standard deviation of the
+            natural log-power of each stimulus, channel and band, whatever the ratings: the same in all presentations
+            and sessions, constant from the onset on, independent between persons and stimuli.
+        file_format: format of the files; `"edf"` is EDF+ with 16 bits.
+        sampling_rate_hz: sampling rate, a whole number, 100 or more.
+        trial_seconds: length of a trial in seconds; a whole number.
+        baseline_seconds: length of the baseline before each trial in seconds; a whole number, 0 is none.
+        channel_names: electrodes, of the 10-10 system.
+        face_videos: write a face video of each session too; `s01.avi`, or `s01_1.avi`, ..., about a minute each. It
+            starts 1 s before the recording.
+        face_effect_size: size of the effect on the face; see `trial_expression`.
+        video_frame_rate_hz: frames per second of a video, 1 to 120.
+        video_size: width and height of a video; even numbers from 32 on.
 
     Returns:
         `out`.

@@ -40,20 +40,20 @@ def write_sam40(
     fingerprint_size: float = 0.6,
     files: Sequence[Files] = ("filtered",),
 ) -> Path:
-    """Writes a folder that reads as SAM40: twelve recordings of 25 s for each subject, and their stress ratings.
+    """Write a synthetic SAM40: twelve recordings of 25 s for each subject, and their stress ratings.
 
     A subject's files are the same for any other number of subjects. See `write_deap` for what the signals are.
 
     Args:
         out: folder to write to; made where it is missing.
-        n_subjects: subjects 1 to `n_subjects`, 1 to 40.
-        seed: seed of everything.
-        effect_size: natural log-power that a task adds in its band (`TASK_EFFECTS`), and that stress adds in its own
-            for a rating one `STRESS_SD` above the middle; 0 ties nothing.
-        fingerprint_size: standard deviation of the natural log-power that is drawn for each recording, channel and
-            band, whatever the task; it wanders over some 20 s.
-        files: `"filtered"` (in `filtered_data/`, variable `Clean_data`) and `"raw"` (in `raw_data/`, variable `Data`,
-            with offsets and drift of the electrodes).
+        n_subjects: number of subjects, 1 to 40: the first ones.
+        seed: random seed; the same seed gives the same files.
+        effect_size: size of the planted effect; natural log-power that a task adds in its band (`TASK_EFFECTS`), and
+            that stress adds in its own for a rating one `STRESS_SD` above the middle; 0 is no effect.
+        fingerprint_size: size of the pattern that each recording has of its own; standard deviation of the natural
+            log-power that is drawn for each recording, channel and band, whatever the task; it wanders over some 20 s.
+        files: formats to write; `"filtered"` (in `filtered_data/`, variable `Clean_data`) and `"raw"` (in `raw_data/`,
+            variable `Data`, with offsets and drift of the electrodes).
 
     Returns:
         `out`.

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import tyro
 from pydantic import Field
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
 from keras_emotion.keras_settings import own_keras_settings
+from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     FaceFeatures,
     FeaturePart,
@@ -77,7 +77,7 @@ class DeepVANetSystem(NetworkSystem):
 
     faces: FaceFeatures = Field(default_factory=lambda: FaceFeatures(window_seconds=1.0, steps=5, image_size=64))
     bio: RawSignals = RawSignals()
-    modalities: Annotated[Literal["both", "faces", "bio"], tyro.conf.arg(aliases=("--modalities",))] = "both"
+    modalities: Annotated[Literal["both", "faces", "bio"], Option(aliases=("--modalities",), common=True)] = "both"
     fusion: Literal["feature", "decision", "decision_released"] = "feature"
     face_units: Annotated[int, Field(ge=1)] = 16
     bio_units: Annotated[int, Field(ge=1)] = 64

@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-import tyro
 from pydantic import Field, SerializeAsAny, field_validator
 
 from keras_emotion.evaluation import PROTOCOLS, SMALLEST_NUMBER_OF_FOLDS, LabelRule
+from keras_emotion.options import Option
 from keras_emotion.systems.base import System
 from keras_emotion.systems.settings import Configuration, Runtime, Training
 
@@ -20,10 +20,10 @@ class Experiment(Configuration):
     Args:
         name: name of the reproduction.
         dataset: name of the data set (`keras_emotion.datasets.READERS`).
-        subjects: ids of the subjects to use; all that are found when empty.
-        targets: ratings to recognise.
+        subjects: ids of the subjects; all by default.
+        targets: ratings to predict.
         label_rule: how a rating becomes a class, for targets that are ratings (not classes already).
-        protocols: names of the protocols, compared side by side.
+        protocols: protocols to compare.
         maximum_repetitions: at most so many repetitions of each protocol; 0 is as many as it defines.
         maximum_folds: at most so many folds of each protocol; 0 is as many as it defines.
         study_channels: the channels of a study whose files have different ones: the `"union"`, where a channel that a
@@ -34,19 +34,25 @@ class Experiment(Configuration):
         runtime: see `Runtime`.
     """
 
-    name: tyro.conf.Fixed[str]
-    dataset: tyro.conf.Fixed[str]
-    subjects: tuple[int | str, ...] = ()
-    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: Annotated[str, Option(fixed=True)]
+    dataset: Annotated[str, Option(fixed=True)]
+    subjects: Annotated[tuple[int | str, ...], Option(common=True)] = ()
+    targets: Annotated[
+        tuple[str, ...], Field(min_length=1), Option(aliases=("--target",), metavar="RATING ...", common=True)
+    ]
     label_rule: LabelRule = LabelRule()
-    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("as_published", "trial_disjoint")
+    protocols: Annotated[
+        tuple[str, ...],
+        Field(min_length=1),
+        Option(aliases=("--protocol",), metavar="NAME ...", names="protocol", common=True),
+    ] = ("as_published", "trial_disjoint")
     maximum_repetitions: Annotated[int, Field(ge=0)] = 0
     maximum_folds: Annotated[int, Field(ge=0)] = 0
     study_channels: Literal["union", "intersection"] = "union"
     system: SerializeAsAny[System]
     training: Training = Training()
     seed: Annotated[int, Field(ge=0)] = 0
-    runtime: Annotated[Runtime, tyro.conf.arg(name="")] = Runtime()
+    runtime: Annotated[Runtime, Option(flat=True)] = Runtime()
 
     @field_validator("protocols")
     @classmethod

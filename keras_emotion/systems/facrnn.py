@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-import tyro
 from pydantic import Field, model_validator
 
+from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     EEGGridFeatures,
     FaceFeatures,
@@ -61,10 +61,10 @@ class FACRNN(NetworkSystem):
         dense_activation: activation of the dense layer after the convolutions; Eq. (11) prints none.
         width_multiplier: scales the channels of the convolutions and the dense layer, for reduced runs.
         distillation_features: which features approach the teacher's: `"attention"` (A_t) or `"lstm"` (h_t).
-        teacher: whose features the network's approach. `"none"`: it learns from the labels alone. `"fold"`: a visual
-            network that is trained on the faces of each fold's training windows. A path: visual networks that were
-            trained before, a `.keras` file or a folder with `<target>.keras`, as `afew_va_visual.py` saves them (the
-            paper's way, on AFEW-VA and AffectNet); or an `.npz` file of features
+        teacher: source of the features that the network learns to approach; `"none"`: it learns from the labels alone.
+            `"fold"`: a visual network that is trained on the faces of each fold's training windows. A path: visual
+            networks that were trained before, a `.keras` file or a folder with `<target>.keras`, as
+            `afew_va_visual.py` saves them (the paper's way, on AFEW-VA and AffectNet); or an `.npz` file of features
             (`keras_emotion.pipelines.TeacherFeatures`).
         teacher_training: how the teacher `"fold"` is trained.
         teacher_scaling: `"none"`: the teacher's features as they are. `"standard"`: each with mean 0 and standard
@@ -89,7 +89,7 @@ class FACRNN(NetworkSystem):
     dense_activation: Literal["relu"] | None = None
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
     distillation_features: Literal["attention", "lstm"] = "attention"
-    teacher: Annotated[Literal["none", "fold"] | Path, tyro.conf.arg(aliases=("--teacher",))] = "none"
+    teacher: Annotated[Literal["none", "fold"] | Path, Option(aliases=("--teacher",), common=True)] = "none"
     teacher_training: Training = Training(learning_rate=1e-5)
     teacher_scaling: Literal["none", "standard"] = "none"
     rho: Annotated[float, Field(ge=0, le=1)] = 0.8

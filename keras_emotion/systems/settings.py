@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from keras_emotion.environment import visible_gpus
+from keras_emotion.options import Option
 
 
 class Configuration(BaseModel):
@@ -22,7 +24,8 @@ class Configuration(BaseModel):
         """A copy with some fields changed, validated anew.
 
         Args:
-            changes: new value by dotted name of the field, `{"training.learning_rate": 1e-3}`.
+            changes: new value by dotted name of the field, `{"training.learning_rate": 1e-3}`; of a mapping the key
+                is the last part of the name.
 
         Raises:
             ValueError: a name is no field, or a value is not valid.
@@ -30,7 +33,9 @@ class Configuration(BaseModel):
         return _changed(self, changes)
 
 
-def _changed(value: BaseModel, changes: Mapping[str, Any]) -> Any:
+def _changed(value: Any, changes: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {**value, **changes}
     own: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
     for name, new in changes.items():
@@ -69,7 +74,7 @@ class Training(Configuration):
             `"on"` / `"off"`.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1), Option(common=True)] = 100
     batch_size: Annotated[int, Field(ge=1)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-6
     restore_best: Literal["end", "each_epoch"] = "end"
@@ -81,11 +86,11 @@ class Runtime(Configuration):
     """How and where it runs: nothing here changes what is computed, so nothing here is part of the identity.
 
     Args:
-        workers: number of workers; 0 is one for each GPU, or where there is none one for each `threads_per_worker`
-            cores (a single one with `engine="vectorized"`, which uses all cores).
+        workers: number of workers; 0 is one for each GPU, or without a GPU one for each core (with several threads per
+            worker, fewer; with the engine `"vectorized"`, a single one, which uses all cores).
         threads_per_worker: threads of a worker. Recorded, because sums over another number of threads may differ in
             the last bit.
-        engine: what the workers are: processes of this machine, or workers of a Ray or Dask cluster (extras `ray`
+        engine: kind of workers; processes of this machine, or workers of a Ray or Dask cluster (extras `ray`
             and `dask`); or `"vectorized"`, processes that train many folds of a network at once on Keras's JAX backend
             (extra `jax`), made for GPUs.
         folds_at_once: how many, with `"vectorized"`; memory grows with it.
@@ -96,14 +101,23 @@ class Runtime(Configuration):
         tensorboard: write logs for TensorBoard (`tensorboard/<job>`; extra `tensorboard`).
     """
 
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0), Option(old="--jobs", common=True)] = 0
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
-    engine: Literal["processes", "ray", "dask", "vectorized"] = "processes"
+    engine: Annotated[Literal["processes", "ray", "dask", "vectorized"], Option(common=True)] = "processes"
     folds_at_once: Annotated[int, Field(ge=1)] = 50
     cluster_address: str = ""
     feature_store: Path = Path("runs/features")
-    save_models: bool = False
+    save_models: Annotated[bool, Option(common=True)] = False
     tensorboard: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _workers_were_jobs(cls, fields: Any) -> Any:
+        # Until 0.3.0, in records too.
+        if not isinstance(fields, Mapping) or "jobs" not in fields or "workers" in fields:
+            return fields
+        warnings.warn("`jobs` is now `workers`; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
+        return {**{name: value for name, value in fields.items() if name != "jobs"}, "workers": fields["jobs"]}
 
     @property
     def n_workers(self) -> int:

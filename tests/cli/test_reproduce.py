@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from keras_emotion.cli import reproduce
 from keras_emotion.cli.reproduce import main, run_reproduction
+from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
 from keras_emotion.papers import Demo, Reproduction, with_system
 from keras_emotion.papers.comparison import regression_presets
@@ -199,7 +199,7 @@ def test_what_is_asked_for_goes_before_the_files_of_the_demo(tmp_path, monkeypat
     one = Reproduction(name="test", presets=presets(paper, {}), description="", demo=demo)
     teachers = {}
     for option in ((), ("--teacher", "fold"), ("--teacher", "none"), ("--teacher", "other.npz")):
-        teachers[option[1:]] = reproduce._parse_request(one, list(option)).experiment.system.teacher
+        teachers[option[1:]] = parse_request(Choice(one, "test"), option).experiment.system.teacher
     (folder,) = (Path("runs") / "data").iterdir()
     expected = {(): folder / "teacher", ("fold",): "fold", ("none",): "none", ("other.npz",): Path("other.npz")}
     assert teachers == expected

@@ -2,12 +2,17 @@ import pandas as pd
 import pytest
 
 from keras_emotion import cli, papers
+from keras_emotion.cli.reproduce import reproduce
+from keras_emotion.cli.request import choose, parse_request
+from keras_emotion.datasets import SAM40
 from keras_emotion.experiment import runner
 from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import job_fold
 from keras_emotion.experiment.training import failed_record
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_sam40
 from keras_emotion.systems import find_system
+from keras_emotion.systems.comparison_estimators import ComparisonEstimator
 
 FIELDS = {"name": "own", "dataset": "sam40", "targets": ("stress",), "protocols": ("trial_disjoint",)}
 
@@ -34,7 +39,7 @@ def test_every_model_has_presets_and_can_be_read_from_a_run_again(model):
 
 def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     protocols = ["--protocol", "window_disjoint", "trial_disjoint"]
     assert _run(*words, *protocols, "--preset", "demo", "--workers", 1, "--output", "run") == 0
     results = pd.read_csv("run/results.csv")
@@ -68,7 +73,7 @@ def _diverging(monkeypatch, is_diverging):
 
 def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     words += ["--protocol", "window_disjoint", "trial_disjoint", "--preset", "demo", "--workers", 1, "--output", "run"]
     with monkeypatch.context() as patched:
         done = _diverging(patched, lambda job: (job.protocol, job.subject, job.fold) == ("trial_disjoint", 2, 1))
@@ -95,7 +100,7 @@ def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_pat
 
 def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data", data, "--target", "stress"]
+    words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     _diverging(monkeypatch, lambda job: True)
     assert _run(*words, "--preset", "demo", "--workers", 1, "--output", "run") == 1
     told = capsys.readouterr().err
@@ -112,12 +117,12 @@ def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "facrnn", "--dataset", "sam40"], "--data"),
-        (["--model", "facrnn", "--dataset", "sam40", "--data", "DATA"], "stress"),
-        (["--model", "dfcn", "--dataset", "sam40", "--data", "DATA", "--target", "stress"], "sample-seconds"),
-        (["--model", "deepvanet", "--dataset", "sam40", "--data", "DATA", "--target", "stress"], "no face video"),
-        (["--model", "facrnn", "--dataset", "sam40", "--data", "DATA", "--target", "joy"], "joy"),
-        (["--model", "facrnn", "--dataset", "sam40", "--data", "nowhere", "--target", "stress"], "nowhere"),
+        (["--model", "facrnn", "--dataset", "sam40"], "--data-root"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data-root", "DATA"], "stress"),
+        (["--model", "dfcn", "--dataset", "sam40", "--data-root", "DATA", "--target", "stress"], "sample-seconds"),
+        (["--model", "deepvanet", "--dataset", "sam40", "--data-root", "DATA", "--target", "stress"], "no face video"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data-root", "DATA", "--target", "joy"], "joy"),
+        (["--model", "facrnn", "--dataset", "sam40", "--data-root", "nowhere", "--target", "stress"], "nowhere"),
     ],
 )
 def test_what_is_missing_is_said(data, tmp_path, monkeypatch, capsys, words, message):
@@ -130,16 +135,56 @@ def test_what_is_missing_is_said(data, tmp_path, monkeypatch, capsys, words, mes
     assert message in told
 
 
-def test_help_says_which_models_there_are(capsys):
-    assert _run("--help") == 0
-    told = capsys.readouterr().out
-    assert all(model in told for model in papers.models())
-    with pytest.raises(SystemExit, match="0"):
-        _run("--model", "facrnn", "--help")
-    assert "--training.epochs" in capsys.readouterr().out
+def test_a_reproduction_is_run_by_its_name(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--data-root", str(data), "--targets", "stress", "--workers", "1", "--dry-run"]
+    assert _run("sam40_logistic_regression", *words) == 0
+    by_name = capsys.readouterr().out
+    assert "jobs to do" in by_name
+    reproduce("sam40_logistic_regression", words)
+    assert capsys.readouterr().out.split(" jobs")[0] == by_name.split(" jobs")[0]
+    # The name may follow options.
+    assert parse_request(choose([*words, "sam40_logistic_regression"]), [*words, "sam40_logistic_regression"])
 
 
-def test_an_unknown_model_is_refused(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        _run("--model", "oracle")
-    assert "facrnn" in capsys.readouterr().err
+def _asked(words, data):
+    words = ["--model", "svm", "--dataset", "sam40", "--data-root", str(data), "--target", "stress", *words]
+    return parse_request(choose(words), words)
+
+
+def test_official_features_are_what_the_system_makes_of_itself(data, monkeypatch):
+    def released(self):
+        return OfficialSVM(**dict(self))
+
+    class OfficialSVM(ComparisonEstimator):
+        @property
+        def sources(self):
+            return ("released",)
+
+    asked_for = []
+    monkeypatch.setattr(ComparisonEstimator, "with_released_features", released)
+    monkeypatch.setattr(SAM40, "for_sources", lambda self, sources: asked_for.append(sources) or self)
+    assert type(_asked(["--features", "official"], data).experiment.system) is OfficialSVM
+    assert type(_asked(["--features", "own"], data).experiment.system) is ComparisonEstimator
+    # The reader is the one of what the system reads.
+    assert asked_for == [("released",), ("recording",)]
+
+
+def test_a_system_without_released_features_is_refused_in_one_line(data):
+    with pytest.raises(InputError, match="ComparisonEstimator cannot read features that a dataset distributes"):
+        _asked(["--features", "official"], data)
+
+
+def test_the_format_of_the_files_can_be_chosen(data):
+    assert _asked(["--file-format", "filtered"], data).dataset.file_format == "filtered"
+    with pytest.raises(InputError, match=r"^--file-format python: expected one of"):
+        _asked(["--file-format", "python"], data)
+
+
+def test_options_change_what_they_name_alone(data):
+    plain = _asked([], data)
+    changed = _asked(["--training.learning-rate", "0.5", "--label-rule.values", "2", "3", "--workers", "3"], data)
+    wanted = {"training.learning_rate": 0.5, "label_rule.values": (2.0, 3.0), "runtime.workers": 3}
+    assert changed.experiment.model_dump() == plain.experiment.changed(wanted).model_dump()
+    preset = papers.models()["svm"]({**FIELDS, "name": "sam40_svm"})["reduced"]
+    assert plain.experiment.identity() == preset.identity()

@@ -869,4 +869,4 @@ def test_describe_a_broken_copy(copy, capsys):
     assert "Sessions/2/session.xml: feltVlnc is '?'; expected a number from 1 to 9" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["describe", str(copy), "--dataset", "mahnob_hci", "--file-format", "raw"])
-    assert "`file_format` is 'raw'" in capsys.readouterr().err
+    assert "--file-format raw: " in capsys.readouterr().err

@@ -16,6 +16,7 @@ import scipy.io
 
 from keras_emotion import cli
 from keras_emotion.cli.describe import Describe
+from keras_emotion.cli.parser import arguments_of, help_text
 from keras_emotion.datasets import READERS, SAM40, Recordings
 from keras_emotion.datasets.electrodes import biosemi_cap, directions_from, electrode_name, kind_by_name
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES, RELAXATION, TASKS
@@ -864,7 +865,7 @@ def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys)
     as_recordings(root, tmp_path / "own")
     tables = []
     for name, dataset in (("sam40", ["--dataset", "sam40"]), ("own", [])):
-        words = ["--data", name, *dataset, "--target", "task", "--protocol", "window_disjoint", "trial_disjoint"]
+        words = ["--data-root", name, *dataset, "--target", "task", "--protocol", "window_disjoint", "trial_disjoint"]
         options = ["--preset", "demo", "--workers", "1", "--output", f"run_{name}"]
         assert cli.main(["run", "--model", "logistic_regression", *words, *options]) == 0
         tables.append([pd.read_csv(f"run_{name}/{file}.csv") for file in ("results", "predictions")])
@@ -929,6 +930,6 @@ def test_real_files(real_data, tmp_path, capsys, file, stop, n_eeg, n_others, le
 
 def test_the_command_line_knows_every_reader(root):
     assert READERS["recordings"] is Recordings
-    named = re.search(r"which data set it is: ([a-z0-9_, ]+), or", " ".join(Describe.__doc__.split()))[1]
-    assert named.split(", ") == [name for name in READERS if name != "recordings"]
+    text = help_text(arguments_of(Describe), "keras-emotion describe", Describe)
+    assert f"name of the dataset: {', '.join(READERS)}" in " ".join(text.split())
     assert READERS["recordings"](root, file_format="table", **Recordings(root).options).subjects == ("s01", "s02")

@@ -35,7 +35,7 @@ def refused(words, capsys):
 
 def test_one_video(tmp_path, face_video, capsys):
     out = tmp_path / "new" / "out"
-    assert cli.main(["faces", str(face_video), "--out", str(out), "--rate", "5", "--size", "48"]) == 0
+    assert cli.main(["faces", str(face_video), "--output", str(out), "--rate-hz", "5", "--size", "48"]) == 0
     assert names_in(out) == FILES
     faces = np.load(out / "faces.npy", allow_pickle=False)
     assert (faces.shape, faces.dtype) == ((12, 48, 48, 3), np.uint8)
@@ -59,7 +59,7 @@ def test_one_video(tmp_path, face_video, capsys):
 
 
 def test_frame_rate_to_believe(tmp_path, face_video):
-    words = ["faces", str(face_video), "--out", str(tmp_path), "--rate", "4", "--frame-rate", "4"]
+    words = ["faces", str(face_video), "--output", str(tmp_path), "--rate-hz", "4", "--frame-rate-hz", "4"]
     assert cli.main(words) == 0
     assert pd.read_csv(tmp_path / "frames.csv")["frame"].tolist() == list(range(24))
 
@@ -72,7 +72,7 @@ def test_several_videos_with_broken_ones_among_them(tmp_path, face_video, write_
     half = cut(good, tmp_path / "half.avi", 0.6)
     out = tmp_path / "out"
     videos = [broken[0], face_video, half, broken[1], empty, broken[2], good]
-    captured = refused([*videos, "--out", out, "--rate", "10"], capsys)
+    captured = refused([*videos, "--output", out, "--rate-hz", "10"], capsys)
     assert names_in(out) == ["face", "good", "half", "nobody"]
     assert all(names_in(out / name) == FILES for name in names_in(out))
     assert len(np.load(out / "face" / "faces.npy")) == 24
@@ -94,25 +94,25 @@ def test_several_videos_with_broken_ones_among_them(tmp_path, face_video, write_
 
 def test_same_stem_twice(tmp_path, face_video, capsys):
     other = tmp_path / "face.avi"
-    message = refused([face_video, other, "--out", tmp_path / "out"], capsys).err
-    assert message == "error: several videos are named face; give each its own --out\n"
+    message = refused([face_video, other, "--output", tmp_path / "out"], capsys).err
+    assert message == "error: several videos are named face; give each its own --output\n"
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("--rate", "0"),
-        ("--rate", "-5"),
-        ("--rate", "nan"),
-        ("--rate", "inf"),
+        ("--rate-hz", "0"),
+        ("--rate-hz", "-5"),
+        ("--rate-hz", "nan"),
+        ("--rate-hz", "inf"),
         ("--size", "4"),
         ("--margin", "-0.5"),
-        ("--frame-rate", "0"),
+        ("--frame-rate-hz", "0"),
     ],
 )
 def test_values_out_of_range(tmp_path, face_video, capsys, option, value):
-    message = refused([face_video, "--out", tmp_path / "out", option, value], capsys).err
+    message = refused([face_video, "--output", tmp_path / "out", option, value], capsys).err
     assert message.startswith(f"error: {option} ")
     assert ": expected " in message
     assert not (tmp_path / "out").exists()
@@ -120,15 +120,15 @@ def test_values_out_of_range(tmp_path, face_video, capsys, option, value):
 
 def test_detector_without_its_file(tmp_path, face_video, capsys):
     out = tmp_path / "out"
-    assert "give its .onnx file" in refused([face_video, "--out", out, "--detector", "yunet"], capsys).err
-    message = refused([face_video, "--out", out, "--detector", "face_landmarker"], capsys).err
+    assert "give its .onnx file" in refused([face_video, "--output", out, "--detector", "yunet"], capsys).err
+    message = refused([face_video, "--output", out, "--detector", "face_landmarker"], capsys).err
     assert "KERAS_EMOTION_FACE_LANDMARKER: no such file" in message
-    message = refused([face_video, "--out", out, "--model", tmp_path / "gone.onnx"], capsys).err
+    message = refused([face_video, "--output", out, "--model", tmp_path / "gone.onnx"], capsys).err
     assert "gone.onnx: no such file" in message
     assert not out.exists()
 
 
 def test_output_that_cannot_be_written(tmp_path, face_video, capsys):
     (tmp_path / "file").touch()
-    message = refused([face_video, "--out", tmp_path / "file", "--rate", "1"], capsys).err
+    message = refused([face_video, "--output", tmp_path / "file", "--rate-hz", "1"], capsys).err
     assert message.startswith(f"error: {tmp_path / 'file'}: cannot be written")

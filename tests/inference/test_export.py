@@ -70,11 +70,11 @@ def saved(tmp_path_factory):
 
 
 def test_command(saved, tmp_path, capsys):
-    assert cli.main(["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")]) == 0
+    assert cli.main(["export", str(saved), "--format", "saved_model", "--output", str(tmp_path / "exported")]) == 0
     assert capsys.readouterr().out.startswith(f"wrote {tmp_path / 'exported'}, largest difference")
     assert (tmp_path / "exported" / "saved_model.pb").is_file()
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")])
+        cli.main(["export", str(saved), "--format", "saved_model", "--output", str(tmp_path / "exported")])
     assert stopped.value.code == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -92,7 +92,7 @@ def test_nothing_is_kept_of_a_file_that_says_something_else(wrong, saved, tmp_pa
 
     broken = export.dataclasses.replace(form, run=run)
     monkeypatch.setattr(export, "FORMATS", {**export.FORMATS, "saved_model": broken})
-    assert cli.main(["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")]) == 1
+    assert cli.main(["export", str(saved), "--format", "saved_model", "--output", str(tmp_path / "exported")]) == 1
     assert "not kept" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -222,7 +222,7 @@ def saved(tmp_path_factory):
 
 
 def test_command(saved, file, tmp_path, capsys):
-    assert cli.main(["predict", str(saved), str(file), "--out", str(tmp_path / "out")]) == 0
+    assert cli.main(["predict", str(saved), str(file), "--output", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "warning: trained on synthetic data" in out
     assert "x real time" in out
@@ -285,7 +285,7 @@ def test_command_refuses(content, options, message, saved, microvolts, tmp_path,
 
 
 def test_export_is_checked_on_windows_of_a_recording(saved, file, tmp_path, capsys):
-    words = ["export", str(saved), "--format", "saved_model", "--out", str(tmp_path / "exported")]
+    words = ["export", str(saved), "--format", "saved_model", "--output", str(tmp_path / "exported")]
     assert cli.main([*words, "--check-on", str(file)]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"on 34 windows of {file}")
 
@@ -308,7 +308,7 @@ def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsy
     moved = tmp_path / "elsewhere" / "channels.csv"
     moved.parent.mkdir()
     (tmp_path / "channels.csv").rename(moved)
-    words = ["predict", str(saved), str(path), "--out", str(tmp_path / "out")]
+    words = ["predict", str(saved), str(path), "--output", str(tmp_path / "out")]
     assert cli.main([*words, "--channels", str(moved)]) == 0
     with pytest.raises(SystemExit):
         cli.main([*words, "--channels", str(tmp_path / "gone.csv")])
@@ -388,7 +388,7 @@ def test_real_recordings(name, missing, real_data, tmp_path, capsys):
     short = EEGGridFeatures(window_seconds=0.5, baseline="none", convention="torcheeg")
     network(short, (*CHANNELS, "AF7")).save(tmp_path / "short.keras")
     words = ["predict", str(tmp_path / "short.keras"), str(real_data / "eeg_files" / name)]
-    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
+    assert cli.main([*words, "--output", str(tmp_path / "out")]) == 0
     table = pd.read_csv(tmp_path / "out" / "prediction.csv")
     is_usable = table.get("problem", pd.Series("", table.index)).isna() | ("problem" not in table)
     # The recording of PhysioNet ends with zeros.

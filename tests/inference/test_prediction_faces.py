@@ -294,7 +294,7 @@ def test_command(folder, tmp_path, capsys):
     path = tmp_path / "valence.keras"
     deepvanet(synthetic=False).save(path)
     words = ["predict", str(path), str(folder / "some_raw.fif"), "--video", str(folder / "short.avi")]
-    assert cli.main([*words, "--video-offset-seconds", "2", "--out", str(tmp_path / "out")]) == 0
+    assert cli.main([*words, "--video-offset-seconds", "2", "--output", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "note: 1 of 24 windows have no probability: no face in the video" in out
     table = pd.read_csv(tmp_path / "out" / "prediction.csv")

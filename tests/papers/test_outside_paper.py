@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-RUN = "run --register toy_paper --model toy_look --dataset toy --data data --target valence --preset demo --workers 1"
-RUN += " --subjects 1"
+RUN = "run --register toy_paper --model toy_look --dataset toy --data-root data --target valence --preset demo"
+RUN += " --workers 1 --subjects 1"
 
 COMMANDS = """
 import json, sys
@@ -143,7 +143,7 @@ def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed, r
     sidecar = {"sampling_rate_hz": 128, "channel_names": names, "unit": "uV", "axes": ["channels", "samples"]}
     (folder / "new.json").write_text(json.dumps(sidecar))
     model = next((folder / "run" / "models").iterdir())
-    command = f"predict run/models/{model.name} new.npy --out prediction"
+    command = f"predict run/models/{model.name} new.npy --output prediction"
     without, with_paper = unregistered(command), registered(f"{command} --register toy_paper")
     # A model never names a module to import: what is not registered is not loaded, and the message says what to do.
     assert without[1] != "0"
@@ -157,8 +157,8 @@ def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed, r
 def test_what_is_not_registered_is_said_in_one_line(unregistered):
     expected = {
         "run --register no_such_module --model toy_look": "no_such_module",
-        "describe data --dataset toy": "--dataset toy: no such data set",
-        "run --model toy_look --dataset deap --data data --target valence": "toy_look",
+        "describe data --dataset toy": "--dataset toy: unknown dataset",
+        "run --model toy_look --dataset deap --data-root data --target valence": "toy_look",
     }
     for command, part in expected.items():
         text, code = unregistered(command)

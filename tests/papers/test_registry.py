@@ -31,8 +31,8 @@ def test_each_reproduction_has_presets_a_demo_and_a_script(one):
     lines = script.read_text().splitlines()
     assert len(lines) <= 10
     assert f'    reproduce("{one.name}")' in lines
-    # The commands of its help are those of this script.
-    assert f"reproductions/{one.name}.py" in one.description
+    # Its help shows the command that runs it.
+    assert f"keras-emotion run {one.name} " in one.description
 
 
 def test_each_script_is_in_the_registry():
@@ -106,7 +106,7 @@ def test_names_are_unique():
 
 
 def test_what_is_unknown_is_named_with_what_there_is():
-    with pytest.raises(InputError, match=r"unknown reproduction 'deap_oracle'; there are .*deap_3facrnn"):
+    with pytest.raises(InputError, match=r"unknown reproduction 'deap_oracle'; expected one of .*deap_3facrnn"):
         papers.find_reproduction("deap_oracle")
     with pytest.raises(InputError, match=r"unknown system 'Oracle'; registered are .*FACRNN.*--register MODULE"):
         find_system("Oracle")
@@ -170,7 +170,19 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
         entry = "[keras_emotion.papers]\noutside = outside_paper:PAPER\n"
         (site / "outside-1.0.dist-info" / "entry_points.txt").write_text(entry)
     register = ["--register", "outside_paper"] if way == "option" else []
-    words = ["run", "--model", "outside_svm", "--dataset", "sam40", "--data", sam40, "--target", "task", "--workers", 1]
+    words = [
+        "run",
+        "--model",
+        "outside_svm",
+        "--dataset",
+        "sam40",
+        "--data-root",
+        sam40,
+        "--target",
+        "task",
+        "--workers",
+        1,
+    ]
     small = ["--preset", "demo", "--system.features.sample-seconds", 24, "--output", "run"]
     audit = [*register, "audit", "run", "--light-permutations", 1]
     done = run_cli(tmp_path, [*register, *words, *small], audit, path=[site])
@@ -193,7 +205,7 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
     [
         (["--register", "no_such_module_at_all", "runs"], "--register no_such_module_at_all: no such module"),
         (["--register=empty_module", "runs"], "--register empty_module: the module registers no paper"),
-        (["runs", "--register"], "--register: give the name of a module"),
+        (["runs", "--register"], "--register: expected MODULE, got nothing"),
     ],
 )
 def test_a_module_that_registers_nothing_is_refused(words, message, tmp_path, monkeypatch, capsys):

@@ -551,7 +551,7 @@ def test_lists_and_comparisons_need_no_keras(pair, tmp_path):
     code = (
         "import sys; from keras_emotion import cli; "
         f"cli.main(['runs', {str(tmp_path)!r}]); "
-        f"cli.main(['report', {str(pair[0].path)!r}, {str(pair[1].path)!r}, '--out', {str(tmp_path / 'out')!r}]); "
+        f"cli.main(['report', {str(pair[0].path)!r}, {str(pair[1].path)!r}, '--output', {str(tmp_path / 'out')!r}]); "
         "print(sorted({'keras', 'tensorflow', 'matplotlib.pyplot', 'mne'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

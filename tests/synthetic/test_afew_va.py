@@ -149,7 +149,18 @@ def test_bad_arguments(tmp_path, options, message):
 
 
 def test_command_line(tmp_path, capsys):
-    words = ["synthesize", "afew_va", str(tmp_path / "out"), "--clips", "2", "--actors", "1", "--frames", "2", "2"]
+    words = [
+        "synthesize",
+        "afew_va",
+        str(tmp_path / "out"),
+        "--clips",
+        "2",
+        "--actors",
+        "1",
+        "--frames-per-clip",
+        "2",
+        "2",
+    ]
     words += ["--seed", "4", "--effect-size", "0.5", "--layout", "flat", "--frame-size", "48", "32"]
     assert cli.main(words) == 0
     marker = json.loads((tmp_path / "out" / "synthetic.json").read_text())
@@ -167,4 +178,4 @@ def test_command_line(tmp_path, capsys):
     assert len(list((tmp_path / "out" / "002").iterdir())) == 3
     with pytest.raises(SystemExit, match="2"):
         cli.main(["synthesize", "afew_va", str(tmp_path / "other"), "--effect-size", "2"])
-    assert "`effect_size` is 2" in capsys.readouterr().err
+    assert "--effect-size 2.0: expected 0 to 1" in capsys.readouterr().err

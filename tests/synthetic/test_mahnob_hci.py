@@ -296,4 +296,4 @@ def test_command(tmp_path, capsys):
     assert trial.recording.duration_seconds == 2.5
     with pytest.raises(SystemExit):
         cli.main([*words, "--lead-seconds", "1"])
-    assert capsys.readouterr().err == "error: `lead_seconds` is 1.0; expected 3 or more\n"
+    assert capsys.readouterr().err == "error: --lead-seconds 1.0: expected 3 or more\n"

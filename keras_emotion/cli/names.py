@@ -1,0 +1,90 @@
+"""Valid values of options that registries hold: datasets, models, protocols, reproductions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from keras_emotion.schema import InputError
+
+
+def _datasets() -> Iterable[str]:
+    from keras_emotion.datasets import READERS
+
+    return READERS
+
+
+def _file_formats() -> Iterable[str]:
+    """Names of the formats of each dataset, as its reader annotates them."""
+    import inspect
+    import typing
+
+    from keras_emotion.datasets import READERS
+
+    for name, reader in READERS.items():
+        hints = typing.get_type_hints(reader.__init__)
+        if "file_format" not in inspect.signature(reader).parameters or "file_format" not in hints:
+            continue
+        formats = [value for part in typing.get_args(hints["file_format"]) for value in typing.get_args(part)]
+        if formats:
+            yield f"{name}: {' '.join(formats)}"
+
+
+def _models() -> Iterable[str]:
+    from keras_emotion.papers import models
+
+    return models()
+
+
+def _protocols() -> Iterable[str]:
+    from keras_emotion.evaluation import PROTOCOLS
+
+    return PROTOCOLS
+
+
+def _reproductions() -> Iterable[str]:
+    from keras_emotion.papers import reproductions
+
+    return reproductions()
+
+
+def _writers() -> Iterable[str]:
+    from keras_emotion.synthetic import WRITERS
+
+    return WRITERS
+
+
+REGISTRIES: Mapping[str, Callable[[], Iterable[str]]] = {
+    "dataset": _datasets,
+    "model": _models,
+    "protocol": _protocols,
+    "reproduction": _reproductions,
+    "synthetic dataset": _writers,
+}
+"""By what a name is a name of: the names that are registered now. Imported when they are asked for, not before."""
+
+LISTED: Mapping[str, Callable[[], Iterable[str]]] = {**REGISTRIES, "file format": _file_formats}
+"""What the help can list: the registries, and what is not checked by name alone."""
+
+
+def check_name(option: str, kind: str, name: str) -> None:
+    """Check that a name is registered.
+
+    Args:
+        option: spelling of the option, for the message.
+        kind: key of `REGISTRIES`.
+        name: the value.
+
+    Raises:
+        InputError: it is not; the message lists the names that are.
+    """
+    names = list(REGISTRIES[kind]())
+    if name not in names:
+        near = did_you_mean(name, names)
+        raise InputError(f"{option} {name}: unknown {kind}; expected one of {', '.join(names)}{near}")
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """`; did you mean ...?` with the nearest of the known words, or nothing where none is near."""
+    near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

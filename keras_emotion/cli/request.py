@@ -1,0 +1,313 @@
+"""What a command line asks to be run: a reproduction or a model on a dataset, in two passes.
+
+The first pass finds out what is run, and from which preset: the options of the second are the fields of that
+experiment. `keras-emotion run` and the scripts in `reproductions/` share it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from keras_emotion.cli.names import check_name
+from keras_emotion.cli.output import make_console
+from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
+from keras_emotion.cli.readers import open_dataset
+from keras_emotion.cli.subjects import chosen_subjects
+from keras_emotion.datasets import READERS, Reader
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
+from keras_emotion.options import Option
+from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction, models, released_presets
+from keras_emotion.schema import InputError
+from keras_emotion.systems import Experiment
+
+PROG = "keras-emotion run"
+
+SAMPLING_RATE_HZ = 128.0
+"""Rate that recordings are resampled to: that of DEAP and of the models' defaults."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of a run besides the fields of its experiment.
+
+    Args:
+        data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
+        output: run folder; by default one in `runs/`, named after experiment, preset and configuration.
+        preset: values to start from; further options change single values. `paper`: as printed. `converged`: the same
+            with a learning rate at which the network learns. `reduced`: that with a quarter of the channels, one
+            repetition and at most five folds. `demo`: minutes on two cores.
+        file_format: format to read, of those that the dataset comes in; by default the first one found.
+        resume: continue an interrupted run; jobs on record are not repeated, failed ones included. Damaged records
+            are moved to the folder `damaged` of the run, and their jobs are repeated.
+        retry_failed: continue a run, and repeat the jobs whose training diverged.
+        verify: read all files of the data and all stored features again, also those of unchanged size and time.
+        dry_run: print the number of jobs and the time they take, and stop.
+        table: number of a table of the paper to run; each row, a method, is a run in a folder of its own.
+    """
+
+    data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
+    output: Annotated[Path | None, Option(metavar="FOLDER")] = None
+    preset: Literal[PRESETS] = "demo"
+    file_format: Annotated[str | None, Option(names="file format", common=False)] = None
+    resume: bool = False
+    retry_failed: Annotated[bool, Option(common=False)] = False
+    verify: Annotated[bool, Option(common=False)] = False
+    dry_run: bool = False
+    table: Annotated[str, Option(metavar="NUMBER")] = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """Options of a run of a model that is no reproduction.
+
+    Args:
+        model: name of the model.
+        dataset: name of the dataset; `recordings` are your own.
+        features: features of the model's own, or the official ones; `official` are those that the authors of the
+            dataset distribute, in place of features that are computed from the signals.
+        sampling_rate_hz: rate that the signals are resampled to; by default 128 Hz where recordings differ in rate.
+    """
+
+    model: Annotated[str, Option(names="model")]
+    dataset: Annotated[str, Option(names="dataset")] = "recordings"
+    features: Literal["own", "official"] = "own"
+    sampling_rate_hz: Annotated[float | None, Option(metavar="RATE")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Name:
+    """The reproduction to run.
+
+    Args:
+        name: name of the reproduction.
+    """
+
+    name: Annotated[str, Option(positional=True, names="reproduction")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What the first pass found.
+
+    Args:
+        reproduction: what is run.
+        prog: name of the command, for its help.
+        own: arguments besides those of all runs.
+        reader_options: further arguments of the reader.
+    """
+
+    reproduction: Reproduction
+    prog: str
+    own: tuple[Argument, ...] = ()
+    reader_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    reproduction: Reproduction
+    options: RunOptions
+    experiment: Experiment
+    dataset: Reader
+
+    @property
+    def output(self) -> Path:
+        """The folder to write to."""
+        name = f"{self.experiment.name}-{self.options.preset}-{self.experiment.identity()}"
+        return self.options.output or Path("runs") / name
+
+    @property
+    def start(self) -> dict[str, bool]:
+        """How a run is started."""
+        options = self.options
+        return {"resume": options.resume, "verify": options.verify, "retry_failed": options.retry_failed}
+
+    def refuse_folds(self) -> None:
+        """Refuse the options of runs with folds.
+
+        Raises:
+            InputError: an estimate or a table is asked for.
+        """
+        if self.options.dry_run:
+            raise InputError("--dry-run: training without folds has no estimate of its time; leave it out")
+        if self.options.table:
+            raise InputError("--table: training without folds has no table of methods; leave it out")
+
+
+# --- first pass: what is run
+
+
+def first_pass(words: Sequence[str]) -> dict[str, Any]:
+    """The options that decide which others there are."""
+    of_experiment = [one for one in arguments_of(Experiment) if one.name in ("targets", "protocols", "subjects")]
+    known = [*arguments_of(RunOptions), *arguments_of(ModelOptions), *arguments_of(_Name), *of_experiment, *EVERYWHERE]
+    return parse(words, known, PROG, is_complete=False)
+
+
+def choose(words: Sequence[str]) -> Choice:
+    """What `keras-emotion run` is to run: the reproduction that is named, or the model.
+
+    Raises:
+        InputError: neither is given, or both; or a name is not registered.
+    """
+    asked = first_pass(words)
+    name, model = asked.get("name"), asked.get("model")
+    if name is not None and model is not None:
+        raise InputError(f"{name} and --model {model}: give one of them, a reproduction or a model; {PROG} lists both")
+    if name is not None:
+        choice = named(name)
+        if misplaced := next((one for one in arguments_of(ModelOptions) if one.name in asked), None):
+            raise InputError(f"{misplaced.spelling}: goes with --model; {name} runs on {choice.reproduction.dataset}")
+        return choice
+    if model is None:
+        raise InputError(f"NAME or --model: give a reproduction or a model; {PROG} lists both")
+    return _of_model(asked)
+
+
+def named(name: str) -> Choice:
+    """The reproduction of a name, which is a word of the command line."""
+    check_name("NAME", "reproduction", name)
+    reproduction = find_reproduction(name)
+    return Choice(reproduction, f"{PROG} {name}", tuple(arguments_of(_Name)))
+
+
+def _of_model(asked: Mapping[str, Any]) -> Choice:
+    own = arguments_of(ModelOptions)
+    dataset = asked.get("dataset", ModelOptions.dataset)
+    check_name("--model", "model", asked["model"])
+    check_name("--dataset", "dataset", dataset)
+    for protocol in asked.get("protocols", ()):
+        check_name("--protocols", "protocol", protocol)
+    wants_help = asked.get("help") or asked.get("help_all")
+    reader_options = _reader_options(dataset, asked.get("sampling_rate_hz"))
+    if not wants_help:
+        _check_data_and_targets(asked, dataset, reader_options)
+    fields = {
+        "name": f"{dataset}_{asked['model']}",
+        "dataset": dataset,
+        "targets": asked.get("targets") or ("valence",),
+        "protocols": asked.get("protocols") or ("trial_disjoint",),
+    }
+    presets = models()[asked["model"]](fields)
+    if asked.get("features") == "official":
+        presets = released_presets(presets)
+    reproduction = Reproduction(
+        name=fields["name"],
+        presets=presets,
+        description=f"Run the model {asked['model']} on a dataset.\n\nExamples:\n"
+        f"    {PROG} --model {asked['model']} --data-root . --target valence\n"
+        f"    {PROG} --model {asked['model']} --help-all      # every field\n",
+    )
+    return Choice(reproduction, f"{PROG} --model {asked['model']}", tuple(own), reader_options)
+
+
+def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_options: Mapping[str, Any]) -> None:
+    if "data_root" not in asked:
+        raise InputError("--data-root: missing; give the folder of the dataset")
+    if not asked.get("targets"):
+        reader = open_dataset(dataset, asked["data_root"], asked.get("file_format"), **reader_options)
+        # Of some trials a rating may be missing: those of a whole subject.
+        ratings = sorted({name for trial in reader.trials(reader.subjects[:1]) for name in trial.ratings})
+        raise InputError(f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}")
+
+
+def _reader_options(dataset: str, rate: float | None) -> dict[str, Any]:
+    if "sampling_rate_hz" not in inspect.signature(READERS[dataset]).parameters:
+        if rate is None:
+            return {}
+        raise InputError(f"--sampling-rate-hz: {dataset} is read at the rate it was published with")
+    if rate is None:
+        rate = SAMPLING_RATE_HZ
+    if not 0 < rate < math.inf:
+        raise InputError(f"--sampling-rate-hz {rate:g}: expected a number above 0")
+    return {"sampling_rate_hz": rate}
+
+
+# --- second pass: with the options of that experiment
+
+
+def parse_request(choice: Choice, words: Sequence[str]) -> Request:
+    """Parse all options of a run, write the synthetic data of a demo, and open the dataset.
+
+    Args:
+        choice: what is run.
+        words: the words of the command line.
+
+    Raises:
+        InputError: an option or the data cannot be used.
+        SystemExit: the help was asked for and printed.
+    """
+    reproduction, asked = choice.reproduction, first_pass(words)
+    # Without data there is the demo; a night on two cores is what somebody with data can afford first.
+    preset = asked.get("preset") or ("reduced" if "data_root" in asked else "demo")
+    default = reproduction.presets[preset]
+    demo, folder = reproduction.demo, None
+    if "data_root" not in asked and demo is not None:
+        folder = Path("runs") / "data" / f"{reproduction.dataset}-demo-{demo.key()}"
+        # Defaults, so that what the user gives goes before them.
+        default = default.changed({name: folder / file for name, file in demo.files.items()})
+    of_runs = [
+        dataclasses.replace(one, default=preset) if one.name == "preset" else one for one in arguments_of(RunOptions)
+    ]
+    of_experiment = arguments_of(default)
+    known = [*choice.own, *of_runs, *of_experiment, *EVERYWHERE]
+    given = parse(words, known, choice.prog)
+    # What is run is part of the name of the command there.
+    shown = [one for one in known if one.default is not REQUIRED and (one.name != "table" or reproduction.tables)]
+    print_help(given, shown, choice.prog, reproduction.description)
+    options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})
+    wanted = changed(default, {one.name: given[one.name] for one in of_experiment if one.name in given})
+    if folder is not None:
+        _write_demo(folder, demo)
+    root = options.data_root or folder
+    if root is None:
+        raise InputError("--data-root: give the folder of the dataset; there are no demo data")
+    dataset = open_dataset(wanted.dataset, root, options.file_format, **choice.reader_options)
+    dataset = dataset.for_sources(wanted.system.sources)
+    wanted = _with_subjects(wanted, dataset, given.get("subjects"), preset)
+    console = make_console()
+    for note in dataset.notes(wanted.subjects or None):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    return Request(reproduction, options, wanted, dataset)
+
+
+def _with_subjects(wanted: Experiment, dataset: Reader, words: Sequence[int | str] | None, preset: str) -> Experiment:
+    """The experiment on the subjects that were named, or on those of the preset that the data hold."""
+    if words:
+        # As they were written, and not as numbers: somebody may be called 01.
+        subjects, notes = chosen_subjects(dataset, list(map(str, words)))
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+        return wanted.changed({"subjects": subjects})
+    if words is None and wanted.subjects:
+        # A preset names the paper's subjects; a copy of the dataset may hold fewer, which the table then shows.
+        found = dataset.subjects
+        wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
+        if not wanted.subjects:
+            raise InputError(f"{dataset.root}: holds no subject of preset {preset}; name some with --subjects")
+    return wanted
+
+
+def _write_demo(folder: Path, demo: Demo) -> None:
+    if folder.is_dir():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent)
+        # Renamed when whole: a demo that was interrupted while writing is written anew.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY_PREFIX) as temporary:
+            demo.writer(Path(temporary) / "data", **demo.options)
+            os.replace(Path(temporary) / "data", folder)
+    except OSError as error:
+        # Not where another process has written the same meanwhile.
+        if not folder.is_dir():
+            raise InputError(f"{folder}: the demo's data cannot be written: {error.strerror}") from error

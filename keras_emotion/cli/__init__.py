@@ -15,6 +15,7 @@ from typing import Annotated
 
 import tyro
 
+from keras_emotion.cli.audio import Audio
 from keras_emotion.cli.audit import Audit
 from keras_emotion.cli.describe import Describe
 from keras_emotion.cli.exits import exit_on_input_error
@@ -42,6 +43,7 @@ _Command = (
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     | Annotated[InitTrials, tyro.conf.subcommand("init-trials")]
     | Annotated[Faces, tyro.conf.subcommand("faces")]
+    | Annotated[Audio, tyro.conf.subcommand("audio")]
     | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Report, tyro.conf.subcommand("report")]

@@ -14,6 +14,7 @@ from keras_emotion.layers import (
     ConvLSTM2D,
     CrossModalPrior,
     ECABandAttention,
+    EEGConformerConvolution,
     FeatureScaling,
     MaxPooling2D,
     ModalityAttention,
@@ -23,6 +24,7 @@ from keras_emotion.layers import (
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
+    SpeechConformerConvolution,
     StepSelfAttention,
     TemporalBlock,
 )
@@ -138,6 +140,33 @@ _PRIOR_DFCN_TRAINING = Training(
 )
 
 ROWS = (
+    Row(
+        EEGConformerConvolution,
+        {"filters": 4, "kernel_size": 3, "pool_size": 3, "pool_stride": 2, "dropout": 0.25},
+        inputs=(11, 5, 2),
+        alive={"filters": 3, "kernel_size": 4, "pool_size": 4, "pool_stride": 1, "dropout": 0.5},
+        rejected=(("filters", 0), ("kernel_size", 0), ("pool_size", 0), ("pool_stride", 0), ("dropout", 1.0)),
+        rejected_inputs=((2, 11, 5), (2, 4, 5, 2)),
+        observed=_dropout_rates,
+        n_trainable=3 * 2 * 4 + 5 * 4 * 4 + 2 * 4 + (4 * 4 + 4),
+    ),
+    Row(
+        SpeechConformerConvolution,
+        {"units": 4, "kernel_size": 3, "expansion": 2, "dropout": 0.25},
+        inputs=(6, 5, 2),
+        alive={"units": 3, "kernel_size": 4, "expansion": 3, "dropout": 0.5},
+        rejected=(("units", 0), ("kernel_size", 0), ("expansion", 0), ("dropout", 1.0)),
+        rejected_inputs=((2, 6, 5), (2, 6, 5, 2, 1)),
+        observed=_dropout_rates,
+        n_trainable=(5 * 2 * 4 + 4)
+        + 2 * (2 * 4 + (4 * 8 + 8) + (8 * 4 + 4))  # feed-forward modules
+        + 2 * 4
+        + (4 * 8 + 8)
+        + 3 * 4
+        + 2 * 4
+        + (4 * 4 + 4)
+        + 2 * 4,
+    ),
     Row(
         CrossModalPrior,
         {"units": 3, "transpose": True},

@@ -340,7 +340,8 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioS
             f"{path}: truncated: its header announces {announced + 8} bytes but it has {n_bytes}; copy it again"
         )
     try:
-        container = av.open(str(path))
+        # FFmpeg takes what stands before a colon at the start of a relative path for a protocol.
+        container = av.open(str(path.absolute()))
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
             f"{path}: no readable sound ({_reason(error)}); expected a sound or video file; a copy may be truncated: "
@@ -376,7 +377,9 @@ def _announced_seconds(container: av.container.InputContainer, stream: av.AudioS
         except ValueError:
             return 0.0
     # FFmpeg estimates the length of other files by their size. Of an MP3, only the header of an encoder tells it.
-    tells = any(word in name for word in ("mp4", "wav", "flac")) or (name == "mp3" and "encoder" in stream.metadata)
+    tells = any(word in name for word in ("mp4", "wav", "flac", "aiff")) or (
+        name == "mp3" and "encoder" in stream.metadata
+    )
     if not tells or stream.duration is None:
         return 0.0
     return float(stream.duration * stream.time_base)

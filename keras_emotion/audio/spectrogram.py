@@ -270,7 +270,7 @@ def slaney_mel_weights(
 def htk_mel_weights(n_fft: int, sampling_rate_hz: float, n_bands: int, lower_hz: float, upper_hz: float) -> np.ndarray:
     """Weights of a magnitude spectrum in the bands of HTK as VGGish has them: triangles linear in mel, of height 1.
 
-    The scale is 1127 ln(1 + f / 700 Hz). Bin 0 has no weight.
+    The scale is 1127 ln(1 + f / 700 Hz). Bin 0, the constant, has no weight: no triangle reaches below `lower_hz`.
 
     Args:
         n_fft: length of the transform.
@@ -291,9 +291,7 @@ def htk_mel_weights(n_fft: int, sampling_rate_hz: float, n_bands: int, lower_hz:
         return 1127 * np.log1p(np.asarray(hz) / 700)
 
     edges = np.linspace(mel(lower_hz), mel(upper_hz), n_bands + 2)
-    weights = _triangles(mel(scipy.fft.rfftfreq(n_fft, 1 / sampling_rate_hz)), edges)
-    weights[0] = 0
-    return _frozen(weights)
+    return _frozen(_triangles(mel(scipy.fft.rfftfreq(n_fft, 1 / sampling_rate_hz)), edges))
 
 
 def _frozen(weights: np.ndarray) -> np.ndarray:

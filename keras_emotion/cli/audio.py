@@ -81,14 +81,16 @@ class Audio:
 
         facts = audio.audio_facts(self.file)
         span = {"start_seconds": self.start_seconds, "stop_seconds": self.stop_seconds}
-        # Blocks overlap by what a window reaches over its hop, so that windows follow each other across them.
-        overlap_seconds = _WINDOW_SECONDS - _HOP_SECONDS
-        log_mels, stop_seconds, filled_seconds, loudest = [], 0.0, 0.0, 0.0
-        for block in audio.audio_blocks(self.file, _RATE_HZ, _BLOCK_SECONDS + overlap_seconds, _BLOCK_SECONDS, **span):
-            log_mels.append(audio.log_mel(block.samples, _RATE_HZ))
+        log_mels, waiting = [], np.empty(0, np.float32)
+        stop_seconds, filled_seconds, peak = 0.0, 0.0, 0.0
+        for block in audio.audio_blocks(self.file, _RATE_HZ, _BLOCK_SECONDS, **span):
+            samples = np.concatenate([waiting, block.samples])
+            log_mels.append(audio.log_mel(samples, _RATE_HZ, window_seconds=_WINDOW_SECONDS, hop_seconds=_HOP_SECONDS))
+            # From the start of the next window on.
+            waiting = samples[len(log_mels[-1]) * round(_HOP_SECONDS * _RATE_HZ) :]
             stop_seconds = block.start_seconds + block.duration_seconds
-            filled_seconds += min(block.filled_seconds, _BLOCK_SECONDS)
-            loudest = max(loudest, float(np.abs(block.samples).max()))
+            filled_seconds += block.filled_seconds
+            peak = max(peak, float(np.abs(block.samples).max()))
         rows = []
         for block in audio.audio_blocks(self.file, _RATE_HZ, self.window_seconds, hop_seconds, **span):
             (energy,) = audio.energy_dbfs(block.samples, _RATE_HZ, block.duration_seconds)
@@ -103,7 +105,7 @@ class Audio:
             "start_seconds": rows[0][0],
             "duration_seconds": stop_seconds - rows[0][0],
             "filled_seconds": filled_seconds,
-            "peak": loudest,
+            "peak": peak,
             "median_energy_dbfs": float(energies["energy_dbfs"].median()),
             "silence_dbfs": self.silence_dbfs,
             "windows": len(energies),

@@ -129,8 +129,7 @@ class _PairLoss(_MultimodalContrastiveLoss):
             share = share / ops.maximum(ops.sum(share, axis=1, keepdims=True), 1)
             losses = log_sum(pairs) - ops.sum(share * logits, axis=1)
         is_anchor = ops.any(positives, axis=1)
-        # Where no pair is left, what has been computed means nothing: neither it nor its gradient is used.
-        losses = ops.where(is_anchor, losses, 0.0)
+        # Without positives the loss means nothing, but it and its gradient are finite, and here their factor is 0.
         of_anchors = ops.cast(is_anchor, logits.dtype) * ops.tile(weights, (n_modalities,))
         losses = ops.sum(ops.reshape(of_anchors * losses, (n_modalities, -1)), axis=1)
         of_modalities = ops.sum(ops.reshape(of_anchors, (n_modalities, -1)), axis=1)

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "init-trials": "InitTrials",
     "synthesize": "synthesize",
     "faces": "Faces",
+    "audio": "Audio",
     "predict": "Predict",
     "export": "Export",
 }

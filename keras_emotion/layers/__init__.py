@@ -6,6 +6,7 @@ from keras_emotion.layers.conv2d import Conv2D
 from keras_emotion.layers.conv_lstm2d import ConvLSTM2D
 from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
+from keras_emotion.layers.eeg_conformer_convolution import EEGConformerConvolution
 from keras_emotion.layers.feature_scaling import FeatureScaling
 from keras_emotion.layers.max_pooling2d import MaxPooling2D
 from keras_emotion.layers.modality_attention import ModalityAttention
@@ -15,6 +16,7 @@ from keras_emotion.layers.pairwise_attention import PairwiseAttention
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
+from keras_emotion.layers.speech_conformer_convolution import SpeechConformerConvolution
 from keras_emotion.layers.step_self_attention import StepSelfAttention
 from keras_emotion.layers.temporal_block import TemporalBlock
 
@@ -25,6 +27,7 @@ __all__ = [
     "ConvLSTM2D",
     "CrossModalPrior",
     "ECABandAttention",
+    "EEGConformerConvolution",
     "FeatureScaling",
     "MaxPooling2D",
     "ModalityAttention",
@@ -34,6 +37,7 @@ __all__ = [
     "PeepholeLSTMCell",
     "ResidualBlock3D",
     "ResidualTCN",
+    "SpeechConformerConvolution",
     "StepSelfAttention",
     "TemporalBlock",
 ]

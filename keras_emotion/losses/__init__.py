@@ -1,6 +1,19 @@
 """Losses."""
 
 from keras_emotion.losses.canonical_correlation import CanonicalCorrelationLoss
+from keras_emotion.losses.multimodal_contrastive import (
+    InterModalContrastiveLoss,
+    IntraModalContrastiveLoss,
+    MERCLLoss,
+    SampleAlignmentLoss,
+)
 from keras_emotion.losses.window_loss import WindowLoss
 
-__all__ = ["CanonicalCorrelationLoss", "WindowLoss"]
+__all__ = [
+    "CanonicalCorrelationLoss",
+    "InterModalContrastiveLoss",
+    "IntraModalContrastiveLoss",
+    "MERCLLoss",
+    "SampleAlignmentLoss",
+    "WindowLoss",
+]

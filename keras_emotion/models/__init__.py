@@ -13,6 +13,7 @@ from keras_emotion.models.graph_sleep_net import GraphSleepNet
 from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weights
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
+from keras_emotion.models.vggish import VGGish
 
 __all__ = [
     "CRNN4D",
@@ -29,6 +30,7 @@ __all__ = [
     "LegacyWeights",
     "MMResLSTM",
     "PriorDFCN",
+    "VGGish",
     "correlation_losses",
     "distillation_losses",
     "load_legacy_weights",

@@ -2,14 +2,11 @@
 
 import dataclasses
 import math
-import os
-import zipfile
-import zlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.models.weight_files import check_names, finite_floats, read_state
 from keras_emotion.schema import InputError
 
 _FACE = "face_feature_extractor"
@@ -19,10 +16,6 @@ _CONVLSTM = f"{_FACE}.rnn.cell.conv"
 _BIO_CONVOLUTIONS = tuple(f"{_BIO}.cnn.{place}" for place in (0, 3, 6))
 _BIO_NORMALIZATIONS = tuple(f"{_BIO}.cnn.{place}" for place in (1, 4, 7))
 _NORMALIZATION = ("weight", "bias", "running_mean", "running_var")
-# Where training scripts put a state dict beside the epoch and the state of the optimiser.
-_NESTED = ("state_dict", "model_state_dict", "model", "net")
-# What torch.nn.DataParallel and torch.compile put before every name.
-_PREFIXES = ("module.", "_orig_mod.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +41,13 @@ class ReleasedWeights:
         Raises:
             InputError: something is missing, unknown, or not as it must be.
         """
-        where, state = _state(source)
+        where, state = read_state(source, f"{_CONVLSTM}.weight")
         prefixes = [prefix for prefix in (_FACE, _BIO) if any(name.startswith(f"{prefix}.") for name in state)]
         if not prefixes:
             found = ", ".join(list(state)[:3]) or "nothing"
             raise InputError(f"{where}: no weights of `{_FACE}` or `{_BIO}`; expected DeepVANet's, found {found}")
         _check_names(where, state, prefixes)
-        arrays = {name: _floats(where, name, value) for name, value in state.items()}
+        arrays = {name: finite_floats(where, name, value) for name, value in state.items()}
 
         def size(name, axis, n_axes):
             if arrays[name].ndim != n_axes:
@@ -167,100 +160,4 @@ def _check_names(where, state, prefixes):
         plain += [*_BIO_CONVOLUTIONS, f"{_BIO}.fc"]
         expected += [f"{name}.{kind}" for name in _BIO_NORMALIZATIONS for kind in _NORMALIZATION]
     expected += [f"{name}.{kind}" for name in plain for kind in ("weight", "bias")]
-    for problem, names in (
-        ("are missing", [name for name in expected if name not in state]),
-        ("are not DeepVANet's", [name for name in state if name not in expected]),
-    ):
-        if names:
-            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-            listed = ", ".join(f"`{name}`" for name in names[:4])
-            raise InputError(f"{where}: {listed}{more} {problem if len(names) > 1 else problem.replace('are', 'is')}")
-
-
-def _floats(where, name, value):
-    """A value as a float32 array of finite numbers."""
-    try:
-        # A tensor of PyTorch, which may be on a GPU, have a gradient or a dtype that NumPy has not.
-        array = np.asarray(value.detach().cpu().float().numpy() if hasattr(value, "detach") else value)
-    except Exception as error:
-        raise InputError(f"{where}: `{name}` is not an array ({error})") from error
-    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        raise InputError(f"{where}: `{name}` holds {array.dtype.name} values; expected floating-point numbers")
-    with np.errstate(over="ignore"):
-        array = array.astype("float32")
-    if not np.isfinite(array).all():
-        raise InputError(f"{where}: `{name}` has values that are not finite numbers in float32")
-    return array
-
-
-def _state(source):
-    """Where it comes from, and the arrays or tensors by released name."""
-    if isinstance(source, str | os.PathLike):
-        where, state = str(source), _read(Path(source))
-    else:
-        where, state = "released weights", source
-    if not isinstance(state, Mapping):
-        raise InputError(
-            f"{where}: {type(state).__name__}; expected a state dict, a mapping of names to arrays: that of a whole "
-            "network is `network.state_dict()`"
-        )
-    for name in _NESTED:
-        if isinstance(state.get(name), Mapping):
-            where, state = f"{where} ({name})", state[name]
-            break
-    for name in state:
-        if not isinstance(name, str):
-            raise InputError(f"{where}: name {name!r} is no text; expected names such as `{_CONVLSTM}.weight`")
-    # One within the other, in any order.
-    while state and (prefix := _common_prefix(state)):
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return where, {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
-
-
-def _common_prefix(names):
-    """The wrapper that all names are in, or `None`."""
-    return next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in names)), None)
-
-
-def _read(path):
-    """What a file holds."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected released weights (.pth, .pt or .npz)")
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _read_npz(path)
-    if suffix in (".pth", ".pt"):
-        return _read_torch(path)
-    raise InputError(f"{path}: a file of kind {suffix!r}; expected .pth, .pt or .npz")
-
-
-def _read_npz(path):
-    arrays = {}
-    name = None
-    try:
-        # Opened here: of a damaged file NumPy would leave it open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            for name in stored.files:
-                arrays[name] = stored[name]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        place = f"{path}: `{name}`" if name else f"{path}"
-        raise InputError(f"{place} cannot be read; expected an .npz file of arrays of numbers ({error})") from error
-    return arrays
-
-
-def _read_torch(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            f"{path}: a file of PyTorch, which is not installed: pip install 'keras_emotion[torch]', or give an .npz "
-            "of the arrays (numpy.savez where PyTorch is)"
-        ) from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    # What a damaged file raises depends on where it is damaged.
-    except Exception as error:
-        raise InputError(
-            f"{path}: holds more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
-            f"torch.save(network.state_dict(), ...): {str(error).splitlines()[0]:.200}"
-        ) from error
+    check_names(where, state, expected, "DeepVANet")

@@ -14,6 +14,7 @@ from keras_emotion.layers import (
     ConvLSTM2D,
     CrossModalPrior,
     ECABandAttention,
+    EEGConformerConvolution,
     FeatureScaling,
     MaxPooling2D,
     ModalityAttention,
@@ -23,6 +24,7 @@ from keras_emotion.layers import (
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
+    SpeechConformerConvolution,
     StepSelfAttention,
     TemporalBlock,
 )
@@ -40,6 +42,7 @@ from keras_emotion.models import (
     GraphSleepNet,
     MMResLSTM,
     PriorDFCN,
+    VGGish,
     correlation_losses,
     distillation_losses,
 )
@@ -137,6 +140,33 @@ _PRIOR_DFCN_TRAINING = Training(
 )
 
 ROWS = (
+    Row(
+        EEGConformerConvolution,
+        {"filters": 4, "kernel_size": 3, "pool_size": 3, "pool_stride": 2, "dropout": 0.25},
+        inputs=(11, 5, 2),
+        alive={"filters": 3, "kernel_size": 4, "pool_size": 4, "pool_stride": 1, "dropout": 0.5},
+        rejected=(("filters", 0), ("kernel_size", 0), ("pool_size", 0), ("pool_stride", 0), ("dropout", 1.0)),
+        rejected_inputs=((2, 11, 5), (2, 4, 5, 2)),
+        observed=_dropout_rates,
+        n_trainable=3 * 2 * 4 + 5 * 4 * 4 + 2 * 4 + (4 * 4 + 4),
+    ),
+    Row(
+        SpeechConformerConvolution,
+        {"units": 4, "kernel_size": 3, "expansion": 2, "dropout": 0.25},
+        inputs=(6, 5, 2),
+        alive={"units": 3, "kernel_size": 4, "expansion": 3, "dropout": 0.5},
+        rejected=(("units", 0), ("kernel_size", 0), ("expansion", 0), ("dropout", 1.0)),
+        rejected_inputs=((2, 6, 5), (2, 6, 5, 2, 1)),
+        observed=_dropout_rates,
+        n_trainable=(5 * 2 * 4 + 4)
+        + 2 * (2 * 4 + (4 * 8 + 8) + (8 * 4 + 4))  # feed-forward modules
+        + 2 * 4
+        + (4 * 8 + 8)
+        + 3 * 4
+        + 2 * 4
+        + (4 * 4 + 4)
+        + 2 * 4,
+    ),
     Row(
         CrossModalPrior,
         {"units": 3, "transpose": True},
@@ -1079,6 +1109,49 @@ ROWS = (
         + (3 * 3 * 3 + 3)
         + (2 * 3 * 3 * 16 + 16)
         + (16 * 2 + 2),
+    ),
+    Row(
+        VGGish,
+        {
+            "n_frames": 35,
+            "n_bands": 20,
+            "filters": (2, 3, 4, 5),
+            "units": (6, 7),
+            "embedding_size": 4,
+            "embedding_activation": "tanh",
+        },
+        alive={
+            "n_frames": 48,
+            "n_bands": 32,
+            "filters": (2, 3, 5, 4),
+            "units": (7, 6),
+            "embedding_size": 3,
+            "embedding_activation": None,
+        },
+        rejected=(
+            ("n_frames", 15),
+            ("n_bands", 15),
+            ("filters", (2, 3, 4)),
+            ("filters", (2, 3, 4, 0)),
+            ("units", (6,)),
+            ("units", (0, 7)),
+            ("embedding_size", 0),
+        ),
+        rejected_inputs=((2, 35, 21), (2, 34, 20), (2, 35, 20, 2)),
+        off_policy={"embedding": "the output leaves the network in float32"},
+        training=Training(
+            lambda: {"loss": "mean_squared_error"},
+            lambda model, rng, batch: rng.standard_normal((batch, model.embedding_size)).astype("float32"),
+        ),
+        n_trainable=(9 * 2 + 2)
+        + (9 * 2 * 3 + 3)
+        + (9 * 3 * 4 + 4)
+        + (9 * 4 * 4 + 4)
+        + (9 * 4 * 5 + 5)
+        + (9 * 5 * 5 + 5)
+        + (2 * 5 * 6 + 6)  # 35 frames become 2, 20 bands 1
+        + (6 * 7 + 7)
+        + (7 * 4 + 4),
     ),
 )
 

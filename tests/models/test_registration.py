@@ -25,7 +25,7 @@ def run_python(*lines, **environment):
 def test_rooms_without_keras():
     run_python(
         "import importlib, sys",
-        "for room in ('', '.schema', '.signals', '.datasets', '.synthetic', '.evaluation', '.reports'):",
+        "for room in ('', '.schema', '.signals', '.audio', '.datasets', '.synthetic', '.evaluation', '.reports'):",
         "    importlib.import_module('keras_emotion' + room)",
         "    assert not {'keras', 'tensorflow'} & set(sys.modules), room",
     )

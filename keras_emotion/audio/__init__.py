@@ -1,0 +1,27 @@
+"""From sound to numbers: decoding at a wanted rate, in step with pictures; log-mel spectrograms; energy."""
+
+from keras_emotion.audio.spectrogram import (
+    cut_patches,
+    energy_dbfs,
+    htk_mel_weights,
+    log_mel,
+    slaney_mel_weights,
+    vggish_log_mel,
+    vggish_patches,
+)
+from keras_emotion.audio.track import AudioFacts, Sound, audio_blocks, audio_facts, read_audio
+
+__all__ = [
+    "AudioFacts",
+    "Sound",
+    "audio_blocks",
+    "audio_facts",
+    "cut_patches",
+    "energy_dbfs",
+    "htk_mel_weights",
+    "log_mel",
+    "read_audio",
+    "slaney_mel_weights",
+    "vggish_log_mel",
+    "vggish_patches",
+]

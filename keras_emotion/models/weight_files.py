@@ -1,0 +1,136 @@
+"""Weights that others released, read from files of PyTorch and NumPy or from mappings."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_emotion.schema import InputError
+
+# Where training scripts put a state dict beside the epoch and the state of the optimiser.
+_NESTED = ("state_dict", "model_state_dict", "model", "net")
+# What torch.nn.DataParallel and torch.compile put before every name.
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+def check_names(where, state, expected, owner):
+    """Check that every name of a layout is there, and no other.
+
+    Raises:
+        InputError: names are missing, or others are there that are not those of `owner`.
+    """
+    for problem, names in (
+        ("are missing", [name for name in expected if name not in state]),
+        (f"are not {owner}'s", [name for name in state if name not in expected]),
+    ):
+        if names:
+            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            listed = ", ".join(f"`{name}`" for name in names[:4])
+            raise InputError(f"{where}: {listed}{more} {problem if len(names) > 1 else problem.replace('are', 'is')}")
+
+
+def finite_floats(where, name, value):
+    """Return a value as a float32 array of finite numbers.
+
+    Raises:
+        InputError: it is no array of floating-point numbers, or one of them is not finite.
+    """
+    try:
+        # A tensor of PyTorch, which may be on a GPU, have a gradient or a dtype that NumPy has not.
+        array = np.asarray(value.detach().cpu().float().numpy() if hasattr(value, "detach") else value)
+    except Exception as error:
+        raise InputError(f"{where}: `{name}` is not an array ({error})") from error
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise InputError(f"{where}: `{name}` holds {array.dtype.name} values; expected floating-point numbers")
+    with np.errstate(over="ignore"):
+        array = array.astype("float32")
+    if not np.isfinite(array).all():
+        raise InputError(f"{where}: `{name}` has values that are not finite numbers in float32")
+    return array
+
+
+def read_state(source, example):
+    """Read released weights.
+
+    Args:
+        source: a `.pth`, `.pt` or `.npz` file, or a mapping of names to arrays or tensors.
+        example: a name as it is released, for messages.
+
+    Returns:
+        The source in words for messages, and arrays or tensors by name, without wrappers around them.
+
+    Raises:
+        InputError: the source cannot be read or is no mapping of names.
+    """
+    if isinstance(source, str | os.PathLike):
+        where, state = str(source), _read(Path(source))
+    else:
+        where, state = "released weights", source
+    if not isinstance(state, Mapping):
+        raise InputError(
+            f"{where}: {type(state).__name__}; expected a state dict, a mapping of names to arrays: that of a whole "
+            "network is `network.state_dict()`"
+        )
+    for name in _NESTED:
+        if isinstance(state.get(name), Mapping):
+            where, state = f"{where} ({name})", state[name]
+            break
+    for name in state:
+        if not isinstance(name, str):
+            raise InputError(f"{where}: name {name!r} is no text; expected names such as `{example}`")
+    # One within the other, in any order.
+    while state and (prefix := _common_prefix(state)):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return where, {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _common_prefix(names):
+    """The wrapper that all names are in, or `None`."""
+    return next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in names)), None)
+
+
+def _read(path):
+    """What a file holds."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected released weights (.pth, .pt or .npz)")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _read_npz(path)
+    if suffix in (".pth", ".pt"):
+        return _read_torch(path)
+    raise InputError(f"{path}: a file of kind {suffix!r}; expected .pth, .pt or .npz")
+
+
+def _read_npz(path):
+    arrays = {}
+    name = None
+    try:
+        # Opened here: of a damaged file NumPy would leave it open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            for name in stored.files:
+                arrays[name] = stored[name]
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+        place = f"{path}: `{name}`" if name else f"{path}"
+        raise InputError(f"{place} cannot be read; expected an .npz file of arrays of numbers ({error})") from error
+    return arrays
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            f"{path}: a file of PyTorch, which is not installed: pip install 'keras_emotion[torch]', or give an .npz "
+            "of the arrays (numpy.savez where PyTorch is)"
+        ) from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # What a damaged file raises depends on where it is damaged.
+    except Exception as error:
+        raise InputError(
+            f"{path}: holds more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
+            f"torch.save(network.state_dict(), ...): {str(error).splitlines()[0]:.200}"
+        ) from error

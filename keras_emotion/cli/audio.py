@@ -40,7 +40,7 @@ class Audio:
 
     Examples:
         keras-emotion audio clip.mp4 --output sound
-        keras-emotion audio clip.wav --output sound --window-seconds 0.5 --silence-dbfs -60
+        keras-emotion audio clip.wav --output sound --silence-dbfs -60
     """
 
     file: Annotated[Path, Option(positional=True)]

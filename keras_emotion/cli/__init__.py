@@ -1,14 +1,12 @@
 """The command line: `keras-emotion --help` lists the commands.
 
-Exit codes: 0 done (for `describe`: the copy is whole), 1 something is wrong with what was looked at (each command says
-what that means), 2 unusable input or command line. Everything slow to import is imported by the command that needs it,
+Exit codes are those of `keras_emotion.cli.exits`. Everything slow to import is imported by the command that needs it,
 so that `--help` is quick.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -17,7 +15,7 @@ import tyro
 
 from keras_emotion.cli.audit import Audit
 from keras_emotion.cli.describe import Describe
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.export import Export
 from keras_emotion.cli.faces import Faces
 from keras_emotion.cli.init_trials import InitTrials
@@ -26,7 +24,6 @@ from keras_emotion.cli.registration import without_register_option
 from keras_emotion.cli.report import Report
 from keras_emotion.cli.runs import Runs
 from keras_emotion.cli.synthesize import Synthesize
-from keras_emotion.keras_settings import choose_backend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,17 +48,13 @@ _Command = (
 )
 
 
-@exit_on_input_error
+@with_exit_codes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
 
     Args:
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
-    # What TensorFlow tells its developers on the way would hide what a user is told.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Neither does a file in the user's home choose it.
-    choose_backend()
     words = sys.argv[1:] if arguments is None else list(arguments)
     words = without_register_option(words)
     if words[:1] == ["run"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from keras_emotion.cli.exits import on_interruption
 from keras_emotion.cli.output import make_console
 from keras_emotion.schema import InputError
 
@@ -41,6 +42,7 @@ class Describe:
     brief: bool = False
     json: bool = False
 
+    @on_interruption("nothing is written by this command; start again: {command}")
     def run(self) -> int:
         """Describes, and returns the exit code."""
         from keras_emotion.datasets import READERS

@@ -9,6 +9,8 @@ from typing import Literal
 
 import tyro
 
+from keras_emotion.cli.exits import on_interruption
+
 
 @dataclasses.dataclass(frozen=True)
 class Export:
@@ -30,6 +32,7 @@ class Export:
     check_on: Path | None = None
     video: Path | None = None
 
+    @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
         """Writes, and returns the exit code."""
         from keras_emotion.inference import export

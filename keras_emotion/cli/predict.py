@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from keras_emotion.cli.exits import is_sigterm, on_interruption
 from keras_emotion.schema import InputError
 
 _SOURCE = "absolute_path"
@@ -53,6 +54,7 @@ class Predict:
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
 
+    @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
         """Writes or prints, and returns the exit code."""
         has_file = self.recording is not None or self.video is not None
@@ -96,8 +98,10 @@ class Predict:
                 print(f"{window.start_seconds:8.1f} s  {said}  latency {window.latency_seconds:.2f} s", flush=True)
                 if window.stop_seconds >= self.seconds:
                     break
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as interruption:
+            # Ctrl-C is how a stream ends; SIGTERM interrupts.
+            if is_sigterm(interruption):
+                raise
         finally:
             stream.close()
         return 0
@@ -106,6 +110,7 @@ class Predict:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.faces import video_facts
+        from keras_emotion.files import write_whole
         from keras_emotion.inference.predictor import Predictor
         from keras_emotion.reports.timeline import draw_timeline
         from keras_emotion.tables import csv_bytes
@@ -133,8 +138,8 @@ class Predict:
         )
         try:
             out.mkdir(parents=True, exist_ok=True)
-            (out / "prediction.csv").write_bytes(csv_bytes(found.table, float_format="%.9g"))
-            (out / "prediction.png").write_bytes(picture)
+            write_whole(out / "prediction.csv", csv_bytes(found.table, float_format="%.9g"))
+            write_whole(out / "prediction.png", picture)
             summary = {
                 "model": str(self.model),
                 _SOURCE: str(path.resolve()),
@@ -142,7 +147,7 @@ class Predict:
                 "notes": found.notes,
                 "warning": found.warning,
             }
-            (out / "prediction.json").write_text(json.dumps(summary, indent=1))
+            write_whole(out / "prediction.json", json.dumps(summary, indent=1).encode())
         except OSError as error:
             raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
         for note in found.notes:

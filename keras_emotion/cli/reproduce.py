@@ -20,7 +20,7 @@ import tyro
 from pydantic import create_model
 
 from keras_emotion import experiment, reports
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import on_interruption, with_exit_codes
 from keras_emotion.cli.registration import without_register_option
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader
@@ -64,7 +64,7 @@ class CommandLine(Configuration):
     table: str = ""
 
 
-@exit_on_input_error
+@with_exit_codes
 def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run a reproduction of the registry from the command line.
 
@@ -79,7 +79,7 @@ def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1)
 
 
-@exit_on_input_error
+@with_exit_codes
 def main(
     presets: Presets,
     demo_data: Callable[[Path], object] | None = None,
@@ -118,6 +118,7 @@ def main(
         raise SystemExit(1)
 
 
+@on_interruption("finished jobs and stored features are kept; continue with: {resume}")
 def run_reproduction(
     reproduction: Reproduction, arguments: Sequence[str], reader_options: Mapping[str, Any] | None = None
 ) -> int:
@@ -192,6 +193,7 @@ def _error_after_failures(n_failed: int) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
 
 
+@on_interruption("stored features and finished teachers are kept; continue with: {command}")
 def _train_teachers(reproduction: Reproduction, arguments: Sequence[str]) -> None:
     """Train and save one network for each target, without folds."""
     request = _parse_request(reproduction, arguments)
@@ -205,6 +207,7 @@ def _train_teachers(reproduction: Reproduction, arguments: Sequence[str]) -> Non
     _console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
 
 
+@on_interruption("stored features are kept; continue with: {command}")
 def _pretrain(reproduction: Reproduction, arguments: Sequence[str]) -> None:
     """Train one network on the ratings of pictures; see `keras_emotion.experiment.pretrain`."""
     request = _parse_request(reproduction, arguments)

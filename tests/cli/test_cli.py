@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from keras_emotion import cli
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.schema import InputError
@@ -239,8 +239,8 @@ def test_bad_command_lines_exit_with_2(words, capsys):
     assert caught.value.code == 2
 
 
-def test_exit_on_input_error(capsys):
-    @exit_on_input_error
+def test_with_exit_codes(capsys):
+    @with_exit_codes
     def command(value: int, *, error: type[Exception] | None = None) -> int:
         """Docstring."""
         if error is not None:

@@ -18,6 +18,7 @@ from keras_emotion.cli.describe import Describe
 from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.export import Export
 from keras_emotion.cli.faces import Faces
+from keras_emotion.cli.features import Features
 from keras_emotion.cli.init_trials import InitTrials
 from keras_emotion.cli.predict import Predict
 from keras_emotion.cli.registration import without_register_option
@@ -45,6 +46,7 @@ _Command = (
     | Annotated[Audit, tyro.conf.subcommand("audit")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Features, tyro.conf.subcommand("features")]
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from keras_emotion.moved import moved_name
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
+from keras_emotion.pipelines.channel_entropies import ChannelEntropies
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.extraction import extract_features, extract_rated
 from keras_emotion.pipelines.face_features import FaceFeatures
@@ -23,6 +24,7 @@ from keras_emotion.pipelines.teacher_features import TeacherFeatures
 from keras_emotion.pipelines.windowing import Windowing
 
 __all__ = [
+    "ChannelEntropies",
     "ChannelSet",
     "ConnectivityFeatures",
     "EEGGridFeatures",

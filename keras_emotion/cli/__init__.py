@@ -24,6 +24,7 @@ from keras_emotion.cli.predict import Predict
 from keras_emotion.cli.registration import without_register_option
 from keras_emotion.cli.report import Report
 from keras_emotion.cli.runs import Runs
+from keras_emotion.cli.store import Store
 from keras_emotion.cli.synthesize import Synthesize
 
 
@@ -47,6 +48,7 @@ _Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Features, tyro.conf.subcommand("features")]
+    | Annotated[Store, tyro.conf.subcommand("store")]
 )
 
 

@@ -46,6 +46,7 @@ from keras_emotion.keras_settings import (
     running_backend,
 )
 from keras_emotion.native_log import quiet_start_up
+from keras_emotion.pipelines import FeatureStore
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import Runtime
 
@@ -134,6 +135,7 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
     else:
         do, work = _in_own_process, [(cloudpickle.dumps(task),) for task in tasks]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(FeatureStore(runtime.feature_store).in_use())
         with _interrupts_blocked():
             lost_worker = stack.enter_context(engine(runtime, n_workers, trains))
             # Batches of one: a result is there when its task is done, and not when its neighbours are too.

@@ -189,6 +189,7 @@ def write_feature_table(
         if n
     ]
     groups = _groups(table)
+    description = {"dataset": dataset.name, "synthetic": bool(dataset.synthetic), "features": part.key()}
     others: dict[str, np.ndarray] = {
         "X_axes": np.array(features.axes),
         "y": y,
@@ -201,8 +202,14 @@ def write_feature_table(
         "band_names": np.array(tuple(part.frequency_bands), dtype=str),
         "band_edges_hz": np.array(tuple(part.frequency_bands.values()), dtype=float).reshape(-1, 2),
         "sampling_rate_hz": np.array(_sampling_rate_hz(dataset, subjects)),
-        **{f"class_names@{name}": np.array(dataset.class_names[name]) for name in targets if name in dataset.class_names},
-        "description": np.array(json.dumps({"dataset": dataset.name, "synthetic": bool(dataset.synthetic), **part.key()})),
+        **{
+            f"class_names@{name}": np.array(dataset.class_names[name])
+            for name in targets
+            if name in dataset.class_names
+        },
+        "description": np.array(
+            json.dumps({"dataset": dataset.name, "synthetic": bool(dataset.synthetic), **part.key()})
+        ),
     }
     chunks = (chunk for subject in subjects for chunk in _chunks(arrays[subject], rows[subject]))
     _write(output, (len(table), *shape), chunks, others)
@@ -270,7 +277,9 @@ def _chunks(array: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(array[rows[start : start + _WINDOWS_AT_A_TIME]], dtype="<f4")
 
 
-def _write(output: Path, shape: tuple[int, ...], chunks: Iterator[np.ndarray], others: Mapping[str, np.ndarray]) -> None:
+def _write(
+    output: Path, shape: tuple[int, ...], chunks: Iterator[np.ndarray], others: Mapping[str, np.ndarray]
+) -> None:
     """Write the file whole or not at all; `X` is written as its chunks come."""
     temporary = temporary_path(output.parent)
     try:

@@ -23,7 +23,7 @@ from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import INFERENCE, Jobs, RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
@@ -362,6 +362,7 @@ def run(
     plan = _plan(experiment, data, model_folder, folder.inference, verify=verify)
     is_new = folder.start(*start)
     folder.write_json(INFERENCE, plan.inference)
+    folder.write_json(STORED_FEATURES, {"folders": plan.stored_folders()})
     runtime = experiment.runtime
     folder.record_start(
         {

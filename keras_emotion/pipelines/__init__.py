@@ -13,7 +13,14 @@ from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.extraction import extract_features, extract_rated
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
-from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, file_hash, path_hash
+from keras_emotion.pipelines.feature_store import (
+    FeatureStore,
+    StoredFeatures,
+    StoreEntry,
+    content_hash,
+    file_hash,
+    path_hash,
+)
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, find_part
 from keras_emotion.pipelines.model_inputs import ModelInput, find_transform, register_transform
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
@@ -37,6 +44,7 @@ __all__ = [
     "ModelInput",
     "RawSignals",
     "Source",
+    "StoreEntry",
     "StoredFeatures",
     "StudyChannels",
     "TeacherFeatures",

@@ -96,6 +96,11 @@ def on_interruption(text: str) -> Iterator[None]:
     _interruption_texts.append(text)
     try:
         yield
+    except _Stopped:
+        raise
+    except KeyboardInterrupt:
+        # Raised without the handlers of `with_exit_codes`.
+        raise _Stopped(signal.SIGINT) from None
     finally:
         _interruption_texts.pop()
 

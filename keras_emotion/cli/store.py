@@ -58,8 +58,9 @@ class Store:
 
         self._check()
         store, now = FeatureStore(self.folder), time.time()
+        # Before a lock is written into it: whether it is a store.
+        entries = store.entries()
         if not self.prune:
-            entries = store.entries()
             self._print(entries, runs_of_entries(entries, self._runs), now)
             return 0
         with store.alone():

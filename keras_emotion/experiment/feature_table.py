@@ -202,15 +202,9 @@ def write_feature_table(
         "band_names": np.array(tuple(part.frequency_bands), dtype=str),
         "band_edges_hz": np.array(tuple(part.frequency_bands.values()), dtype=float).reshape(-1, 2),
         "sampling_rate_hz": np.array(_sampling_rate_hz(dataset, subjects)),
-        **{
-            f"class_names@{name}": np.array(dataset.class_names[name])
-            for name in targets
-            if name in dataset.class_names
-        },
-        "description": np.array(
-            json.dumps({"dataset": dataset.name, "synthetic": bool(dataset.synthetic), **part.key()})
-        ),
+        "description": np.array(json.dumps(description)),
     }
+    others |= {f"class_names@{name}": np.array(names) for name, names in dataset.class_names.items() if name in targets}
     chunks = (chunk for subject in subjects for chunk in _chunks(arrays[subject], rows[subject]))
     _write(output, (len(table), *shape), chunks, others)
     n_trials = len(np.unique(groups["trial"]))

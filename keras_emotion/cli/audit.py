@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from keras_emotion.cli.exits import on_interruption
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console, print_json
 from keras_emotion.schema import InputError
 

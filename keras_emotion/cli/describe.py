@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from keras_emotion.cli.exits import on_interruption
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console
 from keras_emotion.schema import InputError
 

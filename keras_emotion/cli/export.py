@@ -9,7 +9,7 @@ from typing import Literal
 
 import tyro
 
-from keras_emotion.cli.exits import on_interruption
+from keras_emotion.cli.interruptions import on_interruption
 
 
 @dataclasses.dataclass(frozen=True)

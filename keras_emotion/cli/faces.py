@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import tyro
 
-from keras_emotion.cli.exits import on_interruption
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.schema import InputError
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from keras_emotion.cli.exits import on_interruption
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import print_json
 from keras_emotion.schema import InputError
 

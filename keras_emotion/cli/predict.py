@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from keras_emotion.cli.exits import is_sigterm, on_interruption
+from keras_emotion.cli.interruptions import is_sigterm, on_interruption
 from keras_emotion.schema import InputError
 
 _SOURCE = "absolute_path"

@@ -20,7 +20,8 @@ import tyro
 from pydantic import create_model
 
 from keras_emotion import experiment, reports
-from keras_emotion.cli.exits import on_interruption, with_exit_codes
+from keras_emotion.cli.exits import with_exit_codes
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.registration import without_register_option
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader

@@ -6,6 +6,9 @@ Results do not depend on the engine or on the number of workers: a worker does o
 of threads. Workers on other machines need the same files under the same paths: the feature store, the data and the run
 folder lie on a disk that they share, and the same versions of the packages are installed there. A Ray cluster that asks
 for a token gets that of the environment (Ray's `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN`).
+
+Workers ignore Ctrl-C, which the process that started them handles, and end within seconds of that process, however it
+ends; `docs/performance.md` has what was measured for each engine.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from keras_emotion import cli
-from keras_emotion.cli import exits
-from keras_emotion.cli.exits import on_interruption, with_exit_codes
+from keras_emotion.cli import interruptions
+from keras_emotion.cli.exits import with_exit_codes
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.schema import InputError
 
 
@@ -80,7 +81,7 @@ def test_a_signal_prints_one_line_with_the_command_that_goes_on(number, code, ca
     assert capfd.readouterr().err == (
         "interrupted; jobs are kept; continue with: python reproductions/x.py --data-root 'my data' --resume\n"
     )
-    assert exits._interruption_texts == []
+    assert interruptions._texts == []
 
 
 def test_resume_is_not_given_twice(capfd, monkeypatch):
@@ -122,7 +123,7 @@ def _in_a_process(command, *, reads=True):
 
 
 def test_a_later_signal_ends_a_shutdown_that_hangs(monkeypatch):
-    monkeypatch.setattr(exits, "_SECONDS_TO_STOP", 0.05)
+    monkeypatch.setattr(interruptions, "_SECONDS_TO_STOP", 0.05)
 
     @on_interruption("jobs are kept")
     def command():
@@ -160,3 +161,11 @@ def test_commands_end_so_too(words, tmp_path, monkeypatch, capfd):
     captured = capfd.readouterr()
     assert captured.err.count("\n") == 1
     assert captured.err.startswith("interrupted; ")
+
+
+def test_ctrl_c_during_the_imports_of_a_command_is_one_line_too(capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["reproductions/x.py"])
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capfd.readouterr().err == "interrupted; start the command again: python reproductions/x.py\n"
+    sys.excepthook(ValueError, ValueError("another"), None)
+    assert capfd.readouterr().err == "ValueError: another\n"

@@ -54,7 +54,7 @@ class Features:
     folder: tyro.conf.Positional[Path]
     output: Path
     dataset: Annotated[str, tyro.conf.arg(metavar="NAME")] = "recordings"
-    features: Annotated[str, tyro.conf.arg(metavar="{de,raw,raw_all}")] = "de"
+    features: Annotated[str, tyro.conf.arg(metavar="NAME")] = "de"
     subjects: tuple[str, ...] = ()
     window_seconds: float = 1.0
     hop_seconds: float | None = None

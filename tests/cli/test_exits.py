@@ -70,17 +70,23 @@ def test_a_bug_is_code_70_with_its_traceback_and_what_to_report(capfd):
 def test_a_signal_prints_one_line_with_the_command_that_goes_on(number, code, capfd, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["reproductions/x.py", "--data-root", "my data"])
 
+    cleaned = []
+
     @on_interruption("outer: {command}")
     def command():
         with on_interruption("jobs are kept; continue with: {resume}"):
-            os.kill(os.getpid(), number)
-            # As fast as a key that bounces: the first is still at work.
-            os.kill(os.getpid(), number)
+            try:
+                os.kill(os.getpid(), number)
+            finally:
+                # As fast as a key that bounces: it does not interrupt what cleans up.
+                os.kill(os.getpid(), number)
+                cleaned.append(True)
 
     assert _exit_code(command) == code
     assert capfd.readouterr().err == (
         "interrupted; jobs are kept; continue with: python reproductions/x.py --data-root 'my data' --resume\n"
     )
+    assert cleaned
     assert interruptions._texts == []
 
 

@@ -102,6 +102,7 @@ def test_pruning_deletes_the_chosen_entries_and_nothing_else(store, words, delet
 def test_a_foreign_file_in_an_entry_keeps_it(store, capsys):
     store, folders = store
     (folders["old"] / "mine.txt").write_text("mine")
+    os.utime(folders["old"], times=(0, 0))
     _listed(capsys, store.root, "--prune", "--older-than", "1")
     assert [name for name, folder in folders.items() if folder.is_dir()] == ["new", "old"]
 

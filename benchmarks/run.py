@@ -26,7 +26,7 @@ import seed
 import train
 from measurement import Outcome, environment, in_fresh_process
 
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.parser import call
 from keras_emotion.options import Option
 
@@ -121,4 +121,4 @@ def _accepted(benchmark: Callable[..., Outcome], options: dict[str, Any]) -> dic
 
 
 if __name__ == "__main__":
-    sys.exit(exit_on_input_error(call)(main, sys.argv[1:], "python benchmarks/run.py"))
+    sys.exit(with_exit_codes(call)(main, sys.argv[1:], "python benchmarks/run.py"))

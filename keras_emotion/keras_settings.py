@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_emotion.native_log import quiet_start_up
 from keras_emotion.schema import InputError
 
 DEFAULT_BACKEND = "tensorflow"
@@ -59,9 +60,10 @@ def running_backend() -> str | None:
 def choose_backend() -> None:
     """Put `DEFAULT_BACKEND` into the environment where nothing else is asked for and Keras is not there yet.
 
-    Otherwise Keras would take what `~/.keras/keras.json` says.
+    Otherwise Keras would take what `~/.keras/keras.json` says. The start-up log of the backend is suppressed.
     """
     global _is_backend_of_ours
+    quiet_start_up()
     if "keras" not in sys.modules:
         if not os.environ.get("KERAS_BACKEND"):
             os.environ["KERAS_BACKEND"] = DEFAULT_BACKEND

@@ -1,7 +1,6 @@
 """The command line: `keras-emotion --help` lists the commands.
 
-Exit codes: 0 done (for `describe`: the copy is whole), 1 something is wrong with what was looked at (each command says
-what that means), 2 unusable input or command line. A command is imported when it is called, and what is slow to import
+Exit codes are those of `keras_emotion.cli.exits`. A command is imported when it is called, and what is slow to import
 by the command that needs it, so that `--help` is quick.
 """
 
@@ -9,15 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.names import did_you_mean
 from keras_emotion.cli.parser import EVERYWHERE, arguments_of, call, docstring_section, parse, print_help
-from keras_emotion.keras_settings import choose_backend
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -33,6 +30,8 @@ COMMANDS: Mapping[str, str] = {
     "audio": "Audio",
     "predict": "Predict",
     "export": "Export",
+    "features": "Features",
+    "store": "Store",
 }
 """By the name of a command, what carries it out in the module of that name: a dataclass of its options with a method
 `run`, or a function of its words. Both return the exit code, and their docstrings are the help."""
@@ -55,17 +54,13 @@ class _CommandLine:
     command: Annotated[tuple[str, ...], Option(positional=True, rest=True, metavar="COMMAND")]
 
 
-@exit_on_input_error
+@with_exit_codes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
-    # What TensorFlow tells its developers on the way would hide what a user is told.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Neither does a file in the user's home choose it.
-    choose_backend()
     known = [*arguments_of(_CommandLine), *EVERYWHERE]
     given = parse(sys.argv[1:] if arguments is None else arguments, known)
     print_help(given, known, "keras-emotion", _CommandLine, listed=_summaries)

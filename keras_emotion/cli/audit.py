@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console, print_json
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
@@ -64,6 +65,7 @@ class Audit:
         findings = self._of_table() if self.folder is None else self._of_run()
         return 1 if self.strict and any(finding.severity == "leak" for finding in findings) else 0
 
+    @on_interruption("nothing is written by this command; start again: {command}")
     def _of_table(self) -> Sequence[Finding]:
         from keras_emotion.evaluation import check_predictions, read_predictions, rescore
         from keras_emotion.reports.audit import print_findings, print_rescored
@@ -78,6 +80,7 @@ class Audit:
             print_findings(findings, console)
         return findings
 
+    @on_interruption("finished permutations are kept; continue with: {command}")
     def _of_run(self) -> Sequence[Finding]:
         from keras_emotion.audit import audit
         from keras_emotion.reports import build_audit_report

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console
 from keras_emotion.options import Option
 
@@ -41,6 +42,7 @@ class Describe:
     brief: bool = False
     json: bool = False
 
+    @on_interruption("nothing is written by this command; start again: {command}")
     def run(self) -> int:
         """Describes, and returns the exit code."""
         from keras_emotion.cli.readers import open_dataset

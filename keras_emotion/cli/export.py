@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.options import Option
 
 
@@ -35,6 +36,7 @@ class Export:
     check_on: Path | None = None
     video: Path | None = None
 
+    @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
         """Writes, and returns the exit code."""
         from keras_emotion.inference import export

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -45,6 +46,7 @@ class Faces:
     model: Path | None = None
     frame_rate_hz: Annotated[float | None, Option(old="--frame-rate")] = None
 
+    @on_interruption("finished videos are kept, nothing of the others was written; start again: {command}")
     def run(self) -> int:
         """Writes, and returns the exit code."""
         from keras_emotion import faces
@@ -87,11 +89,13 @@ class Faces:
 
     def _extract(self, video: Path, detector: Any, out: Path) -> dict[str, Any]:
         import os
+        import shutil
 
         import cv2
         import numpy as np
 
         from keras_emotion import faces
+        from keras_emotion.files import temporary_path
         from keras_emotion.tables import csv_bytes
 
         sequence = faces.extract_faces(
@@ -104,16 +108,22 @@ class Faces:
             n_threads=os.cpu_count() or 1,
         )
         quality = {**sequence.quality, "detector": detector.name}
+        # Whole files only, however the command ends.
+        temporary = temporary_path(out)
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            np.save(out / "faces.npy", sequence.faces)
-            (out / "frames.csv").write_bytes(csv_bytes(sequence.frames, float_format="%.6g"))
+            temporary.mkdir(parents=True)
+            np.save(temporary / "faces.npy", sequence.faces)
+            (temporary / "frames.csv").write_bytes(csv_bytes(sequence.frames, float_format="%.6g"))
             for name, values in sequence.details.items():
-                np.save(out / f"{name}.npy", values)
-            cv2.imwrite(str(out / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])
-            (out / "quality.json").write_text(json.dumps(quality, indent=1))
+                np.save(temporary / f"{name}.npy", values)
+            cv2.imwrite(str(temporary / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])
+            (temporary / "quality.json").write_text(json.dumps(quality, indent=1))
+            for path in temporary.iterdir():
+                os.replace(path, out / path.name)
         except OSError as error:
             raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         return quality
 
 

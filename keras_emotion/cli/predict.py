@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
+from keras_emotion.cli.interruptions import is_sigterm, on_interruption
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -58,6 +59,7 @@ class Predict:
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
 
+    @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
         """Writes or prints, and returns the exit code."""
         has_file = self.recording is not None or self.video is not None
@@ -101,8 +103,10 @@ class Predict:
                 print(f"{window.start_seconds:8.1f} s  {said}  latency {window.latency_seconds:.2f} s", flush=True)
                 if window.stop_seconds >= self.seconds:
                     break
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as interruption:
+            # Ctrl-C is how a stream ends; SIGTERM interrupts.
+            if is_sigterm(interruption):
+                raise
         finally:
             stream.close()
         return 0
@@ -111,6 +115,7 @@ class Predict:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.faces import video_facts
+        from keras_emotion.files import write_whole
         from keras_emotion.inference.predictor import Predictor
         from keras_emotion.reports.timeline import draw_timeline
         from keras_emotion.tables import csv_bytes
@@ -138,8 +143,8 @@ class Predict:
         )
         try:
             out.mkdir(parents=True, exist_ok=True)
-            (out / "prediction.csv").write_bytes(csv_bytes(found.table, float_format="%.9g"))
-            (out / "prediction.png").write_bytes(picture)
+            write_whole(out / "prediction.csv", csv_bytes(found.table, float_format="%.9g"))
+            write_whole(out / "prediction.png", picture)
             summary = {
                 "model": str(self.model),
                 _SOURCE: str(path.resolve()),
@@ -147,7 +152,7 @@ class Predict:
                 "notes": found.notes,
                 "warning": found.warning,
             }
-            (out / "prediction.json").write_text(json.dumps(summary, indent=1))
+            write_whole(out / "prediction.json", json.dumps(summary, indent=1).encode())
         except OSError as error:
             raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
         for note in found.notes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +32,27 @@ def open_dataset(name: str, root: Path, file_format: str | None = None, **option
         raise
     except ValueError as error:
         raise as_option(error) from None
+
+
+SAMPLING_RATE_HZ = 128.0
+"""Rate that recordings are resampled to: that of DEAP and of the models' defaults."""
+
+
+def rate_options(dataset: str, rate_hz: float | None) -> dict[str, float]:
+    """Arguments of a reader that say which rate signals are resampled to; none where they have a rate of their own.
+
+    Args:
+        dataset: name of the dataset, registered.
+        rate_hz: the rate that was asked for.
+
+    Raises:
+        InputError: the rate is not valid, or the dataset is not resampled.
+    """
+    if "sampling_rate_hz" not in inspect.signature(READERS[dataset]).parameters:
+        if rate_hz is None:
+            return {}
+        raise InputError(f"--sampling-rate-hz: {dataset} is read at the rate it was published with")
+    rate_hz = SAMPLING_RATE_HZ if rate_hz is None else rate_hz
+    if not 0 < rate_hz < math.inf:
+        raise InputError(f"--sampling-rate-hz {rate_hz:g}: expected a number above 0")
+    return {"sampling_rate_hz": rate_hz}

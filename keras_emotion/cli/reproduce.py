@@ -14,7 +14,8 @@ import pandas as pd
 import rich.console
 
 from keras_emotion import experiment, reports
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import with_exit_codes
+from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
 from keras_emotion.datasets import Reader
 from keras_emotion.papers import Demo, Reproduction
@@ -28,7 +29,7 @@ _FULL_SIZE = "the full-size experiment"
 """What a run is compared with where no paper reports numbers on its dataset."""
 
 
-@exit_on_input_error
+@with_exit_codes
 def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run a reproduction of the registry from the command line.
 
@@ -61,7 +62,7 @@ def carry_out(choice: Choice, words: Sequence[str]) -> int:
     return commands[choice.reproduction.command](parse_request(choice, words))
 
 
-@exit_on_input_error
+@with_exit_codes
 def main(
     presets: Presets,
     demo_data: Callable[[Path], object] | None = None,
@@ -120,6 +121,7 @@ def run_reproduction(
     return _run(parse_request(Choice(reproduction, f"{PROG} {reproduction.name}", (), reader_options or {}), arguments))
 
 
+@on_interruption("finished jobs and stored features are kept; continue with: {resume}")
 def _run(request: Request) -> int:
     if request.options.table:
         return _run_table(request)
@@ -179,6 +181,7 @@ def _error_after_failures(n_failed: int) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
 
 
+@on_interruption("stored features and finished teachers are kept; continue with: {command}")
 def _train_teachers(request: Request) -> int:
     """Train and save one network for each target, without folds."""
     request.refuse_folds()
@@ -192,6 +195,7 @@ def _train_teachers(request: Request) -> int:
     return 0
 
 
+@on_interruption("stored features are kept; continue with: {command}")
 def _pretrain(request: Request) -> int:
     """Train one network on the ratings of pictures; see `keras_emotion.experiment.pretrain`."""
     request.refuse_folds()

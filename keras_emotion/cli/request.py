@@ -7,8 +7,6 @@ experiment. `keras-emotion run` and the scripts in `reproductions/` share it.
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import math
 import os
 import sys
 import tempfile
@@ -19,9 +17,9 @@ from typing import Annotated, Any, Literal
 from keras_emotion.cli.names import check_name
 from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
-from keras_emotion.cli.readers import open_dataset
+from keras_emotion.cli.readers import open_dataset, rate_options
 from keras_emotion.cli.subjects import chosen_subjects
-from keras_emotion.datasets import READERS, Reader
+from keras_emotion.datasets import Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.options import Option
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction, models, released_presets
@@ -29,9 +27,6 @@ from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
 
 PROG = "keras-emotion run"
-
-SAMPLING_RATE_HZ = 128.0
-"""Rate that recordings are resampled to: that of DEAP and of the models' defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +183,7 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
     for protocol in asked.get("protocols", ()):
         check_name("--protocols", "protocol", protocol)
     wants_help = asked.get("help") or asked.get("help_all")
-    reader_options = _reader_options(dataset, asked.get("sampling_rate_hz"))
+    reader_options = rate_options(dataset, asked.get("sampling_rate_hz"))
     if not wants_help:
         _check_data_and_targets(asked, dataset, reader_options)
     fields = {
@@ -218,18 +213,6 @@ def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_optio
         # Of some trials a rating may be missing: those of a whole subject.
         ratings = sorted({name for trial in reader.trials(reader.subjects[:1]) for name in trial.ratings})
         raise InputError(f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}")
-
-
-def _reader_options(dataset: str, rate: float | None) -> dict[str, Any]:
-    if "sampling_rate_hz" not in inspect.signature(READERS[dataset]).parameters:
-        if rate is None:
-            return {}
-        raise InputError(f"--sampling-rate-hz: {dataset} is read at the rate it was published with")
-    if rate is None:
-        rate = SAMPLING_RATE_HZ
-    if not 0 < rate < math.inf:
-        raise InputError(f"--sampling-rate-hz {rate:g}: expected a number above 0")
-    return {"sampling_rate_hz": rate}
 
 
 # --- second pass: with the options of that experiment

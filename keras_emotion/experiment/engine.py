@@ -6,6 +6,9 @@ Results do not depend on the engine or on the number of workers: a worker does o
 of threads. Workers on other machines need the same files under the same paths: the feature store, the data and the run
 folder lie on a disk that they share, and the same versions of the packages are installed there. A Ray cluster that asks
 for a token gets that of the environment (Ray's `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN`).
+
+Workers ignore Ctrl-C, which the process that started them handles, and end within seconds of that process, however it
+ends; `docs/performance.md` has what was measured for each engine.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ import contextlib
 import dataclasses
 import importlib
 import importlib.metadata
-import multiprocessing
+import logging
+import multiprocessing.resource_tracker
 import os
 import pickle
 import re
+import signal
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +36,7 @@ import joblib
 import threadpoolctl
 from joblib.externals import loky
 from joblib.externals.loky import process_executor
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import ParallelBackendBase
 
@@ -40,6 +48,8 @@ from keras_emotion.keras_settings import (
     restored_keras_settings,
     running_backend,
 )
+from keras_emotion.native_log import quiet_start_up
+from keras_emotion.pipelines import FeatureStore
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import Runtime
 
@@ -57,6 +67,9 @@ _IDLE_SECONDS = {True: 300, False: 10}
 
 _CONNECTING_SECONDS = 30
 """How long a Dask cluster may take to answer."""
+
+_WATCH_SECONDS = 1.0
+"""How often a worker looks whether the process that started it is still there."""
 
 
 def check(runtime: Runtime) -> None:
@@ -124,11 +137,15 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         do, work = _under, [(function, *arguments) for function, arguments in tasks]
     else:
         do, work = _in_own_process, [(cloudpickle.dumps(task),) for task in tasks]
-    with engine(runtime, n_workers, trains) as lost_worker:
-        # Batches of one: a result is there when its task is done, and not when its neighbours are too.
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(FeatureStore(runtime.feature_store).in_use())
+        with _interrupts_blocked():
+            lost_worker = stack.enter_context(engine(runtime, n_workers, trains))
+            # Batches of one: a result is there when its task is done, and not when its neighbours are too.
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+            results = parallel(joblib.delayed(do)(conditions, *one) for one in work)
         try:
-            yield from parallel(joblib.delayed(do)(conditions, *one) for one in work)
+            yield from results
         except lost_worker as error:
             raise InputError(
                 "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is "
@@ -147,6 +164,38 @@ class _Conditions:
     backend: str
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in this thread: processes and threads that it starts inherit that, and never see a Ctrl-C.
+
+    One that comes meanwhile is delivered afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Both start a process of their own and unblock the signal afterwards: not first when workers are started.
+    for tracker in (multiprocessing.resource_tracker, loky_resource_tracker):
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(parent: int) -> None:
+    """Prepare a process that works for another: quiet, and ended when that one ends, however it does."""
+    quiet_start_up()
+    threading.Thread(target=_end_with, args=(parent,), name="end-with-parent", daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    # A process whose parent has ended becomes the child of another one.
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
 def _in_own_process(conditions: _Conditions, task: bytes) -> Any:
     # The worker of a cluster has threads of its own, and they draw from Python's random numbers: seeds would be others
     # each time. Nor are its libraries' threads ours to choose.
@@ -158,6 +207,8 @@ def _in_own_process(conditions: _Conditions, task: bytes) -> Any:
     executor = loky.get_reusable_executor(
         max_workers=1,
         timeout=_IDLE_SECONDS[conditions.trains],
+        initializer=_start_worker,
+        initargs=(os.getpid(),),
         env=dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(conditions.threads)),
     )
     return executor.submit(_unpacked, conditions, task).result()
@@ -233,11 +284,11 @@ def _processes(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple
     # Where workers that train are there already, they have grown, and to replace them would only cost them that again.
     global _training_workers_run
     _training_workers_run |= trains and n_workers > 1
-    limits: dict[str, Any] = {}
+    limits: dict[str, Any] = {"initializer": _start_worker, "initargs": (os.getpid(),)}
     if not _training_workers_run:
-        limits = {"inner_max_num_threads": 1, "idle_worker_timeout": _IDLE_SECONDS[False]}
+        limits |= {"inner_max_num_threads": 1, "idle_worker_timeout": _IDLE_SECONDS[False]}
     elif n_workers > 1:
-        limits = {"inner_max_num_threads": runtime.threads_per_worker}
+        limits |= {"inner_max_num_threads": runtime.threads_per_worker}
     with joblib.parallel_config("loky", n_jobs=n_workers, **limits):
         yield (TerminatedWorkerError,)
 
@@ -287,6 +338,7 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
             ray.init(
                 address=runtime.cluster_address or "local",
                 log_to_driver=False,
+                logging_level="error",
                 **({} if runtime.cluster_address else local),
             )
         except ConnectionError as error:
@@ -338,6 +390,8 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
                 processes=True,
                 dashboard_address="127.0.0.1:0",  # any free port
                 memory_limit=None,
+                # On Ctrl-C it warns of each worker that is still at its task.
+                silence_logs=logging.ERROR,
             )
             address = stack.enter_context(cluster).scheduler_address
         try:

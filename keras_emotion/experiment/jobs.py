@@ -152,6 +152,10 @@ class Plan:
     enumerated: Mapping[tuple[int | str, int | str], tuple[int, int]] = dataclasses.field(default_factory=dict)
     channels: Mapping[str, StudyChannels] = dataclasses.field(default_factory=dict)
 
+    def stored_folders(self) -> list[str]:
+        """The entries of the feature store that the run uses, absolute paths."""
+        return sorted({str(path.absolute()) for own in self.feature_folders.values() for path in own.values()})
+
     def rule(self, target: str) -> LabelRule:
         """The label rule of a target."""
         if target not in self.class_names:

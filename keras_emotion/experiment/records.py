@@ -40,6 +40,9 @@ from keras_emotion.tables import Kind, csv_bytes, read_table
 INFERENCE = "inference.json"
 """File in a run folder: what saved models of the run carry along, so that no recording is read for it again."""
 
+STORED_FEATURES = "stored_features.json"
+"""File in a run folder: the entries of the feature store that the run uses, by their absolute paths."""
+
 FINISHED = "finished.json"
 """File in a run folder: facts about the run as a whole, written last."""
 

@@ -23,7 +23,7 @@ from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.records import INFERENCE, Jobs, RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
@@ -42,6 +42,7 @@ from keras_emotion.pipelines import (
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import DerivedPart, System
 from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.settings import Runtime
 from keras_emotion.tables import csv_bytes
 
 STAGES = "stages"
@@ -211,14 +212,9 @@ def _inference(system, experiment: Experiment, dataset, first, channels: Mapping
 
 def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[int | str, dict[str, Path]]:
     """Compute what the store does not hold yet; gives the folder of each part of each subject."""
-    runtime, system, dataset, subjects = experiment.runtime, experiment.system, data.dataset, data.files
+    runtime, subjects, derived = experiment.runtime, data.files, experiment.system.derived()
     store = FeatureStore(runtime.feature_store.absolute())
-    parts, derived = system.parts(), system.derived()
-    keys = {(subject, name): _key(data, part, subject) for subject in subjects for name, part in parts.items()}
-    missing = [place for place, key in keys.items() if not store.holds(key, verify)]
-    computed = [(_compute, (store, keys[subject, name], dataset, parts[name], subject)) for subject, name in missing]
-    for _ in in_workers(runtime, computed, trains=False):
-        pass
+    keys = _compute_parts(store, experiment.system.parts(), data, runtime, verify)
     # The key of what a network makes of features: the network, and the key of these features.
     derived_keys = {
         (subject, name): {"of": keys[subject, part.replaces], "by": part.key()}
@@ -239,6 +235,42 @@ def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[
         subject: {name: store.path(key) for (owner, name), key in trained_on.items() if owner == subject}
         for subject in subjects
     }
+
+
+def compute_part(
+    part: FeaturePart, dataset: Reader, subjects: Sequence[int | str], runtime: Runtime, *, verify: bool = False
+) -> dict[int | str, Path]:
+    """Compute the features of one part in workers, as runs do; what the store holds already is not computed again.
+
+    Args:
+        part: the part.
+        dataset: a reader (see `keras_emotion.datasets`).
+        subjects: ids of the subjects.
+        runtime: engine, workers and feature store.
+        verify: see `inspect_data`.
+
+    Returns:
+        A folder for `StoredFeatures.open` for each subject.
+
+    Raises:
+        InputError: files are missing or broken (all of them are listed), or features cannot be computed or stored.
+    """
+    data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify), {})
+    store = FeatureStore(runtime.feature_store.absolute())
+    keys = _compute_parts(store, {"": part}, data, runtime, verify)
+    return {subject: store.path(keys[subject, ""]) for subject in subjects}
+
+
+def _compute_parts(
+    store: FeatureStore, parts: Mapping[str, FeaturePart], data: Data, runtime: Runtime, verify: bool
+) -> dict[tuple[int | str, str], dict[str, Any]]:
+    """Compute what the store does not hold yet; gives the key of each part of each subject."""
+    keys = {(subject, name): _key(data, part, subject) for subject in data.files for name, part in parts.items()}
+    missing = [place for place, key in keys.items() if not store.holds(key, verify)]
+    tasks = [(_compute, (store, keys[subject, name], data.dataset, parts[name], subject)) for subject, name in missing]
+    for _ in in_workers(runtime, tasks, trains=False):
+        pass
+    return keys
 
 
 def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
@@ -340,6 +372,7 @@ def run(
     plan = _plan(experiment, data, model_folder, folder.inference, verify=verify)
     is_new = folder.start(*start)
     folder.write_json(INFERENCE, plan.inference)
+    folder.write_json(STORED_FEATURES, {"folders": plan.stored_folders()})
     runtime = experiment.runtime
     folder.record_start(
         {

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from keras_emotion.faces.reduction import block_means, block_side
+from keras_emotion.native_log import quiet_start_up, without_start_up_log
 from keras_emotion.schema import InputError
 
 LANDMARKER_VARIABLE = "KERAS_EMOTION_FACE_LANDMARKER"
@@ -269,19 +270,20 @@ class FaceLandmarker(Detector):
     def restart(self) -> None:
         """See `Detector`."""
         # Imported here: MediaPipe imports TensorFlow where it is installed, and takes seconds.
+        quiet_start_up()
         from mediapipe.tasks import python as tasks
 
         self.close()
+        options = tasks.vision.FaceLandmarkerOptions(
+            base_options=tasks.BaseOptions(model_asset_path=str(self._task)),
+            running_mode=tasks.vision.RunningMode.VIDEO,
+            num_faces=self._n_faces,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
         try:
-            self._landmarker = tasks.vision.FaceLandmarker.create_from_options(
-                tasks.vision.FaceLandmarkerOptions(
-                    base_options=tasks.BaseOptions(model_asset_path=str(self._task)),
-                    running_mode=tasks.vision.RunningMode.VIDEO,
-                    num_faces=self._n_faces,
-                    output_face_blendshapes=True,
-                    output_facial_transformation_matrixes=True,
-                )
-            )
+            with without_start_up_log():
+                self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{self._task}: no task that MediaPipe can use ({error}); fetch it again") from None
         self._last_milliseconds = -1

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
+from keras_emotion.native_log import without_start_up_log
 from keras_emotion.schema import InputError
 from keras_emotion.systems.registry import installed_papers
 
@@ -247,7 +248,9 @@ def _run_onnx(path: Path, windows: Inputs) -> dict[str, Any]:
 def _run_litert(path: Path, windows: Inputs) -> dict[str, Any]:
     from ai_edge_litert.interpreter import Interpreter
 
-    return _by_name(Interpreter(str(path)).get_signature_runner()(**windows))
+    with without_start_up_log():
+        runner = Interpreter(str(path)).get_signature_runner()
+        return _by_name(runner(**windows))
 
 
 @dataclasses.dataclass(frozen=True)

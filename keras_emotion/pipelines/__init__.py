@@ -8,11 +8,19 @@ from typing import Any
 from keras_emotion.moved import moved_name
 from keras_emotion.pipelines.backend import prepare_backend
 from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
+from keras_emotion.pipelines.channel_entropies import ChannelEntropies
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.extraction import extract_features, extract_rated
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
-from keras_emotion.pipelines.feature_store import FeatureStore, StoredFeatures, content_hash, file_hash, path_hash
+from keras_emotion.pipelines.feature_store import (
+    FeatureStore,
+    StoredFeatures,
+    StoreEntry,
+    content_hash,
+    file_hash,
+    path_hash,
+)
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, find_part
 from keras_emotion.pipelines.model_inputs import ModelInput, find_transform, register_transform
 from keras_emotion.pipelines.official_features import OfficialFeatures
@@ -24,6 +32,7 @@ from keras_emotion.pipelines.teacher_features import TeacherFeatures
 from keras_emotion.pipelines.windowing import Windowing
 
 __all__ = [
+    "ChannelEntropies",
     "ChannelSet",
     "ConnectivityFeatures",
     "EEGGridFeatures",
@@ -37,6 +46,7 @@ __all__ = [
     "OfficialFeatures",
     "RawSignals",
     "Source",
+    "StoreEntry",
     "StoredFeatures",
     "StudyChannels",
     "TeacherFeatures",

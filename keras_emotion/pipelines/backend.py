@@ -27,7 +27,6 @@ def prepare_backend(threads: int) -> None:
     """
     check_keras_can_start()
     _keep_freed_memory()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         if "tensorflow" not in sys.modules:
             os.environ[variable] = str(threads)

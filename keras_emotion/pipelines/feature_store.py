@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.files import (
+    TEMPORARY_PREFIX,
     sync_file,
     sync_folder,
     temporary_path,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 _TABLE, _KEY = "windows.csv", "key.json"
 
 _EARLIER_FIELDS = {"key", "table_types"}
+
+_LOCK = ".in-use"
+"""File of the store that whoever works with it holds a lock on."""
 
 DAMAGED = "damaged"
 """Folder of the store for entries that were found to be damaged: nothing reads them, and they may be removed."""
@@ -122,6 +126,31 @@ class StoredFeatures:
         return dataclasses.replace(self, arrays=arrays, table=self.table.iloc[rows].reset_index(drop=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class StoreEntry:
+    """One entry of a feature store.
+
+    Args:
+        path: its folder.
+        dataset: class of the reader; empty of a damaged entry.
+        subject: id of the subject; empty of a damaged entry.
+        part: kind of the feature part; empty of a damaged entry.
+        n_bytes: size of its files.
+        last_used: when a run last used it, in seconds since the epoch.
+        is_damaged: whether it was set aside as damaged.
+        made_of: folder of the entry that a network computed this one from, or `None`.
+    """
+
+    path: Path
+    dataset: str
+    subject: int | str
+    part: str
+    n_bytes: int
+    last_used: float
+    is_damaged: bool = False
+    made_of: Path | None = None
+
+
 class FeatureStore:
     """A folder of feature arrays, one sub-folder for each key.
 
@@ -170,6 +199,9 @@ class FeatureStore:
             _set_aside(folder, inode, damage)
             # Another process may have put a whole one there since.
             return self.holds(key, verify)
+        # The time of the folder is when the entry was last used.
+        with contextlib.suppress(OSError):
+            os.utime(folder)
         return True
 
     def folder(self, key: Mapping, compute: Callable[[], tuple]) -> Path:
@@ -199,6 +231,78 @@ class FeatureStore:
                 reason = error.strerror or error
                 raise InputError(f"{self.root}: the feature store cannot be written: {reason}") from error
         return folder
+
+    def entries(self) -> tuple[StoreEntry, ...]:
+        """Return the entries of the store, damaged ones included, the last used first; nothing else in the folder.
+
+        Raises:
+            InputError: there is no such folder, or it is not a feature store.
+        """
+        if not self.root.is_dir():
+            raise InputError(f"{self.root}: no such folder; expected a feature store (--feature-store of a run)")
+        found = [entry for path in self.root.iterdir() if (entry := _entry(path)) is not None]
+        damaged = self.root / DAMAGED
+        found += [_damaged_entry(path) for path in damaged.iterdir()] if damaged.is_dir() else []
+        if not found and not (self.root / _LOCK).is_file():
+            raise InputError(
+                f"{self.root}: not a feature store: it holds no stored features; expected the --feature-store of a run"
+            )
+        return tuple(sorted(found, key=lambda entry: -entry.last_used))
+
+    def remove(self, entry: StoreEntry) -> None:
+        """Delete an entry; what it was computed from stays, and a run that needs it computes it again.
+
+        Raises:
+            InputError: it cannot be deleted.
+        """
+        # Renamed first: no other process ever sees half of it, and what a killed process leaves is found by its name.
+        temporary = temporary_path(self.root)
+        try:
+            os.rename(entry.path, temporary)
+            shutil.rmtree(temporary)
+        except OSError as error:
+            raise InputError(f"{entry.path}: cannot be deleted: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A block in which no other process prunes the store (`alone`); the lock ends with the process."""
+        with self._locked(exclusive=False):
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block in which nobody else uses the store.
+
+        Raises:
+            InputError: somebody does.
+        """
+        with self._locked(exclusive=True):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, *, exclusive: bool) -> Iterator[None]:
+        try:
+            import fcntl
+
+            file = (self.root / _LOCK).open("a")
+        except (ImportError, OSError):
+            # Windows, no store yet, or one that nobody may write to.
+            yield
+            return
+        with file:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if exclusive:
+                    raise InputError(
+                        f"{self.root}: in use by a run; expected none that works with this store; wait until it ends"
+                    ) from None
+                # Pruning takes moments.
+                fcntl.flock(file, fcntl.LOCK_SH)
+            except OSError:
+                # A shared disk without locks.
+                pass
+            yield
 
     def _write(
         self,
@@ -231,6 +335,34 @@ class FeatureStore:
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _entry(path: Path) -> StoreEntry | None:
+    """The entry in a folder; `None` where the folder is not one that the store wrote, and that alone."""
+    if path.name.startswith(TEMPORARY_PREFIX) or path.is_symlink() or not path.is_dir():
+        return None
+    files = list(path.iterdir())
+    if not all(file.is_file() and (file.name in (_TABLE, _KEY) or file.suffix == ".npy") for file in files):
+        return None
+    try:
+        key = _record(path)["key"]
+    except (_DamagedEntryError, OSError):
+        return None
+    source, part = (key["of"], key["by"]) if "of" in key else (key, key.get("features", {}))
+    return StoreEntry(
+        path,
+        str(source.get("dataset", "")),
+        source.get("subject", ""),
+        str(part.get("kind", "")),
+        sum(file.stat().st_size for file in files),
+        path.stat().st_mtime,
+        made_of=path.with_name(_hash_of_text(_text(key["of"]))) if "of" in key else None,
+    )
+
+
+def _damaged_entry(path: Path) -> StoreEntry:
+    n_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return StoreEntry(path, "", "", "", n_bytes, path.stat().st_mtime, is_damaged=True)
 
 
 class _DamagedEntryError(Exception):

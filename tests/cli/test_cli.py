@@ -8,10 +8,8 @@ import sys
 import pytest
 
 from keras_emotion import cli
-from keras_emotion.cli.exits import exit_on_input_error
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.schema import InputError
 
 
 @pytest.fixture(scope="module")
@@ -237,25 +235,6 @@ def test_bad_command_lines_exit_with_2(words, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
     assert caught.value.code == 2
-
-
-def test_exit_on_input_error(capsys):
-    @exit_on_input_error
-    def command(value: int, *, error: type[Exception] | None = None) -> int:
-        """Docstring."""
-        if error is not None:
-            raise error("a.dat: broken\nb.dat: broken")
-        return value
-
-    assert command(3) == 3
-    assert (command.__name__, command.__doc__) == ("command", "Docstring.")
-    with pytest.raises(SystemExit) as caught:
-        command(3, error=InputError)
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == "error: a.dat: broken\nb.dat: broken\n"
-    # A bug of ours is no fault of the input.
-    with pytest.raises(ValueError, match="broken"):
-        command(3, error=ValueError)
 
 
 def test_module_runs_and_loads_nothing_heavy():

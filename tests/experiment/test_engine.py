@@ -138,6 +138,16 @@ def test_a_single_worker_of_a_cluster_is_one_too(name, in_workers_too, two_worke
     assert os.getpid() not in done
 
 
+def _interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+    return "goes on"
+
+
+def test_workers_leave_ctrl_c_to_the_process_that_started_them():
+    assert _done(Runtime(workers=2), *[(_interrupted, ())] * 4) == ["goes on"] * 4
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 @pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_an_error_in_a_worker_is_raised_here(name, in_workers_too, two_workers):
     with pytest.raises(InputError, match=r"^subject 3: truncated$"):

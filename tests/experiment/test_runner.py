@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,6 +47,17 @@ def unbroken(tmp_path_factory, memory_reader):
     return run(_experiment(folder), reader, folder / "run"), reader, folder
 
 
+def _in_session(session):
+    """Ids of the processes of a session that have not ended."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything: state, parent, group, session.
+            state, _, _, of, *_ = path.read_text().rpartition(")")[2].split()
+            found |= {int(path.parent.name)} if int(of) == session and state not in "ZX" else set()
+    return found
+
+
 def test_a_killed_run_resumed_by_two_workers_ends_with_the_same_table(unbroken, tmp_path):
     finished, reader, _ = unbroken
     program = f"""
@@ -66,8 +78,18 @@ if __name__ == "__main__":
     deadline = time.monotonic() + 400  # of a machine that has other things to do
     while not list(jobs.glob("[!.]*.json")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = _in_session(process.pid) - {process.pid}
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    # Workers end with the process that started them, and do not train on.
+    deadline = time.monotonic() + 5
+    while _in_session(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    left = _in_session(process.pid)
+    if left:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert len(workers) >= 2
+    assert not left
     n_before = len(list(jobs.glob("[!.]*.json")))
     assert 0 < n_before < 12
     assert not (tmp_path / "run" / "results.csv").exists()

@@ -43,6 +43,8 @@ def test_two_processes_share_a_run(unbroken_tiny_run, tiny_run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "run" / "jobs").iterdir()) == sorted(
         path.name for path in (unbroken.path / "jobs").iterdir()
     )
+    # No line of the start-up log of TensorFlow.
+    assert all(line.startswith("[") for text in printed for line in text.splitlines()), printed
     # Each prints every job that was not done when it started, its own with their accuracies.
     assert sum(text.count(": accuracy ") for text in printed) < 2 * tiny_run.N_JOBS
 

@@ -8,7 +8,7 @@ import resource
 import sys
 from pathlib import Path
 
-from keras_emotion.cli.exits import exit_on_input_error
+from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.experiment import Experiment, Runtime, Training, run
 from keras_emotion.pipelines import ConnectivityFeatures
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
@@ -35,7 +35,7 @@ def tiny_experiment(feature_store: Path, system=NETWORK, **runtime) -> Experimen
     )
 
 
-@exit_on_input_error
+@with_exit_codes
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=Path)

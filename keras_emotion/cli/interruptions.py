@@ -1,0 +1,137 @@
+"""What a command prints when Ctrl-C or SIGTERM interrupts it; quick to import.
+
+Importing it already replaces the traceback of a Ctrl-C during the imports of a command by one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+OF_SIGNAL = 128
+"""Codes of commands that a signal ends are this much above its number, as in shells."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_SECONDS_TO_STOP = 1.0
+"""After so long a further signal ends the process at once; earlier ones are taken for the same key press."""
+
+_texts: list[str] = []
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that ends the command, with its exit code and the line to print.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.code = OF_SIGNAL + number
+        self._line: str | None = _interruption_line()
+        self._seconds = time.monotonic()
+
+    def print_once(self) -> None:
+        """Print what is kept and how to continue, unless it was printed before."""
+        if self._line is not None:
+            # Past `sys.stderr`: a signal may come while that is being written to.
+            os.write(2, f"{self._line}\n".encode())
+        self._line = None
+
+    def exit_at_once(self) -> None:
+        """End the process without anything else, at a further signal that is no part of the same key press."""
+        if time.monotonic() - self._seconds > _SECONDS_TO_STOP:
+            self.print_once()
+            os._exit(self.code)
+
+
+def is_sigterm(interruption: KeyboardInterrupt) -> bool:
+    """Whether SIGTERM, and not Ctrl-C, raised this in a command."""
+    return isinstance(interruption, Stopped) and interruption.code == OF_SIGNAL + signal.SIGTERM
+
+
+@contextlib.contextmanager
+def on_interruption(text: str) -> Iterator[None]:
+    """Context manager or decorator: what an interrupted command prints about its results while this block runs.
+
+    Args:
+        text: what is kept and how to continue; `{command}` stands for the command line as it was typed, `{resume}` for
+            the same with `--resume`.
+    """
+    _texts.append(text)
+    try:
+        yield
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        # Raised without the handlers of `with_exit_codes`.
+        raise Stopped(signal.SIGINT) from None
+    finally:
+        _texts.pop()
+
+
+def handle_signals() -> dict[int, object]:
+    """Have SIGINT and SIGTERM raise `Stopped`, once; gives the handlers of before.
+
+    A further signal is ignored for a second; afterwards it ends the process at once, without another line.
+    """
+    # Only the main thread may, and what was told to ignore a signal (`nohup`, `&` in a script) goes on ignoring it.
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: handler for number, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
+    stopped: list[Stopped] = []
+
+    def stop(number: int, frame: object) -> None:
+        if stopped:
+            stopped[0].exit_at_once()
+        else:
+            stopped.append(Stopped(number))
+            raise stopped[0]
+
+    for number in handlers:
+        signal.signal(number, stop)
+    return handlers
+
+
+def restore_handlers(handlers: dict[int, object]) -> None:
+    """Set the handlers that `handle_signals` gave."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _interruption_line() -> str:
+    text = _texts[-1] if _texts else "start the command again: {command}"
+    resume = [] if "--resume" in sys.argv else ["--resume"]
+    return "interrupted; " + text.format(command=_command_line(), resume=_command_line(*resume))
+
+
+def _command_line(*more_words: str) -> str:
+    """The command as it was typed, with further words."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        start = ["python", "-m", ".".join(program.parts[-3:-1])]
+    elif program.suffix == ".py":
+        start = ["python", sys.argv[0]]
+    else:
+        start = [program.name if shutil.which(program.name) == sys.argv[0] else sys.argv[0]]
+    return shlex.join([*start, *sys.argv[1:], *more_words])
+
+
+def _print_interruption(kind, error, trace):
+    if issubclass(kind, KeyboardInterrupt):
+        Stopped(signal.SIGINT).print_once()
+    else:
+        _excepthook(kind, error, trace)
+
+
+_excepthook, sys.excepthook = sys.excepthook, _print_interruption

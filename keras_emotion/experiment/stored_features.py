@@ -1,0 +1,38 @@
+"""Which runs use which entries of a feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from keras_emotion.experiment.records import STORED_FEATURES
+from keras_emotion.json_files import DamagedFile, read_json
+from keras_emotion.pipelines import StoreEntry
+
+_DEPTH = 3
+"""Run folders lie in the folder of the runs, in that of a table of methods, or are the audit of one of those."""
+
+
+def runs_of_entries(entries: Sequence[StoreEntry], runs: Path) -> Mapping[Path, tuple[Path, ...]]:
+    """The run folders that use each entry, as far as they record it; runs of earlier versions do not.
+
+    Args:
+        entries: the entries.
+        runs: folder that holds run folders.
+
+    Returns:
+        Run folders by the path of the entry; entries that no run is known to use have none.
+    """
+    used: dict[Path, dict[Path, None]] = {entry.path.resolve(): {} for entry in entries}
+    made_of = {entry.path.resolve(): entry.made_of.resolve() for entry in entries if entry.made_of is not None}
+    for depth in range(1, _DEPTH + 1):
+        for file in sorted(runs.glob("/".join([*["*"] * depth, STORED_FEATURES]))):
+            try:
+                folders = [Path(folder).resolve() for folder in read_json(file)[0]["folders"]]
+            except (DamagedFile, OSError, KeyError, TypeError):
+                continue
+            # What a network computed features from is used, too: it is looked for when a run starts.
+            for folder in [*folders, *(made_of[folder] for folder in folders if folder in made_of)]:
+                if folder in used:
+                    used[folder][file.parent] = None
+    return {entry.path: tuple(used[entry.path.resolve()]) for entry in entries}

@@ -25,17 +25,17 @@ class Features:
         folder: folder of the dataset.
         output: .npz file to write.
         dataset: name of the dataset; `recordings` are your own.
-        features: features to write, de, raw, raw_all or official; `de` is the differential entropy of theta, alpha, beta
-            and gamma by EEG channel, `raw` are EEG samples, `raw_all` samples of all channels, `official` the features
-            that the authors of the dataset distribute.
+        features: features to write, de, raw, raw_all or official; `de` is the differential entropy of theta, alpha,
+            beta and gamma by EEG channel, `raw` are EEG samples, `raw_all` samples of all channels, `official` the
+            features that the authors of the dataset distribute.
         file_format: format to read, of those that the dataset comes in; by default the first one found.
         subjects: subjects to write; by default all.
         window_seconds: length of a window in seconds.
         hop_seconds: seconds from the start of a window to that of the next; by default windows do not overlap.
         subtract_baseline: subtract the mean waveform before the stimulus.
         sampling_rate_hz: rate that signals are resampled to; by default 128 Hz where recordings differ in rate.
-        study_channels: channels where recordings have different ones; `union` are all that some recording has, NaN where
-            one is missing, `intersection` those that every recording has.
+        study_channels: channels where recordings have different ones; `union` are all that some recording has, NaN
+            where one is missing, `intersection` those that every recording has.
         workers: worker processes; 0 is one for each core.
         feature_store: folder of computed features, shared with runs.
         overwrite: replace an existing file.

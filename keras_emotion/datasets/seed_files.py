@@ -306,7 +306,7 @@ def read_stimulation(path: Path) -> list[int]:
     """
     heading, codes = FACTS["stimulation_columns"][1], FACTS["stimulation_codes"]
     rows = [
-        [f"{cell:g}" if isinstance(cell, float) else str(cell or "").strip() for cell in row]
+        [f"{cell:g}" if isinstance(cell, (int, float)) else str(cell or "").strip() for cell in row]
         for row in read_first_sheet(path)
     ]
     place = next((place for place, row in enumerate(rows) if heading.lower() in map(str.lower, row)), None)

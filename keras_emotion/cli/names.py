@@ -16,16 +16,17 @@ def _datasets() -> Iterable[str]:
 
 def _file_formats() -> Iterable[str]:
     """Names of the formats of each dataset, as its reader annotates them."""
-    import inspect
     import typing
 
     from keras_emotion.datasets import READERS
 
     for name, reader in READERS.items():
-        hints = typing.get_type_hints(reader.__init__)
-        if "file_format" not in inspect.signature(reader).parameters or "file_format" not in hints:
+        try:
+            annotation = typing.get_type_hints(reader.__init__).get("file_format")
+        except NameError:
+            # A reader of another package may import what it is annotated with for type checkers alone.
             continue
-        formats = [value for part in typing.get_args(hints["file_format"]) for value in typing.get_args(part)]
+        formats = [value for part in typing.get_args(annotation) for value in typing.get_args(part)]
         if formats:
             yield f"{name}: {' '.join(formats)}"
 

@@ -24,8 +24,6 @@ from keras_emotion.cli.names import LISTED, REGISTRIES, check_name, did_you_mean
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
-PLAIN = Option()
-
 REQUIRED = inspect.Parameter.empty
 """Default of an argument that has to be given."""
 
@@ -70,7 +68,7 @@ class Argument:
     annotation: Any
     default: Any
     text: str = ""
-    option: Option = PLAIN
+    option: Option = dataclasses.field(default_factory=Option)
     group: tuple[str, str] = ("", "")
     is_of_model: bool = False
 
@@ -105,7 +103,10 @@ class Argument:
             return self.option.metavar
         if self.option.positional:
             return self._dashed_name.upper()
-        return "NAME" if self.option.names else _metavar(self.annotation)
+        if self.option.names:
+            return "NAME"
+        has_default = self.default is not None and self.default is not REQUIRED
+        return f"{_metavar(self.annotation)}{'|None' if has_default and _takes_none(self.annotation) else ''}"
 
     def spellings(self) -> dict[str, bool]:
         """All spellings that the help lists or implies, each with the value that a flag takes by it."""
@@ -119,12 +120,11 @@ class Argument:
 # --- what there is to give
 
 
-def arguments_of(source: Any, skip: Iterable[str] = ()) -> list[Argument]:
+def arguments_of(source: Any) -> list[Argument]:
     """The arguments that set the fields of a dataclass or a pydantic model, or call a function.
 
     Args:
         source: a dataclass or a function; a pydantic model, or a value of one, whose fields are then the defaults.
-        skip: names to leave out.
     """
     if _is_model(source if isinstance(source, type) else type(source)):
         found = _arguments_of_model(source)
@@ -135,8 +135,7 @@ def arguments_of(source: Any, skip: Iterable[str] = ()) -> list[Argument]:
             Argument(name, hints[name], one.default, documented.get(name, ""), _option_in(hints[name]))
             for name, one in inspect.signature(source).parameters.items()
         ]
-    left_out = set(skip)
-    return [argument for argument in found if argument.name not in left_out and not argument.option.fixed]
+    return [argument for argument in found if not argument.option.fixed]
 
 
 def _arguments_of_model(

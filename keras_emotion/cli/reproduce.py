@@ -46,7 +46,7 @@ def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
 
 
 def carry_out(choice: Choice, words: Sequence[str]) -> int:
-    """Do what a reproduction is for: run it, or train its networks without folds.
+    """Run a reproduction, or train its networks without folds.
 
     Args:
         choice: what is run.
@@ -105,7 +105,7 @@ def main(
 def run_reproduction(
     reproduction: Reproduction, arguments: Sequence[str], reader_options: Mapping[str, Any] | None = None
 ) -> int:
-    """Run, report, and draw the figures of a reproduction; or estimate its costs, or run the rows of a table.
+    """Carry out a reproduction that need not be registered; see `carry_out`.
 
     Args:
         reproduction: what is run.
@@ -118,11 +118,12 @@ def run_reproduction(
     Raises:
         InputError: the data, the options or the run folder cannot be used.
     """
-    return _run(parse_request(Choice(reproduction, f"{PROG} {reproduction.name}", (), reader_options or {}), arguments))
+    return carry_out(Choice(reproduction, f"{PROG} {reproduction.name}", (), reader_options or {}), arguments)
 
 
 @on_interruption("finished jobs and stored features are kept; continue with: {resume}")
 def _run(request: Request) -> int:
+    """Run, report, and draw the figures; or estimate the costs, or run the rows of a table."""
     if request.options.table:
         return _run_table(request)
     reproduction = request.reproduction

@@ -86,8 +86,8 @@ class Runtime(Configuration):
     """How and where it runs: nothing here changes what is computed, so nothing here is part of the identity.
 
     Args:
-        workers: number of workers; 0 is one for each GPU, or without a GPU one for each core (with several threads per
-            worker, fewer; with the engine `"vectorized"`, a single one, which uses all cores).
+        workers: number of workers, 0 for one per GPU or core; without a GPU one for each `threads_per_worker` cores
+            (with the engine `"vectorized"`, a single one, which uses all cores).
         threads_per_worker: threads of a worker. Recorded, because sums over another number of threads may differ in
             the last bit.
         engine: kind of workers; processes of this machine, or workers of a Ray or Dask cluster (extras `ray`

@@ -230,6 +230,7 @@ def test_the_help_shows_the_first_clause_and_the_full_help_everything(monkeypatc
     assert "  -o, --to, --output-folder PATH\n" in short
     assert "  --[no-]is-sure            (default: on)\n" in short
     assert "--size N N                (default: 2 3)" in short
+    assert "--perhaps NUMBER|None     (default: 2)" in short
     assert "second paragraph" not in short
     assert "A second paragraph." in full
     assert "where; behind the semicolon only in full" in full

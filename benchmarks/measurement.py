@@ -102,11 +102,16 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def largest_difference(files: list[str]) -> dict[str, Any]:
-    """Largest difference of two arrays of features on the trials that both have (see `AGREEMENT`), and their range."""
+def largest_difference(files: list[str], n_columns: int | None = None) -> dict[str, Any]:
+    """Largest difference of two arrays of features on the trials that both have (see `AGREEMENT`), and their range.
+
+    Args:
+        files: the two files.
+        n_columns: of the last axis only so many at its end are compared; by default all.
+    """
     import numpy as np
 
-    first, second = (np.load(file) for file in files)
+    first, second = (np.load(file)[..., -n_columns if n_columns else 0 :] for file in files)
     n_samples = min(len(first), len(second))
     first, second = first[:n_samples].astype(np.float64), second[:n_samples].astype(np.float64)
     return {

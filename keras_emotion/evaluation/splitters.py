@@ -368,6 +368,7 @@ class SubjectAndStimulusKFold(UnitKFold):
     With k groups of each, the k x k test parts hold every row once. The training part of a fold has the rows of the
     other subjects on other stimuli; rows of a test subject on a training stimulus, and the reverse, are left out of the
     fold. The validation part is one more group of subjects on one more group of stimuli, kept apart in the same way.
+    Subjects and stimuli are dealt to the groups in the order of their commonest labels.
 
     Args:
         n_splits: groups of subjects, and of stimuli; at most the number of either.
@@ -430,11 +431,14 @@ class SubjectAndStimulusKFold(UnitKFold):
                 f"{_whose(table)}: not evaluable: {sizes[0]} subjects and {sizes[1]} stimuli; "
                 f"{SMALLEST_NUMBER_OF_FOLDS} of each are needed for training, validation and test"
             )
+        classes, class_of_row = np.unique(labels, return_inverse=True)
         dealt = []
         for place, (own, size) in enumerate(zip(codes, sizes, strict=True)):
             group = np.empty(size, dtype=np.int64)
-            order = np.random.default_rng([self.seed, self.repetition, place]).permutation(size)
-            group[order] = np.arange(size) % n_groups
+            shuffled = np.random.default_rng([self.seed, self.repetition, place]).permutation(size)
+            # Ordered by class, so that no group of stimuli lacks one where the label is that of the stimulus.
+            commonest = crossed_counts(own, class_of_row, len(classes)).argmax(axis=1)
+            group[shuffled[np.argsort(commonest[shuffled], kind="stable")]] = np.arange(size) % n_groups
             dealt.append(group[own])
         return *dealt, labels, n_groups
 

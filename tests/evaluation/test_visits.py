@@ -267,3 +267,15 @@ def test_a_stimulus_that_a_subject_has_not_seen_is_passed_over():
     for permutation in range(1, 10):
         moved = permuted_ratings(table, ratings, permutation, between="stimuli")
         assert sorted(moved[table["subject"] == 2]) == [0.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_three_people_and_clips_of_three_classes_can_be_kept_apart(seed):
+    # SEED: fifteen clips, five of each class, the same for everybody; one group of clips is left to train on.
+    clips = np.tile(np.arange(15), 3)
+    table = pd.DataFrame({"dataset": "made", "subject": np.repeat([1, 2, 3], 15), "session": 1, "trial": clips + 1})
+    table["stimulus"] = [f"clip_{clip:02d}" for clip in clips]
+    folds = list(SubjectAndStimulusKFold(5, seed).nested_split(table, clips % 3))
+    assert len(folds) == 9
+    for train, validation, test in folds:
+        assert set(clips[train] % 3) == set(clips[validation] % 3) == set(clips[test] % 3) == {0, 1, 2}

@@ -1,6 +1,6 @@
 """The command line: `keras-emotion --help` lists the commands.
 
-Exit codes: 0 done (for `describe`: the copy is whole), 1 something is wrong with what was looked at (each command says
+Exit codes: 0 done (for `describe`: the copy is whole), 1 the data have faults or trainings diverged (each command lists
 what that means), 2 unusable input or command line. A command is imported when it is called, and what is slow to import
 by the command that needs it, so that `--help` is quick.
 """

@@ -1,4 +1,4 @@
-"""The command `keras-emotion describe`: what a copy of a data set holds."""
+"""The command `keras-emotion describe`: what a copy of a dataset holds."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
     console.print(_subject_table(description))
     if not brief:
         console.print(_trial_table(description))
-    # Sessions that are no trials, where a data set has such.
+    # Sessions without a trial, where a dataset has such.
     skipped: dict[str, list[str]] = {}
     for entry in description.get("skipped", ()):
         skipped.setdefault(entry["reason"], []).append(str(entry["session"]))

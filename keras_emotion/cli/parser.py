@@ -2,7 +2,7 @@
 
 Every list of options is made from what it sets: the fields of a dataclass or of a pydantic model, or the parameters of
 a function. Names, types and defaults are theirs; the help is the section `Args` of their docstrings. An `Option` in
-the annotation says the rest.
+the annotation holds what these leave open.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def chosen_subjects(reader: Reader, words: Sequence[str]) -> tuple[tuple[Subject
     """The subjects that are meant: those of exactly that name, else the one who has the number in another spelling.
 
     Args:
-        reader: the data set.
+        reader: the dataset.
         words: as they stand on the command line: `01` and `1` may be two people.
 
     Returns:

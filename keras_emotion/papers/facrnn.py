@@ -237,15 +237,16 @@ Examples:
 SEED = Reproduction(
     name="seed_3facrnn",
     description="""\
-The EEG network of 3FACRNN on SEED (Zheng and Lu, IEEE Trans. Auton. Ment. Dev. 7(3), 2015), from its signals.
+EEG network of 3FACRNN (Du et al., 2024) on SEED.
 
-    python reproductions/seed_3facrnn.py                                           # minutes, on synthetic data
-    python reproductions/seed_3facrnn.py --data-root SEED --preset reduced
+SEED (Zheng and Lu, IEEE Trans. Auton. Ment. Dev. 7(3), 2015) has three classes of film clips: negative, neutral,
+positive. Everybody saw the same fifteen clips at each of three visits. No paper reports 3FACRNN on SEED; the table
+compares the protocols with each other: windows, first nine and last six clips of a visit, visits, clips, subjects.
 
-    Three classes of film clips: negative, neutral, positive. All people saw the same fifteen clips at each of three
-    visits. No paper reports 3FACRNN on SEED; the table compares the protocols with each other: windows, the first nine
-    and last six clips of a visit, visits, clips, people.
-    """,
+Examples:
+    keras-emotion run seed_3facrnn              # minutes, on synthetic data
+    keras-emotion run seed_3facrnn --data-root /data/SEED
+""",
     presets=presets(
         FACRNNExperiment(
             name="seed_3facrnn",

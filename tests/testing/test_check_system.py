@@ -1,5 +1,6 @@
 """Registered systems keep the contract of systems, and a system with one fault is caught by the check of that fault."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ from pydantic import ConfigDict
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
-from keras_emotion.datasets import AFEWVA, DEAP, Recordings
+from keras_emotion.datasets import AFEWVA, DEAP, Reader, Recordings
 from keras_emotion.models import DGCNN
 from keras_emotion.pipelines import (
     ConnectivityFeatures,
@@ -19,17 +20,19 @@ from keras_emotion.pipelines import (
     FaceFeatures,
     FaceQuantities,
     ModelInput,
+    OfficialFeatures,
     StoredFeatures,
     Windowing,
 )
+from keras_emotion.schema import ReleasedFeatures
 from keras_emotion.synthetic import write_afew_va, write_deap, write_recordings
 from keras_emotion.systems import Stage, registered_systems
-from keras_emotion.systems.comparison_estimators import ComparisonEstimator
-from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.systems.comparison_estimators import ComparisonEstimator, OfficialComparisonEstimator
+from keras_emotion.systems.comparison_networks import ComparisonNetwork, OfficialComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
-from keras_emotion.systems.logistic_regression import BandPowerRegression, LightModel
+from keras_emotion.systems.logistic_regression import BandPowerRegression, LightModel, OfficialFeatureRegression
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
 from keras_emotion.testing import check_system
 from keras_emotion.testing.systems import SYSTEM_CHECKS
@@ -56,6 +59,13 @@ WITH_EEG = {
     },
 }
 """Fed by the session's reader of trials in memory."""
+
+OFFICIAL = {
+    "dgcnn": OfficialComparisonNetwork(network="dgcnn", features=OfficialFeatures(steps=2)),
+    "svm": OfficialComparisonEstimator(),
+    "logistic regression": OfficialFeatureRegression(),
+}
+"""Fed by features that their authors computed."""
 
 QUANTITIES = ("dcca", "mmreslstm", "emotion_transformer_fusion", "mkl", "prior")
 VIDEOS = {
@@ -96,7 +106,8 @@ def recordings_with_videos(tmp_path_factory):
 
 
 def test_every_registered_system_is_checked():
-    checked = {type(system).__name__ for system in (*WITH_EEG.values(), *VIDEOS.values(), FACRNNVisual())}
+    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), FACRNNVisual())
+    checked = {type(system).__name__ for system in systems}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
     assert ours <= checked
     networks = ComparisonNetwork.model_fields["network"].annotation.__args__
@@ -108,6 +119,47 @@ def test_systems_on_eeg_keep_the_contract(name, trials_in_memory):
     # The light model is made from another system, and is kept in no run folder.
     skip = ("json", "scientific_config") if name == "light model" else ()
     check_system(WITH_EEG[name], trials_in_memory, skip=skip)
+
+
+class Released(Reader):
+    """The trials of another reader with features in place of their signals."""
+
+    name = "released"
+    file_format = None
+
+    def __init__(self, of):
+        super().__init__(of.root)
+        self._of = of
+
+    @property
+    def subjects(self):
+        return self._of.subjects
+
+    def source_files(self, subject):
+        return self._of.source_files(subject)
+
+    def inspect(self, subject):
+        return self._of.inspect(subject)
+
+    def trials(self, subjects=None):
+        for trial in self._of.trials(subjects):
+            windows = trial.eeg.signal[:, : 12 * 128].reshape(-1, 12, 128).swapaxes(0, 1)
+            values = np.stack([windows.mean(-1), np.log(windows.var(-1))], axis=-1)
+            released = ReleasedFeatures(
+                source=Path("1.mat"),
+                names=("de_LDS",),
+                channel_names=trial.eeg_channel_names,
+                bands={"low": (1.0, 10.0), "high": (10.0, 50.0)},
+                window_seconds=1.0,
+                smoothed=frozenset({"de_LDS"}),
+                read=lambda name, values=values: values,
+            )
+            yield dataclasses.replace(trial, recording=None, eeg_channel_names=(), released_features=released)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_systems_on_released_features_keep_the_contract(name, trials_in_memory):
+    check_system(OFFICIAL[name], Released(trials_in_memory))
 
 
 @pytest.mark.parametrize("name", QUANTITIES)

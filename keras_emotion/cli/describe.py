@@ -110,13 +110,21 @@ def _trial_table(description: dict[str, Any]) -> rich.table.Table:
             "-" if trial["presentation"] < 0 else trial["presentation"],
             trial.get("title") or trial["stimulus"],
             f"{trial['duration_seconds']:g}",
-            *(f"{trial['ratings'][name]:g}" if name in trial["ratings"] else "-" for name in ratings),
+            *(_rating(description, name, trial["ratings"]) for name in ratings),
             _below(description, trial["video"]) if trial["video"] else "-",
         ]
         for subject in description["subjects"]
         for trial in subject["trials"]
     ]
     return _table("trials", ["subject", *sessions, "trial", "shown as", "stimulus", "seconds", *ratings, "video"], rows)
+
+
+def _rating(description: dict[str, Any], name: str, ratings: dict[str, float]) -> str:
+    """A rating of a trial, or the name of its class."""
+    if name not in ratings:
+        return "-"
+    class_names = description["class_names"].get(name)
+    return f"{ratings[name]:g}" if class_names is None else class_names[int(ratings[name])]
 
 
 def _rating_names(description: dict[str, Any]) -> list[str]:

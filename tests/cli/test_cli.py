@@ -1,6 +1,7 @@
 """The command line: what it prints and the codes it exits with."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def test_synthesize_sam40(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "sam40, synthetic files" in out
     assert "Mirror_image_3" in out
+    # A class by its name, and not by its number.
+    assert len(re.findall(r"\bRelax\b", out)) == 3
     assert "mean stress" in out
     assert "mean task" not in out
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wrapt
 
 from keras_emotion.datasets import Reader, SubjectReport
 from keras_emotion.schema import Recording, Trial
@@ -16,6 +17,22 @@ os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", OMP_NU
 
 # What is imported for tests stays, and graphs leave many objects: to go through them all that often is 5 % of the time.
 gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_collection_finish():
+    """What is imported for tests stays: no collection goes through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@wrapt.when_imported("tensorflow.python.ops.gen_resource_variable_ops")
+def _without_names_of_variables(module):
+    """TensorFlow keeps a kernel for each name that a variable was ever made under: more than half of what making costs.
+
+    The name is for the debugger; `variable.name` is another.
+    """
+    make = module.var_handle_op
+    module.var_handle_op = lambda *args, debug_name="", **named: make(*args, **named)
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

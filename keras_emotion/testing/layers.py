@@ -357,7 +357,7 @@ def check_gradients(case: LayerCase) -> None:
         lambda output: rng.standard_normal(output.shape).astype("float32"), model(inputs)
     )
     losses = keras.tree.map_structure(lambda _: lambda factor, output: keras.ops.sum(factor * output, -1), cotangents)
-    model.compile(GradientsAsWeights(), loss=losses)
+    model.compile(GradientsAsWeights(), loss=losses, run_eagerly=True)
     model.train_on_batch(inputs, cotangents)
     gradients = {
         weight.path: values

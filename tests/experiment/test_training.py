@@ -12,7 +12,6 @@ from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.logistic_regression import LightModel
 
-
 SCALED = FACRNN(width_multiplier=0.02)
 """A network with statistics of the training windows."""
 
@@ -166,7 +165,9 @@ def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, 
 
 def test_a_teacher_of_other_windows_is_refused(tmp_path, memory_reader):
     reader = memory_reader(tmp_path, n_subjects=1)
-    table = StoredFeatures.open(prepare(_experiment(tmp_path, system=SCALED), reader)[0].feature_folders[1]["eeg"]).table
+    table = StoredFeatures.open(
+        prepare(_experiment(tmp_path, system=SCALED), reader)[0].feature_folders[1]["eeg"]
+    ).table
     TeacherFeatures.write(tmp_path / "teacher.npz", table.assign(subject=99), np.zeros((len(table), 4, 16)))
     taught = _experiment(tmp_path, system=FACRNN(teacher=tmp_path / "teacher.npz"))
     with pytest.raises(InputError, match="no features for the windows of subject 1"):
@@ -237,5 +238,7 @@ def test_precision_reaches_the_layers(plan, precision):
     fold = training.job_fold(changed, _jobs(changed)[0])
     inference = {"target": "valence", "class_names": ["low", "high"], **plan.inference}
     model = compiled_model.compiled_model(fold, inference).model
-    assert model.get_layer("temporal_convolution").compute_dtype == ("bfloat16" if precision != "float32" else "float32")
+    assert model.get_layer("temporal_convolution").compute_dtype == (
+        "bfloat16" if precision != "float32" else "float32"
+    )
     assert keras.config.dtype_policy().name == "float32"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wrapt
 
 from keras_emotion.datasets import Reader, SubjectReport
 from keras_emotion.schema import Recording, Trial
@@ -26,16 +25,6 @@ def pytest_collection_finish():
     """What is imported for tests stays: no collection goes through it again."""
     gc.collect()
     gc.freeze()
-
-
-@wrapt.when_imported("tensorflow.python.ops.gen_resource_variable_ops")
-def _without_names_of_variables(module):
-    """TensorFlow keeps a kernel for each name that a variable was ever made under: more than half of what making costs.
-
-    The name is for the debugger; `variable.name` is another.
-    """
-    make = module.var_handle_op
-    module.var_handle_op = lambda *args, debug_name="", **named: make(*args, **named)
 
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

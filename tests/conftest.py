@@ -14,8 +14,18 @@ from keras_emotion.schema import Recording, Trial
 # Before TensorFlow starts: one thread, as a worker of a run has, so that what is trained here is reproducible.
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
 
+# What XLA computes is the question here, not how fast.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # What is imported for tests stays, and graphs leave many objects: to go through them all that often is 5 % of the time.
 gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_collection_finish():
+    """What is imported for tests stays: no collection goes through it again."""
+    gc.collect()
+    gc.freeze()
+
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -105,6 +105,12 @@ class ECABandAttention(keras.layers.Layer):
         outputs = inputs * weights[..., None, None, :]
         return (outputs, weights) if return_attention_scores else outputs
 
+    def compute_output_spec(self, inputs, return_attention_scores=False):
+        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        weights = keras.KerasTensor((*inputs.shape[:-3], inputs.shape[-1]), dtype=self.compute_dtype)
+        return (outputs, weights) if return_attention_scores else outputs
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {

@@ -98,6 +98,10 @@ class FeatureScaling(keras.layers.Layer):
         scaled = (ops.cast(inputs, self.mean.dtype) - ops.reshape(self.mean, shape)) * ops.reshape(self.scale, shape)
         return ops.cast(scaled, self.compute_dtype)
 
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for inputs of this shape."""
+        return input_shape
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {**super().get_config(), "axes": list(self.axes)}

@@ -130,6 +130,10 @@ class MultimodalLSTM(keras.layers.Layer):
         outputs = ops.reshape(self.recurrence(stacked), (-1, len(gates), n_steps, self.units))
         return [outputs[:, modality] for modality in range(len(gates))]
 
+    def compute_output_shape(self, input_shape):
+        """Shapes of the outputs for inputs of these shapes."""
+        return [(*shape[:-1], self.units) for shape in input_shape]
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {**super().get_config(), "units": self.units}

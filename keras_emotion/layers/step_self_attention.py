@@ -88,6 +88,12 @@ class StepSelfAttention(keras.layers.Layer):
         outputs = ops.cast(probabilities, self.compute_dtype)[..., None] * inputs
         return (outputs, probabilities) if return_attention_scores else outputs
 
+    def compute_output_spec(self, inputs, return_attention_scores=False):
+        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        probabilities = keras.KerasTensor(inputs.shape[:-1], dtype="float32")
+        return (outputs, probabilities) if return_attention_scores else outputs
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_emotion.testing.named_checks import require, run_checks
+from keras_emotion.testing.named_checks import compile_options, require, run_checks
 
 if TYPE_CHECKING:
     import keras
@@ -357,7 +357,7 @@ def check_gradients(case: LayerCase) -> None:
         lambda output: rng.standard_normal(output.shape).astype("float32"), model(inputs)
     )
     losses = keras.tree.map_structure(lambda _: lambda factor, output: keras.ops.sum(factor * output, -1), cotangents)
-    model.compile(GradientsAsWeights(), loss=losses)
+    model.compile(GradientsAsWeights(), loss=losses, **compile_options())
     model.train_on_batch(inputs, cotangents)
     gradients = {
         weight.path: values

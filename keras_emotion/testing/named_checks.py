@@ -16,6 +16,17 @@ def require(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
+def compile_options() -> dict[str, bool]:
+    """Arguments of `compile` for a model that is trained for one step: to trace a step takes longer than to do it.
+
+    Not so on JAX, where each operation would be a program.
+    """
+    import keras
+
+    is_jax = keras.config.backend() == "jax"
+    return {"jit_compile": is_jax, "run_eagerly": not is_jax}
+
+
 def run_checks(
     subject: str,
     checks: Mapping[str, Callable[[Case], None]],

@@ -19,7 +19,7 @@ from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, Trial
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.stages import Stage, layer_weights
-from keras_emotion.testing.named_checks import require, run_checks
+from keras_emotion.testing.named_checks import compile_options, require, run_checks
 
 if TYPE_CHECKING:
     import keras
@@ -83,6 +83,7 @@ class SystemCase:
         self.system, self.reader = system, reader
         self.subject = reader.subjects[0] if subject is None else subject
         self._target, self._n_windows, self.n_classes = target, n_windows, n_classes
+        self._built: dict[int, tuple[keras.Model, list[np.ndarray]]] = {}
 
     def trials(self) -> Iterator[Trial]:
         """Read the trials of the subject."""
@@ -159,6 +160,15 @@ class SystemCase:
         inference = _json(self.system.inference(next(self.trials())), "`inference`") if network.is_last else {}
         model = network.system.model(_shapes(network.arrays), self.n_classes, inference)
         network.system.fit_statistics(model, network.arrays, np.arange(len(self.labels)))
+        return model
+
+    def built(self, network: Network) -> keras.Model:
+        """The same, built once for all checks that change weights at most, which are those of the start again."""
+        if id(network) not in self._built:
+            model = self.network(network)
+            self._built[id(network)] = model, model.get_weights()
+        model, weights = self._built[id(network)]
+        model.set_weights(weights)
         return model
 
 
@@ -370,7 +380,7 @@ def check_training_rows(case: SystemCase) -> None:
         lengths = {name: len(array) for name, array in transformed.items()}
         require(set(lengths.values()) == {n_windows}, f"`fit_arrays` leaves {lengths} windows; expected {n_windows}")
     for network in case.networks:
-        model = case.network(network)
+        model = case.built(network)
         network.system.fit_statistics(model, TrainingPart(network.arrays, rows, "fit_statistics"), rows)
 
 
@@ -435,7 +445,7 @@ def check_stages(case: SystemCase) -> None:
 def check_same_seed(case: SystemCase) -> None:
     """Built twice under one seed, a network has the same weights and says the same."""
     for network in case.networks:
-        first, second = (case.network(network) for _ in range(2))
+        first, second = case.built(network), case.network(network)
         _require_equal(first.get_weights(), second.get_weights(), "built twice under one seed, weights differ")
         inputs = network.inputs()
         said, again = first(inputs, training=False), second(inputs, training=False)
@@ -450,7 +460,7 @@ def check_probabilities(case: SystemCase) -> None:
     shape = (min(4, len(case.labels)), case.n_classes)
     for network in case.networks:
         if network.is_last:
-            model = case.network(network)
+            model = case.built(network)
             given = model.window_probabilities(model(network.inputs(), training=False))
             said[network.member] = keras.ops.convert_to_numpy(given).astype(np.float64)
             _require_probabilities(said[network.member], shape, "`window_probabilities`")
@@ -464,12 +474,9 @@ def check_training_step(case: SystemCase) -> None:
     import keras
 
     for network in case.networks:
-        system, model = network.system, case.network(network)
+        system, model = network.system, case.built(network)
         before = model.get_weights()
-        # Eagerly: to trace a step takes longer than to do it. Not so on JAX, where each operation would be a program.
-        is_jax = keras.config.backend() == "jax"
-        optimizer = keras.optimizers.Adam(1e-3)
-        model.compile(optimizer, jit_compile=is_jax, run_eagerly=not is_jax, **system.losses())
+        model.compile(keras.optimizers.Adam(1e-3), **compile_options(), **system.losses())
         elements = network.elements()
         targets = system.targets(elements, case.labels[: len(next(iter(elements.values())))])
         losses = np.atleast_1d(model.train_on_batch(system.inputs(elements), targets))

@@ -3,6 +3,8 @@
 A new layer or model needs a row here and nothing else in this folder.
 """
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -1158,3 +1160,25 @@ ROWS = (
 every_row = pytest.mark.parametrize(
     "row", ROWS, ids=[f"{number}-{row.layer.__name__}" for number, row in enumerate(ROWS)]
 )
+
+_BUILT = {}
+
+
+def built_once(row):
+    """A row that gives the same layer to all checks that change weights at most, which are those of the start again.
+
+    Not to those that compile it.
+    """
+
+    def build(dtype="float32"):
+        key = id(row), dtype
+        if key not in _BUILT:
+            layer, model = row.build(dtype)
+            _BUILT[key] = layer, model, model.get_weights()
+        layer, model, weights = _BUILT[key]
+        model.set_weights(weights)
+        return layer, model
+
+    shared = copy.copy(row)
+    object.__setattr__(shared, "build", build)
+    return shared

@@ -3,14 +3,13 @@
 The checks are those of `keras_emotion.testing.check_layer`, one test each, so that a failure names check and row.
 """
 
-import copy
 import importlib
 import inspect
 import pkgutil
 
 import keras
 import pytest
-from contract_table import ROWS, every_row
+from contract_table import ROWS, built_once, every_row
 
 import keras_emotion.layers
 import keras_emotion.models
@@ -30,25 +29,6 @@ def public_layers():
                 and not name.startswith("_")
             }
     return found
-
-
-BUILT = {}
-
-
-def built_once(row):
-    """A row that gives the same layer to all checks that change weights at most, which are those of the start again."""
-
-    def build():
-        if id(row) not in BUILT:
-            layer, model = row.build()
-            BUILT[id(row)] = layer, model, model.get_weights()
-        layer, model, weights = BUILT[id(row)]
-        model.set_weights(weights)
-        return layer, model
-
-    shared = copy.copy(row)
-    object.__setattr__(shared, "build", build)
-    return shared
 
 
 # The table itself

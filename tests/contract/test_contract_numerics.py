@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from contract_table import ROWS, every_row
+from contract_table import ROWS, built_once, every_row
 
 import keras_emotion
 from keras_emotion.testing import layers
@@ -26,12 +26,12 @@ OTHER_BACKENDS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend(
 @every_row
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_every_sublayer_follows_the_policy(row, policy):
-    layers.check_policy(row, policies=(policy,))
+    layers.check_policy(built_once(row), policies=(policy,))
 
 
 @every_row
 def test_bfloat16_agrees_with_float32(row):
-    layers.check_bfloat16(row)
+    layers.check_bfloat16(built_once(row))
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="XLA compiles TensorFlow and JAX")
@@ -109,8 +109,6 @@ def compared(tmp_path_factory):
                 **os.environ,
                 "KERAS_BACKEND": backend,
                 "PYTHONPATH": search_path,
-                # JAX compiles each shape anew: what it computes is the question here, not how fast.
-                "XLA_FLAGS": "--xla_backend_optimization_level=0",
             },
             capture_output=True,
             text=True,

@@ -69,7 +69,7 @@ from test_runner import _experiment
 from keras_emotion.experiment import run
 if __name__ == "__main__":
     folder = Path({str(tmp_path)!r})
-    run(_experiment(folder, workers=2), MemoryReader(folder), folder / "run", resume=True)
+    run(_experiment(folder), MemoryReader(folder), folder / "run", resume=True)
 """
     script = tmp_path / "script.py"
     script.write_text(program)

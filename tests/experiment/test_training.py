@@ -8,19 +8,24 @@ from keras_emotion.experiment import Runtime, Training, compiled_model, fit, pre
 from keras_emotion.pipelines import StoredFeatures, TeacherFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
-from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.logistic_regression import LightModel
+
+SCALED = FACRNN(width_multiplier=0.02)
+"""A network with statistics of the training windows."""
 
 
 def _experiment(tmp_path, **fields):
-    return FACRNNExperiment(
+    return Experiment(
         **{
             "name": "test",
             "dataset": "memory",
             "targets": ("valence",),
             "maximum_folds": 3,
             "maximum_repetitions": 1,
-            "system": FACRNN(width_multiplier=0.02),
+            # With dropout and batch normalisation, and traced fast.
+            "system": ComparisonNetwork(network="eegnet"),
             "training": Training(epochs=2, learning_rate=3e-3, batch_size=16),
             "runtime": Runtime(workers=1, feature_store=tmp_path / "features"),
             **fields,
@@ -31,6 +36,11 @@ def _experiment(tmp_path, **fields):
 @pytest.fixture
 def plan(tmp_path, memory_reader):
     return prepare(_experiment(tmp_path), memory_reader(tmp_path, n_subjects=1))[0]
+
+
+@pytest.fixture
+def scaled_plan(tmp_path, memory_reader):
+    return prepare(_experiment(tmp_path, system=SCALED), memory_reader(tmp_path, n_subjects=1))[0]
 
 
 def _jobs(plan):
@@ -54,17 +64,17 @@ def test_a_reset_model_gives_what_a_new_one_gives(plan):
     assert _without_time(training.run_job(plan, second)) == fresh
 
 
-def test_reset_goes_back_to_the_start_whatever_was_trained(plan):
-    job = _jobs(plan)[0]
+def test_reset_goes_back_to_the_start_whatever_was_trained(scaled_plan):
+    job = _jobs(scaled_plan)[0]
     training.prepare_backend(1)
-    fold = training.job_fold(plan, job)
+    fold = training.job_fold(scaled_plan, job)
     compiled = compiled_model.compiled_model(fold, {})
     compiled.reset(5)
     start = _state(compiled.model)
     batches = fold.batches(fold.train)
     inputs, targets, weights = batches.gather(batches.order(0)[0])
     compiled.model.train_on_batch(inputs, targets, weights)
-    plan.experiment.system.fit_statistics(compiled.model, fold.unit.arrays, fold.train)
+    scaled_plan.experiment.system.fit_statistics(compiled.model, fold.unit.arrays, fold.train)
     changed = [not np.array_equal(one, other) for one, other in zip(start, _state(compiled.model), strict=True)]
     assert sum(changed) > 20
     compiled.reset(5)
@@ -89,12 +99,12 @@ def test_folds_share_one_compiled_model_and_are_traced_once(plan):
     assert traced
 
 
-def test_scaling_sees_training_windows_only(plan):
-    job = _jobs(plan)[-1]
+def test_scaling_sees_training_windows_only(scaled_plan):
+    job = _jobs(scaled_plan)[-1]
     training.prepare_backend(1)
-    fold = training.job_fold(plan, job)
-    model = plan.experiment.system.model(fold.shapes, 2, {})
-    plan.experiment.system.fit_statistics(model, fold.unit.arrays, fold.train)
+    fold = training.job_fold(scaled_plan, job)
+    model = scaled_plan.experiment.system.model(fold.shapes, 2, {})
+    scaled_plan.experiment.system.fit_statistics(model, fold.unit.arrays, fold.train)
     scaled = keras.ops.convert_to_numpy(model.feature_scaling(fold.unit.arrays["eeg"][fold.train]))
     occupied = scaled[..., 2, 2, :]  # F3
     np.testing.assert_allclose(occupied.mean(axis=(0, 1)), 0, atol=1e-4)
@@ -135,7 +145,7 @@ def test_the_best_weights_come_back(when, kept):
 
 def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, memory_reader):
     reader = memory_reader(tmp_path, n_subjects=1)
-    plan, _ = prepare(_experiment(tmp_path), reader)
+    plan, _ = prepare(_experiment(tmp_path, system=SCALED), reader)
     table = StoredFeatures.open(plan.feature_folders[1]["eeg"]).table
     features = np.random.default_rng(0).standard_normal((len(table), 4, 16))
     TeacherFeatures.write(tmp_path / "teacher.npz", table.iloc[:-2], features[:-2])
@@ -150,12 +160,14 @@ def test_a_teacher_enters_the_loss_and_windows_without_it_are_dropped(tmp_path, 
     model = compiled_model.compiled_model(training.job_fold(taught_plan, job), {}).model
     assert model.output["features"].shape == (None, 4, 16)
     assert model.loss.keys() == {"probabilities", "features"}
-    assert data["system_files"] != prepare(_experiment(tmp_path), reader)[1]["system_files"]
+    assert data["system_files"] != prepare(_experiment(tmp_path, system=SCALED), reader)[1]["system_files"]
 
 
 def test_a_teacher_of_other_windows_is_refused(tmp_path, memory_reader):
     reader = memory_reader(tmp_path, n_subjects=1)
-    table = StoredFeatures.open(prepare(_experiment(tmp_path), reader)[0].feature_folders[1]["eeg"]).table
+    table = StoredFeatures.open(
+        prepare(_experiment(tmp_path, system=SCALED), reader)[0].feature_folders[1]["eeg"]
+    ).table
     TeacherFeatures.write(tmp_path / "teacher.npz", table.assign(subject=99), np.zeros((len(table), 4, 16)))
     taught = _experiment(tmp_path, system=FACRNN(teacher=tmp_path / "teacher.npz"))
     with pytest.raises(InputError, match="no features for the windows of subject 1"):
@@ -208,12 +220,12 @@ class _Infinite:
         return np.full((len(vectors), 2), np.nan)
 
 
-def test_an_estimator_without_finite_probabilities_is_a_failed_job(plan, monkeypatch):
-    system = LightModel(of=plan.experiment.system)
+def test_an_estimator_without_finite_probabilities_is_a_failed_job(scaled_plan, monkeypatch):
+    system = LightModel(of=scaled_plan.experiment.system)
     monkeypatch.setattr(LightModel, "estimator", lambda *_: _Infinite())
-    fields = {name: getattr(plan.experiment, name) for name in type(plan.experiment).model_fields}
+    fields = {name: getattr(scaled_plan.experiment, name) for name in type(scaled_plan.experiment).model_fields}
     experiment = Experiment(**{**fields, "system": system})
-    light = type(plan)(experiment, plan.feature_folders, plan.class_names, plan.inference)
+    light = type(scaled_plan)(experiment, scaled_plan.feature_folders, scaled_plan.class_names, scaled_plan.inference)
     record = training.run_job(light, _jobs(light)[0])
     assert record["failed"] == "predicted probabilities not finite"
 
@@ -226,5 +238,7 @@ def test_precision_reaches_the_layers(plan, precision):
     fold = training.job_fold(changed, _jobs(changed)[0])
     inference = {"target": "valence", "class_names": ["low", "high"], **plan.inference}
     model = compiled_model.compiled_model(fold, inference).model
-    assert model.get_layer("convolution_1").compute_dtype == ("bfloat16" if precision != "float32" else "float32")
+    assert model.get_layer("temporal_convolution").compute_dtype == (
+        "bfloat16" if precision != "float32" else "float32"
+    )
     assert keras.config.dtype_policy().name == "float32"

@@ -73,3 +73,14 @@ def test_mean_over_the_grid_does_not_overflow_in_float16():
     layer = ECABandAttention(kernel_initializer=keras.initializers.Constant(1e-3), dtype="mixed_float16")
     weights = keras.ops.convert_to_numpy(keras.ops.cast(layer.attention(features), "float32"))
     np.testing.assert_allclose(weights, 1 / (1 + np.exp(-6.0)), rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("shape", [(4, 3, 5), (2, 4, 3, 5)])
+def test_both_outputs_are_what_is_said_of_them_before(shape, dtype):
+    layer = ECABandAttention(dtype=dtype)
+    said = layer(keras.Input(shape), return_attention_scores=True)
+    given = layer(np.zeros((2, *shape), "float32"), return_attention_scores=True)
+    for before, after in zip(said, given, strict=True):
+        assert before.shape == (None, *after.shape[1:])
+        assert before.dtype == keras.backend.standardize_dtype(after.dtype)

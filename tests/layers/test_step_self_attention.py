@@ -60,3 +60,13 @@ def test_similarity_does_not_overflow_in_float16():
     attended, probabilities = layer(states, return_attention_scores=True)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(probabilities), [[1, 0]])
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.cast(attended, "float32")), states)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_both_outputs_are_what_is_said_of_them_before(dtype):
+    layer = StepSelfAttention(dtype=dtype)
+    said = layer(keras.Input((3, 4)), return_attention_scores=True)
+    given = layer(np.zeros((2, 3, 4), "float32"), return_attention_scores=True)
+    for before, after in zip(said, given, strict=True):
+        assert before.shape == (None, *after.shape[1:])
+        assert before.dtype == keras.backend.standardize_dtype(after.dtype)

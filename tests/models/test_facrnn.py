@@ -7,6 +7,8 @@ from scipy.special import expit, softmax
 from keras_emotion.models import FACRNNEEGNetwork, distillation_losses
 
 SMALL = {"n_steps": 3, "grid_shape": (5, 4), "n_bands": 4, "width_multiplier": 1 / 16, "units": 6}
+EAGER = {"run_eagerly": True}
+"""For a step or two, which take longer to trace than to do; training until something is learnt is traced."""
 
 
 def small_model(**changes):
@@ -240,7 +242,7 @@ def test_loss_is_that_of_the_paper(step_reduction):
     rng = np.random.default_rng(6)
     model = small_model()
     windows, targets = eeg(model, rng), targets_for(model, rng)
-    model.compile("sgd", **distillation_losses(0.7, 1.3, step_reduction))
+    model.compile("sgd", **distillation_losses(0.7, 1.3, step_reduction), **EAGER)
     expected = loss_by_loops(arrays(model(windows)), targets, 0.7, 1.3, step_reduction)
     value = model.evaluate(windows, targets, verbose=0, return_dict=True)["loss"]
     np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
@@ -253,7 +255,7 @@ def test_without_teacher_the_loss_is_the_cross_entropy():
     rng = np.random.default_rng(7)
     model = small_model()
     windows, targets = eeg(model, rng), targets_for(model, rng)
-    model.compile("sgd", **distillation_losses(teacher=False))
+    model.compile("sgd", **distillation_losses(teacher=False), **EAGER)
     expected = loss_by_loops(arrays(model(windows)), targets, 1.0, 0.0, "sum").mean()
     del targets["features"]
     value = model.evaluate(windows, targets, verbose=0)
@@ -265,7 +267,9 @@ def test_without_teacher_there_can_be_metrics():
     rng = np.random.default_rng(8)
     model = small_model()
     windows, targets = eeg(model, rng), targets_for(model, rng)
-    model.compile("sgd", **distillation_losses(teacher=False), weighted_metrics={"probabilities": ["accuracy"]})
+    model.compile(
+        "sgd", **distillation_losses(teacher=False), weighted_metrics={"probabilities": ["accuracy"]}, **EAGER
+    )
     weights = np.array([1.0, 0.0, 1.0, 1.0])
     results = model.evaluate(windows, targets, sample_weight=weights, verbose=0, return_dict=True)
     right = arrays(model(windows))["probabilities"].argmax(axis=-1) == targets["probabilities"]
@@ -280,7 +284,7 @@ def test_padding_of_a_batch_does_not_change_the_step():
     padding = {"eeg": np.concatenate([windows["eeg"], 100 * windows["eeg"][:1]])}
     padded_targets = {name: np.concatenate([values, values[:1]]) for name, values in targets.items()}
     for model in (whole, padded):
-        model.compile(keras.optimizers.SGD(0.5), **distillation_losses())
+        model.compile(keras.optimizers.SGD(0.5), **distillation_losses(), **EAGER)
     before = whole.get_weights()
     whole.fit(windows, targets, batch_size=4, verbose=0)
     padded.fit(padding, padded_targets, sample_weight=np.array([1.0, 1.0, 1.0, 0.0]), batch_size=4, verbose=0)

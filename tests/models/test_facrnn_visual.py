@@ -252,7 +252,8 @@ def test_with_layer_normalisation_what_fills_a_batch_changes_nothing():
     crops = faces(whole, rng, 3)
     targets = {"probabilities": rng.integers(0, 2, (3, whole.n_steps))}
     for model in (whole, filled):
-        model.compile(keras.optimizers.SGD(0.1), **distillation_losses(teacher=False))
+        # Eagerly: to trace a step takes longer than to do it.
+        model.compile(keras.optimizers.SGD(0.1), **distillation_losses(teacher=False), run_eagerly=True)
     before = whole.get_weights()
     whole.fit(crops, targets, batch_size=4, verbose=0)
     filling = {"faces": np.concatenate([crops["faces"], crops["faces"][:1]])}
@@ -276,7 +277,7 @@ def test_frozen_it_is_a_teacher_that_training_does_not_change(loaded, tmp_path):
     # Frozen, batch normalisation uses its moving statistics, and keeps them, in training too.
     outputs = keras.layers.GlobalAveragePooling1D()(teacher(teacher.input)["features"])
     student = keras.Model(teacher.input, keras.layers.Dense(1)(outputs))
-    student.compile("sgd", "mse")
+    student.compile("sgd", "mse", run_eagerly=True)
     student.fit(crops, np.ones((4, 1)), verbose=0)
     for start, end in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(end, start)

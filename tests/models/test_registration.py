@@ -1,5 +1,6 @@
 """In new processes: what importing the package imports, and that Keras knows our classes in whatever order."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,23 +12,26 @@ import pytest
 import keras_emotion
 
 
-def run_python(*lines, **environment):
+def run_python(program, *arguments, given=""):
+    """What a program printed in a new process."""
     search_path = os.pathsep.join([str(Path(keras_emotion.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)],
-        env={**os.environ, "PYTHONPATH": search_path, **environment},
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": search_path},
+        input=given,
         capture_output=True,
         text=True,
     )
     assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_rooms_without_keras():
     run_python(
-        "import importlib, sys",
-        "for room in ('', '.schema', '.signals', '.audio', '.datasets', '.synthetic', '.evaluation', '.reports'):",
-        "    importlib.import_module('keras_emotion' + room)",
-        "    assert not {'keras', 'tensorflow'} & set(sys.modules), room",
+        "import importlib, sys\n"
+        "for room in ('', '.schema', '.signals', '.audio', '.datasets', '.synthetic', '.evaluation', '.reports'):\n"
+        "    importlib.import_module('keras_emotion' + room)\n"
+        "    assert not {'keras', 'tensorflow'} & set(sys.modules), room"
     )
 
 
@@ -46,32 +50,62 @@ def saved_model(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("imports", ["import keras_emotion, keras", "import keras, keras_emotion"])
-def test_a_saved_model_is_loaded(imports, saved_model):
-    run_python(
-        imports,
-        "import numpy as np",
-        f"folder = {str(saved_model)!r}",
-        "model = keras.models.load_model(f'{folder}/model.keras')",
-        "assert model.inference == {'label_rule': '> 5'}",
-        "probabilities = model({'eeg': np.load(f'{folder}/windows.npy')})['probabilities']",
-        "probabilities = keras.ops.convert_to_numpy(probabilities)",
-        "np.testing.assert_allclose(probabilities, np.load(f'{folder}/probabilities.npy'), rtol=1e-5)",
-    )
-
-
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "from keras_emotion.models import FACRNNEEGNetwork",
-        "from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell",
-    ],
+LOADING = (
+    "import numpy as np",
+    "model = keras.models.load_model(f'{folder}/model.keras')",
+    "assert model.inference == {'label_rule': '> 5'}",
+    "probabilities = model({'eeg': np.load(f'{folder}/windows.npy')})['probabilities']",
+    "probabilities = keras.ops.convert_to_numpy(probabilities)",
+    "np.testing.assert_allclose(probabilities, np.load(f'{folder}/probabilities.npy'), rtol=1e-5)",
 )
-def test_one_of_ours_can_be_the_first_import(imports):
+ASKING = (
+    "import keras",
+    "for name in ('FACRNNEEGNetwork', 'ECABandAttention', 'WindowLoss'):",
+    "    assert keras.saving.get_registered_object(f'keras_emotion>{name}')",
+)
+PROGRAMS = {
+    "import keras_emotion, keras": LOADING,
+    "import keras, keras_emotion": LOADING,
     # It imports Keras while it is itself half imported.
-    run_python(
-        imports,
-        "import keras",
-        "for name in ('FACRNNEEGNetwork', 'ECABandAttention', 'WindowLoss'):",
-        "    assert keras.saving.get_registered_object(f'keras_emotion>{name}')",
-    )
+    "from keras_emotion.models import FACRNNEEGNetwork": ASKING,
+    "from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell": ASKING,
+}
+"""What is done after imports in an order each."""
+
+# TensorFlow takes most of the time that Keras takes to be imported: it is there when the programs begin.
+FORKING = """
+import json, os, sys, traceback
+sys.modules["keras"] = None  # TensorFlow would import it
+import tensorflow
+del sys.modules["keras"]
+
+assert not [name for name in sys.modules if name.partition(".")[0] in ("keras", "keras_emotion")]
+failed = {}
+for imports, lines in json.loads(sys.stdin.read()).items():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        with open(writing, "w") as said:
+            try:
+                exec("\\n".join([imports, *lines]), {"folder": sys.argv[1]})
+            except BaseException:
+                said.write(traceback.format_exc())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as said:
+        failed[imports] = said.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    failed[imports] = failed[imports] or status and f"exit code {status}"
+print(json.dumps(failed))
+"""
+
+
+@pytest.fixture(scope="module")
+def failed(saved_model):
+    """What went wrong in a new process for each order of imports; empty where nothing did."""
+    return json.loads(run_python(FORKING, str(saved_model), given=json.dumps(PROGRAMS)))
+
+
+@pytest.mark.parametrize("imports", PROGRAMS)
+def test_our_classes_are_known_in_any_order_of_imports(imports, failed):
+    assert not failed[imports]

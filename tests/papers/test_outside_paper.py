@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,9 @@ def registered(folder):
 
 
 @pytest.fixture(scope="module")
-def unregistered(folder):
-    """Carries out commands in a process that has not registered the toy paper."""
-    with command_line(folder) as carry_out:
+def another_process(folder):
+    """Carries out commands in another process, on Keras's JAX backend where there is one."""
+    with command_line(folder, **({"KERAS_BACKEND": "jax"} if find_spec("jax") else {})) as carry_out:
         yield carry_out
 
 
@@ -125,43 +126,50 @@ def test_a_run_that_was_broken_off_is_resumed_with_the_same_numbers(folder, prin
         assert (broken / name).read_text() == (folder / "run" / name).read_text()
 
 
-def test_folds_are_trained_at_once(folder, printed):
-    pytest.importorskip("jax")
-    with command_line(folder, KERAS_BACKEND="jax") as carry_out:
-        text, code = carry_out(f"{RUN} --output at_once --engine vectorized")
-    assert code == "0", text
-    there = [pd.read_csv(folder / name / "predictions.csv") for name in ("at_once", "run")]
-    keys = ["protocol", "subject", "trial", "fold", "start_seconds", "label"]
-    pd.testing.assert_frame_equal(there[0][keys], there[1][keys])
-
-
-def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, printed, registered, unregistered):
+@pytest.fixture(scope="module")
+def model_and_recording(folder, printed):
+    """A network of the run, and the EEG of its first two trials; relative to the folder."""
     with np.load(folder / "data" / "subject1.npz") as file:
         signal = np.concatenate(file["signal"][:2], axis=1)
     np.save(folder / "new.npy", signal)
     names = ["F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2"]
     sidecar = {"sampling_rate_hz": 128, "channel_names": names, "unit": "uV", "axes": ["channels", "samples"]}
     (folder / "new.json").write_text(json.dumps(sidecar))
-    model = next((folder / "run" / "models").iterdir())
-    command = f"predict run/models/{model.name} new.npy --output prediction"
-    without, with_paper = unregistered(command), registered(f"{command} --register toy_paper")
-    # A model never names a module to import: what is not registered is not loaded, and the message says what to do.
-    assert without[1] != "0"
-    assert "--register" in without[0]
-    assert "Traceback" not in without[0]
-    assert with_paper[1] == "0", with_paper[0]
-    prediction = pd.read_csv(folder / "prediction" / "prediction.csv")
-    assert len(prediction) == 4
+    return f"run/models/{next((folder / 'run' / 'models').iterdir()).name} new.npy"
+
+
+@pytest.fixture(scope="module")
+def unregistered(another_process, model_and_recording):
+    """What commands say in a process that has not registered the toy paper, by what they lack."""
+    commands = {
+        "--register": f"predict {model_and_recording} --output prediction",
+        "no_such_module": "run --register no_such_module --model toy_look",
+        "--dataset toy: unknown dataset": "describe data --dataset toy",
+        "toy_look": "run --model toy_look --dataset deap --data-root data --target valence",
+    }
+    return {lacking: another_process(command) for lacking, command in commands.items()}
 
 
 def test_what_is_not_registered_is_said_in_one_line(unregistered):
-    expected = {
-        "run --register no_such_module --model toy_look": "no_such_module",
-        "describe data --dataset toy": "--dataset toy: unknown dataset",
-        "run --model toy_look --dataset deap --data-root data --target valence": "toy_look",
-    }
-    for command, part in expected.items():
-        text, code = unregistered(command)
+    # A model never names a module to import: what is not registered is not loaded, and the message says what to do.
+    for lacking, (text, code) in unregistered.items():
         assert code != "0"
-        assert part in text
+        assert lacking in text
         assert "Traceback" not in text
+
+
+def test_folds_are_trained_at_once(folder, printed, unregistered, another_process):
+    pytest.importorskip("jax")
+    # It is registered there from now on.
+    text, code = another_process(f"{RUN} --output at_once --engine vectorized")
+    assert code == "0", text
+    there = [pd.read_csv(folder / name / "predictions.csv") for name in ("at_once", "run")]
+    keys = ["protocol", "subject", "trial", "fold", "start_seconds", "label"]
+    pd.testing.assert_frame_equal(there[0][keys], there[1][keys])
+
+
+def test_a_saved_model_is_applied_to_a_recording_of_eeg_alone(folder, model_and_recording, registered):
+    text, code = registered(f"predict {model_and_recording} --output prediction --register toy_paper")
+    assert code == "0", text
+    prediction = pd.read_csv(folder / "prediction" / "prediction.csv")
+    assert len(prediction) == 4

@@ -109,6 +109,11 @@ class CrossModalPrior(keras.layers.Layer):
             scores = eeg_to_face + (ops.swapaxes(face_to_eeg, -1, -2) if self.transpose else face_to_eeg)
         return ops.cast(ops.softplus(scores), self.compute_dtype)
 
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for a pair of inputs of these shapes."""
+        eeg, _ = input_shape
+        return (*eeg[:-1], eeg[-2])
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {**super().get_config(), "units": self.units, "prior": self.prior, "transpose": self.transpose}

@@ -70,6 +70,12 @@ class ModalityAttention(keras.layers.Layer):
         outputs = ops.sum(ops.cast(weights, self.compute_dtype) * inputs, axis=-2)
         return (outputs, weights[..., 0]) if return_attention_scores else outputs
 
+    def compute_output_spec(self, inputs, return_attention_scores=False):
+        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        outputs = keras.KerasTensor((*inputs.shape[:-2], inputs.shape[-1]), dtype=self.compute_dtype)
+        weights = keras.KerasTensor(inputs.shape[:-1], dtype="float32")
+        return (outputs, weights) if return_attention_scores else outputs
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {**super().get_config(), "kernel_initializer": keras.initializers.serialize(self.kernel_initializer)}

@@ -113,6 +113,14 @@ class NonLocal3D(keras.layers.Layer):
         outputs = inputs + self.output_projection(attended)
         return (outputs, attention) if return_attention_scores else outputs
 
+    def compute_output_spec(self, inputs, return_attention_scores=False):
+        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        attended = self.pooling.compute_output_shape(inputs.shape) if self.subsampling else inputs.shape
+        positions = math.prod(inputs.shape[1:-1]), math.prod(attended[1:-1])
+        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        attention = keras.KerasTensor((inputs.shape[0], *positions), dtype="float32")
+        return (outputs, attention) if return_attention_scores else outputs
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {**super().get_config(), "inner_channels": self.inner_channels, "subsampling": self.subsampling}

@@ -84,6 +84,10 @@ class ResidualBlock3D(keras.layers.Layer):
         x = self.convolution_2(ops.relu(self.convolution_1(inputs)))
         return ops.relu(x + (inputs if self.projection is None else self.projection(inputs)))
 
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for inputs of this shape."""
+        return (*input_shape[:-1], self.filters)
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         return {**super().get_config(), "filters": self.filters}

@@ -39,3 +39,14 @@ def test_weights_sum_to_1_and_large_scores_overflow_nothing(n_modalities):
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
     if n_modalities == 1:
         np.testing.assert_array_equal(outputs, inputs[:, 0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("shape", [(2, 5), (4, 2, 5)])
+def test_both_outputs_are_what_is_said_of_them_before(shape, dtype):
+    layer = ModalityAttention(dtype=dtype)
+    said = layer(keras.Input(shape), return_attention_scores=True)
+    given = layer(np.zeros((2, *shape), "float32"), return_attention_scores=True)
+    for before, after in zip(said, given, strict=True):
+        assert before.shape == (None, *after.shape[1:])
+        assert before.dtype == keras.backend.standardize_dtype(after.dtype)

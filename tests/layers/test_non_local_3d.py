@@ -120,3 +120,14 @@ def test_softmax_is_of_float32():
     assert keras.backend.standardize_dtype(attention.dtype) == "float32"
     # Eighty shares of 8 bits each would miss 1 by some 0.1 %.
     np.testing.assert_allclose(array(attention).sum(axis=-1), 1, rtol=1e-6)
+
+
+# On the CPU TensorFlow has no pooling of float16 in three dimensions.
+@pytest.mark.parametrize(("subsampling", "dtype"), [(False, "mixed_float16"), (True, "float32")])
+def test_both_outputs_are_what_is_said_of_them_before(subsampling, dtype):
+    layer = NonLocal3D(subsampling=subsampling, dtype=dtype)
+    said = layer(keras.Input((2, 3, 4, 2)), return_attention_scores=True)
+    given = layer(np.zeros((2, *(2, 3, 4, 2)), "float32"), return_attention_scores=True)
+    for before, after in zip(said, given, strict=True):
+        assert before.shape == (None, *after.shape[1:])
+        assert before.dtype == keras.backend.standardize_dtype(after.dtype)

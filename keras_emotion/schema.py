@@ -155,6 +155,37 @@ class ImageSequence:
             raise ValueError(f"{len(self.files)} files but {wrong}; expected one entry a file")
 
 
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A stretch of a video or sound file, such as the stimulus of a trial.
+
+    Args:
+        path: the file.
+        start_seconds: time in the file at which the clip starts.
+        stop_seconds: time in the file at which it stops; `None`: with the trial, or at the end of the file.
+
+    Raises:
+        ValueError: the clip starts before the file, or stops before it starts.
+    """
+
+    path: Path
+    start_seconds: float = 0.0
+    stop_seconds: float | None = None
+
+    def __post_init__(self):
+        # `not`: nothing compares with a NaN.
+        if not self.start_seconds >= 0 or not (self.stop_seconds is None or self.stop_seconds > self.start_seconds):
+            raise ValueError(
+                f"`start_seconds` is {self.start_seconds} and `stop_seconds` {self.stop_seconds}; expected 0 or more, "
+                "and a stop after the start"
+            )
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Length of the clip in seconds, where its stop is known."""
+        return None if self.stop_seconds is None else self.stop_seconds - self.start_seconds
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReleasedFeatures:
     """Features of a trial that the authors of a dataset computed and distribute, read from the file when asked for.
@@ -203,7 +234,7 @@ class Trial:
             not say it.
         video_frame_rate_hz: frames a second of the video by the data, whatever its header says; `None` likewise.
         images: the frames of the trial where they are files of their own, else `None`.
-        media: the stimulus itself, a video or a picture, where the data bring it along.
+        media: the stimulus itself, where the data bring it along or a stimulus folder has it.
         released_features: the authors' own features of the trial, where they are read.
         split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
             the data bring none along.
@@ -224,13 +255,36 @@ class Trial:
     video_seconds: float | None = None
     video_frame_rate_hz: float | None = None
     split: str = ""
-    media: Path | None = None
+    media: Clip | None = None
     released_features: ReleasedFeatures | None = None
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
         images = self.images if self.images is None else dataclasses.replace(self.images, ratings={})
         return dataclasses.replace(self, ratings={}, images=images)
+
+    @property
+    def duration_seconds(self) -> float:
+        """How long the trial lasts in seconds, from the onset of the stimulus.
+
+        Without a recording, as long as the images: to the time of the last and one frame period more, which is the
+        smallest step between two of them; a single image lasts 0 s. Without either, as long as the windows of the
+        features that the authors released (the first array is read), else as the clip of the stimulus.
+
+        Raises:
+            InputError: released features cannot be read.
+        """
+        import numpy as np
+
+        if self.recording is not None:
+            return self.recording.duration_seconds
+        if self.images is not None:
+            times_seconds = self.images.times_seconds
+            return float(times_seconds[-1] + np.diff(times_seconds).min()) if len(times_seconds) > 1 else 0.0
+        if self.released_features is not None:
+            released = self.released_features
+            return len(released.read(released.names[0])) * released.window_seconds
+        return (self.media.duration_seconds if self.media else None) or 0.0
 
     @property
     def eeg(self) -> Recording:

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_emotion.datasets import Problem, Reader, SubjectReport, register_reader
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, describe_trial
-from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.schema import Clip, InputError, Recording, Trial
 
 CHANNELS = ("F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
 SAMPLING_RATE_HZ = 128.0
@@ -58,7 +58,7 @@ class ToyDataset(Reader):
                     eeg_channel_names=CHANNELS,
                     ratings={"valence": float(rating)},
                     video=self.root / "face" / f"{subject}_{number}.npy",
-                    media=self.root / "sound" / f"{clip}.npy",
+                    media=Clip(self.root / "sound" / f"{clip}.npy"),
                 )
 
     def source_files(self, subject: int) -> tuple[Path, ...]:

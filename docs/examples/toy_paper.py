@@ -79,7 +79,7 @@ class Loudness(Traces):
 
     def file(self, trial: Trial) -> Path:
         """See `Traces`."""
-        return trial.media
+        return trial.media.path
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------

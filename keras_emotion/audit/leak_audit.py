@@ -58,6 +58,7 @@ def audit(
     n_permutations: int = 0,
     data_root: Path | None = None,
     workers: int = 0,
+    stimuli: Path | None = None,
 ) -> Audit:
     """Measure what the protocols of an experiment hand out, and check what can be checked without training.
 
@@ -83,6 +84,7 @@ def audit(
         n_permutations: shuffles for the system itself: each costs as much as the run.
         data_root: folder of the data set of a run, where it is no longer where it was.
         workers: worker processes; 0 as the experiment says.
+        stimuli: folder of the stimuli of a run, where it is no longer where it was.
 
     Raises:
         InputError: the data, the run or the folder cannot be used.
@@ -90,7 +92,7 @@ def audit(
     run = None
     if not isinstance(subject, Experiment):
         path = subject.path if isinstance(subject, RunFolder) else Path(subject)
-        subject, found = load_experiment(path, data_root)
+        subject, found = load_experiment(path, data_root, stimuli)
         dataset = dataset or found
         folder = RunFolder(path if path.is_dir() else path.parent)
         run = folder if folder.is_finished else None

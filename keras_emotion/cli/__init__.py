@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "audit": "Audit",
     "describe": "Describe",
     "init-trials": "InitTrials",
+    "init-stimuli": "InitStimuli",
     "synthesize": "synthesize",
     "faces": "Faces",
     "audio": "Audio",

@@ -36,6 +36,7 @@ class Audit:
             regression is trained.
         light_permutations: label permutations of logistic regression on the same features.
         data_root: folder of the dataset; by default the one that the run used.
+        stimuli: folder that holds the clips of the stimuli; by default the one that the run used.
         output: folder of the audit; by default `audit` in the run folder.
         workers: number of workers; 0 is the number of the run.
         json: print one JSON object in place of tables.
@@ -53,6 +54,7 @@ class Audit:
     permutations: int = 0
     light_permutations: int = 199
     data_root: Path | None = None
+    stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Path | None = None
     workers: int = 0
     json: bool = False
@@ -91,6 +93,7 @@ class Audit:
             n_light_permutations=self.light_permutations,
             n_permutations=self.permutations,
             data_root=self.data_root,
+            stimuli=self.stimuli,
             workers=self.workers,
         )
         report = build_audit_report(found)

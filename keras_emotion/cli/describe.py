@@ -28,17 +28,21 @@ class Describe:
         root: root folder of the dataset.
         dataset: name of the dataset; `recordings` are your own.
         file_format: format to read, of those that the dataset comes in; by default the first one found.
+        stimuli: folder that holds the clips of the stimuli; those that are missing, too short, silent or without
+            picture are listed.
         brief: print one row for each subject, and none for the trials.
         json: print one JSON object in place of tables.
 
     Examples:
         keras-emotion describe /data/DEAP --dataset deap --brief
         keras-emotion describe my_study
+        keras-emotion describe /data/DEAP --dataset deap --stimuli clips
     """
 
     root: Annotated[Path, Option(positional=True, metavar="FOLDER")]
     dataset: Annotated[str, Option(names="dataset")] = "recordings"
     file_format: Annotated[str | None, Option(names="file format")] = None
+    stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
     brief: bool = False
     json: bool = False
 
@@ -47,7 +51,7 @@ class Describe:
         """Describes, and returns the exit code."""
         from keras_emotion.cli.readers import open_dataset
 
-        description = open_dataset(self.dataset, self.root, self.file_format).describe()
+        description = open_dataset(self.dataset, self.root, self.file_format, self.stimuli).describe()
         if self.json:
             print(json.dumps(description, indent=2, allow_nan=False))
         else:
@@ -60,6 +64,8 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
     console.print(_subject_table(description))
     if not brief:
         console.print(_trial_table(description))
+    if "stimuli" in description:
+        console.print(_stimulus_table(description))
     # Sessions without a trial, where a dataset has such.
     skipped: dict[str, list[str]] = {}
     for entry in description.get("skipped", ()):
@@ -117,6 +123,20 @@ def _trial_table(description: dict[str, Any]) -> rich.table.Table:
         for trial in subject["trials"]
     ]
     return _table("trials", ["subject", *sessions, "trial", "shown as", "stimulus", "seconds", *ratings, "video"], rows)
+
+
+def _stimulus_table(description: dict[str, Any]) -> rich.table.Table:
+    columns = ("trial_seconds", "start_seconds", "picture_seconds", "sound_seconds", "silent_seconds")
+    rows = [
+        [
+            row["stimulus"],
+            "-" if row["file"] is None else Path(row["file"]).name,
+            *("-" if row[name] is None else f"{round(row[name], 2):g}" for name in columns),
+        ]
+        for row in description["stimuli"]
+    ]
+    headings = ["stimulus", "file", "trial (s)", "start (s)", "picture (s)", "sound (s)", "silent (s)"]
+    return _table(f"stimuli in {description['stimulus_folder']}", headings, rows)
 
 
 def _rating_names(description: dict[str, Any]) -> list[str]:

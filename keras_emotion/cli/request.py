@@ -35,6 +35,8 @@ class RunOptions:
 
     Args:
         data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
+        stimuli: folder that holds the clips of the stimuli, for models that see them: one file each, or files and a
+            stimuli.csv; by default `stimuli` in the folder of the dataset, if there is one.
         output: run folder; by default one in `runs/`, named after experiment, preset and configuration.
         preset: values to start from; further options change single values. `paper`: as printed. `converged`: the same
             with a learning rate at which the network learns. `reduced`: that with a quarter of the channels, one
@@ -49,6 +51,7 @@ class RunOptions:
     """
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
+    stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Annotated[Path | None, Option(metavar="FOLDER")] = None
     preset: Literal[PRESETS] = "demo"
     file_format: Annotated[str | None, Option(names="file format", common=False)] = None
@@ -254,13 +257,26 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     root = options.data_root or folder
     if root is None:
         raise InputError("--data-root: give the folder of the dataset; there are no demo data")
-    dataset = open_dataset(wanted.dataset, root, options.file_format, **choice.reader_options)
+    stimuli = _stimulus_folder(options.stimuli, root, wanted)
+    dataset = open_dataset(wanted.dataset, root, options.file_format, stimuli, **choice.reader_options)
     dataset = dataset.for_sources(wanted.system.sources)
     wanted = _with_subjects(wanted, dataset, given.get("subjects"), preset)
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     return Request(reproduction, options, wanted, dataset)
+
+
+def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path | None:
+    """The stimulus folder of a run: by default `stimuli` in the dataset, where the model sees stimuli."""
+    sees_stimuli = "media" in wanted.system.sources
+    if given is None:
+        folder = root / "stimuli"
+        return folder if sees_stimuli and folder.is_dir() else None
+    if not sees_stimuli:
+        print(f"note: --stimuli {given}: not used, {type(wanted.system).__name__} sees no stimuli", file=sys.stderr)
+        return None
+    return given
 
 
 def _with_subjects(wanted: Experiment, dataset: Reader, words: Sequence[int | str] | None, preset: str) -> Experiment:

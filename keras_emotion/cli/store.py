@@ -154,7 +154,7 @@ def _table(entries: Sequence[StoreEntry], runs: Mapping[Path, tuple[Path, ...]],
     groups: dict[tuple[str, str, str], list[StoreEntry]] = {}
     for entry in entries:
         names = ", ".join(str(_below(run, folder)) for run in runs[entry.path]) or _UNKNOWN
-        kind = ("damaged", "-", "-") if entry.is_damaged else (names, entry.dataset, entry.part)
+        kind = ("damaged", "-", "-") if entry.is_damaged else (names, entry.dataset or "-", entry.part)
         groups.setdefault(kind, []).append(entry)
     table = Table(box=rich.box.SIMPLE_HEAD)
     for heading in ("run", "dataset", "features", "entries", "size", "last used"):

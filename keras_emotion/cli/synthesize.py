@@ -15,6 +15,16 @@ from keras_emotion.schema import InputError
 _OLD = {"frames_per_clip": "--frames", "sampling_rate_hz": "--sampling-rate"}
 """Spellings of version 0.1.0 by the parameters of the writers, accepted until 0.3.0."""
 
+_DETAILS = (
+    "rating_agreement",
+    "stimulus_identity_size",
+    "stimulus_emotion_size",
+    "stimulus_silent_share",
+    "video_frame_rate_hz",
+    "video_size",
+)
+"""Parameters of the writers that `--help` leaves to `--help-all`."""
+
 _PROG = "keras-emotion synthesize"
 
 
@@ -88,6 +98,7 @@ def writer_arguments(writer: Callable[..., Path]) -> list[Argument]:
     found = [dataclasses.replace(folder, annotation=Path, option=place)]
     for one in parameters:
         if one.name not in counts:
-            option = Option(name=one.name.removeprefix("n_"), old=_OLD.get(one.name, ""))
+            common = False if one.name in _DETAILS else None
+            option = Option(name=one.name.removeprefix("n_"), old=_OLD.get(one.name, ""), common=common)
             found.append(dataclasses.replace(one, option=option))
     return found

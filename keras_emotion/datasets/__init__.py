@@ -13,6 +13,7 @@ from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
+from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
     reader.name: reader for reader in (DEAP, SAM40, SEED, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
@@ -45,6 +46,8 @@ __all__ = [
     "Problem",
     "Reader",
     "Recordings",
+    "StimulusFolder",
     "SubjectReport",
     "register_reader",
+    "with_stimuli",
 ]

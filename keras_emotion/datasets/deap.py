@@ -178,6 +178,21 @@ class DEAP(Reader):
         }
         return SubjectReport(description, tuple(problems))
 
+    def stimulus_starts(self) -> dict[str, float]:
+        """See `Reader`; `Highlight_start` of `video_list.csv`, as far as both are there."""
+        path = self.video_list_file
+        if not path.is_file():
+            return {}
+        try:
+            table = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as csv ({error}); copy it again") from None
+        columns = ["Experiment_id", "Highlight_start"]
+        if not set(columns) <= set(table):
+            return {}
+        numbers = table[columns].apply(pd.to_numeric, errors="coerce").dropna()
+        return {str(int(stimulus)): float(start) for stimulus, start in numbers.itertuples(index=False)}
+
     def missing_files(self) -> tuple[Problem, ...]:
         """Subjects with ratings but without a data file."""
         try:

@@ -60,7 +60,7 @@ class Reader(abc.ABC):
     - **Lazy.** Making a reader and asking for `subjects` reads tables and annotations, and of signals no more than
       headers.
     - **Reproducible.** The same files give the same trials in the same order, a subject's ones alone as among all. So
-      does `type(reader)(root, file_format=reader.file_format, **reader.options)`: a run folder describes a reader so.
+      does `type(reader)(root, file_format=reader.file_format, **reader.options)`: a run folder describes it so.
     - **Picklable**, also after trials were read; signals are not pickled along.
     - **One trial at a time.** `trials` is an iterator, and keeps no trial that it gave before.
     - **Keys.** No two trials have the same `schema.TRIAL_KEY`; trial ids are numbers from 1 on.
@@ -87,6 +87,7 @@ class Reader(abc.ABC):
         missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
         file_format: name of the format that is read, of those that the data set comes in; `None` where there is one.
+        stimuli: the stimulus folder that clips come from, `None` without (`keras_emotion.datasets.with_stimuli`).
 
     Raises:
         InputError: `root` is not a folder (and, by each reader, holds nothing of the data set).
@@ -97,6 +98,7 @@ class Reader(abc.ABC):
     code_version: ClassVar[int] = 1
     missing_files_block: ClassVar[bool] = False
     file_format: str | None
+    stimuli: Path | None = None
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
@@ -144,6 +146,30 @@ class Reader(abc.ABC):
         """
         self.select([subject])
         return ()
+
+    @property
+    def kind(self) -> str:
+        """Class that reads the dataset, which names it in the keys of stored features."""
+        return type(self).__name__
+
+    def stimulus_starts(self) -> Mapping[str, float]:
+        """Time in seconds at which each stimulus starts in the film or song it is an excerpt of, where the data say so.
+
+        Raises:
+            InputError: the file that says so cannot be read.
+        """
+        return {}
+
+    def reopened(self, root: Path | None = None) -> Reader:
+        """Return the same reader, made anew.
+
+        Args:
+            root: the copy that it reads; by default the same one.
+
+        Raises:
+            InputError: the copy cannot be read.
+        """
+        return type(self)(root or self.root, file_format=self.file_format, **self.options)
 
     def for_sources(self, sources: Sequence[str]) -> Reader:
         """The reader of the same copy whose trials have what is read of them; by default this one.
@@ -276,28 +302,15 @@ def as_problem(error: InputError, subject: SubjectId, own_file: Path, *shared_fi
 def describe_trial(trial: Trial) -> dict[str, Any]:
     """A trial without its signal, as JSON-able values.
 
-    A trial without a recording lasts as its images do: to the time of the last and one frame period more, which is
-    the smallest step between two of them. A single image lasts 0 s. Features that the authors released last as long as
-    their windows: the first array is read.
-
     Raises:
-        InputError: features cannot be read.
+        InputError: see `Trial.duration_seconds`.
     """
-    released = trial.released_features
-    if trial.recording is not None:
-        duration_seconds = trial.recording.duration_seconds
-    elif released is not None:
-        duration_seconds = len(released.read(released.names[0])) * released.window_seconds
-    else:
-        times_seconds = [] if trial.images is None else trial.images.times_seconds
-        is_moving = len(times_seconds) > 1
-        duration_seconds = float(times_seconds[-1] + np.diff(times_seconds).min()) if is_moving else 0.0
     return {
         "session": trial.session,
         "trial": trial.trial,
         "presentation": trial.presentation,
         "stimulus": trial.stimulus,
-        "duration_seconds": duration_seconds,
+        "duration_seconds": trial.duration_seconds,
         "ratings": dict(trial.ratings),
         "video": None if trial.video is None else str(trial.video),
     }

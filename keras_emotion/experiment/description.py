@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from keras_emotion.datasets import READERS, Reader
+from keras_emotion.datasets import READERS, Reader, with_stimuli
 from keras_emotion.json_files import DamagedFile, read_json
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
@@ -28,16 +28,26 @@ def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, An
             "root": str(dataset.root.absolute()),
             "file_format": dataset.file_format,
             "options": dataset.options,
+            **({} if dataset.stimuli is None else {"stimuli": _stimuli_of(dataset)}),
         },
     }
 
 
-def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Experiment, Reader]:
+def _stimuli_of(dataset: Reader) -> str:
+    """The stimulus folder; relative to the dataset where it lies there, so that both can be moved."""
+    root, folder = dataset.root.absolute(), dataset.stimuli.absolute()
+    return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
+
+
+def load_experiment(
+    path: Path | str, data_root: Path | None = None, stimuli: Path | None = None
+) -> tuple[Experiment, Reader]:
     """Read what `describe_experiment` gave.
 
     Args:
         path: the file, or the folder of a run.
         data_root: folder of the data set, where it is no longer where it was.
+        stimuli: the stimulus folder, likewise.
 
     Raises:
         InputError: there is no such file, it is damaged, this version would compute something else, or the data are
@@ -56,6 +66,7 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
         root, file_format = Path(data_root or content["data"]["root"]), content["data"]["file_format"]
         options = dict(content["data"].get("options", {}))
         reader = READERS[experiment.dataset]
+        known_stimuli = content["data"].get("stimuli")
         identity = content["identity"]
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; expected the folder of a run, or its {DESCRIPTION}") from None
@@ -70,4 +81,7 @@ def load_experiment(path: Path | str, data_root: Path | None = None) -> tuple[Ex
             f"{file}: was written by another version, which computed something else (identity {identity}, now "
             f"{experiment.identity()}); run it again"
         )
-    return experiment, reader(root, file_format=file_format, **options)
+    dataset = reader(root, file_format=file_format, **options)
+    if known_stimuli is None:
+        return experiment, dataset
+    return experiment, with_stimuli(dataset, stimuli or root / known_stimuli)

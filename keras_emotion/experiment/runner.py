@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,14 @@ from keras_emotion.pipelines import (
     FeatureStore,
     StoredFeatures,
     StudyChannels,
+    clips_of,
     content_hash,
     extract_features,
+    features_of_trials,
     prepare_backend,
+    trials_without_signals,
 )
-from keras_emotion.schema import InputError
+from keras_emotion.schema import InputError, Trial
 from keras_emotion.systems.base import DerivedPart, System
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.settings import Runtime
@@ -266,21 +270,78 @@ def _compute_parts(
 ) -> dict[tuple[int | str, str], dict[str, Any]]:
     """Compute what the store does not hold yet; gives the key of each part of each subject."""
     keys = {(subject, name): _key(data, part, subject) for subject in data.files for name, part in parts.items()}
-    missing = [place for place, key in keys.items() if not store.holds(key, verify)]
-    tasks = [(_compute, (store, keys[subject, name], data.dataset, parts[name], subject)) for subject, name in missing]
-    for _ in in_workers(runtime, tasks, trains=False):
-        pass
+    missing = {place: key for place, key in keys.items() if not store.holds(key, verify)}
+    shared = {name for name, part in parts.items() if part.shared_by_stimulus}
+    tasks = [
+        (_compute, (store, key, functools.partial(_extract, parts[name], dataset, subject)))
+        for (subject, name), key in missing.items()
+        if name not in shared
+        for dataset in [data.dataset.for_sources(parts[name].sources)]
+    ]
+    _compute_all(runtime, tasks)
+    _compute_shared(store, parts, data, runtime, {place: key for place, key in missing.items() if place[1] in shared})
     return keys
 
 
-def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
-    version = data.dataset.code_version
+def _compute_shared(
+    store: FeatureStore,
+    parts: Mapping[str, FeaturePart],
+    data: Data,
+    runtime: Runtime,
+    keys: Mapping[tuple[int | str, str], dict[str, Any]],
+) -> None:
+    """Compute features that trials with a stimulus share: of each clip once, whoever was shown it.
+
+    Args:
+        store: where features go.
+        parts: the parts by name.
+        data: the data.
+        runtime: engine and workers.
+        keys: by subject and part, the keys of what the store does not hold yet.
+
+    Raises:
+        InputError: clips cannot be used; one line for each fault.
+    """
+    subjects = dict.fromkeys(subject for subject, _ in keys)
+    trials = dict(in_workers(runtime, [(_shown, (data.dataset, subject)) for subject in subjects], trains=False))
+    clip_keys: dict[tuple[str, Any], dict[str, Any]] = {}
+    tasks = []
+    for name in dict.fromkeys(name for _, name in keys):
+        for place, trial in clips_of(trial for one in subjects if (one, name) in keys for trial in trials[one]).items():
+            key = clip_keys[name, place] = _clip_key(data, parts[name], trial)
+            if not store.holds(key):
+                tasks.append((_compute, (store, key, functools.partial(_extract_of_clip, parts[name], trial))))
+    _compute_all(runtime, tasks)
+    for (subject, name), key in keys.items():
+        folders = {place: store.path(clip_keys[name, place]) for place in clips_of(trials[subject])}
+        compute = functools.partial(features_of_trials, parts[name], trials[subject], folders)
+        store.folder(key, compute, tuple(folders.values()))
+
+
+def _shown(dataset: Reader, subject: int | str) -> tuple[int | str, tuple[Trial, ...]]:
+    return subject, trials_without_signals(dataset.trials([subject]))
+
+
+def _clip_key(data: Data, part: FeaturePart, trial: Trial) -> dict[str, Any]:
+    clip = trial.media
+    hashes = data.files[trial.subject].hashes
     return {
-        "dataset": type(data.dataset).__name__,
+        "clip": hashes[str(clip.path.absolute())],
+        "start_seconds": clip.start_seconds,
+        "n_windows": len(part.windowing.starts(trial.duration_seconds)),
+        "features": part.key(),
+    }
+
+
+def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
+    dataset = data.dataset.for_sources(part.sources)
+    version = dataset.code_version
+    return {
+        "dataset": dataset.kind,
         "subject": subject,
         "source": data.fingerprint(subject, part.sources),
         "features": part.key(),
-        **_options(data.dataset),
+        **_options(dataset),
         **({"reader_version": version} if version > 1 else {}),
         # Entries of before channels were kept with the features cannot be brought to those of a study.
         **({"with_channels": True} if part.has_channels else {}),
@@ -292,9 +353,47 @@ def _options(dataset: Reader) -> dict[str, Any]:
     return {"options": dataset.options} if dataset.options else {}
 
 
-def _compute(store: FeatureStore, key: dict[str, Any], dataset, part: FeaturePart, subject) -> None:
-    with disk_full_as_input_error(store.root):
-        store.folder(key, lambda: extract_features(part, dataset.trials([subject])))
+def _compute(store: FeatureStore, key: dict[str, Any], extract: Callable[[], tuple]) -> str:
+    """Compute features into the store; gives what is wrong with the data, so that all faults of all files are listed.
+
+    Raises:
+        InputError: the store cannot be written, for which there is no need to compute more.
+    """
+    faults = []
+
+    def compute() -> tuple:
+        try:
+            return extract()
+        except InputError as error:
+            faults.append(str(error))
+            raise
+
+    try:
+        with disk_full_as_input_error(store.root):
+            store.folder(key, compute)
+    except InputError:
+        if not faults:
+            raise
+    return "\n".join(faults)
+
+
+def _extract(part: FeaturePart, dataset: Reader, subject: int | str) -> tuple:
+    return extract_features(part, dataset.trials([subject]))
+
+
+def _extract_of_clip(part: FeaturePart, trial: Trial) -> tuple:
+    return part.extract([trial.without_ratings()])
+
+
+def _compute_all(runtime: Runtime, tasks: Sequence[tuple]) -> None:
+    """Do tasks of `_compute` in workers.
+
+    Raises:
+        InputError: features cannot be computed; one line for each fault of all data.
+    """
+    found = (fault.splitlines() for fault in in_workers(runtime, tasks, trains=False))
+    if faults := sorted(set(itertools.chain.from_iterable(found))):
+        raise InputError("\n".join(faults))
 
 
 def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:

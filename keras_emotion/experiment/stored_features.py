@@ -24,15 +24,17 @@ def runs_of_entries(entries: Sequence[StoreEntry], runs: Path) -> Mapping[Path, 
         Run folders by the path of the entry; entries that no run is known to use have none.
     """
     used: dict[Path, dict[Path, None]] = {entry.path.resolve(): {} for entry in entries}
-    made_of = {entry.path.resolve(): entry.made_of.resolve() for entry in entries if entry.made_of is not None}
+    made_of = {entry.path.resolve(): [path.resolve() for path in entry.made_of] for entry in entries}
     for depth in range(1, _DEPTH + 1):
         for file in sorted(runs.glob("/".join([*["*"] * depth, STORED_FEATURES]))):
             try:
                 folders = [Path(folder).resolve() for folder in read_json(file)[0]["folders"]]
             except (DamagedFile, OSError, KeyError, TypeError):
                 continue
-            # What a network computed features from is used, too: it is looked for when a run starts.
-            for folder in [*folders, *(made_of[folder] for folder in folders if folder in made_of)]:
-                if folder in used:
+            # What features were computed from, or lie in, is used, too: it is looked for when a run starts.
+            while folders:
+                folder = folders.pop()
+                if folder in used and file.parent not in used[folder]:
                     used[folder][file.parent] = None
+                    folders += made_of[folder]
     return {entry.path: tuple(used[entry.path.resolve()]) for entry in entries}

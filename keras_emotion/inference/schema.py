@@ -167,6 +167,8 @@ def _reading(block: InferenceBlock) -> Reading:
     parts = {name: _part(name, description) for name, description in block.parts.items()}
     by_source: dict[str, str] = {}
     for name, part in parts.items():
+        if part.sources[0] == "media":
+            raise _FieldError(f"parts.{name}", "reads stimuli; `predict` applies models of recordings and face videos")
         if part.sources[0] in by_source:
             raise _FieldError(f"parts.{name}", f"expected one part that reads a {part.sources[0]}; another one does")
         by_source[part.sources[0]] = name

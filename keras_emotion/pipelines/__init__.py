@@ -22,11 +22,14 @@ from keras_emotion.pipelines.feature_store import (
     path_hash,
 )
 from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, find_part
+from keras_emotion.pipelines.media_features import MediaFrames, MediaLogMel, MediaPart, MediaVGGishPatches
 from keras_emotion.pipelines.model_inputs import ModelInput, find_transform, register_transform
 from keras_emotion.pipelines.official_features import OfficialFeatures
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.pipelines.scaling import feature_statistics
+from keras_emotion.pipelines.shared_features import clips_of, features_of_trials, trials_without_signals
+from keras_emotion.pipelines.sliding_band_powers import SlidingBandPowers
 from keras_emotion.pipelines.study_channels import ChannelSet, StudyChannels
 from keras_emotion.pipelines.teacher_features import TeacherFeatures
 from keras_emotion.pipelines.windowing import Windowing
@@ -42,9 +45,14 @@ __all__ = [
     "FeatureStore",
     "Features",
     "JoinedArrays",
+    "MediaFrames",
+    "MediaLogMel",
+    "MediaPart",
+    "MediaVGGishPatches",
     "ModelInput",
     "OfficialFeatures",
     "RawSignals",
+    "SlidingBandPowers",
     "Source",
     "StoreEntry",
     "StoredFeatures",
@@ -52,11 +60,13 @@ __all__ = [
     "TeacherFeatures",
     "WindowBatches",
     "Windowing",
+    "clips_of",
     "content_hash",
     "count_dropped",
     "extract_features",
     "extract_rated",
     "feature_statistics",
+    "features_of_trials",
     "file_hash",
     "find_part",
     "find_transform",
@@ -65,6 +75,7 @@ __all__ = [
     "path_hash",
     "prepare_backend",
     "register_transform",
+    "trials_without_signals",
 ]
 
 

@@ -57,6 +57,7 @@ class JoinedArrays:
             raise ValueError(f"`rows` go from {self._rows.min()} to {self._rows.max()} of {self._offsets[-1]} windows")
         self.shape = (len(self._rows), *parts[0].shape[1:])
         self.dtype = parts[0].dtype
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self._reads_ahead = sum(part.nbytes for part in parts) <= _memory_bytes() * _SHARE_OF_MEMORY
         if not self._reads_ahead:
             for part in parts:

@@ -17,6 +17,7 @@ from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.pipelines.feature_store import path_hash
 from keras_emotion.pipelines.features import STEP_FRAMES, UNUSABLE, FeaturePart, Features, Source
+from keras_emotion.pipelines.mapped_arrays import zeros_in_a_file
 from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Windowing, starts_within
 from keras_emotion.schema import InputError, Trial
 
@@ -174,7 +175,7 @@ class FaceFeatures(FeaturePart):
         )
         starts = self.windowing.starts(duration_seconds)
         table = trial.window_table(starts, self.window_seconds)
-        crops = _zeros_in_a_file((len(starts), self.steps, self.image_size, self.image_size, 3))
+        crops = zeros_in_a_file((len(starts), self.steps, self.image_size, self.image_size, 3))
         if problem is not None:
             return crops, table.assign(**{UNUSABLE: problem})
         offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0) + self.lag_seconds
@@ -276,16 +277,6 @@ class FaceFeatures(FeaturePart):
         unusable = [next((reason for reason in row if reason), "") for row in reasons[inverse]]
         table = trial.window_table(starts, lasts).assign(**{UNUSABLE: unusable})
         return crops[inverse], table, chosen
-
-
-def _zeros_in_a_file(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros, uint8, that memory only maps: of a video of an hour the crops are hundreds of megabytes."""
-    if not np.prod(shape):
-        return np.zeros(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(int(np.prod(shape)))
-        # The array keeps the file when the handle is closed.
-        return np.memmap(file, np.uint8, mode="r+", shape=shape)
 
 
 def duration_and_problem(

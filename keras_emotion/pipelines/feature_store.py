@@ -7,11 +7,12 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ _EARLIER_FIELDS = {"key", "table_types"}
 _LOCK = ".in-use"
 """File of the store that whoever works with it holds a lock on."""
 
+SHARED_ROWS = "shared_rows"
+"""Array of an entry whose windows lie in other entries, see `FeatureStore.folder`."""
+
 DAMAGED = "damaged"
 """Folder of the store for entries that were found to be damaged: nothing reads them, and they may be removed."""
 
@@ -53,6 +57,9 @@ class StoredFeatures:
         table: the window table.
         channels: the channels that the arrays were computed of; `None` of a part that reads no recording.
         incomplete: names of arrays that are NaN where a channel is missing.
+
+    Features that are shared between trials (`FeaturePart.shared_by_stimulus`) are `SharedWindows` in place of
+    memory-mapped arrays.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -138,7 +145,7 @@ class StoreEntry:
         n_bytes: size of its files.
         last_used: when a run last used it, in seconds since the epoch.
         is_damaged: whether it was set aside as damaged.
-        made_of: folder of the entry that a network computed this one from, or `None`.
+        made_of: folders of the entries that this one was computed from by a network, or that hold its windows.
     """
 
     path: Path
@@ -148,7 +155,7 @@ class StoreEntry:
     n_bytes: int
     last_used: float
     is_damaged: bool = False
-    made_of: Path | None = None
+    made_of: tuple[Path, ...] = ()
 
 
 class FeatureStore:
@@ -194,23 +201,27 @@ class FeatureStore:
         except OSError as error:
             raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
         try:
-            _check(folder, verify)
+            record, _ = _check(folder, verify)
         except _DamagedEntryError as damage:
             _set_aside(folder, inode, damage)
             # Another process may have put a whole one there since.
             return self.holds(key, verify)
-        # The time of the folder is when the entry was last used.
-        with contextlib.suppress(OSError):
-            os.utime(folder)
+        # The time of the folder is when the entry was last used; entries that hold its windows never look older.
+        for used in (folder, *_shared_folders(folder, record)):
+            with contextlib.suppress(OSError):
+                os.utime(used)
         return True
 
-    def folder(self, key: Mapping, compute: Callable[[], tuple]) -> Path:
+    def folder(self, key: Mapping, compute: Callable[[], tuple], shared: Sequence[Path] = ()) -> Path:
         """Where the features under `key` lie; they are computed and written first where they are not there, whole.
 
         Args:
             key: JSON-able mapping of everything that decides the numbers.
             compute: gives arrays by modality, `(windows, ...)` each, and the window table; of a part that reads
                 recordings also their channels.
+            shared: folders of this store that hold the windows, where they are shared with other entries: `compute`
+                then gives the array `SHARED_ROWS` alone, `(windows, 2)` integers: which of these folders each window
+                is in, and its number there.
 
         Returns:
             A folder for `StoredFeatures.open`.
@@ -226,7 +237,7 @@ class FeatureStore:
             if set(lengths.values()) != {len(table)}:
                 raise ValueError(f"features have {lengths} windows but the window table has {len(table)} rows")
             try:
-                self._write(folder, _text(key), arrays, table, *channels)
+                self._write(folder, _text(key), arrays, table, *channels, shared=shared)
             except OSError as error:
                 reason = error.strerror or error
                 raise InputError(f"{self.root}: the feature store cannot be written: {reason}") from error
@@ -311,6 +322,7 @@ class FeatureStore:
         arrays: Mapping[str, np.ndarray],
         table: pd.DataFrame,
         channels: ChannelSet | None = None,
+        shared: Sequence[Path] = (),
     ) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         temporary = temporary_path(self.root)
@@ -325,6 +337,8 @@ class FeatureStore:
             record = {"key": json.loads(key), "table_types": types, "files": _files(temporary)}
             if channels is not None:
                 record["channels"] = channels.to_json()
+            if shared:
+                record["shared"] = [one.name for one in shared]
             write_whole(temporary / _KEY, json_bytes(record))
             sync_folder(temporary)
             os.replace(temporary, folder)
@@ -345,9 +359,10 @@ def _entry(path: Path) -> StoreEntry | None:
     if not all(file.is_file() and (file.name in (_TABLE, _KEY) or file.suffix == ".npy") for file in files):
         return None
     try:
-        key = _record(path)["key"]
+        record = _record(path)
     except (_DamagedEntryError, OSError):
         return None
+    key = record["key"]
     source, part = (key["of"], key["by"]) if "of" in key else (key, key.get("features", {}))
     return StoreEntry(
         path,
@@ -356,7 +371,10 @@ def _entry(path: Path) -> StoreEntry | None:
         str(part.get("kind", "")),
         sum(file.stat().st_size for file in files),
         path.stat().st_mtime,
-        made_of=path.with_name(_hash_of_text(_text(key["of"]))) if "of" in key else None,
+        made_of=(
+            *([path.with_name(_hash_of_text(_text(key["of"])))] if "of" in key else []),
+            *_shared_folders(path, record),
+        ),
     )
 
 
@@ -403,7 +421,61 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet
     record, content = _check(folder)
     table = _parsed(folder, content, record["table_types"])
     arrays = {Path(name).stem: _opened(folder / name) for name in _array_names(record["files"])}
+    if "shared" in record:
+        arrays = _shared_arrays(_shared_folders(folder, record), np.array(arrays[SHARED_ROWS]))
     return arrays, table, ChannelSet.from_json(record["channels"]) if "channels" in record else None
+
+
+def _shared_arrays(folders: Sequence[Path], rows: np.ndarray) -> dict[str, SharedWindows]:
+    """The arrays of windows that lie in other entries."""
+    files: dict[str, list[Path]] = {}
+    for folder in folders:
+        for name in _array_names(_record(folder)["files"]):
+            files.setdefault(Path(name).stem, []).append(folder / name)
+    return {name: SharedWindows(own, rows) for name, own in files.items()}
+
+
+class SharedWindows:
+    """Windows that lie in several files, one for each clip, read when they are asked for.
+
+    Few of the files are open at a time, however many there are: a study may have more clips than a process may open
+    files.
+
+    Args:
+        files: `(windows, ...)` arrays of one shape of windows.
+        rows: `(windows, 2)` file and row of each window.
+    """
+
+    def __init__(self, files: Sequence[Path], rows: np.ndarray):
+        self._files, self._rows = [(file, file.stat().st_ino) for file in files], rows
+        first = _opened(files[0])
+        self.shape, self.dtype = (len(rows), *first.shape[1:]), first.dtype
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The windows at `rows`, read into memory."""
+        asked = np.arange(len(self))[rows]
+        owners, places = self._rows[np.atleast_1d(asked)].T
+        gathered = np.empty((len(owners), *self.shape[1:]), self.dtype)
+        for owner in np.unique(owners):
+            own = np.flatnonzero(owners == owner)
+            gathered[own] = _kept_open(*self._files[owner])[places[own]]
+        return gathered if np.ndim(asked) else gathered[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_open(file: Path, inode: int) -> np.ndarray:
+    # The inode is an argument so that a file that was computed anew is opened again.
+    try:
+        return _opened(file)
+    except (_DamagedEntryError, OSError) as error:
+        raise InputError(
+            f"{file}: the stored features were damaged while they were used ({error}); start the run again, with "
+            "--resume, to have them computed anew"
+        ) from None
 
 
 def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
@@ -424,6 +496,11 @@ def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
             for name, modified_ns in stamps.items():
                 files[name]["modified_ns"] = modified_ns
             _keep_record(folder, record)
+        for shared in _shared_folders(folder, record):
+            try:
+                _check(shared, verify)
+            except _DamagedEntryError as damage:
+                raise _DamagedEntryError(f"of its shared features {shared.name}: {damage}") from None
     except FileNotFoundError as error:
         raise _DamagedEntryError(f"{Path(str(error.filename)).name} is missing") from None
     except OSError as error:
@@ -432,16 +509,21 @@ def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """What `key.json` holds: `key`, `table_types`, maybe `channels`, and, but for earlier versions, `files`."""
+    """What `key.json` holds: `key`, `table_types`, maybe `channels` or `shared`; `files`, but for earlier versions."""
     try:
         record, has_checksum = read_json(folder / _KEY)
     except DamagedFile as damage:
         raise _DamagedEntryError(f"{_KEY}: {damage.reason}") from None
-    if set(record) - {"channels"} != ({*_EARLIER_FIELDS, "files"} if has_checksum else _EARLIER_FIELDS):
+    if set(record) - {"channels", "shared"} != ({*_EARLIER_FIELDS, "files"} if has_checksum else _EARLIER_FIELDS):
         raise _DamagedEntryError(f"{_KEY}: it has not the fields of a record")
     if _hash_of_text(_text(record["key"])) != folder.name:
         raise _DamagedEntryError(f"{_KEY}: it is that of another entry")
     return record
+
+
+def _shared_folders(folder: Path, record: Mapping[str, Any]) -> list[Path]:
+    """The entries that hold the windows of an entry, where they are shared."""
+    return [folder.with_name(name) for name in record.get("shared", ())]
 
 
 def _keep_record(folder: Path, record: Mapping[str, Any]) -> None:

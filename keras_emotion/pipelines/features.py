@@ -23,9 +23,10 @@ Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
 
 
-Source = Literal["recording", "video", "images", "media", "released_features"]
+Source = Literal["recording", "video", "images", "media", "picture", "sound", "released_features"]
 """What a part reads of a trial: the signals, the video of the face, frames that are files of their own, the stimulus
-itself, or features that the authors of the dataset distribute."""
+itself (and beside it which track of that: its picture, its sound), or features that the authors of the dataset
+distribute."""
 
 UNUSABLE = "unusable"
 """Optional column of a part's window table: why the window has no features in this part; empty where it has."""
@@ -66,6 +67,9 @@ class FeaturePart(BaseModel, abc.ABC):
             fingerprints and messages follow from it.
         missing_channel: what stands for a channel that a new recording lacks: `"training_mean"`, the mean over the
             training windows, which the scaling of the model keeps; `"zero"`; or `"refuse"`, nothing can.
+        shared_by_stimulus: whether the features are of the clip of the stimulus alone (`Trial.media`). They are then
+            computed once for each clip, as long as the longest trial, from a trial that has no recording, video, images
+            or ratings, stored once, and looked up for each trial. Such a part has a `windowing`.
         channel_axes: axes of channels of each array by its name, the windows axis being 0; an array that is not named
             does not depend on the order of channels. `None` where it is not known how arrays depend on channels: files
             with different channels are refused then.
@@ -78,6 +82,7 @@ class FeaturePart(BaseModel, abc.ABC):
     local_fields: ClassVar[frozenset[str]] = frozenset()
     sources: ClassVar[tuple[Source, ...]] = ("recording",)
     missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "refuse"
+    shared_by_stimulus: ClassVar[bool] = False
     channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = None
 
     @model_serializer(mode="wrap")
@@ -421,11 +426,7 @@ class EEGGridFeatures(FeaturePart):
             order = convention.filter_order
         else:
             bands = [(min(low for low, _ in bands), max(high for _, high in bands))]
-        poles = [scipy.signal.butter(order, band, "bandpass", fs=sampling_rate_hz, output="zpk")[1] for band in bands]
-        slowest = max(np.abs(pole).max() for pole in poles)
-        if not slowest < 1:
-            return math.inf
-        return math.ceil(math.log(TRANSIENT) / math.log(slowest)) / sampling_rate_hz
+        return filter_memory_seconds(bands, sampling_rate_hz, order)
 
     @property
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
@@ -540,6 +541,23 @@ class EEGGridFeatures(FeaturePart):
         high_hz = max(high for _, high in self.bands.values())
         signal = signals.band_pass(signal, eeg.sampling_rate_hz, low_hz, high_hz)[:, eeg.n_baseline_samples :]
         return np.swapaxes(signals.windows(signal, eeg.sampling_rate_hz, self.slice_seconds, unit_seconds), 0, 1)
+
+
+def filter_memory_seconds(
+    bands: Iterable[tuple[float, float]], sampling_rate_hz: float, order: int = _FILTER_ORDER_OF_RAW
+) -> float:
+    """Seconds until the slowest pole of Butterworth band-pass filters has decayed to `TRANSIENT`; infinite where none.
+
+    Args:
+        bands: `(low_hz, high_hz)` of each filter.
+        sampling_rate_hz: samples a second.
+        order: order of the filters.
+    """
+    poles = [scipy.signal.butter(order, band, "bandpass", fs=sampling_rate_hz, output="zpk")[1] for band in bands]
+    slowest = max(np.abs(pole).max() for pole in poles)
+    if not slowest < 1:
+        return math.inf
+    return math.ceil(math.log(TRANSIENT) / math.log(slowest)) / sampling_rate_hz
 
 
 def check_band_edges(bands: Mapping[str, tuple[float, float]]) -> None:

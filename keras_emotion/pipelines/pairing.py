@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from keras_emotion.pipelines.feature_store import StoredFeatures
+from keras_emotion.pipelines.batches import JoinedArrays
+from keras_emotion.pipelines.feature_store import SharedWindows, StoredFeatures
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import TRIAL_KEY
 
@@ -60,7 +61,8 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
             to. Where a part's table has a column `unusable` that is not empty, the window counts as missing there.
 
     Returns:
-        The paired features (memory-mapped still, where nothing was dropped), and what was dropped: one row for each
+        The paired features (memory-mapped still, where nothing was dropped, or where windows are
+        shared), and what was dropped: one row for each
         `subject`, `session`, `trial` and `reason`, with `n_windows`.
 
     Raises:
@@ -85,7 +87,12 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
         chosen = rows[name][kept]
         in_order = len(chosen) == len(part.table) and (chosen == np.arange(len(chosen))).all()
         for array, values in part.arrays.items():
-            arrays[array] = values if in_order else values[chosen]
+            if in_order:
+                arrays[array] = values
+            else:
+                # What is shared between subjects would be in memory once for each of them.
+                is_shared = isinstance(values, SharedWindows)
+                arrays[array] = JoinedArrays([values], chosen) if is_shared else values[chosen]
     paired = table.iloc[kept].reset_index(drop=True).drop(columns=UNUSABLE, errors="ignore")
     incomplete = frozenset().union(*(part.incomplete for part in parts.values()))
     return StoredFeatures(arrays, paired, incomplete=incomplete), count_dropped(table, reasons)

@@ -14,6 +14,7 @@ from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
+from keras_emotion.synthetic.stimuli import write_stimuli
 
 WRITERS: dict[str, Callable[..., Path]] = {
     "deap": write_deap,
@@ -35,4 +36,5 @@ __all__ = [
     "write_recordings",
     "write_sam40",
     "write_seed",
+    "write_stimuli",
 ]

@@ -22,6 +22,7 @@ from keras_emotion.synthetic.deap_videos import (
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise, spectrum_of_rms
 from keras_emotion.synthetic.facts import write_marker
 from keras_emotion.synthetic.python2_pickle import write_python2_pickle
+from keras_emotion.synthetic.stimuli import write_stimuli
 
 FileFormat = Literal["python", "matlab", "original"]
 EffectFollows = Literal["rating", "expression"]
@@ -74,6 +75,11 @@ def write_deap(
     effect_follows: EffectFollows = "rating",
     effect_in: EffectIn = "power",
     openface: bool = False,
+    rating_agreement: float = STIMULUS_SHARE,
+    stimuli: bool = False,
+    stimulus_identity_size: float = 1.0,
+    stimulus_emotion_size: float = 1.0,
+    stimulus_silent_share: float = 0.2,
 ) -> Path:
     """Write a synthetic DEAP: ratings, any of the three formats of the recordings, and face videos.
 
@@ -129,6 +135,13 @@ def write_deap(
             follows the rating alone.
         openface: write the files of OpenFace for the face videos too; `openface/sNN_trialMM.csv`, ten frames per
             second: action units follow the expression of the face, place, rotation and gaze wander.
+        rating_agreement: share of the variance of ratings that is the stimulus's, 0 to 1; at 1 all subjects rate alike.
+        stimuli: write the clips too; `stimuli/<experiment id>.mp4`, and the column `Highlight_start` of
+            `video_list.csv`. Picture and sound of a clip depend on the side of the median on which its mean valence and
+            arousal lie among the clips.
+        stimulus_identity_size: what each clip has of its own, unrelated to emotion, as a factor; see `write_stimuli`.
+        stimulus_emotion_size: what clips of one emotion have in common, as a factor.
+        stimulus_silent_share: share of the clips that are silent in their middle third.
 
     Returns:
         `out`.
@@ -157,6 +170,8 @@ def write_deap(
         raise ValueError(f"`effect_in` is {effect_in!r}; expected one of {get_args(EffectIn)}")
     if effect_in == "connectivity" and effect_follows != "rating":
         raise ValueError("`effect_in` 'connectivity' follows the rating; expected `effect_follows` 'rating'")
+    if not 0 <= rating_agreement <= 1:
+        raise ValueError(f"`rating_agreement` is {rating_agreement}; expected 0 to 1")
     check_video(video_frame_rate_hz, video_size)
     out = Path(out)
     (out / "metadata_csv").mkdir(parents=True, exist_ok=True)
@@ -170,7 +185,7 @@ def write_deap(
     )
     tables = []
     for subject in chosen:
-        table = _ratings(seed, subject, n_trials)
+        table = _ratings(seed, subject, n_trials, rating_agreement)
         followed = face_effect_size if effect_follows == "expression" else None
         fingerprint_sizes = fingerprint_size, stimulus_fingerprint_size
         data = _signals(noise, seed, subject, table, effect_size, fingerprint_sizes, followed, effect_in)
@@ -195,7 +210,17 @@ def write_deap(
     table.to_csv(
         out / "metadata_csv" / "participant_ratings.csv", index=False, encoding="utf-8-sig", float_format="%.2f"
     )
-    _video_list(n_trials).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
+    if stimuli:
+        write_stimuli(
+            out / "stimuli",
+            _emotions(seed, n_trials),
+            {str(stimulus): float(FACTS["trial_seconds"]) for stimulus in range(1, n_trials + 1)},
+            seed,
+            identity_size=stimulus_identity_size,
+            emotion_size=stimulus_emotion_size,
+            silent_share=stimulus_silent_share,
+        )
+    _video_list(n_trials, stimuli).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
     # What is not there is not spoken of, so that what was written without remains as it was.
     more: dict[str, Any] = {}
     if stimulus_fingerprint_size:
@@ -208,6 +233,10 @@ def write_deap(
         more["effect_in"] = effect_in
     if openface:
         more |= {"openface": True, "face_effect_size": face_effect_size}
+    if rating_agreement != STIMULUS_SHARE:
+        more["rating_agreement"] = rating_agreement
+    if stimuli:
+        more["stimuli"] = True
     write_marker(
         out,
         dataset="deap",
@@ -222,13 +251,25 @@ def write_deap(
     return out
 
 
-def _ratings(seed: int, subject: int, n_trials: int) -> pd.DataFrame:
+def _stimulus_ratings(seed: int, n_trials: int) -> np.ndarray:
+    """`(n_trials, ratings)` what is the stimulus's in the ratings, the same for all subjects."""
+    # Drawn for all 40 stimuli, so that a stimulus is rated alike however many are written.
+    return np.random.default_rng([seed, 0]).standard_normal((FACTS["n_trials"], len(FACTS["ratings"])))[:n_trials]
+
+
+def _emotions(seed: int, n_trials: int) -> dict[str, dict[str, float]]:
+    """Valence and arousal of each stimulus: 1 in the upper half of all stimuli, -1 in the lower."""
+    common = pd.DataFrame(_stimulus_ratings(seed, n_trials), columns=FACTS["ratings"])[list(EFFECTS)]
+    sides = np.where(common.rank() > (n_trials + 1) / 2, 1.0, -1.0)
+    return {str(number): dict(zip(EFFECTS, map(float, row), strict=True)) for number, row in enumerate(sides, start=1)}
+
+
+def _ratings(seed: int, subject: int, n_trials: int, agreement: float = STIMULUS_SHARE) -> pd.DataFrame:
     """Rows of `participant_ratings.csv` of one subject, by experiment id."""
     shape = (n_trials, len(FACTS["ratings"]))
-    # Drawn for all 40 stimuli, so that a stimulus is rated alike however many are written.
-    stimulus = np.random.default_rng([seed, 0]).standard_normal((FACTS["n_trials"], shape[1]))[:n_trials]
+    stimulus = _stimulus_ratings(seed, n_trials)
     rng = np.random.default_rng([seed, subject])
-    latent = np.sqrt(STIMULUS_SHARE) * stimulus + np.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
+    latent = np.sqrt(agreement) * stimulus + np.sqrt(1 - agreement) * rng.standard_normal(shape)
     valence = latent[:, [0]]
     # Dominance and liking go with valence, as they do in the data set.
     latent[:, 2:] = 0.6 * valence + 0.8 * latent[:, 2:]
@@ -236,7 +277,8 @@ def _ratings(seed: int, subject: int, n_trials: int) -> pd.DataFrame:
     # however few there are, the outermost lie further from it than it lies from the middle of the scale.
     ranks = latent.argsort(axis=0).argsort(axis=0)
     scores = scipy.special.ndtri((ranks + 0.5) / n_trials)
-    middle = RATING_MIDDLE + rng.uniform(-RATING_BIAS, RATING_BIAS, shape[1])
+    bias = RATING_BIAS * np.sqrt((1 - agreement) / (1 - STIMULUS_SHARE))
+    middle = RATING_MIDDLE + rng.uniform(-bias, bias, shape[1])
     ratings = np.clip(middle + RATING_SD * scores, *FACTS["rating_range"]).round(2)
     presentation = rng.permutation(n_trials) + 1
     seconds = 200 + 75 * (presentation - 1) + rng.uniform(0, 5, n_trials)
@@ -325,7 +367,7 @@ def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples:
     return levels[:, None] + scipy.fft.irfft(amplitude * white, n_samples, axis=-1)
 
 
-def _video_list(n_trials: int) -> pd.DataFrame:
+def _video_list(n_trials: int, has_starts: bool) -> pd.DataFrame:
     """`video_list.csv`: 120 videos rated online, the first of which were shown."""
     online = np.arange(1, _N_VIDEOS_RATED_ONLINE + 1)
     return pd.DataFrame(
@@ -335,6 +377,7 @@ def _video_list(n_trials: int) -> pd.DataFrame:
             "Lastfm_tag": "synthetic",
             "Artist": [f"Artist {number}" for number in online],
             "Title": [f"Title {number}" for number in online],
+            **({"Highlight_start": 10 + 7 * online % 60} if has_starts else {}),
         }
     )
 

@@ -15,6 +15,7 @@ import scipy.signal
 
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
 from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+from keras_emotion.synthetic.stimuli import write_stimuli
 from keras_emotion.synthetic.workbook import write_workbook
 
 FACTS = read_facts("seed")
@@ -63,6 +64,10 @@ def write_seed(
     full_length: bool = False,
     names: Names = "numbers",
     compressed: bool = False,
+    stimuli: bool = False,
+    stimulus_identity_size: float = 1.0,
+    stimulus_emotion_size: float = 1.0,
+    stimulus_silent_share: float = 0.2,
 ) -> Path:
     """Write a folder that reads as SEED: `Preprocessed_EEG`, `ExtractedFeatures` and the tables beside them.
 
@@ -95,8 +100,14 @@ def write_seed(
         clip_seconds: length of every clip in seconds, 2 or more.
         full_length: clips as long as those of SEED, 185 to 265 s, in place of `clip_seconds`: a session takes 340 MB.
         names: names of the files: by the number of the subject, or as in older copies by letters.
-        compressed: compress the signals as MATLAB does, which takes about half of the space and 40 s for a session of
+        compressed: compress the signals as MATLAB does; it takes about half of the space, and 40 s for a session of
             full length.
+        stimuli: write the clips too; `stimuli/clip_01.mp4` and so on, with picture and sound (see `write_stimuli`)
+            that depend on the class of the clip: valence is its label, arousal is high for negative and positive clips
+            and low for neutral ones.
+        stimulus_identity_size: what each clip has of its own, unrelated to emotion, as a factor.
+        stimulus_emotion_size: what clips of one class have in common, as a factor.
+        stimulus_silent_share: share of the clips that are silent in their middle third.
 
     Returns:
         `out`.
@@ -141,6 +152,18 @@ def write_seed(
             owner = str(subject) if names == "numbers" else _INITIALS[subject - 1]
             file_name = f"{owner}_{FACTS['session_dates'][str(subject)][session - 1]}.mat"
             _write_session([folder / file_name for folder in folders.values()], files, subject, signals, compressed)
+    if stimuli:
+        names_of_clips = [f"clip_{clip:02d}" for clip in range(1, FACTS["n_trials"] + 1)]
+        emotions = [{"valence": float(label), "arousal": 2.0 * abs(label) - 1} for label in FACTS["labels"]]
+        write_stimuli(
+            out / "stimuli",
+            dict(zip(names_of_clips, emotions, strict=True)),
+            dict(zip(names_of_clips, map(float, seconds), strict=True)),
+            seed,
+            identity_size=stimulus_identity_size,
+            emotion_size=stimulus_emotion_size,
+            silent_share=stimulus_silent_share,
+        )
     write_marker(
         out,
         dataset="seed",
@@ -150,6 +173,8 @@ def write_seed(
         effect_size=effect_size,
         **sizes,
         clip_seconds=list(seconds),
+        # Without clips the marker is that of earlier versions.
+        **({"stimuli": True} if stimuli else {}),
     )
     return out
 

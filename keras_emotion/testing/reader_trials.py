@@ -110,8 +110,7 @@ def _check_source(case: ReaderCase, trial: Trial) -> None:
 
 def _check_pictures(case: ReaderCase, trial: Trial) -> None:
     where = f"subject {trial.subject}, trial {trial.trial}"
-    for field in ("video", "media"):
-        path = getattr(trial, field)
+    for field, path in (("video", trial.video), ("media", trial.media and trial.media.path)):
         require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
         islisted = path is None or path in case.files(f"{field}_files", trial.subject)
         require(islisted, f"{where}: `{field}_files` lacks {path}")

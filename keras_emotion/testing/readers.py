@@ -138,7 +138,11 @@ class ReaderCase:
                 # A recording may be a folder of files.
                 source = trial.recording.source
                 files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
-            files |= {trial.video, trial.media, *(trial.images.files if trial.images is not None else ())}
+            files |= {
+                trial.video,
+                trial.media and trial.media.path,
+                *(trial.images.files if trial.images is not None else ()),
+            }
             files |= {trial.released_features.source} if trial.released_features is not None else set()
         return files - {None}
 
@@ -153,8 +157,7 @@ class ReaderCase:
 
     def remake(self, root: Path | None = None) -> Reader:
         """Make the reader from its root, format and options, as a run folder describes it."""
-        reader = self.reader
-        return type(reader)(root or reader.root, file_format=reader.file_format, **reader.options)
+        return self.reader.reopened(root)
 
 
 def check_reader(
@@ -191,7 +194,7 @@ def check_reader(
     """
     made = make_reader if isinstance(make_reader, Reader) else None
     if made is not None:
-        make_reader = lambda: type(made)(made.root, file_format=made.file_format, **made.options)  # noqa: E731
+        make_reader = made.reopened
     case = ReaderCase(make_reader, expected_subjects, subjects, units)
     run_checks(f"{type(case.reader).__name__}({case.reader.root})", READER_CHECKS, case, skip)
 

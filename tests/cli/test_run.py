@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -11,7 +14,7 @@ from keras_emotion.experiment.fold import job_fold
 from keras_emotion.experiment.training import failed_record
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_sam40
-from keras_emotion.systems import find_system
+from keras_emotion.systems import System, find_system
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator
 
 FIELDS = {"name": "own", "dataset": "sam40", "targets": ("stress",), "protocols": ("trial_disjoint",)}
@@ -55,6 +58,34 @@ def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     assert "Differs from the full-size experiment" in page
     assert "Differs from the paper" not in page
     assert cli.main(["audit", "run", "--light-permutations", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("sources", "words", "folder", "note"),
+    [
+        (("media", "recording"), (), "data/stimuli", ""),
+        (("media", "recording"), ("--stimuli", "clips"), "clips", ""),
+        (("recording",), (), None, ""),
+        (("recording",), ("--stimuli", "clips"), None, "note: --stimuli clips: not used, BandPowerRegression sees no"),
+    ],
+)
+def test_models_that_see_stimuli_get_a_folder_of_clips(
+    sources, words, folder, note, data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(data, "data")
+    for clips in (tmp_path / "data" / "stimuli", tmp_path / "clips"):
+        clips.mkdir()
+        # A folder without clips is refused where it is opened.
+        if "media" in sources:
+            (clips / "1.mp4").touch()
+    monkeypatch.setattr(System, "sources", property(lambda self: sources))
+    own = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", "data", "--target", "stress", *words]
+    found = parse_request(choose(own), own).dataset.stimuli
+    assert found == (folder and Path(folder))
+    told = capsys.readouterr().err
+    assert told.startswith(note)
+    assert bool(told) == bool(note)
 
 
 def _diverging(monkeypatch, is_diverging):

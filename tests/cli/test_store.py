@@ -13,6 +13,7 @@ from keras_emotion.cli.store import readable_size
 from keras_emotion.experiment import RunFolder
 from keras_emotion.experiment.records import STORED_FEATURES
 from keras_emotion.pipelines import FeatureStore
+from keras_emotion.pipelines.feature_store import SHARED_ROWS
 
 DAY_SECONDS = 24 * 3600
 
@@ -97,6 +98,28 @@ def test_pruning_deletes_the_chosen_entries_and_nothing_else(store, words, delet
     assert _listed(capsys, *words)["entries"] == dry["entries"]
     left = {folder.name for name, folder in folders.items() if name not in deleted}
     assert {path.name for path in store.root.iterdir()} == left | others
+
+
+def test_entries_that_hold_the_windows_of_others_are_used_with_them(tmp_path, capsys):
+    store = FeatureStore(tmp_path / "runs" / "features")
+    clip = store.folder({"clip": "hash", "features": {"kind": "MediaFrames"}}, _features)
+    of_subject = _key(1, "MediaFrames")
+    table = _features()[1]
+    subject = store.folder(of_subject, lambda: ({SHARED_ROWS: np.zeros((2, 2), int)}, table), [clip])
+    made = store.folder({"of": of_subject, "by": {"kind": "Network"}}, _features)
+    for folder in (clip, subject, made):
+        os.utime(folder, times=(time.time() - 10 * DAY_SECONDS,) * 2)
+    run = tmp_path / "runs" / "known"
+    run.mkdir()
+    RunFolder(run).write_json(STORED_FEATURES, {"folders": [str(made)]})
+    listed = {entry["path"]: entry["runs"] for entry in _listed(capsys, store.root)["entries"]}
+    assert listed == {str(folder): [str(run)] for folder in (clip, subject, made)}
+    assert _listed(capsys, store.root, "--prune", "--unused")["entries"] == []
+    # Pruning by age never deletes the windows of an entry that stays.
+    assert store.holds(of_subject)
+    assert clip.stat().st_mtime >= subject.stat().st_mtime
+    (pruned,) = _listed(capsys, store.root, "--prune", "--older-than", "5")["entries"]
+    assert pruned["path"] == str(made)
 
 
 def test_a_foreign_file_in_an_entry_keeps_it(store, capsys):

@@ -13,7 +13,14 @@ from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.inference import Predictor
 from keras_emotion.inference.old_blocks import convert_old_block
 from keras_emotion.inference.schema import InferenceBlock, read_block
-from keras_emotion.pipelines import ConnectivityFeatures, EEGGridFeatures, FaceFeatures, FaceQuantities, RawSignals
+from keras_emotion.pipelines import (
+    ConnectivityFeatures,
+    EEGGridFeatures,
+    FaceFeatures,
+    FaceQuantities,
+    MediaFrames,
+    RawSignals,
+)
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.comparison_networks import _NETWORKS, ComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
@@ -235,6 +242,10 @@ ALTERED = {
     "a transform that fits nothing": (
         put("inputs", "bio", "transform", "steps_as_features"),
         "inputs.bio: windows of shape",
+    ),
+    "pictures of stimuli": (
+        put("parts", "more", MediaFrames().description()),
+        "parts.more: reads stimuli; `predict` applies models of recordings and face videos",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),

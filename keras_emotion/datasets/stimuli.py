@@ -1,0 +1,548 @@
+"""Stimulus folders: the clips of the stimuli of a dataset, what is wrong with them, and a reader with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import pandas as pd
+from av.stream import Disposition
+
+from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Problem, Reader, SubjectId, SubjectReport
+from keras_emotion.schema import Clip, InputError, Trial
+from keras_emotion.tables import csv_bytes, read_cells
+
+STIMULUS_TABLE = "stimuli.csv"
+
+COLUMNS = ("stimulus", "file", "start_seconds", "stop_seconds")
+"""Columns of `stimuli.csv`; the last two may be missing, and their cells empty."""
+
+SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".wav", ".mp3")
+"""Files that are clips where there is no `stimuli.csv`."""
+
+MEDIA_SOURCES = ("media", "picture", "sound")
+"""What feature parts read of stimuli, see `keras_emotion.pipelines.FeaturePart.sources`."""
+
+LENGTH_TOLERANCE_SECONDS = 0.25
+"""By how much a track may end before its trial: some frames of picture or sound."""
+
+LONGER_SECONDS = 15.0
+"""A file that lasts so much longer than its trial is not an excerpt: the clip starts where the dataset says."""
+
+SILENCE_DBFS = -50.0
+"""A second of sound with less energy is silent."""
+
+_RATE_HZ = 16000
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipFacts:
+    """Lengths of the tracks of a file, counted as clips are: from the first picture, or without one the first sound.
+
+    Args:
+        picture_seconds: end of the last picture; `None` without a video track.
+        sound_seconds: end of the sound; `None` without a sound track.
+    """
+
+    picture_seconds: float | None
+    sound_seconds: float | None
+
+
+def clip_facts(path: Path) -> ClipFacts:
+    """Return the lengths of the tracks of a file, which is read to its end but not decoded.
+
+    Raises:
+        InputError: no such file, empty or unreadable.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a video or sound file") from None
+    if not status.st_size:
+        raise InputError(f"{path}: empty file; expected a video or sound file; copy it again")
+    return _facts(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _facts(path: Path, n_bytes: int, modified_ns: int) -> ClipFacts:
+    # Size and time are arguments so that a file that changed is read again.
+    try:
+        with av.open(str(path)) as container:
+            # The cover of an album is no picture of a clip.
+            pictures = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+            tracks = [*pictures[:1], *container.streams.audio[:1]]
+            spans: dict[int, tuple[float, float]] = {}
+            for packet in container.demux(tracks) if tracks else ():
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if packet.size and stamp is not None:
+                    start, stop = (float(time * packet.time_base) for time in (stamp, stamp + (packet.duration or 0)))
+                    first, last = spans.get(packet.stream.index, (start, stop))
+                    spans[packet.stream.index] = min(first, start), max(last, stop)
+            picture, sound = (
+                next((spans[one.index] for one in some[:1] if one.index in spans), None)
+                for some in (pictures, container.streams.audio)
+            )
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: unreadable ({reason}); expected a video or sound file; copy it again") from None
+    if picture is None and sound is None:
+        raise InputError(f"{path}: holds neither picture nor sound; expected a video or sound file; copy it again")
+    # What an encoder puts before the sound has a time below 0.
+    origin = picture[0] if picture else max(sound[0], 0.0)
+    return ClipFacts(*(None if track is None else track[1] - origin for track in (picture, sound)))
+
+
+def silent_seconds(clip: Clip) -> int:
+    """Number of the whole seconds of a clip whose sound has less energy than `SILENCE_DBFS`; the sound is decoded.
+
+    Raises:
+        InputError: the sound cannot be read.
+    """
+    from keras_emotion.audio import audio_blocks, energy_dbfs
+
+    blocks = audio_blocks(clip.path, _RATE_HZ, 1.0, start_seconds=clip.start_seconds, stop_seconds=clip.stop_seconds)
+    whole = (block for block in blocks if block.duration_seconds >= 1.0)
+    return sum(bool(energy_dbfs(block.samples, _RATE_HZ, 1.0)[0] < SILENCE_DBFS) for block in whole)
+
+
+@dataclasses.dataclass(frozen=True)
+class StimulusFolder:
+    """A folder of clips, one for each stimulus of a dataset.
+
+    Either a file for each stimulus, named by its id (`12.mp4`; see `SUFFIXES`), or any files and a `stimuli.csv` with
+    the columns `stimulus`, `file` (relative to the folder), `start_seconds` and `stop_seconds`; times count from the
+    first picture of the file, in a sound file from the first sample. Where there is a `stimuli.csv`, it alone counts.
+
+    Args:
+        root: the folder.
+        clips: the clip of each stimulus, by its id.
+        table: `stimuli.csv`, where there is one.
+        lines: the line of `table` of each stimulus.
+        problems: what is wrong with the table and the names of the files.
+        unusable: stimuli that `problems` are about.
+    """
+
+    root: Path
+    clips: Mapping[str, Clip]
+    table: Path | None
+    lines: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    unusable: frozenset[str]
+
+    @classmethod
+    def read(cls, root: str | Path) -> StimulusFolder:
+        """List the clips of a folder; no clip is opened.
+
+        Raises:
+            InputError: there is no such folder, it holds no clips, or `stimuli.csv` cannot be read or lacks a column.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise InputError(f"{root}: no such folder; expected a folder of stimuli")
+        table = root / STIMULUS_TABLE
+        return cls._of_table(root, table) if table.is_file() else cls._of_files(root)
+
+    @classmethod
+    def _of_files(cls, root: Path) -> StimulusFolder:
+        files = clip_files(root)
+        if not files:
+            raise InputError(
+                f"{root}: no clips; expected a file for each stimulus, named by its id ({', '.join(SUFFIXES)}), or "
+                f"{STIMULUS_TABLE}; `keras-emotion init-stimuli` writes a first one"
+            )
+        problems = [
+            Problem(
+                root,
+                f"{len(paths)} files of stimulus {stimulus}: {', '.join(path.name for path in paths)}; expected one; "
+                f"remove the others, or name it in {STIMULUS_TABLE}",
+            )
+            for stimulus, paths in files.items()
+            if len(paths) > 1
+        ]
+        clips = {stimulus: Clip(paths[0]) for stimulus, paths in files.items() if len(paths) == 1}
+        return cls(root, clips, None, {}, tuple(problems), frozenset(files) - frozenset(clips))
+
+    @classmethod
+    def _of_table(cls, root: Path, path: Path) -> StimulusFolder:
+        cells = read_cells(path)
+        cells.columns = cells.columns.str.strip()
+        if missing := [name for name in COLUMNS[:2] if name not in cells]:
+            raise InputError(
+                f"{path}: no column {', '.join(missing)}; it has {', '.join(cells.columns)}; expected "
+                f"{', '.join(COLUMNS)}, separated by commas"
+            )
+        cells = cells.apply(lambda column: column.fillna("").str.strip())
+        clips: dict[str, Clip] = {}
+        lines: dict[str, int] = {}
+        problems: list[Problem] = []
+        unusable: set[str] = set()
+        for index, row in zip(cells.index, cells.to_dict("records"), strict=True):
+            if not any(row.values()):
+                continue
+            line, stimulus = index + 2, row["stimulus"]
+            try:
+                if not stimulus:
+                    raise ValueError("no stimulus; expected its id; fill it in, or remove the row")
+                if stimulus in lines:
+                    raise ValueError(
+                        f"stimulus {stimulus} again, as in line {lines[stimulus]}; expected one row for each stimulus; "
+                        "remove one of them"
+                    )
+                lines[stimulus] = line
+                clips[stimulus] = _clip_of_row(root, row)
+            except ValueError as error:
+                problems.append(Problem(path, f"line {line}: {error}"))
+                unusable |= {stimulus}
+        return cls(root, clips, path, lines, tuple(problems), frozenset(unusable))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The clips that are there, and `stimuli.csv`, sorted."""
+        found = {clip.path for clip in self.clips.values() if clip.path.is_file()}
+        return tuple(sorted(found | ({self.table} if self.table else set())))
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether our own writers made the files."""
+        return (self.root / SYNTHETIC_MARKER).is_file()
+
+    def clip(self, stimulus: str, seconds: float | None) -> Clip | None:
+        """The clip of a stimulus, as long as its trial; `None` where the folder has none that can be used.
+
+        Args:
+            stimulus: id of the stimulus.
+            seconds: how long the trial lasts, where that is known.
+        """
+        clip = None if stimulus in self.unusable else self.clips.get(stimulus)
+        if clip is None or not seconds:
+            return clip
+        stop = clip.start_seconds + seconds
+        return dataclasses.replace(clip, stop_seconds=min(stop, clip.stop_seconds or math.inf))
+
+    def find_problems(self, seconds: Mapping[str, float], sources: Sequence[str] = ()) -> list[Problem]:
+        """List what is wrong with the folder and with the clips of some stimuli; each file is read, none decoded.
+
+        Args:
+            seconds: the longest trial of each stimulus, by its id.
+            sources: what is read of the clips: a clip without picture blocks where `"picture"` is among them, one
+                without sound where `"sound"` is.
+        """
+        problems = list(self.problems)
+        for stimulus, wanted_seconds in seconds.items():
+            if stimulus in self.clips or stimulus not in self.unusable:
+                problems += self._problems_of_clip(stimulus, wanted_seconds, sources)
+        return problems
+
+    def _problems_of_clip(self, stimulus: str, wanted_seconds: float, sources: Sequence[str]) -> Iterator[Problem]:
+        clip = self.clips.get(stimulus)
+        if clip is None:
+            file = self.table or self.root
+            where = "a row with its file" if self.table else f"{stimulus}.mp4 or another of {', '.join(SUFFIXES)}"
+            yield Problem(file, f"no clip of stimulus {stimulus}; expected {where}")
+            return
+        of_row = f"; it is in line {self.lines[stimulus]} of {STIMULUS_TABLE}" if stimulus in self.lines else ""
+        if not clip.path.is_file():
+            yield Problem(clip.path, f"no such file; expected the clip of stimulus {stimulus}{of_row}")
+            return
+        try:
+            facts = clip_facts(clip.path)
+        except InputError as error:
+            yield Problem(clip.path, str(error).removeprefix(f"{clip.path}: "))
+            return
+        if facts.picture_seconds is None:
+            yield Problem(clip.path, "no picture; expected a video", is_blocking="picture" in sources)
+        if facts.sound_seconds is None:
+            yield Problem(clip.path, "no sound track; expected a clip with sound", is_blocking="sound" in sources)
+        ends = {"picture": facts.picture_seconds, "sound": facts.sound_seconds, "clip": clip.stop_seconds}
+        there = {track: max(end - clip.start_seconds, 0.0) for track, end in ends.items() if end is not None}
+        short = {track: have for track, have in there.items() if have < wanted_seconds - LENGTH_TOLERANCE_SECONDS}
+        if short:
+            # Where it is not said which track is read, any short one blocks.
+            read = {"picture", "sound"} & set(sources) or {"picture", "sound"}
+            lengths = ", ".join(f"{track} of {have:.2f} s" for track, have in short.items())
+            yield Problem(
+                clip.path,
+                f"shorter than the trial: {lengths} from {clip.start_seconds:g} s on; expected the "
+                f"{wanted_seconds:g} s of stimulus {stimulus}{of_row}",
+                is_blocking=not short.keys().isdisjoint({"clip", *read}),
+            )
+
+    def unmatched(self, stimuli: Sequence[str]) -> list[Problem]:
+        """List the rows of `stimuli.csv` whose stimulus is not in the dataset; they block nothing.
+
+        Args:
+            stimuli: all stimuli of the dataset.
+        """
+        shown = ", ".join(list(stimuli)[:5]) + (", ..." if len(stimuli) > 5 else "")
+        return [
+            Problem(
+                self.table,
+                f"line {line}: stimulus {stimulus} is not in the dataset, which has {shown}; correct or remove it",
+                is_blocking=False,
+            )
+            for stimulus, line in self.lines.items()
+            if stimulus not in stimuli
+        ]
+
+
+def clip_files(root: Path) -> dict[str, list[Path]]:
+    """The files of a folder that are clips by their suffixes (`SUFFIXES`), sorted, by their names without it."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _clip_of_row(root: Path, row: Mapping[str, str]) -> Clip:
+    """The clip of a row of `stimuli.csv`.
+
+    Raises:
+        ValueError: says what is wrong with the row.
+    """
+    if not row["file"]:
+        raise ValueError(f"no file of stimulus {row['stimulus']}; expected its name; fill it in")
+    times = {}
+    for name in COLUMNS[2:]:
+        try:
+            times[name] = float(row[name]) if row.get(name) else None
+        except ValueError:
+            raise ValueError(f"{name} is {row[name]!r}; expected seconds") from None
+    start, stop = times["start_seconds"] or 0.0, times["stop_seconds"]
+    if not 0 <= start < math.inf or not (stop is None or start < stop < math.inf):
+        raise ValueError(
+            f"start_seconds is {start:g} and stop_seconds {'empty' if stop is None else format(stop, 'g')}; expected a "
+            "start from 0 on and a later stop"
+        )
+    return Clip(root / row["file"], start, stop)
+
+
+class StimulusReader(Reader):
+    """Reader of a dataset whose trials have the clips of a stimulus folder (`Trial.media`).
+
+    Everything else is that of the reader of the dataset. Missing and unusable clips are problems of the subjects whose
+    trials need them. Where nothing is read of the stimuli (`for_sources`), it is that reader.
+
+    Args:
+        reader: reader of the dataset.
+        folder: the stimulus folder.
+        sources: what is read of the clips, see `StimulusFolder.find_problems`.
+    """
+
+    name = ""
+
+    def __init__(self, reader: Reader, folder: StimulusFolder, sources: Sequence[str] = ()):
+        super().__init__(reader.root)
+        self._reader, self._folder, self._sources = reader, folder, tuple(sources)
+        self.name, self.class_names, self.code_version = reader.name, reader.class_names, reader.code_version
+        self.missing_files_block, self.file_format = reader.missing_files_block, reader.file_format
+        self.stimuli = folder.root
+
+    @property
+    def kind(self) -> str:
+        """See `Reader`."""
+        return self._reader.kind
+
+    @property
+    def subjects(self) -> tuple[SubjectId, ...]:
+        """See `Reader`."""
+        return self._reader.subjects
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Reader`."""
+        return self._reader.options
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether our own writers made the files of the dataset or the clips."""
+        return self._reader.synthetic or self._folder.synthetic
+
+    def reopened(self, root: Path | None = None) -> Reader:
+        """See `Reader`; the stimulus folder is read again."""
+        return StimulusReader(self._reader.reopened(root), StimulusFolder.read(self._folder.root), self._sources)
+
+    def for_sources(self, sources: Sequence[str]) -> Reader:
+        """See `Reader`."""
+        others = tuple(source for source in sources if source not in MEDIA_SOURCES)
+        reader = self._reader.for_sources(others) if others else self._reader
+        return reader if len(others) == len(sources) else StimulusReader(reader, self._folder, sources)
+
+    def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
+        """See `Reader`."""
+        for trial in self._reader.trials(subjects):
+            clip = self._folder.clip(trial.stimulus, trial.duration_seconds)
+            yield trial if clip is None else dataclasses.replace(trial, media=clip)
+
+    def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """See `Reader`."""
+        return self._reader.source_files(subject)
+
+    def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """See `Reader`."""
+        return self._reader.video_files(subject)
+
+    def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """All clips of the folder, and `stimuli.csv`; those that the dataset brings along, too."""
+        return tuple(dict.fromkeys((*self._reader.media_files(subject), *self._folder.files)))
+
+    def missing_files(self) -> tuple[Problem, ...]:
+        """See `Reader`."""
+        return self._reader.missing_files()
+
+    def notes(self, subjects: Sequence[SubjectId] | None = None) -> list[str]:
+        """See `Reader`."""
+        return self._reader.notes(subjects)
+
+    def inspect(self, subject: SubjectId) -> SubjectReport:
+        """See `Reader`; the clips of the subject's stimuli are looked at too."""
+        report = self._reader.inspect(subject)
+        problems = self._folder.find_problems(_longest([report.description]), self._sources)
+        return SubjectReport(report.description, (*report.problems, *problems))
+
+    def describe(self) -> dict[str, Any]:
+        """See `Reader`; `stimuli` has a row for each stimulus: lengths of its tracks and silence in seconds."""
+        description = self._reader.describe()
+        seconds = _longest(description["subjects"])
+        problems = [*self._folder.find_problems(seconds), *self._folder.unmatched(list(seconds))]
+        rows = [self._describe_stimulus(stimulus, wanted, problems) for stimulus, wanted in seconds.items()]
+        return description | {
+            "synthetic": self.synthetic,
+            "stimulus_folder": str(self._folder.root),
+            "stimuli": rows,
+            "problems": [
+                *description["problems"],
+                *({"file": str(one.file), "subject": None, "message": one.message} for one in problems),
+            ],
+        }
+
+    def _describe_stimulus(self, stimulus: str, seconds: float, problems: list[Problem]) -> dict[str, Any]:
+        """A row of `describe`; sound that cannot be decoded, or is silent throughout, is added to the problems."""
+        clip = self._folder.clip(stimulus, seconds)
+        row = {"stimulus": stimulus, "trial_seconds": seconds, "file": None, "start_seconds": None}
+        row |= dict.fromkeys(("picture_seconds", "sound_seconds", "silent_seconds"))
+        if clip is None or not clip.path.is_file():
+            return row
+        row |= {"file": str(clip.path), "start_seconds": clip.start_seconds}
+        try:
+            facts = clip_facts(clip.path)
+        except InputError:
+            return row
+        row |= {"picture_seconds": facts.picture_seconds, "sound_seconds": facts.sound_seconds}
+        if facts.sound_seconds is not None and facts.sound_seconds > clip.start_seconds:
+            try:
+                row["silent_seconds"] = silent_seconds(clip)
+            except InputError as error:
+                problems.append(Problem(clip.path, str(error).removeprefix(f"{clip.path}: ")))
+            n_seconds = int(min(clip.stop_seconds or math.inf, facts.sound_seconds) - clip.start_seconds)
+            if row["silent_seconds"] is not None and n_seconds and row["silent_seconds"] >= n_seconds:
+                problems.append(
+                    Problem(clip.path, f"silent throughout: less than {SILENCE_DBFS:g} dBFS", is_blocking=False)
+                )
+        return row
+
+
+def with_stimuli(reader: Reader, folder: str | Path) -> StimulusReader:
+    """Return a reader whose trials have the clips of a stimulus folder.
+
+    Args:
+        reader: reader of the dataset.
+        folder: the stimulus folder, see `StimulusFolder`.
+
+    Raises:
+        InputError: see `StimulusFolder.read`.
+    """
+    return StimulusReader(reader, StimulusFolder.read(folder))
+
+
+def _longest(subjects: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The longest trial of each stimulus in the descriptions of some subjects, in seconds."""
+    seconds: dict[str, float] = {}
+    for trial in (trial for subject in subjects for trial in subject["trials"]):
+        seconds[trial["stimulus"]] = max(trial["duration_seconds"], seconds.get(trial["stimulus"], 0.0))
+    return seconds
+
+
+# --- a first stimuli.csv
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstStimuli:
+    """What `write_first_stimuli` wrote.
+
+    Args:
+        path: `stimuli.csv`.
+        n_stimuli: number of its rows.
+        without_file: stimuli that no file is named by: their cells are left to be filled in.
+        cut: stimuli of longer files, which start where the dataset says.
+        without_start: stimuli of longer files of which the dataset does not say where they start.
+        not_used: files that are of no stimulus by their names.
+        faults: what is wrong with files that cannot be read; their rows have no times.
+    """
+
+    path: Path
+    n_stimuli: int
+    without_file: tuple[str, ...]
+    cut: tuple[str, ...]
+    without_start: tuple[str, ...]
+    not_used: tuple[Path, ...]
+    faults: tuple[str, ...]
+
+
+def write_first_stimuli(folder: str | Path, reader: Reader) -> FirstStimuli:
+    """Write a first `stimuli.csv` for the stimuli of a dataset: files that are named by them, and where clips start.
+
+    A file that lasts `LONGER_SECONDS` longer than its trials starts where the dataset says (`Reader.stimulus_starts`)
+    and stops with the longest trial; all others start at 0.
+
+    Args:
+        folder: the stimulus folder.
+        reader: reader of the dataset; all of its files are read for the stimuli and their lengths.
+
+    Raises:
+        InputError: there is no such folder, a `stimuli.csv` is there already, or it cannot be written.
+    """
+    folder = Path(folder)
+    path = folder / STIMULUS_TABLE
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected the folder with the clips")
+    if path.exists():
+        raise InputError(f"{path}: is there already; expected none; move it away to have another one written")
+    seconds = _longest([reader.inspect(subject).description for subject in reader.subjects])
+    files, starts = clip_files(folder), reader.stimulus_starts()
+    rows, without_file, cut, without_start, faults = [], [], [], [], []
+    for stimulus, trial_seconds in seconds.items():
+        found = files.get(stimulus, [])
+        row = {"stimulus": stimulus, "file": "", "start_seconds": "", "stop_seconds": ""}
+        if len(found) == 1:
+            row["file"], lasts = found[0].name, 0.0
+            try:
+                facts = clip_facts(found[0])
+                lasts = max(facts.picture_seconds or 0.0, facts.sound_seconds or 0.0)
+            except InputError as error:
+                faults.append(str(error))
+            if lasts > trial_seconds + LONGER_SECONDS:
+                (cut if stimulus in starts else without_start).append(stimulus)
+                if stimulus in starts:
+                    row["start_seconds"] = f"{starts[stimulus]:g}"
+                    row["stop_seconds"] = f"{starts[stimulus] + trial_seconds:g}"
+        else:
+            without_file.append(stimulus)
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{reader.root}: no trials; expected a dataset with stimuli")
+    try:
+        # Never over one that somebody wrote in the meantime.
+        with path.open("xb") as file:
+            file.write(csv_bytes(pd.DataFrame(rows, columns=list(COLUMNS))))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    not_used = [file for stem, paths in files.items() if stem not in seconds or len(paths) > 1 for file in paths]
+    lists = (without_file, cut, without_start, not_used, faults)
+    return FirstStimuli(path, len(rows), *map(tuple, lists))

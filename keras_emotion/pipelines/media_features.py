@@ -1,0 +1,269 @@
+"""From the clips of stimuli to pictures and spectrograms, block by block; computed once a stimulus."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Self
+
+import cv2
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from keras_emotion import faces
+from keras_emotion.pipelines.features import FeaturePart, Features, Source
+from keras_emotion.pipelines.mapped_arrays import zeros_in_a_file
+from keras_emotion.pipelines.windowing import Seconds, Windowing
+from keras_emotion.schema import Clip, InputError, Trial
+
+SOUND_RATE_HZ = 16_000
+"""Rate that sound is resampled to."""
+
+PATCH_FRAMES = 96
+"""Frames of a patch of a spectrogram, 10 ms apart."""
+
+MISSING_SOUND_SECONDS = 0.25
+"""Sound that ends by at most so much before the last block is continued by zeros."""
+
+_BLOCKS_AT_ONCE = 32
+
+
+class MediaPart(FeaturePart):
+    """Features of the clips of stimuli (`Trial.media`) in blocks that start with the stimulus and may overlap.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+    """
+
+    shared_by_stimulus: ClassVar[bool] = True
+
+    window_seconds: Seconds = 4.0
+    hop_seconds: Seconds | None = 2.0
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window is a block."""
+        return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds)
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        if windowing.lag_seconds:
+            raise ValueError(f"lag_seconds: {type(self).__name__} is cut at the time of the stimulus; expected 0")
+        return self.changed(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
+
+    def extract(self, trials: Iterable[Trial]) -> Features:
+        """See `FeaturePart`.
+
+        Raises:
+            InputError: a trial has no clip, or one that is shorter than the trial or a block, lacks the track or cannot
+                be read; or there are no trials.
+        """
+        arrays, tables = [], []
+        for trial in trials:
+            clip = clip_of(trial)
+            starts = self.windowing.starts(clip.duration_seconds)
+            if not len(starts):
+                raise InputError(
+                    f"{clip.path}: the trial lasts {clip.duration_seconds:g} s; expected at least a block of "
+                    f"{self.window_seconds:g} s; choose shorter blocks"
+                )
+            arrays.append(self._of_clip(clip, starts))
+            tables.append(trial.window_table(starts, self.window_seconds))
+        if not arrays:
+            raise InputError("no trials to compute features from")
+        joined = arrays[0] if len(arrays) == 1 else _joined(arrays)
+        return joined, pd.concat(tables, ignore_index=True)
+
+    @abc.abstractmethod
+    def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
+        """Arrays of the blocks that start at some times of a clip."""
+
+
+def clip_of(trial: Trial) -> Clip:
+    """The clip that was shown in a trial, as long as the trial.
+
+    Raises:
+        InputError: there is none.
+    """
+    clip = trial.media
+    if clip is None:
+        raise InputError(
+            f"{trial.dataset}, subject {trial.subject}, trial {trial.trial}: no clip of stimulus {trial.stimulus}; "
+            "expected a video or sound file; give the folder of the stimuli with --stimuli"
+        )
+    if clip.stop_seconds is None:
+        return Clip(clip.path, clip.start_seconds, clip.start_seconds + trial.duration_seconds)
+    return clip
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays of several clips in one, in a file where they are pictures."""
+    joined = {}
+    for name, first in parts[0].items():
+        n_blocks = sum(len(part[name]) for part in parts)
+        make = zeros_in_a_file if first.dtype == np.uint8 else lambda shape: np.empty(shape, np.float32)
+        joined[name], start = make((n_blocks, *first.shape[1:])), 0
+        for part in parts:
+            joined[name][start : start + len(part[name])] = part[name]
+            start += len(part[name])
+    return joined
+
+
+class MediaFrames(MediaPart):
+    """Pictures of the clips: `{"frames": (blocks, frames, image_size, image_size, 3)}`, uint8 RGB.
+
+    The frame nearest to the middle of each of equal steps of a block, two a second by default: eight of a block of 4 s.
+    Frames are brought to a square whatever their aspect, by the means of areas, as image transformers are fed.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        frame_rate_hz: frames a second; a block has a whole number of them.
+        image_size: side of the pictures in pixels.
+    """
+
+    code_version: ClassVar[int] = 1
+    sources: ClassVar[tuple[Source, ...]] = ("media", "picture")
+
+    frame_rate_hz: Annotated[float, Field(gt=0, le=1_000)] = 2.0
+    image_size: Annotated[int, Field(ge=8, le=4096)] = 224
+
+    @model_validator(mode="after")
+    def _block_has_whole_frames(self):
+        n_frames = self.frame_rate_hz * self.window_seconds
+        if round(n_frames) < 1 or abs(n_frames - round(n_frames)) > 1e-6:
+            raise ValueError(
+                f"frame_rate_hz: a block of {self.window_seconds:g} s has {n_frames:g} frames at "
+                f"{self.frame_rate_hz:g} Hz; expected a whole number"
+            )
+        return self
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of a block."""
+        return round(self.frame_rate_hz * self.window_seconds)
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        return {"frames": (self.n_frames, self.image_size, self.image_size, 3)}
+
+    def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
+        # Workers share the cores among themselves already.
+        cv2.setNumThreads(1)
+        times = clip.start_seconds + starts[:, np.newaxis] + (np.arange(self.n_frames) + 0.5) / self.frame_rate_hz
+        wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
+        frames = zeros_in_a_file((len(starts), *self.array_shapes(0, 0)["frames"]))
+        flat = frames.reshape(-1, *frames.shape[2:])
+        places = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
+        n_given = 0
+        side = (self.image_size, self.image_size)
+        for own, (_, frame) in zip(places, faces.sample_frames(clip.path, times_seconds=wanted), strict=False):
+            flat[own] = cv2.resize(frame.image, side, interpolation=cv2.INTER_AREA)
+            n_given += 1
+        if n_given < len(wanted):
+            raise InputError(
+                f"{clip.path}: its picture ends before {wanted[n_given]:g} s; expected pictures to "
+                f"{clip.stop_seconds:g} s; give a longer clip"
+            )
+        return {"frames": frames}
+
+
+class _MediaSound(MediaPart):
+    """Patches of spectrograms of the sound of clips, and the energy of each block."""
+
+    sources: ClassVar[tuple[Source, ...]] = ("media", "sound")
+    array_name: ClassVar[str]
+    n_bands: ClassVar[int]
+    frame_seconds: ClassVar[float]
+
+    @model_validator(mode="after")
+    def _block_has_a_patch(self):
+        if self.n_patches < 1:
+            raise ValueError(
+                f"window_seconds: a block of {self.window_seconds:g} s holds no patch of {PATCH_FRAMES} frames; "
+                "expected 1 s or more"
+            )
+        return self
+
+    @property
+    def n_patches(self) -> int:
+        """Patches of a block; what is left at its end is dropped."""
+        length, frame, hop = (round(one * SOUND_RATE_HZ) for one in (self.window_seconds, self.frame_seconds, 0.01))
+        return max(0, 1 + (length - frame) // hop) // PATCH_FRAMES
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        return {self.array_name: (self.n_patches, PATCH_FRAMES, self.n_bands), "energy_dbfs": (1,)}
+
+    @abc.abstractmethod
+    def _patches(self, waveform: np.ndarray) -> np.ndarray:
+        """`(blocks, patches, PATCH_FRAMES, bands)` of `(blocks, samples)`."""
+
+    def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
+        from keras_emotion.audio import energy_dbfs, read_audio
+
+        length = round(self.window_seconds * SOUND_RATE_HZ)
+        first = np.round(starts * SOUND_RATE_HZ).astype(int)
+        stop_seconds = clip.start_seconds + starts[-1] + self.window_seconds
+        samples = read_audio(clip.path, SOUND_RATE_HZ, clip.start_seconds, stop_seconds).samples
+        n_missing = first[-1] + length - len(samples)
+        if n_missing > MISSING_SOUND_SECONDS * SOUND_RATE_HZ:
+            raise InputError(
+                f"{clip.path}: its sound ends at {stop_seconds - n_missing / SOUND_RATE_HZ:.2f} s; expected sound to "
+                f"{stop_seconds:g} s; give a longer clip"
+            )
+        samples = np.pad(samples, (0, max(n_missing, 0)))
+        cut = np.lib.stride_tricks.sliding_window_view(samples, length)[first]
+        patches, energies = [], []
+        for start in range(0, len(cut), _BLOCKS_AT_ONCE):
+            blocks = cut[start : start + _BLOCKS_AT_ONCE]
+            patches.append(self._patches(blocks))
+            energies.append(energy_dbfs(blocks, SOUND_RATE_HZ, self.window_seconds))
+        return {self.array_name: np.concatenate(patches), "energy_dbfs": np.concatenate(energies)}
+
+
+class MediaLogMel(_MediaSound):
+    """Sound of the clips as MERCL has it: `{"log_mel": (blocks, patches, 96, 20)}`, natural logarithm, float32.
+
+    Mono sound at 16 kHz; see `keras_emotion.audio.log_mel`. A block of 4 s has four patches of 96 frames; its last 12
+    frames are dropped. Beside it `"energy_dbfs"`, `(blocks, 1)`: the energy of each block in decibels relative to full
+    scale, by which silent blocks are known.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+    """
+
+    code_version: ClassVar[int] = 1
+    array_name: ClassVar[str] = "log_mel"
+    n_bands: ClassVar[int] = 20
+    frame_seconds: ClassVar[float] = 0.05
+
+    def _patches(self, waveform: np.ndarray) -> np.ndarray:
+        from keras_emotion.audio import cut_patches, log_mel
+
+        return cut_patches(log_mel(waveform, SOUND_RATE_HZ))
+
+
+class MediaVGGishPatches(_MediaSound):
+    """Sound of the clips as VGGish is fed with it: `{"vggish": (blocks, patches, 96, 64)}`, float32.
+
+    Mono sound at 16 kHz; see `keras_emotion.audio.vggish_patches`. A block of 4 s has four patches. Beside it
+    `"energy_dbfs"`, as `MediaLogMel` has it.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+    """
+
+    code_version: ClassVar[int] = 1
+    array_name: ClassVar[str] = "vggish"
+    n_bands: ClassVar[int] = 64
+    frame_seconds: ClassVar[float] = 0.025
+
+    def _patches(self, waveform: np.ndarray) -> np.ndarray:
+        from keras_emotion.audio import vggish_patches
+
+        return vggish_patches(waveform, SOUND_RATE_HZ)

@@ -1,0 +1,248 @@
+"""Synthetic stimuli: clips with picture and sound, of which two separate things can be adjusted.
+
+`identity` is what a clip has of its own, unrelated to emotion: by it a model can recognise a clip that it has seen.
+`emotion` is what clips of one class have in common.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import joblib
+import numpy as np
+
+from keras_emotion.synthetic.faces import wander
+from keras_emotion.synthetic.facts import write_marker
+
+SAMPLING_RATE_HZ = 16000
+
+SILENT_PART = (1 / 3, 2 / 3)
+"""Where a clip that is silent in part is silent, as shares of its length."""
+
+_BIT_RATE = 48_000
+_N_GRATINGS = 3
+_N_PARTIALS = 4
+_WANDER_SECONDS = 1.0
+_PITCH_HZ = 220.0
+_LEVEL_DBFS = -25.0
+_NOISE_DBFS = -60.0
+
+# Last words of seeds `[seed, _STIMULI, number of the stimulus, ...]`.
+_STIMULI, _IDENTITY, _COURSE = 40, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """Means of the look and sound of a clip; within the clip they wander around these.
+
+    Args:
+        colour: `(3,)` mean red, green and blue, 0 to 1.
+        waves: `(gratings, 2)` waves of each grating across the width and the height.
+        tint: `(gratings, 3)` colours of the gratings.
+        speed: cycles that the gratings move in a second.
+        pitch_hz: frequency of the first partial.
+        partials: `(partials,)` amplitudes, of which the squares add up to 1.
+        beat_hz: swells of the sound in a second.
+        level_dbfs: root mean square.
+    """
+
+    colour: np.ndarray
+    waves: np.ndarray
+    tint: np.ndarray
+    speed: float
+    pitch_hz: float
+    partials: np.ndarray
+    beat_hz: float
+    level_dbfs: float
+
+    @classmethod
+    def draw(
+        cls, rng: np.random.Generator, identity_size: float, emotion_size: float, emotion: Mapping[str, float]
+    ) -> _Look:
+        valence, arousal = (emotion_size * emotion.get(name, 0.0) for name in ("valence", "arousal"))
+        own = lambda *shape: identity_size * rng.standard_normal(shape)  # noqa: E731
+        # Warm and bright, or cold and dark.
+        colour = 0.45 + 0.14 * own(3) + valence * np.array([0.18, 0.04, -0.18])
+        partials = np.exp(-0.5 * np.arange(_N_PARTIALS) + 0.8 * own(_N_PARTIALS))
+        return cls(
+            colour=colour,
+            waves=np.array([[2.0, 0.5], [-1.0, 2.0], [1.5, -1.5]]) + 1.5 * own(_N_GRATINGS, 2),
+            tint=0.5 + 0.5 * own(_N_GRATINGS, 3),
+            speed=0.4 * np.exp(0.3 * float(own()) + 0.8 * arousal),
+            pitch_hz=_PITCH_HZ * 2 ** (0.5 * float(own()) + 0.6 * valence),
+            partials=partials / np.sqrt((partials**2).sum()),
+            beat_hz=2.0 * np.exp(0.5 * float(own())),
+            level_dbfs=_LEVEL_DBFS + 2.5 * float(own()) + 6.0 * arousal,
+        )
+
+    def frames(self, rng: np.random.Generator, times: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """The frames at some times, `(height, width, 3)` uint8 each, RGB."""
+        width, height = size
+        across, down = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+        colours = self.colour + 0.03 * np.stack([wander(rng, times, _WANDER_SECONDS) for _ in range(3)], axis=1)
+        speeds = self.speed * np.exp(0.2 * wander(rng, times, _WANDER_SECONDS))
+        steps = np.diff(times, prepend=times[0])
+        phases = rng.uniform(0, 1, _N_GRATINGS) + np.cumsum(speeds * steps)[:, np.newaxis] * (1, -0.7, 0.5)
+        # The direction of the gratings wanders too, so that a clip without an identity has no look of its own.
+        turns = 0.5 * np.stack([wander(rng, times, _WANDER_SECONDS) for _ in range(_N_GRATINGS)], axis=1)
+        for colour, phase, turn in zip(colours, phases, turns, strict=True):
+            x = self.waves[:, 0] * np.cos(turn) - self.waves[:, 1] * np.sin(turn)
+            y = self.waves[:, 0] * np.sin(turn) + self.waves[:, 1] * np.cos(turn)
+            waves = np.sin(2 * np.pi * (across[..., np.newaxis] * x + down[..., np.newaxis] * y + phase))
+            image = colour + 0.12 * waves @ self.tint
+            yield np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
+
+    def sound(self, rng: np.random.Generator, seconds: float, is_silent_in_part: bool) -> np.ndarray:
+        """`(samples,)` float32 sound at `SAMPLING_RATE_HZ`, full scale -1 to 1."""
+        times = np.arange(round(seconds * SAMPLING_RATE_HZ)) / SAMPLING_RATE_HZ
+        # What wanders over seconds is drawn ten times a second.
+        coarse = np.arange(int(seconds * 10) + 2) / 10
+        pitch, level = (np.interp(times, coarse, wander(rng, coarse, _WANDER_SECONDS)) for _ in range(2))
+        phase = 2 * np.pi * np.cumsum(self.pitch_hz * 2 ** (0.05 * pitch)) / SAMPLING_RATE_HZ
+        starts = rng.uniform(0, 2 * np.pi, _N_PARTIALS)
+        tone = sum(
+            amplitude * np.sin(number * phase + start)
+            for number, (amplitude, start) in enumerate(zip(self.partials, starts, strict=True), start=1)
+        )
+        swell = 1 + 0.5 * np.sin(2 * np.pi * self.beat_hz * times + rng.uniform(0, 2 * np.pi))
+        rms = 10 ** ((self.level_dbfs + 1.0 * level) / 20)
+        # A sine has 1 / sqrt(2) of its amplitude, and swelling adds 1/8 of its power.
+        waveform = rms * np.sqrt(2 / 1.125) * swell * tone
+        waveform += 10 ** (_NOISE_DBFS / 20) * rng.standard_normal(len(times))
+        if is_silent_in_part:
+            waveform[slice(*(round(share * len(times)) for share in SILENT_PART))] = 0.0
+        return np.clip(waveform, -1, 1).astype(np.float32)
+
+
+def write_stimuli(
+    folder: str | Path,
+    emotions: Mapping[str, Mapping[str, float]],
+    seconds: Mapping[str, float],
+    seed: int = 0,
+    *,
+    identity_size: float = 1.0,
+    emotion_size: float = 1.0,
+    silent_share: float = 0.2,
+    frame_rate_hz: float = 8.0,
+    size: tuple[int, int] = (96, 64),
+) -> Path:
+    """Write a clip for each stimulus, `<stimulus>.mp4`: H.264 pictures and AAC sound, as a stimulus folder holds them.
+
+    Pictures are three moving gratings on a ground of one colour, the sound is a tone of four partials that swells.
+    Around the means of a clip, all of it wanders over some seconds. Identity and emotion move these means: identity the
+    colours, directions and speed of the gratings, pitch, timbre, beat and level of the tone, independently for each
+    clip; emotion the colour (warm with valence), the pitch (high with valence), the speed of motion and the level of
+    the sound (both with arousal), alike for all clips of the same emotion. A clip is the same for any other number of
+    clips, and the same seed gives the same files on one machine.
+
+    Args:
+        folder: folder to write to; made where it is missing.
+        emotions: `valence` and `arousal` of each stimulus, from -1 to 1, by its id, which is the name of its file.
+        seconds: length of each clip.
+        seed: seed of everything.
+        identity_size: what a clip has of its own, as a factor; at 0 all clips of one emotion have the same means.
+        emotion_size: what valence and arousal change, as a factor; at 0 nothing.
+        silent_share: share of the clips that are silent in their middle third.
+        frame_rate_hz: frames a second, 1 to 120.
+        size: width and height in pixels, even numbers from 32 on.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        ValueError: a number outside of its range, or an emotion without a length.
+    """
+    for name, value in (("identity_size", identity_size), ("emotion_size", emotion_size)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"`{name}` is {value}; expected 0 or more")
+    if not 0 <= silent_share <= 1:
+        raise ValueError(f"`silent_share` is {silent_share}; expected 0 to 1")
+    if not 1 <= frame_rate_hz <= 120:
+        raise ValueError(f"`frame_rate_hz` is {frame_rate_hz}; expected 1 to 120")
+    if len(size) != 2 or min(size) < 32 or any(side % 2 for side in size):
+        raise ValueError(f"`size` is {tuple(size)}; expected an even width and height from 32 on")
+    if set(emotions) != set(seconds) or not all(one > 0 for one in seconds.values()):
+        raise ValueError("`seconds`: expected a length above 0 of each stimulus of `emotions`")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    silent = silent_in_part(emotions, silent_share)
+
+    def write(number: int, stimulus: str) -> None:
+        identity, course = (np.random.default_rng([seed, _STIMULI, number, tag]) for tag in (_IDENTITY, _COURSE))
+        look = _Look.draw(identity, identity_size, emotion_size, emotions[stimulus])
+        times = np.arange(round(seconds[stimulus] * frame_rate_hz)) / frame_rate_hz
+        sound = look.sound(course, seconds[stimulus], stimulus in silent)
+        write_clip(folder / f"{stimulus}.mp4", look.frames(course, times, size), sound, frame_rate_hz, size)
+
+    # Threads: coding releases the interpreter.
+    joblib.Parallel(n_jobs=-1, prefer="threads")(
+        joblib.delayed(write)(number, stimulus) for number, stimulus in enumerate(emotions, start=1)
+    )
+    write_marker(
+        folder,
+        stimuli=list(emotions),
+        seed=seed,
+        identity_size=identity_size,
+        emotion_size=emotion_size,
+        silent_in_part=sorted(silent, key=list(emotions).index),
+        frame_rate_hz=frame_rate_hz,
+        size=list(size),
+    )
+    return folder
+
+
+def silent_in_part(stimuli: Mapping[str, object], silent_share: float) -> frozenset[str]:
+    """The stimuli that are silent in part: every so many, so that each class has some.
+
+    Example:
+        >>> sorted(silent_in_part(dict.fromkeys("abcdefghij"), 0.2))
+        ['e', 'j']
+    """
+    return frozenset(
+        stimulus
+        for number, stimulus in enumerate(stimuli, start=1)
+        if int(number * silent_share + 1e-9) > int((number - 1) * silent_share + 1e-9)
+    )
+
+
+def write_clip(
+    path: Path, frames: Iterator[np.ndarray], sound: np.ndarray | None, frame_rate_hz: float, size: tuple[int, int]
+) -> None:
+    """Write an MP4 file of H.264 pictures and AAC sound, the same bytes for the same clip whatever the cores.
+
+    Args:
+        path: file to write.
+        frames: `(height, width, 3)` uint8 each, RGB; none: a file without pictures.
+        sound: `(samples,)` float32 at `SAMPLING_RATE_HZ`; `None`: a file without sound.
+        frame_rate_hz: frames a second.
+        size: width and height, even numbers.
+    """
+    width, height = size
+    with av.open(str(path), "w", format="mp4") as container:
+        first = next(frames := iter(frames), None)
+        if first is not None:
+            picture = container.add_stream("libx264", rate=Fraction(frame_rate_hz).limit_denominator(10_000))
+            picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
+            # As for the face videos: more threads, or the macroblock tree, give other bytes now and then.
+            picture.options = {"preset": "veryfast", "x264-params": "mbtree=0:weightp=0"}
+            picture.codec_context.thread_count = 1
+        if sound is not None:
+            track = container.add_stream("aac", rate=SAMPLING_RATE_HZ, layout="mono")
+            track.bit_rate = _BIT_RATE
+        while first is not None:
+            frame = av.VideoFrame.from_ndarray(first, format="rgb24")
+            container.mux(picture.encode(frame.reformat(format="yuv420p", threads=1)))
+            first = next(frames, None)
+            if first is None:
+                container.mux(picture.encode())
+        for start in range(0, 0 if sound is None else len(sound), SAMPLING_RATE_HZ):
+            samples = np.ascontiguousarray(sound[np.newaxis, start : start + SAMPLING_RATE_HZ])
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = SAMPLING_RATE_HZ, start, Fraction(1, SAMPLING_RATE_HZ)
+            container.mux(track.encode(frame))
+        if sound is not None:
+            container.mux(track.encode())

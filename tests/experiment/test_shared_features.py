@@ -1,0 +1,267 @@
+"""Features of stimuli in runs: computed once a clip, paired with the EEG by time, whatever the engine."""
+
+import shutil
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from keras_emotion.datasets import Recordings, SubjectReport, with_stimuli
+from keras_emotion.experiment import Experiment, RunFolder, Runtime, prepare, run
+from keras_emotion.experiment.description import load_experiment
+from keras_emotion.pipelines import FeatureStore, MediaFrames, MediaLogMel, SlidingBandPowers, Windowing
+from keras_emotion.pipelines.feature_store import SharedWindows
+from keras_emotion.schema import InputError
+from keras_emotion.synthetic import write_recordings, write_stimuli
+from keras_emotion.systems import EstimatorSystem, register_system
+from keras_emotion.testing import check_system
+from tests.conftest import MemoryReader
+
+N_TRIALS = 6
+SECONDS = 12
+LAG = 0.5
+
+
+@register_system
+class SeesStimuli(EstimatorSystem):
+    """Logistic regression on picture, sound and EEG."""
+
+    reads: tuple[str, ...] = ("picture", "sound", "eeg")
+    lag_seconds: float = LAG
+
+    @property
+    def windowing(self):
+        return Windowing(window_seconds=4.0, hop_seconds=2.0, lag_seconds=self.lag_seconds)
+
+    def parts(self):
+        parts = {"picture": MediaFrames(image_size=8), "sound": MediaLogMel(), "eeg": SlidingBandPowers()}
+        parts["eeg"] = parts["eeg"].with_windowing(self.windowing)
+        return {name: parts[name] for name in self.reads}
+
+    def estimator(self, seed):
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=50))
+
+
+class Counting(MediaFrames):
+    """Frames; leaves a line for each clip that is computed."""
+
+    kind: ClassVar[str] = "MediaFrames"
+    log: ClassVar[list] = []
+
+    def _of_clip(self, clip, starts):
+        self.log.append((clip.path.name, len(starts)))
+        return super()._of_clip(clip, starts)
+
+
+class Described(MemoryReader):
+    def reopened(self, root=None):
+        return self
+
+    def inspect(self, subject):
+        trials = [
+            {"stimulus": trial.stimulus, "duration_seconds": trial.duration_seconds} for trial in self.trials([subject])
+        ]
+        return SubjectReport({"subject": subject, "trials": trials}, ())
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    emotions = {str(number): {"valence": float((-1) ** number)} for number in range(1, N_TRIALS + 1)}
+    folder = tmp_path_factory.mktemp("clips")
+    return write_stimuli(folder, emotions, dict.fromkeys(emotions, SECONDS + 0.1), size=(32, 32), silent_share=0.25)
+
+
+def experiment(folder, reads=("picture", "sound", "eeg"), system=None, **runtime):
+    return Experiment(
+        name="test",
+        dataset="memory",
+        targets=("valence",),
+        protocols=("trial_disjoint",),
+        maximum_folds=3,
+        maximum_repetitions=1,
+        system=system or SeesStimuli(reads=reads),
+        runtime=Runtime(feature_store=folder / "features", **{"workers": 1, **runtime}),
+    )
+
+
+def entries(folder):
+    return {path.name for path in (folder / "features").iterdir() if (path / "windows.csv").is_file()}
+
+
+def test_blocks_of_all_parts_start_at_the_same_times(tmp_path, clips):
+    reader = with_stimuli(Described(tmp_path, n_subjects=2, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    plan, description = prepare(experiment(tmp_path), reader)
+    unit = plan.window_set(2, "valence")
+    # Of the five blocks of 12 s, the EEG of the last ends after the trial.
+    assert unit.table.groupby("trial")["start_seconds"].apply(list).tolist() == [[0.0, 2.0, 4.0, 6.0]] * N_TRIALS
+    dropped = plan.dropped_windows()
+    assert (dropped["reason"] == "eeg: no window at this time").all()
+    assert dropped["n_windows"].tolist() == [1] * 2 * N_TRIALS
+    rows = np.arange(len(unit.table))
+    arrays = {name: unit.arrays[name][rows] for name in ("frames", "log_mel", "energy_dbfs", "eeg")}
+    for number, trial in enumerate(reader.trials([2])):
+        own = slice(4 * number, 4 * number + 4)
+        for part in (MediaFrames(image_size=8), MediaLogMel()):
+            for name, expected in part.extract([trial.without_ratings()])[0].items():
+                np.testing.assert_array_equal(arrays[name][own], expected[:4])
+        signal = trial.eeg.signal[:, round((3 + LAG) * 128) :]
+        later = type(trial)(**{**vars(trial), "recording": type(trial.recording)(signal, *_rest(trial.recording))})
+        expected = SlidingBandPowers().extract([later])[0]["eeg"]
+        np.testing.assert_allclose(arrays["eeg"][own], expected[:4], rtol=1e-5)
+    assert unit.table["valence"].tolist() == [
+        trial.ratings["valence"] for trial in reader.trials([2]) for _ in range(4)
+    ]
+    assert description["sources"] == ["media", "picture", "recording", "sound"]
+
+
+def _rest(recording):
+    return recording.channel_names, recording.units, recording.sampling_rate_hz
+
+
+def test_a_system_that_sees_stimuli_keeps_the_contract(tmp_path, clips):
+    check_system(SeesStimuli(), with_stimuli(Described(tmp_path, n_trials=2, seconds=8), clips), n_windows=4)
+
+
+def test_a_clip_is_computed_once_whoever_was_shown_it(tmp_path, clips, monkeypatch):
+    system = SeesStimuli(reads=("picture",))
+    monkeypatch.setattr(SeesStimuli, "parts", lambda self: {"picture": Counting(image_size=8)})
+    Counting.log.clear()
+    reader = with_stimuli(Described(tmp_path, n_subjects=3, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    prepare(experiment(tmp_path, system=system), reader)
+    assert sorted(Counting.log) == [(f"{number}.mp4", 5) for number in range(1, N_TRIALS + 1)]
+    before = entries(tmp_path)
+    # A subject of whom all is there computes nothing, a new one looks up what is there.
+    prepare(experiment(tmp_path, system=system), reader)
+    more = with_stimuli(Described(tmp_path, n_subjects=4, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    prepare(experiment(tmp_path, system=system), more)
+    assert len(Counting.log) == N_TRIALS
+    assert len(before) == N_TRIALS + 3
+    assert len(entries(tmp_path)) == N_TRIALS + 4
+    # `keras-emotion store` lists them under the dataset, and clips under none.
+    stored = FeatureStore(tmp_path / "features").entries()
+    assert {(one.dataset, one.part, len(one.made_of)) for one in stored} == {
+        ("Described", "MediaFrames", N_TRIALS),
+        ("", "MediaFrames", 0),
+    }
+
+
+def test_trials_of_other_lengths_share_the_windows_they_have(tmp_path, clips):
+    class Shorter(Described):
+        def trials(self, subjects=None):
+            for trial in super().trials(subjects):
+                if trial.subject == 1:
+                    recording = trial.recording
+                    signal = recording.signal[:, : round(11.5 * 128)]
+                    recording = type(recording)(signal, *_rest(recording), recording.baseline_seconds)
+                    trial = type(trial)(**{**vars(trial), "recording": recording})
+                yield trial
+
+    reader = with_stimuli(Shorter(tmp_path, n_subjects=2, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    plan, _ = prepare(experiment(tmp_path, ("picture",)), reader)
+    first, second = (plan.window_set(subject, "valence") for subject in (1, 2))
+    assert [len(one.table) for one in (first, second)] == [3 * N_TRIALS, 5 * N_TRIALS]
+    same = second.arrays["frames"][np.flatnonzero(second.table["start_seconds"] <= 4)]
+    np.testing.assert_array_equal(first.arrays["frames"][np.arange(len(first.table))], same)
+    # The clips, and an entry for each subject.
+    assert len(entries(tmp_path)) == N_TRIALS + 2
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_runs_are_the_same_resumed_and_loaded_again(tmp_path, clips, workers):
+    study = write_recordings(tmp_path / "study", n_subjects=2, n_trials=N_TRIALS, trial_seconds=SECONDS)
+    stimuli = sorted({trial.stimulus for trial in Recordings(study).trials()})
+    (study / "clips").mkdir()
+    for clip, stimulus in zip(sorted(clips.glob("*.mp4")), stimuli, strict=True):
+        shutil.copy(clip, study / "clips" / f"{stimulus}.mp4")
+    reader = with_stimuli(Recordings(study), study / "clips")
+    wanted = experiment(tmp_path, ("picture", "eeg"), workers=workers).changed({"dataset": "recordings"})
+    folder = run(wanted, reader, tmp_path / "run")
+    predictions = folder.predictions()
+    assert set(predictions["stimulus"]) == set(stimuli)
+    # The data with their clips are moved, and the run is looked at again.
+    moved = shutil.move(study, tmp_path / "moved")
+    loaded, dataset = load_experiment(tmp_path / "run", moved)
+    assert (loaded, dataset.stimuli) == (wanted, moved / "clips")
+    elsewhere = (moved / "clips").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="clips: no such folder; expected a folder of stimuli"):
+        load_experiment(tmp_path / "run", moved)
+    _, dataset = load_experiment(tmp_path / "run", moved, elsewhere)
+    assert run(loaded, dataset, tmp_path / "run", resume=True).is_finished
+    pd.testing.assert_frame_equal(RunFolder(tmp_path / "run").predictions(), predictions)
+
+
+def test_all_faults_of_clips_are_listed(tmp_path, clips):
+    folder = shutil.copytree(clips, tmp_path / "clips")
+    for number, share in ((1, 0.5), (3, 0.7)):
+        # In the middle of a file, so that its header is whole.
+        path = folder / f"{number}.mp4"
+        content = bytearray(path.read_bytes())
+        middle = round(len(content) * share)
+        content[middle : middle + 3000] = bytes(3000)
+        path.write_bytes(content)
+    gone = (folder / "2.mp4").rename(tmp_path / "2.mp4"), (folder / "4.mp4").rename(tmp_path / "4.mp4")
+    reader = with_stimuli(Described(tmp_path, n_trials=N_TRIALS, seconds=SECONDS), folder)
+    with pytest.raises(InputError) as error:
+        prepare(experiment(tmp_path), reader)
+    assert [line.split(": ")[1].split(";")[0] for line in str(error.value).splitlines()] == [
+        "no clip of stimulus 2",
+        "no clip of stimulus 4",
+    ]
+    assert not (tmp_path / "features").exists() or not entries(tmp_path)
+    for path in gone:
+        path.rename(folder / path.name)
+    with pytest.raises(InputError) as error:
+        prepare(experiment(tmp_path), reader.reopened())
+    # Both tracks of both: that the first cannot be used hides nothing.
+    lines = str(error.value).splitlines()
+    assert [line.split(": ")[0].rpartition("/")[2] for line in lines] == ["1.mp4", "1.mp4", "3.mp4", "3.mp4"]
+    assert sum("its sound breaks off" in line for line in lines) == 2
+
+
+def test_all_trials_of_all_subjects_that_are_too_short_are_listed(tmp_path, clips):
+    reader = with_stimuli(Described(tmp_path, n_subjects=2, n_trials=N_TRIALS, seconds=4), clips)
+    with pytest.raises(InputError) as error:
+        prepare(experiment(tmp_path), reader)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2 * N_TRIALS
+    assert all("expected at least a block of 4 s and the lag of 0.5 s" in line for line in lines)
+
+
+def test_without_a_stimulus_folder(tmp_path):
+    with pytest.raises(InputError, match="no clip of stimulus 1; expected a video or sound file; give the folder"):
+        prepare(experiment(tmp_path), Described(tmp_path, n_trials=N_TRIALS))
+
+
+def test_damaged_features_of_a_clip_are_computed_anew(tmp_path, clips, capsys):
+    reader = with_stimuli(Described(tmp_path, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    plan, _ = prepare(experiment(tmp_path, ("picture",)), reader)
+    rows = np.arange(4)
+    expected = plan.window_set(1, "valence").arrays["frames"][rows]
+    shared = next((tmp_path / "features").glob("*/frames.npy"))
+    shared.write_bytes(shared.read_bytes()[:-7])
+    plan, _ = prepare(experiment(tmp_path, ("picture",)), reader)
+    np.testing.assert_array_equal(plan.window_set(1, "valence").arrays["frames"][rows], expected)
+    assert "frames.npy has" in capsys.readouterr().err
+    assert len(entries(tmp_path)) == N_TRIALS + 2
+
+
+def test_few_files_are_open_however_many_clips_there_are(tmp_path):
+    store = FeatureStore(tmp_path)
+    table = pd.DataFrame({"start_seconds": [0.0, 1.0]})
+    folders = [
+        store.folder({"clip": number}, lambda number=number: ({"x": np.full((2, 3), number)}, table))
+        for number in range(70)
+    ]
+    rows = np.stack([np.repeat(np.arange(70), 2), np.tile([0, 1], 70)], axis=1)
+    array = SharedWindows([folder / "x.npy" for folder in folders], rows)
+    assert (array.shape, array.nbytes) == ((140, 3), 140 * 3 * 8)
+    np.testing.assert_array_equal(array[:], np.repeat(np.arange(70), 2)[:, np.newaxis].repeat(3, axis=1))
+    assert array[-1].tolist() == [69] * 3
+    assert array[np.array([3, 0])].tolist() == [[1] * 3, [0] * 3]
+    from keras_emotion.pipelines.feature_store import _kept_open
+
+    assert _kept_open.cache_info().currsize <= 64

@@ -50,8 +50,8 @@ def load_experiment(
         stimuli: the stimulus folder, likewise.
 
     Raises:
-        InputError: there is no such file, it is damaged, this version would compute something else, or the data are
-            not there.
+        InputError: there is no such file, it is damaged, this version would compute something else, the data are not
+            there, or a stimulus folder is given for a run without one.
     """
     path = Path(path)
     file = path / DESCRIPTION if path.is_dir() else path
@@ -83,5 +83,7 @@ def load_experiment(
         )
     dataset = reader(root, file_format=file_format, **options)
     if known_stimuli is None:
+        if stimuli is not None:
+            raise InputError(f"--stimuli {stimuli}: the run of {file} has no stimulus folder; leave it out")
         return experiment, dataset
     return experiment, with_stimuli(dataset, stimuli or root / known_stimuli)

@@ -306,6 +306,8 @@ def test_the_page_names_each_finding_and_marks_synthetic_data(finished_run):
 
 def test_an_experiment_comes_back_from_its_file(finished_run):
     folder, experiment, root = finished_run
+    with pytest.raises(InputError, match=r"--stimuli clips: the run of .* has no stimulus folder; leave it out"):
+        load_experiment(folder.path, stimuli=Path("clips"))
     found, reader = load_experiment(folder.path)
     assert found.identity() == experiment.identity() == folder.config["identity"]
     assert found.system == experiment.system

@@ -80,18 +80,8 @@ def test_models_that_see_stimuli_get_a_folder_of_clips(
         if "media" in sources:
             (clips / "1.mp4").touch()
     monkeypatch.setattr(System, "sources", property(lambda self: sources))
-    words = (
-        "--model",
-        "logistic_regression",
-        "--dataset",
-        "sam40",
-        "--data-root",
-        "data",
-        "--target",
-        "stress",
-        *words,
-    )
-    found = parse_request(choose(words), words).dataset.stimuli
+    own = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", "data", "--target", "stress", *words]
+    found = parse_request(choose(own), own).dataset.stimuli
     assert found == (folder and Path(folder))
     told = capsys.readouterr().err
     assert told.startswith(note)

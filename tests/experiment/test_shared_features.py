@@ -141,6 +141,12 @@ def test_a_clip_is_computed_once_whoever_was_shown_it(tmp_path, clips, monkeypat
     assert len(Counting.log) == N_TRIALS
     assert len(before) == N_TRIALS + 3
     assert len(entries(tmp_path)) == N_TRIALS + 4
+    # `keras-emotion store` lists them under the dataset, and clips under none.
+    stored = FeatureStore(tmp_path / "features").entries()
+    assert {(one.dataset, one.part, len(one.made_of)) for one in stored} == {
+        ("Described", "MediaFrames", N_TRIALS),
+        ("", "MediaFrames", 0),
+    }
 
 
 def test_trials_of_other_lengths_share_the_windows_they_have(tmp_path, clips):

@@ -72,7 +72,7 @@ NAMES: Mapping[str, str] = {
     "keras_emotion.experiment.training:Fitted": "keras_emotion.experiment.fit:FitResult",
     "keras_emotion.experiment.training:Fitting": "keras_emotion.experiment.fit:FitRequest",
     "keras_emotion.experiment.training:Learnt": "keras_emotion.experiment.training:FoldResult",
-    "keras_emotion.own_data:SAMPLING_RATE_HZ": "keras_emotion.cli.request",
+    "keras_emotion.own_data:SAMPLING_RATE_HZ": "keras_emotion.cli.readers",
     "keras_emotion.own_data:main": "keras_emotion.cli.run:run",
     "keras_emotion.pipelines:BioFeatures": "keras_emotion.pipelines:RawSignals",
     "keras_emotion.reproduce:CommandLine": "keras_emotion.cli.request:RunOptions",

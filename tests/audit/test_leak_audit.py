@@ -340,7 +340,7 @@ def test_what_cannot_be_audited_is_said(finished_run, tmp_path, capsys):
     for arguments in ([], [str(moved), "--table", "x.csv"]):
         with pytest.raises(SystemExit, match="2"):
             main(["audit", *arguments])
-        assert "give the folder of a run, or --table" in capsys.readouterr().err
+        assert "RUN or --table: give one of them" in capsys.readouterr().err
     with pytest.raises(InputError, match="0 or more"):
         audit(folder, n_light_permutations=-1)
 

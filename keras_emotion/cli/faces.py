@@ -121,7 +121,7 @@ class Faces:
             for path in temporary.iterdir():
                 os.replace(path, out / path.name)
         except OSError as error:
-            raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from None
+            raise InputError(f"{out}: cannot be written ({error.strerror})") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return quality

@@ -19,6 +19,9 @@ from keras_emotion.schema import InputError
 def handlers():
     """An interrupted command leaves its signal handlers, as its process is about to end: this one is not."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # As in a terminal: a shell script that starts the tests in the background has them ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

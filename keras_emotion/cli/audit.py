@@ -38,7 +38,7 @@ class Audit:
         data_root: folder of the dataset; by default the one that the run used.
         stimuli: folder that holds the clips of the stimuli; by default the one that the run used.
         output: folder of the audit; by default `audit` in the run folder.
-        workers: number of workers; 0 is the number of the run.
+        workers: number of workers, 0 for as many as the run had.
         json: print one JSON object in place of tables.
         strict: exit with code 1 if there is a leak.
 

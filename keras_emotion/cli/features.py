@@ -36,7 +36,7 @@ class Features:
         sampling_rate_hz: rate that signals are resampled to; by default 128 Hz where recordings differ in rate.
         study_channels: channels where recordings have different ones; `union` are all that some recording has, NaN
             where one is missing, `intersection` those that every recording has.
-        workers: worker processes; 0 is one for each core.
+        workers: worker processes, 0 for one per core.
         feature_store: folder of computed features, shared with runs.
         overwrite: replace an existing file.
         json: print one JSON object.

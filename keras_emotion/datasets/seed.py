@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from keras_emotion.datasets.read_ahead import read_ahead
 from keras_emotion.datasets.reader import (
     SYNTHETIC_MARKER,
     Problem,
@@ -218,12 +219,17 @@ class SEED(Reader):
             for session in self._sessions[subject]:
                 contents = self._contents(session)
                 raise_problems(_problems_in(session, subject, contents))
-                for number in contents.trials:
-                    trial = self._trial(subject, session, contents, number)
-                    if trial.recording is not None:
-                        lines = group_by_trial({number: unusable_channels(trial.recording, CHANNEL_NAMES)})
-                        raise_problems([Problem(session.path, line, subject) for line in lines])
-                    yield trial
+                # Decompressing a signal takes about as long as computing its features.
+                yield from read_ahead(
+                    functools.partial(self._usable_trial, subject, session, contents), contents.trials
+                )
+
+    def _usable_trial(self, subject: int | str, session: Session, contents: Contents, number: int) -> Trial:
+        trial = self._trial(subject, session, contents, number)
+        if trial.recording is not None:
+            lines = group_by_trial({number: unusable_channels(trial.recording, CHANNEL_NAMES)})
+            raise_problems([Problem(session.path, line, subject) for line in lines])
+        return trial
 
     def inspect(self, subject: int | str) -> SubjectReport:
         """Read all of one subject; see `Reader.inspect`."""

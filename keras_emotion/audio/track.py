@@ -13,6 +13,7 @@ import av.error
 import numpy as np
 from av.stream import Disposition
 
+from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import InputError
 
 GAP_TOLERANCE_SECONDS = 0.05
@@ -311,7 +312,7 @@ def _decoded_frames(
             for frame in packet.decode():
                 yield frame
     except av.error.FFmpegError as error:
-        raise _broken_off(path, frame, _reason(error)) from None
+        raise _broken_off(path, frame, error_reason(error)) from None
     # What FFmpeg cannot know the end of always ends within a packet; RIFF files have been checked by their size.
     if is_cut and container.format.name not in ("wav", "avi"):
         raise _broken_off(path, frame, "it ends within a packet")
@@ -340,22 +341,17 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioS
             f"{path}: truncated: its header announces {announced + 8} bytes but it has {n_bytes}; copy it again"
         )
     try:
-        # FFmpeg takes what stands before a colon at the start of a relative path for a protocol.
-        container = av.open(str(path.absolute()))
+        container = open_media(path)
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
-            f"{path}: no readable sound ({_reason(error)}); expected a sound or video file; a copy may be truncated: "
-            "copy it again"
+            f"{path}: no readable sound ({error_reason(error)}); expected a sound or video file; a copy may be "
+            "truncated: copy it again"
         ) from None
     with container:
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise InputError(f"{path}: no sound track, only {kinds}; expected a file with sound")
         yield container, container.streams.audio[0]
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _first_picture_seconds(container: av.container.InputContainer) -> float | None:

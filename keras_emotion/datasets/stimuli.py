@@ -15,6 +15,7 @@ import pandas as pd
 from av.stream import Disposition
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Problem, Reader, SubjectId, SubjectReport
+from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import Clip, InputError, Trial
 from keras_emotion.tables import csv_bytes, read_cells
 
@@ -73,7 +74,7 @@ def clip_facts(path: Path) -> ClipFacts:
 def _facts(path: Path, n_bytes: int, modified_ns: int) -> ClipFacts:
     # Size and time are arguments so that a file that changed is read again.
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             # The cover of an album is no picture of a clip.
             pictures = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
             tracks = [*pictures[:1], *container.streams.audio[:1]]
@@ -89,8 +90,9 @@ def _facts(path: Path, n_bytes: int, modified_ns: int) -> ClipFacts:
                 for some in (pictures, container.streams.audio)
             )
     except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: unreadable ({reason}); expected a video or sound file; copy it again") from None
+        raise InputError(
+            f"{path}: unreadable ({error_reason(error)}); expected a video or sound file; copy it again"
+        ) from None
     if picture is None and sound is None:
         raise InputError(f"{path}: holds neither picture nor sound; expected a video or sound file; copy it again")
     # What an encoder puts before the sound has a time below 0.

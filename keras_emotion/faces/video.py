@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from keras_emotion.faces.reduction import block_means
+from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import InputError
 
 _PLANAR = ("yuv420p", "yuvj420p")
@@ -199,20 +200,16 @@ def _opened(path: Path | str):
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file; copy it again")
     try:
-        container = av.open(str(path))
+        container = open_media(path)
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
-            f"{path}: no readable video ({_reason(error)}); if it was copied, it was cut off: copy it again"
+            f"{path}: no readable video ({error_reason(error)}); if it was copied, it was cut off: copy it again"
         ) from None
     with container:
         if not container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise InputError(f"{path}: holds no video stream, only {kinds}; expected a video of a face")
         yield container, container.streams.video[0]
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def video_facts(path: Path | str) -> VideoFacts:
@@ -371,7 +368,7 @@ def _decoded(
                 number += 1
         except av.error.FFmpegError as error:
             raise InputError(
-                f"{path}: breaks off after {number} frames, {time:.2f} s ({_reason(error)}); copy it again"
+                f"{path}: breaks off after {number} frames, {time:.2f} s ({error_reason(error)}); copy it again"
             ) from None
     if not number:
         raise InputError(f"{path}: holds no frame; copy it again")

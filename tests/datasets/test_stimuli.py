@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,12 @@ def test_lengths_of_tracks(tmp_path, seconds, sound_seconds, found):
     lengths = facts.picture_seconds, facts.sound_seconds
     # A frame of AAC is 64 ms.
     assert all(one is other is None or abs(one - other) <= 0.064 for one, other in zip(lengths, found, strict=True))
+
+
+def test_relative_path_with_a_colon(clips, tmp_path, monkeypatch):
+    shutil.copy(clips / "1.mp4", tmp_path / "take:2.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert clip_facts(Path("take:2.mp4")) == clip_facts(clips / "1.mp4")
 
 
 def break_missing(folder):

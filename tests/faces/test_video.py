@@ -105,6 +105,12 @@ def test_time_starts_at_the_first_frame(tmp_path):
     assert [frame.time_seconds for _, frame in sample_frames(path, 5)] == pytest.approx(np.arange(10) / 5)
 
 
+def test_relative_path_with_a_colon(tmp_path, numbered, monkeypatch):
+    numbered.write(tmp_path / "video.avi", rate=25, n_frames=3).rename(tmp_path / "take:2.avi")
+    monkeypatch.chdir(tmp_path)
+    assert video_facts("take:2.avi").width == 64
+
+
 def test_threads_of_the_decoder_change_nothing(tmp_path, numbered):
     path = numbered.write(tmp_path / "a.mp4", rate=25, n_frames=40, codec="libx264")
     one, several = (list(sample_frames(path, 10, n_threads=n)) for n in (1, 3))

@@ -23,6 +23,7 @@ from keras_emotion.layers import (
     MultimodalLSTM,
     NonLocal3D,
     PairwiseAttention,
+    PairwiseCrossModalAttention,
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
@@ -244,6 +245,16 @@ ROWS = (
         n_trainable=2 + 3 + 3 * 2 + 2 * 4 * 4,
     ),
     Row(PairwiseAttention, {"axis": "steps"}, inputs=(2, 4, 3), n_trainable=4 + 3 + 3 * 4 + 2 * 2 * 2),
+    Row(
+        PairwiseCrossModalAttention,
+        {"units": 6, "n_heads": 3},
+        inputs=[(4, 5), (3, 2), (2, 5)],
+        alive={"units": 9, "n_heads": 2},
+        rejected=(("units", 0), ("n_heads", 0), ("n_heads", 4)),
+        rejected_inputs=((2, 4, 5), [(2, 4, 5)], [(2, 4, 5), (2, 4)]),
+        # Each pair: queries of one modality, keys and values of the other, and the output.
+        n_trainable=(2 * (5 + 2 * 2) + 2 * (2 + 2 * 5) + 2 * (5 + 2 * 5)) * 6 + 6 * 6 * 6,
+    ),
     Row(
         ChebyshevGraphConvolution,
         {

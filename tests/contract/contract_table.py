@@ -52,6 +52,7 @@ from keras_emotion.models import (
     correlation_losses,
     distillation_losses,
 )
+from keras_emotion.systems.media_encoders import PictureEncoder, SoundEncoder
 from keras_emotion.testing.layers import Alternative as Given
 from keras_emotion.testing.layers import LayerCase as Row
 from keras_emotion.testing.layers import TrainingStep as Training
@@ -1342,3 +1343,14 @@ def built_once(row):
     shared = copy.copy(row)
     object.__setattr__(shared, "build", build)
     return shared
+
+
+ENCODERS = "encoders.npz"
+"""File of pictures and patches of sound, arguments of `encoded`."""
+
+
+def encoded(pictures, patches):
+    """What encoders of stimuli with random weights, which NumPy draws, make of pictures and patches of sound."""
+    pictures_by = PictureEncoder(patch_size=8, n_layers=2, n_heads=2, width=8, mlp_width=12)
+    sound_by = SoundEncoder(filters=(2, 3, 4, 4), units=(5, 6), embedding_size=7)
+    return {"pictures": pictures_by.encode(pictures.shape[1])(pictures), "sound": sound_by.encode()(patches)}

@@ -138,7 +138,7 @@ def _run(request: Request) -> int:
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
-    numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, reductions) if has_paper else None
+    numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
     n_failed = _print_failed(folder)
     with _error_after_failures(n_failed):
         reports.build_report(folder, numbers, reductions, reference=reference).print(console)
@@ -264,11 +264,12 @@ def _differences_from_full_size(reproduction: Reproduction, wanted: Experiment) 
     return differences(*named)
 
 
-def _numbers_to_compare(paper: Path, wanted: Experiment, reductions: list[str]) -> pd.DataFrame:
+def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reductions: list[str]) -> pd.DataFrame:
     # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
-    printed = reports.paper_numbers(paper, dataset=wanted.dataset)
+    n_classes = {target: wanted.rule(target, dataset.class_names).n_classes for target in wanted.targets}
+    printed = reports.numbers_of_classes(reports.paper_numbers(paper, dataset=wanted.dataset), n_classes)
     variant = wanted.paper_variant
-    if variant is None:
+    if variant is None or printed.empty:
         return printed
     if variant == printed["variant"].iloc[0]:
         return printed[printed["variant"] == variant]

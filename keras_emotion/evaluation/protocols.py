@@ -256,6 +256,8 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
             ),
             Protocol(name="window_disjoint", disjoint="overlapping_windows", scope="within_subject", n_repetitions=5),
             Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
+            # Whoever else was shown the stimulus of a test trial may be in training with it.
+            Protocol(name="trial_disjoint_across_subjects", disjoint="trials", scope="across_subjects"),
             Protocol(name="stimulus_disjoint", disjoint="stimuli", scope="across_subjects"),
             Protocol(name="subject_disjoint", disjoint="subjects", scope="across_subjects", n_splits=None),
             # A person who meets a stimulus several times has it on one side alone.

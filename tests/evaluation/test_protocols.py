@@ -36,6 +36,7 @@ def test_the_protocols_are_those_of_the_specification():
         "as_published_mercl_within_subject",
         "window_disjoint",
         "trial_disjoint",
+        "trial_disjoint_across_subjects",
         "stimulus_disjoint",
         "subject_disjoint",
         "stimulus_disjoint_within_subject",
@@ -98,6 +99,7 @@ def test_as_published_mercl_has_four_folds_over_windows_and_names_its_assumption
 @pytest.mark.parametrize(
     ("name", "unit", "subjects", "n_folds"),
     [
+        ("trial_disjoint_across_subjects", ["subject", "trial"], FOUR_SUBJECTS, 10),
         ("window_disjoint", ["trial", "start_seconds"], ONE_SUBJECT, 10),
         ("trial_disjoint", ["trial"], ONE_SUBJECT, 10),
         ("stimulus_disjoint", ["stimulus"], FOUR_SUBJECTS, 10),

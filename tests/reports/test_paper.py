@@ -156,7 +156,7 @@ def test_the_cells_of_mercl_are_those_of_the_text(paper_text):
     lines, table = {}, ""
     for line in paper_text.splitlines():
         table = heading[1] if (heading := re.match(r"Table (\d)\. ", line)) else table
-        name, *cells = line.split("\t")
+        name, *cells = line.rstrip("\t").split("\t")
         if cells and all(re.fullmatch(r"\d\d\.\d", cell) for cell in cells):
             lines[table, name.split(" [")[0]] = cells
     assert found == lines

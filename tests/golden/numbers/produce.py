@@ -24,7 +24,11 @@ OLD_PROTOCOLS = (
     "subject_disjoint",
 )
 
-LATER_PROTOCOLS = ("as_published_mercl", "as_published_mercl_within_subject")
+LATER_PROTOCOLS = (
+    "as_published_mercl",
+    "as_published_mercl_within_subject",
+    "trial_disjoint_across_subjects",
+)
 """Their folds were added by 0.2.0; all others are of 0.1.0."""
 
 

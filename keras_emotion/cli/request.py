@@ -216,7 +216,8 @@ def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_optio
         # Of some trials a rating may be missing: those of a whole subject.
         ratings = sorted({name for trial in reader.trials(reader.subjects[:1]) for name in trial.ratings})
         raise InputError(
-            f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}; two joined by a plus sign are one target"
+            f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}; two joined "
+            "by a plus sign are one target"
         )
 
 

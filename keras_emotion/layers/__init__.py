@@ -14,6 +14,7 @@ from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
 from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.pairwise_attention import PairwiseAttention
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
+from keras_emotion.layers.principal_components import PrincipalComponents
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
 from keras_emotion.layers.speech_conformer_convolution import SpeechConformerConvolution
@@ -35,6 +36,7 @@ __all__ = [
     "NonLocal3D",
     "PairwiseAttention",
     "PeepholeLSTMCell",
+    "PrincipalComponents",
     "ResidualBlock3D",
     "ResidualTCN",
     "SpeechConformerConvolution",

@@ -1,5 +1,6 @@
 """Keras models, one paper a file."""
 
+from keras_emotion.models.ave_lstm import AVELSTMNetwork
 from keras_emotion.models.conti_cnn import ContiCNN
 from keras_emotion.models.crnn_4d import CRNN4D
 from keras_emotion.models.dcca import DCCA, correlation_losses
@@ -13,12 +14,14 @@ from keras_emotion.models.graph_sleep_net import GraphSleepNet
 from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weights
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
+from keras_emotion.models.ve_bilstm import VEBiLSTMNetwork
 from keras_emotion.models.vggish import VGGish
 
 __all__ = [
     "CRNN4D",
     "DCCA",
     "DGCNN",
+    "AVELSTMNetwork",
     "ContiCNN",
     "DeepVANet",
     "EEGNet",
@@ -30,6 +33,7 @@ __all__ = [
     "LegacyWeights",
     "MMResLSTM",
     "PriorDFCN",
+    "VEBiLSTMNetwork",
     "VGGish",
     "correlation_losses",
     "distillation_losses",

@@ -35,7 +35,7 @@ from keras_emotion.pipelines.official_features import OfficialFeatures
 from keras_emotion.pipelines.pairing import count_dropped, match_windows, pair_windows
 from keras_emotion.pipelines.picture_features import MediaColours
 from keras_emotion.pipelines.raw_signals import RawSignals
-from keras_emotion.pipelines.scaling import feature_statistics
+from keras_emotion.pipelines.scaling import feature_covariance, feature_statistics
 from keras_emotion.pipelines.shared_features import clips_of, features_of_trials, trials_without_signals
 from keras_emotion.pipelines.sliding_band_powers import SlidingBandPowers
 from keras_emotion.pipelines.sound_features import MediaMFCC, MediaSoundFunctionals
@@ -81,6 +81,7 @@ __all__ = [
     "count_dropped",
     "extract_features",
     "extract_rated",
+    "feature_covariance",
     "feature_statistics",
     "features_of_trials",
     "file_hash",

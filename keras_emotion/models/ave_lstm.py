@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_emotion.layers import FeatureScaling, PrincipalComponents
 from keras_emotion.models.inference import InferenceMixin
-from keras_emotion.models.window_classifier import check_dropout, check_minima
+from keras_emotion.models.window_classifier import check_minima
 
 MODALITIES = ("visual", "audio", "eeg")
 
@@ -21,11 +21,11 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
     as well, which [2] leaves out.
 
     **Deviations.** Not printed in [2]: units, how decisions are fused (here by their mean), what the principal
-    components are of (here of the log-powers of all channels and bands, step by step, whitened). Bootstrapping, the
-    mean of resampled trials of a class, needs the class: it is off by default, and with `n_bootstrap` it is done to
-    the EEG of training batches alone, within the batch, never to validation or test rows; the components are those of
-    the rows as they are. The three losses are added, which trains each network as alone, but for the epoch, which is
-    chosen for all three at once.
+    components are of (here of the log-powers of all channels and bands, step by step, whitened). There is no dropout.
+    Bootstrapping, the mean of resampled trials of a class, needs the class: it is off by default, and with
+    `bootstrap_eeg` it is done to the EEG of training batches alone, within the batch, never to validation or test rows;
+    the components are those of the rows as they are. The three losses are added, which trains each network as alone,
+    but for the epoch, which is chosen for all three at once.
 
     Args:
         visual_shape: `(steps, features)` of the picture; default `(8, 512)`.
@@ -34,9 +34,6 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         n_classes: classes, 2 or more; default 2.
         units: of each LSTM, 1 or more; default 128.
         n_components: principal components of the EEG, from 1 to channels times bands; default 32.
-        dropout: share of the last states that a training step leaves out; default 0.
-        n_bootstrap: rows of the same class of a training batch, drawn with replacement, whose mean takes the place of
-            the EEG of a row; 0 (default): none.
         inference: what a user of the saved model must know and the network does not. A mapping that JSON can hold;
             default `None`.
         name: name of the model.
@@ -77,8 +74,6 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         n_classes=2,
         units=128,
         n_components=32,
-        dropout=0.0,
-        n_bootstrap=0,
         inference=None,
         *,
         name=None,
@@ -92,14 +87,13 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
                 raise ValueError(
                     f"`{modality}_shape` must be {size} sizes, each 1 or more; received {modality}_shape={shape}"
                 )
-        check_minima(("n_classes", n_classes, 2), ("units", units, 1), ("n_bootstrap", n_bootstrap, 0))
+        check_minima(("n_classes", n_classes, 2), ("units", units, 1))
         n_features = math.prod(shapes["eeg"][1:])
         if not 1 <= n_components <= n_features:
             raise ValueError(
                 f"`n_components` must be from 1 to the {n_features} features of the EEG; "
                 f"received n_components={n_components}"
             )
-        check_dropout(dropout)
 
         # === Layers ===
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -112,7 +106,6 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
             modality: (
                 layer,
                 keras.layers.LSTM(units, dtype=policy, name=f"{modality}_lstm"),
-                keras.layers.Dropout(dropout, dtype=policy, name=f"{modality}_dropout"),
                 keras.layers.Dense(n_classes, dtype=policy, name=f"{modality}_classifier"),
                 keras.layers.Softmax(dtype="float32", name=f"{modality}_probabilities"),
             )
@@ -134,6 +127,8 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         # Set here: what a functional model's constructor is given does not reach its layers.
         self.trainable = trainable
+        # Of training alone, and so no part of the configuration.
+        self._n_bootstrap = 0
         self._draws = keras.random.SeedGenerator(1)
 
         # === Configuration ===
@@ -142,8 +137,6 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         self.n_classes = n_classes
         self.units = units
         self.n_components = n_components
-        self.dropout = dropout
-        self.n_bootstrap = n_bootstrap
         self._keep_inference(inference)
 
     @property
@@ -162,18 +155,24 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         """
         return outputs["probabilities"]
 
+    def bootstrap_eeg(self, n_rows):
+        """Train on bootstrapped EEG: of each row the mean of rows of its class in the batch, drawn with replacement.
+
+        Args:
+            n_rows: rows that are averaged; 0: the EEG stays as it is.
+        """
+        self._n_bootstrap = n_rows
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """See `keras.Model`; with `n_bootstrap` that of a training batch with bootstrapped EEG."""
-        if training and self.n_bootstrap:
+        """See `keras.Model`; see `bootstrap_eeg`."""
+        if training and self._n_bootstrap:
             y_pred = self({**x, "eeg": self._bootstrapped(x["eeg"], y["eeg"])}, training=True)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 
     def _bootstrapped(self, eeg, labels):
-        """For each row, the mean of rows of its class, drawn with replacement."""
         labels = ops.reshape(labels, (-1,))
-        is_same = ops.equal(labels[:, None], labels[None])
-        logits = ops.where(is_same, 0.0, -1e9)
-        drawn = keras.random.categorical(logits, self.n_bootstrap, seed=self._draws)
+        logits = ops.where(ops.equal(labels[:, None], labels[None]), 0.0, -1e9)
+        drawn = keras.random.categorical(logits, self._n_bootstrap, seed=self._draws)
         return ops.mean(ops.take(eeg, drawn, axis=0), axis=1)
 
     def get_config(self):
@@ -186,6 +185,4 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
             "n_classes": self.n_classes,
             "units": self.units,
             "n_components": self.n_components,
-            "dropout": self.dropout,
-            "n_bootstrap": self.n_bootstrap,
         }

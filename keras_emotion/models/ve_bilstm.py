@@ -6,12 +6,7 @@ import keras
 from keras import ops
 
 from keras_emotion.layers import FeatureScaling
-from keras_emotion.models.window_classifier import (
-    WindowClassifierMixin,
-    check_dropout,
-    check_minima,
-    softmax_head,
-)
+from keras_emotion.models.window_classifier import WindowClassifierMixin, check_minima, softmax_head
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
@@ -23,7 +18,7 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
     last states of both directions.
 
     **Deviations.** Not printed in [2]: how features come to have 1024 dimensions: here by a dense layer with ReLU for
-    each modality, on standardised features; whether the units are those of one direction; dropout, none by default.
+    each modality, on standardised features; and whether the units are those of one direction. There is no dropout.
     [1] trains the network on another task first, which [2] does not mention.
 
     Args:
@@ -32,7 +27,6 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
         n_classes: classes, 2 or more; default 2.
         projection_units: dimensions of each modality, 1 or more; default 1024 [2].
         units: of the two recurrent layers, in each direction, 1 or more; default `(1024, 256)` [2].
-        dropout: share of the inputs of each recurrent layer that a training step leaves out; default 0.
         inference: what a user of the saved model must know and the network does not. A mapping that JSON can hold;
             default `None`.
         name: name of the model.
@@ -69,7 +63,6 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
         n_classes=2,
         projection_units=1024,
         units=(1024, 256),
-        dropout=0.0,
         inference=None,
         *,
         name=None,
@@ -87,7 +80,6 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
         if len(units) != 2 or min(units) < 1:
             raise ValueError(f"`units` must be two sizes, each 1 or more; received units={units}")
         check_minima(("n_classes", n_classes, 2), ("projection_units", projection_units, 1))
-        check_dropout(dropout)
 
         # === Layers ===
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -103,7 +95,7 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
         }
         recurrent_layers = [
             keras.layers.Bidirectional(
-                keras.layers.LSTM(size, dropout=dropout, return_sequences=number == 1, dtype=policy, name="lstm"),
+                keras.layers.LSTM(size, return_sequences=number == 1, dtype=policy, name="lstm"),
                 dtype=policy,
                 name=f"recurrent_{number}",
             )
@@ -128,7 +120,6 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
         self.n_classes = n_classes
         self.projection_units = projection_units
         self.units = units
-        self.dropout = dropout
         self._keep_inference(inference)
 
     @property
@@ -145,5 +136,4 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
             "n_classes": self.n_classes,
             "projection_units": self.projection_units,
             "units": list(self.units),
-            "dropout": self.dropout,
         }

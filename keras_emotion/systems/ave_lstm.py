@@ -39,7 +39,6 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
         eeg: log-powers, step by step; not printed what the principal components are of.
         units: of each LSTM; not printed.
         n_components: principal components of the EEG, all where there are fewer; not printed.
-        dropout: share of the last states that a training step leaves out; not printed.
         n_bootstrap: rows of the same class of a training batch whose mean takes the place of the EEG of a row; 0: none.
 
     References:
@@ -54,7 +53,6 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
     eeg: SlidingBandPowers = Field(default_factory=SlidingBandPowers)
     units: Annotated[int, Field(ge=1)] = 128
     n_components: Annotated[int, Field(ge=1)] = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     n_bootstrap: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("eeg")
@@ -73,17 +71,17 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
         """See `NetworkSystem`."""
         from keras_emotion.models import AVELSTMNetwork
 
-        return AVELSTMNetwork(
+        model = AVELSTMNetwork(
             visual_shape=shapes["visual"],
             audio_shape=shapes["mfcc"],
             eeg_shape=shapes["eeg"],
             n_classes=n_classes,
             units=self.units,
             n_components=min(self.n_components, math.prod(shapes["eeg"][1:])),
-            dropout=self.dropout,
-            n_bootstrap=self.n_bootstrap,
             inference=inference,
         )
+        model.bootstrap_eeg(self.n_bootstrap)
+        return model
 
     def losses(self) -> dict[str, Any]:
         """See `NetworkSystem`; of each modality, none of their mean."""

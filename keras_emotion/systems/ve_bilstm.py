@@ -38,7 +38,6 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
         projection_units: dimensions of each modality.
         units: of the two bidirectional layers, in each direction.
         width_multiplier: scales `projection_units` and `units`, for reduced runs.
-        dropout: share of the inputs of each recurrent layer that a training step leaves out; not printed.
 
     References:
         [1] Ogawa, Sasaka, Maeda and Haseyama (2018). Favorite video classification based on multimodal bidirectional
@@ -55,7 +54,6 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
     projection_units: Annotated[int, Field(ge=1)] = 1024
     units: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1024, 256)
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _steps_fit(self):
@@ -89,7 +87,6 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
             n_classes=n_classes,
             projection_units=projection_units,
             units=units,
-            dropout=self.dropout,
             inference=inference,
         )
 

@@ -154,7 +154,7 @@ class MediaFrames(MediaPart):
         cv2.setNumThreads(1)
         times = clip.start_seconds + starts[:, np.newaxis] + (np.arange(self.n_frames) + 0.5) / self.frame_rate_hz
         wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
-        frames = zeros_in_a_file((len(starts), *self.array_shapes(0, 0)["frames"]))
+        frames = zeros_in_a_file((len(starts), self.n_frames, self.image_size, self.image_size, 3))
         flat = frames.reshape(-1, *frames.shape[2:])
         places = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
         n_given = 0

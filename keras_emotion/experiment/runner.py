@@ -132,8 +132,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
 
 
 def _feature_flags(system: System, dataset: Reader, subjects: Sequence[int | str]) -> dict[str, Any]:
-    # Features of the dataset's authors are not read yet with the trial: it costs next to nothing.
-    if "released_features" not in system.sources:
+    # A trial is read only for parts that may have something to say.
+    if all(type(part).flags is FeaturePart.flags for part in system.parts().values()):
         return {}
     flags = system.flags(next(dataset.trials(subjects[:1])))
     return {"feature_flags": list(flags)} if flags else {}
@@ -272,8 +272,9 @@ def _compute_parts(
     keys = {(subject, name): _key(data, part, subject) for subject in data.files for name, part in parts.items()}
     missing = {place: key for place, key in keys.items() if not store.holds(key, verify)}
     shared = {name for name, part in parts.items() if part.shared_by_stimulus}
+    threads = runtime.threads_per_worker
     tasks = [
-        (_compute, (store, key, functools.partial(_extract, parts[name], dataset, subject)))
+        (parts[name], (_compute, (store, key, functools.partial(_extract, parts[name], dataset, subject, threads))))
         for (subject, name), key in missing.items()
         if name not in shared
         for dataset in [data.dataset.for_sources(parts[name].sources)]
@@ -310,7 +311,8 @@ def _compute_shared(
         for place, trial in clips_of(trial for one in subjects if (one, name) in keys for trial in trials[one]).items():
             key = clip_keys[name, place] = _clip_key(data, parts[name], trial)
             if not store.holds(key):
-                tasks.append((_compute, (store, key, functools.partial(_extract_of_clip, parts[name], trial))))
+                extract = functools.partial(_extract_of_clip, parts[name], trial, runtime.threads_per_worker)
+                tasks.append((parts[name], (_compute, (store, key, extract))))
     _compute_all(runtime, tasks)
     for (subject, name), key in keys.items():
         folders = {place: store.path(clip_keys[name, place]) for place in clips_of(trials[subject])}
@@ -377,23 +379,30 @@ def _compute(store: FeatureStore, key: dict[str, Any], extract: Callable[[], tup
     return "\n".join(faults)
 
 
-def _extract(part: FeaturePart, dataset: Reader, subject: int | str) -> tuple:
+def _extract(part: FeaturePart, dataset: Reader, subject: int | str, threads: int) -> tuple:
+    if part.needs_backend:
+        prepare_backend(threads)
     return extract_features(part, dataset.trials([subject]))
 
 
-def _extract_of_clip(part: FeaturePart, trial: Trial) -> tuple:
+def _extract_of_clip(part: FeaturePart, trial: Trial, threads: int) -> tuple:
+    if part.needs_backend:
+        prepare_backend(threads)
     return part.extract([trial.without_ratings()])
 
 
-def _compute_all(runtime: Runtime, tasks: Sequence[tuple]) -> None:
-    """Do tasks of `_compute` in workers.
+def _compute_all(runtime: Runtime, tasks: Sequence[tuple[FeaturePart, tuple]]) -> None:
+    """Do tasks of `_compute`, each with the part that it is of, in workers.
 
     Raises:
         InputError: features cannot be computed; one line for each fault of all data.
     """
-    found = (fault.splitlines() for fault in in_workers(runtime, tasks, trains=False))
-    if faults := sorted(set(itertools.chain.from_iterable(found))):
-        raise InputError("\n".join(faults))
+    found: set[str] = set()
+    for trains in (False, True):
+        own = [task for part, task in tasks if part.needs_backend == trains]
+        found.update(line for fault in in_workers(runtime, own, trains=trains) for line in fault.splitlines())
+    if found:
+        raise InputError("\n".join(sorted(found)))
 
 
 def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder: Path, threads: int) -> None:

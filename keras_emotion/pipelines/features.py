@@ -7,6 +7,7 @@ import functools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -70,6 +71,7 @@ class FeaturePart(BaseModel, abc.ABC):
         shared_by_stimulus: whether the features are of the clip of the stimulus alone (`Trial.media`). They are then
             computed once for each clip, as long as the longest trial, from a trial that has no recording, video, images
             or ratings, stored once, and looked up for each trial. Such a part has a `windowing`.
+        needs_backend: whether `extract` runs a Keras network: it then has the threads and GPUs of workers that train.
         channel_axes: axes of channels of each array by its name, the windows axis being 0; an array that is not named
             does not depend on the order of channels. `None` where it is not known how arrays depend on channels: files
             with different channels are refused then.
@@ -83,6 +85,7 @@ class FeaturePart(BaseModel, abc.ABC):
     sources: ClassVar[tuple[Source, ...]] = ("recording",)
     missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "refuse"
     shared_by_stimulus: ClassVar[bool] = False
+    needs_backend: ClassVar[bool] = False
     channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = None
 
     @model_serializer(mode="wrap")
@@ -159,6 +162,22 @@ class FeaturePart(BaseModel, abc.ABC):
             if fields.get(name) is not None:
                 raise ValueError(f"{name}: names a place on another machine; expected nothing")
         return cls.model_validate_json(json.dumps(fields), strict=True)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether weights that a saved model does not keep have to be given (`with_weights`) before `extract`."""
+        return False
+
+    def with_weights(self, weights: Path) -> Self:
+        """A copy that computes its features by the weights that lie at a path.
+
+        Args:
+            weights: file or folder.
+
+        Raises:
+            InputError: the part needs none, or these are not those that the model was trained with.
+        """
+        raise InputError(f"{weights}: {type(self).__name__} has no weights; leave it out")
 
     def for_new_recording(self) -> Self:
         """The part as it is applied to a recording of no dataset: windows side by side, of all channels given."""

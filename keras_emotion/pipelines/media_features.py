@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar, Self
 
 import cv2
@@ -150,24 +150,41 @@ class MediaFrames(MediaPart):
         return {"frames": (self.n_frames, self.image_size, self.image_size, 3)}
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
+        frames = zeros_in_a_file((len(starts), *MediaFrames.array_shapes(self, 0, 0)["frames"]))
+        flat = frames.reshape(-1, *frames.shape[2:])
+        for own, picture in self.frames_of(clip, starts):
+            flat[own] = picture
+        return {"frames": frames}
+
+    def frames_of(self, clip: Clip, starts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Read the frames of the blocks that start at some times of a clip, each once however many blocks it is in.
+
+        Args:
+            clip: the clip.
+            starts: `(blocks,)` seconds from its start.
+
+        Yields:
+            `(places, picture)`: where a frame is among those of all blocks, `block * n_frames + frame`, and the
+            picture, `(image_size, image_size, 3)` uint8 RGB.
+
+        Raises:
+            InputError: the picture ends before the last block, or cannot be read.
+        """
         # Workers share the cores among themselves already.
         cv2.setNumThreads(1)
         times = clip.start_seconds + starts[:, np.newaxis] + (np.arange(self.n_frames) + 0.5) / self.frame_rate_hz
         wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
-        frames = zeros_in_a_file((len(starts), self.n_frames, self.image_size, self.image_size, 3))
-        flat = frames.reshape(-1, *frames.shape[2:])
         places = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
         n_given = 0
         side = (self.image_size, self.image_size)
         for own, (_, frame) in zip(places, faces.sample_frames(clip.path, times_seconds=wanted), strict=False):
-            flat[own] = cv2.resize(frame.image, side, interpolation=cv2.INTER_AREA)
+            yield own, cv2.resize(frame.image, side, interpolation=cv2.INTER_AREA)
             n_given += 1
         if n_given < len(wanted):
             raise InputError(
                 f"{clip.path}: its picture ends before {wanted[n_given]:g} s; expected pictures to "
                 f"{clip.stop_seconds:g} s; give a longer clip"
             )
-        return {"frames": frames}
 
 
 class MediaSoundPart(MediaPart):
@@ -198,8 +215,14 @@ class MediaSoundPart(MediaPart):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-class _MediaSpectrograms(MediaSoundPart):
-    """Patches of spectrograms of the sound of clips, and the energy of each block."""
+class MediaSound(MediaSoundPart):
+    """What is computed from patches of spectrograms of the sound of clips, and the energy of each block.
+
+    Attributes:
+        array_name: name of the array of the patches.
+        n_bands: bands of a patch.
+        frame_seconds: length of the windows that the frames of a spectrogram come from.
+    """
 
     array_name: ClassVar[str]
     n_bands: ClassVar[int]
@@ -225,17 +248,24 @@ class _MediaSpectrograms(MediaSoundPart):
         return {self.array_name: (self.n_patches, PATCH_FRAMES, self.n_bands), "energy_dbfs": (1,)}
 
     @abc.abstractmethod
-    def _patches(self, waveform: np.ndarray) -> np.ndarray:
-        """`(blocks, patches, PATCH_FRAMES, bands)` of `(blocks, samples)`."""
+    def patches(self, waveform: np.ndarray) -> np.ndarray:
+        """Patches of blocks.
+
+        Args:
+            waveform: `(blocks, samples)` mono at `SOUND_RATE_HZ`.
+
+        Returns:
+            `(blocks, patches, ...)`, float32.
+        """
 
     def _of_blocks(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
         from keras_emotion.audio import energy_dbfs
 
         energy = energy_dbfs(waveform, SOUND_RATE_HZ, self.window_seconds)
-        return {self.array_name: self._patches(waveform), "energy_dbfs": energy}
+        return {self.array_name: self.patches(waveform), "energy_dbfs": energy}
 
 
-class MediaLogMel(_MediaSpectrograms):
+class MediaLogMel(MediaSound):
     """Sound of the clips as MERCL has it: `{"log_mel": (blocks, patches, 96, 20)}`, natural logarithm, float32.
 
     Mono sound at 16 kHz; see `keras_emotion.audio.log_mel`. A block of 4 s has four patches of 96 frames; its last 12
@@ -252,13 +282,14 @@ class MediaLogMel(_MediaSpectrograms):
     n_bands: ClassVar[int] = 20
     frame_seconds: ClassVar[float] = 0.05
 
-    def _patches(self, waveform: np.ndarray) -> np.ndarray:
+    def patches(self, waveform: np.ndarray) -> np.ndarray:
+        """See `MediaSound`; `(blocks, patches, 96, bands)`."""
         from keras_emotion.audio import cut_patches, log_mel
 
         return cut_patches(log_mel(waveform, SOUND_RATE_HZ))
 
 
-class MediaVGGishPatches(_MediaSpectrograms):
+class MediaVGGishPatches(MediaSound):
     """Sound of the clips as VGGish is fed with it: `{"vggish": (blocks, patches, 96, 64)}`, float32.
 
     Mono sound at 16 kHz; see `keras_emotion.audio.vggish_patches`. A block of 4 s has four patches. Beside it
@@ -274,7 +305,8 @@ class MediaVGGishPatches(_MediaSpectrograms):
     n_bands: ClassVar[int] = 64
     frame_seconds: ClassVar[float] = 0.025
 
-    def _patches(self, waveform: np.ndarray) -> np.ndarray:
+    def patches(self, waveform: np.ndarray) -> np.ndarray:
+        """See `MediaSound`; `(blocks, patches, 96, bands)`."""
         from keras_emotion.audio import vggish_patches
 
         return vggish_patches(waveform, SOUND_RATE_HZ)

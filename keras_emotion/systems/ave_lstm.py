@@ -48,7 +48,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
 
     reads: ClassVar[tuple[str, ...]] = ("picture", "sound", "eeg")
 
-    picture: VGG19Frames = VGG19Frames()
+    picture: VGG19Frames = Field(default_factory=VGG19Frames)
     sound: MediaMFCC = MediaMFCC()
     eeg: SlidingBandPowers = Field(default_factory=SlidingBandPowers)
     units: Annotated[int, Field(ge=1)] = 128
@@ -72,7 +72,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
         from keras_emotion.models import AVELSTMNetwork
 
         model = AVELSTMNetwork(
-            visual_shape=shapes["visual"],
+            visual_shape=shapes["picture"],
             audio_shape=shapes["mfcc"],
             eeg_shape=shapes["eeg"],
             n_classes=n_classes,
@@ -103,7 +103,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
     def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
         return {
-            "visual": ModelInput(part="picture", array="visual"),
+            "visual": ModelInput(part="picture", array="picture"),
             "audio": ModelInput(part="sound", array="mfcc"),
             "eeg": ModelInput(part="eeg", array="eeg"),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from keras_emotion.pipelines import EEGBlocks, FeaturePart, Windowing
@@ -45,8 +44,3 @@ class StimulusBlocks(System):
         """See `System`."""
         fields = self.model_dump(mode="json", exclude=set(self.reads))
         return {**fields, **{name: part.key() for name, part in self.parts().items()}}
-
-    def source_files(self) -> tuple[Path, ...]:
-        """See `System`; weights of networks that features come from."""
-        weights = (getattr(getattr(self, name), "weights", None) for name in self.reads)
-        return tuple(path for path in weights if path is not None)

@@ -47,7 +47,7 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
 
     reads: ClassVar[tuple[str, ...]] = ("picture", "eeg")
 
-    picture: VGG19Frames = VGG19Frames()
+    picture: VGG19Frames = Field(default_factory=VGG19Frames)
     eeg: SlidingBandPowers = Field(
         default_factory=lambda: SlidingBandPowers(step_window_seconds=0.5, step_hop_seconds=0.5)
     )
@@ -82,7 +82,7 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
             max(1, round(self.width_multiplier * size)) for size in (self.projection_units, *self.units)
         )
         return VEBiLSTMNetwork(
-            visual_shape=shapes["visual"],
+            visual_shape=shapes["picture"],
             eeg_shape=shapes["eeg"],
             n_classes=n_classes,
             projection_units=projection_units,
@@ -96,7 +96,7 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `NetworkSystem`."""
-        return {name: elements[name] for name in ("visual", "eeg")}
+        return {name: one.of(elements) for name, one in self.model_inputs().items()}
 
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
         """See `NetworkSystem`."""
@@ -108,7 +108,7 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
 
     def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""
-        return {"visual": ModelInput(part="picture", array="visual"), "eeg": ModelInput(part="eeg", array="eeg")}
+        return {"visual": ModelInput(part="picture", array="picture"), "eeg": ModelInput(part="eeg", array="eeg")}
 
 
 class VEBiLSTMExperiment(Experiment):

@@ -1,7 +1,8 @@
 """Computes rows of the contract table on the backend of this process, from the weights and inputs of another.
 
 Usage: `KERAS_BACKEND=jax python other_backend.py FOLDER`. For each row whose `<row>.npz` is there, it reads that and
-writes `<row>_<backend>.npz` with the outputs and, for a model, its weights after a step of training.
+writes `<row>_<backend>.npz` with the outputs and, for a model, its weights after a step of training; likewise of
+`encoders.npz`, which holds what encoders of stimuli are given.
 """
 
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from contract_table import ROWS
+from contract_table import ENCODERS, ROWS, encoded
 
 from keras_emotion.testing.layers import flat_arrays, train
 
@@ -41,6 +42,11 @@ def main(folder):
             train(row, model, inputs, targets, arrays["sample_weight"])
             results |= {f"trained_{index}": weight for index, weight in enumerate(model.get_weights())}
         np.savez(folder / f"{number}_{keras.backend.backend()}.npz", **results)
+
+    if (folder / ENCODERS).exists():
+        with np.load(folder / ENCODERS) as stored:
+            given = encoded(**stored)
+        np.savez(folder / f"encoders_{keras.backend.backend()}.npz", **given)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from contract_table import ROWS, built_once, every_row
+from contract_table import ENCODERS, ROWS, built_once, encoded, every_row
 
 import keras_emotion
 from keras_emotion.testing import layers
@@ -102,6 +102,14 @@ def compared(tmp_path_factory):
     def compute(backend, slow):
         folder = tmp_path_factory.mktemp("backends")
         results = results_of([number for number in range(len(ROWS)) if is_slow(number) == slow], folder)
+        if not slow:
+            rng = np.random.default_rng(0)
+            given = {
+                "pictures": rng.integers(0, 256, (2, 16, 16, 3), np.uint8),
+                "patches": rng.standard_normal((2, 96, 20), "float32"),
+            }
+            np.savez(folder / ENCODERS, **given)
+            results["encoders"] = encoded(**given)
         search_path = os.pathsep.join([str(Path(keras_emotion.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         process = subprocess.run(
             [sys.executable, Path(__file__).with_name("other_backend.py"), folder],
@@ -132,3 +140,14 @@ def test_other_backend_gives_the_same_values(number, backend, compared):
             # small it is itself: it is judged by the largest of its tensor.
             atol = 1e-4 * abs(expected).max() if name.startswith("trained_") else 1e-5
             np.testing.assert_allclose(others[name], expected, rtol=1e-4, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", OTHER_BACKENDS)
+def test_encoders_of_stimuli_have_the_same_random_weights_on_other_backends(backend, compared):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    results, folder = compared(backend, False)
+    with np.load(folder / f"encoders_{backend}.npz") as others:
+        for name, expected in results["encoders"].items():
+            assert np.ptp(expected, axis=0).max() > 0.01
+            np.testing.assert_allclose(others[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)

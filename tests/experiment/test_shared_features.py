@@ -18,6 +18,7 @@ from keras_emotion.pipelines.feature_store import SharedWindows
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_recordings, write_stimuli
 from keras_emotion.systems import EstimatorSystem, register_system
+from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound, PictureEncoder, SoundEncoder
 from keras_emotion.testing import check_system
 from tests.conftest import MemoryReader
 
@@ -147,6 +148,28 @@ def test_a_clip_is_computed_once_whoever_was_shown_it(tmp_path, clips, monkeypat
         ("Described", "MediaFrames", N_TRIALS),
         ("", "MediaFrames", 0),
     }
+
+
+def test_encoded_stimuli_are_those_of_each_clip_alone(tmp_path, clips, monkeypatch):
+    frames = EncodedFrames(
+        image_size=16, encoder=PictureEncoder(patch_size=8, n_layers=1, n_heads=2, width=8, mlp_width=8)
+    )
+    sound = EncodedSound(encoder=SoundEncoder(filters=(2, 2, 2, 2), units=(3, 3), embedding_size=5))
+    monkeypatch.setattr(SeesStimuli, "parts", lambda self: {"picture": frames, "sound": sound})
+    reader = with_stimuli(Described(tmp_path, n_subjects=2, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    plan, description = prepare(experiment(tmp_path, system=SeesStimuli(reads=("picture", "sound"))), reader)
+    assert len(entries(tmp_path)) == 2 * (N_TRIALS + 2)
+    unit = plan.window_set(2, "valence")
+    for number, trial in enumerate(reader.trials([2])):
+        (pictures, table), (sounds, _) = (part.extract([trial.without_ratings()]) for part in (frames, sound))
+        own = number * len(table) + np.arange(len(table))
+        for name, expected in {**pictures, **sounds}.items():
+            np.testing.assert_array_equal(unit.arrays[name][own], expected)
+    assert description["feature_flags"] == [
+        f"{what} features by a network with random weights" for what in ("picture", "sound")
+    ]
+    store = FeatureStore(tmp_path / "features").entries()
+    assert {one.part for one in store} == {"EncodedFrames", "EncodedSound"}
 
 
 def test_trials_of_other_lengths_share_the_windows_they_have(tmp_path, clips):

@@ -1,0 +1,529 @@
+"""Encode pictures and sound of stimuli by an image transformer and VGGish, with released or random weights."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
+from keras_emotion.options import Option
+from keras_emotion.pipelines import MediaFrames, MediaLogMel, MediaPart, MediaVGGishPatches, content_hash
+from keras_emotion.pipelines.media_features import PATCH_FRAMES, MediaSound
+from keras_emotion.schema import Clip, InputError, Trial
+from keras_emotion.systems.settings import Configuration
+from keras_emotion.systems.vit_weights import ViTFolder, ViTSizes, set_arrays
+
+if TYPE_CHECKING:
+    import keras
+
+FRAMES_AT_ONCE = 16
+"""Pictures of a batch: a ViT-Base/16 holds 0.5 GiB of activations for them."""
+
+PATCHES_AT_ONCE = 32
+"""Patches of sound of a batch."""
+
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Makes `(samples, features)` float32 of `(samples, ...)`."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+Size = Annotated[int, Field(ge=1, le=32768)]
+"""Filters, units or features of a layer."""
+
+
+class MediaEncoder(Configuration):
+    """A network that encodes pictures or sound, by its sizes and weights.
+
+    Args:
+        weights: where the weights lie; `None`: random weights, drawn by `seed`.
+        weights_hash: hash of the contents of the weights, where they must be these: a saved model keeps it in place of
+            `weights`.
+        seed: seed of the weights that are random.
+    """
+
+    weights: Path | None = None
+    weights_hash: Annotated[str | None, Field(max_length=64), Option(fixed=True)] = None
+    seed: Seed = 0
+
+    @property
+    def is_random(self) -> bool:
+        """Whether all weights are random."""
+        return self.weights is None and self.weights_hash is None
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the weights have to be given again (`weights`), because only their hash is known."""
+        return self.weights is None and self.weights_hash is not None
+
+    def portable(self) -> Self:
+        """The encoder of the same numbers without the place of its weights: with their sizes and their hash.
+
+        Raises:
+            InputError: the weights cannot be read.
+        """
+        if self.weights is None:
+            return self
+        sizes = self._sizes_of_weights()
+        return type(self)(**{**dict(self), **sizes, "weights": None, "weights_hash": self._hash_of_weights()})
+
+    def checked(self) -> str | None:
+        """Hash of the weights; `None` where they are random.
+
+        Raises:
+            InputError: the weights are not given, cannot be read, or are not those of `weights_hash`.
+        """
+        if self.needs_weights:
+            raise InputError(
+                f"{type(self).__name__}: the model was trained with weights that it does not keep; expected their file "
+                "or folder"
+            )
+        if self.weights is None:
+            return None
+        found = self._hash_of_weights()
+        if self.weights_hash not in (None, found):
+            raise InputError(
+                f"{self.weights}: not the weights that the model was trained with (their contents differ); give those"
+            )
+        return found
+
+    def _sizes_of_weights(self) -> Mapping[str, Any]:
+        """Fields that the weights decide."""
+        raise NotImplementedError
+
+    def _hash_of_weights(self) -> str:
+        raise NotImplementedError
+
+
+class FrameEncoder(MediaEncoder):
+    """A network that encodes pictures: what the subclasses have besides `weights` and `seed`."""
+
+    @property
+    def output_size(self) -> int:
+        """Features of a picture.
+
+        Raises:
+            InputError: the weights cannot be read.
+        """
+        raise NotImplementedError
+
+    def check_image_size(self, image_size: int) -> None:
+        """Refuse pictures that the network cannot be given.
+
+        Raises:
+            InputError: the weights are of pictures of another size, or cannot be read.
+            ValueError: the network is not for pictures of this size.
+        """
+
+    def build(self, image_size: int) -> keras.Model:
+        """Build the network, new each time: `(batch, image_size, image_size, 3)` RGB to `(batch, output_size)`.
+
+        Raises:
+            InputError: the weights are missing or damaged.
+        """
+        raise NotImplementedError
+
+    def encode(self, image_size: int) -> Encode:
+        """What encodes `(pictures, image_size, image_size, 3)`, in inference and in batches of one size.
+
+        The network is built once a process.
+
+        Raises:
+            InputError: see `build`.
+        """
+        return _encode(self, self.checked(), image_size, FRAMES_AT_ONCE)
+
+
+class PictureEncoder(FrameEncoder):
+    """An image transformer (ViT) [1]: the [CLS] token of pictures.
+
+    The network is `keras_hub.models.ViTBackbone`; the token is that behind the last normalisation.
+
+    **Deviations**: the paper of MERCL names no weights. Those of a preset of KerasHub or of HuggingFace's format can be
+    given; without any they are random, and a run is flagged.
+
+    Args:
+        weights: folder of a KerasHub preset (`config.json`, `model.weights.h5`, `image_converter.json`) or of
+            HuggingFace (`config.json`, `model.safetensors`, `preprocessor_config.json`), which decides the sizes and
+            how colours are scaled; `None`: random weights, pixels scaled to -1 to 1.
+        weights_hash: see the base class.
+        seed: seed of random weights.
+        patch_size: side of a patch in pixels, without `weights`; so are the others. Defaults are those of ViT-Base/16.
+        n_layers: transformer blocks.
+        n_heads: attention heads.
+        width: features of a token, a multiple of `n_heads`.
+        mlp_width: hidden units of the dense layers of a block.
+
+    References:
+        [1] Dosovitskiy et al. (2021). An image is worth 16x16 words: transformers for image recognition at scale. ICLR.
+    """
+
+    patch_size: Annotated[int, Field(ge=1, le=256)] = 16
+    n_layers: Annotated[int, Field(ge=1, le=128)] = 12
+    n_heads: Annotated[int, Field(ge=1, le=128)] = 12
+    width: Annotated[int, Field(ge=1, le=8192)] = 768
+    mlp_width: Annotated[int, Field(ge=1, le=32768)] = 3072
+
+    @model_validator(mode="after")
+    def _heads_share_the_features(self):
+        if self.weights is None and self.width % self.n_heads:
+            raise ValueError(f"width: {self.width} features for {self.n_heads} heads; expected a multiple")
+        return self
+
+    @property
+    def output_size(self) -> int:
+        """Features of a picture.
+
+        Raises:
+            InputError: the weights cannot be read.
+        """
+        return self.width if self.weights is None else ViTFolder.read(self.weights).sizes.width
+
+    def check_image_size(self, image_size: int) -> None:
+        """Refuse pictures that the network cannot be given.
+
+        Raises:
+            InputError: the weights are of pictures of another size, or cannot be read.
+            ValueError: patches do not fill the pictures.
+        """
+        if self.weights is None:
+            if image_size % self.patch_size:
+                raise ValueError(
+                    f"image_size: pictures of {image_size} pixels in patches of {self.patch_size}; expected a multiple"
+                )
+            return
+        expected = ViTFolder.read(self.weights).image_size
+        if image_size != expected:
+            raise InputError(
+                f"{self.weights}: weights of pictures of {expected} pixels, and pictures have {image_size}; give "
+                f"--system.picture.image-size {expected}"
+            )
+
+    def build(self, image_size: int) -> keras.Model:
+        """Build the network, new each time.
+
+        Args:
+            image_size: side of the pictures in pixels.
+
+        Returns:
+            `(batch, image_size, image_size, 3)` RGB of 0 to 255, of integers or floating-point numbers, to
+            `(batch, width)` float32. Colours are scaled in the network.
+
+        Raises:
+            InputError: the weights are missing, damaged, not those of `weights_hash`, or of pictures of another size.
+            ValueError: patches do not fill the pictures.
+        """
+        self.checked()
+        self.check_image_size(image_size)
+        folder = None if self.weights is None else ViTFolder.read(self.weights)
+        sizes = folder.sizes if folder else ViTSizes(**{name: getattr(self, name) for name in _VIT_SIZES})
+        dropouts = (folder.dropout, folder.attention_dropout, folder.epsilon) if folder else (0.0, 0.0, 1e-6)
+        scale, offset = (folder.scale, folder.offset) if folder else ((1 / 127.5,) * 3, (-1.0,) * 3)
+        with own_keras_settings():
+            # Here, because it takes seconds.
+            import keras
+            import keras_hub
+
+            backbone = keras_hub.models.ViTBackbone(
+                image_shape=(image_size, image_size, 3),
+                patch_size=sizes.patch_size,
+                num_layers=sizes.n_layers,
+                num_heads=sizes.n_heads,
+                hidden_dim=sizes.width,
+                mlp_dim=sizes.mlp_width,
+                dropout_rate=dropouts[0],
+                attention_dropout=dropouts[1],
+                layer_norm_epsilon=dropouts[2],
+                data_format="channels_last",
+                dtype="float32",
+                name="vit",
+            )
+            if folder is None:
+                set_arrays(backbone, sizes.random_arrays(image_size, self.seed))
+            else:
+                folder.load_into(backbone)
+            pictures = keras.Input((image_size, image_size, 3), name="pictures")
+            scaled = keras.layers.Rescaling(list(scale), list(offset), dtype="float32", name="colours")(pictures)
+            return keras.Model(pictures, backbone(scaled)[:, 0], name="picture_encoder")
+
+    def _sizes_of_weights(self) -> Mapping[str, Any]:
+        sizes = ViTFolder.read(self.weights).sizes
+        return {**{name: getattr(sizes, name) for name in _VIT_SIZES}, "seed": 0}
+
+    def _hash_of_weights(self) -> str:
+        return content_hash(ViTFolder.read(self.weights).files)
+
+
+_VIT_SIZES = ("patch_size", "n_layers", "n_heads", "width", "mlp_width")
+
+
+class SoundEncoder(MediaEncoder):
+    """VGGish (`keras_emotion.models.VGGish`): the embedding of patches of 0.96 s of sound.
+
+    Args:
+        weights: a file that `VGGish.load_released_weights` reads, which decides the sizes; `None`: random weights.
+        weights_hash: see the base class.
+        seed: seed of random weights.
+        front_end: what patches are: `"log_mel"`, those of MERCL (20 bands, `MediaLogMel`), of which released weights
+            fit the convolutions alone, so that the dense layers are random; or `"vggish"`, those of the released
+            weights (64 bands, `MediaVGGishPatches`).
+        filters: filters of the four groups of convolutions, without `weights`.
+        units: units of the two hidden dense layers, where they are random; so are the sizes below.
+        embedding_size: features of the embedding.
+        embedding_activation: activation of the embedding; `None`: that of the weights as they were released (ReLU of
+            the port to PyTorch, none of TF-Slim), and none where the dense layers are random.
+    """
+
+    front_end: Literal["log_mel", "vggish"] = "log_mel"
+    filters: tuple[Size, Size, Size, Size] = (64, 128, 256, 512)
+    units: tuple[Size, Size] = (4096, 4096)
+    embedding_size: Size = 128
+    embedding_activation: Literal["linear", "relu"] | None = None
+
+    @property
+    def n_bands(self) -> int:
+        """Bands of a patch."""
+        return _FRONT_ENDS[self.front_end].n_bands
+
+    @property
+    def has_random_dense_layers(self) -> bool:
+        """Whether the dense layers have random weights."""
+        return self.is_random or self.front_end == "log_mel"
+
+    @property
+    def output_size(self) -> int:
+        """Features of a patch.
+
+        Raises:
+            InputError: the weights cannot be read.
+        """
+        return self.portable().embedding_size
+
+    def build(self) -> keras.Model:
+        """Build the network, new each time.
+
+        Returns:
+            `(batch, 96, bands)` to `(batch, embedding_size)` float32; 20 or 64 bands, see `front_end`.
+
+        Raises:
+            InputError: the weights are missing, damaged, or not those of `weights_hash`.
+        """
+        self.checked()
+        sizes = dict(self.portable())
+        with own_keras_settings():
+            from keras_emotion.models import VGGish
+            from keras_emotion.models.vggish_weights import CONVOLUTIONS, DENSE_LAYERS
+
+            arguments = {name: sizes[name] for name in ("filters", "units", "embedding_size", "embedding_activation")}
+            arguments |= {"n_frames": PATCH_FRAMES, "n_bands": self.n_bands, "dtype": "float32"}
+            if self.weights is None:
+                model = VGGish(**arguments)
+            else:
+                only = self.front_end == "log_mel"
+                model = VGGish.load_released_weights(self.weights, convolutions_only=only, **arguments)
+            generator = np.random.default_rng(self.seed)
+            random = (CONVOLUTIONS if self.is_random else ()) + (DENSE_LAYERS if self.has_random_dense_layers else ())
+            for layer in map(model.get_layer, random):
+                shape = layer.kernel.shape
+                # Behind ReLU, twice the inverse of the inputs keeps the variance [He et al., ICCV 2015].
+                deviation = np.float32(np.sqrt(2 / np.prod(shape[:-1])))
+                kernel = deviation * generator.standard_normal(shape, np.float32)
+                layer.set_weights([kernel, np.zeros(shape[-1], np.float32)])
+            return model
+
+    def encode(self) -> Encode:
+        """What encodes `(patches, 96, bands)`, in inference and in batches of one size.
+
+        The network is built once a process.
+
+        Raises:
+            InputError: see `build`.
+        """
+        return _encode(self, self.checked(), None, PATCHES_AT_ONCE)
+
+    def _sizes_of_weights(self) -> Mapping[str, Any]:
+        released = _released(self.weights, self._hash_of_weights())
+        if self.front_end == "log_mel":
+            return {"filters": released["filters"], "embedding_activation": self.embedding_activation or "linear"}
+        return {
+            **released,
+            "embedding_activation": self.embedding_activation or released["embedding_activation"],
+            "seed": 0,
+        }
+
+    def _hash_of_weights(self) -> str:
+        if not self.weights.is_file():
+            raise InputError(f"{self.weights}: no such file; expected released weights of VGGish (.pth, .pt or .npz)")
+        return content_hash([self.weights])
+
+
+_FRONT_ENDS: Mapping[str, type[MediaSound]] = {"log_mel": MediaLogMel, "vggish": MediaVGGishPatches}
+
+
+@functools.lru_cache(maxsize=4)
+def _released(file: Path, content: str) -> Mapping[str, Any]:
+    """Sizes of released weights of VGGish; the content is an argument so that a file that changed is read again."""
+    check_keras_can_start()
+    from keras_emotion.models.vggish_weights import VGGishWeights
+
+    weights = VGGishWeights.read(file)
+    return {**weights.sizes, "embedding_activation": "relu" if weights.is_port else "linear"}
+
+
+@functools.lru_cache(maxsize=2)
+def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_size: int | None, batch: int) -> Encode:
+    model = encoder.build() if image_size is None else encoder.build(image_size)
+
+    def encode(samples: np.ndarray) -> np.ndarray:
+        import keras
+
+        given = []
+        with own_keras_settings():
+            for start in range(0, len(samples), batch):
+                some = samples[start : start + batch]
+                # One size of batches, for which the network is traced once.
+                padded = np.zeros((batch, *some.shape[1:]), some.dtype)
+                padded[: len(some)] = some
+                given.append(keras.ops.convert_to_numpy(model.predict_on_batch(padded))[: len(some)])
+        return np.concatenate(given)
+
+    return encode
+
+
+class _EncodedPart(MediaPart):
+    """Features of the clips of stimuli by a network that is not trained, computed once a clip.
+
+    Args:
+        encoder: the network.
+    """
+
+    needs_backend: ClassVar[bool] = True
+
+    encoder: MediaEncoder
+
+    def _portable(self) -> Self:
+        return self.changed(encoder=self.encoder.portable())
+
+    def key(self) -> dict[str, Any]:
+        """See `FeaturePart`; of the weights the content, not the place."""
+        return super(_EncodedPart, self._portable()).key()
+
+    def description(self) -> dict[str, Any]:
+        """See `FeaturePart`; of the weights sizes and content, not the place."""
+        return super(_EncodedPart, self._portable()).description()
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """See `FeaturePart`."""
+        encoder = fields.get("encoder")
+        if isinstance(encoder, Mapping) and encoder.get("weights") is not None:
+            raise ValueError("encoder.weights: names a place on another machine; expected nothing")
+        return super().from_fields(fields)
+
+    @property
+    def needs_weights(self) -> bool:
+        """See `FeaturePart`."""
+        return self.encoder.needs_weights
+
+    def with_weights(self, weights: Path) -> Self:
+        """See `FeaturePart`."""
+        if self.encoder.is_random:
+            raise InputError(f"{weights}: the model was trained with random weights; leave it out")
+        found = self.changed(encoder=self.encoder.changed({"weights": weights}))
+        found.encoder.checked()
+        return found
+
+
+class EncodedFrames(_EncodedPart, MediaFrames):
+    """Pictures of the clips, encoded: `{"picture": (blocks, frames, width)}`, float32.
+
+    The frames are those of `MediaFrames`, the features the [CLS] tokens of an image transformer in inference. A frame
+    is encoded once, however many blocks it is in, and few frames are in memory at a time.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        frame_rate_hz: frames a second; a block has a whole number of them.
+        image_size: side of the pictures in pixels, that of the weights.
+        encoder: the transformer.
+    """
+
+    code_version: ClassVar[int] = 1
+
+    encoder: PictureEncoder = Field(default_factory=PictureEncoder)
+
+    @model_validator(mode="after")
+    def _patches_fill_the_pictures(self):
+        if self.encoder.weights is None:
+            self.encoder.check_image_size(self.image_size)
+        return self
+
+    def flags(self, trial: Trial) -> tuple[str, ...]:
+        """See `FeaturePart`; whether the weights are random."""
+        return ("picture features by a network with random weights",) if self.encoder.is_random else ()
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        return {"picture": (self.n_frames, self.encoder.output_size)}
+
+    def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
+        encode = self.encoder.encode(self.image_size)
+        frames, flat = self.frames_of(clip, starts), None
+        while some := list(itertools.islice(frames, FRAMES_AT_ONCE)):
+            encoded = encode(np.stack([picture for _, picture in some]))
+            if flat is None:
+                flat = np.empty((len(starts) * self.n_frames, encoded.shape[1]), np.float32)
+            for (places, _), one in zip(some, encoded, strict=True):
+                flat[places] = one
+        return {"picture": flat.reshape(len(starts), self.n_frames, -1)}
+
+
+class EncodedSound(_EncodedPart, MediaSound):
+    """Sound of the clips, encoded: `{"sound": (blocks, patches, embedding_size)}`, float32.
+
+    The patches are those of `MediaLogMel` or `MediaVGGishPatches`, four of a block of 4 s, the features the embeddings
+    of VGGish in inference. Beside it `"energy_dbfs"`, `(blocks, 1)`, as `MediaLogMel` has it.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        encoder: VGGish, and which patches it is given.
+    """
+
+    code_version: ClassVar[int] = 1
+    array_name: ClassVar[str] = "sound"
+
+    encoder: SoundEncoder = Field(default_factory=SoundEncoder)
+
+    @property
+    def front_end(self) -> MediaSound:
+        """The part whose patches are encoded."""
+        return _FRONT_ENDS[self.encoder.front_end](window_seconds=self.window_seconds, hop_seconds=self.hop_seconds)
+
+    @property
+    def n_patches(self) -> int:
+        """Patches of a block."""
+        return self.front_end.n_patches
+
+    def flags(self, trial: Trial) -> tuple[str, ...]:
+        """See `FeaturePart`; whether weights are random."""
+        if self.encoder.is_random:
+            return ("sound features by a network with random weights",)
+        if self.encoder.has_random_dense_layers:
+            return ("sound features by a network with random weights in its dense layers",)
+        return ()
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`."""
+        return {"sound": (self.n_patches, self.encoder.output_size), "energy_dbfs": (1,)}
+
+    def patches(self, waveform: np.ndarray) -> np.ndarray:
+        """See `MediaSound`; encoded."""
+        patches = self.front_end.patches(waveform)
+        encoded = self.encoder.encode()(patches.reshape(-1, *patches.shape[2:]))
+        return encoded.reshape(*patches.shape[:2], -1)

@@ -239,10 +239,26 @@ def _run_table(request: Request) -> int:
         return 0
     n_failed = sum(_print_failed(folder) for folder in folders.values())
     paper = reproduction.printed_numbers
-    printed = None if paper is None else reports.paper_numbers(paper, reproduction.dataset, number)
+    everywhere = None if paper is None else reports.paper_numbers(paper, table=number)
+    printed = None if everywhere is None else everywhere[everywhere["dataset"] == reproduction.dataset]
     with _error_after_failures(n_failed):
         reports.build_method_table(folders, printed, output).print(console)
+        if printed is not None and printed.empty:
+            _print_other_dataset(console, number, everywhere)
     return int(n_failed > 0)
+
+
+def _print_other_dataset(console: rich.console.Console, number: str, printed: pd.DataFrame) -> None:
+    """Print what a table of the paper has for the datasets that it is of, where this is not one of them."""
+    for (dataset, target), rows in printed[printed["metric"] == "accuracy"].groupby(["dataset", "target"], sort=False):
+        cells = ", ".join(f"{row.variant} {row.value:.1f}" for row in rows.itertuples())
+        title = dataset.replace("_", "-").upper()
+        console.print(
+            f"the paper's table {number} is of {title}; its accuracies of {target}: {cells}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _console() -> rich.console.Console:

@@ -263,6 +263,10 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
     dataset = open_dataset(wanted.dataset, root, options.file_format, stimuli, **choice.reader_options)
     dataset = dataset.for_sources(wanted.system.sources)
+    if reproduction.choose_subjects is not None and preset != "demo" and "subjects" not in given:
+        chosen, how = reproduction.choose_subjects(dataset)
+        wanted = wanted.changed({"subjects": chosen})
+        print(f"note: subjects: {how}: {', '.join(map(str, chosen))}", file=sys.stderr)
     wanted = _with_subjects(wanted, dataset, given.get("subjects"), preset)
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):

@@ -186,6 +186,8 @@ class Plan:
                     f"target {column!r} is no rating of data set {self.experiment.dataset}; it has {', '.join(named)}"
                 )
         chosen = table[list(columns)].notna().all(axis=1).to_numpy()
+        if self.experiment.sessions:
+            chosen = chosen & self._is_of_the_sessions(table)
         if session != "":
             chosen = chosen & (table["session"] == session).to_numpy()
         rated = np.flatnonzero(chosen)
@@ -290,8 +292,22 @@ class Plan:
 
     def _sessions(self, subject: int | str) -> tuple[int | str, ...]:
         """Sessions of a subject, sorted; `""` where there is one."""
-        found = _joined(self, subject)[0].table["session"].unique().tolist()
+        table = _joined(self, subject)[0].table
+        table = table[self._is_of_the_sessions(table)] if self.experiment.sessions else table
+        found = table["session"].unique().tolist()
         return tuple(sorted(found)) if len(found) > 1 else ("",)
+
+    def _is_of_the_sessions(self, table: pd.DataFrame) -> np.ndarray:
+        """`(windows,)` whether a window belongs to the sessions that were asked for; each subject has all of them."""
+        wanted = set(map(str, self.experiment.sessions))
+        session = table["session"].astype(str)
+        for subject, own in session.groupby(table["subject"]):
+            if missing := sorted(wanted - set(own)):
+                raise InputError(
+                    f"sessions: subject {subject} has no session {', '.join(missing)}; it has "
+                    f"{', '.join(sorted(set(own)))}; give other sessions or subjects"
+                )
+        return session.isin(wanted).to_numpy()
 
 
 def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iterable[str]) -> None:

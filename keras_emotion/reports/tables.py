@@ -471,7 +471,9 @@ def _level(numbers: RunNumbers, protocol: str, target: str) -> str:
 
 
 def _flags(numbers: RunNumbers, protocol: str) -> str:
-    return "; ".join(numbers.protocols[protocol]["flags"])
+    """The flags of a protocol; what is assumed of a paper makes no difference between protocols."""
+    definition = numbers.protocols[protocol]
+    return "; ".join(flag for flag in definition["flags"] if flag != definition.get("assumed"))
 
 
 def count_of_subjects(count: int) -> str:

@@ -29,6 +29,7 @@ class Experiment(Configuration):
         name: name of the reproduction.
         dataset: name of the data set (`keras_emotion.datasets.READERS`).
         subjects: ids of the subjects; all by default.
+        sessions: ids of the sessions; all by default.
         targets: ratings to predict; two of them joined by a plus sign are one target of four classes, the quadrant
             (valence+arousal: HVHA, LVHA, LVLA, HVLA).
         label_rule: how a rating becomes a class, for targets that are ratings (not classes already).
@@ -47,6 +48,7 @@ class Experiment(Configuration):
     name: Annotated[str, Option(fixed=True)]
     dataset: Annotated[str, Option(fixed=True)]
     subjects: Annotated[tuple[int | str, ...], Option(common=True)] = ()
+    sessions: tuple[int | str, ...] = ()
     targets: Annotated[
         tuple[str, ...], Field(min_length=1), Option(aliases=("--target",), metavar="RATING ...", common=True)
     ]
@@ -123,8 +125,9 @@ class Experiment(Configuration):
         # As it was before there was a choice, so that those runs can be taken up.
         if self.study_channels == "union":
             del fields["study_channels"]
-        if not self.class_names:
-            del fields["class_names"]
+        for name in ("class_names", "sessions"):
+            if not fields[name]:
+                del fields[name]
         fields["system"] = {"kind": type(self.system).__name__, **self.system.scientific_config()}
         fields["protocols"] = [PROTOCOLS[name].describe() for name in self.protocols]
         return fields

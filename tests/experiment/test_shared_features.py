@@ -295,6 +295,27 @@ def test_classes_of_single_targets_have_names_of_their_own(tmp_path, clips):
     assert plan.window_set(1, "arousal").class_names == names["arousal"]
 
 
+def test_sessions_that_were_asked_for_are_the_only_ones(tmp_path):
+    class TwoSessions(MemoryReader):
+        def trials(self, subjects=None):
+            for trial in super().trials(subjects):
+                if trial.subject == 1 or trial.trial % 2:
+                    yield dataclasses.replace(trial, session=1 + trial.trial % 2)
+
+    wanted = experiment(tmp_path, ("eeg",)).changed({"sessions": (1,), "protocols": ("within_session",)})
+    reader = TwoSessions(tmp_path, n_subjects=1, n_trials=12)
+    assert wanted.identity() != wanted.changed({"sessions": ()}).identity()
+    plan = prepare(wanted, reader)[0]
+    assert set(plan.window_set(1, "valence").table["session"]) == {1}
+    assert list(plan.units()) == [("within_session", "valence", 1, "")]
+    both = dataclasses.replace(plan, experiment=wanted.changed({"sessions": ()}))
+    assert [session for *_, session in both.units()] == [1, 2]
+    # Of the second subject there is but the second session.
+    plan = prepare(wanted, TwoSessions(tmp_path, n_subjects=2, n_trials=12))[0]
+    with pytest.raises(InputError, match=r"sessions: subject 2 has no session 1; it has 2; give other sessions"):
+        plan.window_set("pool", "valence")
+
+
 def test_all_faults_of_clips_are_listed(tmp_path, clips):
     folder = shutil.copytree(clips, tmp_path / "clips")
     for number, share in ((1, 0.5), (3, 0.7)):

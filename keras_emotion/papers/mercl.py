@@ -221,7 +221,7 @@ def _comparison(kind: type[Experiment], demo: Mapping[str, Any]) -> Callable[[Ma
     return presets
 
 
-_FEW_EPOCHS = {"training.epochs": 8, "training.learning_rate": 1e-3, "system.picture.image_size": 32}
+_FEW_EPOCHS = {"training.epochs": 20, "training.learning_rate": 3e-3, "system.picture.image_size": 32}
 
 # --- the paper on its datasets
 

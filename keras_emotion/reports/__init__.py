@@ -5,11 +5,12 @@ from keras_emotion.reports.comparison import ComparisonReport, as_json, build_co
 from keras_emotion.reports.figures import draw_attention, draw_features, draw_scalp_maps
 from keras_emotion.reports.methods import MethodTable, build_method_table
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
-from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
+from keras_emotion.reports.paper import CLASSES_COLUMN, PAPER_COLUMNS, numbers_of_classes, paper_numbers
 from keras_emotion.reports.ratings import rating_table
 from keras_emotion.reports.report import Report, build_report
 
 __all__ = [
+    "CLASSES_COLUMN",
     "PAPER_COLUMNS",
     "SYNTHETIC_MARK",
     "AuditReport",
@@ -24,6 +25,7 @@ __all__ = [
     "draw_attention",
     "draw_features",
     "draw_scalp_maps",
+    "numbers_of_classes",
     "paper_numbers",
     "rating_table",
 ]

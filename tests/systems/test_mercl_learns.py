@@ -87,7 +87,7 @@ def accuracies(folder, protocols, **settings):
     predictions = pd.read_csv(run_folder.path / "predictions.csv")
     right = predictions.assign(
         network=predictions["label"] == predictions["prediction"],
-        known=predictions["label"] == predictions["stimulus_prediction"],
+        known=predictions["label"] == predictions["stimulus_label"],
     )
     return right.groupby("protocol")[["network", "known"]].mean()
 
@@ -122,7 +122,7 @@ def test_an_effect_in_the_eeg_alone_is_found(tmp_path):
 
 def silhouettes(folder, emotion, seed):
     """Mean silhouette of the classes in the embeddings of held-out stimuli, before and after the first stage."""
-    experiment, reader = made(folder, (CLEAN,), identity=0.3, emotion=emotion, seed=seed)
+    experiment, reader = made(folder, (CLEAN,), identity=0.3, emotion=emotion, effect=emotion, seed=seed)
     found = stage_outputs(experiment, reader, "pretraining")[CLEAN]["valence"]
     return [
         np.mean([silhouette_score(z[:, one], found.labels) for one in range(z.shape[1])])

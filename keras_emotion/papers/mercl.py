@@ -229,7 +229,7 @@ _DEMO_SUBJECTS = (1, 2, 3, 4)
 
 _STIMULI_HELP = """\
 Picture and sound are those of the stimuli. --stimuli FOLDER names their clips: a file for each stimulus, or a
-stimuli.csv (`keras-emotion init-stimuli` writes a first one); by default `stimuli` in the folder of the dataset. All
+stimuli.csv (keras-emotion init-stimuli writes a first one); by default `stimuli` in the folder of the dataset. All
 subjects saw the same clips: under as_published_mercl the network can recognise a clip and give back its label. Under
 stimulus_disjoint it cannot; docs/mercl.md says more."""
 
@@ -252,8 +252,8 @@ the table says: --system.picture.encoder.weights FOLDER, --system.sound.encoder.
 
 Examples:
     keras-emotion run deap_mercl                # minutes, on synthetic data
-    keras-emotion run deap_mercl --data-root /data/DEAP --stimuli /data/clips
-    keras-emotion run deap_mercl --data-root /data/DEAP --stimuli /data/clips --table 3
+    keras-emotion run deap_mercl --data-root /data/DEAP --stimuli clips
+    keras-emotion run deap_mercl --data-root /data/DEAP --stimuli clips --table 3
 """,
     presets=mercl_presets(
         MERCLExperiment(
@@ -294,8 +294,8 @@ stimulus_disjoint alone judges.
 
 Examples:
     keras-emotion run seed_mercl                # minutes, on synthetic data
-    keras-emotion run seed_mercl --data-root /data/SEED --stimuli /data/clips
-    keras-emotion run seed_mercl --data-root /data/SEED --stimuli /data/clips --table 5
+    keras-emotion run seed_mercl --data-root /data/SEED --stimuli clips
+    keras-emotion run seed_mercl --data-root /data/SEED --stimuli clips --table 5
 """,
     presets=mercl_presets(
         MERCLExperiment(
@@ -347,7 +347,7 @@ RECORDINGS = Reproduction(
 MERCL (Lee, Kim and Kim, 2024) on your own recordings: picture, sound and EEG, four classes.
 
 Bioengineering 11:997. The paper's DEHBA (100 clips, 12 subjects) and MTIY (50 trailers of 60 s, 16 subjects) are not
-distributed; a copy, or a study of your own, is read as recordings with a column `stimulus`. The four classes are the
+distributed; a copy, or a study of your own, is read as recordings with a column stimulus. The four classes are the
 quadrants of the ratings valence and arousal; where your table has a column of classes, --target names it.
 
 {_STIMULI_HELP}
@@ -356,8 +356,8 @@ quadrants of the ratings valence and arousal; where your table has a column of c
 
 Examples:
     keras-emotion run recordings_mercl          # minutes, on synthetic data
-    keras-emotion run recordings_mercl --data-root my_study --stimuli my_study/clips
-    keras-emotion run recordings_mercl --data-root my_study --target emotion --table 7
+    keras-emotion run recordings_mercl --data-root my_study --stimuli clips
+    keras-emotion run recordings_mercl --data-root my_study --table 7
 """,
     presets=mercl_presets(
         MERCLExperiment(name="recordings_mercl", dataset="recordings", targets=(QUADRANTS,), protocols=_PROTOCOLS),

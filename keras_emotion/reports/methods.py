@@ -34,6 +34,7 @@ class MethodTable:
         title: name of the dataset.
         mark: mark of synthetic data, or empty.
         flags: what a reader must know of each protocol before believing its numbers.
+        feature_flags: what a reader must know of the features, and the methods that have them.
         metrics: the scores, in the order of the columns.
         rows: a row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `n_classes`
             (of more than two, F1, precision and recall are means over classes), `mean`, `standard_deviation` (over
@@ -47,6 +48,7 @@ class MethodTable:
     title: str
     mark: str
     flags: Mapping[str, Sequence[str]]
+    feature_flags: Mapping[str, Sequence[str]]
     metrics: tuple[str, ...]
     rows: pd.DataFrame
     path: Path
@@ -59,6 +61,8 @@ class MethodTable:
         """
         for protocol, rows in self.rows.groupby("protocol", sort=False):
             self._print_protocol(console, str(protocol), rows)
+        for flag, methods in self.feature_flags.items():
+            console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
         if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
             console.print(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
         console.print(f"table: {self.path}", highlight=False, markup=False, soft_wrap=True)
@@ -157,7 +161,11 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
     RunFolder(output).write_bytes("methods.csv", csv_bytes(table))
     path = output / "methods.csv"
     flags = {name: definition["flags"] for name, definition in first.protocols.items()}
-    return MethodTable(first.title_of_dataset, first.mark, flags, metrics, table, path)
+    feature_flags: dict[str, list[str]] = {}
+    for method, own in numbers.items():
+        for flag in own.feature_flags:
+            feature_flags.setdefault(flag, []).append(method)
+    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path)
 
 
 def _rows(

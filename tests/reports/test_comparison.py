@@ -384,6 +384,18 @@ def test_methods_on_one_subject_have_no_standard_deviation(tmp_path, n_right, ex
     assert "mean over classes" not in text
 
 
+def test_features_of_methods_are_flagged(tmp_path):
+    flags = {"A": ["random weights"], "B": [], "C": ["no eGeMAPS", "random weights"]}
+    runs = {
+        name: make_run(tmp_path / name, {"2": 6, "3": 5}, identity=name, data={"feature_flags": own})
+        for name, own in flags.items()
+    }
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    build_method_table(runs, None, tmp_path / "table").print(console)
+    lines = [line for line in console.file.getvalue().splitlines() if line.startswith("⚑")]
+    assert lines == ["⚑ features of A and C: random weights", "⚑ features of C: no eGeMAPS"]
+
+
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
     folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
     console = rich.console.Console(file=io.StringIO(), width=400)

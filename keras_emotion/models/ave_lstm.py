@@ -166,6 +166,7 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """See `keras.Model`; see `bootstrap_eeg`."""
         if training and self._n_bootstrap:
+            x = {name: ops.convert_to_tensor(values) for name, values in x.items()}
             y_pred = self({**x, "eeg": self._bootstrapped(x["eeg"], y["eeg"])}, training=True)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 

@@ -83,12 +83,13 @@ VIDEOS = {
 FEW_FRAMES = VGG19Frames(image_size=32, frame_rate_hz=0.5)
 STIMULI = {
     "VE-BiLSTM": VEBiLSTM(
+        hop_seconds=8.0,
         picture=FEW_FRAMES,
         eeg=SlidingBandPowers(step_window_seconds=2.0, step_hop_seconds=2.0),
         width_multiplier=1 / 256,
     ),
-    "AVE-LSTM": AVELSTM(picture=FEW_FRAMES, lag_seconds=0.5, units=4, n_components=4, n_bootstrap=2),
-    "AVE-KELM": AVEKELM(lag_seconds=0.5),
+    "AVE-LSTM": AVELSTM(hop_seconds=8.0, lag_seconds=0.5, picture=FEW_FRAMES, units=4, n_components=4, n_bootstrap=2),
+    "AVE-KELM": AVEKELM(hop_seconds=8.0, lag_seconds=0.5),
     "AVE-RT": AVERT(),
 }
 """Fed by synthetic DEAP with its clips."""

@@ -43,14 +43,12 @@ def brute_force(columns, labels, n_features):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_order_is_that_of_loops_over_counted_rows(seed):
     rng = np.random.default_rng(seed)
-    # Each of three values in a third of the rows, so that bins are values.
-    columns = rng.permuted(np.tile(np.repeat([0, 1, 2], 20), (6, 1)), axis=1)
-    # Two features that tell the class together alone, and one that does a little.
-    labels = (columns[1] + columns[4]) % 3
-    mixed = np.where(rng.random(60) < 0.3, labels, columns[0])
-    columns[0][np.argsort(mixed, kind="stable")] = np.repeat([0, 1, 2], 20)
-    expected = brute_force(columns.tolist(), labels.tolist(), 4)
-    selector = SymmetricalRelevanceSelector(n_features=4, n_bins=3).fit(columns.T, labels)
+    # Of two, three and six values, each in as many rows, so that values are bins; the entropies differ.
+    columns = np.stack([rng.permutation(np.arange(60) % n_values) for n_values in (2, 2, 2, 3, 3, 3, 6, 6)])
+    # Two features that tell the class together alone.
+    labels = (columns[1] + columns[4]) % 2
+    expected = brute_force(columns.tolist(), labels.tolist(), 6)
+    selector = SymmetricalRelevanceSelector(n_features=6, n_bins=6).fit(columns.T, labels)
     assert selector.ranking_.tolist() == expected
     np.testing.assert_array_equal(selector.transform(columns.T), columns.T[:, np.sort(expected)])
 

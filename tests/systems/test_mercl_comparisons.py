@@ -137,14 +137,19 @@ def test_without_an_effect_stimuli_are_recognised_and_nothing_else(name, measure
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_find_an_effect_and_recognise_stimuli(name, readers, store, tmp_path):
     settings = {"training": Training(epochs=30, batch_size=16, learning_rate=5e-3)}
-    for effect, reader in readers.items():
+    (tmp_path / "eeg").mkdir()
+    # Without an identity: what is learnt of one drowns the EEG.
+    plain = clips_in(tmp_path / "plain", identity_size=0.0, emotion_size=0.0)
+    eeg = with_stimuli(ByStimulus(tmp_path / "eeg", 1.0), plain)
+    found = {}
+    for effect, reader in {**readers, "eeg": eeg}.items():
         protocols = ("subject_disjoint", "stimulus_disjoint") if effect == "identity" else ("stimulus_disjoint",)
-        found = accuracies(run(experiment(store, NETWORKS[name], protocols, **settings), reader, tmp_path / effect))
-        if effect == "identity":
-            assert found["subject_disjoint"] > 0.85
-            assert found["stimulus_disjoint"] < 0.7
-        else:
-            assert found["stimulus_disjoint"] > 0.75, effect
+        folder = run(experiment(store, NETWORKS[name], protocols, **settings), reader, tmp_path / "runs" / effect)
+        found[effect] = accuracies(folder)
+    assert found["stimulus"]["stimulus_disjoint"] > 0.8
+    assert found["eeg"]["stimulus_disjoint"] > 0.8
+    assert found["identity"]["subject_disjoint"] > 0.85
+    assert found["identity"]["stimulus_disjoint"] < 0.7
 
 
 def test_components_and_scaling_are_those_of_the_training_rows():

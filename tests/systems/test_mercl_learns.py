@@ -9,8 +9,7 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 from keras_emotion.datasets import SubjectReport, with_stimuli
-from keras_emotion.experiment import Runtime, fit, prepare, run, training
-from keras_emotion.experiment.compiled_model import outputs
+from keras_emotion.experiment import Runtime, run, stage_outputs
 from keras_emotion.synthetic import write_stimuli
 from keras_emotion.systems import Training
 from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound, PictureEncoder, SoundEncoder
@@ -124,34 +123,16 @@ def test_an_effect_in_the_eeg_alone_is_found(tmp_path):
 def silhouettes(folder, emotion, seed):
     """Mean silhouette of the classes in the embeddings of held-out stimuli, before and after the first stage."""
     experiment, reader = made(folder, (CLEAN,), identity=0.3, emotion=emotion, seed=seed)
-    plan, _ = prepare(experiment, reader)
-    job = plan.jobs()[0][0][0]
-    fold = training.job_fold(plan, job)
-    found = []
-
-    def measure(request):
-        batches = dataclasses.replace(request.fold, test=fold.test).batches(fold.test)
-        z = outputs(request.compiled.model, batches)["output"]
-        labels = fold.labels[fold.test]
-        found.append(np.mean([silhouette_score(z[:, one], labels) for one in range(z.shape[1])]))
-
-    def noted(request):
-        if request.stage.name:
-            request.start()
-            measure(request)
-        result = fit.fit(request)
-        if request.stage.name:
-            measure(request)
-        return result
-
-    fit.run_fits(training.train_network(plan, job, fold), noted)
-    return found
+    found = stage_outputs(experiment, reader, "pretraining")[CLEAN]["valence"]
+    return [
+        np.mean([silhouette_score(z[:, one], found.labels) for one in range(z.shape[1])])
+        for z in (found.before["output"], found.after["output"])
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("emotion", "least", "most"), [(1.0, 0.1, 1.0), (0.0, -0.05, 0.05)])
 def test_contrastive_training_separates_classes_of_held_out_stimuli_only_by_emotion(tmp_path, emotion, least, most):
-    training.prepare_backend(1)
     differences = []
     for seed in range(5):
         before, after = silhouettes(tmp_path / str(seed), emotion, seed)

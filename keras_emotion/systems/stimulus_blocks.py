@@ -20,7 +20,7 @@ class StimulusBlocks(System):
 
     hint: ClassVar[str] = "give the folder of the stimuli with --stimuli"
     reads: ClassVar[tuple[str, ...]]
-    """Names of the fields that are feature parts, the one that leads first."""
+    """Names of the attributes that are feature parts, the one that leads first."""
 
     window_seconds: Seconds = 4.0
     hop_seconds: Seconds | None = 2.0

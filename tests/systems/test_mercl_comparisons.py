@@ -223,7 +223,7 @@ def test_random_trees_see_log2_of_the_features():
 
 @pytest.mark.parametrize("kind", [AVEKELM, AVERT, AVELSTM, VEBiLSTM])
 def test_windows_are_those_of_mercl_and_eeg_is_cut_later(kind):
-    parts = kind(window_seconds=2.0, hop_seconds=1.0, lag_seconds=0.5, **_steps(kind, 0.5)).parts()
+    parts = kind(window_seconds=2.0, hop_seconds=1.0, lag_seconds=0.5).parts()
     assert next(iter(parts)) == "picture"
     for name, part in parts.items():
         assert part.windowing.window_seconds == 2.0
@@ -234,22 +234,25 @@ def test_windows_are_those_of_mercl_and_eeg_is_cut_later(kind):
     assert plain.sources == tuple(sorted({"media", "picture", "recording", *(("sound",) if "sound" in parts else ())}))
 
 
-def _steps(kind, seconds):
-    return {"eeg": SlidingBandPowers(step_window_seconds=seconds, step_hop_seconds=seconds)} if kind is VEBiLSTM else {}
-
-
 def test_steps_of_the_eeg_are_as_many_as_frames():
-    with pytest.raises(ValueError, match=r"eeg: 25 steps a block, and 8 frames; .* step_hop_seconds 0.5"):
-        VEBiLSTM(eeg=SlidingBandPowers())
-    with pytest.raises(ValueError, match=r"eeg.eeg_input: 'raw'; expected 'powers'"):
-        VEBiLSTM(eeg=SlidingBandPowers(eeg_input="raw"))
-    assert VEBiLSTM(picture=VGG19Frames(frame_rate_hz=1.0), eeg=SlidingBandPowers(step_hop_seconds=1.0))
+    for rate, window in ((2.0, 4.0), (1.0, 4.0), (4.0, 2.0), (0.125, 8.0)):
+        parts = VEBiLSTM(window_seconds=window, picture=VGG19Frames(frame_rate_hz=rate, window_seconds=8.0)).parts()
+        n_frames = parts["picture"].n_frames
+        assert parts["eeg"].array_shapes(32, 128.0) == {"eeg": (n_frames, 32, 5)}
+        assert n_frames == rate * window
+    assert AVERT(window_seconds=6.0).parts()["eeg"].array_shapes(32, 128.0) == {"eeg": (1, 32, 5)}
 
 
-@pytest.mark.parametrize("kind", [AVERT, AVELSTM])
-def test_raw_eeg_is_refused(kind):
+@pytest.mark.parametrize("kind", [AVERT, VEBiLSTM])
+def test_bands(kind):
+    assert list(kind(bands={"alpha": (8.0, 13.0)}).parts()["eeg"].bands) == ["alpha"]
+    with pytest.raises(ValueError, match=r"bands.alpha: 13 to 8 Hz; expected the lower edge first"):
+        kind(bands={"alpha": (13.0, 8.0)})
+
+
+def test_raw_eeg_is_refused():
     with pytest.raises(ValueError, match=r"eeg.eeg_input: 'raw'; expected 'powers'"):
-        kind(eeg=SlidingBandPowers(eeg_input="raw"))
+        AVELSTM(eeg=SlidingBandPowers(eeg_input="raw"))
 
 
 def test_flags_say_what_features_are_in_the_place_of_the_papers(readers):

@@ -21,7 +21,6 @@ from keras_emotion.pipelines import (
     FaceQuantities,
     ModelInput,
     OfficialFeatures,
-    SlidingBandPowers,
     StoredFeatures,
     Windowing,
 )
@@ -85,7 +84,6 @@ STIMULI = {
     "VE-BiLSTM": VEBiLSTM(
         hop_seconds=8.0,
         picture=FEW_FRAMES,
-        eeg=SlidingBandPowers(step_window_seconds=2.0, step_hop_seconds=2.0),
         width_multiplier=1 / 256,
     ),
     "AVE-LSTM": AVELSTM(hop_seconds=8.0, lag_seconds=0.5, picture=FEW_FRAMES, units=4, n_components=4, n_bootstrap=2),

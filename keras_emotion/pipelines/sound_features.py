@@ -167,8 +167,8 @@ def _librosa_functionals(waveform: np.ndarray) -> np.ndarray:
 def _egemaps(waveform: np.ndarray) -> np.ndarray:
     if importlib.util.find_spec("opensmile") is None:
         raise InputError(
-            "eGeMAPS: the package opensmile is not installed; expected it where description_by is 'egemaps'; install "
-            "keras_emotion[opensmile], or choose 'librosa'"
+            "description_by: egemaps needs the package opensmile, which is not installed; install "
+            "keras_emotion[opensmile], or choose librosa (--system.sound.description-by librosa)"
         )
     import opensmile
 

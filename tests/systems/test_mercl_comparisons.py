@@ -8,7 +8,7 @@ import pytest
 from keras_emotion.datasets import SubjectReport, with_stimuli
 from keras_emotion.experiment import Experiment, Runtime, run
 from keras_emotion.experiment.scope import TrainingPart
-from keras_emotion.pipelines import MediaSoundFunctionals, SlidingBandPowers
+from keras_emotion.pipelines import MediaColours, MediaSoundFunctionals, SlidingBandPowers, WaveletPacketEnergies
 from keras_emotion.synthetic import write_stimuli
 from keras_emotion.systems import Training
 from keras_emotion.systems.ave_kelm import AVEKELM, AVEKELMExperiment
@@ -236,11 +236,19 @@ def test_windows_are_those_of_mercl_and_eeg_is_cut_later(kind):
 
 def test_steps_of_the_eeg_are_as_many_as_frames():
     for rate, window in ((2.0, 4.0), (1.0, 4.0), (4.0, 2.0), (0.125, 8.0)):
-        parts = VEBiLSTM(window_seconds=window, picture=VGG19Frames(frame_rate_hz=rate, window_seconds=8.0)).parts()
+        parts = VEBiLSTM(window_seconds=window, picture=VGG19Frames(frame_rate_hz=rate, window_seconds=window)).parts()
         n_frames = parts["picture"].n_frames
         assert parts["eeg"].array_shapes(32, 128.0) == {"eeg": (n_frames, 32, 5)}
         assert n_frames == rate * window
     assert AVERT(window_seconds=6.0).parts()["eeg"].array_shapes(32, 128.0) == {"eeg": (1, 32, 5)}
+
+
+def test_blocks_of_a_part_alone_are_refused():
+    with pytest.raises(ValueError, match=r"eeg.lag_seconds: 1; all features have the same blocks; choose lag_seconds"):
+        AVEKELM(eeg=WaveletPacketEnergies(lag_seconds=1.0))
+    with pytest.raises(ValueError, match=r"picture.window_seconds: 2; .* choose window_seconds"):
+        AVERT(picture=MediaColours(window_seconds=2.0))
+    assert AVERT(window_seconds=2.0, picture=MediaColours(window_seconds=2.0))
 
 
 @pytest.mark.parametrize("kind", [AVERT, VEBiLSTM])

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -147,9 +148,37 @@ def test_networks_find_an_effect_and_recognise_stimuli(name, readers, store, tmp
         folder = run(experiment(store, NETWORKS[name], protocols, **settings), reader, tmp_path / "runs" / effect)
         found[effect] = accuracies(folder)
     assert found["stimulus"]["stimulus_disjoint"] > 0.8
-    assert found["eeg"]["stimulus_disjoint"] > 0.8
+    # The mean of three decisions hides one of them where the other two are of nothing: see the test below.
+    assert name == "ave_lstm" or found["eeg"]["stimulus_disjoint"] > 0.8
     assert found["identity"]["subject_disjoint"] > 0.85
     assert found["identity"]["stimulus_disjoint"] < 0.7
+
+
+@pytest.mark.slow
+def test_the_lstm_of_the_eeg_learns_whatever_the_others_do():
+    rng = np.random.default_rng(0)
+    shapes = {"picture": (8, 16), "mfcc": (10, 4), "eeg": (10, 8, 5)}
+
+    def drawn(n_windows):
+        arrays = {name: rng.standard_normal((n_windows, *shape)).astype("float32") for name, shape in shapes.items()}
+        labels = np.arange(n_windows) % 2
+        arrays["eeg"] += 1.4 * labels[:, np.newaxis, np.newaxis, np.newaxis]
+        return arrays, labels
+
+    system = AVELSTM(units=8, n_components=4)
+    arrays, labels = drawn(96)
+    keras.utils.set_random_seed(0)
+    model = system.model(shapes, 2, {})
+    system.fit_statistics(model, arrays, np.arange(96))
+    model.compile(keras.optimizers.Adam(5e-3), **system.losses())
+    model.fit(system.inputs(arrays), system.targets(arrays, labels), batch_size=16, epochs=30, verbose=0)
+    asked, truth = drawn(200)
+    outputs = model.predict(system.inputs(asked), verbose=0)
+    right = {name: (values.argmax(axis=1) == truth).mean() for name, values in outputs.items()}
+    assert right["eeg"] > 0.95
+    assert 0.35 < right["visual"] < 0.65
+    assert 0.35 < right["audio"] < 0.65
+    assert 0.6 < right["probabilities"] < right["eeg"]
 
 
 def test_components_and_scaling_are_those_of_the_training_rows():

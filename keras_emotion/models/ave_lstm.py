@@ -25,7 +25,8 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
     Bootstrapping, the mean of resampled trials of a class, needs the class: it is off by default, and with
     `bootstrap_eeg` it is done to the EEG of training batches alone, within the batch, never to validation or test rows;
     the components are those of the rows as they are. The three losses are added, which trains each network as alone,
-    but for the epoch, which is chosen for all three at once.
+    but for the epoch, which is chosen for all three at once. Where one modality alone tells the classes apart, the mean
+    is worse than its network: the other two decide at random, and as surely.
 
     Args:
         visual_shape: `(steps, features)` of the picture; default `(8, 512)`.
@@ -166,6 +167,7 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """See `keras.Model`; see `bootstrap_eeg`."""
         if training and self._n_bootstrap:
+            x = {name: ops.convert_to_tensor(values) for name, values in x.items()}
             y_pred = self({**x, "eeg": self._bootstrapped(x["eeg"], y["eeg"])}, training=True)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 

@@ -119,9 +119,7 @@ class MediaSoundFunctionals(MediaSoundPart):
         """See `FeaturePart`; which functionals are in the place of eGeMAPS."""
         if self.description_by == "egemaps":
             return ()
-        return (
-            "sound is described by functionals of librosa, not by eGeMAPS (extra opensmile): no pitch, no formants",
-        )
+        return ("sound described by functionals of librosa instead of eGeMAPS: no pitch, no formants",)
 
     def _of_blocks(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
         functionals = _egemaps if self.description_by == "egemaps" else _librosa_functionals
@@ -132,7 +130,8 @@ def _magnitudes(waveform: np.ndarray, frame: int, hop: int) -> np.ndarray:
     """`(blocks, frequencies, frames)` magnitudes of `(blocks, samples)`."""
     import librosa
 
-    return np.abs(librosa.stft(waveform, n_fft=frame, hop_length=hop, center=False))
+    # In float64: sums over frequencies would depend on how many blocks are there in the last digits of float32.
+    return np.abs(librosa.stft(waveform.astype(np.float64), n_fft=frame, hop_length=hop, center=False))
 
 
 def _cepstra(magnitudes: np.ndarray, n_coefficients: int) -> np.ndarray:
@@ -148,15 +147,16 @@ def _librosa_functionals(waveform: np.ndarray) -> np.ndarray:
 
     magnitudes = _magnitudes(waveform, _FRAME, _HOP)
     of_spectrum = {"S": magnitudes, "sr": SOUND_RATE_HZ}
+    of_time = {"frame_length": _FRAME, "hop_length": _HOP, "center": False}
     quantities = np.concatenate(
         [
             _cepstra(magnitudes, _N_COEFFICIENTS),
-            librosa.amplitude_to_db(librosa.feature.rms(S=magnitudes, frame_length=_FRAME), top_db=None),
+            librosa.amplitude_to_db(librosa.feature.rms(y=waveform, **of_time), top_db=None),
             librosa.feature.spectral_centroid(**of_spectrum),
             librosa.feature.spectral_bandwidth(**of_spectrum),
             librosa.feature.spectral_rolloff(**of_spectrum),
             librosa.feature.spectral_flatness(S=magnitudes),
-            librosa.feature.zero_crossing_rate(waveform, frame_length=_FRAME, hop_length=_HOP, center=False),
+            librosa.feature.zero_crossing_rate(waveform, **of_time),
         ],
         axis=1,
     )
@@ -167,8 +167,8 @@ def _librosa_functionals(waveform: np.ndarray) -> np.ndarray:
 def _egemaps(waveform: np.ndarray) -> np.ndarray:
     if importlib.util.find_spec("opensmile") is None:
         raise InputError(
-            "eGeMAPS: the package opensmile is not installed; expected it where description_by is 'egemaps'; install "
-            "keras_emotion[opensmile], or choose 'librosa'"
+            "description_by: egemaps needs the package opensmile, which is not installed; install "
+            "keras_emotion[opensmile], or choose librosa (--system.sound.description-by librosa)"
         )
     import opensmile
 

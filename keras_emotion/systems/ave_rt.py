@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, field_validator
 
 from keras_emotion.pipelines import MediaColours, MediaSoundFunctionals, SlidingBandPowers
-from keras_emotion.pipelines.features import FeaturePart
+from keras_emotion.pipelines.features import Bands, check_band_edges
+from keras_emotion.pipelines.sliding_band_powers import MERCL_BANDS
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
@@ -35,7 +36,7 @@ class AVERT(StimulusBlocks, EstimatorSystem):
         lag_seconds: how much later than the stimulus the EEG of a block is cut.
         picture: light, colour and motion.
         sound: eGeMAPS or functionals of librosa.
-        eeg: log-powers of five bands; one step, as long as a block.
+        bands: `(low_hz, high_hz)` of the log-powers of the EEG by name.
         forest: 100 random trees, `sklearn.ensemble.RandomForestClassifier`, in place of one: not the paper's.
 
     References:
@@ -48,26 +49,25 @@ class AVERT(StimulusBlocks, EstimatorSystem):
 
     picture: MediaColours = MediaColours()
     sound: MediaSoundFunctionals = Field(default_factory=MediaSoundFunctionals)
-    eeg: SlidingBandPowers = Field(default_factory=SlidingBandPowers)
+    bands: Bands = Field(default_factory=lambda: dict(MERCL_BANDS))
     forest: bool = False
 
-    @field_validator("eeg")
+    @field_validator("bands")
     @classmethod
-    def _powers(cls, eeg):
-        if eeg.eeg_input != "powers":
-            raise ValueError("eeg.eeg_input: 'raw'; expected 'powers'")
-        return eeg
+    def _edges_in_order(cls, bands):
+        check_band_edges(bands)
+        return bands
+
+    @property
+    def eeg(self) -> SlidingBandPowers:
+        """Log-powers of the EEG, one step as long as a block."""
+        lengths = dict.fromkeys(("window_seconds", "step_window_seconds"), self.window_seconds)
+        return SlidingBandPowers(bands=self.bands, **lengths)
 
     @property
     def paper_variant(self) -> str | None:
         """See `System`; the line of Tables 3 to 6, which has one tree."""
         return "AVE-RT, forest" if self.forest else "AVE-RT"
-
-    def parts(self) -> dict[str, FeaturePart]:
-        """See `System`; the EEG in one step."""
-        parts = super().parts()
-        parts["eeg"] = parts["eeg"].changed(step_window_seconds=self.window_seconds)
-        return parts
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
         """See `EstimatorSystem`; the seed is that of the choices of features."""

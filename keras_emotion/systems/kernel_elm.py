@@ -91,4 +91,5 @@ class KernelELM(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """`(rows,)` classes."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from pydantic import model_validator
+
 from keras_emotion.pipelines import EEGBlocks, FeaturePart, Windowing
 from keras_emotion.pipelines.windowing import LagSeconds, Seconds
 from keras_emotion.systems.base import System
@@ -20,11 +22,24 @@ class StimulusBlocks(System):
 
     hint: ClassVar[str] = "give the folder of the stimuli with --stimuli"
     reads: ClassVar[tuple[str, ...]]
-    """Names of the fields that are feature parts, the one that leads first."""
+    """Names of the attributes that are feature parts, the one that leads first."""
 
     window_seconds: Seconds = 4.0
     hop_seconds: Seconds | None = 2.0
     lag_seconds: LagSeconds = 0.0
+
+    @model_validator(mode="after")
+    def _blocks_are_those_of_the_system(self):
+        for name in self.reads:
+            part = getattr(self, name)
+            for field in ("window_seconds", "hop_seconds", "lag_seconds"):
+                value = getattr(part, field, None)
+                if field in type(part).model_fields and value not in (
+                    type(part).model_fields[field].default,
+                    getattr(self, field),
+                ):
+                    raise ValueError(f"{name}.{field}: {value:g}; all features have the same blocks; choose {field}")
+        return self
 
     @property
     def windowing(self) -> Windowing:
@@ -32,7 +47,7 @@ class StimulusBlocks(System):
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
 
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`; all of them cut alike, whatever their own fields of the windows are."""
+        """See `System`; all of them cut alike."""
         in_step = self.windowing.model_copy(update={"lag_seconds": 0.0})
         parts = {name: getattr(self, name) for name in self.reads}
         return {

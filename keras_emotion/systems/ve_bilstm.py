@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from keras_emotion.pipelines import ModelInput, SlidingBandPowers
+from keras_emotion.pipelines.features import Bands, check_band_edges
+from keras_emotion.pipelines.sliding_band_powers import MERCL_BANDS
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
@@ -34,7 +36,8 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
         hop_seconds: from the start of a block to that of the next; `None`: side by side.
         lag_seconds: how much later than the stimulus the EEG of a block is cut.
         picture: features of the frames.
-        eeg: log-powers, as many steps a block as there are frames.
+        bands: `(low_hz, high_hz)` of the log-powers of the EEG by name; they are those of the steps that frames are the
+            middle of.
         projection_units: dimensions of each modality.
         units: of the two bidirectional layers, in each direction.
         width_multiplier: scales `projection_units` and `units`, for reduced runs.
@@ -48,26 +51,23 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
     reads: ClassVar[tuple[str, ...]] = ("picture", "eeg")
 
     picture: VGG19Frames = Field(default_factory=VGG19Frames)
-    eeg: SlidingBandPowers = Field(
-        default_factory=lambda: SlidingBandPowers(step_window_seconds=0.5, step_hop_seconds=0.5)
-    )
+    bands: Bands = Field(default_factory=lambda: dict(MERCL_BANDS))
     projection_units: Annotated[int, Field(ge=1)] = 1024
     units: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1024, 256)
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
 
-    @model_validator(mode="after")
-    def _steps_fit(self):
-        if self.eeg.eeg_input != "powers":
-            raise ValueError("eeg.eeg_input: 'raw'; expected 'powers', a step for each frame")
-        parts = self.parts()
-        eeg, n_frames = parts["eeg"], parts["picture"].n_frames
-        n_steps = 1 + int((eeg.window_seconds - eeg.step_window_seconds) / eeg.step_hop_seconds + 1e-6)
-        if n_steps != n_frames:
-            raise ValueError(
-                f"eeg: {n_steps} steps a block, and {n_frames} frames; expected as many; choose "
-                f"step_window_seconds and step_hop_seconds {self.window_seconds / n_frames:g}"
-            )
-        return self
+    @field_validator("bands")
+    @classmethod
+    def _edges_in_order(cls, bands):
+        check_band_edges(bands)
+        return bands
+
+    @property
+    def eeg(self) -> SlidingBandPowers:
+        """Log-powers of the EEG, a step for each frame."""
+        step_seconds = 1 / self.picture.frame_rate_hz
+        steps = {"step_window_seconds": step_seconds, "step_hop_seconds": step_seconds}
+        return SlidingBandPowers(window_seconds=self.window_seconds, bands=self.bands, **steps)
 
     @property
     def paper_variant(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.keras_settings import own_keras_settings
-from keras_emotion.pipelines import content_hash
+from keras_emotion.pipelines import path_hash
 from keras_emotion.schema import InputError
 from keras_emotion.systems.media_encoders import EncodedFrames, FrameEncoder
 
@@ -67,15 +68,21 @@ class VGG19Encoder(FrameEncoder):
             return keras.Model(pictures, network(keras.ops.flip(centred, axis=-1)), name="picture_encoder")
 
     def _load_into(self, network: keras.Model) -> None:
+        # What a file does not fill stays not a number, and Keras only warns of it.
+        network.set_weights([np.full_like(value, np.nan) for value in network.get_weights()])
+        reason = "not all weights are there"
         try:
-            network.load_weights(self.weights)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                network.load_weights(self.weights)
         # Whatever a damaged file makes h5py and Keras raise.
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             reason = str(error).strip().partition("\n")[0]
+        if not all(np.isfinite(value).all() for value in network.get_weights()):
             raise InputError(
                 f"{self.weights}: not readable as weights of VGG19 ({reason}); expected those of Keras without the "
                 "dense layers (vgg19_..._notop.h5)"
-            ) from error
+            )
 
     def _sizes_of_weights(self) -> Mapping[str, Any]:
         return {"seed": 0}
@@ -83,7 +90,7 @@ class VGG19Encoder(FrameEncoder):
     def _hash_of_weights(self) -> str:
         if not self.weights.is_file():
             raise InputError(f"{self.weights}: no such file; expected weights of VGG19 (vgg19_..._notop.h5)")
-        return content_hash([self.weights])
+        return path_hash(self.weights)
 
 
 def _random(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

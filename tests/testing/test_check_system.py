@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
-from keras_emotion.datasets import AFEWVA, DEAP, Reader, Recordings
+from keras_emotion.datasets import AFEWVA, DEAP, Reader, Recordings, with_stimuli
 from keras_emotion.models import DGCNN
 from keras_emotion.pipelines import (
     ConnectivityFeatures,
@@ -27,6 +27,9 @@ from keras_emotion.pipelines import (
 from keras_emotion.schema import ReleasedFeatures
 from keras_emotion.synthetic import write_afew_va, write_deap, write_recordings
 from keras_emotion.systems import Stage, registered_systems
+from keras_emotion.systems.ave_kelm import AVEKELM
+from keras_emotion.systems.ave_lstm import AVELSTM
+from keras_emotion.systems.ave_rt import AVERT
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator, OfficialComparisonEstimator
 from keras_emotion.systems.comparison_networks import ComparisonNetwork, OfficialComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
@@ -34,6 +37,8 @@ from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.systems.logistic_regression import BandPowerRegression, LightModel, OfficialFeatureRegression
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
+from keras_emotion.systems.ve_bilstm import VEBiLSTM
+from keras_emotion.systems.vgg19_frames import VGG19Frames
 from keras_emotion.testing import check_system
 from keras_emotion.testing.systems import SYSTEM_CHECKS
 
@@ -74,6 +79,19 @@ VIDEOS = {
     "3FACRNN with a teacher": FACRNN(teacher="fold", width_multiplier=1 / 16),
 }
 
+FEW_FRAMES = VGG19Frames(image_size=32, frame_rate_hz=0.5)
+STIMULI = {
+    "VE-BiLSTM": VEBiLSTM(
+        hop_seconds=8.0,
+        picture=FEW_FRAMES,
+        width_multiplier=1 / 256,
+    ),
+    "AVE-LSTM": AVELSTM(hop_seconds=8.0, lag_seconds=0.5, picture=FEW_FRAMES, units=4, n_components=4, n_bootstrap=2),
+    "AVE-KELM": AVEKELM(hop_seconds=8.0, lag_seconds=0.5),
+    "AVE-RT": AVERT(),
+}
+"""Fed by synthetic DEAP with its clips."""
+
 
 def with_quantities(name, folder):
     """A system on EEG and what OpenFace wrote to a folder."""
@@ -105,9 +123,16 @@ def recordings_with_videos(tmp_path_factory):
     return Recordings(root, sampling_rate_hz=128)
 
 
+@pytest.fixture(scope="session")
+def deap_with_stimuli(tmp_path_factory):
+    root = write_deap(tmp_path_factory.mktemp("deap") / "root", n_subjects=1, n_trials=2, stimuli=True)
+    return with_stimuli(DEAP(root), root / "stimuli")
+
+
 def test_every_registered_system_is_checked():
-    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), FACRNNVisual())
-    checked = {type(system).__name__ for system in systems}
+    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual())
+    # The last one in a test of its own.
+    checked = {*(type(system).__name__ for system in systems), "MERCLSystem"}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
     assert ours <= checked
     networks = ComparisonNetwork.model_fields["network"].annotation.__args__
@@ -170,6 +195,11 @@ def test_systems_on_quantities_of_the_face_keep_the_contract(name, deap_with_ope
 @pytest.mark.parametrize("name", VIDEOS)
 def test_systems_on_videos_keep_the_contract(name, recordings_with_videos):
     check_system(VIDEOS[name], recordings_with_videos)
+
+
+@pytest.mark.parametrize("name", STIMULI)
+def test_systems_on_stimuli_keep_the_contract(name, deap_with_stimuli):
+    check_system(STIMULI[name], deap_with_stimuli)
 
 
 @pytest.mark.parametrize(

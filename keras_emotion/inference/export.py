@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_emotion.inference.schema import read_block
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.native_log import without_start_up_log
+from keras_emotion.pipelines import find_part
 from keras_emotion.schema import InputError
 from keras_emotion.systems.registry import installed_papers
 
@@ -112,6 +114,48 @@ def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> In
         tensor.name: generator.standard_normal((n_windows, *tensor.shape[1:])).astype(tensor.dtype)
         for tensor in keras.tree.flatten(model.input)
     }
+
+
+def describe_model(model: keras.Model) -> dict[str, Any]:
+    """Describe what a model is given and what it gives, for those who run it without this package.
+
+    Args:
+        model: a functional model whose inputs have names.
+
+    Returns:
+        JSON-able: `model`, its class; `inputs` by name, with shape (`None`: any number of windows) and dtype, and where
+        the model carries a block (`keras_emotion.inference.schema`) the array, the feature part that it is of (kind,
+        fields, and the first sentence of its documentation) and what is done with it; `outputs` by name; and what the
+        block says of channels and classes.
+    """
+    import keras
+
+    outputs = model.output if isinstance(model.output, Mapping) else {"output": model.output}
+    found: dict[str, Any] = {
+        "model": type(model).__name__,
+        "inputs": {
+            tensor.name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+            for tensor in keras.tree.flatten(model.input)
+        },
+        "outputs": {
+            name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype)} for name, tensor in outputs.items()
+        },
+    }
+    try:
+        block = read_block(model, model.name).block
+    except InputError:
+        # A network that no run trained says nothing else of itself.
+        return found
+    for name, one in block.inputs.items():
+        part = block.parts[one.part]
+        summary = " ".join((find_part(part.kind).__doc__ or "").split("\n\n")[0].split())
+        found["inputs"][name] |= {
+            "array": one.array,
+            "transform": one.transform,
+            "part": {"kind": part.kind, "summary": summary, "fields": part.fields},
+        }
+    names = ("target", "class_names", "dataset", "synthetic", "channel_names", "units", "sampling_rate_hz")
+    return {**found, **{name: getattr(block, name) for name in names}}
 
 
 def export_model(

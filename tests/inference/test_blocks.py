@@ -178,6 +178,18 @@ def without(*path):
 BIO, FACES = ("parts", "bio", "fields"), ("parts", "faces", "fields")
 NAN, INFINITE = float("nan"), float("inf")
 
+
+def in_place_of_faces(part):
+    """A change of a block: the faces come from a part that reads stimuli."""
+
+    def change(block):
+        del block["parts"]["faces"]
+        block["parts"]["more"] = part.description()
+        block["inputs"]["faces"] = {"part": "more", "array": "frames", "transform": "identity"}
+
+    return change
+
+
 ALTERED = {
     "no format": (without("format"), "format: missing"),
     "another format": (put("format", 7), "format: expected 2; received 7"),
@@ -243,9 +255,21 @@ ALTERED = {
         put("inputs", "bio", "transform", "steps_as_features"),
         "inputs.bio: windows of shape",
     ),
-    "pictures of stimuli": (
+    "pictures of stimuli that no input reads": (
         put("parts", "more", MediaFrames().description()),
-        "parts.more: reads stimuli; `predict` applies models of recordings and face videos",
+        "parts.more: no input comes from it",
+    ),
+    "stimuli in other windows": (
+        in_place_of_faces(MediaFrames()),
+        "parts.more.fields.window_seconds: windows of 4 s; expected 1 s, those of bio",
+    ),
+    "stimuli at other times": (
+        in_place_of_faces(MediaFrames(window_seconds=1.0, hop_seconds=0.5)),
+        "parts.more.fields.hop_seconds: windows every 0.5 s; expected 1 s, those of bio",
+    ),
+    "stimuli of another shape": (
+        in_place_of_faces(MediaFrames(window_seconds=1.0, hop_seconds=None)),
+        "inputs.faces: windows of shape (2, 224, 224, 3)",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),

@@ -74,7 +74,7 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
 def _of_test_windows(function: Callable[..., Any], plan: Plan, job: Job) -> tuple[tuple[str, str], Any]:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     try:
-        fold, model, _ = run_fits(train_network(without_files(plan), job, job_fold(plan, job)), fit)
+        fold, model, _, _ = run_fits(train_network(without_files(plan), job, job_fold(plan, job)), fit)
     except TrainingDiverged as reason:
         raise InputError(f"{job.title}: training diverged ({reason}); use a smaller --training.learning-rate") from None
     return (job.protocol, job.target), function(fold, model)

@@ -42,11 +42,12 @@ class StageResult(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The fold as the last stage was trained on it, its network, and all stages."""
+    """The fold as the last stage was trained on it, its network, all stages, and what the earlier ones have to record."""
 
     fold: Fold
     model: Any
     stages: tuple[StageResult, ...]
+    diagnostics: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +87,13 @@ def fold_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Fi
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     if system.members():
         return (yield from _member_training(system, plan, job, fold))
-    fold, model, stages = yield from train_network(plan, job, fold)
+    fold, model, stages, diagnostics = yield from train_network(plan, job, fold)
     probabilities = _finite(predict(model, fold.batches(fold.test)))
     score = None
     if job.candidate:
         given = _finite(predict(model, fold.batches(fold.validation)))
         score = _validation_score(given, fold, _chosen_on_test(job))
-    diagnostics = system.diagnostics(model, fold.arrays, fold.test)
+    diagnostics = {**diagnostics, **system.diagnostics(model, fold.arrays, fold.test)}
     several = stages if len(stages) > 1 else ()
     return FoldResult(fold, probabilities, stages[-1].best_epoch, score, diagnostics, several)
 
@@ -112,7 +113,7 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
     name = job.part_name(member)
     stages = fold.system.stages()
     before: LayerWeights = {}
-    done = []
+    done, diagnostics = [], {}
     for stage in stages:
         is_last = stage is stages[-1]
         if not is_last:
@@ -139,10 +140,12 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
         done.append(StageResult(stage.name, result.best_epoch, result.score))
         if not is_last:
             before = layer_weights(compiled.model)
+            measured = stage.system.diagnostics(compiled.model, own.arrays, own.train)
+            diagnostics |= {f"{stage.name}_{quantity}": value for quantity, value in measured.items()}
             fold = _with_outputs(fold, own, stage, compiled.model)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
         save_model(compiled.model, plan.model_folder / f"{name}.keras")
-    return Trained(own, compiled.model, tuple(done))
+    return Trained(own, compiled.model, tuple(done), diagnostics)
 
 
 def _stage_file(folder: Path, job: Job, member: str, stage: Stage) -> Path:
@@ -199,7 +202,7 @@ def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) ->
     for name, member in system.members().items():
         own = {array: fold.arrays[array] for array in member.parts()}
         alone = dataclasses.replace(fold, system=member, arrays=own)
-        trained, model, stages = yield from train_network(plan, job, alone, name)
+        trained, model, stages, _ = yield from train_network(plan, job, alone, name)
         epochs[name] = stages[-1].best_epoch
         for part, rows in parts.items():
             batches = trained.batches(rows)

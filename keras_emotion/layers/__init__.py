@@ -13,6 +13,7 @@ from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
 from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.pairwise_attention import PairwiseAttention
+from keras_emotion.layers.pairwise_cross_modal_attention import PairwiseCrossModalAttention
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
@@ -34,6 +35,7 @@ __all__ = [
     "MultimodalLSTM",
     "NonLocal3D",
     "PairwiseAttention",
+    "PairwiseCrossModalAttention",
     "PeepholeLSTMCell",
     "ResidualBlock3D",
     "ResidualTCN",

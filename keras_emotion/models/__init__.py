@@ -11,6 +11,7 @@ from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 from keras_emotion.models.graph_sleep_net import GraphSleepNet
 from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weights
+from keras_emotion.models.mercl import MERCL, MERCLEncoder
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
 from keras_emotion.models.vggish import VGGish
@@ -19,6 +20,7 @@ __all__ = [
     "CRNN4D",
     "DCCA",
     "DGCNN",
+    "MERCL",
     "ContiCNN",
     "DeepVANet",
     "EEGNet",
@@ -28,6 +30,7 @@ __all__ = [
     "FaceAffectNetwork",
     "GraphSleepNet",
     "LegacyWeights",
+    "MERCLEncoder",
     "MMResLSTM",
     "PriorDFCN",
     "VGGish",

@@ -247,7 +247,11 @@ class NetworkSystem(System):
         return None
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
-        """Quantities of the trained model worth a figure, over the test windows at `rows`; recorded as metrics."""
+        """Quantities of the trained model worth a figure, over the windows at `rows`; recorded as metrics.
+
+        `rows` are the test windows; of the system of a stage that is not the last one the training windows, and the
+        metrics begin with the name of the stage.
+        """
         return {}
 
 

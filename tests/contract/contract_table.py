@@ -23,6 +23,7 @@ from keras_emotion.layers import (
     MultimodalLSTM,
     NonLocal3D,
     PairwiseAttention,
+    PairwiseCrossModalAttention,
     PeepholeLSTMCell,
     ResidualBlock3D,
     ResidualTCN,
@@ -30,10 +31,12 @@ from keras_emotion.layers import (
     StepSelfAttention,
     TemporalBlock,
 )
+from keras_emotion.losses import MERCLLoss
 from keras_emotion.models import (
     CRNN4D,
     DCCA,
     DGCNN,
+    MERCL,
     ContiCNN,
     DeepVANet,
     EEGNet,
@@ -42,6 +45,7 @@ from keras_emotion.models import (
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
     GraphSleepNet,
+    MERCLEncoder,
     MMResLSTM,
     PriorDFCN,
     VGGish,
@@ -142,7 +146,153 @@ _PRIOR_DFCN_TRAINING = Training(
     lambda: {"loss": "sparse_categorical_crossentropy", "loss_weights": [0.1]}, _class_of_each_sample
 )
 
+
+def _embedding_targets(model, rng, batch):
+    return rng.integers(0, 2, (batch, 3))
+
+
+def _tiny_encoder(shape, units=3):
+    """Any network of pictures or patches to features."""
+    inputs = keras.Input(shape)
+    hidden = keras.layers.Dense(2, activation="tanh", name="tiny_hidden")(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(units, name="tiny_output")(hidden))
+
+
+_TINY_ENCODER_OFF_POLICY = dict.fromkeys(("tiny_hidden", "tiny_output"), "a model of its own, with a policy of its own")
+# Without dropout, which draws other numbers on each backend, so that training can be compared.
+_SMALL_MERCL = {
+    "n_frames": 2,
+    "n_picture_features": 5,
+    "n_patches": 3,
+    "n_sound_features": 4,
+    "n_steps": 9,
+    "n_channels": 4,
+    "n_bands": 2,
+    "units": 6,
+    "dropout": 0.0,
+}
+_OTHER_MERCL = {
+    "modalities": ("visual", "eeg"),
+    "n_frames": 3,
+    "n_picture_features": 4,
+    "n_patches": 2,
+    "n_sound_features": 3,
+    "n_steps": 8,
+    "n_channels": 3,
+    "n_bands": 3,
+    "conformer": "speech",
+    "units": 8,
+    "dropout": 0.5,
+}
+_REJECTED_MERCL = (
+    ("modalities", ("eeg",)),
+    ("modalities", "eeg"),
+    ("modalities", ("eeg", "eeg")),
+    ("modalities", ("eeg", "face")),
+    ("n_frames", 0),
+    ("n_picture_features", 0),
+    ("n_patches", 0),
+    ("n_sound_features", 0),
+    ("n_steps", 6),
+    ("n_channels", 0),
+    ("n_bands", 0),
+    ("conformer", "text"),
+    ("units", 0),
+    ("dropout", 1.0),
+)
+_MERCL_OFF_POLICY = {
+    "normalization": "embeddings of length 1 in float32; the output leaves the network in float32",
+    **_TINY_ENCODER_OFF_POLICY,
+}
+# Four blocks of one convolution: kernels of 3 steps, gammas and betas; the first also widens its input, with biases.
+_MERCL_TCN = {n: (3 * n * 6 + 12) + (n * 6 + 6) + 3 * (3 * 36 + 12) for n in (3, 4, 5, 40)}
+_MERCL_CONFORMER = 5 * 2 * 40 + 4 * 40 * 40 + 2 * 40 + (40 * 40 + 40)
+
 ROWS = (
+    Row(
+        MERCLEncoder,
+        _SMALL_MERCL,
+        alive={
+            **_OTHER_MERCL,
+            "picture_encoder": _tiny_encoder((4, 4, 3)),
+            "sound_encoder": _tiny_encoder((4, 3)),
+        },
+        rejected=(
+            *_REJECTED_MERCL,
+            ("picture_encoder", "vit"),
+            ("picture_encoder", _tiny_encoder((4, 3))),
+            ("sound_encoder", _tiny_encoder((4, 4, 3))),
+        ),
+        off_policy=_MERCL_OFF_POLICY,
+        observed=_dropout_rates,
+        training=Training(lambda: {"loss": MERCLLoss()}, _embedding_targets),
+        n_trainable=_MERCL_CONFORMER + sum(_MERCL_TCN[n] for n in (5, 4, 40)) + 3 * 6 * 6,
+    ),
+    Row(
+        MERCLEncoder,
+        {
+            **_SMALL_MERCL,
+            "modalities": ("visual", "eeg"),
+            "conformer": "speech",
+            "picture_encoder": _tiny_encoder((4, 4, 3)),
+            "sound_encoder": _tiny_encoder((4, 3)),
+        },
+        off_policy=_MERCL_OFF_POLICY,
+        training=Training(lambda: {"loss": MERCLLoss(modalities=("visual", "eeg"))}, _embedding_targets),
+    ),
+    Row(
+        MERCL,
+        {**_SMALL_MERCL, "n_classes": 3, "n_heads": 2, "inference": {"label_rule": "> 5"}},
+        alive={
+            **_OTHER_MERCL,
+            "picture_encoder": _tiny_encoder((4, 4, 3)),
+            "sound_encoder": _tiny_encoder((4, 3)),
+            "n_classes": 2,
+            "cross_modal_attention": False,
+            "n_heads": 3,
+            "freeze_encoders": True,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(*_REJECTED_MERCL, ("n_classes", 1), ("n_heads", 0), ("n_heads", 4), *_UNFIT_INFERENCE),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model), len(model.trainable_weights)),
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=_MERCL_CONFORMER
+        + sum(_MERCL_TCN[n] for n in (5, 4, 40))
+        + 6 * 4 * 36  # attention
+        + (6 * 6 * 6 + 6)
+        + (6 * 3 + 3),
+    ),
+    Row(
+        MERCL,
+        {
+            **_SMALL_MERCL,
+            "modalities": ("visual", "audio"),
+            "picture_encoder": _tiny_encoder((4, 4, 3)),
+            "sound_encoder": _tiny_encoder((4, 3)),
+            "conformer": "speech",
+            "cross_modal_attention": False,
+            "n_heads": 1,
+        },
+        off_policy={**_CLASSIFIER_OFF_POLICY, **_TINY_ENCODER_OFF_POLICY},
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(48 * 2 + 2) + (12 * 2 + 2) + 2 * (2 * 3 + 3) + 2 * _MERCL_TCN[3] + (2 * 6 * 6 + 6) + (6 * 2 + 2),
+    ),
+    Row(
+        MERCL,
+        {
+            "modalities": ("audio", "eeg"),
+            "n_steps": 114,
+            "n_channels": 2,
+            "n_bands": None,
+            "units": 4,
+            "dropout": 0.0,
+            "freeze_encoders": True,
+        },
+        rejected=(("n_steps", 98),),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+    ),
     Row(
         EEGConformerConvolution,
         {"filters": 4, "kernel_size": 3, "pool_size": 3, "pool_stride": 2, "dropout": 0.25},
@@ -245,6 +395,16 @@ ROWS = (
         n_trainable=2 + 3 + 3 * 2 + 2 * 4 * 4,
     ),
     Row(PairwiseAttention, {"axis": "steps"}, inputs=(2, 4, 3), n_trainable=4 + 3 + 3 * 4 + 2 * 2 * 2),
+    Row(
+        PairwiseCrossModalAttention,
+        {"units": 6, "n_heads": 3},
+        inputs=[(4, 5), (3, 2), (2, 5)],
+        alive={"units": 9, "n_heads": 2},
+        rejected=(("units", 0), ("n_heads", 0), ("n_heads", 4)),
+        rejected_inputs=((2, 4, 5), [(2, 4, 5)], [(2, 4, 5), (2, 4)]),
+        # Each pair: queries of one modality, keys and values of the other, and the output.
+        n_trainable=(2 * (5 + 2 * 2) + 2 * (2 + 2 * 5) + 2 * (5 + 2 * 5)) * 6 + 6 * 6 * 6,
+    ),
     Row(
         ChebyshevGraphConvolution,
         {

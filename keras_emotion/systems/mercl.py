@@ -1,0 +1,373 @@
+"""MERCL (Lee, Kim and Kim, 2024) as a system: contrastive training of the encoders, then attention and a classifier."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from keras_emotion.evaluation import LabelRule
+from keras_emotion.pipelines import (
+    FeaturePart,
+    MediaFrames,
+    MediaLogMel,
+    MediaVGGishPatches,
+    ModelInput,
+    SlidingBandPowers,
+    StoredFeatures,
+    Windowing,
+)
+from keras_emotion.pipelines.batches import JoinedArrays
+from keras_emotion.pipelines.pairing import count_dropped
+from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
+from keras_emotion.systems.experiment import Experiment
+from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound
+from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.settings import Training
+from keras_emotion.systems.stages import Stage
+
+if TYPE_CHECKING:
+    import keras
+
+Modality = Literal["visual", "audio", "eeg"]
+
+STIMULUS = "stimulus"
+"""Array of the stimulus of each window, `(windows, 1)` int32: equal for windows of one stimulus."""
+
+ENERGY = "energy_dbfs"
+
+_SOUND_PARTS = {"log_mel": MediaLogMel, "vggish": MediaVGGishPatches}
+# Lines of Table 7.
+_PAIRS = {
+    frozenset({"visual", "audio"}): "Audio + Video",
+    frozenset({"audio", "eeg"}): "Audio + EEG",
+    frozenset({"visual", "eeg"}): "Video + EEG",
+}
+# Lines of Table 8, by contrastive learning and attention.
+_ABLATIONS = {
+    (False, True): "Without Contrastive Learning",
+    (True, False): "Without Cross-Modal Attention",
+    (False, False): "Without Contrastive Learning and Cross-Modal Attention",
+}
+
+
+@register_system
+class MERCLSystem(NetworkSystem):
+    """MERCL and how it is fed; the lines of the paper's Tables 7 to 9 are fields.
+
+    | line | fields |
+    |---|---|
+    | Table 7, pairs of modalities | `modalities` |
+    | Table 8, without contrastive learning | `contrastive=False` |
+    | Table 8, without cross-modal attention | `cross_modal_attention=False` |
+    | Table 9, audio energy-based selection | `silent_rows="drop"` |
+
+    The picture and the sound are those of the stimulus, which all subjects saw: a network that has seen a clip in
+    training can recognise it and give back its label. Protocols that keep stimuli apart alone ask about emotion.
+
+    **Deviations.** The paper prints neither `pretraining` and the other settings of training, nor the weights of the
+    losses, `temperature`, `alpha`, `silence_dbfs` and the lag. Where spatial encoders are frozen their features are
+    scaled by the training windows, in place of the log-mel spectrogram.
+
+    Args:
+        eeg: EEG in blocks; picture and sound are cut at the same times, `lag_seconds` earlier.
+        picture: pictures of the stimulus as features of a network.
+        sound: sound of the stimulus as features of a network.
+        modalities: two or three of them.
+        spatial_encoders: `"frozen"`: the networks of `picture` and `sound` are applied once and their features stored;
+            `"trained"`: they are part of the network and trained in each fold, from the weights that they start with.
+        conformer: spatial encoder of EEG, see `keras_emotion.models.MERCLEncoder`.
+        contrastive: whether the encoders are first trained by the contrastive losses. Without, they are trained with
+            the classifier.
+        cross_modal_attention: whether the modalities attend to each other.
+        freeze_encoders: whether the encoders stay as the contrastive losses left them (Algorithm 1) while the
+            classifier is trained, or are trained on (section 3.3).
+        amcl_weight: weight of the loss within modalities (`keras_emotion.losses.MERCLLoss`).
+        emcl_weight: weight of the loss between modalities.
+        smcl_weight: weight of the alignment within samples.
+        temperature: of the first two losses.
+        alpha: dot product at which two embeddings of a sample are aligned.
+        form: form of the first two losses.
+        same_stimulus_pairs: whether pairs of windows of one stimulus count between pictures and sounds, which are equal
+            for all subjects: `"keep"` or `"drop"`. Their share is recorded.
+        silent_rows: windows without sound: `"keep"` them; `"no_smcl"`: their sound is not aligned (section 3.2);
+            `"no_pairs"`: their sound is in no pair; `"drop"`: they leave training and test (Table 9).
+        silence_dbfs: energy below which a window is silent, in decibels relative to full scale.
+        units: features of TCN, embeddings and attention, a multiple of 4.
+        dropout: share that is dropped in training.
+        pretraining: settings of the contrastive training.
+    """
+
+    hint: ClassVar[str] = "--system.modalities says which modalities are used, two or more of visual, audio and eeg"
+
+    eeg: SlidingBandPowers = Field(default_factory=SlidingBandPowers)
+    picture: EncodedFrames = Field(default_factory=EncodedFrames)
+    sound: EncodedSound = Field(default_factory=EncodedSound)
+    modalities: Annotated[tuple[Modality, ...], Field(min_length=2, max_length=3)] = ("visual", "audio", "eeg")
+    spatial_encoders: Literal["frozen", "trained"] = "frozen"
+    conformer: Literal["eeg", "speech"] = "eeg"
+    contrastive: bool = True
+    cross_modal_attention: bool = True
+    freeze_encoders: bool = True
+    amcl_weight: Annotated[float, Field(ge=0)] = 1.0
+    emcl_weight: Annotated[float, Field(ge=0)] = 1.0
+    smcl_weight: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    alpha: float = 1.0
+    form: Literal["inside", "outside"] = "inside"
+    same_stimulus_pairs: Literal["keep", "drop"] = "keep"
+    silent_rows: Literal["keep", "no_smcl", "no_pairs", "drop"] = "keep"
+    silence_dbfs: Annotated[float, Field(le=0)] = -50.0
+    units: Annotated[int, Field(ge=4, multiple_of=4)] = 128
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    pretraining: Training = Training(epochs=100, batch_size=64, learning_rate=1e-4)
+
+    @model_validator(mode="after")
+    def _fields_fit(self):
+        if len(set(self.modalities)) < len(self.modalities):
+            raise ValueError(f"modalities: {', '.join(self.modalities)}; expected each once")
+        if self.amcl_weight == self.emcl_weight == 0 and self.contrastive:
+            raise ValueError(
+                "amcl_weight and emcl_weight are both 0: the alignment alone is least for embeddings that are all the "
+                "same; expected one of them above 0, or --system.no-contrastive"
+            )
+        if self.silent_rows != "keep" and "audio" not in self.modalities:
+            raise ValueError(f"silent_rows: {self.silent_rows!r} needs the modality audio; expected 'keep'")
+        return self
+
+    @property
+    def modalities_in_order(self) -> tuple[Modality, ...]:
+        """The modalities in the order of the network."""
+        return tuple(one for one in ("visual", "audio", "eeg") if one in self.modalities)
+
+    def scientific_config(self) -> dict[str, Any]:
+        """See `System`; what nothing is done with does not make another experiment."""
+        fields = self.model_dump(mode="json")
+        parts = self._all_parts()
+        fields |= {"eeg": parts["eeg"].key(), "picture": parts["visual"].key(), "sound": parts["audio"].key()}
+        fields["modalities"] = list(self.modalities_in_order)
+        unused = {
+            "picture": "visual" in self.modalities_in_order,
+            "sound": "audio" in self.modalities_in_order,
+            "eeg": "eeg" in self.modalities_in_order,
+            "conformer": "eeg" in self.modalities_in_order,
+            "silence_dbfs": self.silent_rows != "keep",
+        }
+        contrastive_alone = (
+            *("amcl_weight", "emcl_weight", "smcl_weight", "temperature", "alpha", "form", "same_stimulus_pairs"),
+            *("pretraining", "freeze_encoders"),
+        )
+        unused |= dict.fromkeys(contrastive_alone, self.contrastive)
+        return {name: value for name, value in fields.items() if unused.get(name, True)}
+
+    @property
+    def paper_variant(self) -> str | None:
+        """See `System`; the lines of Tables 7, 8 and 9."""
+        if len(self.modalities) < 3:
+            return _PAIRS[frozenset(self.modalities)]
+        ablation = _ABLATIONS.get((self.contrastive, self.cross_modal_attention))
+        return ablation or ("Proposed method (audio energy-based selection)" if self.silent_rows == "drop" else None)
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `System`; the blocks of the EEG."""
+        return self.eeg.windowing
+
+    def _all_parts(self) -> dict[Modality, FeaturePart]:
+        windowing = self.windowing.model_copy(update={"lag_seconds": 0.0})
+        picture, sound = self.picture.with_windowing(windowing), self.sound.with_windowing(windowing)
+        if self.spatial_encoders == "trained":
+            blocks = {name: getattr(picture, name) for name in MediaFrames.model_fields}
+            picture = MediaFrames(**blocks)
+            kind = _SOUND_PARTS[self.sound.encoder.front_end]
+            sound = kind(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
+        return {"visual": picture, "audio": sound, "eeg": self.eeg}
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        # That of the stimulus first: windows of EEG that a lag drops at the end of a trial are then counted.
+        return {name: part for name, part in self._all_parts().items() if name in self.modalities}
+
+    def _arrays(self) -> dict[Modality, str]:
+        trained = self.spatial_encoders == "trained"
+        names = {
+            "visual": "frames" if trained else "picture",
+            "audio": self.sound.encoder.front_end if trained else "sound",
+            "eeg": "eeg",
+        }
+        return {modality: names[modality] for modality in self.modalities_in_order}
+
+    def flags(self, trial) -> tuple[str, ...]:
+        """See `System`."""
+        dropped = ("windows without sound left out of training and test",) if self.silent_rows == "drop" else ()
+        return (*super().flags(trial), *dropped)
+
+    def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
+        """See `System`; silent windows are dropped where they are to be, and the stimulus of each window is added."""
+        table, arrays = stored.table, dict(stored.arrays)
+        reasons = np.full(len(table), "", dtype=object)
+        if self.silent_rows == "drop":
+            silent = np.asarray(arrays[ENERGY][np.arange(len(table))])[:, 0] < self.silence_dbfs
+            reasons[silent] = f"audio: silent, below {self.silence_dbfs:g} dBFS"
+        dropped = count_dropped(table, reasons)
+        if len(dropped):
+            kept = np.flatnonzero(reasons == "")
+            arrays = {name: JoinedArrays([array], kept) for name, array in arrays.items()}
+            table = table.iloc[kept].reset_index(drop=True)
+        if self.contrastive:
+            arrays[STIMULUS] = stimulus_numbers(table["stimulus"])
+        else:
+            arrays.pop(ENERGY, None)
+        return StoredFeatures(arrays, table, stored.channels, stored.incomplete), dropped
+
+    def stages(self) -> tuple[Stage, ...]:
+        """See `NetworkSystem`."""
+        if not self.contrastive:
+            return super().stages()
+        first = Stage(
+            name="pretraining",
+            system=_Pretraining(of=self),
+            training=self.pretraining,
+            sampling="stratified",
+            uses_up=(STIMULUS, *((ENERGY,) if "audio" in self.modalities else ())),
+        )
+        return first, Stage(system=self, starts_from=tuple(f"{modality}_*" for modality in self.modalities_in_order))
+
+    def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Arguments of both networks for windows of the given shapes."""
+        arguments: dict[str, Any] = {
+            "modalities": self.modalities_in_order,
+            "conformer": self.conformer,
+            "units": self.units,
+            "dropout": self.dropout,
+        }
+        names = self._arrays()
+        trained = self.spatial_encoders == "trained"
+        if "visual" in names:
+            arguments["n_frames"], *features = shapes[names["visual"]]
+            if trained:
+                arguments["picture_encoder"] = self.picture.encoder.build(self.picture.image_size)
+            else:
+                (arguments["n_picture_features"],) = features
+        if "audio" in names:
+            arguments["n_patches"], *features = shapes[names["audio"]]
+            if trained:
+                arguments["sound_encoder"] = self.sound.encoder.build()
+            else:
+                (arguments["n_sound_features"],) = features
+        if "eeg" in names:
+            arguments["n_steps"], arguments["n_channels"], *bands = shapes["eeg"]
+            arguments["n_bands"] = bands[0] if bands else None
+        return arguments
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `NetworkSystem`."""
+        from keras_emotion.models import MERCL
+
+        return MERCL(
+            **self.sizes(shapes),
+            n_classes=n_classes,
+            cross_modal_attention=self.cross_modal_attention,
+            freeze_encoders=self.contrastive and self.freeze_encoders,
+            inference=inference,
+        )
+
+    def losses(self) -> dict[str, Any]:
+        """See `NetworkSystem`."""
+        return {"loss": "sparse_categorical_crossentropy"}
+
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return {modality: elements[array] for modality, array in self._arrays().items()}
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`."""
+        return labels
+
+    def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+        """See `NetworkSystem`."""
+        fit_scaling_layers(self, model, arrays, rows)
+
+    def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """See `System`; without what a network of this system is not told about the stimulus."""
+        return super().vectors({name: arrays[name] for name in self._arrays().values()})
+
+    def model_inputs(self) -> dict[str, ModelInput]:
+        """See `System`."""
+        return {modality: ModelInput(part=modality, array=array) for modality, array in self._arrays().items()}
+
+
+class _Pretraining(NetworkSystem):
+    """The first stage of MERCL; no system of a run by itself.
+
+    Args:
+        of: the system that it is a stage of.
+    """
+
+    of: MERCLSystem
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`; the arrays are those of the fold."""
+        return {}
+
+    def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
+        """See `NetworkSystem`."""
+        from keras_emotion.models import MERCLEncoder
+
+        return MERCLEncoder(**self.of.sizes(shapes))
+
+    def losses(self) -> dict[str, Any]:
+        """See `NetworkSystem`."""
+        from keras_emotion.losses import MERCLLoss
+
+        # Windows that are to be dropped are not there.
+        silent_rows = "keep" if self.of.silent_rows == "drop" else self.of.silent_rows
+        same = ("amcl_weight", "emcl_weight", "smcl_weight", "temperature", "alpha", "form", "same_stimulus_pairs")
+        arguments = {name: getattr(self.of, name) for name in same}
+        return {"loss": MERCLLoss(**arguments, silent_rows=silent_rows, modalities=self.of.modalities_in_order)}
+
+    def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `NetworkSystem`."""
+        return self.of.inputs(elements)
+
+    def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """See `NetworkSystem`; `(batch, 3)`: class, stimulus, silent."""
+        silent = elements[ENERGY][:, 0] < self.of.silence_dbfs if ENERGY in elements else np.zeros(len(labels), bool)
+        return np.stack([labels, elements[STIMULUS][:, 0], silent], axis=1).astype(np.int32)
+
+    def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
+        """See `NetworkSystem`."""
+        fit_scaling_layers(self, model, arrays, rows)
+
+    def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
+        """See `NetworkSystem`; the share of pairs of windows that show one stimulus."""
+        _, counts = np.unique(np.asarray(arrays[STIMULUS][rows]), return_counts=True)
+        n_pairs = len(rows) * (len(rows) - 1)
+        return {"same_stimulus_pairs": float((counts * (counts - 1)).sum() / n_pairs) if n_pairs else 0.0}
+
+
+def stimulus_numbers(stimuli: pd.Series) -> np.ndarray:
+    """A number for the stimulus of each window, `(windows, 1)` int32, that does not depend on which others there are.
+
+    Raises:
+        ValueError: two stimuli have the same number (one in 16 million pairs has).
+    """
+    names = stimuli.astype(str)
+    # 24 bits: exact in float32 too, whatever a backend makes of targets.
+    number = {name: zlib.crc32(name.encode()) >> 8 for name in sorted(set(names))}
+    if len(set(number.values())) < len(number):
+        raise ValueError(f"two of the stimuli {', '.join(number)} have the same number; rename one of them")
+    return names.map(number).to_numpy(np.int32)[:, np.newaxis]
+
+
+class MERCLExperiment(Experiment):
+    """An experiment with MERCL: ratings above 5 are high, and both protocols, the printed and the honest one."""
+
+    system: MERCLSystem = Field(default_factory=MERCLSystem)
+    label_rule: LabelRule = LabelRule(threshold=5.0)
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("as_published_mercl", "stimulus_disjoint")
+    training: Training = Training(epochs=50, batch_size=64, learning_rate=1e-4)

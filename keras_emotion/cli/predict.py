@@ -178,7 +178,9 @@ class Predict:
         means, n_without = probabilities.mean(), int(probabilities.isna().any(axis=1).sum())
         mean = ", ".join(f"{name.removeprefix('probability_')} {value:.3f}" for name, value in means.items())
         without = f", {n_without} of them without a probability" if n_without else ""
-        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{without}, mean probability {mean}")
+        hop_seconds = predictor.hop_seconds
+        every = "" if hop_seconds == predictor.window_seconds else f" every {hop_seconds:g} s"
+        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{every}{without}, mean probability {mean}")
         if found.warning:
             print(f"warning: {found.warning}")
         times = found.duration_seconds / found.elapsed_seconds

@@ -514,6 +514,7 @@ class Predictor:
     def _distance(self, inputs: Inputs) -> float:
         """Mean distance from the training windows in standard deviations; 0 where the model does not know them."""
         scaling = getattr(self.model, "feature_scaling", None)
+        scaling = scaling.get("eeg") if isinstance(scaling, Mapping) else scaling
         if not hasattr(scaling, "mean"):
             return 0.0
         distances = np.abs(inputs["eeg"] - np.asarray(scaling.mean)) * np.asarray(scaling.scale)

@@ -25,6 +25,7 @@ SMALL = {
     "CRNN4D": lambda: models.CRNN4D(width_multiplier=0.05, units=4),
     "ContiCNN": lambda: models.ContiCNN(),
     "GraphSleepNet": lambda: models.GraphSleepNet(n_channels=4),
+    "MERCL": lambda: models.MERCL(n_picture_features=6, n_sound_features=5, n_channels=4, units=8, inference={}),
 }
 
 

@@ -39,7 +39,10 @@ def with_weights(parts: Parts, weights: Mapping[str, Path], source: object) -> d
     for name, part in parts.items():
         track = tracks[name]
         if track in weights:
-            part = part.with_weights(weights[track])
+            try:
+                part = part.with_weights(weights[track])
+            except InputError as error:
+                raise InputError(f"--{track}-weights: {error}") from None
         elif part.needs_weights:
             raise InputError(
                 f"{source}: was trained on {track} features of a network whose weights it does not keep; give "

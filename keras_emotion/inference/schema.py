@@ -19,6 +19,7 @@ from keras_emotion import signals
 from keras_emotion.inference.old_blocks import convert_old_block, is_old_block
 from keras_emotion.pipelines import FeaturePart, ModelInput, find_part, find_transform
 from keras_emotion.schema import InputError
+from keras_emotion.systems.registry import registered_systems
 
 if TYPE_CHECKING:
     import keras
@@ -220,6 +221,8 @@ def _seconds(part: FeaturePart, field: str) -> float:
 
 
 def _part(name: str, description: PartDescription) -> FeaturePart:
+    # Some parts are defined beside the systems that need them.
+    registered_systems()
     try:
         kind = find_part(description.kind)
     except ValueError as error:

@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -27,6 +29,7 @@ from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.face_affect import FaceAffect
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
+from keras_emotion.systems.media_encoders import EncodedSound
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
 
 CHANNELS = ("F3", "F4", "T7", "C4", "GSR")
@@ -93,6 +96,17 @@ def test_a_block_makes_the_inputs_that_training_makes(name, trial):
         np.testing.assert_array_equal(made[name], array)
     probabilities = np.asarray(model.window_probabilities(model.predict(made, verbose=0)))
     assert probabilities.shape == (2, 2)
+
+
+def test_parts_that_are_defined_beside_systems_are_found():
+    """In a process that has imported no system."""
+    description = EncodedSound().description()
+    code = (
+        "import json, sys; from keras_emotion.inference.schema import PartDescription, _part; "
+        "print(type(_part('audio', PartDescription(**json.loads(sys.argv[1])))).__name__)"
+    )
+    found = subprocess.run([sys.executable, "-c", code, json.dumps(description)], capture_output=True, text=True)
+    assert found.stdout.strip() == "EncodedSound", found.stderr
 
 
 def test_pretraining_keeps_a_block(trial):

@@ -193,13 +193,13 @@ BIO, FACES = ("parts", "bio", "fields"), ("parts", "faces", "fields")
 NAN, INFINITE = float("nan"), float("inf")
 
 
-def in_place_of_faces(part):
-    """A change of a block: the faces come from a part that reads stimuli."""
+def in_place_of(name, part):
+    """A change of a block: the faces or the signals come from a part that reads stimuli."""
 
     def change(block):
-        del block["parts"]["faces"]
+        del block["parts"][name]
         block["parts"]["more"] = part.description()
-        block["inputs"]["faces"] = {"part": "more", "array": "frames", "transform": "identity"}
+        block["inputs"][name] = {"part": "more", "array": "frames", "transform": "identity"}
 
     return change
 
@@ -274,16 +274,20 @@ ALTERED = {
         "parts.more: no input comes from it",
     ),
     "stimuli in other windows": (
-        in_place_of_faces(MediaFrames()),
+        in_place_of("faces", MediaFrames()),
         "parts.more.fields.window_seconds: windows of 4 s; expected 1 s, those of bio",
     ),
     "stimuli at other times": (
-        in_place_of_faces(MediaFrames(window_seconds=1.0, hop_seconds=0.5)),
+        in_place_of("faces", MediaFrames(window_seconds=1.0, hop_seconds=0.5)),
         "parts.more.fields.hop_seconds: windows every 0.5 s; expected 1 s, those of bio",
     ),
     "stimuli of another shape": (
-        in_place_of_faces(MediaFrames(window_seconds=1.0, hop_seconds=None)),
+        in_place_of("faces", MediaFrames(window_seconds=1.0, hop_seconds=None)),
         "inputs.faces: windows of shape (2, 224, 224, 3)",
+    ),
+    "stimuli and a face video without a recording": (
+        in_place_of("bio", MediaFrames(window_seconds=1.0, hop_seconds=None)),
+        "parts.faces: reads a face video beside stimuli; expected a part of a recording too",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),

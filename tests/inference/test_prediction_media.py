@@ -2,7 +2,8 @@
 
 import importlib.util
 import json
-from typing import Any
+import types
+from typing import Any, ClassVar
 
 import keras
 import mne
@@ -14,10 +15,12 @@ from keras_emotion import cli, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.inference import export
 from keras_emotion.inference.live import live_windows
+from keras_emotion.inference.media_windows import media_beside
 from keras_emotion.inference.predictor import Predictor
+from keras_emotion.inference.signal_windows import Stretch
 from keras_emotion.models import DGCNN
 from keras_emotion.models.window_classifier import WindowClassifierMixin
-from keras_emotion.pipelines import ConnectivityFeatures, ModelInput, SlidingBandPowers
+from keras_emotion.pipelines import ConnectivityFeatures, MediaPart, ModelInput, SlidingBandPowers
 from keras_emotion.schema import Clip, InputError, Recording, Trial
 from keras_emotion.synthetic.stimuli import SAMPLING_RATE_HZ, write_clip
 from keras_emotion.systems import NetworkSystem
@@ -265,9 +268,50 @@ def test_sound_alone_needs_no_picture(predictors, folder, recording):
     assert len(predictors["eeg and sound"].predict(recording, media=folder / "dark.mp4").table) == N_WINDOWS
 
 
-def test_streams_are_refused(predictors):
+def test_streams_are_refused(predictors, microvolts):
     with pytest.raises(InputError, match="reads the stimulus, and a stream of EEG has none; give a recording"):
         next(live_windows(predictors["all"], None))
+    eeg = Predictor(model_of(("eeg",), trial_of(microvolts)))
+    with pytest.raises(InputError, match="windows of 4 s every 2 s need a recording"):
+        next(live_windows(eeg, None))
+
+
+def test_windows_that_start_between_samples_are_refused(microvolts):
+    model = model_of(("eeg",), trial_of(microvolts), eeg=SlidingBandPowers(hop_seconds=0.3))
+    with pytest.raises(InputError, match=r"parts.eeg.fields.hop_seconds: 0.3 s are 38.4 samples; expected a whole"):
+        Predictor(model)
+
+
+class Times(MediaPart):
+    """The time in the clip at which each block starts."""
+
+    code_version: ClassVar[int] = 1
+    sources: ClassVar[tuple[str, ...]] = ("media", "sound")
+
+    def _of_clip(self, clip, starts):
+        return {"time": clip.start_seconds + starts}
+
+
+def test_the_clip_goes_on_while_the_recording_is_interrupted(folder):
+    """Windows of 4 s every 2 s; 6 s, a gap of 1.5 s, 4 s, a gap of unknown length, 4 s."""
+    gaps = (
+        types.SimpleNamespace(sample=600, lost_seconds=1.5, jump_seconds=0.0),
+        types.SimpleNamespace(sample=1000, lost_seconds=None, jump_seconds=0.0),
+    )
+    recording = types.SimpleNamespace(path="some.fif", gaps=gaps)
+    stretches = (Stretch(0, 600, 0.0, 0.0, 2), Stretch(600, 1000, 6.0, 0.0, 1), Stretch(1000, 1400, 10.0, 0.0, 1))
+    found = media_beside({"x": Times()}, recording, stretches, folder / "whole.mp4", START)
+    assert found.of(0, 4)["time"].tolist() == [1.5, 3.5, 9.0, 0.0]
+    assert found.problems.tolist() == ["", "", "", "after a gap of unknown length in the recording"]
+    assert found.of(1, 3)["time"].tolist() == [3.5, 9.0]
+    with pytest.raises(InputError, match=r"its sound ends at 18.00 s; expected 19 s or more"):
+        media_beside({"x": Times()}, recording, stretches, folder / "whole.mp4", 7.5)
+
+
+def test_features_of_eeg_are_compared_with_the_training(predictors, monkeypatch):
+    scaling = types.SimpleNamespace(mean=np.full((1, 2), 3.0), scale=np.full((1, 2), 0.5))
+    monkeypatch.setattr(predictors["all"], "model", types.SimpleNamespace(feature_scaling={"eeg": scaling}))
+    assert predictors["all"]._distance({"eeg": np.full((4, 5, 1, 2), 7.0)}) == 2.0
 
 
 def test_released_weights_are_asked_for(folder, microvolts, tmp_path, capsys):

@@ -46,8 +46,8 @@ class Export:
     video: Path | None = None
     media: Path | None = None
     media_start: float = 0.0
-    picture_weights: Path | None = None
-    sound_weights: Path | None = None
+    picture_weights: Annotated[Path | None, Option(common=False)] = None
+    sound_weights: Annotated[Path | None, Option(common=False)] = None
 
     @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:

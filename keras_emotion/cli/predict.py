@@ -49,7 +49,7 @@ class Predict:
     Examples:
         keras-emotion predict MODEL.keras recording.edf --output predicted
         keras-emotion predict MODEL.keras recording.edf --video face.mp4
-        keras-emotion predict MODEL.keras recording.edf --media clip.mp4 --media-start 10
+        keras-emotion predict MODEL.keras recording.edf --media clip.mp4
         keras-emotion predict MODEL.keras --lsl NAME --lag-seconds 0.5
     """
 
@@ -63,8 +63,8 @@ class Predict:
     video_offset_seconds: float = 0.0
     media: Path | None = None
     media_start: float = 0.0
-    picture_weights: Path | None = None
-    sound_weights: Path | None = None
+    picture_weights: Annotated[Path | None, Option(common=False)] = None
+    sound_weights: Annotated[Path | None, Option(common=False)] = None
     output: Annotated[Path | None, Option(old="--out")] = None
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from measurement import Outcome, in_fresh_process, n_threads
+from mercl_training import MERCLClassifierStep, MERCLPretrainingStep
 
 OURS = "keras_emotion"
 OURS_XLA = "keras_emotion, XLA"
@@ -183,7 +184,12 @@ class FACRNNEEGTraining:
         return [logits.softmax(dim=-1), features]
 
 
-NETWORKS: dict[str, Any] = {"DeepVANet": DeepVANetTraining(), "3FACRNN EEG": FACRNNEEGTraining()}
+NETWORKS: dict[str, Any] = {
+    "DeepVANet": DeepVANetTraining(),
+    "3FACRNN EEG": FACRNNEEGTraining(),
+    "MERCL, contrastive stage": MERCLPretrainingStep(),
+    "MERCL, classifier": MERCLClassifierStep(),
+}
 
 Job = tuple[Callable[[], Callable[[], float]], int]
 """What makes a built network ready to train, the function of a training step that gives the loss before it; and the

@@ -34,10 +34,11 @@ def numbers():
     return json.loads((GOLDEN / "numbers" / "numbers.json").read_text())
 
 
-def test_folds_stay(produce, numbers):
-    found = produce.folds()
-    assert found.keys() == numbers["folds"].keys()
-    for name, expected in numbers["folds"].items():
+@pytest.mark.parametrize(("key", "protocols"), [("folds", "OLD_PROTOCOLS"), ("later_folds", "LATER_PROTOCOLS")])
+def test_folds_stay(produce, numbers, key, protocols):
+    found = produce.folds(getattr(produce, protocols))
+    assert found.keys() == numbers[key].keys()
+    for name, expected in numbers[key].items():
         assert found[name] == expected, name
 
 

@@ -138,7 +138,7 @@ def _run(request: Request) -> int:
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
-    numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, reductions) if has_paper else None
+    numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
     n_failed = _print_failed(folder)
     with _error_after_failures(n_failed):
         reports.build_report(folder, numbers, reductions, reference=reference).print(console)
@@ -239,10 +239,26 @@ def _run_table(request: Request) -> int:
         return 0
     n_failed = sum(_print_failed(folder) for folder in folders.values())
     paper = reproduction.printed_numbers
-    printed = None if paper is None else reports.paper_numbers(paper, reproduction.dataset, number)
+    everywhere = None if paper is None else reports.paper_numbers(paper, table=number)
+    printed = None if everywhere is None else everywhere[everywhere["dataset"] == reproduction.dataset]
     with _error_after_failures(n_failed):
         reports.build_method_table(folders, printed, output).print(console)
+        if printed is not None and printed.empty:
+            _print_other_dataset(console, number, everywhere)
     return int(n_failed > 0)
+
+
+def _print_other_dataset(console: rich.console.Console, number: str, printed: pd.DataFrame) -> None:
+    """Print what a table of the paper has for the datasets that it is of, where this is not one of them."""
+    for (dataset, target), rows in printed[printed["metric"] == "accuracy"].groupby(["dataset", "target"], sort=False):
+        cells = ", ".join(f"{row.variant} {row.value:.1f}" for row in rows.itertuples())
+        title = dataset.replace("_", "-").upper()
+        console.print(
+            f"the paper's table {number} is of {title}; its accuracies of {target}: {cells}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _console() -> rich.console.Console:
@@ -264,11 +280,12 @@ def _differences_from_full_size(reproduction: Reproduction, wanted: Experiment) 
     return differences(*named)
 
 
-def _numbers_to_compare(paper: Path, wanted: Experiment, reductions: list[str]) -> pd.DataFrame:
+def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reductions: list[str]) -> pd.DataFrame:
     # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
-    printed = reports.paper_numbers(paper, dataset=wanted.dataset)
+    n_classes = {target: wanted.rule(target, dataset.class_names).n_classes for target in wanted.targets}
+    printed = reports.numbers_of_classes(reports.paper_numbers(paper, dataset=wanted.dataset), n_classes)
     variant = wanted.paper_variant
-    if variant is None:
+    if variant is None or printed.empty:
         return printed
     if variant == printed["variant"].iloc[0]:
         return printed[printed["variant"] == variant]

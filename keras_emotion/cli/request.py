@@ -215,7 +215,10 @@ def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_optio
         reader = open_dataset(dataset, asked["data_root"], asked.get("file_format"), **reader_options)
         # Of some trials a rating may be missing: those of a whole subject.
         ratings = sorted({name for trial in reader.trials(reader.subjects[:1]) for name in trial.ratings})
-        raise InputError(f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}")
+        raise InputError(
+            f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}; two joined "
+            "by a plus sign are one target"
+        )
 
 
 # --- second pass: with the options of that experiment
@@ -260,6 +263,10 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
     dataset = open_dataset(wanted.dataset, root, options.file_format, stimuli, **choice.reader_options)
     dataset = dataset.for_sources(wanted.system.sources)
+    if reproduction.choose_subjects is not None and preset != "demo" and "subjects" not in given:
+        chosen, how = reproduction.choose_subjects(dataset)
+        wanted = wanted.changed({"subjects": chosen})
+        print(f"note: subjects: {how}: {', '.join(map(str, chosen))}", file=sys.stderr)
     wanted = _with_subjects(wanted, dataset, given.get("subjects"), preset)
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):

@@ -18,6 +18,7 @@ from keras_emotion.datasets.deap_facts import CHANNEL_NAMES, CHANNEL_UNITS, EEG_
 from keras_emotion.datasets.deap_original import OriginalFile
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader import (
+    Gender,
     Problem,
     Reader,
     SubjectReport,
@@ -44,6 +45,7 @@ VIDEO_TOLERANCE_SECONDS = 5.0
 RATING_TOLERANCE = 0.01
 """The csv prints two decimals; `labels` may hold more."""
 
+_GENDERS: dict[str, Gender] = {"f": "female", "w": "female", "m": "male"}
 _RATING_COLUMNS = ("Participant_id", "Trial", "Experiment_id", "Valence", "Arousal", "Dominance", "Liking")
 
 
@@ -115,6 +117,7 @@ class DEAP(Reader):
         self.preprocess = preprocess
         self.ratings_file = self.root / "metadata_csv" / "participant_ratings.csv"
         self.video_list_file = self.root / "metadata_csv" / "video_list.csv"
+        self.questionnaire_file = self.root / "metadata_csv" / "participant_questionnaire.csv"
         self.video_folder = self.root / "face_video"
 
     @property
@@ -192,6 +195,28 @@ class DEAP(Reader):
             return {}
         numbers = table[columns].apply(pd.to_numeric, errors="coerce").dropna()
         return {str(int(stimulus)): float(start) for stimulus, start in numbers.itertuples(index=False)}
+
+    def genders(self) -> dict[int, Gender]:
+        """See `Reader`; of `participant_questionnaire.csv`, as far as it is there.
+
+        No copy was at hand: the column is the one whose name has the word gender or sex, and answers are told by their
+        first letter. Others are left out.
+        """
+        path = self.questionnaire_file
+        if not path.is_file():
+            return {}
+        try:
+            table = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as csv ({error}); copy it again") from None
+        people = [name for name in table if "participant" in name.casefold()][:1]
+        answers = [name for name in table if {"gender", "sex"} & set(re.findall("[a-z]+", name.casefold()))][:1]
+        found: dict[int, Gender] = {}
+        for person, answer in table[people + answers].dropna().itertuples(index=False) if people and answers else ():
+            number, letter = re.search(r"\d+", person), answer.strip().casefold()[:1]
+            if number and letter in _GENDERS:
+                found[int(number[0])] = _GENDERS[letter]
+        return found
 
     def missing_files(self) -> tuple[Problem, ...]:
         """Subjects with ratings but without a data file."""

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ SYNTHETIC_MARKER = "synthetic.json"
 """File that our writers leave in the root of what they write: what wrote it and with which parameters."""
 
 SubjectId = int | str
+
+Gender = Literal["female", "male"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +156,14 @@ class Reader(abc.ABC):
 
     def stimulus_starts(self) -> Mapping[str, float]:
         """Time in seconds at which each stimulus starts in the film or song it is an excerpt of, where the data say so.
+
+        Raises:
+            InputError: the file that says so cannot be read.
+        """
+        return {}
+
+    def genders(self) -> Mapping[SubjectId, Gender]:
+        """Gender of each subject, as far as the data say it.
 
         Raises:
             InputError: the file that says so cannot be read.

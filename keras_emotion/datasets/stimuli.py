@@ -14,7 +14,7 @@ import av.error
 import pandas as pd
 from av.stream import Disposition
 
-from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Problem, Reader, SubjectId, SubjectReport
+from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Gender, Problem, Reader, SubjectId, SubjectReport
 from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import Clip, InputError, Trial
 from keras_emotion.tables import csv_bytes, read_cells
@@ -393,6 +393,10 @@ class StimulusReader(Reader):
     def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
         """All clips of the folder, and `stimuli.csv`; those that the dataset brings along, too."""
         return tuple(dict.fromkeys((*self._reader.media_files(subject), *self._folder.files)))
+
+    def genders(self) -> Mapping[SubjectId, Gender]:
+        """See `Reader`."""
+        return self._reader.genders()
 
     def missing_files(self) -> tuple[Problem, ...]:
         """See `Reader`."""

@@ -2,7 +2,7 @@
 
 from keras_emotion.evaluation.comparison import TRAINING_WINDOWS, Comparison, compare, holm_correction
 from keras_emotion.evaluation.external_predictions import check_predictions, read_predictions, rescore
-from keras_emotion.evaluation.labels import LabelRule
+from keras_emotion.evaluation.labels import LabelRule, QuadrantRule, joint_ratings
 from keras_emotion.evaluation.leaks import Finding, SplitChecks, content_hashes
 from keras_emotion.evaluation.metrics import (
     METRICS,
@@ -69,6 +69,7 @@ __all__ = [
     "PairedTest",
     "PredefinedSplit",
     "Protocol",
+    "QuadrantRule",
     "SessionKFold",
     "SplitChecks",
     "StimulusKFold",
@@ -91,6 +92,7 @@ __all__ = [
     "grouped_metrics",
     "holm_correction",
     "is_property_of_stimulus",
+    "joint_ratings",
     "majority_baseline",
     "majority_class",
     "mcnemar_test",

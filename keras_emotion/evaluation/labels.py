@@ -29,7 +29,7 @@ class LabelRule(pydantic.BaseModel):
     part; give it `rule.apply(ratings, ratings)` for that purpose alone and label each fold anew from its own
     training rows.
 
-    A combined target (the valence-arousal quadrant, say) is a column of class indices under `"classes"`.
+    Two ratings together are a target under `QuadrantRule`.
 
     Args:
         kind: the rule.
@@ -128,6 +128,122 @@ class LabelRule(pydantic.BaseModel):
                 raise ValueError("`training_ratings` is needed: the rule `median` is fitted on the training rows")
             threshold = np.median(_finite(training_ratings))
         return (ratings > threshold).astype(np.int64)
+
+    def named(self, names: tuple[str, ...]) -> LabelRule:
+        """The same rule with other names of the classes; without any, those that it has.
+
+        Args:
+            names: in order of the labels.
+
+        Raises:
+            ValueError: their number is not that of the classes.
+        """
+        return type(self)(**{**dict(self), "names": names}) if names else self
+
+
+_QUADRANTS = np.array([[2, 1], [3, 0]])
+"""Class by the labels (0 low, 1 high) of the first rating and of the second."""
+
+
+class QuadrantRule(pydantic.BaseModel):
+    """How two ratings become one of four classes: the quadrant of the plane that they span.
+
+    The quadrants are counted counter-clockwise from the one where both are high, as on the circumplex of valence and
+    arousal: HVHA, LVHA, LVLA, HVLA.
+
+    Args:
+        ratings: names of the two ratings.
+        rules: how each of them becomes low or high.
+        names: names of the classes in order; by default made of the initials of the ratings, or of their names where
+            both have the same initial.
+
+    Raises:
+        ValueError: a rule has not two classes, both ratings are the same, or `names` do not number four.
+
+    Example:
+        >>> rule = QuadrantRule(ratings=("valence", "arousal"))
+        >>> rule.name, rule.class_names
+        ('quadrant(>5,>5)', ('HVHA', 'LVHA', 'LVLA', 'HVLA'))
+        >>> rule.apply([[7, 8], [2, 8], [2, 5], [7, 1]])
+        array([0, 1, 2, 3])
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    ratings: tuple[str, str]
+    rules: tuple[LabelRule, LabelRule] = (LabelRule(), LabelRule())
+    names: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.ratings[0] == self.ratings[1]:
+            raise ValueError(f"`ratings` are both {self.ratings[0]!r}; expected two of them")
+        for rating, rule in zip(self.ratings, self.rules, strict=True):
+            if rule.n_classes != 2:
+                raise ValueError(f"{rating} has {rule.n_classes} classes ({rule.name}); a quadrant needs low and high")
+        if self.names and len(self.names) != self.n_classes:
+            raise ValueError(f"`names` has {len(self.names)} entries for {self.n_classes} classes: {self.names}")
+        return self
+
+    @property
+    def n_classes(self) -> int:
+        """Four."""
+        return _QUADRANTS.size
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class, in the order of the labels."""
+        if self.names:
+            return self.names
+        first, second = self.ratings
+        named = np.empty(self.n_classes, dtype=object)
+        for place, number in np.ndenumerate(_QUADRANTS):
+            if first[0].upper() != second[0].upper():
+                letters = ("LH"[label] + rating[0].upper() for label, rating in zip(place, self.ratings, strict=True))
+                named[number] = "".join(letters)
+            else:
+                words = (
+                    f"{('low', 'high')[label]}_{rating}" for label, rating in zip(place, self.ratings, strict=True)
+                )
+                named[number] = "_".join(words)
+        return tuple(named)
+
+    @property
+    def name(self) -> str:
+        """Short name for records."""
+        return f"quadrant({','.join(rule.name for rule in self.rules)})"
+
+    def apply(self, ratings: npt.ArrayLike, training_ratings: npt.ArrayLike | None = None) -> np.ndarray:
+        """Label of each pair of ratings.
+
+        Args:
+            ratings: `(rows, 2)` ratings.
+            training_ratings: `(training rows, 2)`; needed by the rule `"median"` alone.
+
+        Returns:
+            `(rows,)` int64 labels, 0 to 3.
+
+        Raises:
+            InputError: as for `LabelRule.apply`.
+            ValueError: `ratings` has another shape.
+        """
+        columns = _columns(ratings)
+        fitted_on = (None, None) if training_ratings is None else _columns(training_ratings)
+        first, second = (rule.apply(*pair) for rule, *pair in zip(self.rules, columns, fitted_on, strict=True))
+        return _QUADRANTS[first, second]
+
+
+def joint_ratings(target: str) -> tuple[str, str] | None:
+    """The two ratings that a target is made of (`"valence+arousal"`); `None` for a rating by itself."""
+    parts = tuple(target.split("+"))
+    return parts if len(parts) == 2 and all(parts) else None
+
+
+def _columns(ratings: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    ratings = np.asarray(ratings)
+    if ratings.ndim != 2 or ratings.shape[1] != 2:
+        raise ValueError(f"`ratings` has shape {ratings.shape}; expected `(rows, 2)`")
+    return ratings[:, 0], ratings[:, 1]
 
 
 def _finite(ratings: npt.ArrayLike) -> np.ndarray:

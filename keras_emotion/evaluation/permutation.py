@@ -132,14 +132,14 @@ def permuted_ratings(
 
     Args:
         table: window table.
-        ratings: `(rows,)` rating of each window. Where they vary within a trial, the trial counts with its median (the
-            lower one of two).
+        ratings: `(rows,)` rating of each window, or `(rows, n)` for several, which move together. Where they vary
+            within a trial, the trial counts with its median (the lower one of two).
         permutation: number of the permutation; 0 gives the ratings as they are.
         seed: non-negative.
         between: see `permuted_between`.
 
     Returns:
-        `(rows,)` float64.
+        Float64 of the shape of `ratings`.
 
     Example:
         >>> table = pd.DataFrame({"dataset": "deap", "subject": 1, "session": 1, "trial": [1, 1, 2, 2, 3, 3]})
@@ -168,13 +168,13 @@ def labeling_ratings(
 
     Args:
         table: window table of one pool.
-        ratings: `(rows,)` rating of each window.
+        ratings: `(rows,)` rating of each window, or `(rows, n)` for several.
         labels: `(rows,)` class of each window.
         index: from 0 to `n_labelings` - 1.
         between: see `permuted_between`.
 
     Returns:
-        `(rows,)` float64.
+        Float64 of the shape of `ratings`.
     """
     groups, _, trial = exchangeable(table, between)
     label = _of_trials(np.asarray(labels, dtype=np.float64), trial).astype(np.int64)
@@ -246,4 +246,6 @@ def _arrangements(profiles: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
 
 def _of_trials(values: np.ndarray, trial: np.ndarray) -> np.ndarray:
     """Value of each trial: the median of its windows, the lower one of two."""
-    return pd.Series(values).groupby(trial).quantile(0.5, interpolation="lower").to_numpy()
+    # Of a frame with one column as of a series.
+    medians = pd.DataFrame(values).groupby(trial).quantile(0.5, interpolation="lower").to_numpy()
+    return medians.reshape(-1, *values.shape[1:])

@@ -46,6 +46,7 @@ class Protocol(pydantic.BaseModel):
         scored_unit: `"window"`, or `"trial"` by the windows' mean probability.
         folds_averaged: `"pooled"`: the test rows of all folds of a repetition are scored together, the repetitions
             averaged.
+        assumed: what of this the paper does not print, a sentence; one of the flags.
 
     Raises:
         ValueError: an unknown field or value, `n_splits` below 3, or `n_splits=None` where subjects are not what is
@@ -80,6 +81,7 @@ class Protocol(pydantic.BaseModel):
     scored_unit: Literal["window", "trial"] = "window"
     folds_averaged: Literal["pooled"] = "pooled"
     holdout: bool = False
+    assumed: str = ""
 
     @pydantic.model_validator(mode="after")
     def _check(self):
@@ -102,14 +104,15 @@ class Protocol(pydantic.BaseModel):
             "trials of one subject in training and test, all subjects mixed": pools_subjects,
             "scaling and selection fitted on test rows too": self.fitted_on == "all_rows",
         }
-        return tuple(flag for flag, raised in flags.items() if raised)
+        return (*(flag for flag, raised in flags.items() if raised), *([self.assumed] if self.assumed else []))
 
     def describe(self) -> dict:
         """Every field and the flags, ready for JSON."""
         fields = self.model_dump(mode="json")
-        # A field of later: without it, definitions of earlier versions and their identities stay what they are.
-        if not self.holdout:
-            del fields["holdout"]
+        # Fields of later: without them, definitions of earlier versions and their identities stay what they are.
+        for name in ("holdout", "assumed"):
+            if not fields[name]:
+                del fields[name]
         return {**fields, "flags": list(self.flags)}
 
     def splitter(self, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None) -> UnitKFold:
@@ -200,6 +203,8 @@ _SPLITTERS: Mapping[str, type[UnitKFold]] = {
 }
 
 
+_FOURFOLD = "the paper prints fourfold cross-validation and no more"
+
 PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
     {
         protocol.name: protocol
@@ -230,8 +235,29 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
                 scope="across_subjects",
                 epoch_chosen_by="test_fold",
             ),
+            # "Fourfold cross-validation" is all that is printed.
+            Protocol(
+                name="as_published_mercl",
+                setting="mercl, subjects pooled",
+                disjoint="windows",
+                scope="across_subjects",
+                n_splits=4,
+                epoch_chosen_by="test_fold",
+                assumed=f"{_FOURFOLD}: folds over windows, subjects pooled and the rule for the epoch are assumptions",
+            ),
+            Protocol(
+                name="as_published_mercl_within_subject",
+                setting="mercl, per subject",
+                disjoint="windows",
+                scope="within_subject",
+                n_splits=4,
+                epoch_chosen_by="test_fold",
+                assumed=f"{_FOURFOLD}: folds over windows, subjects apart and the rule for the epoch are assumptions",
+            ),
             Protocol(name="window_disjoint", disjoint="overlapping_windows", scope="within_subject", n_repetitions=5),
             Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
+            # Whoever else was shown the stimulus of a test trial may be in training with it.
+            Protocol(name="trial_disjoint_across_subjects", disjoint="trials", scope="across_subjects"),
             Protocol(name="stimulus_disjoint", disjoint="stimuli", scope="across_subjects"),
             Protocol(name="subject_disjoint", disjoint="subjects", scope="across_subjects", n_splits=None),
             # A person who meets a stimulus several times has it on one side alone.

@@ -5,7 +5,13 @@ from typing import Any
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.pretraining import pretrain
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.experiment.representation import channel_priors, window_features
+from keras_emotion.experiment.representation import (
+    StageOutputs,
+    channel_priors,
+    stage_outputs,
+    window_attention,
+    window_features,
+)
 from keras_emotion.experiment.runner import Data, Estimate, estimate, inspect_data, prepare, run, train_teachers
 from keras_emotion.moved import moved_name
 from keras_emotion.systems.base import System
@@ -20,6 +26,7 @@ __all__ = [
     "Plan",
     "RunFolder",
     "Runtime",
+    "StageOutputs",
     "System",
     "Training",
     "channel_priors",
@@ -28,7 +35,9 @@ __all__ = [
     "prepare",
     "pretrain",
     "run",
+    "stage_outputs",
     "train_teachers",
+    "window_attention",
     "window_features",
 ]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable
+from keras_emotion.evaluation import POOL, PROTOCOLS, LabelRule, NotEvaluable, QuadrantRule
 from keras_emotion.evaluation.permutation import Between, labeling_ratings, permuted_ratings
 from keras_emotion.experiment.record_schema import readable_name, record_name
 from keras_emotion.file_names import file_name, refuse_unusable_words, word_file_name
@@ -86,7 +86,8 @@ class WindowSet:
     Args:
         arrays: `(windows, ...)` by modality.
         table: window table.
-        ratings: `(windows,)` float rating of the target; windows without one are not in the unit.
+        ratings: `(windows,)` float rating of the target, `(windows, 2)` of a target that is made of two; windows
+            without are not in the unit.
         label_rule: how a rating becomes a class.
         step_ratings: `(windows, steps)` rating of each step, where the data have them.
         incomplete: names of arrays that are NaN where a window lacks a channel of the study; a fold imputes them.
@@ -95,7 +96,7 @@ class WindowSet:
     arrays: Mapping[str, Any]
     table: pd.DataFrame
     ratings: np.ndarray
-    label_rule: LabelRule
+    label_rule: LabelRule | QuadrantRule
     step_ratings: np.ndarray | None = None
     incomplete: frozenset[str] = frozenset()
 
@@ -156,12 +157,9 @@ class Plan:
         """The entries of the feature store that the run uses, absolute paths."""
         return sorted({str(path.absolute()) for own in self.feature_folders.values() for path in own.values()})
 
-    def rule(self, target: str) -> LabelRule:
+    def rule(self, target: str) -> LabelRule | QuadrantRule:
         """The label rule of a target."""
-        if target not in self.class_names:
-            return self.experiment.label_rule
-        names = tuple(self.class_names[target])
-        return LabelRule(kind="classes", values=tuple(range(len(names))), names=names)
+        return self.experiment.rule(target, self.class_names)
 
     def window_set(self, subject: int | str, target: str, session: int | str = "") -> WindowSet:
         """The windows of a subject (or of all of them) that have a rating of the target.
@@ -175,11 +173,21 @@ class Plan:
         stored = [_joined(self, name)[0] for name in subjects]
         table = pd.concat([one.table for one in stored], ignore_index=True)
         named = [name for name in table.columns[len(WINDOW_COLUMNS) :] if name != "split"]
-        if target not in named:
+        rule = self.rule(target)
+        columns = rule.ratings if isinstance(rule, QuadrantRule) else (target,)
+        if len(columns) > 1 and target in named:
             raise InputError(
-                f"target {target!r} is no rating of data set {self.experiment.dataset}; it has {', '.join(named)}"
+                f"target {target!r}: is a rating of data set {self.experiment.dataset}, and stands for two; expected "
+                "names without a plus sign; rename the rating"
             )
-        chosen = table[target].notna().to_numpy()
+        for column in columns:
+            if column not in named:
+                raise InputError(
+                    f"target {column!r} is no rating of data set {self.experiment.dataset}; it has {', '.join(named)}"
+                )
+        chosen = table[list(columns)].notna().all(axis=1).to_numpy()
+        if self.experiment.sessions:
+            chosen = chosen & self._is_of_the_sessions(table)
         if session != "":
             chosen = chosen & (table["session"] == session).to_numpy()
         rated = np.flatnonzero(chosen)
@@ -189,7 +197,8 @@ class Plan:
         _refuse_other_shapes(dict(zip(subjects, stored, strict=True)), names)
         arrays = {short: JoinedArrays([one.arrays[name] for one in stored], rated) for name, short in names.items()}
         table = table.iloc[rated].reset_index(drop=True)
-        ratings = table[target].to_numpy(dtype=float)
+        ratings = table[list(columns)].to_numpy(dtype=float)
+        ratings = ratings if len(columns) > 1 else ratings[:, 0]
         step_ratings = arrays.pop(STEP_RATINGS, None)
         if step_ratings is not None:
             step_ratings = step_ratings[np.arange(len(step_ratings))]
@@ -198,16 +207,17 @@ class Plan:
             # A rating of its own for each step would tell what the window's permuted one does not.
             step_ratings = None
         incomplete = frozenset(names.get(name, name) for one in stored for name in one.incomplete) & arrays.keys()
-        return WindowSet(arrays, table, ratings, self.rule(target), step_ratings, incomplete)
+        return WindowSet(arrays, table, ratings, rule, step_ratings, incomplete)
 
     def _permuted(
         self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: tuple[int | str, int | str]
     ) -> np.ndarray:
+        between, permutation = self.permuted_between, self.permutation
         if place not in self.enumerated:
-            return permuted_ratings(table, ratings, self.permutation, self.experiment.seed, self.permuted_between)
+            return permuted_ratings(table, ratings, permutation, self.experiment.seed, between)
         stride, size = self.enumerated[place]
         labels = self.rule(target).apply(ratings, ratings)
-        return labeling_ratings(table, ratings, labels, self.permutation // stride % size, self.permuted_between)
+        return labeling_ratings(table, ratings, labels, permutation // stride % size, between)
 
     def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """`(training, validation, test)` rows of each fold.
@@ -282,8 +292,22 @@ class Plan:
 
     def _sessions(self, subject: int | str) -> tuple[int | str, ...]:
         """Sessions of a subject, sorted; `""` where there is one."""
-        found = _joined(self, subject)[0].table["session"].unique().tolist()
+        table = _joined(self, subject)[0].table
+        table = table[self._is_of_the_sessions(table)] if self.experiment.sessions else table
+        found = table["session"].unique().tolist()
         return tuple(sorted(found)) if len(found) > 1 else ("",)
+
+    def _is_of_the_sessions(self, table: pd.DataFrame) -> np.ndarray:
+        """`(windows,)` whether a window belongs to the sessions that were asked for; each subject has all of them."""
+        wanted = set(map(str, self.experiment.sessions))
+        session = table["session"].astype(str)
+        for subject, own in session.groupby(table["subject"]):
+            if missing := sorted(wanted - set(own)):
+                raise InputError(
+                    f"sessions: subject {subject} has no session {', '.join(missing)}; it has "
+                    f"{', '.join(sorted(set(own)))}; give other sessions or subjects"
+                )
+        return session.isin(wanted).to_numpy()
 
 
 def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iterable[str]) -> None:

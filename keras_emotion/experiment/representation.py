@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,17 +13,37 @@ import pandas as pd
 from keras_emotion.datasets import Reader
 from keras_emotion.experiment.compiled_model import outputs
 from keras_emotion.experiment.engine import in_workers
-from keras_emotion.experiment.fit import TrainingDiverged, fit, run_fits
+from keras_emotion.experiment.fit import FitRequest, FitResult, TrainingDiverged, fit, run_fits
 from keras_emotion.experiment.fold import Fold, job_fold
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
-from keras_emotion.experiment.training import train_network, without_files
+from keras_emotion.experiment.training import Trained, train_network, without_files
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
 
 WindowFeatures = tuple[Mapping[str, np.ndarray], np.ndarray]
 """`(windows, features)` float32 by name, and the `(windows,)` labels."""
+
+Train = Callable[[Callable[[FitRequest], FitResult]], Trained]
+"""Trains the stages of a fold, each by the function that it is given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StageOutputs:
+    """What the network of a stage makes of windows that no stage was trained on.
+
+    Args:
+        before: outputs `(windows, ...)` float32 by name, of the network that the stage begins with.
+        after: the same, of the trained network.
+        labels: `(windows,)` labels.
+        table: rows of the window table.
+    """
+
+    before: Mapping[str, np.ndarray]
+    after: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    table: pd.DataFrame
 
 
 def window_features(experiment: Experiment, dataset: Reader) -> dict[str, dict[str, WindowFeatures]]:
@@ -57,6 +79,41 @@ def channel_priors(experiment: Experiment, dataset: Reader) -> dict[str, dict[st
     return _of_first_folds(_priors, experiment, dataset)
 
 
+def stage_outputs(experiment: Experiment, dataset: Reader, stage: str) -> dict[str, dict[str, StageOutputs]]:
+    """Outputs of a stage for the test windows of the first folds, before and after it, by protocol and target.
+
+    Args:
+        experiment: one whose system has the stage.
+        dataset: a reader (see `keras_emotion.datasets`).
+        stage: name of the stage.
+
+    Raises:
+        InputError: the data cannot be used, or the system has no such stage.
+    """
+    names = [one.name for one in experiment.system.stages()]
+    if stage not in names:
+        raise InputError(f"{type(experiment.system).__name__} has no stage {stage!r}; expected one of {names}")
+    return _of_first_folds(functools.partial(_stage_outputs, stage), experiment, dataset)
+
+
+def window_attention(
+    experiment: Experiment, dataset: Reader
+) -> dict[str, dict[str, dict[tuple[str, str], np.ndarray]]]:
+    """The attention between modalities for the test windows of the first folds, by protocol and target; means.
+
+    Args:
+        experiment: one whose system has a network with `attention_scores`.
+        dataset: a reader (see `keras_emotion.datasets`).
+
+    Returns:
+        By `(source, target)`, `(steps of the target, steps of the source)` float32; rows sum to 1.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    return _of_first_folds(_attention, experiment, dataset)
+
+
 def _of_first_folds(function: Callable[..., Any], experiment: Experiment, dataset: Reader) -> dict[str, dict[str, Any]]:
     plan, _ = prepare(experiment, dataset)
     firsts: dict[tuple[str, str], Job] = {}
@@ -73,17 +130,58 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
 
 def _of_test_windows(function: Callable[..., Any], plan: Plan, job: Job) -> tuple[tuple[str, str], Any]:
     prepare_backend(plan.experiment.runtime.threads_per_worker)
+    fold = job_fold(plan, job)
+
+    def train(fit: Callable[[FitRequest], FitResult]) -> Trained:
+        return run_fits(train_network(without_files(plan), job, fold), fit)
+
     try:
-        fold, model, _, _ = run_fits(train_network(without_files(plan), job, job_fold(plan, job)), fit)
+        return (job.protocol, job.target), function(fold, train)
     except TrainingDiverged as reason:
         raise InputError(f"{job.title}: training diverged ({reason}); use a smaller --training.learning-rate") from None
-    return (job.protocol, job.target), function(fold, model)
 
 
-def _features(fold: Fold, model: Any) -> WindowFeatures:
-    return outputs(model.feature_model(), fold.batches(fold.test)), fold.labels[fold.test]
+def _features(fold: Fold, train: Train) -> WindowFeatures:
+    trained = train(fit)
+    return outputs(trained.model.feature_model(), trained.fold.batches(fold.test)), fold.labels[fold.test]
 
 
-def _priors(fold: Fold, model: Any) -> tuple[np.ndarray, pd.DataFrame]:
-    prior = outputs(model.prior_model(), fold.batches(fold.test))["output"]
+def _priors(fold: Fold, train: Train) -> tuple[np.ndarray, pd.DataFrame]:
+    trained = train(fit)
+    prior = outputs(trained.model.prior_model(), trained.fold.batches(fold.test))["output"]
     return prior.mean(axis=-1), fold.unit.table.iloc[fold.test].reset_index(drop=True)
+
+
+def _stage_outputs(stage: str, fold: Fold, train: Train) -> StageOutputs:
+    found = []
+
+    def fit_and_note(request: FitRequest) -> FitResult:
+        def note():
+            # The fold of a stage that is not the last one has no test windows.
+            found.append(outputs(request.compiled.model, request.fold.batches(fold.test)))
+
+        if request.stage.name != stage:
+            return fit(request)
+        request.start()
+        note()
+        result = fit(request)
+        note()
+        return result
+
+    train(fit_and_note)
+    table = fold.unit.table.iloc[fold.test].reset_index(drop=True)
+    return StageOutputs(*found, fold.labels[fold.test], table)
+
+
+def _attention(fold: Fold, train: Train) -> dict[tuple[str, str], np.ndarray]:
+    import keras
+
+    trained = train(fit)
+    batches = trained.fold.batches(fold.test)
+    sums: dict[tuple[str, str], np.ndarray] = {}
+    for indices in batches.order(0):
+        for pair, scores in trained.model.attention_scores(batches.gather_inputs(indices)).items():
+            # The last batch is filled up.
+            own = keras.ops.convert_to_numpy(scores)[indices >= 0]
+            sums[pair] = sums.get(pair, 0) + own.mean(axis=1).sum(axis=0)
+    return {pair: total / len(fold.test) for pair, total in sums.items()}

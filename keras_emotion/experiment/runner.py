@@ -113,6 +113,9 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     dataset = dataset.for_sources(sources)
     subjects = experiment.subjects or tuple(dataset.subjects)
     refuse_unusable_words("target", experiment.targets)
+    for target in experiment.targets:
+        # Before hours of features: a rule that does not fit its target.
+        experiment.rule(target, dataset.class_names)
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")

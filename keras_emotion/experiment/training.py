@@ -42,7 +42,7 @@ class StageResult(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The fold as the last stage was trained on it, its network, all stages, and what the earlier ones have to record."""
+    """The fold and network of the last stage, all stages, and what the earlier ones have to record."""
 
     fold: Fold
     model: Any

@@ -15,6 +15,7 @@ from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.pairwise_attention import PairwiseAttention
 from keras_emotion.layers.pairwise_cross_modal_attention import PairwiseCrossModalAttention
 from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell
+from keras_emotion.layers.principal_components import PrincipalComponents
 from keras_emotion.layers.residual_block_3d import ResidualBlock3D
 from keras_emotion.layers.residual_tcn import ResidualTCN
 from keras_emotion.layers.speech_conformer_convolution import SpeechConformerConvolution
@@ -37,6 +38,7 @@ __all__ = [
     "PairwiseAttention",
     "PairwiseCrossModalAttention",
     "PeepholeLSTMCell",
+    "PrincipalComponents",
     "ResidualBlock3D",
     "ResidualTCN",
     "SpeechConformerConvolution",

@@ -1,5 +1,6 @@
 """Keras models, one paper a file."""
 
+from keras_emotion.models.ave_lstm import AVELSTMNetwork
 from keras_emotion.models.conti_cnn import ContiCNN
 from keras_emotion.models.crnn_4d import CRNN4D
 from keras_emotion.models.dcca import DCCA, correlation_losses
@@ -14,6 +15,7 @@ from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weigh
 from keras_emotion.models.mercl import MERCL, MERCLEncoder
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
+from keras_emotion.models.ve_bilstm import VEBiLSTMNetwork
 from keras_emotion.models.vggish import VGGish
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "DCCA",
     "DGCNN",
     "MERCL",
+    "AVELSTMNetwork",
     "ContiCNN",
     "DeepVANet",
     "EEGNet",
@@ -33,6 +36,7 @@ __all__ = [
     "MERCLEncoder",
     "MMResLSTM",
     "PriorDFCN",
+    "VEBiLSTMNetwork",
     "VGGish",
     "correlation_losses",
     "distillation_losses",

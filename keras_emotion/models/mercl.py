@@ -37,13 +37,36 @@ _SIZES = (
 _TRAINED = {"visual": "picture_encoder", "audio": "sound_encoder"}
 
 
+class _InInference(keras.layers.Layer):
+    """A layer or model that is called as in inference, whatever is called around it.
+
+    An argument `training=False` in the graph of a functional model would not do: Keras replaces it by that of the call.
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(name=layer.name, **kwargs)
+        self.layer = layer
+
+    def build(self, input_shape):
+        if not self.layer.built:
+            self.layer.build(input_shape)
+
+    def call(self, inputs):
+        return self.layer(inputs, training=False)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+
 class _Encoders:
     """The encoders of the modalities as part of a functional model; stands before `keras.Model`."""
 
     def _sequences(self, modalities, policy, frozen, encoders, sizes):
         """Two dictionaries by modality: the inputs, and what the encoders make of them, `(batch, steps, units)`."""
-        # Frozen layers are called as in inference: dropout and batch statistics are off.
-        call = {"training": False} if frozen else {}
+
+        def called(layer, x):
+            return (_InInference(layer, dtype=policy) if frozen else layer)(x)
+
         inputs, sequences = {}, {}
         for modality in modalities:
             encoder = encoders.get(modality)
@@ -55,12 +78,12 @@ class _Encoders:
                 axes = (-2, -1) if modality == "eeg" and sizes["n_bands"] is not None else (-1,)
                 x = FeatureScaling(axes, dtype=policy, name=f"{modality}_scaling")(x)
             if modality == "eeg":
-                x = _conformer(sizes, policy)(x if sizes["n_bands"] is not None else ops.expand_dims(x, -1), **call)
+                x = called(_conformer(sizes, policy), x if sizes["n_bands"] is not None else ops.expand_dims(x, -1))
             elif encoder is not None:
                 # One more model around it, so that its layers are found by the same name whatever its own is.
                 encoder = keras.Model(encoder.input, encoder.output, name=f"{modality}_encoder")
                 n_features = encoder.output_shape[-1]
-                x = ops.reshape(encoder(ops.reshape(x, (-1, *shape[1:])), **call), (-1, shape[0], n_features))
+                x = ops.reshape(called(encoder, ops.reshape(x, (-1, *shape[1:]))), (-1, shape[0], n_features))
             network = ResidualTCN(
                 sizes["units"],
                 _DILATION_RATES,
@@ -69,7 +92,7 @@ class _Encoders:
                 dtype=policy,
                 name=f"{modality}_tcn",
             )
-            sequences[modality] = network(x, **call)
+            sequences[modality] = called(network, x)
         return inputs, sequences
 
     def _keep(self, modalities, policy, trainable, encoders, sizes):
@@ -402,6 +425,7 @@ class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
         self.n_heads = n_heads
         self.freeze_encoders = freeze_encoders
         if freeze_encoders:
+            # When all weights are there: those that are created later would be trained.
             for layer in self.encoder_layers:
                 layer.trainable = False
         self._keep_inference(inference)

@@ -3,7 +3,7 @@
 A new paper has its own files (a system, a row as those beside this one, its printed numbers) and one line below.
 """
 
-from keras_emotion.papers import comparison, deepvanet, facrnn, prior_dfcn
+from keras_emotion.papers import comparison, deepvanet, facrnn, mercl, prior_dfcn
 from keras_emotion.papers.registry import (
     PRESETS,
     Demo,
@@ -24,6 +24,7 @@ for _row in (
     facrnn.PAPER,
     deepvanet.PAPER,
     prior_dfcn.PAPER,
+    mercl.PAPER,
     comparison.PAPER,
 ):
     register_paper(_row)

@@ -25,11 +25,13 @@ def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
     if wanted.system.members():
         return "no picture of features: networks that are trained apart have none in common"
     files = []
+    # A legend for all targets: the one with the most classes names them.
+    class_names = max((wanted.rule(name, dataset.class_names).class_names for name in wanted.targets), key=len)
     for protocol, features in experiment.window_features(wanted, dataset).items():
         title = f"{dataset.name.replace('_', '-').upper()}: features of the first fold, {protocol}"
         mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
         file = folder / f"features_{protocol}.png"
-        file.write_bytes(reports.draw_features(features, wanted.label_rule.class_names, title, mark).png)
+        file.write_bytes(reports.draw_features(features, class_names, title, mark).png)
         files.append(str(file))
     return f"features: {', '.join(files)}"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.datasets import READERS
+from keras_emotion.evaluation import PROTOCOLS, joint_ratings
 from keras_emotion.papers import Paper, Reproduction, papers
 from keras_emotion.papers.registry import PRESETS
 
@@ -61,14 +62,21 @@ def _reproduction(one: Reproduction) -> str:
 
 def _classes(experiment) -> str:
     rule = experiment.label_rule
-    return {
+    rated = {
         "greater_than": f"above {rule.threshold:g} or not",
         "greater_equal": f"{rule.threshold:g} or more, or less",
-    }.get(rule.kind, rule.kind)
+    }.get(rule.kind, rule.name)
+    class_names = READERS[experiment.dataset].class_names
+    own = [f"{name}: {', '.join(class_names[name])}" for name in experiment.targets if name in class_names]
+    joint = [f"{name}: the four quadrants" for name in experiment.targets if joint_ratings(name)]
+    return "; ".join([*([rated] if len(own) < len(experiment.targets) else []), *joint, *own])
 
 
 def _protocol(name: str) -> str:
-    return f"`{name}` (leaks: {'; '.join(PROTOCOLS[name].flags)})" if PROTOCOLS[name].flags else f"`{name}`"
+    protocol = PROTOCOLS[name]
+    leaks = [flag for flag in protocol.flags if flag != protocol.assumed]
+    assumed = f"; assumed: {protocol.assumed}" if protocol.assumed else ""
+    return f"`{name}` (leaks: {'; '.join(leaks)}{assumed})" if leaks else f"`{name}`"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pydantic import create_model
 
 from keras_emotion import synthetic
 from keras_emotion.datasets import READERS, Reader
+from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.registry import installed_papers, registered_systems
@@ -78,6 +79,8 @@ class Reproduction:
         command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
         validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
+        choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
+            `None`: they are the presets'.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Reproduction:
     figures: tuple[Figure, ...] = ()
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()
+    choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
 
     @property
     def dataset(self) -> str:

@@ -187,7 +187,35 @@ class MediaFrames(MediaPart):
             )
 
 
-class MediaSound(MediaPart):
+class MediaSoundPart(MediaPart):
+    """Features of the sound of clips, block by block: mono, at `SOUND_RATE_HZ`."""
+
+    sources: ClassVar[tuple[Source, ...]] = ("media", "sound")
+
+    @abc.abstractmethod
+    def _of_blocks(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
+        """Arrays `(blocks, ...)` of a few blocks `(blocks, samples)`, each of them by itself."""
+
+    def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
+        from keras_emotion.audio import read_audio
+
+        length = round(self.window_seconds * SOUND_RATE_HZ)
+        first = np.round(starts * SOUND_RATE_HZ).astype(int)
+        stop_seconds = clip.start_seconds + starts[-1] + self.window_seconds
+        samples = read_audio(clip.path, SOUND_RATE_HZ, clip.start_seconds, stop_seconds).samples
+        n_missing = first[-1] + length - len(samples)
+        if n_missing > MISSING_SOUND_SECONDS * SOUND_RATE_HZ:
+            raise InputError(
+                f"{clip.path}: its sound ends at {stop_seconds - n_missing / SOUND_RATE_HZ:.2f} s; expected sound to "
+                f"{stop_seconds:g} s; give a longer clip"
+            )
+        samples = np.pad(samples, (0, max(n_missing, 0)))
+        cut = np.lib.stride_tricks.sliding_window_view(samples, length)[first]
+        parts = [self._of_blocks(cut[start : start + _BLOCKS_AT_ONCE]) for start in range(0, len(cut), _BLOCKS_AT_ONCE)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class MediaSound(MediaSoundPart):
     """What is computed from patches of spectrograms of the sound of clips, and the energy of each block.
 
     Attributes:
@@ -196,7 +224,6 @@ class MediaSound(MediaPart):
         frame_seconds: length of the windows that the frames of a spectrogram come from.
     """
 
-    sources: ClassVar[tuple[Source, ...]] = ("media", "sound")
     array_name: ClassVar[str]
     n_bands: ClassVar[int]
     frame_seconds: ClassVar[float]
@@ -231,27 +258,11 @@ class MediaSound(MediaPart):
             `(blocks, patches, ...)`, float32.
         """
 
-    def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
-        from keras_emotion.audio import energy_dbfs, read_audio
+    def _of_blocks(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
+        from keras_emotion.audio import energy_dbfs
 
-        length = round(self.window_seconds * SOUND_RATE_HZ)
-        first = np.round(starts * SOUND_RATE_HZ).astype(int)
-        stop_seconds = clip.start_seconds + starts[-1] + self.window_seconds
-        samples = read_audio(clip.path, SOUND_RATE_HZ, clip.start_seconds, stop_seconds).samples
-        n_missing = first[-1] + length - len(samples)
-        if n_missing > MISSING_SOUND_SECONDS * SOUND_RATE_HZ:
-            raise InputError(
-                f"{clip.path}: its sound ends at {stop_seconds - n_missing / SOUND_RATE_HZ:.2f} s; expected sound to "
-                f"{stop_seconds:g} s; give a longer clip"
-            )
-        samples = np.pad(samples, (0, max(n_missing, 0)))
-        cut = np.lib.stride_tricks.sliding_window_view(samples, length)[first]
-        patches, energies = [], []
-        for start in range(0, len(cut), _BLOCKS_AT_ONCE):
-            blocks = cut[start : start + _BLOCKS_AT_ONCE]
-            patches.append(self.patches(blocks))
-            energies.append(energy_dbfs(blocks, SOUND_RATE_HZ, self.window_seconds))
-        return {self.array_name: np.concatenate(patches), "energy_dbfs": np.concatenate(energies)}
+        energy = energy_dbfs(waveform, SOUND_RATE_HZ, self.window_seconds)
+        return {self.array_name: self.patches(waveform), "energy_dbfs": energy}
 
 
 class MediaLogMel(MediaSound):

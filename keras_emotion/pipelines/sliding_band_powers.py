@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion import signals
-from keras_emotion.pipelines.features import Bands, FeaturePart, Features, check_band_edges, filter_memory_seconds
-from keras_emotion.pipelines.windowing import LagSeconds, Seconds, Windowing, common_unit, steps_of_windows
-from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.pipelines.eeg_blocks import EEGBlocks
+from keras_emotion.pipelines.features import Bands, check_band_edges, filter_memory_seconds
+from keras_emotion.pipelines.windowing import Seconds, common_unit, steps_of_windows
+from keras_emotion.schema import Recording
 
 MERCL_BANDS = {
     "delta": (0.4, 4.0),
@@ -25,7 +25,7 @@ MERCL_BANDS = {
 ones, hold only the roll-off of the filter in delta."""
 
 
-class SlidingBandPowers(FeaturePart):
+class SlidingBandPowers(EEGBlocks):
     """EEG of MERCL [1] in overlapping blocks: `{"eeg": (blocks, steps, channels, bands)}`, float32, natural logarithm.
 
     A block of 4 s has 25 steps: the power of each band in windows of 1 s, every 0.125 s. Blocks start every 2 s from
@@ -53,12 +53,8 @@ class SlidingBandPowers(FeaturePart):
     """
 
     code_version: ClassVar[int] = 1
-    missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "training_mean"
     channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"eeg": (2,)}
 
-    window_seconds: Seconds = 4.0
-    hop_seconds: Seconds | None = 2.0
-    lag_seconds: LagSeconds = 0.0
     eeg_input: Literal["powers", "raw"] = "powers"
     step_window_seconds: Seconds = 1.0
     step_hop_seconds: Seconds = 0.125
@@ -72,20 +68,6 @@ class SlidingBandPowers(FeaturePart):
                 f"step_window_seconds: {self.step_window_seconds:g} s; expected at most window_seconds "
                 f"({self.window_seconds:g} s)"
             )
-        return self
-
-    @property
-    def windowing(self) -> Windowing:
-        """See `FeaturePart`; a window is a block, whose steps overlap."""
-        return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
-
-    def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
-        names = ("window_seconds", "hop_seconds", "lag_seconds")
-        return self.changed(**{name: getattr(windowing, name) for name in names})
-
-    def for_new_recording(self) -> Self:
-        """See `FeaturePart`; blocks overlap as in training."""
         return self
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -117,46 +99,9 @@ class SlidingBandPowers(FeaturePart):
             raise ValueError(f"`step_hop_seconds` of {self.step_hop_seconds:g} s is less than one sample")
         return (block - step) // hop + 1
 
-    def extract(self, trials: Iterable[Trial]) -> Features:
-        """See `FeaturePart`.
-
-        Raises:
-            InputError: trials are shorter than a block and the lag (one line for each), have other channels or another
-                rate than the first, a rate that does not reach the bands or gives no whole numbers of samples, or there
-                are none.
-        """
-        arrays, tables, first, short = [], [], None, []
-        for trial in trials:
-            eeg = trial.eeg
-            where = f"{eeg.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
-            first = first or (eeg.channel_names, eeg.sampling_rate_hz)
-            if (eeg.channel_names, eeg.sampling_rate_hz) != first:
-                raise InputError(f"{where}: channels or sampling rate differ from the first trial; expected the same")
-            starts = self.windowing.starts(eeg.duration_seconds)
-            if not len(starts):
-                lag = f" and the lag of {self.lag_seconds:g} s" if self.lag_seconds else ""
-                short.append(
-                    f"{where}: {eeg.duration_seconds:g} s of EEG; expected at least a block of "
-                    f"{self.window_seconds:g} s{lag}; choose shorter blocks"
-                )
-                continue
-            try:
-                arrays.append(self._of_signal(eeg, starts))
-            except ValueError as error:
-                raise InputError(f"{where}: {error}") from error
-            tables.append(trial.window_table(starts, self.window_seconds))
-        if short:
-            raise InputError("\n".join(short))
-        if not arrays:
-            raise InputError("no trials to compute features from")
-        return {"eeg": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
-
     def _of_signal(self, eeg: Recording, starts: np.ndarray) -> np.ndarray:
         rate, signal = eeg.sampling_rate_hz, eeg.signal
-        block = signals.sample_count(self.window_seconds, rate, "window_seconds")
-        hop = signals.sample_count(self.hop_seconds or self.window_seconds, rate, "hop_seconds")
-        first = eeg.n_baseline_samples + signals.sample_count(self.lag_seconds, rate, "lag_seconds")
-        span = slice(first, first + (len(starts) - 1) * hop + block)
+        span, hop = self._span(eeg, len(starts))
         if self.eeg_input == "raw":
             signal = signals.band_pass(signal, rate, *self._pass_band)[:, span]
             cut = signals.windows(signal, rate, self.window_seconds, hop / rate)

@@ -2,14 +2,15 @@
 
 from keras_emotion.reports.audit import AuditReport, build_audit_report
 from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
-from keras_emotion.reports.figures import draw_features, draw_scalp_maps
+from keras_emotion.reports.figures import draw_attention, draw_features, draw_scalp_maps
 from keras_emotion.reports.methods import MethodTable, build_method_table
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
-from keras_emotion.reports.paper import PAPER_COLUMNS, paper_numbers
+from keras_emotion.reports.paper import CLASSES_COLUMN, PAPER_COLUMNS, numbers_of_classes, paper_numbers
 from keras_emotion.reports.ratings import rating_table
 from keras_emotion.reports.report import Report, build_report
 
 __all__ = [
+    "CLASSES_COLUMN",
     "PAPER_COLUMNS",
     "SYNTHETIC_MARK",
     "AuditReport",
@@ -21,8 +22,10 @@ __all__ = [
     "build_comparison",
     "build_method_table",
     "build_report",
+    "draw_attention",
     "draw_features",
     "draw_scalp_maps",
+    "numbers_of_classes",
     "paper_numbers",
     "rating_table",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.style
@@ -134,6 +135,35 @@ def draw_features(
             "Windows that the network was not trained on, by t-SNE of their standardised features; only what lies near "
             "each other means something. Silhouette: of the classes among the features, 0 where they are mixed.",
             _features(features, class_names),
+        )
+
+
+def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mark: str) -> Picture:
+    """The attention between modalities, a panel for each ordered pair of them.
+
+    Args:
+        scores: by `(source, target)`, `(steps of the target, steps of the source)`; rows sum to 1.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        n_columns = max(1, math.ceil(len(scores) / 2))
+        figure = Figure(figsize=(2.4 * n_columns + 0.8, 5.2), layout="constrained")
+        panels = figure.subplots(2, n_columns, squeeze=False)
+        # Pair by pair: both directions of two modalities are above each other.
+        for axes, ((source, target), score) in zip(panels.T.ravel(), scores.items(), strict=False):
+            # 1 where every step of the source has the same share.
+            image = axes.imshow(score * score.shape[1], vmin=0, vmax=2, cmap="RdBu_r", aspect="auto")
+            axes.set(title=f"{source} to {target}", xlabel=f"step of {source}", ylabel=f"step of {target}")
+        for axes in panels.T.ravel()[len(scores) :]:
+            axes.axis("off")
+        figure.colorbar(image, ax=panels, shrink=0.7, label="attention (1: all steps alike)")
+        return _picture(
+            "attention",
+            title,
+            mark,
+            "Mean over heads and windows that the network was not trained on; rows sum to the steps of the source.",
+            figure,
         )
 
 

@@ -17,7 +17,8 @@ from rich.text import Text
 from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
-from keras_emotion.reports.tables import shown_p_value
+from keras_emotion.reports.paper import numbers_of_classes
+from keras_emotion.reports.tables import join, shown_p_value
 from keras_emotion.schema import InputError
 from keras_emotion.tables import csv_bytes
 
@@ -34,11 +35,12 @@ class MethodTable:
         mark: mark of synthetic data, or empty.
         flags: what a reader must know of each protocol before believing its numbers.
         metrics: the scores, in the order of the columns.
-        rows: a row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `mean`,
-            `standard_deviation` (over subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer
-            than ten subjects), `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`, `p_value`
-            (paired t-test over subjects against the first method, NaN of the first), `p_value_holm` (corrected for all
-            methods of a target), `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
+        rows: a row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `n_classes`
+            (of more than two, F1, precision and recall are means over classes), `mean`, `standard_deviation` (over
+            subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer than ten subjects),
+            `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`, `p_value` (paired t-test over
+            subjects against the first method, NaN of the first), `p_value_holm` (corrected for all methods of a
+            target), `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
         path: the csv file.
     """
 
@@ -109,10 +111,13 @@ class MethodTable:
         n_subjects = " and ".join(
             f"{target} {first.loc[first['target'] == target, 'n_subjects'].iloc[0]}" for target in targets
         )
+        of_classes = [name for name in targets if first.loc[first["target"] == name, "n_classes"].iloc[0] > 2]
+        averaged = f"; F1, precision and recall of {join(of_classes)}: mean over classes" if of_classes else ""
         below = ", below it a 95 % interval of the mean" if np.isfinite(rows["low"]).any() else ""
         console.print(
             f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; p: paired t-test of the "
-            f"accuracies with {name}, Holm-corrected for the methods of a target; the chance band is that of {name}",
+            f"accuracies with {name}, Holm-corrected for the methods of a target; the chance band is that of "
+            f"{name}{averaged}",
             highlight=False,
             markup=False,
         )
@@ -139,6 +144,8 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
                 f"{runs[method].path}: methods are compared on one dataset, under the same protocols and on the same "
                 f"subjects; {method} has others"
             )
+    if paper is not None:
+        paper = numbers_of_classes(paper, {target: len(first.class_names[target]) for target in first.evaluated})
     printed_metrics = set() if paper is None else set(paper["metric"])
     metrics = tuple(name for name in METRICS if name in METHOD_METRICS or name in printed_metrics)
     rows = []
@@ -179,6 +186,7 @@ def _rows(
                     "method": method,
                     "target": target,
                     "metric": metric,
+                    "n_classes": len(own.class_names[target]),
                     "mean": overall["mean"],
                     "standard_deviation": overall["standard_deviation"],
                     "low": overall["confidence_low"] if has_interval else np.nan,

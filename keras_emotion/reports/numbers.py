@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.evaluation import Summary, is_property_of_stimulus, summarise
+from keras_emotion.evaluation import Summary, is_property_of_stimulus, overlap_in_time, summarise
 from keras_emotion.experiment.record_schema import schema_problem
 from keras_emotion.experiment.records import FINISHED, Jobs, RunFolder
 from keras_emotion.json_files import DamagedFile
@@ -344,10 +344,20 @@ def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, source
         predictions: predictions table; those of versions before 0.2.0 do not say who met which stimulus.
         sources: what the model reads of a trial.
     """
-    if "stimulus_seen" not in predictions:
-        return []
-    own = predictions.loc[predictions["protocol"] == protocol["name"], "stimulus_seen"]
+    rows = predictions[predictions["protocol"] == protocol["name"]]
     flags = []
+    if protocol.get("disjoint") == "windows" and len(rows):
+        # Windows and folds are alike for all targets, and alike enough in all repetitions.
+        first = rows[(rows[["target", "repetition"]] == rows[["target", "repetition"]].iloc[0]).all(axis=1)]
+        fold, everyone = first["fold"].to_numpy(), np.arange(len(first))
+        overlaps = np.zeros(len(first), dtype=bool)
+        for one in np.unique(fold):
+            overlaps[fold == one] = overlap_in_time(first, everyone[fold != one], everyone[fold == one])
+        if overlaps.any():
+            flags.append(f"{percent_of(overlaps)} of the test windows overlap in time with windows of other folds")
+    if "stimulus_seen" not in predictions:
+        return flags
+    own = rows["stimulus_seen"]
     if (own == "person").any():
         flags.append(
             f"{percent_of(own == 'person')} of the test windows show a stimulus that the person met in training "
@@ -366,7 +376,7 @@ def _keeps_stimuli_apart(predictions: pd.DataFrame, protocol: str) -> bool:
     return "stimulus_seen" in predictions and bool((predictions.loc[own, "stimulus_seen"] == "no").all())
 
 
-def percent_of(mask: pd.Series) -> str:
+def percent_of(mask: pd.Series | np.ndarray) -> str:
     """Share of true values in percent, without digits."""
     return f"{100 * mask.mean():.0f} %"
 

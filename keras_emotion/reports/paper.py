@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,9 @@ from keras_emotion.schema import InputError
 PAPER_COLUMNS = ("table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note")
 """`value` and `standard_deviation` in percent; `note` says where the print is garbled or contradicts itself."""
 
+CLASSES_COLUMN = "n_classes"
+"""A last column of papers that print numbers of the same target with different label rules: the number of classes."""
+
 _KEYS = list(PAPER_COLUMNS[:5])
 
 
@@ -21,18 +25,19 @@ def paper_numbers(
     """The numbers of a paper, or some of them.
 
     Args:
-        path: csv file with the columns `PAPER_COLUMNS`.
+        path: csv file with the columns `PAPER_COLUMNS`, and `CLASSES_COLUMN` or not.
         dataset: rows of this data set only (`"deap"`).
         table: rows of this table of the paper only.
         variant: rows of this line of a table only, as printed (`"With raw EEG signals"`).
 
     Returns:
-        `PAPER_COLUMNS`, in the order of the file: `value` and `standard_deviation` float64 (NaN where none is
-        printed), the others strings. No rows where the paper has nothing of what is asked for.
+        `PAPER_COLUMNS` and `CLASSES_COLUMN`, in the order of the file: `value` and `standard_deviation` float64 (NaN
+        where none is printed), the number of classes Int64 (missing in files without it), the others strings. No rows
+        where the paper has nothing of what is asked for.
 
     Raises:
         InputError: the file is missing or cannot be parsed, has other columns, an empty field, an unknown metric,
-            the same number twice, or a value that is no percentage.
+            the same number twice, a value that is no percentage, or a number of classes below 2.
     """
     path = Path(path)
     try:
@@ -41,8 +46,11 @@ def paper_numbers(
         raise InputError(f"{path}: no such file; expected a csv of a paper's numbers") from error
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not readable as csv: {error}") from error
-    if tuple(numbers.columns) != PAPER_COLUMNS:
-        raise InputError(f"{path}: has the columns {', '.join(numbers.columns)}; expected {', '.join(PAPER_COLUMNS)}")
+    if tuple(numbers.columns) not in (PAPER_COLUMNS, (*PAPER_COLUMNS, CLASSES_COLUMN)):
+        raise InputError(
+            f"{path}: has the columns {', '.join(numbers.columns)}; expected {', '.join(PAPER_COLUMNS)}, and "
+            f"{CLASSES_COLUMN} or not"
+        )
 
     def refuse(wrong: pd.Series, what: str):
         if wrong.any():
@@ -57,7 +65,26 @@ def paper_numbers(
         printed = numbers[column].str.strip() != ""
         numbers[column] = pd.to_numeric(numbers[column], errors="coerce")
         refuse(printed & ~numbers[column].between(0, 100), f"{column} is no number from 0 to 100 (percent)")
+    if CLASSES_COLUMN in numbers:
+        refuse(~numbers[CLASSES_COLUMN].str.fullmatch(r"[2-9]|[1-9]\d"), f"{CLASSES_COLUMN} is no number from 2 to 99")
+        numbers[CLASSES_COLUMN] = numbers[CLASSES_COLUMN].astype("Int64")
+    else:
+        numbers[CLASSES_COLUMN] = pd.array([pd.NA] * len(numbers), dtype="Int64")
     for column, wanted in (("dataset", dataset), ("table", table), ("variant", variant)):
         if wanted is not None:
             numbers = numbers[numbers[column] == str(wanted)]
     return numbers.reset_index(drop=True)
+
+
+def numbers_of_classes(numbers: pd.DataFrame, n_classes: Mapping[str, int]) -> pd.DataFrame:
+    """The rows of a paper whose targets have as many classes as in a run.
+
+    Args:
+        numbers: rows of `paper_numbers`.
+        n_classes: number of classes by target; rows of other targets are left out.
+    """
+    numbers = numbers[numbers["target"].isin(tuple(n_classes))]
+    if CLASSES_COLUMN not in numbers:
+        return numbers
+    is_other = (numbers[CLASSES_COLUMN] != numbers["target"].map(n_classes)).fillna(False).astype(bool)
+    return numbers[~is_other]

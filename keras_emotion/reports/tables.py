@@ -14,6 +14,7 @@ from rich.text import Text
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, paired_subject_test
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, N_PERMUTATIONS, NotEvaluated, RunNumbers
+from keras_emotion.reports.paper import numbers_of_classes
 
 _STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "stimuli" in protocol.disjoint)
 
@@ -95,8 +96,8 @@ def main_table(
 
     Args:
         numbers: what the run found.
-        paper: rows of `paper_numbers`; those of other data sets and targets are not used. Where several rows hold a
-            number of the same target and metric, the first counts.
+        paper: rows of `paper_numbers`; those of other data sets, targets and numbers of classes are not used. Where
+            several rows hold a number of the same target and metric, the first counts.
         reductions: how the run differs from `reference`, a line each.
         reference: what `reductions` compares with.
     """
@@ -364,7 +365,8 @@ def printed_numbers(numbers: RunNumbers, paper: pd.DataFrame | None) -> dict[tup
     """
     if paper is None:
         return {}
-    rows = paper[(paper["dataset"] == numbers.dataset) & paper["target"].isin(tuple(numbers.evaluated))]
+    n_classes = {target: len(numbers.class_names[target]) for target in numbers.evaluated}
+    rows = numbers_of_classes(paper[paper["dataset"] == numbers.dataset], n_classes)
     found = {}
     for place, group in rows.groupby(["target", "metric"]):
         first = group.iloc[0].copy()
@@ -469,7 +471,9 @@ def _level(numbers: RunNumbers, protocol: str, target: str) -> str:
 
 
 def _flags(numbers: RunNumbers, protocol: str) -> str:
-    return "; ".join(numbers.protocols[protocol]["flags"])
+    """The flags of a protocol; what is assumed of a paper makes no difference between protocols."""
+    definition = numbers.protocols[protocol]
+    return "; ".join(flag for flag in definition["flags"] if flag != definition.get("assumed"))
 
 
 def count_of_subjects(count: int) -> str:

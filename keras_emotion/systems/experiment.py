@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator
 
-from keras_emotion.evaluation import PROTOCOLS, SMALLEST_NUMBER_OF_FOLDS, LabelRule
+from keras_emotion.evaluation import (
+    PROTOCOLS,
+    SMALLEST_NUMBER_OF_FOLDS,
+    LabelRule,
+    QuadrantRule,
+    joint_ratings,
+)
 from keras_emotion.options import Option
+from keras_emotion.schema import InputError
 from keras_emotion.systems.base import System
 from keras_emotion.systems.settings import Configuration, Runtime, Training
 
@@ -21,8 +29,11 @@ class Experiment(Configuration):
         name: name of the reproduction.
         dataset: name of the data set (`keras_emotion.datasets.READERS`).
         subjects: ids of the subjects; all by default.
-        targets: ratings to predict.
+        sessions: ids of the sessions; all by default.
+        targets: ratings to predict; two of them joined by a plus sign are one target of four classes, the quadrant
+            (valence+arousal: HVHA, LVHA, LVLA, HVLA).
         label_rule: how a rating becomes a class, for targets that are ratings (not classes already).
+        class_names: names of the classes of single targets, by target; of others those of the label rule.
         protocols: protocols to compare.
         maximum_repetitions: at most so many repetitions of each protocol; 0 is as many as it defines.
         maximum_folds: at most so many folds of each protocol; 0 is as many as it defines.
@@ -37,10 +48,12 @@ class Experiment(Configuration):
     name: Annotated[str, Option(fixed=True)]
     dataset: Annotated[str, Option(fixed=True)]
     subjects: Annotated[tuple[int | str, ...], Option(common=True)] = ()
+    sessions: tuple[int | str, ...] = ()
     targets: Annotated[
         tuple[str, ...], Field(min_length=1), Option(aliases=("--target",), metavar="RATING ...", common=True)
     ]
     label_rule: LabelRule = LabelRule()
+    class_names: Mapping[str, tuple[str, ...]] = {}
     protocols: Annotated[
         tuple[str, ...],
         Field(min_length=1),
@@ -74,12 +87,47 @@ class Experiment(Configuration):
         """The line of the paper's tables that this experiment stands for, as printed; `None` for the main one."""
         return self.system.paper_variant
 
+    def rule(self, target: str, class_names: Mapping[str, tuple[str, ...]]) -> LabelRule | QuadrantRule:
+        """The label rule of a target.
+
+        Args:
+            target: a rating, or two joined by a plus sign.
+            class_names: classes by name of those ratings of the dataset that are the index of a class.
+
+        Raises:
+            InputError: the rule of this experiment does not fit the target, or its names.
+        """
+        if target in class_names:
+            names = tuple(class_names[target])
+            return LabelRule(kind="classes", values=tuple(range(len(names))), names=names)
+        names, pair = tuple(self.class_names.get(target, ())), joint_ratings(target)
+        n_classes = 4 if pair else self.label_rule.n_classes
+        if names and len(names) != n_classes:
+            raise InputError(
+                f"class_names of {target}: {len(names)} ({', '.join(names)}); expected {n_classes}, one for each class"
+            )
+        if pair is None:
+            return self.label_rule.named(names)
+        if pair[0] == pair[1]:
+            raise InputError(f"target {target!r}: twice the same rating; expected two")
+        rules = tuple(self.rule(rating, class_names) for rating in pair)
+        for rating, rule in zip(pair, rules, strict=True):
+            if rule.n_classes != 2:
+                raise InputError(
+                    f"target {target!r}: {rating} has {rule.n_classes} classes ({rule.name}); expected two, low and "
+                    "high; give another label rule or target"
+                )
+        return QuadrantRule(ratings=pair, rules=rules, names=names)
+
     def scientific_config(self) -> dict[str, Any]:
         """The scientific fields as JSON-able values, the definition of each protocol included."""
         fields = self.model_dump(mode="json", exclude={"runtime"})
         # As it was before there was a choice, so that those runs can be taken up.
         if self.study_channels == "union":
             del fields["study_channels"]
+        for name in ("class_names", "sessions"):
+            if not fields[name]:
+                del fields[name]
         fields["system"] = {"kind": type(self.system).__name__, **self.system.scientific_config()}
         fields["protocols"] = [PROTOCOLS[name].describe() for name in self.protocols]
         return fields

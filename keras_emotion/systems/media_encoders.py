@@ -37,7 +37,7 @@ Size = Annotated[int, Field(ge=1, le=32768)]
 """Filters, units or features of a layer."""
 
 
-class _Encoder(Configuration):
+class MediaEncoder(Configuration):
     """A network that encodes pictures or sound, by its sizes and weights.
 
     Args:
@@ -100,7 +100,46 @@ class _Encoder(Configuration):
         raise NotImplementedError
 
 
-class PictureEncoder(_Encoder):
+class FrameEncoder(MediaEncoder):
+    """A network that encodes pictures: what the subclasses have besides `weights` and `seed`."""
+
+    @property
+    def output_size(self) -> int:
+        """Features of a picture.
+
+        Raises:
+            InputError: the weights cannot be read.
+        """
+        raise NotImplementedError
+
+    def check_image_size(self, image_size: int) -> None:
+        """Refuse pictures that the network cannot be given.
+
+        Raises:
+            InputError: the weights are of pictures of another size, or cannot be read.
+            ValueError: the network is not for pictures of this size.
+        """
+
+    def build(self, image_size: int) -> keras.Model:
+        """Build the network, new each time: `(batch, image_size, image_size, 3)` RGB to `(batch, output_size)`.
+
+        Raises:
+            InputError: the weights are missing or damaged.
+        """
+        raise NotImplementedError
+
+    def encode(self, image_size: int) -> Encode:
+        """What encodes `(pictures, image_size, image_size, 3)`, in inference and in batches of one size.
+
+        The network is built once a process.
+
+        Raises:
+            InputError: see `build`.
+        """
+        return _encode(self, self.checked(), image_size, FRAMES_AT_ONCE)
+
+
+class PictureEncoder(FrameEncoder):
     """An image transformer (ViT) [1]: the [CLS] token of pictures.
 
     The network is `keras_hub.models.ViTBackbone`; the token is that behind the last normalisation.
@@ -212,16 +251,6 @@ class PictureEncoder(_Encoder):
             scaled = keras.layers.Rescaling(list(scale), list(offset), dtype="float32", name="colours")(pictures)
             return keras.Model(pictures, backbone(scaled)[:, 0], name="picture_encoder")
 
-    def encode(self, image_size: int) -> Encode:
-        """What encodes `(pictures, image_size, image_size, 3)`, in inference and in batches of one size.
-
-        The network is built once a process.
-
-        Raises:
-            InputError: see `build`.
-        """
-        return _encode(self, self.checked(), image_size, FRAMES_AT_ONCE)
-
     def _sizes_of_weights(self) -> Mapping[str, Any]:
         sizes = ViTFolder.read(self.weights).sizes
         return {**{name: getattr(sizes, name) for name in _VIT_SIZES}, "seed": 0}
@@ -233,7 +262,7 @@ class PictureEncoder(_Encoder):
 _VIT_SIZES = ("patch_size", "n_layers", "n_heads", "width", "mlp_width")
 
 
-class SoundEncoder(_Encoder):
+class SoundEncoder(MediaEncoder):
     """VGGish (`keras_emotion.models.VGGish`): the embedding of patches of 0.96 s of sound.
 
     Args:
@@ -347,7 +376,7 @@ def _released(file: Path, content: str) -> Mapping[str, Any]:
 
 
 @functools.lru_cache(maxsize=2)
-def _encode(encoder: PictureEncoder | SoundEncoder, content: str | None, image_size: int | None, batch: int) -> Encode:
+def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_size: int | None, batch: int) -> Encode:
     model = encoder.build() if image_size is None else encoder.build(image_size)
 
     def encode(samples: np.ndarray) -> np.ndarray:
@@ -375,7 +404,7 @@ class _EncodedPart(MediaPart):
 
     needs_backend: ClassVar[bool] = True
 
-    encoder: _Encoder
+    encoder: MediaEncoder
 
     def _portable(self) -> Self:
         return self.changed(encoder=self.encoder.portable())

@@ -25,6 +25,7 @@ from keras_emotion.layers import (
     PairwiseAttention,
     PairwiseCrossModalAttention,
     PeepholeLSTMCell,
+    PrincipalComponents,
     ResidualBlock3D,
     ResidualTCN,
     SpeechConformerConvolution,
@@ -37,6 +38,7 @@ from keras_emotion.models import (
     DCCA,
     DGCNN,
     MERCL,
+    AVELSTMNetwork,
     ContiCNN,
     DeepVANet,
     EEGNet,
@@ -48,6 +50,7 @@ from keras_emotion.models import (
     MERCLEncoder,
     MMResLSTM,
     PriorDFCN,
+    VEBiLSTMNetwork,
     VGGish,
     correlation_losses,
     distillation_losses,
@@ -114,10 +117,19 @@ _CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, 
 _VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
 
 
+def _classes_of_each_modality(model, rng, batch):
+    return dict.fromkeys(("visual", "audio", "eeg"), _classes(model, rng, batch))
+
+
 def _classes_and_views(model, rng, batch):
     classes = _classes(model, rng, batch)
     return {"probabilities": classes, "views": classes}
 
+
+_AVE_LSTM_OFF_POLICY = dict.fromkeys(
+    ("visual_probabilities", "audio_probabilities", "eeg_probabilities", "probabilities"),
+    "softmax in float32; the outputs leave the network in float32",
+)
 
 _FACRNN_OFF_POLICY = {
     "probabilities": "softmax in float32; the output leaves the network in float32",
@@ -466,6 +478,15 @@ ROWS = (
         alive={"axes": (-1,)},
         rejected=(("axes", (-1, 0)), ("axes", ()), ("axes", (-1, -1))),
         rejected_inputs=((5, 3), (5, None, 2)),
+    ),
+    Row(
+        PrincipalComponents,
+        {"n_components": 2},
+        inputs=(4, 3),
+        alive={"n_components": 1},
+        rejected=(("n_components", 0),),
+        rejected_inputs=((5, 1), (5, None)),
+        n_trainable=0,
     ),
     Row(
         NonLocal3D,
@@ -1272,6 +1293,83 @@ ROWS = (
         + (3 * 3 * 3 + 3)
         + (2 * 3 * 3 * 16 + 16)
         + (16 * 2 + 2),
+    ),
+    Row(
+        VEBiLSTMNetwork,
+        {
+            "visual_shape": (3, 4),
+            "eeg_shape": (3, 2, 3),
+            "n_classes": 3,
+            "projection_units": 5,
+            "units": (4, 3),
+            "inference": {"label_rule": "> 5"},
+        },
+        alive={
+            "visual_shape": (3, 5),
+            "eeg_shape": (3, 3, 2),
+            "n_classes": 2,
+            "projection_units": 6,
+            "units": (3, 4),
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("visual_shape", (3,)),
+            ("visual_shape", (3, 0)),
+            ("eeg_shape", (3, 2)),
+            ("eeg_shape", (4, 2, 3)),
+            ("n_classes", 1),
+            ("projection_units", 0),
+            ("units", (4,)),
+            ("units", (4, 0)),
+            *_UNFIT_INFERENCE,
+        ),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=_CLASSIFIER_TRAINING,
+        # Projections, two directions of four gates each, twice, head.
+        n_trainable=(4 * 5 + 5)
+        + (6 * 5 + 5)
+        + 2 * 4 * (10 * 4 + 4 * 4 + 4)
+        + 2 * 4 * (8 * 3 + 3 * 3 + 3)
+        + (6 * 3 + 3),
+    ),
+    Row(
+        AVELSTMNetwork,
+        {
+            "visual_shape": (3, 4),
+            "audio_shape": (5, 2),
+            "eeg_shape": (4, 3, 2),
+            "n_classes": 3,
+            "units": 4,
+            "n_components": 5,
+            "inference": {"label_rule": "> 5"},
+        },
+        alive={
+            "visual_shape": (3, 5),
+            "audio_shape": (5, 3),
+            "eeg_shape": (4, 3, 3),
+            "n_classes": 2,
+            "units": 3,
+            "n_components": 2,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("visual_shape", (3,)),
+            ("audio_shape", (5, 0)),
+            ("eeg_shape", (4, 3)),
+            ("n_classes", 1),
+            ("units", 0),
+            ("n_components", 0),
+            ("n_components", 7),
+            *_UNFIT_INFERENCE,
+        ),
+        off_policy=_AVE_LSTM_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=Training(
+            lambda: {"loss": dict.fromkeys(("visual", "audio", "eeg"), "sparse_categorical_crossentropy")},
+            _classes_of_each_modality,
+        ),
+        n_trainable=4 * (4 * 4 + 4 * 4 + 4) + 4 * (2 * 4 + 4 * 4 + 4) + 4 * (5 * 4 + 4 * 4 + 4) + 3 * (4 * 3 + 3),
     ),
     Row(
         VGGish,

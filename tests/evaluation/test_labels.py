@@ -10,7 +10,7 @@ import pandas as pd
 import pydantic
 import pytest
 
-from keras_emotion.evaluation import LabelRule
+from keras_emotion.evaluation import LabelRule, QuadrantRule, joint_ratings
 from keras_emotion.schema import InputError
 
 EDGE_RATINGS = [1.0, 4.9999, 5.0, np.nextafter(5.0, 6.0), 5.04, 9.0]
@@ -117,3 +117,76 @@ def test_a_rule_is_frozen_and_survives_json():
         rule.threshold = 3
     assert LabelRule(**json.loads(json.dumps(rule.model_dump(mode="json")))) == rule
     assert hash(rule) == hash(LabelRule(kind="levels", edges=(3, 6)))
+
+
+# --- quadrants
+
+
+def test_quadrants_are_counted_counter_clockwise_from_high_high():
+    rule = QuadrantRule(ratings=("valence", "arousal"))
+    assert rule.class_names == ("HVHA", "LVHA", "LVLA", "HVLA")
+    # Angles of 45, 135, 225 and 315 degrees on the plane of valence and arousal.
+    angles = np.deg2rad([45, 135, 225, 315])
+    assert rule.apply(5 + np.stack([np.cos(angles), np.sin(angles)], axis=1)).tolist() == [0, 1, 2, 3]
+    # An edge is low, as for each rating by itself.
+    assert rule.apply([[5.0, 5.0], [5.01, 5.0], [5.0, 5.01]]).tolist() == [2, 3, 1]
+    assert rule.name == "quadrant(>5,>5)"
+    assert hash(rule) == hash(QuadrantRule(**json.loads(rule.model_dump_json())))
+
+
+def test_a_quadrant_has_the_labels_of_both_ratings():
+    ratings = np.random.default_rng(0).uniform(1, 9, (200, 2)).round(1)
+    rules = (LabelRule(threshold=4), LabelRule(kind="median"))
+    rule = QuadrantRule(ratings=("liking", "calm"), rules=rules)
+    found = np.array(rule.class_names)[rule.apply(ratings, training_ratings=ratings[:50])]
+    liking = np.where(ratings[:, 0] > 4, "HL", "LL")
+    calm = np.where(ratings[:, 1] > np.median(ratings[:50, 1]), "HC", "LC")
+    assert found.tolist() == np.char.add(liking, calm).tolist()
+
+
+def test_names_of_quadrants_are_distinct_whatever_the_ratings_are_called():
+    assert QuadrantRule(ratings=("attention", "arousal")).class_names == (
+        *("high_attention_high_arousal", "low_attention_high_arousal"),
+        *("low_attention_low_arousal", "high_attention_low_arousal"),
+    )
+    named = QuadrantRule(ratings=("valence", "arousal"), names=("happy", "angry", "sad", "relaxed"))
+    assert named.class_names[int(named.apply([[9, 1]])[0])] == "relaxed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ratings": ("valence", "valence")}, "both 'valence'"),
+        (
+            {"ratings": ("valence", "arousal"), "rules": (LabelRule(kind="levels", edges=(3, 6)), LabelRule())},
+            "valence has 3 classes",
+        ),
+        ({"ratings": ("valence", "arousal"), "names": ("a", "b")}, "2 entries for 4 classes"),
+        ({"ratings": ("valence",)}, "ratings"),
+    ],
+)
+def test_bad_quadrants_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        QuadrantRule(**arguments)
+
+
+def test_pairs_of_ratings_have_two_columns():
+    rule = QuadrantRule(ratings=("valence", "arousal"))
+    with pytest.raises(ValueError, match=r"\(3,\); expected `\(rows, 2\)`"):
+        rule.apply([1.0, 2.0, 3.0])
+    with pytest.raises(InputError, match="missing"):
+        rule.apply([[1.0, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("target", "pair"),
+    [
+        ("valence+arousal", ("valence", "arousal")),
+        ("valence", None),
+        ("C+", None),
+        ("+", None),
+        ("a+b+c", None),
+    ],
+)
+def test_targets_made_of_two_ratings(target, pair):
+    assert joint_ratings(target) == pair

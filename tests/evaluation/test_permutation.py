@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from keras_emotion.evaluation import PROTOCOLS
-from keras_emotion.evaluation.permutation import permuted_between, permuted_ratings
+from keras_emotion.evaluation.permutation import labeling_ratings, permuted_between, permuted_ratings
 
 
 @st.composite
@@ -53,6 +53,22 @@ def test_a_shuffle_depends_on_neither_the_other_subjects_nor_the_order_of_rows(t
         np.testing.assert_array_equal(
             permuted_ratings(shuffled, shuffled["rating"], permutation, between=between), whole[rows]
         )
+
+
+@hypothesis.given(table=tables(), permutation=st.integers(1, 50), between=st.sampled_from(["trials", "stimuli"]))
+@hypothesis.settings(max_examples=40, deadline=None)
+def test_several_ratings_of_a_trial_move_together(table, permutation, between):
+    """Under the permutation of the first, the second is what the trial that it comes from has."""
+    second = table.groupby(["subject", "trial"]).ngroup().to_numpy(dtype=float)
+    pairs = np.stack([table["rating"], second], axis=1)
+    moved = permuted_ratings(table, pairs, permutation, between=between)
+    rating_of_trial = dict(zip(second, table["rating"], strict=True))
+    assert [rating_of_trial[trial] for trial in moved[:, 1]] == moved[:, 0].tolist()
+    np.testing.assert_array_equal(moved[:, 0], permuted_ratings(table, table["rating"], permutation, between=between))
+    labels = table["rating"].to_numpy() > 5
+    listed = labeling_ratings(table, pairs, labels, 0, between)
+    np.testing.assert_array_equal(listed, pairs)
+    assert [rating_of_trial[trial] for trial in listed[:, 1]] == listed[:, 0].tolist()
 
 
 def test_between_stimuli_all_subjects_exchange_alike():

@@ -32,8 +32,11 @@ def test_the_protocols_are_those_of_the_specification():
         "as_published",
         "as_published_deepvanet",
         "as_published_deepvanet_inter_subject",
+        "as_published_mercl",
+        "as_published_mercl_within_subject",
         "window_disjoint",
         "trial_disjoint",
+        "trial_disjoint_across_subjects",
         "stimulus_disjoint",
         "subject_disjoint",
         "stimulus_disjoint_within_subject",
@@ -68,8 +71,35 @@ def test_as_published_selects_on_the_test_fold_five_times_ten_fold():
 
 
 @pytest.mark.parametrize(
+    ("name", "subjects", "pooled"),
+    [("as_published_mercl", FOUR_SUBJECTS, True), ("as_published_mercl_within_subject", ONE_SUBJECT, False)],
+)
+def test_as_published_mercl_has_four_folds_over_windows_and_names_its_assumptions(name, subjects, pooled):
+    protocol = PROTOCOLS[name]
+    table, labels = window_table(subjects)
+    folds = list(protocol.folds(table, labels))
+    assert (len(folds), protocol.n_repetitions) == (4, 1)
+    trials = table["subject"].astype(str) + table["trial"].astype(str)
+    for train, validation, test in folds:
+        np.testing.assert_array_equal(validation, test)
+        assert set(trials.iloc[train]) & set(trials.iloc[test])
+        assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(len(table)))
+    assert (list(protocol.pools(table)) == [POOL]) == pooled
+    *others, assumed = protocol.flags
+    assert assumed.startswith("the paper prints fourfold cross-validation and no more: folds over windows, subjects ")
+    assert assumed.endswith("and the rule for the epoch are assumptions")
+    assert (
+        ("pooled" in assumed) == pooled == ("trials of one subject in training and test, all subjects mixed" in others)
+    )
+    assert {"epoch chosen on the test fold", "windows of one trial in training and test"} <= set(others)
+    assert not PROTOCOLS["as_published"].assumed
+    assert "assumed" not in PROTOCOLS["as_published"].describe()
+
+
+@pytest.mark.parametrize(
     ("name", "unit", "subjects", "n_folds"),
     [
+        ("trial_disjoint_across_subjects", ["subject", "trial"], FOUR_SUBJECTS, 10),
         ("window_disjoint", ["trial", "start_seconds"], ONE_SUBJECT, 10),
         ("trial_disjoint", ["trial"], ONE_SUBJECT, 10),
         ("stimulus_disjoint", ["stimulus"], FOUR_SUBJECTS, 10),

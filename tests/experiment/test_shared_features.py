@@ -1,5 +1,6 @@
 """Features of stimuli in runs: computed once a clip, paired with the EEG by time, whatever the engine."""
 
+import dataclasses
 import shutil
 from typing import ClassVar
 
@@ -11,10 +12,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_emotion.datasets import Recordings, SubjectReport, with_stimuli
+from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import Experiment, RunFolder, Runtime, prepare, run, runner
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.pipelines import FeatureStore, MediaFrames, MediaLogMel, SlidingBandPowers, Windowing
 from keras_emotion.pipelines.feature_store import SharedWindows
+from keras_emotion.reports import build_report
+from keras_emotion.reports.numbers import read_numbers
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_recordings, write_stimuli
 from keras_emotion.systems import EstimatorSystem, register_system
@@ -219,6 +223,109 @@ def test_runs_are_the_same_resumed_and_loaded_again(tmp_path, clips, workers):
     _, dataset = load_experiment(tmp_path / "run", moved, elsewhere)
     assert run(loaded, dataset, tmp_path / "run", resume=True).is_finished
     pd.testing.assert_frame_equal(RunFolder(tmp_path / "run").predictions(), predictions)
+
+
+def test_protocols_that_share_stimuli_are_flagged_and_quadrants_are_a_target(tmp_path, clips):
+    """One run, read from its folder and its report: what the stimulus tells, and four classes of two ratings."""
+    reader = with_stimuli(Described(tmp_path, n_subjects=3, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    shared = ("as_published_mercl", "trial_disjoint_across_subjects", "subject_disjoint")
+    # Within a subject no trial shares its stimulus with another: each was shown once.
+    protocols = (*shared, "trial_disjoint", "stimulus_disjoint", "subject_and_stimulus_disjoint")
+    wanted = experiment(tmp_path, ("picture",)).changed({"targets": ("valence+arousal",), "protocols": protocols})
+    folder = run(wanted, reader, tmp_path / "run")
+    numbers = read_numbers(folder)
+    flags = {name: "; ".join(protocol["flags"]) for name, protocol in numbers.protocols.items()}
+    for name in protocols:
+        assert ("the model sees the stimulus itself, and " in flags[name]) == (name in shared), name
+    # 4 s every 2 s: a window overlaps with its neighbours, where they are in other folds.
+    places = ["subject", "trial", "start_seconds", "fold"]
+    windows = folder.predictions().query(f"protocol == '{shared[0]}'")[places].values.tolist()
+    share = np.mean(
+        [
+            any(one[:2] == two[:2] and abs(one[2] - two[2]) < 4 and one[3] != two[3] for two in windows)
+            for one in windows
+        ]
+    )
+    assert 0.5 < share < 1
+    assert f"{100 * share:.0f} % of the test windows overlap in time with windows of other folds" in flags[shared[0]]
+    assert not any("overlap in time" in flags[name] for name in protocols[1:])
+    table = build_report(folder).table
+    (section,) = table.sections
+    rows = {row.label: [cell.value for cell in row.cells] for row in section.rows}
+    assert section.heading == "valence+arousal, 4 classes, 3 subjects"
+    assert len(rows["knows the stimulus"]) == len(protocols)
+    assert rows["knows the trial"][0] == "100.0"
+    assert "F1, mean over classes" in rows
+    predictions = folder.predictions()
+    names = ["HVHA", "LVHA", "LVLA", "HVLA"]
+    assert [name for name in predictions if name.startswith("probability_")] == [f"probability_{one}" for one in names]
+    # The reader's arousal is 10 less valence.
+    ratings = {(trial.subject, trial.trial): trial.ratings["valence"] for trial in reader.trials()}
+    for row in predictions.itertuples():
+        assert names[row.label] == ("HVLA" if ratings[int(row.subject), row.trial] > 5 else "LVHA")
+
+
+def test_a_quadrant_is_permuted_as_its_ratings_are(tmp_path, clips):
+    reader = with_stimuli(Described(tmp_path, n_subjects=2, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    wanted = experiment(tmp_path, ("picture",)).changed({"targets": ("valence+arousal",)})
+    plan = prepare(wanted, reader)[0]
+    before = plan.window_set(1, "valence+arousal")
+    for numbering in ({}, {"enumerated": {(1, ""): (1, 20)}}):
+        moved = dataclasses.replace(plan, permutation=3, **numbering).window_set(1, "valence+arousal")
+        assert moved.ratings.shape == before.ratings.shape == (len(before.table), 2)
+        assert (moved.ratings.sum(axis=1) == 10).all()
+        assert not np.array_equal(moved.ratings, before.ratings)
+        assert sorted(moved.labels()) == sorted(before.labels())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": ("valence+liking",)}, "target 'liking' is no rating of data set memory; it has valence, arousal"),
+        ({"targets": ("valence+valence",)}, r"'valence\+valence': twice the same rating"),
+        (
+            {"targets": ("valence+arousal",), "label_rule": LabelRule(kind="levels", edges=(3, 6))},
+            r"'valence\+arousal': valence has 3 classes \(levels\(3,6\)\); expected two, low and high",
+        ),
+        ({"class_names": {"valence": ("a", "b", "c")}}, r"class_names of valence: 3 \(a, b, c\); expected 2"),
+    ],
+)
+def test_targets_that_do_not_fit_are_named(tmp_path, clips, changes, message):
+    reader = with_stimuli(Described(tmp_path, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    with pytest.raises(InputError, match=message):
+        prepare(experiment(tmp_path, ("picture",)).changed(changes), reader)[0].jobs()
+
+
+def test_classes_of_single_targets_have_names_of_their_own(tmp_path, clips):
+    reader = with_stimuli(Described(tmp_path, n_trials=N_TRIALS, seconds=SECONDS), clips)
+    names = {"arousal": ("Activated", "Moderate", "Deactivated")}
+    rule = LabelRule(kind="levels", edges=(3, 6))
+    wanted = experiment(tmp_path, ("picture",)).changed({"label_rule": rule, "class_names": names})
+    plan = prepare(wanted, reader)[0]
+    assert plan.rule("arousal").class_names == names["arousal"]
+    assert plan.rule("valence").class_names == ("low", "medium", "high")
+    assert plan.window_set(1, "arousal").class_names == names["arousal"]
+
+
+def test_sessions_that_were_asked_for_are_the_only_ones(tmp_path):
+    class TwoSessions(MemoryReader):
+        def trials(self, subjects=None):
+            for trial in super().trials(subjects):
+                if trial.subject == 1 or trial.trial % 2:
+                    yield dataclasses.replace(trial, session=1 + trial.trial % 2)
+
+    wanted = experiment(tmp_path, ("eeg",)).changed({"sessions": (1,), "protocols": ("within_session",)})
+    reader = TwoSessions(tmp_path, n_subjects=1, n_trials=12)
+    assert wanted.identity() != wanted.changed({"sessions": ()}).identity()
+    plan = prepare(wanted, reader)[0]
+    assert set(plan.window_set(1, "valence").table["session"]) == {1}
+    assert list(plan.units()) == [("within_session", "valence", 1, "")]
+    both = dataclasses.replace(plan, experiment=wanted.changed({"sessions": ()}))
+    assert [session for *_, session in both.units()] == [1, 2]
+    # Of the second subject there is but the second session.
+    plan = prepare(wanted, TwoSessions(tmp_path, n_subjects=2, n_trials=12))[0]
+    with pytest.raises(InputError, match=r"sessions: subject 2 has no session 1; it has 2; give other sessions"):
+        plan.window_set("pool", "valence")
 
 
 def test_all_faults_of_clips_are_listed(tmp_path, clips):

@@ -120,7 +120,9 @@ def trained(plan, job, fold=None):
         done.append((request, stages.layer_weights(request.compiled.model), result))
         return result
 
-    _, model, results = fitting.run_fits(training.train_network(plan, job, fold or training.job_fold(plan, job)), fit)
+    _, model, results, _ = fitting.run_fits(
+        training.train_network(plan, job, fold or training.job_fold(plan, job)), fit
+    )
     return done, model, results
 
 

@@ -42,11 +42,13 @@ def test_each_script_is_in_the_registry():
 
 @pytest.mark.parametrize("one", [one for one in REPRODUCTIONS if one.printed_numbers], ids=lambda one: one.name)
 def test_printed_numbers_are_there_and_name_the_rows_of_the_tables(one):
-    numbers = paper_numbers(one.printed_numbers, one.dataset)
-    assert len(numbers)
+    numbers = paper_numbers(one.printed_numbers)
+    assert one.dataset in set(numbers["dataset"])
     for number, table in one.tables.items():
-        printed = numbers.loc[numbers["table"] == number, "variant"]
-        assert set(table) == set(printed), number
+        # A table that the paper has of another dataset has the same rows.
+        printed = numbers[numbers["table"] == number]
+        own = printed[printed["dataset"] == one.dataset]
+        assert set(table) == set((own if len(own) else printed)["variant"]), number
 
 
 def test_the_tables_of_3facrnn_change_what_their_rows_say():

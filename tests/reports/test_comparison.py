@@ -381,6 +381,16 @@ def test_methods_on_one_subject_have_no_standard_deviation(tmp_path, n_right, ex
     (line,) = [line for line in text.splitlines() if line.strip().startswith("method A")]
     assert expected in line
     assert "nan" not in line
+    assert "mean over classes" not in text
+
+
+def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
+    folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    found = build_method_table({"method A": folder}, None, tmp_path / "table")
+    found.print(console)
+    assert "F1, precision and recall of task: mean over classes" in console.file.getvalue()
+    assert set(found.rows["n_classes"]) == {3}
 
 
 def test_synthetic_data_are_marked_everywhere(tmp_path):

@@ -1,16 +1,28 @@
 """The numbers of the papers, and files of them that are broken."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from keras_emotion.reports import PAPER_COLUMNS, paper_numbers
+from keras_emotion.reports import CLASSES_COLUMN, PAPER_COLUMNS, numbers_of_classes, paper_numbers
 from keras_emotion.schema import InputError
 
 FACRNN = Path(__file__).parents[2] / "keras_emotion" / "papers" / "3facrnn.csv"
+MERCL = FACRNN.with_name("mercl.csv")
 HEADER = ",".join(PAPER_COLUMNS)
 GOOD = "2,deap,3FACRNN,arousal,accuracy,96.75,1.75,"
+
+
+TEXT = Path(__file__).parents[3] / "shared" / "papers" / "004_612e7e20c4e0deaf.txt"
+
+
+@pytest.fixture(scope="module")
+def paper_text():
+    if not TEXT.is_file():
+        pytest.skip("the text of the paper is not beside the checkout (../shared/papers)")
+    return TEXT.read_text()
 
 
 def one(table, dataset, variant, target, metric="accuracy"):
@@ -87,7 +99,7 @@ def test_notes_say_where_the_print_contradicts_itself():
 def test_nothing_for_a_data_set_that_the_paper_does_not_use():
     rows = paper_numbers(FACRNN, dataset="sam40")
     assert len(rows) == 0
-    assert tuple(rows.columns) == PAPER_COLUMNS
+    assert tuple(rows.columns) == (*PAPER_COLUMNS, CLASSES_COLUMN)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +116,8 @@ def test_nothing_for_a_data_set_that_the_paper_does_not_use():
         (f"{HEADER}\n2,deap,3FACRNN,arousal,accuracy,967.5,,\n", "line 2: value is no number from 0 to 100"),
         (f"{HEADER}\n2,deap,3FACRNN,arousal,accuracy,96.75,±1,\n", "line 2: standard_deviation is no number"),
         (f"{HEADER}\n{GOOD},surplus,more\n", "not readable as csv|has the columns|line 2"),
+        (f"{HEADER},n_classes\n{GOOD},2\n{GOOD.replace('arousal', 'valence')},\n", "line 3: n_classes is no number"),
+        (f"{HEADER},n_classes\n{GOOD},1\n", "line 2: n_classes is no number from 2"),
     ],
 )
 def test_malformed_files_are_refused(tmp_path, content, message):
@@ -117,3 +131,64 @@ def test_malformed_files_are_refused(tmp_path, content, message):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         paper_numbers(tmp_path / "paper.csv")
+
+
+# --- MERCL, whose tables print numbers of one target with two, three and four classes
+
+
+def test_every_cell_of_mercl_is_there():
+    numbers = paper_numbers(MERCL)
+    assert numbers.groupby("table").size().to_dict() == {"3": 30, "4": 30, "5": 20, "6": 20, "7": 8, "8": 8, "9": 4}
+    is_own = (numbers["table"] > "6") | (numbers["variant"] == "Proposed Method")
+    assert (is_own.sum(), (~is_own).sum()) == (40, 80)
+    assert numbers.groupby("table")[CLASSES_COLUMN].unique().map(sorted).to_dict() == {
+        **{"3": [2], "4": [3], "5": [3, 4]},
+        **{table: [4] for table in "6789"},
+    }
+
+
+def test_the_cells_of_mercl_are_those_of_the_text(paper_text):
+    """Each line of a table in the text of the paper, method and cells, against the lines of the csv."""
+    numbers = paper_numbers(MERCL)
+    found = {}
+    for table, variant, value in zip(numbers["table"], numbers["variant"], numbers["value"], strict=True):
+        found.setdefault((table, variant), []).append(f"{value:.1f}")
+    lines, table = {}, ""
+    for line in paper_text.splitlines():
+        table = heading[1] if (heading := re.match(r"Table (\d)\. ", line)) else table
+        name, *cells = line.rstrip("\t").split("\t")
+        if cells and all(re.fullmatch(r"\d\d\.\d", cell) for cell in cells):
+            lines[table, name.split(" [")[0]] = cells
+    assert found == lines
+
+
+def test_numbers_of_another_number_of_classes_are_not_compared():
+    numbers = paper_numbers(MERCL, "deap")
+
+    def accuracies(n_classes):
+        rows = numbers_of_classes(numbers, n_classes)
+        own = rows[(rows["variant"] == "Proposed Method") & (rows["metric"] == "accuracy")]
+        return dict(zip(own["target"], own["value"], strict=True))
+
+    assert accuracies({"valence": 2, "arousal": 3}) == {"valence": 93.4, "arousal": 88.6}
+    assert accuracies({"valence": 3, "valence+arousal": 4}) == {"valence": 89.3, "valence+arousal": 83.2}
+    assert accuracies({"valence": 5, "liking": 2}) == {}
+    # A paper that says nothing of classes prints numbers of one label rule.
+    facrnn = paper_numbers(FACRNN, "deap", 2)
+    assert len(numbers_of_classes(facrnn, {"valence": 7})) == len(facrnn) / 2
+
+
+def test_notes_of_mercl_say_where_text_and_tables_differ():
+    numbers = paper_numbers(MERCL).set_index(["table", "variant", "metric"])
+    full = numbers.loc[("8", "Proposed Method", "accuracy"), "value"]
+    for variant, drop in (
+        ("Without Contrastive Learning", "4.04"),
+        ("Without Cross-Modal Attention", "2.19"),
+        ("Without Contrastive Learning and Cross-Modal Attention", "5.28"),
+    ):
+        row = numbers.loc[("8", variant, "accuracy")]
+        assert f"drops by {drop} %; the printed cells differ by {full - row['value']:.1f} points" in row["note"]
+    for table, variant in (("7", "Audio + EEG + Video"), ("8", "Proposed Method")):
+        assert "96.3" in numbers.loc[(table, variant, "f1"), "note"]
+    assert "96.5" in numbers.loc[("9", "Proposed method (all samples)", "f1"), "note"]
+    assert numbers.loc["4"].query("target == 'arousal'")["note"].str.contains('"Activated"').all()

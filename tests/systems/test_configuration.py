@@ -23,6 +23,7 @@ BASE = FACRNNExperiment(name="test", dataset="deap", targets=("valence",))
         {"system.features.bands": {"gamma": (31, 45)}},
         {"system.self_attention": False},
         {"label_rule.threshold": 4.5},
+        {"class_names": {"valence": ("unpleasant", "pleasant")}},
         {"system.teacher": "features.npz"},
     ],
 )

@@ -24,6 +24,13 @@ OLD_PROTOCOLS = (
     "subject_disjoint",
 )
 
+LATER_PROTOCOLS = (
+    "as_published_mercl",
+    "as_published_mercl_within_subject",
+    "trial_disjoint_across_subjects",
+)
+"""Their folds were added by 0.2.0; all others are of 0.1.0."""
+
 
 def small_table() -> pd.DataFrame:
     """Four subjects, eight trials of eight stimuli each in orders of their own, three windows a trial."""
@@ -48,12 +55,12 @@ def small_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def folds() -> dict:
+def folds(names=OLD_PROTOCOLS) -> dict:
     """Rows of training, validation and test of each fold, by protocol, pool and repetition."""
     table = small_table()
     labels = (table["valence"] > 4.5).to_numpy().astype(int)
     found = {}
-    for name in OLD_PROTOCOLS:
+    for name in names:
         protocol = PROTOCOLS[name]
         for pool, rows in protocol.pools(table).items():
             for repetition in range(min(protocol.n_repetitions, 2)):
@@ -90,6 +97,7 @@ if __name__ == "__main__":
         "seed": "5 for folds, 7 for jobs, 3 for permutations",
         "tolerance": 0,
         "folds": folds(),
+        "later_folds": folds(LATER_PROTOCOLS),
         "seeds": seeds(),
         "permuted_ratings": ratings(),
     }

@@ -1,0 +1,102 @@
+"""EEG in blocks that may overlap, each a while later than the block of the stimulus that it is paired with."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion import signals
+from keras_emotion.pipelines.features import FeaturePart, Features
+from keras_emotion.pipelines.windowing import LagSeconds, Seconds, Windowing
+from keras_emotion.schema import InputError, Recording, Trial
+
+
+class EEGBlocks(FeaturePart):
+    """Features of the EEG in blocks, from the onset of the stimulus on: `{"eeg": (blocks, ...)}`.
+
+    Scalp channels are in the recording's order. A block that ends after the trial is left out.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        lag_seconds: how much later than the window table says the EEG of a block is cut: the brain's response follows
+            the stimulus. A whole number of samples.
+    """
+
+    missing_channel: ClassVar[Literal["training_mean", "zero", "refuse"]] = "training_mean"
+
+    window_seconds: Seconds = 4.0
+    hop_seconds: Seconds | None = 2.0
+    lag_seconds: LagSeconds = 0.0
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window is a block, whose steps overlap."""
+        return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        names = ("window_seconds", "hop_seconds", "lag_seconds")
+        return self.changed(**{name: getattr(windowing, name) for name in names})
+
+    def for_new_recording(self) -> Self:
+        """See `FeaturePart`; blocks overlap as in training."""
+        return self
+
+    def extract(self, trials: Iterable[Trial]) -> Features:
+        """See `FeaturePart`.
+
+        Raises:
+            InputError: trials are shorter than a block and the lag (one line for each), have other channels or another
+                rate than the first, a rate that does not reach the bands or gives no whole numbers of samples, or there
+                are none.
+        """
+        arrays, tables, first, short = [], [], None, []
+        for trial in trials:
+            eeg = trial.eeg
+            where = f"{eeg.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
+            first = first or (eeg.channel_names, eeg.sampling_rate_hz)
+            if (eeg.channel_names, eeg.sampling_rate_hz) != first:
+                raise InputError(f"{where}: channels or sampling rate differ from the first trial; expected the same")
+            starts = self.windowing.starts(eeg.duration_seconds)
+            if not len(starts):
+                lag = f" and the lag of {self.lag_seconds:g} s" if self.lag_seconds else ""
+                short.append(
+                    f"{where}: {eeg.duration_seconds:g} s of EEG; expected at least a block of "
+                    f"{self.window_seconds:g} s{lag}; choose shorter blocks"
+                )
+                continue
+            try:
+                arrays.append(self._of_signal(eeg, starts))
+            except ValueError as error:
+                raise InputError(f"{where}: {error}") from error
+            tables.append(trial.window_table(starts, self.window_seconds))
+        if short:
+            raise InputError("\n".join(short))
+        if not arrays:
+            raise InputError("no trials to compute features from")
+        return {"eeg": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
+
+    @abc.abstractmethod
+    def _of_signal(self, eeg: Recording, starts: np.ndarray) -> np.ndarray:
+        """Features `(blocks, ...)` of the blocks of a trial.
+
+        Raises:
+            ValueError: the part cannot be computed of these channels, or at this rate.
+        """
+
+    def _span(self, eeg: Recording, n_blocks: int) -> tuple[slice, int]:
+        """The samples of a trial that its blocks lie in, and those from the start of a block to that of the next.
+
+        Raises:
+            ValueError: a length is not a whole number of samples.
+        """
+        rate = eeg.sampling_rate_hz
+        block = signals.sample_count(self.window_seconds, rate, "window_seconds")
+        hop = signals.sample_count(self.hop_seconds or self.window_seconds, rate, "hop_seconds")
+        first = eeg.n_baseline_samples + signals.sample_count(self.lag_seconds, rate, "lag_seconds")
+        return slice(first, first + (n_blocks - 1) * hop + block), hop

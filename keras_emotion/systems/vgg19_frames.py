@@ -1,0 +1,110 @@
+"""Features of the pictures of stimuli by VGG19, computed once a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from keras_emotion.keras_settings import own_keras_settings
+from keras_emotion.pipelines import content_hash
+from keras_emotion.schema import InputError
+from keras_emotion.systems.media_encoders import EncodedFrames, FrameEncoder
+
+if TYPE_CHECKING:
+    import keras
+
+# Means of red, green and blue over ImageNet, which the released weights expect to be subtracted.
+_MEANS = (123.68, 116.779, 103.939)
+_SMALLEST = 32
+
+
+class VGG19Encoder(FrameEncoder):
+    """VGG19 [1] (`keras.applications.VGG19`): its last block of convolutions, averaged over the picture.
+
+    Without `weights` the network is random (He's normal distribution, zeros for biases; the same for a `seed` on every
+    backend), and a run is flagged: its features tell colours and textures apart, but nothing was learnt from
+    photographs.
+
+    Args:
+        weights: weights of Keras without the dense layers, `vgg19_..._notop.h5`; `None`: random weights.
+        weights_hash: see the base class.
+        seed: seed of random weights.
+
+    References:
+        [1] Simonyan and Zisserman (2015). Very deep convolutional networks for large-scale image recognition. ICLR.
+    """
+
+    @property
+    def output_size(self) -> int:
+        """Features of a picture."""
+        return 512
+
+    def check_image_size(self, image_size: int) -> None:
+        """See `FrameEncoder`."""
+        if image_size < _SMALLEST:
+            raise ValueError(f"image_size: {image_size} pixels; expected {_SMALLEST} or more for VGG19")
+
+    def build(self, image_size: int) -> keras.Model:
+        """See `FrameEncoder`; pixels are of 0 to 255."""
+        self.checked()
+        self.check_image_size(image_size)
+        with own_keras_settings():
+            import keras
+
+            shape = (image_size, image_size, 3)
+            network = keras.applications.VGG19(include_top=False, weights=None, input_shape=shape, pooling="avg")
+            if self.weights is None:
+                rng = np.random.default_rng(self.seed)
+                network.set_weights([_random(value.shape, rng) for value in network.get_weights()])
+            else:
+                self._load_into(network)
+            pictures = keras.Input(shape, name="pictures")
+            centred = keras.layers.Rescaling(1.0, [-mean for mean in _MEANS], name="colours")(pictures)
+            # Blue first, as the weights were trained.
+            return keras.Model(pictures, network(keras.ops.flip(centred, axis=-1)), name="picture_encoder")
+
+    def _load_into(self, network: keras.Model) -> None:
+        try:
+            network.load_weights(self.weights)
+        # Whatever a damaged file makes h5py and Keras raise.
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"{self.weights}: not readable as weights of VGG19 ({reason}); expected those of Keras without the "
+                "dense layers (vgg19_..._notop.h5)"
+            ) from error
+
+    def _sizes_of_weights(self) -> Mapping[str, Any]:
+        return {"seed": 0}
+
+    def _hash_of_weights(self) -> str:
+        if not self.weights.is_file():
+            raise InputError(f"{self.weights}: no such file; expected weights of VGG19 (vgg19_..._notop.h5)")
+        return content_hash([self.weights])
+
+
+def _random(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """A kernel `(rows, columns, inputs, outputs)`, or a bias."""
+    if len(shape) == 1:
+        return np.zeros(shape, np.float32)
+    # Behind ReLU, twice the inverse of the inputs keeps the variance [He et al., ICCV 2015].
+    return np.float32(np.sqrt(2 / np.prod(shape[:-1]))) * rng.standard_normal(shape, np.float32)
+
+
+class VGG19Frames(EncodedFrames):
+    """Frames of the clips, encoded by VGG19: `{"picture": (blocks, frames, 512)}`, float32.
+
+    Args:
+        window_seconds: length of a block in seconds.
+        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        frame_rate_hz: frames a second; a block has a whole number of them.
+        image_size: side of the pictures in pixels; 224 where the weights were trained.
+        encoder: the network.
+    """
+
+    code_version: ClassVar[int] = 1
+
+    encoder: VGG19Encoder = Field(default_factory=VGG19Encoder)

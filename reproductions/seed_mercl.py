@@ -1,0 +1,6 @@
+"""MERCL (Lee, Kim and Kim, 2024) on SEED; `--help` lists the commands and options."""
+
+from keras_emotion.cli.reproduce import reproduce
+
+if __name__ == "__main__":
+    reproduce("seed_mercl")

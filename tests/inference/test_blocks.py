@@ -24,13 +24,16 @@ from keras_emotion.pipelines import (
     RawSignals,
 )
 from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.systems.ave_lstm import AVELSTM
 from keras_emotion.systems.comparison_networks import _NETWORKS, ComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.face_affect import FaceAffect
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.systems.media_encoders import EncodedSound
+from keras_emotion.systems.mercl import MERCLSystem
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
+from keras_emotion.systems.ve_bilstm import VEBiLSTM
 
 CHANNELS = ("F3", "F4", "T7", "C4", "GSR")
 EEG = CHANNELS[:4]
@@ -58,6 +61,9 @@ SYSTEMS = {
     "DeepVANet of signals": DeepVANetSystem(modalities="bio", bio=RawSignals(channels="peripheral")),
     "PriorDFCN": PriorDFCNSystem(stfenet=False, features=SHORT),
     "PriorDFCN without a prior": PriorDFCNSystem(stfenet=False, features=SHORT, prior="none"),
+    "MERCL": MERCLSystem(units=8),
+    "VE-BiLSTM": VEBiLSTM(width_multiplier=1 / 128),
+    "AVE-LSTM": AVELSTM(units=4, n_components=3),
     **{name: ComparisonNetwork(network=name, features=SHORT) for name in _NETWORKS},
 }
 

@@ -24,8 +24,8 @@ class Predict:
     reported and mean-imputed. The file is read in blocks, so its length does not matter. A window without a signal has
     no probability; the column `problem` gives the reason. Writes `prediction.csv`, `prediction.png` and
     `prediction.json` into the output folder, which must not hold the prediction of another recording. With --lsl a live
-    stream is read, and one line printed for each window. Models with faces need --video; models of faces alone need no
-    recording.
+    stream is read, and one line printed for each window. Models with faces need --video, models that read the stimulus
+    --media; models of faces or stimuli alone need no recording.
 
     Args:
         model: model file (.keras) of a run with --save-models.
@@ -37,6 +37,11 @@ class Predict:
             beside the recording, if there is one.
         video: face video of the recording; some faces are drawn below the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
+        media: clip of the stimulus that was shown during the recording, for models that read it.
+        media_start: time in the clip at which the recording starts, in seconds.
+        picture_weights: weights of the network that encodes pictures, for models trained with released ones (a saved
+            model keeps the hash of their contents alone).
+        sound_weights: weights of the network that encodes sound, likewise.
         output: folder to write to; by default `predictions/<recording>`.
         baseline_seconds: length of the baseline at the start, for models that subtract one.
         block_seconds: length of the blocks that are read at once.
@@ -44,6 +49,7 @@ class Predict:
     Examples:
         keras-emotion predict MODEL.keras recording.edf --output predicted
         keras-emotion predict MODEL.keras recording.edf --video face.mp4
+        keras-emotion predict MODEL.keras recording.edf --media clip.mp4
         keras-emotion predict MODEL.keras --lsl NAME --lag-seconds 0.5
     """
 
@@ -55,6 +61,10 @@ class Predict:
     channels: Path | None = None
     video: Path | None = None
     video_offset_seconds: float = 0.0
+    media: Path | None = None
+    media_start: float = 0.0
+    picture_weights: Annotated[Path | None, Option(common=False)] = None
+    sound_weights: Annotated[Path | None, Option(common=False)] = None
     output: Annotated[Path | None, Option(old="--out")] = None
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
@@ -62,7 +72,7 @@ class Predict:
     @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
         """Writes or prints, and returns the exit code."""
-        has_file = self.recording is not None or self.video is not None
+        has_file = any(path is not None for path in (self.recording, self.video, self.media))
         if has_file == (self.lsl is not None):
             raise InputError("give a recording, or --lsl with the name of a stream; see --help")
         for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
@@ -76,13 +86,18 @@ class Predict:
             raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
         return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
 
+    @property
+    def _weights(self) -> dict[str, Path]:
+        given = {"picture": self.picture_weights, "sound": self.sound_weights}
+        return {track: path for track, path in given.items() if path is not None}
+
     def _of_stream(self, name: str) -> int:
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.inference.export import random_windows
         from keras_emotion.inference.live import LabStreamingLayer, live_windows
         from keras_emotion.inference.predictor import Predictor
 
-        predictor = Predictor.from_file(self.model, self.baseline_seconds)
+        predictor = Predictor.from_file(self.model, self.baseline_seconds, self._weights)
         # Compiled before the first window is there to wait for it.
         predictor.apply(random_windows(predictor.model, 1))
         table = None if self.channels is None else ChannelTable(self.channels)
@@ -121,15 +136,17 @@ class Predict:
         from keras_emotion.tables import csv_bytes
 
         table = None if self.channels is None else ChannelTable(self.channels)
-        path = self.recording or self.video or Path()
+        path = self.recording or self.video or self.media or Path()
         out = self.output or Path("predictions") / path.stem
         _check_folder(out, path)
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
-        predictor = Predictor.from_file(self.model, self.baseline_seconds)
+        predictor = Predictor.from_file(self.model, self.baseline_seconds, self._weights)
         if self.video is not None:
             # Now, and not when all is computed and its faces are to be drawn.
             video_facts(self.video)
-        found = predictor.predict(recording, self.block_seconds, self.video, self.video_offset_seconds)
+        found = predictor.predict(
+            recording, self.block_seconds, self.video, self.video_offset_seconds, self.media, self.media_start
+        )
         faces = None
         if self.video is not None:
             faces = _faces_at_times(self.video, found.duration_seconds, self.video_offset_seconds)
@@ -161,7 +178,9 @@ class Predict:
         means, n_without = probabilities.mean(), int(probabilities.isna().any(axis=1).sum())
         mean = ", ".join(f"{name.removeprefix('probability_')} {value:.3f}" for name, value in means.items())
         without = f", {n_without} of them without a probability" if n_without else ""
-        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{without}, mean probability {mean}")
+        hop_seconds = predictor.hop_seconds
+        every = "" if hop_seconds == predictor.window_seconds else f" every {hop_seconds:g} s"
+        print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{every}{without}, mean probability {mean}")
         if found.warning:
             print(f"warning: {found.warning}")
         times = found.duration_seconds / found.elapsed_seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import math
 import re
 import shutil
 import tempfile
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_emotion.inference.schema import read_block
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.native_log import without_start_up_log
+from keras_emotion.pipelines import find_part
 from keras_emotion.schema import InputError
 from keras_emotion.systems.registry import installed_papers
 
@@ -114,6 +117,50 @@ def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> In
     }
 
 
+def describe_model(model: keras.Model) -> dict[str, Any]:
+    """Describe what a model is given and what it gives, for those who run it without this package.
+
+    Args:
+        model: a functional model whose inputs have names.
+
+    Returns:
+        JSON-able: `model`, its class; `inputs` by name, with shape (`None`: any number of windows) and dtype, and where
+        the model carries a block (`keras_emotion.inference.schema`) the array, the feature part that it is of (kind,
+        fields, and the first sentence of its documentation) and what is done with it; `outputs` by name; and what the
+        block says of channels and classes. Of a block that cannot be used, `problem` says why.
+    """
+    import keras
+
+    outputs = model.output if isinstance(model.output, Mapping) else {"output": model.output}
+    found: dict[str, Any] = {
+        "model": type(model).__name__,
+        "inputs": {
+            tensor.name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+            for tensor in keras.tree.flatten(model.input)
+        },
+        "outputs": {
+            name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype)} for name, tensor in outputs.items()
+        },
+    }
+    if not getattr(model, "inference", None):
+        return found
+    try:
+        block = read_block(model, model.name).block
+    except InputError as error:
+        # Such as a network of `FaceAffect`, which has no classes: it can be exported, and not be applied by `predict`.
+        return {**found, "problem": str(error)}
+    for name, one in block.inputs.items():
+        part = block.parts[one.part]
+        summary = " ".join((find_part(part.kind).__doc__ or "").split("\n\n")[0].split())
+        found["inputs"][name] |= {
+            "array": one.array,
+            "transform": one.transform,
+            "part": {"kind": part.kind, "summary": summary, "fields": part.fields},
+        }
+    names = ("target", "class_names", "dataset", "synthetic", "channel_names", "units", "sampling_rate_hz")
+    return {**found, **{name: getattr(block, name) for name in names}}
+
+
 def export_model(
     model: keras.Model, file_format: str, path: Path, windows: Inputs | None = None, tolerance: float = TOLERANCE
 ) -> ExportedModel:
@@ -126,7 +173,8 @@ def export_model(
     | `litert` | Keras | ai-edge-litert |
 
     The batch axis stays open. For LiteRT the recurrent layers are unrolled and volumes are pooled plane by plane: its
-    built-in operations have no loop over lists of tensors, and no pooling in three dimensions.
+    built-in operations have no loop over lists of tensors, and no pooling in three dimensions. For ONNX the exact GELU
+    is written by the error function.
 
     Args:
         model: a functional model whose inputs have names.
@@ -182,7 +230,7 @@ def export_model(
 def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inputs, where: str) -> dict[str, Any]:
     try:
         # Of the converters, which are behind NumPy and TensorFlow.
-        with own_keras_settings(), warnings.catch_warnings(), _built_in(model, form.has_few_operations):
+        with own_keras_settings(), warnings.catch_warnings(), _built_in(model, form.lacks):
             warnings.simplefilter("ignore")
             model.export(str(path), format=form.keras_name, verbose=False)
             return form.run(path, windows)
@@ -194,25 +242,49 @@ def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inp
 
 
 @contextmanager
-def _built_in(model: keras.Model, is_wanted: bool) -> Iterator[None]:
-    """The layers of a model made of operations that LiteRT has built in, for as long as it is exported."""
+def _built_in(model: keras.Model, lacks: frozenset[str]) -> Iterator[None]:
+    """The layers of a model made of operations that a format has built in, for as long as it is exported.
+
+    Args:
+        model: the model.
+        lacks: what the format lacks: `"loops"` (and pooling of volumes), `"erfc"` (and tensors that a layer keeps).
+    """
     import keras
 
-    layers = model._flatten_layers() if is_wanted else []
-    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
-    pooling = [layer for layer in layers if isinstance(layer, keras.layers.MaxPooling3D)]
-    unroll = [layer.unroll for layer in recurrent]
+    layers = model._flatten_layers() if lacks else []
+    changes: list[tuple[keras.layers.Layer, str, Any]] = []
+    for layer in layers:
+        if "loops" in lacks and isinstance(layer, keras.layers.RNN):
+            changes.append((layer, "unroll", True))
+        if "loops" in lacks and isinstance(layer, keras.layers.MaxPooling3D):
+            changes.append((layer, "call", functools.partial(_pooled_plane_by_plane, layer)))
+        if "erfc" in lacks:
+            if getattr(layer, "activation", None) is keras.activations.gelu:
+                changes.append((layer, "activation", _gelu_by_erf))
+            # tf2onnx takes what is neither a variable nor a constant for an input.
+            tensors = {name: value for name, value in vars(layer).items() if keras.ops.is_tensor(value)}
+            changes += [(layer, name, keras.ops.convert_to_numpy(value)) for name, value in tensors.items()]
+    before = [(layer, name, vars(layer).get(name, _INHERITED)) for layer, name, _ in changes]
     try:
-        for layer in recurrent:
-            layer.unroll = True
-        for layer in pooling:
-            layer.call = functools.partial(_pooled_plane_by_plane, layer)
+        for layer, name, value in changes:
+            setattr(layer, name, value)
         yield
     finally:
-        for layer, was_unrolled in zip(recurrent, unroll, strict=True):
-            layer.unroll = was_unrolled
-        for layer in pooling:
-            del layer.call
+        for layer, name, value in before:
+            if value is _INHERITED:
+                delattr(layer, name)
+            else:
+                setattr(layer, name, value)
+
+
+_INHERITED = object()
+
+
+def _gelu_by_erf(x: Any) -> Any:
+    """The exact GELU, which TensorFlow computes by the complement of the error function."""
+    from keras import ops
+
+    return 0.5 * x * (1 + ops.erf(x / math.sqrt(2)))
 
 
 def _pooled_plane_by_plane(layer: keras.layers.MaxPooling3D, volumes: Any) -> Any:
@@ -259,7 +331,7 @@ class _Format:
     ending: str
     packages: dict[str, str]
     run: Callable[[Path, Inputs], dict[str, Any]]
-    has_few_operations: bool = False
+    lacks: frozenset[str] = frozenset()
 
     @property
     def ending_of_file(self) -> str:
@@ -269,8 +341,16 @@ class _Format:
 
 FORMATS: Mapping[str, _Format] = {
     "saved_model": _Format("tf_saved_model", "", {"tensorflow": "tensorflow"}, _run_saved_model),
-    "onnx": _Format("onnx", ".onnx", {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"}, _run_onnx),
-    "litert": _Format("litert", ".tflite", {"ai-edge-litert": "ai_edge_litert"}, _run_litert, has_few_operations=True),
+    "onnx": _Format(
+        "onnx",
+        ".onnx",
+        {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
+        _run_onnx,
+        lacks=frozenset({"erfc"}),
+    ),
+    "litert": _Format(
+        "litert", ".tflite", {"ai-edge-litert": "ai_edge_litert"}, _run_litert, lacks=frozenset({"loops"})
+    ),
 }
 """The formats by name."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,39 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from keras_emotion.datasets.continuous import ContinuousRecording
+from keras_emotion.inference.paired_windows import AFTER_UNKNOWN_GAP, PairedWindows, starts_in_file
 from keras_emotion.inference.signal_windows import Stretch
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import Recording, Trial
 
-Inputs = dict[str, np.ndarray]
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FaceWindows:
-    """What a model sees of a face, window by window.
-
-    Args:
-        arrays: `(rows, ...)` by name; of crops a file that memory maps.
-        problems: `(windows,)` why a window has no face, empty where it has one.
-        rows: `(windows,)` where a window is in the arrays, -1 where it is not.
-    """
-
-    arrays: Inputs
-    problems: np.ndarray
-    rows: np.ndarray
-
-    def of(self, first: int, last: int) -> Inputs:
-        """The windows from `first` to `last`; zeros where there are none in the arrays."""
-        rows = self.rows[first:last]
-        there, found = np.flatnonzero(rows >= 0), {}
-        for name, array in self.arrays.items():
-            found[name] = np.zeros((len(rows), *array.shape[1:]), array.dtype)
-            found[name][there] = array[rows[there]]
-        return found
-
-
-def faces_of_video(part: FeaturePart, video: Path, video_offset_seconds: float) -> FaceWindows:
+def faces_of_video(part: FeaturePart, video: Path, video_offset_seconds: float) -> PairedWindows:
     """Faces in the windows of a video by itself.
 
     Args:
@@ -52,7 +26,7 @@ def faces_of_video(part: FeaturePart, video: Path, video_offset_seconds: float) 
     """
     trial = Trial("video", 1, 1, video.stem, None, (), {}, video=video, video_offset_seconds=video_offset_seconds)
     arrays, table = part.extract([trial])
-    return FaceWindows(arrays, table[UNUSABLE].to_numpy(dtype=object), np.arange(len(table)))
+    return PairedWindows(arrays, table[UNUSABLE].to_numpy(dtype=object), np.arange(len(table)))
 
 
 def faces_beside(
@@ -62,7 +36,7 @@ def faces_beside(
     sampling_rate_hz: float,
     video: Path,
     video_offset_seconds: float,
-) -> FaceWindows:
+) -> PairedWindows:
     """Faces in the windows of a recording.
 
     Args:
@@ -74,13 +48,8 @@ def faces_beside(
         video_offset_seconds: time in it at which the recording starts.
     """
     trials = []
-    for number, stretch in enumerate(stretches):
-        gone = [gap for gap in recording.gaps if 0 < gap.sample <= stretch.start]
-        if any(gap.lost_seconds is None for gap in gone):
-            break
-        # The video goes on while the recording is interrupted, whether or not its time axis says so.
-        paused_seconds = sum(gap.lost_seconds - gap.jump_seconds for gap in gone)
-        start_seconds = video_offset_seconds + stretch.start_seconds + paused_seconds + stretch.baseline_seconds
+    starts = starts_in_file(recording, stretches, video_offset_seconds)
+    for number, (start_seconds, stretch) in enumerate(zip(starts, stretches, strict=False)):
         # What the windows need to know of the recording is how long it lasts.
         duration_seconds = (stretch.stop - stretch.start) / recording.sampling_rate_hz
         shape = (0, math.floor(duration_seconds * sampling_rate_hz))
@@ -93,10 +62,8 @@ def faces_beside(
     for number, stretch in enumerate(stretches):
         there = np.flatnonzero(numbers == number + 1)[: stretch.n_windows]
         n_lacking = stretch.n_windows - len(there)
-        lacking = (
-            "after the end of the video" if number < len(trials) else "after a gap of unknown length in the recording"
-        )
+        lacking = "after the end of the video" if number < len(trials) else AFTER_UNKNOWN_GAP
         rows += [there, np.full(n_lacking, -1)]
         problems += [reasons[there], np.full(n_lacking, lacking, object)]
     no_rows = np.zeros(0, int)
-    return FaceWindows(arrays, np.concatenate([no_rows.astype(object), *problems]), np.concatenate([no_rows, *rows]))
+    return PairedWindows(arrays, np.concatenate([no_rows.astype(object), *problems]), np.concatenate([no_rows, *rows]))

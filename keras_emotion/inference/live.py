@@ -90,11 +90,19 @@ def live_windows(
         say: is given what has to be said of the stream.
 
     Raises:
-        InputError: too few of the channels, or a window of the model is no whole number of samples of the stream, or
-            the model sees faces; or the stream gives no EEG by its size, or at quite another rate than it says.
+        InputError: too few of the channels, or a window of the model is no whole number of samples of the stream; or
+            the model sees faces, reads stimuli or has windows that overlap; or the stream gives no EEG by its size, or
+            at quite another rate than it says.
     """
     if predictor.face_part is not None:
         raise InputError(f"{predictor.model.name}: sees faces, and a stream of EEG has none")
+    if predictor.media_parts:
+        raise InputError(f"{predictor.model.name}: reads the stimulus, and a stream of EEG has none; give a recording")
+    if predictor.hop_seconds != predictor.window_seconds:
+        raise InputError(
+            f"{predictor.model.name}: windows of {predictor.window_seconds:g} s every {predictor.hop_seconds:g} s "
+            "need a recording"
+        )
     if predictor.lag_seconds:
         raise InputError(f"{predictor.model.name}: windows with a lag of {predictor.lag_seconds:g} s need a recording")
     channels = predictor.select_channels(stream.channel_names, stream.name, getattr(stream, "units", None))

@@ -18,7 +18,9 @@ from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.datasets.plausibility import size_advice, size_fault
 from keras_emotion.inference.channels import Channels, matched
 from keras_emotion.inference.export import check_weights, load_saved_model
-from keras_emotion.inference.face_windows import FaceWindows, faces_beside, faces_of_video
+from keras_emotion.inference.face_windows import faces_beside, faces_of_video
+from keras_emotion.inference.media_windows import media_alone, media_beside, with_weights
+from keras_emotion.inference.paired_windows import PairedWindows
 from keras_emotion.inference.schema import read_block
 from keras_emotion.inference.signal_windows import (
     RecordedWindows,
@@ -97,6 +99,9 @@ class Predictor:
     **Faces** come from a video that runs beside the recording, in the windows of the signals. A window without a face
     has no probability, and the table says why.
 
+    **Stimuli** (picture and sound of the clip that was shown) are paired with the recording by time, in the same
+    windows. The clip has to last as long as the recording.
+
     What must be known of the features, their parts say (`FeaturePart`): the lead-in, what stands for a missing channel,
     what a baseline takes off. Which arrays become which inputs, the model's own block says (`InferenceBlock`).
 
@@ -105,18 +110,27 @@ class Predictor:
         baseline_seconds: seconds at the start of a recording that count as baseline; used by models that were trained
             with a baseline subtracted.
         source: file of the model, for messages; by default its name.
+        weights: file or folder of the weights of networks that encode stimuli, by track (`"picture"`, `"sound"`), where
+            they were not random: a saved model keeps the hash of their contents alone.
 
     Raises:
         InputError: the model carries no block (`keras_emotion.inference.schema`), or one that cannot be used, or its
-            weights are not all finite.
+            weights are not all finite; or weights of networks that encode stimuli are missing or others.
     """
 
-    def __init__(self, model: keras.Model, baseline_seconds: float = 3.0, source: object = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        baseline_seconds: float = 3.0,
+        source: object = None,
+        weights: Mapping[str, Path] | None = None,
+    ):
         check_weights(model, source or model.name)
         self.model = model
         reading = read_block(model, source or model.name)
         self.block = reading.block
         self.part, self.face_part = reading.signals, reading.video
+        self.media_parts = with_weights(reading.media, weights or {}, source or model.name)
         self._window_bytes = reading.window_bytes
         self.channel_names: list[str] = list(self.block.channel_names or ())
         self.unit_of = dict(zip(self.channel_names, self.block.units or (), strict=False))
@@ -126,21 +140,23 @@ class Predictor:
         self.uses_baseline = self.part is not None and self.part.subtracted_baseline != "none"
         self.baseline_seconds = baseline_seconds if self.uses_baseline else 0.0
         self._training_means = self._means_of(reading.signals_name)
-        windowing = (self.face_part if self.part is None else self.part).windowing
+        leading = next(one for one in (self.part, self.face_part, *self.media_parts.values()) if one is not None)
+        windowing = leading.windowing
         self.window_seconds: float = windowing.window_seconds
+        self.hop_seconds: float = windowing.hop_seconds or windowing.window_seconds
         self.lag_seconds: float = 0.0 if self.part is None else windowing.lag_seconds
         attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
         with own_keras_settings():
             self._attention = model.attention_model() if attends else None
 
     @classmethod
-    def from_file(cls, path: Path, baseline_seconds: float = 3.0) -> Self:
+    def from_file(cls, path: Path, baseline_seconds: float = 3.0, weights: Mapping[str, Path] | None = None) -> Self:
         """The saved model of a file, and what it needs to be applied.
 
         Raises:
             InputError: there is no model, or one that cannot be applied.
         """
-        return cls(load_saved_model(path), baseline_seconds, path)
+        return cls(load_saved_model(path), baseline_seconds, path, weights)
 
     def _means_of(self, part: str | None) -> dict[str, np.ndarray]:
         """Means over the training windows of the arrays of a part, by name, where the model's scaling keeps them."""
@@ -152,22 +168,28 @@ class Predictor:
     @property
     def lead_seconds(self) -> float:
         """Length of lead-in and tail of a block."""
-        return self.n_lead * self.window_seconds
+        return self.n_lead * self.hop_seconds
 
     @property
     def n_lead(self) -> int:
-        """The same in windows."""
-        return math.ceil(round(self.part.lead_in_seconds(self.sampling_rate_hz) * self.sampling_rate_hz) / self._window)
+        """The same in windows, from the start of one to that of the next."""
+        return math.ceil(round(self.part.lead_in_seconds(self.sampling_rate_hz) * self.sampling_rate_hz) / self._hop)
 
     @property
     def _window(self) -> int:
         return signals.sample_count(self.window_seconds, self.sampling_rate_hz, "window_seconds")
 
     @property
+    def _hop(self) -> int:
+        return signals.sample_count(self.hop_seconds, self.sampling_rate_hz, "hop_seconds")
+
+    @property
     def grid(self) -> WindowGrid:
         """How windows of recordings are cut."""
         rate, lead_in_seconds = self.sampling_rate_hz, self.part.lead_in_seconds(self.sampling_rate_hz)
-        return WindowGrid(self.window_seconds, self.lag_seconds, self.baseline_seconds, rate, lead_in_seconds)
+        return WindowGrid(
+            self.window_seconds, self.hop_seconds, self.lag_seconds, self.baseline_seconds, rate, lead_in_seconds
+        )
 
     @property
     def n_classes(self) -> int:
@@ -259,27 +281,32 @@ class Predictor:
         block_seconds: float = 60.0,
         video: Path | None = None,
         video_offset_seconds: float = 0.0,
+        media: Path | None = None,
+        media_start_seconds: float = 0.0,
     ) -> Prediction:
         """Probabilities of all windows of a recording, in bounded memory.
 
         Args:
-            recording: the recording; `None` for models that see faces alone.
+            recording: the recording; `None` for models that read faces or stimuli alone.
             block_seconds: length of a block, without lead-in and tail.
             video: the face video, for models that see faces.
             video_offset_seconds: time in the video at which the recording starts.
+            media: the clip of the stimulus, for models that read it.
+            media_start_seconds: time in the clip at which the recording starts.
 
         Raises:
             InputError: the recording is too short, damaged, no EEG by its size, or has too few of the channels; the
-                video is missing, damaged, or shows no face in any window; no window has a signal; or the model reads
-                no such thing.
+                video is missing, damaged, or shows no face in any window; the clip is missing, damaged, shorter than
+                the recording or lacks a track; no window has a signal; or the model reads no such thing.
         """
         started = time.perf_counter()
         self._check_sources(recording, video, video_offset_seconds)
+        self._check_media(media, media_start_seconds)
         windows = None if recording is None else self.windows(recording)
-        faces = self.faces(recording, video, video_offset_seconds)
-        problems = _problems(windows, faces)
+        paired = self._paired(recording, video, video_offset_seconds, media, media_start_seconds)
+        problems = _problems(windows, paired)
         probabilities, attention, distances, places = [], [], [], []
-        for some, inputs in self._usable(recording, block_seconds, faces, windows, problems):
+        for some, inputs in self._usable(recording, block_seconds, paired, windows, problems):
             of_block, bands = self.apply(inputs)
             problems[some[~np.isfinite(of_block).all(axis=1)]] = NO_NUMBERS_OUT
             probabilities.append(of_block)
@@ -295,12 +322,12 @@ class Predictor:
                 "has seen no such EEG, and its probabilities are a guess"
             )
         probability = _at(usable, np.concatenate(probabilities), n_windows)
-        starts = np.arange(n_windows) * self.window_seconds if windows is None else windows.starts_seconds
+        starts = np.arange(n_windows) * self.hop_seconds if windows is None else windows.starts_seconds
         names = self.class_names or tuple(map(str, range(probability.shape[1])))
         columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
         table = pd.DataFrame({**columns, **{f"probability_{n}": p for n, p in zip(names, probability.T, strict=True)}})
         reasons = Counter(reason for reason in problems if reason)
-        if faces is not None or reasons:
+        if (video is not None and self.face_part is not None) or reasons:
             table["problem"] = problems
         notes += [f"{count} of {n_windows} windows have no probability: {reason}" for reason, count in reasons.items()]
         return Prediction(
@@ -315,6 +342,11 @@ class Predictor:
                 "windows_without_probability": dict(reasons),
                 "video": None if video is None else str(video),
                 "video_offset_seconds": video_offset_seconds,
+                "media": None if media is None else str(media),
+                "media_start_seconds": media_start_seconds,
+                "mean_probability": dict(
+                    zip(names, np.nanmean(probability, axis=0).astype(float).tolist(), strict=True)
+                ),
             },
             duration_seconds=starts[-1] + self.window_seconds if recording is None else recording.duration_seconds,
             elapsed_seconds=time.perf_counter() - started,
@@ -324,7 +356,7 @@ class Predictor:
         self,
         recording: ContinuousRecording | None,
         block_seconds: float,
-        faces: FaceWindows | None,
+        paired: Sequence[PairedWindows],
         windows: RecordedWindows | None,
         problems: np.ndarray,
     ) -> Iterator[tuple[np.ndarray, Inputs]]:
@@ -334,7 +366,7 @@ class Predictor:
             InputError: there are none.
         """
         first, is_any = 0, False
-        for inputs in self.blocks(recording, block_seconds, faces, windows):
+        for inputs in self.blocks(recording, block_seconds, paired, windows):
             n_windows = len(next(iter(inputs.values())))
             of_block = problems[first : first + n_windows]
             of_block[(of_block == "") & ~is_finite(inputs)] = NO_NUMBERS_IN
@@ -353,7 +385,8 @@ class Predictor:
     ) -> None:
         name = self.model.name
         if self.part is None and recording is not None:
-            raise InputError(f"{name}: sees faces alone, and no {recording.path.name}; give --video and no recording")
+            alone, option = ("reads stimuli", "media") if self.face_part is None else ("sees faces", "video")
+            raise InputError(f"{name}: {alone} alone, and no {recording.path.name}; give --{option} and no recording")
         if self.part is not None and recording is None:
             raise InputError(f"{name}: reads EEG; give a recording of it")
         # Nothing is that long, and what is cannot be counted in frames.
@@ -362,9 +395,39 @@ class Predictor:
         if self.face_part is not None and video is None:
             raise InputError(f"{name}: sees faces; give --video with the face video")
 
+    def _check_media(self, media: Path | None, media_start_seconds: float) -> None:
+        name = self.model.name
+        if not self.media_parts and media is not None:
+            raise InputError(f"{name}: reads no stimulus; leave --media out")
+        if self.media_parts and media is None:
+            raise InputError(f"{name}: reads the stimulus; give --media with the clip that was shown")
+        if media is None and media_start_seconds:
+            raise InputError(
+                f"--media-start {media_start_seconds:g}: there is no --media; give the clip, or leave it out"
+            )
+        if not 0 <= media_start_seconds < 1e7:
+            raise InputError(f"--media-start {media_start_seconds}: expected 0 s or more")
+
+    def _paired(
+        self,
+        recording: ContinuousRecording | None,
+        video: Path | None,
+        video_offset_seconds: float,
+        media: Path | None,
+        media_start_seconds: float,
+    ) -> list[PairedWindows]:
+        """What the model reads beside the signals, in the windows of the recording."""
+        found = [self.faces(recording, video, video_offset_seconds)]
+        if media is not None and recording is None:
+            found.append(media_alone(self.media_parts, media, media_start_seconds))
+        elif media is not None:
+            stretches = [one for one in self.grid.stretches(recording) if one.n_windows]
+            found.append(media_beside(self.media_parts, recording, stretches, media, media_start_seconds))
+        return [one for one in found if one is not None]
+
     def faces(
         self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float = 0.0
-    ) -> FaceWindows | None:
+    ) -> PairedWindows | None:
         """What the model sees of the face in each window; `None` where it sees none.
 
         Raises:
@@ -411,6 +474,7 @@ class Predictor:
         known = {
             **{name: getattr(self.block, name) for name in ("target", "dataset", "synthetic")},
             "window_seconds": self.window_seconds,
+            "hop_seconds": self.hop_seconds,
         }
         if recording is None or windows is None:
             return known
@@ -450,6 +514,7 @@ class Predictor:
     def _distance(self, inputs: Inputs) -> float:
         """Mean distance from the training windows in standard deviations; 0 where the model does not know them."""
         scaling = getattr(self.model, "feature_scaling", None)
+        scaling = scaling.get("eeg") if isinstance(scaling, Mapping) else scaling
         if not hasattr(scaling, "mean"):
             return 0.0
         distances = np.abs(inputs["eeg"] - np.asarray(scaling.mean)) * np.asarray(scaling.scale)
@@ -458,16 +523,22 @@ class Predictor:
         return float(distances[known].mean()) if known.any() else 0.0
 
     def some_windows(
-        self, recording: ContinuousRecording | None, n_windows: int = 64, video: Path | None = None
+        self,
+        recording: ContinuousRecording | None,
+        n_windows: int = 64,
+        video: Path | None = None,
+        media: Path | None = None,
+        media_start_seconds: float = 0.0,
     ) -> Inputs:
-        """Inputs of the model for the first usable windows of a recording, and of a face video."""
+        """Inputs of the model for the first usable windows of a recording, a face video and a stimulus."""
         if video is not None and self.face_part is None:
             raise InputError(f"{self.model.name}: sees no faces; leave --video out")
         self._check_sources(recording, video, 0.0)
+        self._check_media(media, media_start_seconds)
         windows = None if recording is None else self.windows(recording)
-        faces = self.faces(recording, video)
-        problems = _problems(windows, faces)
-        _, inputs = next(self._usable(recording, n_windows * self.window_seconds, faces, windows, problems))
+        paired = self._paired(recording, video, 0.0, media, media_start_seconds)
+        problems = _problems(windows, paired)
+        _, inputs = next(self._usable(recording, n_windows * self.hop_seconds, paired, windows, problems))
         return {name: array[:n_windows] for name, array in inputs.items()}
 
     def _directions_of(self, channel_names: Sequence[str]) -> np.ndarray:
@@ -479,24 +550,29 @@ class Predictor:
         self,
         recording: ContinuousRecording | None,
         block_seconds: float = 60.0,
-        faces: FaceWindows | None = None,
+        paired: Sequence[PairedWindows] = (),
         windows: RecordedWindows | None = None,
     ) -> Iterator[Inputs]:
         """Inputs of the model for all windows of a recording, also those without a signal, block by block.
 
         Args:
-            recording: the recording; `None` for models that see faces alone.
+            recording: the recording; `None` for models that read faces or stimuli alone.
             block_seconds: length of a block.
-            faces: of `faces`, for models that see them.
+            paired: what the model reads beside the signals.
             windows: of `windows`; by default found out.
 
         Raises:
             InputError: as `predict`.
         """
-        n_block = max(1, min(round(block_seconds / self.window_seconds), BLOCK_BYTES // max(self._window_bytes, 1)))
+        n_block = max(1, min(round(block_seconds / self.hop_seconds), BLOCK_BYTES // max(self._window_bytes, 1)))
+
+        def beside(first: int, last: int) -> Inputs:
+            return {name: array for one in paired for name, array in one.of(first, last).items()}
+
         if recording is None:
-            for first in range(0, len(faces.problems), n_block):
-                yield self._named(faces.of(first, min(first + n_block, len(faces.problems))))
+            n_windows = len(paired[0].problems)
+            for first in range(0, n_windows, n_block):
+                yield self._named(beside(first, min(first + n_block, n_windows)))
             return
         windows = windows or self.windows(recording)
         channels, subtracted, before = windows.channels, None, 0
@@ -504,13 +580,12 @@ class Predictor:
             resampled = self._resampled(recording, windows, stretch)
             if subtracted is None:
                 n_start = round((stretch.baseline_seconds + self.lag_seconds) * self.sampling_rate_hz)
-                n_start += (1 + self.n_lead) * self._window
+                n_start += self._window + self.n_lead * self._hop
                 subtracted = self._subtracted(resampled.read(0, min(resampled.n_samples, n_start)), channels)
             for first in range(0, stretch.n_windows, n_block):
                 last = min(first + n_block, stretch.n_windows)
                 arrays = self._of_block(resampled, stretch, first, last, channels, subtracted)
-                seen = {} if faces is None else faces.of(before + first, before + last)
-                yield self.to_inputs({**arrays, **seen}, channels)
+                yield self.to_inputs({**arrays, **beside(before + first, before + last)}, channels)
             before += stretch.n_windows
 
     def _resampled(
@@ -538,17 +613,17 @@ class Predictor:
         subtracted: Subtracted,
     ) -> Inputs:
         """Features of the windows from `first` to `last` of a stretch."""
-        rate, window, n_lead = self.sampling_rate_hz, self._window, self.n_lead
+        rate, window, hop, n_lead = self.sampling_rate_hz, self._window, self._hop, self.n_lead
         onset = round(stretch.baseline_seconds * rate)
         lag = signals.sample_count(self.lag_seconds, rate, "lag_seconds")
         is_last = last + n_lead >= stretch.n_windows
-        stop = resampled.n_samples if is_last else onset + lag + (last + n_lead) * window
+        stop = resampled.n_samples if is_last else onset + lag + (last - 1 + n_lead) * hop + window
         if stretch.baseline_seconds and first <= n_lead:
             # The start of the recording itself, with its baseline, as a trial has it.
             arrays = self._features(resampled.read(0, stop), channels, stretch.baseline_seconds)
             return {name: array[first:last] for name, array in arrays.items()}
         begin = max(first - n_lead, 0)
-        piece = subtracted.from_signal(resampled.read(onset + begin * window, stop), begin * window)
+        piece = subtracted.from_signal(resampled.read(onset + begin * hop, stop), begin * hop)
         arrays = self._features(piece, channels, 0.0)
         return subtracted.from_features({name: array[first - begin : last - begin] for name, array in arrays.items()})
 
@@ -623,10 +698,11 @@ class Predictor:
         return Subtracted()
 
 
-def _problems(windows: RecordedWindows | None, faces: FaceWindows | None) -> np.ndarray:
+def _problems(windows: RecordedWindows | None, paired: Sequence[PairedWindows]) -> np.ndarray:
     """`(windows,)` why a window has no probability, empty where it has one."""
-    of_both = [one.problems for one in (windows, faces) if one is not None]
-    return np.array(["; ".join(filter(None, reasons)) for reasons in zip(*of_both, strict=True)], dtype=object)
+    of_all = [one.problems for one in (windows, *paired) if one is not None]
+    reasons = (dict.fromkeys(filter(None, one)) for one in zip(*of_all, strict=True))
+    return np.array(["; ".join(one) for one in reasons], dtype=object)
 
 
 def is_finite(inputs: Inputs) -> np.ndarray:

@@ -19,6 +19,7 @@ from keras_emotion import signals
 from keras_emotion.inference.old_blocks import convert_old_block, is_old_block
 from keras_emotion.pipelines import FeaturePart, ModelInput, find_part, find_transform
 from keras_emotion.schema import InputError
+from keras_emotion.systems.registry import registered_systems
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +63,8 @@ class InferenceBlock(_Strict):
 
     Args:
         format: version of the block.
-        parts: the feature parts that the inputs come from, by name; at most one reads a recording, one a video.
+        parts: the feature parts that the inputs come from, by name; at most one reads a recording, one a video; any
+            number read stimuli.
         inputs: where each input of the model comes from, by its name.
         target: what the model recognises.
         class_names: names of the classes in the order of the outputs; `None`: they are numbered.
@@ -98,6 +100,7 @@ class Reading:
         signals: this part as it is applied to a new one; `None` where there is none.
         video_name: name of the part that reads a video, and
         video: this part; `None` where there is none.
+        media: the parts that read stimuli, by name.
         directions: `(channels, 3)` directions of the electrodes, NaN where unknown.
         window_bytes: bytes of the signal and the features of one window.
     """
@@ -107,6 +110,7 @@ class Reading:
     signals: FeaturePart | None
     video_name: str | None
     video: FeaturePart | None
+    media: Mapping[str, FeaturePart]
     directions: np.ndarray
     window_bytes: int
 
@@ -168,7 +172,7 @@ def _reading(block: InferenceBlock) -> Reading:
     by_source: dict[str, str] = {}
     for name, part in parts.items():
         if part.sources[0] == "media":
-            raise _FieldError(f"parts.{name}", "reads stimuli; `predict` applies models of recordings and face videos")
+            continue
         if part.sources[0] in by_source:
             raise _FieldError(f"parts.{name}", f"expected one part that reads a {part.sources[0]}; another one does")
         by_source[part.sources[0]] = name
@@ -183,26 +187,42 @@ def _reading(block: InferenceBlock) -> Reading:
     if unread:
         raise _FieldError(f"parts.{min(unread)}", "no input comes from it")
     signals_name, video_name = by_source.get("recording"), by_source.get("video")
+    media = {name: part for name, part in parts.items() if part.sources[0] == "media"}
     directions = np.zeros((0, 3))
     if signals_name is not None:
         directions = _check_recording(block, signals_name, parts[signals_name])
-    if signals_name is not None and video_name is not None:
-        length, expected = (parts[name].windowing.window_seconds for name in (video_name, signals_name))
-        if abs(length - expected) > 1e-6:
-            message = f"windows of {length:g} s; expected {expected:g} s, those of {signals_name}"
-            raise _FieldError(f"parts.{video_name}.fields.window_seconds", message)
+    elif video_name is not None and media:
+        raise _FieldError(
+            f"parts.{video_name}", "reads a face video beside stimuli; expected a part of a recording too"
+        )
+    leading, *others = [name for name in (signals_name, video_name, *media) if name is not None]
+    for name in others:
+        for field in ("window_seconds", "hop_seconds"):
+            length, expected = (_seconds(parts[one], field) for one in (name, leading))
+            if abs(length - expected) > 1e-6:
+                message = f"windows of {length:g} s" if field == "window_seconds" else f"windows every {length:g} s"
+                message += f"; expected {expected:g} s, those of {leading}"
+                raise _FieldError(f"parts.{name}.fields.{field}", message)
     return Reading(
         block,
         signals_name,
         None if signals_name is None else parts[signals_name],
         video_name,
         None if video_name is None else parts[video_name],
+        media,
         directions,
         sum(_window_bytes(block, name, part) for name, part in parts.items()),
     )
 
 
+def _seconds(part: FeaturePart, field: str) -> float:
+    """Length of the windows of a part, or from the start of one to that of the next."""
+    return getattr(part.windowing, field) or part.windowing.window_seconds
+
+
 def _part(name: str, description: PartDescription) -> FeaturePart:
+    # Some parts are defined beside the systems that need them.
+    registered_systems()
     try:
         kind = find_part(description.kind)
     except ValueError as error:
@@ -251,10 +271,11 @@ def _check_recording(block: InferenceBlock, name: str, part: FeaturePart) -> np.
     except ValueError as error:
         raise _FieldError("channel_names", str(error)) from None
     _shapes(block, name, part)
-    window = part.windowing.window_seconds * rate
-    if not 1 <= round(window, 6) == round(window):
-        message = f"windows of {part.windowing.window_seconds:g} s are {window:g} samples; expected a whole number"
-        raise _FieldError(f"parts.{name}.fields.window_seconds", message)
+    for field in ("window_seconds", "hop_seconds"):
+        n_samples = _seconds(part, field) * rate
+        if not 1 <= round(n_samples, 6) == round(n_samples):
+            message = f"{_seconds(part, field):g} s are {n_samples:g} samples; expected a whole number"
+            raise _FieldError(f"parts.{name}.fields.{field}", message)
     lead_seconds = part.lead_in_seconds(rate)
     if not lead_seconds <= LONGEST_LEAD_SECONDS:
         message = f"filters that ring for {lead_seconds:.0f} s; expected at most {LONGEST_LEAD_SECONDS:g} s"
@@ -286,7 +307,7 @@ def _check_inputs(model: keras.Model, reading: Reading) -> None:
     import keras
 
     block = reading.block
-    parts = {reading.signals_name: reading.signals, reading.video_name: reading.video}
+    parts = {reading.signals_name: reading.signals, reading.video_name: reading.video, **reading.media}
     if not hasattr(model, "input"):
         return
     tensors = {tensor.name: tensor for tensor in keras.tree.flatten(model.input)}

@@ -105,10 +105,11 @@ class RecordedWindows:
 
 @dataclasses.dataclass(frozen=True)
 class WindowGrid:
-    """How windows are cut, side by side.
+    """How windows are cut.
 
     Args:
         window_seconds: length of a window.
+        hop_seconds: from the start of a window to that of the next.
         lag_seconds: how much later than the window its signal is.
         baseline_seconds: what of the start of the recording is the baseline.
         sampling_rate_hz: samples a second of the model.
@@ -116,6 +117,7 @@ class WindowGrid:
     """
 
     window_seconds: float
+    hop_seconds: float
     lag_seconds: float
     baseline_seconds: float
     sampling_rate_hz: float
@@ -135,15 +137,15 @@ class WindowGrid:
             before_seconds = 0.0 if start else self.baseline_seconds
             n_samples = math.ceil((stop - start) * ratio)
             used = n_samples - round((before_seconds + self.lag_seconds) * self.sampling_rate_hz)
-            n_windows = max(used // round(self.window_seconds * self.sampling_rate_hz), 0)
+            window, hop = (round(one * self.sampling_rate_hz) for one in (self.window_seconds, self.hop_seconds))
+            n_windows = max((used - window) // hop + 1, 0)
             found.append(Stretch(start, stop, recording.time_axis.seconds_of(start), before_seconds, n_windows))
         return found
 
     def starts_seconds(self, stretches: Iterable[Stretch]) -> np.ndarray:
         """`(windows,)` starts of the windows on the time axis of the recording."""
         starts = [
-            one.start_seconds + one.baseline_seconds + np.arange(one.n_windows) * self.window_seconds
-            for one in stretches
+            one.start_seconds + one.baseline_seconds + np.arange(one.n_windows) * self.hop_seconds for one in stretches
         ]
         return np.concatenate([np.empty(0), *starts])
 
@@ -165,7 +167,7 @@ class WindowGrid:
             n_eeg: EEG channels that are used.
         """
         margin = self.margin_seconds(recorded_rate_hz) * recorded_rate_hz
-        length = self.window_seconds * recorded_rate_hz
+        length, hop = (one * recorded_rate_hz for one in (self.window_seconds, self.hop_seconds))
         found: dict[int, dict[str, dict[str, None]]] = {}
         near: set[int] = set()
         first = 0
@@ -174,8 +176,8 @@ class WindowGrid:
             begin = stretch.start + (stretch.baseline_seconds + self.lag_seconds) * recorded_rate_hz
 
             def windows_of(start: float, stop: float, stretch: Stretch = stretch, begin: float = begin) -> range:
-                lowest = math.floor((max(start, stretch.start) - begin) / length)
-                highest = math.ceil((min(stop, stretch.stop) - begin) / length)
+                lowest = math.floor((max(start, stretch.start) - begin - length) / hop) + 1
+                highest = math.ceil((min(stop, stretch.stop) - begin) / hop)
                 return range(max(lowest, 0), min(highest, stretch.n_windows))
 
             for one in damage:

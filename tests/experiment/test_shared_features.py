@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from keras_emotion.datasets import Recordings, SubjectReport, with_stimuli
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.experiment import Experiment, RunFolder, Runtime, prepare, run
+from keras_emotion.experiment import Experiment, RunFolder, Runtime, prepare, run, runner
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.pipelines import FeatureStore, MediaFrames, MediaLogMel, SlidingBandPowers, Windowing
 from keras_emotion.pipelines.feature_store import SharedWindows
@@ -160,9 +160,13 @@ def test_encoded_stimuli_are_those_of_each_clip_alone(tmp_path, clips, monkeypat
     )
     sound = EncodedSound(encoder=SoundEncoder(filters=(2, 2, 2, 2), units=(3, 3), embedding_size=5))
     monkeypatch.setattr(SeesStimuli, "parts", lambda self: {"picture": frames, "sound": sound})
+    # The network has the threads of workers that train.
+    threads = []
+    monkeypatch.setattr(runner, "prepare_backend", threads.append)
     reader = with_stimuli(Described(tmp_path, n_subjects=2, n_trials=N_TRIALS, seconds=SECONDS), clips)
     plan, description = prepare(experiment(tmp_path, system=SeesStimuli(reads=("picture", "sound"))), reader)
     assert len(entries(tmp_path)) == 2 * (N_TRIALS + 2)
+    assert threads == [1] * 2 * N_TRIALS
     unit = plan.window_set(2, "valence")
     for number, trial in enumerate(reader.trials([2])):
         (pictures, table), (sounds, _) = (part.extract([trial.without_ratings()]) for part in (frames, sound))

@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -22,12 +24,16 @@ from keras_emotion.pipelines import (
     RawSignals,
 )
 from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.systems.ave_lstm import AVELSTM
 from keras_emotion.systems.comparison_networks import _NETWORKS, ComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.face_affect import FaceAffect
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
+from keras_emotion.systems.media_encoders import EncodedSound
+from keras_emotion.systems.mercl import MERCLSystem
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
+from keras_emotion.systems.ve_bilstm import VEBiLSTM
 
 CHANNELS = ("F3", "F4", "T7", "C4", "GSR")
 EEG = CHANNELS[:4]
@@ -55,6 +61,9 @@ SYSTEMS = {
     "DeepVANet of signals": DeepVANetSystem(modalities="bio", bio=RawSignals(channels="peripheral")),
     "PriorDFCN": PriorDFCNSystem(stfenet=False, features=SHORT),
     "PriorDFCN without a prior": PriorDFCNSystem(stfenet=False, features=SHORT, prior="none"),
+    "MERCL": MERCLSystem(units=8),
+    "VE-BiLSTM": VEBiLSTM(width_multiplier=1 / 128),
+    "AVE-LSTM": AVELSTM(units=4, n_components=3),
     **{name: ComparisonNetwork(network=name, features=SHORT) for name in _NETWORKS},
 }
 
@@ -93,6 +102,17 @@ def test_a_block_makes_the_inputs_that_training_makes(name, trial):
         np.testing.assert_array_equal(made[name], array)
     probabilities = np.asarray(model.window_probabilities(model.predict(made, verbose=0)))
     assert probabilities.shape == (2, 2)
+
+
+def test_parts_that_are_defined_beside_systems_are_found():
+    """In a process that has imported no system."""
+    description = EncodedSound().description()
+    code = (
+        "import json, sys; from keras_emotion.inference.schema import PartDescription, _part; "
+        "print(type(_part('audio', PartDescription(**json.loads(sys.argv[1])))).__name__)"
+    )
+    found = subprocess.run([sys.executable, "-c", code, json.dumps(description)], capture_output=True, text=True)
+    assert found.stdout.strip() == "EncodedSound", found.stderr
 
 
 def test_pretraining_keeps_a_block(trial):
@@ -178,6 +198,18 @@ def without(*path):
 BIO, FACES = ("parts", "bio", "fields"), ("parts", "faces", "fields")
 NAN, INFINITE = float("nan"), float("inf")
 
+
+def in_place_of(name, part):
+    """A change of a block: the faces or the signals come from a part that reads stimuli."""
+
+    def change(block):
+        del block["parts"][name]
+        block["parts"]["more"] = part.description()
+        block["inputs"][name] = {"part": "more", "array": "frames", "transform": "identity"}
+
+    return change
+
+
 ALTERED = {
     "no format": (without("format"), "format: missing"),
     "another format": (put("format", 7), "format: expected 2; received 7"),
@@ -243,9 +275,25 @@ ALTERED = {
         put("inputs", "bio", "transform", "steps_as_features"),
         "inputs.bio: windows of shape",
     ),
-    "pictures of stimuli": (
+    "pictures of stimuli that no input reads": (
         put("parts", "more", MediaFrames().description()),
-        "parts.more: reads stimuli; `predict` applies models of recordings and face videos",
+        "parts.more: no input comes from it",
+    ),
+    "stimuli in other windows": (
+        in_place_of("faces", MediaFrames()),
+        "parts.more.fields.window_seconds: windows of 4 s; expected 1 s, those of bio",
+    ),
+    "stimuli at other times": (
+        in_place_of("faces", MediaFrames(window_seconds=1.0, hop_seconds=0.5)),
+        "parts.more.fields.hop_seconds: windows every 0.5 s; expected 1 s, those of bio",
+    ),
+    "stimuli of another shape": (
+        in_place_of("faces", MediaFrames(window_seconds=1.0, hop_seconds=None)),
+        "inputs.faces: windows of shape (2, 224, 224, 3)",
+    ),
+    "stimuli and a face video without a recording": (
+        in_place_of("bio", MediaFrames(window_seconds=1.0, hop_seconds=None)),
+        "parts.faces: reads a face video beside stimuli; expected a part of a recording too",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),

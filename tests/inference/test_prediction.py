@@ -287,7 +287,7 @@ def test_command_refuses(content, options, message, saved, microvolts, tmp_path,
 def test_export_is_checked_on_windows_of_a_recording(saved, file, tmp_path, capsys):
     words = ["export", str(saved), "--format", "saved_model", "--output", str(tmp_path / "exported")]
     assert cli.main([*words, "--check-on", str(file)]) == 0
-    assert capsys.readouterr().out.rstrip().endswith(f"on 34 windows of {file}")
+    assert capsys.readouterr().out.splitlines()[0].endswith(f"on 34 windows of {file}")
 
 
 def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsys):

@@ -127,7 +127,7 @@ def test_faces_are_those_of_the_windows(baseline, folder, microvolts):
     predictor = Predictor(deepvanet(bio))
     recording, video = ContinuousRecording(folder / "some_raw.fif"), folder / "whole.avi"
     seen = predictor.faces(recording, video, 2.0)
-    blocks = list(predictor.blocks(recording, 5.0, seen))
+    blocks = list(predictor.blocks(recording, 5.0, [seen]))
     expected = of_the_whole(
         (bio, FaceFeatures(window_seconds=1.0, steps=5, image_size=32)), microvolts, video, predictor.baseline_seconds
     )

@@ -131,7 +131,7 @@ def test_a_look_at_the_whole(held, microvolts):
 
 def test_windows_and_their_problems():
     """Windows of 2 s at 100 Hz from 3 s on, a margin of 10.2 / 6 s, and a gap at 20 s that lasts 100 s."""
-    grid = WindowGrid(2.0, 0.0, 3.0, 128.0, 10.2)
+    grid = WindowGrid(2.0, 2.0, 0.0, 3.0, 128.0, 10.2)
     assert grid.margin_seconds(128.0) == pytest.approx(1.7)
     assert grid.margin_seconds(100.0) == pytest.approx(2.2)
     recording = types.SimpleNamespace(gaps=(Gap(2000, 100.0, "gap"),), n_samples=4000, sampling_rate_hz=100.0)
@@ -151,6 +151,29 @@ def test_windows_and_their_problems():
     # After the gap: the constant signal ends at 121 s, the margin at 123.2; the cough is a window of its own.
     flat, cough = "constant signal in all EEG channels", "the file calls it bad: BAD_cough"
     assert problems.tolist()[8:] == [flat, near, *[""] * 3, cough, *[""] * 4]
+
+
+def test_windows_that_overlap_and_their_problems():
+    """Windows of 4 s every 1.5 s at 100 Hz, cut 0.5 s later, without filters."""
+    grid = WindowGrid(4.0, 1.5, 0.5, 0.0, 100.0, 0.0)
+    recording = types.SimpleNamespace(gaps=(), n_samples=1100, sampling_rate_hz=100.0)
+    recording.time_axis = types.SimpleNamespace(seconds_of=lambda sample: sample / 100)
+    stretches = grid.stretches(recording)
+    # Of the signal from 0.5 s on, 10.5 s: the last window starts at 6 s and ends at 10 s.
+    np.testing.assert_allclose(grid.starts_seconds(stretches), [0.0, 1.5, 3.0, 4.5, 6.0])
+    for start, stop, touched in (
+        (0, 50, []),
+        (0, 51, [0]),
+        (449, 450, [0, 1, 2]),
+        (450, 451, [1, 2]),
+        (1050, 1100, []),
+    ):
+        damage = [Damage(start, stop, "samples that are no numbers in", "F3")]
+        problems = grid.problems(stretches, damage, 100.0, n_eeg=2)
+        assert np.flatnonzero(problems != "").tolist() == touched, (start, stop)
+    # Shorter than a window and the lag, there is none.
+    recording.n_samples = 449
+    assert grid.stretches(recording)[0].n_windows == 0
 
 
 def test_away_from_damage_nothing_changes(held, microvolts, predictors):

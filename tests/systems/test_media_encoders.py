@@ -419,6 +419,11 @@ def test_keys_are_of_the_contents_of_weights(tmp_path, hugging_face, vggish_file
         (tmp_path / "copy" / "README.md").write_text("x")
         assert moved.key() == part.key()
         assert part.changed(encoder=part.encoder.changed({"weights": None})).key() != part.key()
+    # In a process that has built the network of the same path before.
+    moved = EncodedFrames(image_size=IMAGE_SIZE, encoder=PictureEncoder(weights=copies[0]))
+    np.testing.assert_allclose(
+        moved.encoder.encode(IMAGE_SIZE)(pictures()), class_tokens(pictures(), tensors()), atol=1e-4
+    )
     other = tensors()
     other["layernorm.bias"][0] += 1
     write_hugging_face(tmp_path / "copy", given=other)
@@ -428,7 +433,6 @@ def test_keys_are_of_the_contents_of_weights(tmp_path, hugging_face, vggish_file
     saved = EncodedFrames.from_fields(part.description()["fields"])
     with pytest.raises(InputError, match=r"copy: not the weights that the model was trained with .*; give those"):
         saved.with_weights(copies[0])
-    # In a process that has built the others.
     np.testing.assert_allclose(
         changed_part.encoder.encode(IMAGE_SIZE)(pictures()), class_tokens(pictures(), other), atol=1e-4
     )

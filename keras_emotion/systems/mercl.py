@@ -149,6 +149,10 @@ class MERCLSystem(NetworkSystem):
         fields = self.model_dump(mode="json")
         parts = self._all_parts()
         fields |= {"eeg": parts["eeg"].key(), "picture": parts["visual"].key(), "sound": parts["audio"].key()}
+        if self.spatial_encoders == "trained":
+            encoders = {"picture": self.picture.encoder, "sound": self.sound.encoder}
+            for name, encoder in encoders.items():
+                fields[name] = {**fields[name], "encoder": encoder.portable().model_dump(mode="json")}
         fields["modalities"] = list(self.modalities_in_order)
         unused = {
             "picture": "visual" in self.modalities_in_order,
@@ -163,6 +167,14 @@ class MERCLSystem(NetworkSystem):
         )
         unused |= dict.fromkeys(contrastive_alone, self.contrastive)
         return {name: value for name, value in fields.items() if unused.get(name, True)}
+
+    def printed_config(self) -> dict[str, Any]:
+        """See `System`; the paper's picture and sound networks were pre-trained, which a preset cannot bring along."""
+        fields = self.scientific_config()
+        for name, part in (("picture", self.picture), ("sound", self.sound)):
+            if name in fields and part.encoder.is_random:
+                fields[name] = {**fields[name], "encoder": "pre-trained"}
+        return fields
 
     @property
     def paper_variant(self) -> str | None:
@@ -203,8 +215,13 @@ class MERCLSystem(NetworkSystem):
 
     def flags(self, trial) -> tuple[str, ...]:
         """See `System`."""
-        dropped = ("windows without sound left out of training and test",) if self.silent_rows == "drop" else ()
-        return (*super().flags(trial), *dropped)
+        own = []
+        if self.spatial_encoders == "trained":
+            encoded = {"visual": self.picture, "audio": self.sound}
+            own += [flag for name, part in encoded.items() if name in self.modalities for flag in part.flags(trial)]
+        if self.silent_rows == "drop":
+            own.append("windows without sound left out of training and test")
+        return (*super().flags(trial), *own)
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """See `System`; silent windows are dropped where they are to be, and the stimulus of each window is added."""

@@ -316,6 +316,22 @@ def test_what_is_not_used_is_no_other_experiment():
     assert config() != config(eeg={"lag_seconds": 1.0})
 
 
+@pytest.mark.parametrize("spatial_encoders", ["frozen", "trained"])
+def test_weights_of_picture_and_sound_make_another_experiment_and_are_flagged(reader, spatial_encoders):
+    system = MERCLSystem(**SMALL, spatial_encoders=spatial_encoders)
+    other = {"encoder": {**dict(SMALL["picture"].encoder), "seed": 1}}
+    another = MERCLSystem(**{**SMALL, "picture": SMALL["picture"].changed(**other)}, spatial_encoders=spatial_encoders)
+    assert system.scientific_config() != another.scientific_config()
+    trial = next(iter(reader.trials([1])))
+    flags = ("picture features by a network with random weights", "sound features by a network with random weights")
+    assert system.flags(trial) == flags
+    without = MERCLSystem(**SMALL, spatial_encoders=spatial_encoders, modalities=("audio", "eeg"))
+    assert without.flags(trial) == flags[1:]
+    # The paper's were trained.
+    printed, here = system.printed_config(), system.scientific_config()
+    assert {name for name in here if printed[name] != here[name]} == {"picture", "sound"}
+
+
 def test_the_lag_moves_the_eeg_alone():
     system = MERCLSystem(eeg={"lag_seconds": 1.0, "window_seconds": 6.0, "hop_seconds": 3.0})
     parts = system.parts()

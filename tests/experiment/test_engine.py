@@ -59,11 +59,14 @@ def dask_address():
 
 @pytest.fixture
 def two_workers(request):
-    """Two workers of the engine, of a Dask cluster that runs already, or of a Ray cluster of our own."""
+    """Two workers of the engine, of a Dask cluster that runs already, or of a Ray cluster of our own.
+
+    Of two threads where nothing else is said: other workers would have to be started for another number.
+    """
 
     def of(name, **fields):
         address = request.getfixturevalue("dask_address") if name == "dask" else ""
-        return Runtime(workers=2, engine=name, cluster_address=address, **fields)
+        return Runtime(**{"workers": 2, "threads_per_worker": 2, "engine": name, "cluster_address": address, **fields})
 
     return of
 
@@ -77,7 +80,7 @@ def test_every_engine_gives_the_same_bytes(name, unbroken_tiny_run, tiny_run, in
     unbroken, reader, _ = unbroken_tiny_run
     experiment = tiny_run.tiny_experiment(tmp_path / "features", workers=2, engine=name)
     # Features by workers that are there; the run then starts workers of its own for the trainings alone.
-    prepare(experiment.changed({"runtime": two_workers(name, feature_store=tmp_path / "features")}), reader)
+    prepare(experiment.changed({"runtime": two_workers(name, threads_per_worker=1, feature_store=tmp_path / "features")}), reader)
     folder = run(experiment, reader, tmp_path / "run")
     for table in TABLES:
         assert (folder.path / table).read_bytes() == (unbroken.path / table).read_bytes()
@@ -113,7 +116,7 @@ def _killed():
 def test_workers_have_their_threads_and_work_where_the_run_was_started(
     name, trains, n_threads, in_workers_too, two_workers, monkeypatch, tmp_path
 ):
-    runtime = two_workers(name, threads_per_worker=2)
+    runtime = two_workers(name)
     if name != "processes":
         monkeypatch.chdir(tmp_path)  # elsewhere than where the cluster was started
     # Features take one thread, whatever the workers that train have.
@@ -144,7 +147,7 @@ def _interrupted():
 
 
 def test_workers_leave_ctrl_c_to_the_process_that_started_them():
-    assert _done(Runtime(workers=2), *[(_interrupted, ())] * 4) == ["goes on"] * 4
+    assert _done(Runtime(workers=2, threads_per_worker=2), *[(_interrupted, ())] * 4) == ["goes on"] * 4
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 

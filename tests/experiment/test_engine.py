@@ -80,7 +80,8 @@ def test_every_engine_gives_the_same_bytes(name, unbroken_tiny_run, tiny_run, in
     unbroken, reader, _ = unbroken_tiny_run
     experiment = tiny_run.tiny_experiment(tmp_path / "features", workers=2, engine=name)
     # Features by workers that are there; the run then starts workers of its own for the trainings alone.
-    prepare(experiment.changed({"runtime": two_workers(name, threads_per_worker=1, feature_store=tmp_path / "features")}), reader)
+    there = two_workers(name, threads_per_worker=1, feature_store=tmp_path / "features")
+    prepare(experiment.changed({"runtime": there}), reader)
     folder = run(experiment, reader, tmp_path / "run")
     for table in TABLES:
         assert (folder.path / table).read_bytes() == (unbroken.path / table).read_bytes()

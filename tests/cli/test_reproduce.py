@@ -259,16 +259,15 @@ def few_faces(tmp_path_factory):
 
 
 def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
-    write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=10, frame_size=(96, 80))
+    write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=5, frame_size=(96, 80))
     small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")
-    folds = ("--maximum-folds", "3")
-    arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small, *folds)
+    arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
     code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")
     assert code == 0, err
     assert "subject_disjoint" in out
     teacher = tmp_path / "visual" / "teacher"
     assert sorted(path.name for path in teacher.iterdir()) == ["trained_on.json", "valence.keras"]
-    code, out, err = script("deap_3facrnn.py", "--data-root", few_faces, *SMALL, *folds, "--teacher", teacher)
+    code, out, err = script("deap_3facrnn.py", "--data-root", few_faces, *SMALL, "--teacher", teacher)
     assert code == 0, err
     assert "system.teacher" not in out
 

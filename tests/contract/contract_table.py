@@ -117,8 +117,11 @@ _CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, 
 _VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
 
 
+_AVE_LSTM_OUTPUTS = ("visual_probabilities", "audio_probabilities", "eeg_probabilities")
+
+
 def _classes_of_each_modality(model, rng, batch):
-    return dict.fromkeys(("visual", "audio", "eeg"), _classes(model, rng, batch))
+    return dict.fromkeys(_AVE_LSTM_OUTPUTS, _classes(model, rng, batch))
 
 
 def _classes_and_views(model, rng, batch):
@@ -1366,7 +1369,7 @@ ROWS = (
         off_policy=_AVE_LSTM_OFF_POLICY,
         observed=lambda model: model.inference,
         training=Training(
-            lambda: {"loss": dict.fromkeys(("visual", "audio", "eeg"), "sparse_categorical_crossentropy")},
+            lambda: {"loss": dict.fromkeys(_AVE_LSTM_OUTPUTS, "sparse_categorical_crossentropy")},
             _classes_of_each_modality,
         ),
         n_trainable=4 * (4 * 4 + 4 * 4 + 4) + 4 * (2 * 4 + 4 * 4 + 4) + 4 * (5 * 4 + 4 * 4 + 4) + 3 * (4 * 3 + 3),

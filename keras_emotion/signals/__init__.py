@@ -19,7 +19,12 @@ from keras_emotion.signals.filters import band_pass
 from keras_emotion.signals.frame_power import frame_power
 from keras_emotion.signals.resampling import ResampledSignal, rate_ratio, resample
 from keras_emotion.signals.spectral_power import band_power
-from keras_emotion.signals.topographic_images import azimuthal_equidistant, image_matrix, to_images
+from keras_emotion.signals.topographic_images import (
+    azimuthal_equidistant,
+    electrode_places,
+    image_matrix,
+    to_images,
+)
 from keras_emotion.signals.topography import (
     GRID_SHAPES,
     electrode_directions,
@@ -50,6 +55,7 @@ __all__ = [
     "differential_entropy",
     "differential_entropy_features",
     "electrode_directions",
+    "electrode_places",
     "frame_power",
     "from_grid",
     "grid_positions",

@@ -39,6 +39,46 @@ def azimuthal_equidistant(directions: np.ndarray) -> np.ndarray:
     return np.where(has_place[:, np.newaxis], directions[:, :2] * per_length[:, np.newaxis], np.nan)
 
 
+def electrode_places(channel_names: Sequence[str], directions: np.ndarray | None = None) -> np.ndarray:
+    """Project the electrodes of a montage (`azimuthal_equidistant`), if images can be made of them.
+
+    Args:
+        channel_names: names of the channels.
+        directions: see `image_matrix`.
+
+    Returns:
+        `(channels, 2)` float64 in radians: right and front.
+
+    Raises:
+        InputError: see `image_matrix`.
+        ValueError: `directions` of another shape.
+    """
+    if isinstance(channel_names, str):
+        raise ValueError(f"`channel_names` is the string {channel_names!r}; expected a sequence of names")
+    names = list(channel_names)
+    by_name = electrode_directions(names)
+    if directions is None:
+        directions = by_name
+    elif np.shape(directions) != by_name.shape:
+        raise ValueError(f"`directions` has shape {np.shape(directions)}; expected {by_name.shape}")
+    is_given = np.isfinite(directions).all(axis=1, keepdims=True)
+    places = azimuthal_equidistant(np.where(is_given, directions, by_name))
+    if unknown := [name for name, place in zip(names, places, strict=True) if not np.isfinite(place).all()]:
+        raise InputError(
+            f"electrodes without a place on the head: {', '.join(unknown)}; expected names of the 10-5 system or "
+            "positions; give their positions, or leave them out"
+        )
+    pairs = scipy.spatial.KDTree(places).query_pairs(_SAME_PLACE) if names else set()
+    if pairs:
+        same = "; ".join(f"{names[one]} and {names[other]}" for one, other in sorted(pairs))
+        raise InputError(f"electrodes at the same place on the head: {same}; expected one each; leave one out")
+    if len(names) < 3 or np.linalg.matrix_rank(places - places.mean(axis=0), tol=_SAME_PLACE) < 2:
+        raise InputError(
+            f"electrodes for images: {', '.join(names) or 'none'}; expected three or more that are not on a line"
+        )
+    return places
+
+
 def image_matrix(
     channel_names: Sequence[str], directions: np.ndarray | None = None, image_size: int = 32
 ) -> np.ndarray:
@@ -79,35 +119,13 @@ def image_matrix(
         [1] Bashivan, Rish, Yeasin and Codella (2016). Learning representations from EEG with deep
         recurrent-convolutional neural networks. ICLR.
     """
-    if isinstance(channel_names, str):
-        raise ValueError(f"`channel_names` is the string {channel_names!r}; expected a sequence of names")
     if image_size < 2:
         raise ValueError(f"`image_size` is {image_size}; expected 2 or more")
-    names = list(channel_names)
-    by_name = electrode_directions(names)
-    if directions is None:
-        directions = by_name
-    elif np.shape(directions) != by_name.shape:
-        raise ValueError(f"`directions` has shape {np.shape(directions)}; expected {by_name.shape}")
-    is_given = np.isfinite(directions).all(axis=1, keepdims=True)
-    places = azimuthal_equidistant(np.where(is_given, directions, by_name))
-    if unknown := [name for name, place in zip(names, places, strict=True) if not np.isfinite(place).all()]:
-        raise InputError(
-            f"electrodes without a place on the head: {', '.join(unknown)}; expected names of the 10-5 system or "
-            "positions; give their positions, or leave them out"
-        )
-    pairs = scipy.spatial.KDTree(places).query_pairs(_SAME_PLACE) if names else set()
-    if pairs:
-        same = "; ".join(f"{names[one]} and {names[other]}" for one, other in sorted(pairs))
-        raise InputError(f"electrodes at the same place on the head: {same}; expected one each; leave one out")
-    if len(names) < 3 or np.linalg.matrix_rank(places - places.mean(axis=0), tol=_SAME_PLACE) < 2:
-        raise InputError(
-            f"electrodes for images: {', '.join(names) or 'none'}; expected three or more that are not on a line"
-        )
+    places = electrode_places(channel_names, directions)
     (left, back), (right, front) = places.min(axis=0), places.max(axis=0)
     columns, rows = np.meshgrid(np.linspace(left, right, image_size), np.linspace(front, back, image_size))
     interpolant = scipy.interpolate.CloughTocher2DInterpolator(
-        places, np.eye(len(names)), fill_value=0.0, tol=1e-12, maxiter=10_000
+        places, np.eye(len(places)), fill_value=0.0, tol=1e-12, maxiter=10_000
     )
     return np.moveaxis(interpolant(columns, rows), -1, 0)
 

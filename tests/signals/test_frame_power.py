@@ -27,6 +27,15 @@ def test_frames_are_means_of_the_samples_whose_time_is_in_them(rate, sizes):
     assert found == sizes
 
 
+def test_times_that_floating_point_cannot_represent_are_those_of_whole_samples():
+    signal = np.random.default_rng(0).standard_normal((2, 1000))
+    # 0.1 * 3 is 0.30000000000000004.
+    power = frame_power(signal, 100.0, {"alpha": (8.0, 13.0)}, 0.1, np.arange(100) * 0.1)
+    sections = scipy.signal.butter(4, (8, 13), "bandpass", fs=100, output="sos")
+    squares = scipy.signal.sosfiltfilt(sections, signal, padlen=27) ** 2
+    np.testing.assert_allclose(power[..., 0].T, squares.reshape(2, 100, 10).mean(axis=-1), rtol=1e-6)
+
+
 def test_a_tone_has_its_power_in_its_band_and_stays_in_step_with_time():
     rate = 125.0
     times = np.arange(round(60 * rate)) / rate

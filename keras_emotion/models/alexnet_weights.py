@@ -72,7 +72,7 @@ class AlexNetWeights:
             if layer == DENSE_LAYERS[0]:
                 # PyTorch flattens (channel, row, column), Keras (row, column, channel).
                 kernel = kernel.reshape(n_outputs, -1, side, side).transpose(0, 2, 3, 1).reshape(n_outputs, -1)
-            # (out, in, places) is (places, in, out) in Keras; nobody flips the kernel.
+            # PyTorch's (out, in, places) is (places, in, out) in Keras; both correlate, without flipping the kernel.
             layers[layer], n_inputs = [np.moveaxis(kernel, (0, 1), (-1, -2)), bias], n_outputs
         return cls(where, side, layers)
 

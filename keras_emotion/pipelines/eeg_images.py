@@ -36,9 +36,9 @@ class EEGImages(EEGBlocks):
     whole; each frame and band has its mean square, as natural logarithm (`keras_emotion.signals.frame_power`). Scalp
     channels are in the recording's order. Segments start with the stimulus; what is left at the end of a trial is
     dropped. Beside them `"kept_power"`, `(segments, bands)`: the share of each band's power that denoising keeps, over
-    the channels and frames of a segment (above 1 where thresholding distorts waves of a neighbouring band). How much
-    is kept depends on the recording: of theta, alpha and beta 53, 24 and 6 % in one of 64 channels at 128 Hz (EEGMMIDB),
-    31, 23 and 20 % in EEGLAB's example, but 5, 3 and 1 % in SAM40.
+    the channels and frames of a segment (above 1 where thresholding distorts waves of a neighbouring band). The
+    share depends on the recording: of theta, alpha and beta 53, 24 and 6 % in one of EEGMMIDB (64 channels, 128 Hz),
+    31, 23 and 20 % in EEGLAB's example, 5, 3 and 1 % in SAM40.
 
     Powers are stored, not images, which are 32 times as large and depend on the training part of a fold:
     `BandStatistics` are fitted to the training segments, `keras_emotion.models.TopographicImages` applies them, makes

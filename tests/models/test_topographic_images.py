@@ -38,6 +38,20 @@ def test_images_of_training_statistics():
     assert not keras.ops.convert_to_numpy(layer(values))[:, :, 2].any()
 
 
+def test_under_mixed_precision_only_the_result_is_rounded():
+    # Of -20 and a spread of 0.1, bfloat16 would keep nothing.
+    values = (0.1 * powers() - 20).astype(np.float32)
+    images = []
+    for policy in ("float32", "mixed_bfloat16", "bfloat16"):
+        layer = TopographicImages(NAMES, image_size=5, dtype=policy)
+        layer.build(values.shape)
+        layer.set_statistics([-30] * 3, [-20.03] * 3, [0.1] * 3)
+        images.append(keras.ops.cast(layer(values), "bfloat16"))
+    assert np.abs(keras.ops.convert_to_numpy(keras.ops.cast(images[0], "float32"))).max() > 1
+    for found in images[1:]:
+        assert keras.ops.convert_to_numpy(keras.ops.all(found == images[0]))
+
+
 def test_a_saved_model_carries_statistics_and_interpolation(tmp_path):
     directions = electrode_directions(NAMES)
     directions[:, 1] += 0.1

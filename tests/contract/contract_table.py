@@ -38,6 +38,7 @@ from keras_emotion.models import (
     DCCA,
     DGCNN,
     MERCL,
+    AlexNet,
     AVELSTMNetwork,
     ContiCNN,
     DeepVANet,
@@ -50,6 +51,7 @@ from keras_emotion.models import (
     MERCLEncoder,
     MMResLSTM,
     PriorDFCN,
+    TopographicImages,
     VEBiLSTMNetwork,
     VGGish,
     correlation_losses,
@@ -1416,6 +1418,48 @@ ROWS = (
         + (2 * 5 * 6 + 6)  # 35 frames become 2, 20 bands 1
         + (6 * 7 + 7)
         + (7 * 4 + 4),
+    ),
+    Row(
+        AlexNet,
+        {"image_size": 96, "filters": (2, 3, 4, 5, 6), "units": (7, 5)},
+        alive={"image_size": 97, "filters": (2, 3, 5, 4, 6), "units": (5, 7)},
+        rejected=(
+            ("image_size", 62),
+            ("filters", (2, 3, 4, 5)),
+            ("filters", (2, 3, 4, 5, 0)),
+            ("units", (7,)),
+            ("units", (0, 5)),
+        ),
+        rejected_inputs=((2, 96, 97, 3), (2, 95, 95, 3), (2, 96, 96, 1)),
+        off_policy={"features": "the output leaves the network in float32"},
+        training=Training(
+            lambda: {"loss": "mean_squared_error"},
+            lambda model, rng, batch: rng.standard_normal((batch, model.units[1])).astype("float32"),
+        ),
+        n_trainable=(121 * 3 * 2 + 2)
+        + (25 * 2 * 3 + 3)
+        + (9 * 3 * 4 + 4)
+        + (9 * 4 * 5 + 5)
+        + (9 * 5 * 6 + 6)
+        + (2 * 2 * 6 * 7 + 7)  # 96 pixels become 23, 11, 5 and 2
+        + (7 * 5 + 5),
+    ),
+    Row(
+        TopographicImages,
+        {
+            "channel_names": ("F3", "F4", "P3", "x", "Cz"),
+            "directions": (None, None, None, (0.5, -0.5, 0.7), None),
+            "image_size": 6,
+        },
+        inputs=(4, 5, 3),
+        alive={
+            "channel_names": ("F3", "F4", "P5", "x", "Cz"),
+            "directions": (None, None, None, (0.6, -0.6, 0.7), None),
+            "image_size": 7,
+        },
+        rejected=(("image_size", 1), ("directions", ((0.5, -0.5, 0.7),))),
+        rejected_inputs=((2, 4, 5), (2, 4, 6, 3), (2, None, 5, 3)),
+        n_trainable=0,
     ),
 )
 

@@ -24,6 +24,8 @@ class GaussianFramePolicy(keras.layers.Layer):
 
     per frame, and `a` is a constant to the gradient. The action of draw 0 is the likeliest (greedy).
 
+    `w` and `b` start at zero: in the middle of the range, whatever the state.
+
     **Deviations.** [1] names a Gaussian policy and prints nothing else of it.
 
     Args:
@@ -71,7 +73,7 @@ class GaussianFramePolicy(keras.layers.Layer):
         self.direction = direction
         self.sigma = sigma
         self.learned_sigma = learned_sigma
-        self.location = keras.layers.Dense(1, dtype="float32", name="location")
+        self.location = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="location")
 
     def build(self, input_shape):
         """Creates the weights for a list of inputs of these shapes."""

@@ -17,8 +17,8 @@ class SharedLSTMCell(keras.layers.Layer):
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, n_sequences, features)`.
-        states: hidden states and cell states, each `(batch, n_sequences * units)`, sequence after sequence.
+        inputs: `(batch, n_sequences * features)`, sequence after sequence.
+        states: hidden states and cell states, each `(batch, n_sequences * units)`, likewise.
 
     Output:
         The hidden states `(batch, n_sequences * units)`, and the list of both states.
@@ -26,11 +26,11 @@ class SharedLSTMCell(keras.layers.Layer):
     Numerics: everything runs in the compute dtype, as in `keras.layers.LSTMCell`.
 
     Raises:
-        ValueError: an argument below 1, or `inputs` not `(batch, n_sequences, features)`.
+        ValueError: an argument below 1, or `inputs` not `(batch, n_sequences * features)`.
 
     Example:
         >>> import numpy as np
-        >>> tuple(keras.layers.RNN(SharedLSTMCell(8))(np.zeros((3, 5, 2, 4))).shape)
+        >>> tuple(keras.layers.RNN(SharedLSTMCell(8))(np.zeros((3, 5, 2 * 4))).shape)
         (3, 16)
 
     References:
@@ -51,16 +51,17 @@ class SharedLSTMCell(keras.layers.Layer):
 
     def build(self, input_shape):
         """Creates the weights for inputs of this shape."""
-        if len(input_shape) != 3 or input_shape[1] != self.n_sequences:
+        if len(input_shape) != 2 or input_shape[1] % self.n_sequences:
             raise ValueError(
-                f"`inputs` must be (batch, {self.n_sequences}, features); received shape {tuple(input_shape)}"
+                f"`inputs` must be (batch, {self.n_sequences} * features); received shape {tuple(input_shape)}"
             )
-        self.cell.build((None, input_shape[-1]))
+        self.n_features = input_shape[1] // self.n_sequences
+        self.cell.build((None, self.n_features))
 
     def call(self, inputs, states):
         """Takes one step; see the class."""
         # Weights that are shared see the sequences as more samples.
-        x = ops.reshape(inputs, (-1, inputs.shape[-1]))
+        x = ops.reshape(inputs, (-1, self.n_features))
         _, new_states = self.cell(x, [ops.reshape(state, (-1, self.units)) for state in states])
         new_states = [ops.reshape(state, (-1, self.output_size)) for state in new_states]
         return new_states[0], new_states

@@ -69,7 +69,7 @@ class _LookingCell(keras.layers.Layer):
             seen.append(there)
 
         # === Glimpse and core ===
-        fused, glimpse_after = self.glimpse(ops.stack(seen, axis=1), before[:2])
+        fused, glimpse_after = self.glimpse(ops.concatenate(seen, axis=-1), before[:2])
         if inputs.shape[-1] > 1:
             fused = ops.cast(fused, "float32") * inputs[:, 1:]
         _, core_after = self.core(fused, core_before)
@@ -123,13 +123,16 @@ class _Looking(keras.layers.Layer):
             name="cell",
         )
         self.loop = keras.layers.RNN(self.cell, return_sequences=True, unroll=unroll, dtype="float32", name="loop")
-        self.baseline = keras.layers.Dense(1, dtype="float32", name="baseline") if learned_baseline else None
+        # Zero at the start: without rewards there is nothing that moves the policy.
+        self.baseline = None
+        if learned_baseline:
+            self.baseline = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="baseline")
         self.dropout = keras.layers.Dropout(dropout, dtype="float32", name="glimpse_dropout")
         self.draws = keras.random.SeedGenerator()
 
     def build(self, input_shape):
         cell = self.cell
-        cell.glimpse.build((None, len(self.modalities), self.width))
+        cell.glimpse.build((None, len(self.modalities) * self.width))
         cell.core.build((None, cell.glimpse.output_size))
         if cell.band_attention is not None:
             cell.band_attention.build([(None, *input_shape["eeg"][2:]), (None, cell.core.units)])
@@ -165,7 +168,7 @@ class _Looking(keras.layers.Layer):
 
         # === What follows from it ===
         looks = ops.sum(live, axis=-1)
-        outputs = {"state": states[:, :, -1], "positions": positions, "looks": looks}
+        outputs = {"state": states[:, :, -1]}
         if self.cell.core.level_attention:
             # Eq. 8 and 9: the mean of weights that sum to 1 is 1 / L.
             squared = ops.sum(ops.square(weights - 1 / self.cell.core.n_levels), axis=-1)
@@ -174,6 +177,7 @@ class _Looking(keras.layers.Layer):
             before = states[:, :, :-1]
             read = ops.stop_gradient(before) if self.policy_gradient == "head" else before
             given = self.policy([read, positions[:, :, :-1], sequence[:, :, :-1]])
+            outputs |= {"positions": positions, "looks": looks}
             # A step at which an action was drawn has a live one behind it.
             acts = live[:, :, 1:] > 0.5
             outputs["actions"] = ops.where(acts, given["action"], positions[:, :, :-1])
@@ -289,14 +293,17 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         A dictionary of float32 arrays. Of each segment:
 
         - `"probabilities"`, `(batch, n_classes)`, mean over rollouts;
+
+        and where a policy chooses:
+
         - `"positions"`, `(batch, n_looks)`: the frames that were looked at, from 0; behind the last look, it stays;
         - `"looks"`, `(batch,)`: their number;
         - `"actions"`, `(batch, n_looks - 1)`: the next position before clipping and rounding.
 
         For `compute_loss`, of each rollout, of which there is one in inference: `"rollout_logits"`, `(batch, rollouts,
-        n_classes)`; `"rollout_looks"`, `(batch, rollouts)`; with level attention `"penalty"`, `(batch, rollouts)`;
-        `"log_policy"` and `"baseline"`, `(batch, rollouts, n_looks - 1)`, 0 where no action was drawn. Positions,
-        looks and actions are those of the first rollout.
+        n_classes)`; with level attention `"penalty"`, `(batch, rollouts)`; with a policy `"rollout_looks"`, `(batch,
+        rollouts)`, `"log_policy"` and `"baseline"`, `(batch, rollouts, n_looks - 1)`, 0 where no action was drawn.
+        Positions, looks and actions are those of the first rollout.
 
     Numerics: positions, policy, baseline, dropout of the glimpse, softmaxes and loss run in float32 under mixed
     precision, and the states of the loop are kept in it. One seed gives other draws on another backend.
@@ -414,7 +421,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
             "probabilities": ops.mean(softmax(logits), axis=1),
             **{name: seen[name][:, 0] for name in ("positions", "looks", "actions") if name in seen},
             "rollout_logits": logits,
-            "rollout_looks": seen["looks"],
+            **({"rollout_looks": seen["looks"]} if policy else {}),
             **{name: seen[name] for name in ("penalty", "log_policy", "baseline") if name in seen},
         }
         super().__init__(inputs=inputs, outputs=outputs, name=name)

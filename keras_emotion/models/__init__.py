@@ -19,6 +19,7 @@ from keras_emotion.models.prior_dfcn import PriorDFCN
 from keras_emotion.models.topographic_images import TopographicImages
 from keras_emotion.models.ve_bilstm import VEBiLSTMNetwork
 from keras_emotion.models.vggish import VGGish
+from keras_emotion.models.video_eeg_hierarchical_lstm import VideoEEGHierarchicalLSTM
 
 __all__ = [
     "CRNN4D",
@@ -42,6 +43,7 @@ __all__ = [
     "TopographicImages",
     "VEBiLSTMNetwork",
     "VGGish",
+    "VideoEEGHierarchicalLSTM",
     "correlation_losses",
     "distillation_losses",
     "load_legacy_weights",

@@ -15,6 +15,7 @@ from keras_emotion.layers import (
     SharedLSTMCell,
 )
 from keras_emotion.models.inference import InferenceMixin
+from keras_emotion.models.topographic_images import TopographicImages
 from keras_emotion.models.window_classifier import check_dropout, check_minima, softmax_head
 
 MODALITIES = ("face", "eeg")
@@ -250,6 +251,10 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         n_face_features: features of a face, 1 or more; default 4096 (fc7 of AlexNet). For `"alexnet"`.
         image_size: rows and columns of an EEG image, 1 or more; default 32.
         n_bands: frequency bands, 1 or more; default 3.
+        channel_names: names of the EEG channels: the input is the logarithmic powers of each channel, of which
+            `TopographicImages`, the layer `topography`, makes images within the network; default `None`: the input is
+            images.
+        electrode_directions: as the `directions` of `TopographicImages`; default `None`.
         filters: as `ImageEncoder`, of both encoders; default `(16, 32, 32)`.
         width: size of the projected vectors, and of what the encoders give; default 256.
         units: size of the states of glimpse and core, 1 or more; default 256.
@@ -286,7 +291,8 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
     Input:
         A dictionary with `"faces"`, `(batch, frames, rows, columns, 3)`, values from 0 to 255 (the model divides them
         by 255), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`; `"eeg"`,
-        `(batch, frames, rows, columns, bands)`, standardised; with `given_noise=True` also `"noise"`, `(batch,
+        `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames, channels,
+        bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch,
         n_rollouts, n_looks)`, standard normal; inference reads it only with `sample=True`, the first rollout.
 
     Output:
@@ -309,6 +315,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
     precision, and the states of the loop are kept in it. One seed gives other draws on another backend.
 
     Raises:
+        InputError: of `channel_names`, electrodes without a place on the head, or fewer than three.
         ValueError: an argument out of its range, or `inference` that JSON cannot hold.
 
     Example:
@@ -333,6 +340,8 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         n_face_features=4096,
         image_size=32,
         n_bands=3,
+        channel_names=None,
+        electrode_directions=None,
         filters=(16, 32, 32),
         width=256,
         units=256,
@@ -410,8 +419,16 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         if "face" in modalities:
             vectors["face"] = keras.layers.Dense(width, dtype=dtype_policy, name="face_projection")(x)
         if "eeg" in modalities:
-            x = inputs["eeg"] = keras.Input((n_frames, image_size, image_size, n_bands), name="eeg")
-            x = ops.expand_dims(ops.transpose(x, (0, 1, 4, 2, 3)), -1)
+            if channel_names is None:
+                x = inputs["eeg"] = keras.Input((n_frames, image_size, image_size, n_bands), name="eeg")
+                x = ops.transpose(x, (0, 1, 4, 2, 3))
+            else:
+                x = inputs["eeg"] = keras.Input((n_frames, len(channel_names), n_bands), name="eeg")
+                images = TopographicImages(
+                    channel_names, electrode_directions, image_size, dtype=dtype_policy, name="topography"
+                )
+                x = images(x)
+            x = ops.expand_dims(x, -1)
             vectors["eeg"] = ImageEncoder(filters, width, dtype=dtype_policy, name="eeg_encoder")(x)
         if given_noise:
             vectors["noise"] = inputs["noise"] = keras.Input((n_rollouts, n_looks), name="noise")
@@ -430,7 +447,13 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         # Set here: what a functional model's constructor is given does not reach its layers.
         self.trainable = trainable
         self.dtype_policy = dtype_policy
-        for argument, value in {**arguments, "modalities": modalities, "filters": tuple(filters)}.items():
+        tuples = {"modalities": modalities, "filters": tuple(filters)}
+        if channel_names is not None:
+            tuples["channel_names"] = tuple(channel_names)
+        if electrode_directions is not None:
+            given = (None if one is None else tuple(float(part) for part in one) for one in electrode_directions)
+            tuples["electrode_directions"] = tuple(given)
+        for argument, value in {**arguments, **tuples}.items():
             setattr(self, argument, value)
         self._keep_inference(inference)
 
@@ -494,6 +517,9 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         """Constructor arguments, as `from_config` takes them."""
         arguments = {argument: getattr(self, argument) for argument in _ARGUMENTS}
         lists = {name: list(arguments[name]) for name in ("modalities", "filters")}
+        for name in ("channel_names", "electrode_directions"):
+            if arguments[name] is not None:
+                lists[name] = [list(one) if isinstance(one, tuple) else one for one in arguments[name]]
         return {**super().get_config(), **arguments, **lists}
 
 
@@ -506,6 +532,8 @@ _ARGUMENTS = (
     "n_face_features",
     "image_size",
     "n_bands",
+    "channel_names",
+    "electrode_directions",
     "filters",
     "width",
     "units",

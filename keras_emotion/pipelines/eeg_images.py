@@ -130,7 +130,7 @@ class EEGImages(EEGBlocks):
         of_segment, before = (
             power.sum(axis=(1, 2), dtype=np.float64) for power in (kept, self._powers(eeg.signal, eeg, starts))
         )
-        # Of no power at all, all is kept.
+        # A segment without any power counts as kept.
         share = np.divide(of_segment, before, out=np.ones_like(before), where=before != 0)
         return {"eeg": _logarithm(kept), "kept_power": share.astype(np.float32)}
 
@@ -145,7 +145,7 @@ class EEGImages(EEGBlocks):
 
 
 def _logarithm(power: np.ndarray) -> np.ndarray:
-    # A frame without any power in a band has the smallest number that there is, until the floor is known.
+    # A frame without power has the smallest normal number of float32; the floor of the training part replaces it.
     return np.log(np.maximum(power, np.finfo(np.float32).tiny)).astype(np.float32)
 
 

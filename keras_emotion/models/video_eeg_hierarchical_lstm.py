@@ -459,11 +459,13 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
 
     @property
     def feature_scaling(self):
-        """The layers that scale the inputs, by modality: `"face"` for features of faces, and none else.
+        """The layers with statistics of inputs, by the name of the input.
 
-        `model.feature_scaling["face"].set_statistics(mean, standard_deviation)` takes arrays `(features,)`.
+        `model.feature_scaling["face_features"]` is a `FeatureScaling` of `(features,)`; `["eeg"]`, where the model
+        makes the images, the `TopographicImages`.
         """
-        return {layer.name.removesuffix("_scaling"): layer for layer in self.layers if layer.name == "face_scaling"}
+        names = {"topography": "eeg", "face_scaling": "face_features"}
+        return {names[layer.name]: layer for layer in self.layers if layer.name in names}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Compute cross-entropy, penalty and the score-function estimate; see the class.

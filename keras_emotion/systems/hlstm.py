@@ -9,8 +9,16 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.pipelines import BandStatistics, EEGImages, FaceFeatures, FeaturePart, ModelInput, Windowing
-from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
+from keras_emotion.pipelines import (
+    BandStatistics,
+    EEGImages,
+    FaceFeatures,
+    FeaturePart,
+    ModelInput,
+    Windowing,
+    feature_statistics,
+)
+from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.face_encoders import EncodedFaces
 from keras_emotion.systems.registry import register_system
@@ -29,8 +37,8 @@ class HLSTMSystem(NetworkSystem):
     EEG and faces are cut at the same times, frame by frame. The powers of the EEG are standardised by the training
     segments, and made into images within the network (`keras_emotion.models.TopographicImages`).
 
-    **Deviations**: see `VideoEEGHierarchicalLSTM`, `EEGImages` and `EncodedFaces`. Without released weights of AlexNet a
-    small encoder of faces is trained with the rest.
+    **Deviations**: see `VideoEEGHierarchicalLSTM`, `EEGImages` and `EncodedFaces`. Without released weights of AlexNet
+    a small encoder of faces is trained with the rest.
 
     Args:
         images: powers of the EEG, a value for each frame, channel and band.
@@ -190,12 +198,12 @@ class HLSTMSystem(NetworkSystem):
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `NetworkSystem`; of the powers before they are made into images, and of features of faces."""
-        if "eeg" in self.modalities:
-            statistics = BandStatistics.fit(arrays["eeg"], rows)
-            model.get_layer("topography").set_statistics(
-                statistics.floor, statistics.mean, statistics.standard_deviation
-            )
-        fit_scaling_layers(self, model, arrays, rows)
+        for name, layer in model.feature_scaling.items():
+            if name == "eeg":
+                found = BandStatistics.fit(arrays["eeg"], rows)
+                layer.set_statistics(found.floor, found.mean, found.standard_deviation)
+            else:
+                layer.set_statistics(*feature_statistics(arrays[name], rows, chunk=512))
 
     def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`."""

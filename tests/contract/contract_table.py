@@ -501,7 +501,6 @@ ROWS = (
             "electrode_directions": (None, (-0.7, 0.0, 0.7), None, None),
         },
         alive={"channel_names": ("Fz", "T7", "C4", "Oz"), "electrode_directions": None},
-        rejected=(("electrode_directions", ((0.0, 0.0, 1.0),)),),
         off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, "glimpse_dropout": "part of the loop"},
         training=_HLSTM_TRAINING,
     ),

@@ -12,7 +12,7 @@ class BandAttention(keras.layers.Layer):
 
     $$\theta_i = \mathrm{softmax}_i(W_i h_{n-1} + b_i), \qquad e = \sum_i \theta_i e_i, \qquad x = \phi(W_x e + b_x)$$
 
-    Each band has one weight, for all of its features.
+    Each band has one weight, for all of its features; a single band has the weight 1, and no scores.
 
     **Deviations.** [1] prints neither the size nor the activation of the dense layer behind the sum: `units`, ReLU.
 
@@ -56,18 +56,19 @@ class BandAttention(keras.layers.Layer):
                 f"`inputs` must be [(batch, bands, features), (batch, state units)]; received shape {input_shape}"
             )
         (_, n_bands, n_features), state_shape = input_shape
-        self.scores = keras.layers.Dense(n_bands, dtype=self.dtype_policy, name="scores")
-        self.scores.build(state_shape)
+        self.scores = None
+        if n_bands > 1:
+            self.scores = keras.layers.Dense(n_bands, dtype=self.dtype_policy, name="scores")
+            self.scores.build(state_shape)
         self.projection.build((None, n_features))
-
-    def weights_of(self, state):
-        """Weights of the bands for a state `(batch, units of the state)`: `(batch, bands)`, float32."""
-        return ops.softmax(ops.cast(self.scores(state), "float32"), axis=-1)
 
     def call(self, inputs):
         """Weighs, sums and projects; see the class."""
         bands, state = inputs
-        weights = ops.cast(self.weights_of(state), self.compute_dtype)
+        if self.scores is None:
+            return self.projection(bands[:, 0])
+        weights = ops.softmax(ops.cast(self.scores(state), "float32"), axis=-1)
+        weights = ops.cast(weights, self.compute_dtype)
         return self.projection(ops.sum(ops.expand_dims(weights, -1) * bands, axis=1))
 
     def compute_output_shape(self, input_shape):

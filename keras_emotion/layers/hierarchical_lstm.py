@@ -7,12 +7,15 @@ LEVEL_STATES = ("sum", "each")
 
 
 class _LevelAttention(keras.layers.Layer):
-    """Weights of the levels, `(batch, levels)` float32, of their states, `(batch, levels, units)`: Eq. 3 and 4."""
+    """Weights of the levels, `(batch, levels)`, of their states, `(batch, levels, units)`: Eq. 3 and 4, in float32.
+
+    The weights may differ by less than half precision can tell apart.
+    """
 
     def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
-        self.hidden = keras.layers.Dense(units, activation="tanh", dtype=self.dtype_policy, name="hidden")
-        self.scores = keras.layers.Dense(1, use_bias=False, dtype=self.dtype_policy, name="scores")
+        super().__init__(dtype="float32", **kwargs)
+        self.hidden = keras.layers.Dense(units, activation="tanh", dtype="float32", name="hidden")
+        self.scores = keras.layers.Dense(1, use_bias=False, dtype="float32", name="scores")
 
     def build(self, input_shape):
         self.hidden.build((None, input_shape[-1]))
@@ -21,7 +24,7 @@ class _LevelAttention(keras.layers.Layer):
     def call(self, states):
         # As matrices: TensorFlow's gradient of a product of more axes in a loop cannot be compiled by XLA.
         scores = self.scores(self.hidden(ops.reshape(states, (-1, states.shape[-1]))))
-        return ops.softmax(ops.reshape(ops.cast(scores, "float32"), (-1, states.shape[1])), axis=-1)
+        return ops.softmax(ops.reshape(scores, (-1, states.shape[1])), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
@@ -46,8 +49,8 @@ class HierarchicalLSTMCell(keras.layers.Layer):
     Args:
         units: size of the states of a level, 1 or more; default 256.
         n_levels: levels `L`, 1 or more; default 3.
-        level_attention: whether there is attention between the levels; without it (`False`) this is the common stacked
-            LSTM, and `level_state` and `attention_units` play no part. Default `True`.
+        level_attention: whether there is attention between the levels; without it (`False`), or with one level, this is
+            the common stacked LSTM, and `level_state` and `attention_units` play no part. Default `True`.
         level_state: `"sum"` (default) or `"each"`.
         attention_units: size `d_a` of the attention, 1 or more; default 64.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
@@ -55,14 +58,13 @@ class HierarchicalLSTMCell(keras.layers.Layer):
     Call arguments:
         inputs: `(batch, features)`.
         states: hidden states and cell states of the levels, lowest first, each `(batch, n_levels * units)`, weighted
-            ones where there is attention; with attention also the weights of the last step, `(batch, 2 * n_levels)`,
-            those of the hidden states first. The step does not read them: they are there to be looked at.
+            ones where there is attention.
 
     Output:
         The hidden state of the top level, the weighted one where there is attention, `(batch, units)` (the last `units`
         values of the hidden states), and the list of states.
 
-    Numerics: the softmax over levels and the weighting run in float32 under mixed precision.
+    Numerics: the attention runs in float32 under mixed precision.
 
     Raises:
         ValueError: an argument out of its range, or `inputs` not 2 dimensional.
@@ -70,9 +72,9 @@ class HierarchicalLSTMCell(keras.layers.Layer):
     Example:
         >>> import numpy as np
         >>> recurrent = keras.layers.RNN(HierarchicalLSTMCell(8, n_levels=2), return_state=True)
-        >>> output, hidden, cell, weights = recurrent(np.zeros((5, 4, 3)))
-        >>> tuple(output.shape), tuple(hidden.shape), tuple(weights.shape)
-        ((5, 8), (5, 16), (5, 4))
+        >>> output, hidden, cell = recurrent(np.zeros((5, 4, 3)))
+        >>> tuple(output.shape), tuple(hidden.shape), tuple(cell.shape)
+        ((5, 8), (5, 16), (5, 16))
 
     References:
         [1] Wu, Zhang and Zhao (2020). Multimodal fused emotion recognition about expression-EEG interaction and
@@ -92,13 +94,17 @@ class HierarchicalLSTMCell(keras.layers.Layer):
         self.level_state = level_state
         self.attention_units = attention_units
         self.output_size = units
-        self.state_size = [n_levels * units, n_levels * units, *([2 * n_levels] if level_attention else [])]
+        self.state_size = [n_levels * units, n_levels * units]
         self.levels = [
             keras.layers.LSTMCell(units, dtype=self.dtype_policy, name=f"level_{number}")
             for number in range(1, n_levels + 1)
         ]
-        names = ("hidden_attention", "cell_attention") if level_attention else ()
-        self.attentions = [_LevelAttention(attention_units, dtype=self.dtype_policy, name=name) for name in names]
+        # Of hidden states and of cell states.
+        self.attentions = []
+        if level_attention and n_levels > 1:
+            self.attentions = [
+                _LevelAttention(attention_units, name=f"{kind}_attention") for kind in ("hidden", "cell")
+            ]
 
     def build(self, input_shape):
         """Creates the weights for inputs of this shape."""
@@ -111,26 +117,41 @@ class HierarchicalLSTMCell(keras.layers.Layer):
 
     def call(self, inputs, states):
         """Takes one step; see the class."""
+        states, _ = self.step(inputs, states)
+        states = [ops.cast(state, self.compute_dtype) for state in states]
+        return states[0][:, -self.units :], states
+
+    def step(self, inputs, states):
+        """Take one step, for a cell around this one.
+
+        Args:
+            inputs: as in a call.
+            states: as in a call.
+
+        Returns:
+            The list of states as in a call, and a list of the weights of hidden and of cell states, `(batch, n_levels)`
+            each, float32; an empty one where there is no attention. Weighted states are float32.
+        """
         x, levels = inputs, []
-        starts = zip(*(ops.split(state, self.n_levels, axis=-1) for state in states[:2]), strict=True)
+        starts = zip(*(ops.split(state, self.n_levels, axis=-1) for state in states), strict=True)
         for level, start in zip(self.levels, starts, strict=True):
             x, new_states = level(x, list(start))
             levels.append(new_states)
         # Hidden states and cell states, each (batch, levels, units).
         both = [ops.stack(states_of_levels, axis=1) for states_of_levels in zip(*levels, strict=True)]
-        weights = [attention(state) for attention, state in zip(self.attentions, both, strict=False)]
-        if weights:
+        weights = []
+        if self.attentions:
+            both = [ops.cast(state, "float32") for state in both]
+            weights = [attention(state) for attention, state in zip(self.attentions, both, strict=True)]
             both = [self._weighted(state, a) for state, a in zip(both, weights, strict=True)]
-            weights = [ops.cast(ops.concatenate(weights, axis=-1), self.compute_dtype)]
-        both = [ops.reshape(state, (-1, self.n_levels * self.units)) for state in both]
-        return both[0][:, -self.units :], [*both, *weights]
+        return [ops.reshape(state, (-1, self.n_levels * self.units)) for state in both], weights
 
     def _weighted(self, states, weights):
-        weighted = ops.expand_dims(weights, -1) * ops.cast(states, "float32")
+        weighted = ops.expand_dims(weights, -1) * states
         if self.level_state == "sum":
             # No `ops.repeat`: TensorFlow's gradient of it in a loop cannot be compiled by XLA.
             weighted = ops.stack([ops.sum(weighted, axis=1)] * self.n_levels, axis=1)
-        return ops.cast(weighted, self.compute_dtype)
+        return weighted
 
     def get_initial_state(self, batch_size=None):
         """States of zeros, of the sizes of `state_size`, in the compute dtype."""

@@ -44,7 +44,7 @@ class _LookingCell(keras.layers.Layer):
         self.n_bands = n_bands
         self.frames = None
         self.state_size = [1, 1, *glimpse.state_size, *core.state_size]
-        self.output_size = core.units + (2 * core.n_levels if core.level_attention else 0) + 2
+        self.output_size = core.units + len(core.attentions) * core.n_levels + 2
 
     def build(self, input_shape):
         # Its sublayers are built by the layer around it, which knows the sizes of the frames.
@@ -73,7 +73,7 @@ class _LookingCell(keras.layers.Layer):
         fused, glimpse_after = self.glimpse(ops.concatenate(seen, axis=-1), before[:2])
         if inputs.shape[-1] > 1:
             fused = ops.cast(fused, "float32") * inputs[:, 1:]
-        _, core_after = self.core(fused, core_before)
+        core_after, weights = self.core.step(fused, core_before)
 
         # === After the end all states are carried ===
         is_live = live > 0.5
@@ -81,7 +81,7 @@ class _LookingCell(keras.layers.Layer):
             ops.where(is_live, ops.cast(new, "float32"), old)
             for new, old in zip([*glimpse_after, *core_after], before, strict=True)
         ]
-        state, weights = after[2][:, -self.core.units :], after[4:]
+        state = after[2][:, -self.core.units :]
         output = ops.concatenate([state, *weights, position, live], axis=-1)
 
         # === Action: none at the last frame ===
@@ -170,7 +170,7 @@ class _Looking(keras.layers.Layer):
         # === What follows from it ===
         looks = ops.sum(live, axis=-1)
         outputs = {"state": states[:, :, -1]}
-        if self.cell.core.level_attention:
+        if self.cell.core.attentions:
             # Eq. 8 and 9: the mean of weights that sum to 1 is 1 / L.
             squared = ops.sum(ops.square(weights - 1 / self.cell.core.n_levels), axis=-1)
             outputs["penalty"] = ops.sum(live * squared, axis=-1) / looks
@@ -271,7 +271,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         sigma: as `GaussianFramePolicy`.
         learned_sigma: as `GaussianFramePolicy`.
         policy_gradient: `"head"` (default): REINFORCE trains the policy's weights alone; `"all"`: what is below, too.
-        level_penalty: `λ`, 0 or above; default 1 [1]. Not read without level attention.
+        level_penalty: `λ`, 0 or above; default 1 [1]. Not read without attention between levels.
         reward_weight: `λ_r`, 0 or above; default 1. At 0 nothing rewards a right answer.
         reward_right: `R'` of a right answer; default 1.
         reward_wrong: `R'` of a wrong one; default -2 ("highly punished").
@@ -307,9 +307,9 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         - `"actions"`, `(batch, n_looks - 1)`: the next position before clipping and rounding.
 
         For `compute_loss`, of each rollout, of which there is one in inference: `"rollout_logits"`, `(batch, rollouts,
-        n_classes)`; with level attention `"penalty"`, `(batch, rollouts)`; with a policy `"rollout_looks"`, `(batch,
-        rollouts)`, `"log_policy"` and `"baseline"`, `(batch, rollouts, n_looks - 1)`, 0 where no action was drawn.
-        Positions, looks and actions are those of the first rollout.
+        n_classes)`; with attention between levels `"penalty"`, `(batch, rollouts)`; with a policy `"rollout_looks"`,
+        `(batch, rollouts)`, `"log_policy"` and `"baseline"`, `(batch, rollouts, n_looks - 1)`, 0 where no action was
+        drawn. Positions, looks and actions are those of the first rollout.
 
     Numerics: positions, policy, baseline, dropout of the glimpse, softmaxes and loss run in float32 under mixed
     precision, and the states of the loop are kept in it. One seed gives other draws on another backend.

@@ -263,6 +263,9 @@ _HLSTM_OFF_POLICY = {
     "baseline": "rewards in float32",
     "glimpse_dropout": "part of the loop",
 }
+_LEVEL_ATTENTION = dict.fromkeys(
+    ("hidden_attention", "cell_attention", "hidden", "scores"), "differences that half precision cannot tell"
+)
 _REJECTED_LEVELS = (
     ("units", 0),
     ("n_levels", 0),
@@ -307,6 +310,7 @@ ROWS = (
         rejected_inputs=((2, 3, 5), [(2, 3, 5)], [(2, 3, 5), (2, 3, 6)]),
         n_trainable=(6 * 3 + 3) + (5 * 4 + 4),
     ),
+    Row(BandAttention, {"units": 4}, inputs=[(1, 5), (6,)], n_trainable=5 * 4 + 4),
     Row(
         SharedLSTMCell,
         {"units": 5, "n_sequences": 3},
@@ -321,6 +325,7 @@ ROWS = (
         {"units": 5, "n_levels": 2, "level_state": "each", "attention_units": 4},
         inputs=(4, 3),
         alive={"units": 4, "n_levels": 3, "level_attention": False, "level_state": "sum", "attention_units": 3},
+        off_policy=_LEVEL_ATTENTION,
         rejected=_REJECTED_LEVELS,
         wrap=lambda cell: keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy),
         n_trainable=4 * (3 + 5 + 1) * 5 + 4 * (5 + 5 + 1) * 5 + 2 * (5 * 4 + 4 + 4),
@@ -344,6 +349,7 @@ ROWS = (
             "attention_units": 3,
             "return_sequences": False,
         },
+        off_policy=_LEVEL_ATTENTION,
         rejected=_REJECTED_LEVELS,
         rejected_inputs=((2, 3), (2, 4, 3, 2)),
         n_trainable=4 * (3 + 5 + 1) * 5 + 4 * (5 + 5 + 1) * 5 + 2 * (5 * 4 + 4 + 4),
@@ -441,7 +447,7 @@ ROWS = (
             ("n_rollouts", 0),
             *_UNFIT_INFERENCE,
         ),
-        off_policy=_HLSTM_OFF_POLICY,
+        off_policy={**_HLSTM_OFF_POLICY, **_LEVEL_ATTENTION},
         observed=_what_training_shows,
         training=_HLSTM_TRAINING,
         n_trainable=(27 * 3 + 3)
@@ -487,7 +493,7 @@ ROWS = (
     Row(
         VideoEEGHierarchicalLSTM,
         {**_SMALL_HLSTM, "modalities": ("eeg",), "looking": "uniform", "given_noise": False},
-        off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, "glimpse_dropout": "part of the loop"},
+        off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, **_LEVEL_ATTENTION, "glimpse_dropout": "part of the loop"},
         training=_HLSTM_TRAINING,
     ),
     Row(

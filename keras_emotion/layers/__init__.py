@@ -8,6 +8,7 @@ from keras_emotion.layers.cross_modal_prior import CrossModalPrior
 from keras_emotion.layers.eca_band_attention import ECABandAttention
 from keras_emotion.layers.eeg_conformer_convolution import EEGConformerConvolution
 from keras_emotion.layers.feature_scaling import FeatureScaling
+from keras_emotion.layers.importance_selection import ImportanceSelection
 from keras_emotion.layers.max_pooling2d import MaxPooling2D
 from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
@@ -31,6 +32,7 @@ __all__ = [
     "ECABandAttention",
     "EEGConformerConvolution",
     "FeatureScaling",
+    "ImportanceSelection",
     "MaxPooling2D",
     "ModalityAttention",
     "MultimodalLSTM",

@@ -254,6 +254,17 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
                 epoch_chosen_by="test_fold",
                 assumed=f"{_FOURFOLD}: folds over windows, subjects apart and the rule for the epoch are assumptions",
             ),
+            # Training, validation and test 5 : 1 : 1, as `trial_holdout`, but over windows.
+            Protocol(
+                name="as_published_hlstm",
+                setting="hlstm, per subject",
+                disjoint="windows",
+                scope="within_subject",
+                n_splits=7,
+                holdout=True,
+                assumed="the paper prints a ratio of 5 : 1 : 1 and no more: parts over windows, subjects apart and the "
+                "rule for the epoch are assumptions",
+            ),
             Protocol(name="window_disjoint", disjoint="overlapping_windows", scope="within_subject", n_repetitions=5),
             Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
             # Whoever else was shown the stimulus of a test trial may be in training with it.

@@ -12,6 +12,7 @@ from keras_emotion.layers.feature_scaling import FeatureScaling
 from keras_emotion.layers.gaussian_frame_policy import GaussianFramePolicy
 from keras_emotion.layers.hierarchical_lstm import HierarchicalLSTM, HierarchicalLSTMCell
 from keras_emotion.layers.image_encoder import ImageEncoder
+from keras_emotion.layers.importance_selection import ImportanceSelection
 from keras_emotion.layers.max_pooling2d import MaxPooling2D
 from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
@@ -41,6 +42,7 @@ __all__ = [
     "HierarchicalLSTM",
     "HierarchicalLSTMCell",
     "ImageEncoder",
+    "ImportanceSelection",
     "MaxPooling2D",
     "ModalityAttention",
     "MultimodalLSTM",

@@ -9,6 +9,7 @@ from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
 from keras_emotion.models.dgcnn import DGCNN
 from keras_emotion.models.eegnet import EEGNet
 from keras_emotion.models.emotion_transformer_fusion import EmotionTransformerFusion
+from keras_emotion.models.face_eeg_lstm import FaceEEGLSTM
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 from keras_emotion.models.graph_sleep_net import GraphSleepNet
@@ -35,6 +36,7 @@ __all__ = [
     "FACRNNEEGNetwork",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
+    "FaceEEGLSTM",
     "GraphSleepNet",
     "LegacyWeights",
     "MERCLEncoder",

@@ -23,6 +23,7 @@ from keras_emotion.layers import (
     HierarchicalLSTM,
     HierarchicalLSTMCell,
     ImageEncoder,
+    ImportanceSelection,
     MaxPooling2D,
     ModalityAttention,
     MultimodalLSTM,
@@ -51,6 +52,7 @@ from keras_emotion.models import (
     EEGNet,
     EmotionTransformerFusion,
     FaceAffectNetwork,
+    FaceEEGLSTM,
     FACRNNEEGNetwork,
     FACRNNVisualNetwork,
     GraphSleepNet,
@@ -138,6 +140,15 @@ def _classes_and_views(model, rng, batch):
     classes = _classes(model, rng, batch)
     return {"probabilities": classes, "views": classes}
 
+
+def _classes_of_each_loss(model, rng, batch):
+    return dict.fromkeys(("eeg", "face", "importance"), _classes(model, rng, batch))
+
+
+_FACE_EEG_LSTM_OFF_POLICY = dict.fromkeys(
+    ("eeg_probabilities", "face_probabilities", "importance_probabilities", "probabilities"),
+    "softmax in float32; the outputs leave the network in float32",
+)
 
 _AVE_LSTM_OFF_POLICY = dict.fromkeys(
     ("visual_probabilities", "audio_probabilities", "eeg_probabilities", "probabilities"),
@@ -1659,6 +1670,49 @@ ROWS = (
             _classes_of_each_modality,
         ),
         n_trainable=4 * (4 * 4 + 4 * 4 + 4) + 4 * (2 * 4 + 4 * 4 + 4) + 4 * (5 * 4 + 4 * 4 + 4) + 3 * (4 * 3 + 3),
+    ),
+    Row(
+        ImportanceSelection,
+        {"n_selected": 2, "n_classes": 3},
+        inputs=(4, 5),
+        alive={"n_selected": 3, "n_classes": 2},
+        rejected=(("n_selected", 0), ("n_classes", 1)),
+        rejected_inputs=((2, 5), (2, 4, None)),
+        n_trainable=5 * 3 + 3,
+    ),
+    Row(
+        FaceEEGLSTM,
+        {
+            "eeg_shape": (4, 3, 2),
+            "face_shape": (5, 4),
+            "n_classes": 3,
+            "units": 4,
+            "n_selected": 2,
+            "inference": {"label_rule": "> 5"},
+        },
+        alive={
+            "eeg_shape": (4, 3, 3),
+            "face_shape": (5, 3),
+            "n_classes": 2,
+            "units": 3,
+            "n_selected": 3,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("eeg_shape", (4, 3)),
+            ("face_shape", (5, 0)),
+            ("n_classes", 1),
+            ("units", 0),
+            ("n_selected", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        off_policy=_FACE_EEG_LSTM_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=Training(
+            lambda: {"loss": dict.fromkeys(("eeg", "face", "importance"), "sparse_categorical_crossentropy")},
+            _classes_of_each_loss,
+        ),
+        n_trainable=4 * (6 * 4 + 4 * 4 + 4) + 4 * (4 * 4 + 4 * 4 + 4) + 2 * (4 * 3 + 3) + (6 * 3 + 3),
     ),
     Row(
         VGGish,

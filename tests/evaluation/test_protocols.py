@@ -34,6 +34,7 @@ def test_the_protocols_are_those_of_the_specification():
         "as_published_deepvanet_inter_subject",
         "as_published_mercl",
         "as_published_mercl_within_subject",
+        "as_published_hlstm",
         "window_disjoint",
         "trial_disjoint",
         "trial_disjoint_across_subjects",
@@ -94,6 +95,26 @@ def test_as_published_mercl_has_four_folds_over_windows_and_names_its_assumption
     assert {"epoch chosen on the test fold", "windows of one trial in training and test"} <= set(others)
     assert not PROTOCOLS["as_published"].assumed
     assert "assumed" not in PROTOCOLS["as_published"].describe()
+
+
+def test_as_published_hlstm_is_one_split_5_to_1_to_1_over_windows_of_a_subject():
+    protocol = PROTOCOLS["as_published_hlstm"]
+    table, labels = window_table(ONE_SUBJECT, n_windows=7)
+    # However much a run reduces folds.
+    for maximum_folds in (None, 3):
+        ((train, validation, test),) = protocol.folds(table, labels, seed=1, maximum_folds=maximum_folds)
+        assert [len(part) for part in (train, validation, test)] == [100, 20, 20]
+        assert np.array_equal(np.sort(np.concatenate([train, validation, test])), np.arange(len(table)))
+        trials = [set(table["trial"].iloc[part]) for part in (train, validation, test)]
+        assert trials[0] & trials[2]
+        assert trials[0] & trials[1]
+    assert list(protocol.pools(window_table(FOUR_SUBJECTS)[0])) == list(FOUR_SUBJECTS)
+    assert protocol.n_repetitions == 1
+    assert protocol.flags == (
+        "windows of one trial in training and test",
+        "the paper prints a ratio of 5 : 1 : 1 and no more: parts over windows, subjects apart and the rule for the "
+        "epoch are assumptions",
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from keras_emotion.schema import InputError
 
 FACRNN = Path(__file__).parents[2] / "keras_emotion" / "papers" / "3facrnn.csv"
 MERCL = FACRNN.with_name("mercl.csv")
+HLSTM = FACRNN.with_name("hlstm.csv")
 HEADER = ",".join(PAPER_COLUMNS)
 GOOD = "2,deap,3FACRNN,arousal,accuracy,96.75,1.75,"
 
@@ -192,3 +193,18 @@ def test_notes_of_mercl_say_where_text_and_tables_differ():
         assert "96.3" in numbers.loc[(table, variant, "f1"), "note"]
     assert "96.5" in numbers.loc[("9", "Proposed method (all samples)", "f1"), "note"]
     assert numbers.loc["4"].query("target == 'arousal'")["note"].str.contains('"Activated"').all()
+
+
+def test_the_only_accuracy_that_hlstm_prints_and_what_its_text_adds():
+    numbers = paper_numbers(HLSTM)
+    rows = numbers[["table", "dataset", "variant", "target", "metric", "value"]].itertuples(index=False, name=None)
+    assert list(rows) == [
+        ("figure 6", "deap", "Common stacked LSTM", target, "accuracy", 85.9) for target in ("valence", "arousal")
+    ]
+    assert numbers["standard_deviation"].isna().all()
+    notes = " ".join(numbers["note"])
+    text = TEXT.with_name("001_9de4400fd9fb2026.txt")
+    printed = text.read_text() if text.is_file() else notes
+    for quoted in ("85.9%", "at least 2%", "0.015"):
+        assert quoted in notes
+        assert quoted in printed

@@ -28,6 +28,7 @@ LATER_PROTOCOLS = (
     "as_published_mercl",
     "as_published_mercl_within_subject",
     "trial_disjoint_across_subjects",
+    "as_published_hlstm",
 )
 """Their folds were added by 0.2.0; all others are of 0.1.0."""
 

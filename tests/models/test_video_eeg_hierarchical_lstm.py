@@ -240,17 +240,14 @@ def test_loss_is_the_sum_of_its_terms_in_training_and_the_cross_entropy_alone_ot
 
 def test_one_seed_gives_the_same_draws_and_the_next_step_others():
     arguments = {**FEATURES, "given_noise": False, "n_rollouts": 2, "dropout": 0.5}
-    first, again, other = built(0, **arguments), built(0, **arguments), built(1, **arguments)
-    other.set_weights(first.get_weights())
+    first, again = built(0, **arguments), built(0, **arguments)
     inputs = inputs_of(first, 4)
-    expected = as_arrays(first(inputs, training=True))
-    same = as_arrays(again(inputs, training=True))
-    for name, output in expected.items():
-        np.testing.assert_array_equal(same[name], output, name)
-    assert (as_arrays(other(inputs, training=True))["actions"] != expected["actions"]).any()
-    assert (as_arrays(first(inputs, training=True))["actions"] != expected["actions"]).any()
+    drawn = as_arrays(first(inputs, training=True))
+    for name, output in as_arrays(again(inputs, training=True)).items():
+        np.testing.assert_array_equal(output, drawn[name], name)
+    assert (as_arrays(again(inputs, training=True))["actions"] != drawn["actions"]).any()
     # In inference nothing is drawn.
-    np.testing.assert_array_equal(as_arrays(first(inputs))["actions"], as_arrays(other(inputs))["actions"])
+    np.testing.assert_array_equal(as_arrays(first(inputs))["actions"], as_arrays(again(inputs))["actions"])
 
 
 def test_dropout_of_the_glimpse_is_drawn_anew_in_training():

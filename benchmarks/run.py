@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import faces
 import features
 import folds
+import images
 import pipeline
 import rich.box
 import rich.console
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "train": train.benchmark,
     "folds": folds.benchmark,
     "seed": seed.benchmark,
+    "images": images.benchmark,
 }
 """By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full` and `threads` that it
 has as parameters."""

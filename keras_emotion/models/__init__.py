@@ -1,5 +1,6 @@
 """Keras models, one paper a file."""
 
+from keras_emotion.models.alexnet import AlexNet
 from keras_emotion.models.ave_lstm import AVELSTMNetwork
 from keras_emotion.models.conti_cnn import ContiCNN
 from keras_emotion.models.crnn_4d import CRNN4D
@@ -16,8 +17,10 @@ from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weigh
 from keras_emotion.models.mercl import MERCL, MERCLEncoder
 from keras_emotion.models.mmreslstm import MMResLSTM
 from keras_emotion.models.prior_dfcn import PriorDFCN
+from keras_emotion.models.topographic_images import TopographicImages
 from keras_emotion.models.ve_bilstm import VEBiLSTMNetwork
 from keras_emotion.models.vggish import VGGish
+from keras_emotion.models.video_eeg_hierarchical_lstm import VideoEEGHierarchicalLSTM
 
 __all__ = [
     "CRNN4D",
@@ -25,6 +28,7 @@ __all__ = [
     "DGCNN",
     "MERCL",
     "AVELSTMNetwork",
+    "AlexNet",
     "ContiCNN",
     "DeepVANet",
     "EEGNet",
@@ -38,8 +42,10 @@ __all__ = [
     "MERCLEncoder",
     "MMResLSTM",
     "PriorDFCN",
+    "TopographicImages",
     "VEBiLSTMNetwork",
     "VGGish",
+    "VideoEEGHierarchicalLSTM",
     "correlation_losses",
     "distillation_losses",
     "load_legacy_weights",

@@ -46,8 +46,8 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         `"eeg"`, `(batch, steps, channels, bands)`.
 
     Output:
-        A dictionary, all `(batch, n_classes)`, float32: `"probabilities"`, the mean, and `"visual"`, `"audio"` and
-        `"eeg"`, the probabilities of each modality, of which each has a loss.
+        A dictionary, all `(batch, n_classes)`, float32: `"probabilities"`, the mean, and `"visual_probabilities"`,
+        `"audio_probabilities"` and `"eeg_probabilities"`, those of each modality, of which each has a loss.
 
     Numerics: scaling, principal components and softmax run in float32 under mixed precision.
 
@@ -123,7 +123,8 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
                 x = ops.reshape(x, (-1, shapes["eeg"][0], n_features))
             for layer in layers:
                 x = layer(x)
-            outputs[modality] = x
+            # Not the name of the input, which some formats do not allow.
+            outputs[f"{modality}_probabilities"] = x
         outputs = {"probabilities": average(list(outputs.values())), **outputs}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         # Set here: what a functional model's constructor is given does not reach its layers.
@@ -168,7 +169,7 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         """See `keras.Model`; see `bootstrap_eeg`."""
         if training and self._n_bootstrap:
             x = {name: ops.convert_to_tensor(values) for name, values in x.items()}
-            y_pred = self({**x, "eeg": self._bootstrapped(x["eeg"], y["eeg"])}, training=True)
+            y_pred = self({**x, "eeg": self._bootstrapped(x["eeg"], y["eeg_probabilities"])}, training=True)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 
     def _bootstrapped(self, eeg, labels):

@@ -11,6 +11,7 @@ from keras_emotion.pipelines.batches import JoinedArrays, WindowBatches
 from keras_emotion.pipelines.channel_entropies import ChannelEntropies
 from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.eeg_blocks import EEGBlocks
+from keras_emotion.pipelines.eeg_images import BandStatistics, EEGImages
 from keras_emotion.pipelines.extraction import extract_features, extract_rated
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
@@ -45,11 +46,13 @@ from keras_emotion.pipelines.wavelet_packet_energies import WaveletPacketEnergie
 from keras_emotion.pipelines.windowing import Windowing
 
 __all__ = [
+    "BandStatistics",
     "ChannelEntropies",
     "ChannelSet",
     "ConnectivityFeatures",
     "EEGBlocks",
     "EEGGridFeatures",
+    "EEGImages",
     "FaceFeatures",
     "FaceQuantities",
     "FeaturePart",

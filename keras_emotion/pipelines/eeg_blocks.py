@@ -71,7 +71,7 @@ class EEGBlocks(FeaturePart):
                 )
                 continue
             try:
-                arrays.append(self._of_signal(eeg, starts))
+                arrays.append(self._arrays_of(eeg, starts))
             except ValueError as error:
                 raise InputError(f"{where}: {error}") from error
             tables.append(trial.window_table(starts, self.window_seconds))
@@ -79,7 +79,16 @@ class EEGBlocks(FeaturePart):
             raise InputError("\n".join(short))
         if not arrays:
             raise InputError("no trials to compute features from")
-        return {"eeg": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
+        joined = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
+        return joined, pd.concat(tables, ignore_index=True)
+
+    def _arrays_of(self, eeg: Recording, starts: np.ndarray) -> dict[str, np.ndarray]:
+        """Arrays by name of the blocks of a trial.
+
+        Raises:
+            ValueError: see `_of_signal`.
+        """
+        return {"eeg": self._of_signal(eeg, starts)}
 
     @abc.abstractmethod
     def _of_signal(self, eeg: Recording, starts: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""From a signal to features: filters, windows, baseline, entropy, band power, connectivity, electrode grids.
+"""From a signal to features: filters, windows, baseline, entropy, band power, connectivity, electrode grids, images.
 
-NumPy and SciPy only. Every function takes all channels (and trials) at once, keeps float32 as float32 and every other
-dtype as float64, and has time on the last axis of what it reads.
+NumPy, SciPy and PyWavelets only. Every function takes all channels (and trials) at once, keeps float32 as float32 and
+every other dtype as float64, and has time on the last axis of what it reads.
 """
 
 from keras_emotion.signals.bands import PRIOR_DFCN_BANDS, PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands
 from keras_emotion.signals.baseline import baseline_samples, remove_baseline
 from keras_emotion.signals.connectivity import CONSTANT_SHARE, coherence, pearson_correlation, phase_locking_value
+from keras_emotion.signals.denoising import wavelet_denoise
 from keras_emotion.signals.differential_entropy import (
     CONVENTIONS,
     VARIANCE_FLOOR,
@@ -15,8 +16,15 @@ from keras_emotion.signals.differential_entropy import (
     differential_entropy_features,
 )
 from keras_emotion.signals.filters import band_pass
+from keras_emotion.signals.frame_power import frame_power
 from keras_emotion.signals.resampling import ResampledSignal, rate_ratio, resample
 from keras_emotion.signals.spectral_power import band_power
+from keras_emotion.signals.topographic_images import (
+    azimuthal_equidistant,
+    electrode_places,
+    image_matrix,
+    to_images,
+)
 from keras_emotion.signals.topography import (
     GRID_SHAPES,
     electrode_directions,
@@ -38,6 +46,7 @@ __all__ = [
     "Bands",
     "DifferentialEntropyConvention",
     "ResampledSignal",
+    "azimuthal_equidistant",
     "band_pass",
     "band_power",
     "baseline_samples",
@@ -46,8 +55,11 @@ __all__ = [
     "differential_entropy",
     "differential_entropy_features",
     "electrode_directions",
+    "electrode_places",
+    "frame_power",
     "from_grid",
     "grid_positions",
+    "image_matrix",
     "pearson_correlation",
     "phase_locking_value",
     "rate_ratio",
@@ -56,6 +68,8 @@ __all__ = [
     "sample_count",
     "standard_name",
     "to_grid",
+    "to_images",
+    "wavelet_denoise",
     "window_starts",
     "windows",
 ]

@@ -20,6 +20,9 @@ from keras_emotion.systems.vgg19_frames import VGG19Frames
 if TYPE_CHECKING:
     import keras
 
+# Each of them has a loss.
+_OUTPUTS = ("visual_probabilities", "audio_probabilities", "eeg_probabilities")
+
 
 @register_system
 class AVELSTM(StimulusBlocks, NetworkSystem):
@@ -85,7 +88,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
 
     def losses(self) -> dict[str, Any]:
         """See `NetworkSystem`; of each modality, none of their mean."""
-        return {"loss": dict.fromkeys(("visual", "audio", "eeg"), "sparse_categorical_crossentropy")}
+        return {"loss": dict.fromkeys(_OUTPUTS, "sparse_categorical_crossentropy")}
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `NetworkSystem`."""
@@ -93,7 +96,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
 
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
         """See `NetworkSystem`."""
-        return dict.fromkeys(("visual", "audio", "eeg"), labels)
+        return dict.fromkeys(_OUTPUTS, labels)
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `NetworkSystem`."""

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.options import Option
-from keras_emotion.pipelines import MediaFrames, MediaLogMel, MediaPart, MediaVGGishPatches, content_hash
+from keras_emotion.pipelines import FeaturePart, MediaFrames, MediaLogMel, MediaVGGishPatches, content_hash
 from keras_emotion.pipelines.media_features import PATCH_FRAMES, MediaSound
 from keras_emotion.schema import Clip, InputError, Trial
 from keras_emotion.systems.settings import Configuration
@@ -395,8 +395,8 @@ def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_siz
     return encode
 
 
-class _EncodedPart(MediaPart):
-    """Features of the clips of stimuli by a network that is not trained, computed once a clip.
+class EncodedPart(FeaturePart):
+    """Features by a network that is not trained: a base class beside the part whose pictures or sound it encodes.
 
     Args:
         encoder: the network.
@@ -411,11 +411,11 @@ class _EncodedPart(MediaPart):
 
     def key(self) -> dict[str, Any]:
         """See `FeaturePart`; of the weights the content, not the place."""
-        return super(_EncodedPart, self._portable()).key()
+        return super(EncodedPart, self._portable()).key()
 
     def description(self) -> dict[str, Any]:
         """See `FeaturePart`; of the weights sizes and content, not the place."""
-        return super(_EncodedPart, self._portable()).description()
+        return super(EncodedPart, self._portable()).description()
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
@@ -439,7 +439,7 @@ class _EncodedPart(MediaPart):
         return found
 
 
-class EncodedFrames(_EncodedPart, MediaFrames):
+class EncodedFrames(EncodedPart, MediaFrames):
     """Pictures of the clips, encoded: `{"picture": (blocks, frames, width)}`, float32.
 
     The frames are those of `MediaFrames`, the features the [CLS] tokens of an image transformer in inference. A frame
@@ -483,7 +483,7 @@ class EncodedFrames(_EncodedPart, MediaFrames):
         return {"picture": flat.reshape(len(starts), self.n_frames, -1)}
 
 
-class EncodedSound(_EncodedPart, MediaSound):
+class EncodedSound(EncodedPart, MediaSound):
     """Sound of the clips, encoded: `{"sound": (blocks, patches, embedding_size)}`, float32.
 
     The patches are those of `MediaLogMel` or `MediaVGGishPatches`, four of a block of 4 s, the features the embeddings

@@ -335,7 +335,10 @@ def check_independent_samples(case: LayerCase) -> None:
 
 
 def check_gradients(case: LayerCase) -> None:
-    """Every trainable weight has a finite gradient that is not zero, but for those in `without_gradient`."""
+    """Every trainable weight has a finite gradient that is not zero, but for those in `without_gradient`.
+
+    The gradient is that of a random combination of the outputs; of a model with a `compute_loss` of its own, of that.
+    """
     import keras
 
     class GradientsAsWeights(keras.optimizers.Optimizer):
@@ -353,12 +356,16 @@ def check_gradients(case: LayerCase) -> None:
         return
     perturb_weights(model, rng)
     inputs = random_inputs(model, rng)
-    cotangents = keras.tree.map_structure(
-        lambda output: rng.standard_normal(output.shape).astype("float32"), model(inputs)
-    )
-    losses = keras.tree.map_structure(lambda _: lambda factor, output: keras.ops.sum(factor * output, -1), cotangents)
-    model.compile(GradientsAsWeights(), loss=losses, **compile_options())
-    model.train_on_batch(inputs, cotangents)
+    if type(model).compute_loss is not keras.Model.compute_loss:
+        losses, targets = case.training.losses(), case.training.targets(model, rng, 4)
+    else:
+        targets = keras.tree.map_structure(
+            lambda output: rng.standard_normal(output.shape).astype("float32"), model(inputs)
+        )
+        loss = keras.tree.map_structure(lambda _: lambda factor, output: keras.ops.sum(factor * output, -1), targets)
+        losses = {"loss": loss}
+    model.compile(GradientsAsWeights(), **losses, **compile_options())
+    model.train_on_batch(inputs, targets)
     gradients = {
         weight.path: values
         for weight, values in zip(model.weights, model.get_weights(), strict=True)

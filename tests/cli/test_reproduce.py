@@ -253,13 +253,13 @@ def test_without_videos_the_way_out_is_named(script, deap):
 
 @pytest.fixture(scope="module")
 def few_faces(tmp_path_factory):
-    """As few videos as can be divided: to find the faces in them takes most of the time."""
-    video = {"video_frame_rate_hz": 5.0, "video_size": (160, 128)}
+    """As few videos as can be divided, a frame for each step: to find the faces in them takes most of the time."""
+    video = {"video_frame_rate_hz": 2.0, "video_size": (160, 128)}
     return write_deap(tmp_path_factory.mktemp("few") / "deap", n_subjects=1, n_trials=6, face_videos=True, **video)
 
 
 def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
-    write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=10, frame_size=(96, 80))
+    write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=5, frame_size=(96, 80))
     small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")
     arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
     code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")

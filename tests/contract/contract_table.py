@@ -11,6 +11,7 @@ import pytest
 
 from keras_emotion.layers import (
     AdaptiveGraph,
+    BandAttention,
     ChebyshevGraphConvolution,
     Conv2D,
     ConvLSTM2D,
@@ -18,6 +19,10 @@ from keras_emotion.layers import (
     ECABandAttention,
     EEGConformerConvolution,
     FeatureScaling,
+    GaussianFramePolicy,
+    HierarchicalLSTM,
+    HierarchicalLSTMCell,
+    ImageEncoder,
     ImportanceSelection,
     MaxPooling2D,
     ModalityAttention,
@@ -29,6 +34,7 @@ from keras_emotion.layers import (
     PrincipalComponents,
     ResidualBlock3D,
     ResidualTCN,
+    SharedLSTMCell,
     SpeechConformerConvolution,
     StepSelfAttention,
     TemporalBlock,
@@ -39,6 +45,7 @@ from keras_emotion.models import (
     DCCA,
     DGCNN,
     MERCL,
+    AlexNet,
     AVELSTMNetwork,
     ContiCNN,
     DeepVANet,
@@ -52,8 +59,10 @@ from keras_emotion.models import (
     MERCLEncoder,
     MMResLSTM,
     PriorDFCN,
+    TopographicImages,
     VEBiLSTMNetwork,
     VGGish,
+    VideoEEGHierarchicalLSTM,
     correlation_losses,
     distillation_losses,
 )
@@ -61,6 +70,7 @@ from keras_emotion.systems.media_encoders import PictureEncoder, SoundEncoder
 from keras_emotion.testing.layers import Alternative as Given
 from keras_emotion.testing.layers import LayerCase as Row
 from keras_emotion.testing.layers import TrainingStep as Training
+from keras_emotion.testing.layers import random_inputs
 
 
 def _facrnn_targets(model, rng, batch):
@@ -119,8 +129,11 @@ _CLASS_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentropy"}, 
 _VIEWS_OFF_POLICY = {**_SOFTMAX_OFF_POLICY, "views": "the output leaves the network in float32"}
 
 
+_AVE_LSTM_OUTPUTS = ("visual_probabilities", "audio_probabilities", "eeg_probabilities")
+
+
 def _classes_of_each_modality(model, rng, batch):
-    return dict.fromkeys(("visual", "audio", "eeg"), _classes(model, rng, batch))
+    return dict.fromkeys(_AVE_LSTM_OUTPUTS, _classes(model, rng, batch))
 
 
 def _classes_and_views(model, rng, batch):
@@ -231,7 +244,283 @@ _MERCL_OFF_POLICY = {
 _MERCL_TCN = {n: (3 * n * 6 + 12) + (n * 6 + 6) + 3 * (3 * 36 + 12) for n in (3, 4, 5, 40)}
 _MERCL_CONFORMER = 5 * 2 * 40 + 4 * 40 * 40 + 2 * 40 + (40 * 40 + 40)
 
+# Without dropout, and with draws that are given: both differ between backends, and training is to be compared.
+_SMALL_HLSTM = {
+    "modalities": ("eeg", "face"),
+    "n_frames": 9,
+    "n_looks": 5,
+    "face_size": 6,
+    "image_size": 5,
+    "n_bands": 2,
+    "filters": (3, 2),
+    "width": 6,
+    "units": 4,
+    "n_levels": 2,
+    "attention_units": 3,
+    "n_classes": 3,
+    "dropout": 0.0,
+    "n_rollouts": 2,
+    "given_noise": True,
+    # Greedy, so small a network looks at the same frames whatever it sees.
+    "sample": True,
+}
+_HLSTM_TRAINING = Training(lambda: {}, _classes)
+_IN_FLOAT32 = dict.fromkeys(("cell", "loop", "looking"), "positions are counted in float32")
+_HLSTM_OFF_POLICY = {
+    **_SOFTMAX_OFF_POLICY,
+    **_IN_FLOAT32,
+    "policy": "positions are counted in float32",
+    "location": "positions are counted in float32",
+    "baseline": "rewards in float32",
+    "glimpse_dropout": "part of the loop",
+}
+_LEVEL_ATTENTION = dict.fromkeys(
+    ("hidden_attention", "cell_attention", "hidden", "scores"), "differences that half precision cannot tell"
+)
+_REJECTED_LEVELS = (
+    ("units", 0),
+    ("n_levels", 0),
+    ("attention_units", 0),
+    ("level_state", "mean"),
+)
+
+
+def _what_training_shows(model):
+    """Its loss and positions in training, for fixed inputs, and what only gradients and saved models show."""
+    rng = np.random.default_rng(0)
+    inputs = random_inputs(model, rng)
+    outputs = model(inputs, training=True)
+    loss = float(model.compute_loss(y=_classes(model, rng, 4), y_pred=outputs))
+    looking = model.get_layer("looking")
+    return (
+        loss,
+        np.asarray(outputs["positions"]).tolist(),
+        looking.policy_gradient,
+        looking.loop.unroll,
+        model.inference,
+    )
+
+
 ROWS = (
+    Row(
+        ImageEncoder,
+        {"filters": (3, 2), "units": 4},
+        inputs=(2, 5, 6, 3),
+        alive={"filters": (2, 2), "units": 3},
+        rejected=(("filters", ()), ("filters", (3, 0)), ("units", 0)),
+        rejected_inputs=((2, 5, 6), (2, 2, None, 6, 3)),
+        # 5 x 6 pixels leave 2 x 2 places.
+        n_trainable=(27 * 3 + 3) + (27 * 2 + 2) + (8 * 4 + 4),
+    ),
+    Row(
+        BandAttention,
+        {"units": 4},
+        inputs=[(3, 5), (6,)],
+        alive={"units": 3},
+        rejected=(("units", 0),),
+        rejected_inputs=((2, 3, 5), [(2, 3, 5)], [(2, 3, 5), (2, 3, 6)]),
+        n_trainable=(6 * 3 + 3) + (5 * 4 + 4),
+    ),
+    Row(BandAttention, {"units": 4}, inputs=[(1, 5), (6,)], n_trainable=5 * 4 + 4),
+    Row(
+        SharedLSTMCell,
+        {"units": 5, "n_sequences": 3},
+        inputs=(4, 6),
+        alive={"units": 4, "n_sequences": 2},
+        rejected=(("units", 0), ("n_sequences", 0)),
+        wrap=lambda cell: keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy),
+        n_trainable=4 * (2 + 5 + 1) * 5,
+    ),
+    Row(
+        HierarchicalLSTMCell,
+        {"units": 5, "n_levels": 2, "level_state": "each", "attention_units": 4},
+        inputs=(4, 3),
+        alive={"units": 4, "n_levels": 3, "level_attention": False, "level_state": "sum", "attention_units": 3},
+        off_policy=_LEVEL_ATTENTION,
+        rejected=_REJECTED_LEVELS,
+        wrap=lambda cell: keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy),
+        n_trainable=4 * (3 + 5 + 1) * 5 + 4 * (5 + 5 + 1) * 5 + 2 * (5 * 4 + 4 + 4),
+    ),
+    Row(
+        HierarchicalLSTMCell,
+        {"units": 4, "n_levels": 2, "level_attention": False},
+        inputs=(4, 3),
+        wrap=lambda cell: keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy),
+        n_trainable=4 * (3 + 4 + 1) * 4 + 4 * (4 + 4 + 1) * 4,
+    ),
+    Row(
+        HierarchicalLSTM,
+        {"units": 5, "n_levels": 2, "level_state": "each", "attention_units": 4, "return_sequences": True},
+        inputs=(4, 3),
+        alive={
+            "units": 4,
+            "n_levels": 3,
+            "level_attention": False,
+            "level_state": "sum",
+            "attention_units": 3,
+            "return_sequences": False,
+        },
+        off_policy=_LEVEL_ATTENTION,
+        rejected=_REJECTED_LEVELS,
+        rejected_inputs=((2, 3), (2, 4, 3, 2)),
+        n_trainable=4 * (3 + 5 + 1) * 5 + 4 * (5 + 5 + 1) * 5 + 2 * (5 * 4 + 4 + 4),
+    ),
+    Row(
+        HierarchicalLSTM,
+        {"units": 4, "n_levels": 2, "level_attention": False},
+        inputs=(4, 3),
+        n_trainable=4 * (3 + 4 + 1) * 4 + 4 * (4 + 4 + 1) * 4,
+    ),
+    Row(
+        GaussianFramePolicy,
+        {"n_frames": 9, "direction": "any", "sigma": 0.2, "learned_sigma": True},
+        inputs=[(3, 4), (3,), (3,)],
+        alive={"n_frames": 8, "direction": "forward", "sigma": 0.1, "learned_sigma": False},
+        rejected=(("n_frames", 1), ("direction", "back"), ("sigma", 0.0)),
+        rejected_inputs=((2, 3, 4), [(2, 3, 4), (2, 3)]),
+        off_policy={"location": "positions are counted in float32"},
+        n_trainable=4 + 1 + 1,
+    ),
+    Row(
+        VideoEEGHierarchicalLSTM,
+        {
+            **_SMALL_HLSTM,
+            "level_state": "each",
+            "sigma": 0.2,
+            "learned_sigma": True,
+            "policy_gradient": "all",
+            "level_penalty": 0.5,
+            "reward_weight": 2.0,
+            "reward_right": 2.0,
+            "reward_wrong": -1.0,
+            "sparsity_weight": -0.1,
+            "inference": {"label_rule": "> 5"},
+        },
+        alive={
+            "modalities": ("face",),
+            "n_frames": 8,
+            "n_looks": 4,
+            "face_encoder": "alexnet",
+            "face_size": 8,
+            "n_face_features": Given(4, {"face_encoder": "alexnet"}),
+            "image_size": 7,
+            "n_bands": 3,
+            "filters": (2, 2),
+            "width": 5,
+            "units": 5,
+            "n_levels": 3,
+            "level_attention": False,
+            "level_state": "sum",
+            "attention_units": 4,
+            "n_classes": 2,
+            "dropout": 0.5,
+            "looking": "uniform",
+            "direction": "any",
+            "sigma": 0.1,
+            "learned_sigma": False,
+            "policy_gradient": "head",
+            "level_penalty": 1.0,
+            "reward_weight": 1.0,
+            "reward_right": 1.0,
+            "reward_wrong": -2.0,
+            "sparsity_weight": -0.01,
+            "baseline": None,
+            "n_rollouts": 1,
+            "sample": False,
+            "given_noise": False,
+            "unroll": True,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("modalities", ()),
+            ("modalities", "eeg"),
+            ("modalities", ("eeg", "bio")),
+            ("n_frames", 1),
+            ("n_looks", 1),
+            ("face_encoder", "vit"),
+            ("face_size", 0),
+            ("n_face_features", 0),
+            ("image_size", 0),
+            ("n_bands", 0),
+            ("filters", ()),
+            ("width", 0),
+            *_REJECTED_LEVELS,
+            ("n_classes", 1),
+            ("dropout", 1.0),
+            ("looking", "random"),
+            ("direction", "back"),
+            ("sigma", 0.0),
+            ("policy_gradient", "none"),
+            ("level_penalty", -1.0),
+            ("reward_weight", -1.0),
+            ("sparsity_weight", 0.1),
+            ("baseline", "mean"),
+            ("n_rollouts", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        off_policy={**_HLSTM_OFF_POLICY, **_LEVEL_ATTENTION},
+        observed=_what_training_shows,
+        training=_HLSTM_TRAINING,
+        n_trainable=(27 * 3 + 3)
+        + (27 * 2 + 2)
+        + (2 * 2 * 2 * 6 + 6)  # 6 x 6 pixels leave 2 x 2 places
+        + (9 * 3 + 3)
+        + (27 * 2 + 2)
+        + (2 * 2 * 2 * 6 + 6)
+        + (6 * 6 + 6)  # projection of the face
+        + (4 * 2 + 2)  # scores of the bands
+        + (6 * 6 + 6)
+        + 4 * (6 + 4 + 1) * 4  # glimpse
+        + 4 * (8 + 4 + 1) * 4
+        + 4 * (4 + 4 + 1) * 4
+        + 2 * (4 * 3 + 3 + 3)
+        + (4 + 1 + 1)  # policy
+        + (4 + 1)  # baseline
+        + (4 * 3 + 3),
+    ),
+    Row(
+        VideoEEGHierarchicalLSTM,
+        {
+            **_SMALL_HLSTM,
+            "modalities": ("face",),
+            "face_encoder": "alexnet",
+            "n_face_features": 5,
+            "direction": "any",
+            "sigma": 0.5,
+            "n_rollouts": 1,
+            "level_attention": False,
+            "baseline": None,
+            "unroll": True,
+        },
+        off_policy={name: why for name, why in _HLSTM_OFF_POLICY.items() if name != "baseline"},
+        training=_HLSTM_TRAINING,
+        n_trainable=(5 * 6 + 6)
+        + 4 * (6 + 4 + 1) * 4
+        + 4 * (4 + 4 + 1) * 4
+        + 4 * (4 + 4 + 1) * 4
+        + (4 + 1)
+        + (4 * 3 + 3),
+    ),
+    Row(
+        VideoEEGHierarchicalLSTM,
+        {**_SMALL_HLSTM, "modalities": ("eeg",), "looking": "uniform", "given_noise": False},
+        off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, **_LEVEL_ATTENTION, "glimpse_dropout": "part of the loop"},
+        training=_HLSTM_TRAINING,
+    ),
+    Row(
+        VideoEEGHierarchicalLSTM,
+        {
+            **_SMALL_HLSTM,
+            "modalities": ("eeg",),
+            "looking": "uniform",
+            "given_noise": False,
+            "channel_names": ("Fz", "C3", "C4", "Pz"),
+            "electrode_directions": (None, (-0.7, 0.0, 0.7), None, None),
+        },
+        alive={"channel_names": ("Fz", "T7", "C4", "Oz"), "electrode_directions": None},
+        off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, "glimpse_dropout": "part of the loop"},
+        training=_HLSTM_TRAINING,
+    ),
     Row(
         MERCLEncoder,
         _SMALL_MERCL,
@@ -1377,7 +1666,7 @@ ROWS = (
         off_policy=_AVE_LSTM_OFF_POLICY,
         observed=lambda model: model.inference,
         training=Training(
-            lambda: {"loss": dict.fromkeys(("visual", "audio", "eeg"), "sparse_categorical_crossentropy")},
+            lambda: {"loss": dict.fromkeys(_AVE_LSTM_OUTPUTS, "sparse_categorical_crossentropy")},
             _classes_of_each_modality,
         ),
         n_trainable=4 * (4 * 4 + 4 * 4 + 4) + 4 * (2 * 4 + 4 * 4 + 4) + 4 * (5 * 4 + 4 * 4 + 4) + 3 * (4 * 3 + 3),
@@ -1467,6 +1756,48 @@ ROWS = (
         + (2 * 5 * 6 + 6)  # 35 frames become 2, 20 bands 1
         + (6 * 7 + 7)
         + (7 * 4 + 4),
+    ),
+    Row(
+        AlexNet,
+        {"image_size": 96, "filters": (2, 3, 4, 5, 6), "units": (7, 5)},
+        alive={"image_size": 97, "filters": (2, 3, 5, 4, 6), "units": (5, 7)},
+        rejected=(
+            ("image_size", 62),
+            ("filters", (2, 3, 4, 5)),
+            ("filters", (2, 3, 4, 5, 0)),
+            ("units", (7,)),
+            ("units", (0, 5)),
+        ),
+        rejected_inputs=((2, 96, 97, 3), (2, 95, 95, 3), (2, 96, 96, 1)),
+        off_policy={"features": "the output leaves the network in float32"},
+        training=Training(
+            lambda: {"loss": "mean_squared_error"},
+            lambda model, rng, batch: rng.standard_normal((batch, model.units[1])).astype("float32"),
+        ),
+        n_trainable=(121 * 3 * 2 + 2)
+        + (25 * 2 * 3 + 3)
+        + (9 * 3 * 4 + 4)
+        + (9 * 4 * 5 + 5)
+        + (9 * 5 * 6 + 6)
+        + (2 * 2 * 6 * 7 + 7)  # 96 pixels become 23, 11, 5 and 2
+        + (7 * 5 + 5),
+    ),
+    Row(
+        TopographicImages,
+        {
+            "channel_names": ("F3", "F4", "P3", "x", "Cz"),
+            "directions": (None, None, None, (0.5, -0.5, 0.7), None),
+            "image_size": 6,
+        },
+        inputs=(4, 5, 3),
+        alive={
+            "channel_names": ("F3", "F4", "P5", "x", "Cz"),
+            "directions": (None, None, None, (0.6, -0.6, 0.7), None),
+            "image_size": 7,
+        },
+        rejected=(("image_size", 1), ("directions", ((0.5, -0.5, 0.7),))),
+        rejected_inputs=((2, 4, 5), (2, 4, 6, 3), (2, None, 5, 3)),
+        n_trainable=0,
     ),
 )
 

@@ -1,5 +1,5 @@
-import contextlib
 import importlib
+import json
 import os
 import secrets
 import signal
@@ -59,11 +59,14 @@ def dask_address():
 
 @pytest.fixture
 def two_workers(request):
-    """Two workers of the engine, of a Dask cluster that runs already, or of a Ray cluster of our own."""
+    """Two workers of the engine, of a Dask cluster that runs already, or of a Ray cluster of our own.
+
+    Of two threads where nothing else is said: other workers would have to be started for another number.
+    """
 
     def of(name, **fields):
         address = request.getfixturevalue("dask_address") if name == "dask" else ""
-        return Runtime(workers=2, engine=name, cluster_address=address, **fields)
+        return Runtime(**{"workers": 2, "threads_per_worker": 2, "engine": name, "cluster_address": address, **fields})
 
     return of
 
@@ -77,7 +80,8 @@ def test_every_engine_gives_the_same_bytes(name, unbroken_tiny_run, tiny_run, in
     unbroken, reader, _ = unbroken_tiny_run
     experiment = tiny_run.tiny_experiment(tmp_path / "features", workers=2, engine=name)
     # Features by workers that are there; the run then starts workers of its own for the trainings alone.
-    prepare(experiment.changed({"runtime": two_workers(name, feature_store=tmp_path / "features")}), reader)
+    there = two_workers(name, threads_per_worker=1, feature_store=tmp_path / "features")
+    prepare(experiment.changed({"runtime": there}), reader)
     folder = run(experiment, reader, tmp_path / "run")
     for table in TABLES:
         assert (folder.path / table).read_bytes() == (unbroken.path / table).read_bytes()
@@ -91,9 +95,9 @@ def _where():
 
 
 def _backend():
-    import keras
-
-    return keras.config.backend()
+    # Keras takes the variable when it is first imported, and to import it takes 6 s.
+    assert "keras" not in sys.modules
+    return os.environ["KERAS_BACKEND"]
 
 
 def _family():
@@ -113,7 +117,7 @@ def _killed():
 def test_workers_have_their_threads_and_work_where_the_run_was_started(
     name, trains, n_threads, in_workers_too, two_workers, monkeypatch, tmp_path
 ):
-    runtime = two_workers(name, threads_per_worker=2)
+    runtime = two_workers(name)
     if name != "processes":
         monkeypatch.chdir(tmp_path)  # elsewhere than where the cluster was started
     # Features take one thread, whatever the workers that train have.
@@ -144,7 +148,7 @@ def _interrupted():
 
 
 def test_workers_leave_ctrl_c_to_the_process_that_started_them():
-    assert _done(Runtime(workers=2), *[(_interrupted, ())] * 4) == ["goes on"] * 4
+    assert _done(Runtime(workers=2, threads_per_worker=2), *[(_interrupted, ())] * 4) == ["goes on"] * 4
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
@@ -274,37 +278,48 @@ def test_gpus_are_those_that_cuda_would_see(variable, ids, monkeypatch):
 
 
 def _claims(tmp_path, visible, n_processes):
-    """What each of some processes sees after its claim, one after another, all alive at once."""
+    """What each of some processes sees after its claim, one after another, all alive at once; then as many others."""
+    # They are forks of one process: to import what claims takes longer than all else.
     program = textwrap.dedent("""
-        import os, sys
+        import json, os, signal, sys
         from keras_emotion.experiment.engine import claim_gpu
-        claim_gpu()
-        claim_gpu()
-        print(os.environ["CUDA_VISIBLE_DEVICES"], "tensorflow" in sys.modules, flush=True)
-        sys.stdin.read()
-    """)
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)}
-    with contextlib.ExitStack() as stack:
+
+        def claim():
+            reading, writing = os.pipe()
+            process = os.fork()
+            if not process:
+                claim_gpu()
+                claim_gpu()
+                os.write(writing, f"{os.environ['CUDA_VISIBLE_DEVICES']} {'tensorflow' in sys.modules}\\n".encode())
+                signal.pause()
+            with open(reading) as answer:
+                return process, answer.readline().split()
+
         seen = []
-        for _ in range(n_processes):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", program],
-                    env=environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(process.kill)
-            seen.append(process.stdout.readline().split())
-        return seen
+        for n_processes in json.loads(sys.argv[1]):
+            processes, claims = zip(*[claim() for _ in range(n_processes)])
+            seen.append(claims)
+            for process in processes:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+        print(json.dumps(seen))
+    """)
+    answer = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(n_processes)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return json.loads(answer.stdout)
 
 
 def test_a_worker_has_a_gpu_of_its_own_until_it_ends(tmp_path):
-    assert _claims(tmp_path, "GPU-a,1", 2) == [["GPU-a", "False"], ["1", "False"]]
+    two, three = _claims(tmp_path, "GPU-a,1", [2, 3])
+    assert two == [["GPU-a", "False"], ["1", "False"]]
     # Those were killed, and their claims went with them. A third shares.
-    *own, (shared, _) = _claims(tmp_path, "GPU-a,1", 3)
+    *own, (shared, _) = three
     assert own == [["GPU-a", "False"], ["1", "False"]]
     assert shared in ("GPU-a", "1")
 
@@ -314,19 +329,18 @@ def _visible():
     return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
 
 
-@pytest.mark.parametrize(("trains", "expected"), [(True, {"0", "1"}), (False, {"0,1"})])
-def test_workers_that_train_get_a_gpu_each_and_others_none(trains, expected, in_workers_too, monkeypatch, tmp_path):
+def test_workers_that_train_get_a_gpu_each_and_others_none(in_workers_too, monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     # Workers of this test alone: those that are there already have other variables.
     monkeypatch.setattr(engine, "_IDLE_SECONDS", {True: 31, False: 32})
-    monkeypatch.setattr(engine, "_training_workers_run", False)
-    workers = engine.loky.get_reusable_executor(max_workers=2, timeout=30, reuse=False)
-    workers.shutdown(wait=True)
-    done = _done(Runtime(), *[(_visible, ())] * 8, trains=trains)
-    by_worker = dict(done)
-    assert set(by_worker.values()) == expected
-    assert all(by_worker[process] == gpu for process, gpu in done)
-    if trains:
-        assert len(by_worker) == 2
+    monkeypatch.setattr(engine, "_training_workers_run", True)
+    engine.loky.get_reusable_executor(max_workers=2, timeout=30, reuse=False).shutdown(wait=True)
+    # First those that have none: a worker keeps the GPU that it has claimed.
+    for trains, expected in ((False, {"0,1"}), (True, {"0", "1"})):
+        done = _done(Runtime(), *[(_visible, ())] * 8, trains=trains)
+        by_worker = dict(done)
+        assert set(by_worker.values()) == expected
+        assert all(by_worker[process] == gpu for process, gpu in done)
+    assert len(by_worker) == 2
     engine.loky.get_reusable_executor(max_workers=1, timeout=30, reuse=False).shutdown(wait=True)

@@ -21,8 +21,8 @@ def accuracy(tmp_path_factory):
             targets=("valence",),
             maximum_folds=3,
             maximum_repetitions=1,
-            system=FACRNN(width_multiplier=0.1),
-            training=Training(epochs=5, learning_rate=3e-3, batch_size=32),
+            system=FACRNN(width_multiplier=0.05),
+            training=Training(epochs=4, learning_rate=5e-3, batch_size=32),
             runtime=Runtime(workers=1, feature_store=folder / "features"),
             **fields,
         )

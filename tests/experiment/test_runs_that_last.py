@@ -35,10 +35,13 @@ def _broken_off(unbroken, path, n_jobs):
 
 def test_two_processes_share_a_run(unbroken_tiny_run, tiny_run, tmp_path):
     unbroken, _, features = unbroken_tiny_run
-    command = _command(tiny_run, tmp_path / "run", features, "--workers", "1", "--resume")
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
+    command = _command(tiny_run, tmp_path / "run", features, "--workers", "1", "--resume", "--processes", "2")
+    answer = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    printed = [answer.stderr, *(path.read_text() for path in sorted(tmp_path.glob("run-*.txt")))]
+    assert answer.returncode == 0, printed
+    assert len(printed) == 3
+    assert not printed[0]
+    assert all(printed[1:])
     assert _same_tables(tmp_path / "run", unbroken.path)
     assert sorted(path.name for path in (tmp_path / "run" / "jobs").iterdir()) == sorted(
         path.name for path in (unbroken.path / "jobs").iterdir()

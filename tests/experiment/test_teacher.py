@@ -148,7 +148,11 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
-    """A plan with a teacher for each fold, one of its jobs, the job's record, and its student."""
+    """A plan with a teacher for each fold, one of its jobs, the job's record, and its student.
+
+    The job is done as if no other fold had been before it.
+    """
+    compiled_model._COMPILED.clear()
     folder = tmp_path_factory.mktemp("learnt")
     plan, _ = prepare(experiment(folder, teacher="fold", teacher_training=TEACHING), MemoryTrials(folder))
     job = jobs(plan, "trial_disjoint")[0]
@@ -167,10 +171,13 @@ def test_the_network_learns_from_the_teacher_of_the_fold(learnt):
     assert student.loss.keys() == {"probabilities", "features"}
     steps = training.seconds_per_step(plan, job)
     assert [one for one, *_ in steps] == [TEACHING, plan.experiment.training]
-    # As if no other fold had been before it.
-    compiled_model._COMPILED.clear()
+    # Other folds before it change nothing: their networks are the same ones, set back.
+    _, other, *_ = jobs(plan, "trial_disjoint")
+    before = len(compiled_model._COMPILED)
+    assert training.run_job(plan, other)["predictions"] != record["predictions"]
     again = training.run_job(plan, job)
     assert again["predictions"] == record["predictions"]
+    assert len(compiled_model._COMPILED) == before
 
 
 def visual(tmp_path):

@@ -4,6 +4,7 @@ Without the ending that pytest collects; the tests load it by its path.
 """
 
 import argparse
+import os
 import resource
 import sys
 from pathlib import Path
@@ -35,6 +36,24 @@ def tiny_experiment(feature_store: Path, system=NETWORK, **runtime) -> Experimen
     )
 
 
+def _in_forks(n_processes: int, output: Path) -> None:
+    """Go on in forks of this process, each with a file for its standard error; this one ends when they have.
+
+    Keras is imported before: that takes longer than the run.
+    """
+    import keras  # noqa: F401
+
+    processes = []
+    for number in range(n_processes):
+        process = os.fork()
+        if not process:
+            os.dup2(os.open(f"{output}-{number}.txt", os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+            return
+        processes.append(process)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    raise SystemExit(0 if not any(codes) else f"exit codes {codes}")
+
+
 @with_exit_codes
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -43,10 +62,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--largest-file-bytes", type=int)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     if options.largest_file_bytes:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (options.largest_file_bytes, hard))
+    if options.processes > 1:
+        _in_forks(options.processes, options.output)
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from conftest import MemoryReader
 

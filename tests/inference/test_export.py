@@ -33,6 +33,10 @@ SMALL = {
         n_channels=4,
         units=8,
     ),
+    "AVELSTMNetwork": lambda: models.AVELSTMNetwork((3, 4), (5, 2), (4, 3, 2), units=4, n_components=5),
+    "VEBiLSTMNetwork": lambda: models.VEBiLSTMNetwork(
+        visual_shape=(3, 4), eeg_shape=(3, 4, 2), projection_units=4, units=(3, 2)
+    ),
 }
 
 

@@ -86,7 +86,9 @@ def test_ave_lstm(ave_lstm):
         "eeg": components @ weights["eeg_components/kernel"],
     }
     expected = {
-        name: softmax(dense(lstm(x, weights, f"{name}_lstm/lstm_cell")[-1], weights, f"{name}_classifier"), axis=-1)
+        f"{name}_probabilities": softmax(
+            dense(lstm(x, weights, f"{name}_lstm/lstm_cell")[-1], weights, f"{name}_classifier"), axis=-1
+        )
         for name, x in sequences.items()
     }
     expected["probabilities"] = sum(expected.values()) / 3
@@ -119,7 +121,9 @@ def test_bootstrapping_is_of_training_alone(ave_lstm):
     inputs = {
         name: keras.ops.convert_to_tensor(rng.standard_normal(shape), "float32") for name, shape in shapes.items()
     }
-    targets = dict.fromkeys(("visual", "audio", "eeg"), np.array([0, 1, 2, 0, 1, 2]))
+    targets = dict.fromkeys(
+        ("visual_probabilities", "audio_probabilities", "eeg_probabilities"), np.array([0, 1, 2, 0, 1, 2])
+    )
     ave_lstm.compile(loss=dict.fromkeys(targets, "sparse_categorical_crossentropy"), run_eagerly=True)
 
     def losses():
@@ -128,11 +132,11 @@ def test_bootstrapping_is_of_training_alone(ave_lstm):
 
     plain = losses()
     assert plain[0] == plain[1]
-    before = keras.ops.convert_to_numpy(ave_lstm(inputs)["eeg"])
+    before = keras.ops.convert_to_numpy(ave_lstm(inputs)["eeg_probabilities"])
     ave_lstm.bootstrap_eeg(3)
     trained, tested = losses()
     assert tested == plain[1]
     assert trained != plain[0]
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(ave_lstm(inputs)["eeg"]), before)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(ave_lstm(inputs)["eeg_probabilities"]), before)
     ave_lstm.bootstrap_eeg(0)
     assert losses() == plain

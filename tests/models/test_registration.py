@@ -72,12 +72,13 @@ PROGRAMS = {
 }
 """What is done after imports in an order each."""
 
-# TensorFlow takes most of the time that Keras takes to be imported: it is there when the programs begin.
+# What Keras imports takes most of the time that it takes to be imported: that is there when the programs begin.
 FORKING = """
 import json, os, sys, traceback
 sys.modules["keras"] = None  # TensorFlow would import it
 import tensorflow
 del sys.modules["keras"]
+import h5py, matplotlib.pyplot, pandas, rich, scipy.stats, sklearn.base, sklearn.utils.metaestimators
 
 assert not [name for name in sys.modules if name.partition(".")[0] in ("keras", "keras_emotion")]
 failed = {}

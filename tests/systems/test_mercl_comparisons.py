@@ -175,10 +175,10 @@ def test_the_lstm_of_the_eeg_learns_whatever_the_others_do():
     asked, truth = drawn(200)
     outputs = model.predict(system.inputs(asked), verbose=0)
     right = {name: (values.argmax(axis=1) == truth).mean() for name, values in outputs.items()}
-    assert right["eeg"] > 0.95
-    assert 0.35 < right["visual"] < 0.65
-    assert 0.35 < right["audio"] < 0.65
-    assert 0.6 < right["probabilities"] < right["eeg"]
+    assert right["eeg_probabilities"] > 0.95
+    assert 0.35 < right["visual_probabilities"] < 0.65
+    assert 0.35 < right["audio_probabilities"] < 0.65
+    assert 0.6 < right["probabilities"] < right["eeg_probabilities"]
 
 
 def test_components_and_scaling_are_those_of_the_training_rows():

@@ -124,8 +124,8 @@ def run_reproduction(
 @on_interruption("finished jobs and stored features are kept; continue with: {resume}")
 def _run(request: Request) -> int:
     """Run, report, and draw the figures; or estimate the costs, or run the rows of a table."""
-    if request.options.table:
-        return _run_table(request)
+    if request.options.table or request.options.figure:
+        return _run_methods(request)
     reproduction = request.reproduction
     console, wanted, dataset = _console(), request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
@@ -210,22 +210,28 @@ def _pretrain(request: Request) -> int:
     return 0
 
 
-def _run_table(request: Request) -> int:
-    reproduction, number = request.reproduction, request.options.table
-    if number not in reproduction.tables:
-        there = ", ".join(reproduction.tables)
-        there = f"there are {there}" if there else "this reproduction has none"
-        raise InputError(f"--table {number}: no such table of methods; {there}")
+def _run_methods(request: Request) -> int:
+    """Run the methods of a table or of a figure of the paper, print the table, and draw the figure."""
+    reproduction, kind, number = request.reproduction, "table", request.options.table
+    there: Mapping[str, Table] = reproduction.tables
+    if request.options.figure:
+        if number:
+            raise InputError(f"--figure {request.options.figure}: --table {number} is asked for, too; leave out one")
+        kind, number = "figure", request.options.figure
+        there = {name: figure.methods for name, figure in reproduction.compared_figures.items()}
+    if number not in there:
+        known = f"there are {', '.join(there)}" if there else "this reproduction has none"
+        raise InputError(f"--{kind} {number}: no such {kind} of methods; {known}")
     experiments = {}
-    for name, method in reproduction.tables[number].items():
+    for name, method in there[number].items():
         try:
             experiments[name] = method(request.experiment)
         except InputError:
             raise
         except ValueError as error:
             # The options of the user do not go with those of the row.
-            raise InputError(f"--table {number}, {name}: {error}") from None
-    console, output = _console(), request.output.with_name(f"{request.output.name}-table{number}")
+            raise InputError(f"--{kind} {number}, {name}: {error}") from None
+    console, output = _console(), request.output.with_name(f"{request.output.name}-{kind}{number}")
     folders = {}
     for name, one in experiments.items():
         folder = output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
@@ -239,12 +245,19 @@ def _run_table(request: Request) -> int:
         return 0
     n_failed = sum(_print_failed(folder) for folder in folders.values())
     paper = reproduction.printed_numbers
-    everywhere = None if paper is None else reports.paper_numbers(paper, table=number)
+    place = number if kind == "table" else f"figure {number}"
+    everywhere = None if paper is None else reports.paper_numbers(paper, table=place)
     printed = None if everywhere is None else everywhere[everywhere["dataset"] == reproduction.dataset]
     with _error_after_failures(n_failed):
-        reports.build_method_table(folders, printed, output).print(console)
+        compared = reports.build_method_table(folders, printed, output)
+        compared.print(console)
         if printed is not None and printed.empty:
             _print_other_dataset(console, number, everywhere)
+        if kind == "figure":
+            file = output / f"figure{number}.png"
+            metric = reproduction.compared_figures[number].metric
+            file.write_bytes(reports.draw_methods(compared, metric, f"figure {number} of the paper").png)
+            console.print(f"figure: {file}", highlight=False, markup=False, soft_wrap=True)
     return int(n_failed > 0)
 
 
@@ -284,6 +297,8 @@ def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reduct
     # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
     n_classes = {target: wanted.rule(target, dataset.class_names).n_classes for target in wanted.targets}
     printed = reports.numbers_of_classes(reports.paper_numbers(paper, dataset=wanted.dataset), n_classes)
+    # Those of a figure are of its variants.
+    printed = printed[~printed["table"].str.startswith("figure")]
     variant = wanted.paper_variant
     if variant is None or printed.empty:
         return printed

@@ -48,6 +48,7 @@ class RunOptions:
         verify: read all files of the data and all stored features again, also those of unchanged size and time.
         dry_run: print the number of jobs and the time they take, and stop.
         table: number of a table of the paper to run; each row, a method, is a run in a folder of its own.
+        figure: number of a figure of the paper that compares methods, run as a table is, and drawn.
     """
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
@@ -60,6 +61,7 @@ class RunOptions:
     verify: Annotated[bool, Option(common=False)] = False
     dry_run: bool = False
     table: Annotated[str, Option(metavar="NUMBER")] = ""
+    figure: Annotated[str, Option(metavar="NUMBER")] = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,12 +135,14 @@ class Request:
         """Refuse the options of runs with folds.
 
         Raises:
-            InputError: an estimate or a table is asked for.
+            InputError: an estimate, a table or a figure is asked for.
         """
         if self.options.dry_run:
             raise InputError("--dry-run: training without folds has no estimate of its time; leave it out")
         if self.options.table:
             raise InputError("--table: training without folds has no table of methods; leave it out")
+        if self.options.figure:
+            raise InputError("--figure: training without folds has no figure of methods; leave it out")
 
 
 # --- first pass: what is run
@@ -251,7 +255,8 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     known = [*choice.own, *of_runs, *of_experiment, *EVERYWHERE]
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
-    shown = [one for one in known if one.default is not REQUIRED and (one.name != "table" or reproduction.tables)]
+    comparisons = {"table": reproduction.tables, "figure": reproduction.compared_figures}
+    shown = [one for one in known if one.default is not REQUIRED and comparisons.get(one.name, True)]
     print_help(given, shown, choice.prog, reproduction.description)
     options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})
     wanted = changed(default, {one.name: given[one.name] for one in of_experiment if one.name in given})

@@ -62,7 +62,7 @@ class ImportanceSelection(keras.layers.Layer):
 
     def call(self, inputs):
         """Selects features; see the class."""
-        importance = ops.stop_gradient(ops.sum(ops.abs(self.kernel), axis=1))
+        importance = ops.sum(ops.abs(self.kernel), axis=1)
         largest, _ = ops.top_k(importance, min(self.n_selected, self.kernel.shape[0]))
         mask = ops.cast(importance >= largest[-1], self.compute_dtype)
         scores = ops.matmul(ops.mean(inputs, axis=1), ops.cast(self.kernel, self.compute_dtype)) + self.bias

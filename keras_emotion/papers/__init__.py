@@ -3,9 +3,10 @@
 A new paper has its own files (a system, a row as those beside this one, its printed numbers) and one line below.
 """
 
-from keras_emotion.papers import comparison, deepvanet, facrnn, mercl, prior_dfcn
+from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn
 from keras_emotion.papers.registry import (
     PRESETS,
+    ComparedFigure,
     Demo,
     Paper,
     Reproduction,
@@ -25,12 +26,14 @@ for _row in (
     deepvanet.PAPER,
     prior_dfcn.PAPER,
     mercl.PAPER,
+    hlstm.PAPER,
     comparison.PAPER,
 ):
     register_paper(_row)
 
 __all__ = [
     "PRESETS",
+    "ComparedFigure",
     "Demo",
     "Paper",
     "Reproduction",

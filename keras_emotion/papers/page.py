@@ -50,6 +50,8 @@ def _reproduction(one: Reproduction) -> str:
         rows.insert(3, ("protocols", ", ".join(_protocol(name) for name in full.protocols)))
     for number, table in one.tables.items():
         rows.append((f"`--table {number}`", "; ".join(table)))
+    for number, figure in one.compared_figures.items():
+        rows.append((f"`--figure {number}`", f"{figure.metric}: {'; '.join(figure.methods)}"))
     small = {name: one.presets[name] for name in PRESETS if one.presets[name] is not full}
     for name, preset in small.items():
         changed = {field: getattr(preset.training, field) for field in ("epochs", "batch_size", "learning_rate")}

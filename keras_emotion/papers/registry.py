@@ -33,6 +33,20 @@ Method = Callable[[Experiment], Experiment]
 Table = Mapping[str, Method]
 """The rows of a table by their names as printed; the others are compared with the first."""
 
+
+@dataclasses.dataclass(frozen=True)
+class ComparedFigure:
+    """A figure of the paper that compares variants or methods: each is a run, as of a table, drawn as bars.
+
+    Args:
+        methods: what is compared, by the names below the bars; the others are compared with the first.
+        metric: the score that is drawn.
+    """
+
+    methods: Table
+    metric: str = "accuracy"
+
+
 Figure = Callable[[Experiment, Reader, Path], str]
 """Is called with the experiment, the dataset and the run folder once a run is finished; its result is printed."""
 
@@ -75,6 +89,8 @@ class Reproduction:
         printed_numbers: csv file of the paper's numbers, see `keras_emotion.reports.paper_numbers`; `None` where the
             paper reports none on this dataset.
         tables: tables of the paper that compare methods, by number.
+        compared_figures: figures of the paper that compare variants or methods, by number; in `printed_numbers`, their
+            `table` is `figure` and the number.
         figures: drawn when a run is finished, in this order.
         command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
@@ -89,6 +105,7 @@ class Reproduction:
     demo: Demo | None = None
     printed_numbers: Path | None = None
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
+    compared_figures: Mapping[str, ComparedFigure] = dataclasses.field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()

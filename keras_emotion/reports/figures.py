@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.file_names import word_file_name
+from keras_emotion.reports.methods import MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
@@ -86,6 +87,25 @@ def draw_comparison(runs: Mapping[str, RunNumbers]) -> Picture:
             "95 % of mean accuracies when labels are shuffled between trials. Line: majority class of the training "
             f"part. Scored by {one.scored_unit}.",
             _comparison(runs),
+        )
+
+
+def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
+    """The scores of several methods as bars, a panel for each target, beside the numbers as printed.
+
+    Args:
+        table: what the methods scored.
+        metric: the score that is drawn.
+        of: what is drawn, for the title (`"figure 6 of the paper"`).
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        return _picture(
+            "methods",
+            f"{table.title}: {metric}, {of}",
+            table.mark,
+            "Bar: mean over subjects, with the standard deviation over subjects. Black line: the number as printed, "
+            "where there is one. Dashed: chance, the upper end of the 95 % band of the first method's accuracies.",
+            _methods(table, metric),
         )
 
 
@@ -315,6 +335,37 @@ def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[
             "over subjects. 0.5 is what a network gives that prefers nothing.",
             _band_attention(numbers),
         )
+
+
+def _methods(table: MethodTable, metric: str) -> Figure:
+    rows = table.rows[table.rows["metric"] == metric]
+    targets, protocols, methods = (list(dict.fromkeys(rows[name])) for name in ("target", "protocol", "method"))
+    figure = Figure(figsize=(max(4.5, 1.1 * len(methods) + 1.5), 0.9 + 2.4 * len(targets)), layout="constrained")
+    width = 0.8 / len(protocols)
+    panels = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, target in zip(panels, targets, strict=True):
+        for number, protocol in enumerate(protocols):
+            own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").loc[methods]
+            places = np.arange(len(methods)) + (number - (len(protocols) - 1) / 2) * width
+            colour = _COLOURS[number % len(_COLOURS)]
+            # Of one subject there is no deviation.
+            spread = 100 * own["standard_deviation"].fillna(0)
+            axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
+            if metric == "accuracy":
+                axes.axhline(100 * own["chance_high"].iloc[0], color=colour, linestyle="--", linewidth=0.8)
+        for place, value in enumerate(own["printed"]):
+            if np.isfinite(value):
+                axes.hlines(value, place - 0.45, place + 0.45, color="black", linewidth=1.5)
+        axes.set_title(target, loc="left")
+        axes.set(ylabel=f"{metric} (%)", ylim=(0, 105))
+        axes.grid(axis="y")
+    panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if len(methods) > 3 else 0)
+    handles, names = panels[0].get_legend_handles_labels()
+    if np.isfinite(rows["printed"]).any():
+        handles.append(Line2D([], [], color="black", linewidth=1.5))
+        names.append("paper")
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    return figure
 
 
 def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:

@@ -20,7 +20,8 @@ class DecisionFusion(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         members: by name `(columns, classifier)`: which columns it reads (an index of the second axis), and an estimator
             with `predict_proba`.
         rule: `"sum"`: the mean of the probabilities; `"product"`: their product, normalised; `"most_certain"`: those of
-            the classifier whose largest probability is the largest, of equals the first.
+            the classifier whose largest probability is the largest, of equals the first. Of two classes and two
+            classifiers all three decide alike: for the surer one.
 
     Example:
         >>> from sklearn.linear_model import LogisticRegression
@@ -77,7 +78,10 @@ def fused_probabilities(probabilities: list[np.ndarray], rule: Rule) -> np.ndarr
 
 
 class LeadingComponents(sklearn.base.TransformerMixin, sklearn.base.BaseEstimator):
-    """The first principal components: as many as asked for, or as the training rows span.
+    """The first principal components, as many as asked for or as the training rows span, on one scale.
+
+    The standard deviation of the first is 1 in the training rows, those of the others are smaller in proportion: scaled
+    to 1 each, the last ones, which are noise, would count as much as the first.
 
     Args:
         n_components: how many.
@@ -93,9 +97,12 @@ class LeadingComponents(sklearn.base.TransformerMixin, sklearn.base.BaseEstimato
         n_rows, n_columns = np.shape(X)
         # The mean takes one of the dimensions that the rows span.
         n_components = min(self.n_components, max(n_rows - 1, 1), n_columns)
-        self.components_ = PCA(n_components, random_state=self.random_state).fit(X)
+        # Shares of the variance, which are not needed, are undefined where all rows are alike.
+        with np.errstate(invalid="ignore"):
+            self.components_ = PCA(n_components, random_state=self.random_state).fit(X)
+        self.scale_ = float(np.sqrt(self.components_.explained_variance_[0])) or 1.0
         return self
 
     def transform(self, X):
-        """`(rows, n_components)` scores, not scaled."""
-        return self.components_.transform(X)
+        """`(rows, n_components)` scores."""
+        return self.components_.transform(X) / self.scale_

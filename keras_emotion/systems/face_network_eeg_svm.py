@@ -34,14 +34,15 @@ class FaceNetworkEEGSVM(FacesAndPowers):
 
     The face is reduced to 169 features, which go into 200 hidden units with sigmoids, trained by gradient descent at a
     learning rate of 0.1; all four numbers are those of Fig. 2 of [1], the English paper on what [2] is cited for. Here
-    the features are principal components of the grey picture, standardised. Standard scores of the powers go into the
-    machine. All of it is fitted on the training rows.
+    the features are principal components of the grey picture (`LeadingComponents`). Standard scores of the powers go
+    into the machine. All of it is fitted on the training rows.
 
     **Deviations**: known are the abstract and one figure of [1]; how the face is reduced, which features the EEG has,
     the kernel and its C are not. [1] tells four emotions apart, and by a second machine three intensities; its two
     rules of fusion are a sum rule and a production rule, a table of the emotions and the intensity. The data of [3]
     have no intensity, and the table is not at hand: `rule="product"`, the product of the probabilities, stands beside
-    the sum rule in its place, and is not what [1] calls production rule.
+    the sum rule in its place, and is not what [1] calls production rule. Of two classes both rules decide alike, and
+    differ in the probabilities alone.
 
     Args:
         window_seconds: length of a segment in seconds.
@@ -92,7 +93,7 @@ class FaceNetworkEEGSVM(FacesAndPowers):
             random_state=seed,
         )
         classifiers = {
-            "face": make_pipeline(LeadingComponents(self.n_components, seed), StandardScaler(), network),
+            "face": make_pipeline(LeadingComponents(self.n_components, seed), network),
             "eeg": make_pipeline(StandardScaler(), DecisionSVC(C=self.inverse_regularisation, kernel=self.kernel)),
         }
         return DecisionFusion({name: (self.columns[name], one) for name, one in classifiers.items()}, self.rule)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class MindReader(FacesAndPowers):
     """A classifier of the face and one of the EEG; where they disagree, the one that is more certain decides [1].
 
-    Both are logistic regressions: on standardised principal components of the grey picture, and on standard scores of
-    the powers. All of it is fitted on the training rows.
+    Both are logistic regressions: on principal components of the grey picture (`LeadingComponents`), and on standard
+    scores of the powers. All of it is fitted on the training rows.
 
     **Deviations**: known is what [2] writes of it: facial expressions and EEG are recognised apart, the results of the
     two are compared, and whether the emotion fluctuates is read off the comparison. Features, classifiers and how the
@@ -61,7 +61,7 @@ class MindReader(FacesAndPowers):
             return LogisticRegression(C=self.inverse_regularisation, max_iter=1000)
 
         classifiers = {
-            "face": make_pipeline(LeadingComponents(self.n_components, seed), StandardScaler(), regression()),
+            "face": make_pipeline(LeadingComponents(self.n_components, seed), regression()),
             "eeg": make_pipeline(StandardScaler(), regression()),
         }
         members = {

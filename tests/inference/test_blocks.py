@@ -28,6 +28,7 @@ from keras_emotion.systems.ave_lstm import AVELSTM
 from keras_emotion.systems.comparison_networks import _NETWORKS, ComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.face_affect import FaceAffect
+from keras_emotion.systems.face_eeg_lstm import FaceEEGLSTMSystem
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.systems.media_encoders import EncodedSound
@@ -64,6 +65,7 @@ SYSTEMS = {
     "MERCL": MERCLSystem(units=8),
     "VE-BiLSTM": VEBiLSTM(width_multiplier=1 / 128),
     "AVE-LSTM": AVELSTM(units=4, n_components=3),
+    "LSTMs of face and EEG": FaceEEGLSTMSystem(units=4),
     **{name: ComparisonNetwork(network=name, features=SHORT) for name in _NETWORKS},
 }
 

@@ -33,9 +33,12 @@ from keras_emotion.systems.ave_rt import AVERT
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator, OfficialComparisonEstimator
 from keras_emotion.systems.comparison_networks import ComparisonNetwork, OfficialComparisonNetwork
 from keras_emotion.systems.deepvanet import DeepVANetSystem
+from keras_emotion.systems.face_eeg_lstm import FaceEEGLSTMSystem
+from keras_emotion.systems.face_network_eeg_svm import FaceNetworkEEGSVM
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.systems.logistic_regression import BandPowerRegression, LightModel, OfficialFeatureRegression
+from keras_emotion.systems.mind_reader import MindReader
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
 from keras_emotion.systems.ve_bilstm import VEBiLSTM
 from keras_emotion.systems.vgg19_frames import VGG19Frames
@@ -72,11 +75,14 @@ OFFICIAL = {
 }
 """Fed by features that their authors computed."""
 
-QUANTITIES = ("dcca", "mmreslstm", "emotion_transformer_fusion", "mkl", "prior")
+QUANTITIES = ("dcca", "mmreslstm", "emotion_transformer_fusion", "mkl", "prior", "face_eeg_lstm")
+_SHORT_SEGMENTS = {"window_seconds": 1.0, "faces": FaceFeatures(steps=2, image_size=16)}
 VIDEOS = {
     "DeepVANet": DeepVANetSystem(**SMALL_DEEPVANET),
     "DeepVANet, decision level fusion": DeepVANetSystem(fusion="decision", **SMALL_DEEPVANET),
     "3FACRNN with a teacher": FACRNN(teacher="fold", width_multiplier=1 / 16),
+    "network on faces, SVM on EEG": FaceNetworkEEGSVM(**_SHORT_SEGMENTS),
+    "mind reader": MindReader(**_SHORT_SEGMENTS),
 }
 
 FEW_FRAMES = VGG19Frames(image_size=32, frame_rate_hz=0.5)
@@ -97,6 +103,8 @@ def with_quantities(name, folder):
     """A system on EEG and what OpenFace wrote to a folder."""
     features = ConnectivityFeatures(sample_seconds=30.0, window_seconds=5.0)
     parts = {"features": features, "face": FaceQuantities(source="openface", openface_folder=folder)}
+    if name == "face_eeg_lstm":
+        return FaceEEGLSTMSystem(window_seconds=10.0, steps=2, units=4, face=parts["face"])
     if name == "mkl":
         return ComparisonEstimator(estimator_name=name, **parts)
     if name == "prior":
@@ -131,8 +139,8 @@ def deap_with_stimuli(tmp_path_factory):
 
 def test_every_registered_system_is_checked():
     systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual())
-    # The last one in a test of its own.
-    checked = {*(type(system).__name__ for system in systems), "MERCLSystem"}
+    # MERCL in a test of its own, LSTMs on quantities of the face by `with_quantities`.
+    checked = {*(type(system).__name__ for system in systems), "MERCLSystem", "FaceEEGLSTMSystem"}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
     assert ours <= checked
     networks = ComparisonNetwork.model_fields["network"].annotation.__args__

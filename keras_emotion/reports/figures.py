@@ -98,8 +98,8 @@ def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
         metric: the score that is drawn.
         of: what is drawn, for the title (`"figure 6 of the paper"`).
     """
-    with matplotlib.style.context(["default", _STYLE]):
-        return _picture(
+    with matplotlib.style.context(["default", STYLE]):
+        return picture(
             "methods",
             f"{table.title}: {metric}, {of}",
             table.mark,

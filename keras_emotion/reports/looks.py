@@ -75,7 +75,7 @@ def draw_looks(
             "looks",
             title,
             mark,
-            "Windows that the network was not trained on. Below: faces and topographic images (standardised powers, red "
-            "is high) at the frames that it chose.",
+            "Windows that the network was not trained on. Below: faces and topographic images (standardised powers, "
+            "red is high) at the frames that it chose.",
             figure,
         )

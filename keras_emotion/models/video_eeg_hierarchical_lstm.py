@@ -198,6 +198,19 @@ class _Looking(keras.layers.Layer):
                 outputs["baseline"] = ops.where(acts, value, 0.0)
         return outputs
 
+    def compute_output_spec(self, inputs, training=False):
+        # Said here: Keras would trace the loop to find out.
+        shapes = {"state": (self.cell.core.units,)}
+        if self.cell.core.attentions:
+            shapes["penalty"] = ()
+        if self.policy is not None:
+            before = (self.n_looks - 1,)
+            shapes |= {"positions": (self.n_looks,), "looks": (), "actions": before, "log_policy": before}
+            if self.baseline is not None:
+                shapes["baseline"] = before
+        leading = (inputs[self.modalities[0]].shape[0], self.n_rollouts if training else 1)
+        return {name: keras.KerasTensor((*leading, *shape), "float32") for name, shape in shapes.items()}
+
     def _sequence(self, inputs, n_samples, n_rollouts, training):
         """Draws of the policy, or next positions, `(batch, rollouts, looks)`."""
         shape = (n_samples, n_rollouts, self.n_looks)

@@ -6,8 +6,10 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.pretraining import pretrain
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.representation import (
+    FrameChoices,
     StageOutputs,
     channel_priors,
+    frame_choices,
     stage_outputs,
     window_attention,
     window_features,
@@ -22,6 +24,7 @@ __all__ = [
     "Data",
     "Estimate",
     "Experiment",
+    "FrameChoices",
     "Job",
     "Plan",
     "RunFolder",
@@ -31,6 +34,7 @@ __all__ = [
     "Training",
     "channel_priors",
     "estimate",
+    "frame_choices",
     "inspect_data",
     "prepare",
     "pretrain",

@@ -46,6 +46,33 @@ class StageOutputs:
     table: pd.DataFrame
 
 
+@dataclasses.dataclass(frozen=True)
+class FrameChoices:
+    """Which frames of windows a network looked at that it was not trained on.
+
+    Args:
+        looks: `(windows,)` numbers of frames that were looked at.
+        positions: `(windows, looks)` frames from 0; behind the last look of a window, they stay.
+        n_frames: frames of a window.
+        labels: `(windows,)` labels.
+        predictions: `(windows,)` predicted classes.
+        table: rows of the window table.
+        shown: places of some windows among these.
+        faces: `(shown, frames, rows, columns, 3)` uint8 faces of these, where the network reads pictures of faces.
+        images: `(shown, frames, bands, rows, columns)` EEG images of these, where it makes such.
+    """
+
+    looks: np.ndarray
+    positions: np.ndarray
+    n_frames: int
+    labels: np.ndarray
+    predictions: np.ndarray
+    table: pd.DataFrame
+    shown: np.ndarray
+    faces: np.ndarray | None
+    images: np.ndarray | None
+
+
 def window_features(experiment: Experiment, dataset: Reader) -> dict[str, dict[str, WindowFeatures]]:
     """The features of the test windows of each protocol's first fold (of its first subject), by protocol and target.
 
@@ -94,6 +121,20 @@ def stage_outputs(experiment: Experiment, dataset: Reader, stage: str) -> dict[s
     if stage not in names:
         raise InputError(f"{type(experiment.system).__name__} has no stage {stage!r}; expected one of {names}")
     return _of_first_folds(functools.partial(_stage_outputs, stage), experiment, dataset)
+
+
+def frame_choices(experiment: Experiment, dataset: Reader, n_shown: int = 3) -> dict[str, dict[str, FrameChoices]]:
+    """Which frames the networks of the first folds look at in their test windows, by protocol and target.
+
+    Args:
+        experiment: one whose system has a network that chooses frames (`VideoEEGHierarchicalLSTM`).
+        dataset: a reader (see `keras_emotion.datasets`).
+        n_shown: windows whose faces and EEG images are given, evenly spread over the test windows.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    return _of_first_folds(functools.partial(_frame_choices, n_shown), experiment, dataset)
 
 
 def window_attention(
@@ -185,3 +226,22 @@ def _attention(fold: Fold, train: Train) -> dict[tuple[str, str], np.ndarray]:
             own = keras.ops.convert_to_numpy(scores)[indices >= 0]
             sums[pair] = sums.get(pair, 0) + own.mean(axis=1).sum(axis=0)
     return {pair: total / len(fold.test) for pair, total in sums.items()}
+
+
+def _frame_choices(n_shown: int, fold: Fold, train: Train) -> FrameChoices:
+    trained = train(fit)
+    model = trained.model
+    given = outputs(model, trained.fold.batches(fold.test))
+    shown = np.unique(np.linspace(0, len(fold.test) - 1, min(n_shown, len(fold.test))).round().astype(int))
+    elements = {name: np.asarray(array[fold.test[shown]]) for name, array in trained.fold.arrays.items()}
+    return FrameChoices(
+        looks=given["looks"].astype(int),
+        positions=given["positions"].astype(int),
+        n_frames=model.n_frames,
+        labels=fold.labels[fold.test],
+        predictions=given["probabilities"].argmax(axis=1),
+        table=fold.unit.table.iloc[fold.test].reset_index(drop=True),
+        shown=shown,
+        faces=elements.get("faces"),
+        images=model.eeg_images(elements["eeg"]) if "eeg" in elements else None,
+    )

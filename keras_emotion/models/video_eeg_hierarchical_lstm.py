@@ -467,6 +467,22 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         names = {"topography": "eeg", "face_scaling": "face_features"}
         return {names[layer.name]: layer for layer in self.layers if layer.name in names}
 
+    def eeg_images(self, powers):
+        """The images that the network makes of EEG.
+
+        Args:
+            powers: `(batch, frames, channels, bands)` logarithms of powers.
+
+        Returns:
+            `(batch, frames, bands, image_size, image_size)` float32 NumPy array.
+
+        Raises:
+            ValueError: the network is given images (`channel_names=None`).
+        """
+        if self.channel_names is None:
+            raise ValueError("`channel_names` is None: the images are the input; expected the names of the channels")
+        return ops.convert_to_numpy(ops.cast(self.get_layer("topography")(powers), "float32"))
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Compute cross-entropy, penalty and the score-function estimate; see the class.
 

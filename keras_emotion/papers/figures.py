@@ -70,3 +70,42 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
         file.write_bytes(picture.png)
         files.append(str(file))
     return f"prior: {', '.join(files)}"
+
+
+def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
+    """Draw which frames the networks of the first folds look at, as `looks_<protocol>_<target>.png`.
+
+    Args:
+        wanted: the experiment; its networks choose frames.
+        dataset: a reader (see `keras_emotion.datasets`).
+        folder: the run folder.
+    """
+    if wanted.system.looking != "policy":
+        return "no picture of looks: frames are not chosen"
+    names, files = wanted.label_rule.class_names, []
+    for protocol, of_targets in experiment.frame_choices(wanted, dataset).items():
+        for target, found in of_targets.items():
+            strips = []
+            for place, window in enumerate(found.shown):
+                row = found.table.iloc[window]
+                said = f"{target} {names[found.labels[window]]}, predicted {names[found.predictions[window]]}"
+                where = f"subject {row['subject']}, trial {row['trial']}, from {row['start_seconds']:g} s: {said}"
+                pictures = (None if one is None else one[place] for one in (found.faces, found.images))
+                strips.append((where, window, *pictures))
+            title = f"{dataset.name.upper()}, {target}: looks of the first fold, {protocol}"
+            mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
+            part = wanted.system.images
+            drawn = reports.draw_looks(
+                found.looks,
+                found.positions,
+                1 / part.frame_rate_hz,
+                found.n_frames,
+                strips,
+                list(part.bands),
+                title,
+                mark,
+            )
+            file = folder / f"looks_{protocol}_{word_file_name(target)}.png"
+            file.write_bytes(drawn.png)
+            files.append(str(file))
+    return f"looks: {', '.join(files)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_emotion.faces.detection import LANDMARKER_VARIABLE, landmarker_file
+from keras_emotion.papers.figures import draw_looks
 from keras_emotion.papers.registry import (
     ComparedFigure,
     Demo,
@@ -192,6 +193,7 @@ Examples:
     demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
     compared_figures=FIGURES,
+    figures=(draw_looks,),
 )
 
 MAHNOB_HCI = Reproduction(
@@ -233,6 +235,7 @@ Examples:
         },
     ),
     compared_figures=FIGURES,
+    figures=(draw_looks,),
 )
 
 PAPER = Paper(

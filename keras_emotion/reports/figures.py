@@ -27,7 +27,7 @@ _COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
 _MARKERS = ("o", "D", "s", "v", "^", "P")
 _WARNING = "#8A3C00"
 
-_STYLE = {
+STYLE = {
     "figure.dpi": 150,
     "savefig.dpi": 150,
     "font.size": 9,
@@ -64,9 +64,9 @@ class Picture:
 
 def draw(numbers: RunNumbers, paper: pd.DataFrame | None) -> list[Picture]:
     """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded."""
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         return [
-            _picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
+            picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
             for name, what, caption, figure in _figures(numbers, paper)
         ]
 
@@ -78,8 +78,8 @@ def draw_comparison(runs: Mapping[str, RunNumbers]) -> Picture:
         runs: numbers of each run by its label, of the same data set and the same subjects of each target.
     """
     one = next(iter(runs.values()))
-    with matplotlib.style.context(["default", _STYLE]):
-        return _picture(
+    with matplotlib.style.context(["default", STYLE]):
+        return picture(
             "comparison",
             f"{one.title_of_dataset}: accuracy of the same subjects in {len(runs)} runs",
             one.mark,
@@ -98,8 +98,8 @@ def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
         metric: the score that is drawn.
         of: what is drawn, for the title (`"figure 6 of the paper"`).
     """
-    with matplotlib.style.context(["default", _STYLE]):
-        return _picture(
+    with matplotlib.style.context(["default", STYLE]):
+        return picture(
             "methods",
             f"{table.title}: {metric}, {of}",
             table.mark,
@@ -118,8 +118,8 @@ def draw_audit(scores: pd.DataFrame, null: pd.DataFrame, dataset: str, mark: str
         dataset: the data set as it is written in titles.
         mark: mark of synthetic data, or empty.
     """
-    with matplotlib.style.context(["default", _STYLE]):
-        return _picture(
+    with matplotlib.style.context(["default", STYLE]):
+        return picture(
             "audit",
             f"{dataset}: accuracy of models trained on shuffled labels",
             mark,
@@ -147,8 +147,8 @@ def draw_features(
         title: what is shown.
         mark: mark of synthetic data, or empty.
     """
-    with matplotlib.style.context(["default", _STYLE]):
-        return _picture(
+    with matplotlib.style.context(["default", STYLE]):
+        return picture(
             "features",
             title,
             mark,
@@ -166,7 +166,7 @@ def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mar
         title: what is shown.
         mark: mark of synthetic data, or empty.
     """
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         n_columns = max(1, math.ceil(len(scores) / 2))
         figure = Figure(figsize=(2.4 * n_columns + 0.8, 5.2), layout="constrained")
         panels = figure.subplots(2, n_columns, squeeze=False)
@@ -178,7 +178,7 @@ def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mar
         for axes in panels.T.ravel()[len(scores) :]:
             axes.axis("off")
         figure.colorbar(image, ax=panels, shrink=0.7, label="attention (1: all steps alike)")
-        return _picture(
+        return picture(
             "attention",
             title,
             mark,
@@ -216,7 +216,7 @@ def draw_scalp_maps(
         names = ", ".join(unknown or channel_names)
         raise InputError(f"no scalp map of {names}: expected three electrodes of the 10-10 system or more")
     info = mne.create_info(list(channel_names), 1.0, "eeg").set_montage(montage)
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         n_rows = 2 if len(pictures) else 1
         figure = Figure(figsize=(1.7 * len(values) + 0.9, 1.9 * n_rows + 0.7), layout="constrained")
         panels = figure.subplots(n_rows, len(values), squeeze=False)
@@ -230,7 +230,7 @@ def draw_scalp_maps(
             axes.set_title(text)
         figure.colorbar(image, ax=list(panels[-1]), shrink=0.8)
         caption = "Mean of the prior over its last axis, for each electrode; one trial that was not trained on."
-        return _picture("prior", title, mark, caption, figure)
+        return picture("prior", title, mark, caption, figure)
 
 
 def _features(
@@ -291,7 +291,8 @@ def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
     return figure
 
 
-def _picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> Picture:
+def picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> Picture:
+    """A figure with its title, as a file."""
     _set_title(figure, title, mark)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

@@ -125,6 +125,13 @@ class HLSTMSystem(NetworkSystem):
             del fields["policy_gradient"]
         return fields
 
+    def printed_config(self) -> dict[str, Any]:
+        """See `System`; the paper's faces are features of a trained AlexNet, which a preset cannot bring along."""
+        fields = self.scientific_config()
+        if "face" in self.modalities and (self.face_encoder == "small" or self.face_features.encoder.is_random):
+            fields["face_encoder"] = "alexnet, trained"
+        return fields
+
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
         parts = {"eeg": self.images, "face": self._face_part}

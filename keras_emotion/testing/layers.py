@@ -357,6 +357,7 @@ def check_gradients(case: LayerCase) -> None:
     perturb_weights(model, rng)
     inputs = random_inputs(model, rng)
     if type(model).compute_loss is not keras.Model.compute_loss:
+        require(case.training, "a model with a `compute_loss` of its own needs `training`")
         losses, targets = case.training.losses(), case.training.targets(model, rng, 4)
     else:
         targets = keras.tree.map_structure(

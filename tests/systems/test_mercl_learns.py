@@ -18,7 +18,7 @@ from tests.conftest import MemoryReader
 
 LOG = logging.getLogger(__name__)
 
-N_STIMULI = 16
+N_STIMULI = 24
 SECONDS = 12
 SYSTEM = MERCLSystem(
     picture=EncodedFrames(
@@ -100,17 +100,21 @@ CLEAN = "stimulus_disjoint"
 def test_clips_that_are_recognised_give_their_labels_back_unless_stimuli_are_kept_apart(tmp_path):
     found = accuracies(tmp_path, (*LEAKING, CLEAN), identity=1.0, emotion=0.0)
     LOG.info("%s", found)
-    assert (found.loc[list(LEAKING), "network"] > 0.9).all()
-    assert (found.loc[list(LEAKING), "known"] == 1.0).all()
-    # Of 16 clips, 8 are right by chance, with a standard deviation of 2.
-    assert 0.25 <= found.loc[CLEAN, "network"] <= 0.75
+    leaking = found.loc[list(LEAKING)]
+    # With trials of all subjects mixed, a clip may be in the test set alone.
+    assert (leaking["known"] > 0.9).all()
+    assert (leaking["network"] > leaking["known"] - 0.15).all()
+    # Of 24 clips, 12 are right by chance, with a standard deviation of 2.4.
+    assert found.loc[CLEAN, "known"] == 0.5
+    assert 0.3 <= found.loc[CLEAN, "network"] <= 0.7
 
 
 @pytest.mark.slow
 def test_emotion_in_the_stimuli_is_found_in_clips_that_were_never_seen(tmp_path):
     found = accuracies(tmp_path, (CLEAN,), identity=1.0, emotion=1.0)
     LOG.info("%s", found)
-    assert found.loc[CLEAN, "network"] > 0.8
+    # Chance reaches 0.7, see above.
+    assert found.loc[CLEAN, "network"] > 0.72
 
 
 @pytest.mark.slow

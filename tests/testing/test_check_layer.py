@@ -228,6 +228,29 @@ def test_training_that_moves_nothing_is_caught():
         check(lambda labels, outputs: float("inf") * keras.ops.sum(outputs, axis=-1))
 
 
+@register
+class WithOwnLoss(keras.Model):
+    """The square of its first output, whatever the targets: the gradient of its second layer is zero."""
+
+    def __init__(self, **kwargs):
+        inputs = keras.Input((3,))
+        super().__init__(inputs, [keras.layers.Dense(1, name=name)(inputs) for name in ("first", "second")], **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(keras.ops.square(y_pred[0]) + 0.0 * y_pred[1])
+
+
+def test_gradients_of_a_model_with_its_own_loss_are_those_of_that_loss():
+    training = TrainingStep(dict, lambda model, rng, batch: np.zeros(batch))
+    arguments = {"arguments": {}, "skip": set(LAYER_CHECKS) - {"gradients"}}
+    silent = dict.fromkeys(("second/kernel", "second/bias"), "not in the loss")
+    check_layer(WithOwnLoss, **arguments, training=training, without_gradient=silent)
+    with pytest.raises(AssertionError, match=r"gradients of zero: .*second/bias"):
+        check_layer(WithOwnLoss, **arguments, training=training)
+    with pytest.raises(AssertionError, match="`compute_loss` of its own needs `training`"):
+        check_layer(WithOwnLoss, **arguments)
+
+
 def test_every_check_catches_a_fault():
     caught = set(FAULTS) | {check for check, _ in DECLARATIONS.values()} | {"save_and_load", "training_step"}
     assert caught == set(LAYER_CHECKS)

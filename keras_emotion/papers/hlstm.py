@@ -166,7 +166,7 @@ DEAP = Reproduction(
     description=f"""\
 Hierarchical LSTM (Wu et al., 2020) on DEAP.
 
-IEEE Access 8, 2020, faces and EEG: a policy chooses which frames of face and EEG to look at. Its only printed accuracy is 85.9 %, of
+IEEE Access 8, 2020: a policy chooses which frames of face and EEG to look at. Its only printed accuracy is 85.9 %, of
 the common stacked LSTM (--figure 6). Windows of one trial are in training and test under as_published_hlstm;
 trial_disjoint keeps trials apart.
 
@@ -201,7 +201,7 @@ MAHNOB_HCI = Reproduction(
     description=f"""\
 Hierarchical LSTM (Wu et al., 2020) on MAHNOB-HCI.
 
-IEEE Access 8, 2020, faces and EEG: a policy chooses which frames of face and EEG to look at. The paper's conclusion speaks of two
+IEEE Access 8, 2020: a policy chooses which frames of face and EEG to look at. The paper's conclusion speaks of two
 datasets and shows one, DEAP: nothing is printed of MAHNOB-HCI.
 
 {_FIGURES_HELP}

@@ -346,9 +346,10 @@ RECORDINGS = Reproduction(
     description=f"""\
 MERCL (Lee et al., 2024) on your own recordings.
 
-Bioengineering 11:997: picture, sound and EEG, four classes. The paper's DEHBA (100 clips, 12 subjects) and MTIY (50 trailers of 60 s, 16 subjects) are not
-distributed; a copy, or a study of your own, is read as recordings with a column stimulus. The four classes are the
-quadrants of the ratings valence and arousal; where your table has a column of classes, --target names it.
+Bioengineering 11:997: picture, sound and EEG, four classes. The paper's DEHBA (100 clips, 12 subjects) and MTIY (50
+trailers of 60 s, 16 subjects) are not distributed; a copy, or a study of your own, is read as recordings with a column
+stimulus. The four classes are the quadrants of the ratings valence and arousal; where your table has a column of
+classes, --target names it.
 
 {_STIMULI_HELP}
 

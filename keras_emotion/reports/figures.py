@@ -220,8 +220,8 @@ def draw_scalp_maps(
         n_rows = 2 if len(pictures) else 1
         figure = Figure(figsize=(1.7 * len(values) + 0.9, 1.9 * n_rows + 0.7), layout="constrained")
         panels = figure.subplots(n_rows, len(values), squeeze=False)
-        for axes, picture in zip(panels[0], pictures, strict=False):
-            axes.imshow(picture)
+        for axes, seen in zip(panels[0], pictures, strict=False):
+            axes.imshow(seen)
             axes.set_axis_off()
         for axes, own, text in zip(panels[-1], values, titles, strict=True):
             image, _ = mne.viz.plot_topomap(

@@ -142,7 +142,8 @@ class EncodedFaces(EncodedPart, FaceFeatures):
 
     @model_validator(mode="after")
     def _network_fits_the_pictures(self):
-        if self.encoder.weights is None:
+        # The default is known to fit; to look at the network imports Keras.
+        if self.encoder.weights is None and self.image_size != type(self).model_fields["image_size"].default:
             self.encoder.check_image_size(self.image_size)
         return self
 

@@ -164,7 +164,7 @@ Faces are encoded by a small network that is trained with the rest; the paper's 
 DEAP = Reproduction(
     name="deap_hlstm",
     description=f"""\
-The video-EEG hierarchical LSTM (Wu et al., 2020) on DEAP.
+Hierarchical LSTM (Wu et al., 2020) on DEAP.
 
 IEEE Access 8, 2020: a policy chooses which frames of face and EEG to look at. Its only printed accuracy is 85.9 %, of
 the common stacked LSTM (--figure 6). Windows of one trial are in training and test under as_published_hlstm;
@@ -199,7 +199,7 @@ Examples:
 MAHNOB_HCI = Reproduction(
     name="mahnob_hlstm",
     description=f"""\
-The video-EEG hierarchical LSTM (Wu et al., 2020) on MAHNOB-HCI.
+Hierarchical LSTM (Wu et al., 2020) on MAHNOB-HCI.
 
 IEEE Access 8, 2020: a policy chooses which frames of face and EEG to look at. The paper's conclusion speaks of two
 datasets and shows one, DEAP: nothing is printed of MAHNOB-HCI.

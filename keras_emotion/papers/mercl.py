@@ -236,7 +236,7 @@ stimulus_disjoint it cannot; docs/mercl.md says more."""
 DEAP = Reproduction(
     name="deap_mercl",
     description=f"""\
-MERCL (Lee, Kim and Kim, 2024) on DEAP: picture, sound and EEG.
+MERCL (Lee et al., 2024) on DEAP: stimulus and EEG.
 
 Bioengineering 11:997. The encoders of picture, sound and EEG are first trained by three contrastive losses, then
 attention between modalities and a classifier. The table has the accuracies in print beside those under the paper's
@@ -282,7 +282,7 @@ Examples:
 SEED = Reproduction(
     name="seed_mercl",
     description=f"""\
-MERCL (Lee, Kim and Kim, 2024) on SEED: picture, sound and EEG.
+MERCL (Lee et al., 2024) on SEED: stimulus and EEG.
 
 Bioengineering 11:997, three classes of film clips. Ten subjects and one session (the first; --sessions names others):
 the paper prints neither which ones. A class is a property of the clip: knowing the stimulus is knowing the label, and
@@ -344,11 +344,12 @@ def write_recordings_and_stimuli(folder: Path, recordings: Mapping[str, Any], st
 RECORDINGS = Reproduction(
     name="recordings_mercl",
     description=f"""\
-MERCL (Lee, Kim and Kim, 2024) on your own recordings: picture, sound and EEG, four classes.
+MERCL (Lee et al., 2024) on your own recordings.
 
-Bioengineering 11:997. The paper's DEHBA (100 clips, 12 subjects) and MTIY (50 trailers of 60 s, 16 subjects) are not
-distributed; a copy, or a study of your own, is read as recordings with a column stimulus. The four classes are the
-quadrants of the ratings valence and arousal; where your table has a column of classes, --target names it.
+Bioengineering 11:997: picture, sound and EEG, four classes. The paper's DEHBA (100 clips, 12 subjects) and MTIY (50
+trailers of 60 s, 16 subjects) are not distributed; a copy, or a study of your own, is read as recordings with a column
+stimulus. The four classes are the quadrants of the ratings valence and arousal; where your table has a column of
+classes, --target names it.
 
 {_STIMULI_HELP}
 

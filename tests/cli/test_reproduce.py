@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from keras_emotion.cli.reproduce import main, run_reproduction
+from keras_emotion.cli.reproduce import _numbers_to_compare, main, run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
-from keras_emotion.papers import Demo, Reproduction, with_system
+from keras_emotion.papers import ComparedFigure, Demo, Reproduction, with_system
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.facrnn import presets
 from keras_emotion.pipelines import EEGGridFeatures
@@ -343,6 +343,52 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     before = (folder / "ours" / "predictions.csv").stat().st_mtime_ns
     _tables(four_subjects, tmp_path / "run", "--table", "1")
     assert (folder / "ours" / "predictions.csv").stat().st_mtime_ns == before
+
+
+def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_subjects, tmp_path, capsys):
+    presets = regression_presets(
+        BandPowerRegressionExperiment(
+            name="test", dataset="deap", targets=("valence",), protocols=("trial_disjoint",), maximum_repetitions=1
+        ),
+        {},
+    )
+    less = with_system(lambda system: system.model_copy(update={"inverse_regularisation": 1e-6}))
+    numbers = tmp_path / "numbers.csv"
+    header = "table,dataset,variant,target,metric,value,standard_deviation,note"
+    numbers.write_text(f"{header}\nfigure 6,deap,Less,valence,accuracy,85.9,,\n6,deap,Less,valence,accuracy,12.3,,\n")
+    reproduction = Reproduction(
+        name="test",
+        presets=presets,
+        description="A test.",
+        printed_numbers=numbers,
+        compared_figures={"6": ComparedFigure({"Ours": lambda wanted: wanted, "Less": less}, metric="f1")},
+    )
+    arguments = ["--data-root", str(four_subjects), "--output", str(tmp_path / "run"), "--workers", "1"]
+    assert run_reproduction(reproduction, [*arguments, "--figure", "6"]) == 0
+    out = capsys.readouterr().out
+    folder = tmp_path / "run-figure6"
+    assert f"figure: {folder / 'figure6.png'}" in out
+    assert (folder / "figure6.png").read_bytes().startswith(b"\x89PNG")
+    rows = pd.read_csv(folder / "methods.csv")
+    assert rows.loc[rows["printed"].notna(), ["method", "metric", "printed"]].values.tolist() == [
+        ["Less", "accuracy", 85.9]
+    ]
+    for words, message in (
+        (["--figure", "7"], "--figure 7: no such figure of methods; there are 6"),
+        (["--figure", "6", "--table", "1"], "--figure 6: --table 1 is asked for, too; leave out one"),
+        (["--table", "1"], "--table 1: no such table of methods; this reproduction has none"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_reproduction(reproduction, [*arguments, *words])
+
+
+def test_a_run_is_not_compared_with_the_variants_of_a_figure(deap, tmp_path):
+    header = "table,dataset,variant,target,metric,value,standard_deviation,note"
+    numbers = tmp_path / "numbers.csv"
+    numbers.write_text(f"{header}\nfigure 6,deap,Less,valence,accuracy,85.9,,\n1,deap,Ours,valence,accuracy,90.0,,\n")
+    wanted = BandPowerRegressionExperiment(name="test", dataset="deap", targets=("valence",))
+    compared = _numbers_to_compare(numbers, wanted, DEAP(deap), [])
+    assert compared["value"].tolist() == [90.0]
 
 
 def test_a_table_that_is_not_there_is_refused(deap, tmp_path, capsys):

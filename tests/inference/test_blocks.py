@@ -152,7 +152,11 @@ def old_block(system, trial):
     return {"parts": {name: fields(part) for name, part in parts.items()}, **recorded}
 
 
-@pytest.mark.parametrize("name", list(SYSTEMS))
+LATER = {"MERCL", "VE-BiLSTM", "AVE-LSTM", "LSTMs of face and EEG"}
+"""Version 0.1.0 had none of them."""
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in LATER])
 def test_a_block_of_an_earlier_version_becomes_that_of_today(name, trial):
     model, _ = built(SYSTEMS[name], trial)
     today = model.inference

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from keras_emotion import signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.inference.paired_windows import PairedWindows
 from keras_emotion.inference.signal_windows import RecordedWindows
@@ -102,3 +103,51 @@ def values_at(places: np.ndarray, values: np.ndarray, n_windows: int) -> np.ndar
     of_all = np.full((n_windows, *values.shape[1:]), np.nan, values.dtype)
     of_all[places] = values
     return of_all
+
+
+def notes_of(predictor: Predictor, recording: ContinuousRecording, windows: RecordedWindows) -> Iterator[str]:
+    """What the user must know to read the numbers."""
+    yield from recording.notes
+    channels, rate = windows.channels, recording.sampling_rate_hz
+    for name, reason in channels.unusable.items():
+        yield f"{name} counts as missing: {reason}"
+    if channels.missing:
+        fill = "0" if predictor.part.missing_channel == "zero" else "the mean of the training windows"
+        n_missing, n_channels = len(channels.missing), len(predictor.channel_names)
+        yield f"{n_missing} of {n_channels} channels missing, {fill} in their place: {', '.join(channels.missing)}"
+    if recording.gaps:
+        reasons = ", ".join(dict.fromkeys(gap.reason for gap in recording.gaps))
+        yield f"{len(recording.gaps)} gaps ({reasons}): no window goes across, windows begin anew after each"
+    if rate != predictor.sampling_rate_hz:
+        yield f"resampled from {rate:g} to {predictor.sampling_rate_hz:g} Hz"
+    highest = max((high for _, high in predictor.part.frequency_bands.values()), default=0.0)
+    if signals.resampling.PASSED_SHARE * rate / 2 < highest and rate < predictor.sampling_rate_hz:
+        yield f"a recording at {rate:g} Hz has nothing, or not all, of a band up to {highest:g} Hz"
+    if predictor.uses_baseline:
+        yield f"the first {predictor.baseline_seconds:g} s are taken for the baseline that the model subtracts"
+
+
+def summary_of(
+    predictor: Predictor, recording: ContinuousRecording | None, windows: RecordedWindows | None
+) -> dict[str, Any]:
+    """JSON-able: what was applied to what."""
+    known = {
+        **{name: getattr(predictor.block, name) for name in ("target", "dataset", "synthetic")},
+        "window_seconds": predictor.window_seconds,
+        "hop_seconds": predictor.hop_seconds,
+    }
+    if recording is None or windows is None:
+        return known
+    channels, in_file = windows.channels, recording.names_in_file
+    return {
+        "recording": str(recording.path),
+        **known,
+        "channels": dict(zip(channels.names, (in_file[place] for place in channels.places), strict=True)),
+        "missing_channels": list(channels.missing),
+        "unusable_channels": dict(channels.unusable),
+        "gaps": [dataclasses.asdict(gap) for gap in recording.gaps],
+        "sampling_rate_hz": predictor.sampling_rate_hz,
+        "recorded_sampling_rate_hz": recording.sampling_rate_hz,
+        "baseline_seconds": predictor.baseline_seconds,
+        "lead_seconds": predictor.lead_seconds,
+    }

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,9 @@ from keras_emotion.inference.prediction import (
     check_media,
     check_sources,
     is_finite,
+    notes_of,
     problems_of,
+    summary_of,
     values_at,
 )
 from keras_emotion.inference.schema import read_block
@@ -293,7 +295,7 @@ class Predictor:
             distances.append(self._distance(inputs))
             places.append(some)
         usable, n_windows = np.concatenate(places), len(problems)
-        notes = [] if windows is None else [*self.notes(recording, windows)]
+        notes = [] if windows is None else [*notes_of(self, recording, windows)]
         distance = float(np.mean(distances))
         if distance > FAR_AWAY:
             notes.append(
@@ -316,7 +318,7 @@ class Predictor:
             notes=tuple(notes),
             warning=self.warning,
             summary={
-                **self.summary(recording, windows),
+                **summary_of(self, recording, windows),
                 "windows": n_windows,
                 "windows_without_probability": dict(reasons),
                 "video": None if video is None else str(video),
@@ -398,50 +400,6 @@ class Predictor:
             reason = next(iter(found.problems), f"too short, the model needs {self.window_seconds:g} s")
             raise InputError(reason if str(video) in reason else f"{video}: {reason}")
         return found
-
-    def notes(self, recording: ContinuousRecording, windows: RecordedWindows) -> Iterator[str]:
-        """What the user must know to read the numbers."""
-        yield from recording.notes
-        channels, rate = windows.channels, recording.sampling_rate_hz
-        for name, reason in channels.unusable.items():
-            yield f"{name} counts as missing: {reason}"
-        if channels.missing:
-            fill = "0" if self.part.missing_channel == "zero" else "the mean of the training windows"
-            n_missing, n_channels = len(channels.missing), len(self.channel_names)
-            yield f"{n_missing} of {n_channels} channels missing, {fill} in their place: {', '.join(channels.missing)}"
-        if recording.gaps:
-            reasons = ", ".join(dict.fromkeys(gap.reason for gap in recording.gaps))
-            yield f"{len(recording.gaps)} gaps ({reasons}): no window goes across, windows begin anew after each"
-        if rate != self.sampling_rate_hz:
-            yield f"resampled from {rate:g} to {self.sampling_rate_hz:g} Hz"
-        highest = max((high for _, high in self.part.frequency_bands.values()), default=0.0)
-        if signals.resampling.PASSED_SHARE * rate / 2 < highest and rate < self.sampling_rate_hz:
-            yield f"a recording at {rate:g} Hz has nothing, or not all, of a band up to {highest:g} Hz"
-        if self.uses_baseline:
-            yield f"the first {self.baseline_seconds:g} s are taken for the baseline that the model subtracts"
-
-    def summary(self, recording: ContinuousRecording | None, windows: RecordedWindows | None) -> dict[str, Any]:
-        """JSON-able: what was applied to what."""
-        known = {
-            **{name: getattr(self.block, name) for name in ("target", "dataset", "synthetic")},
-            "window_seconds": self.window_seconds,
-            "hop_seconds": self.hop_seconds,
-        }
-        if recording is None or windows is None:
-            return known
-        channels, in_file = windows.channels, recording.names_in_file
-        return {
-            "recording": str(recording.path),
-            **known,
-            "channels": dict(zip(channels.names, (in_file[place] for place in channels.places), strict=True)),
-            "missing_channels": list(channels.missing),
-            "unusable_channels": dict(channels.unusable),
-            "gaps": [dataclasses.asdict(gap) for gap in recording.gaps],
-            "sampling_rate_hz": self.sampling_rate_hz,
-            "recorded_sampling_rate_hz": recording.sampling_rate_hz,
-            "baseline_seconds": self.baseline_seconds,
-            "lead_seconds": self.lead_seconds,
-        }
 
     def apply(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
         """`(windows, classes)` probabilities, and `(windows, bands)` attention or `None`.

@@ -11,6 +11,7 @@ import pytest
 from keras_emotion import cli, models, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.datasets.electrodes import ChannelTable
+from keras_emotion.inference.prediction import notes_of
 from keras_emotion.inference.predictor import Predictor
 from keras_emotion.pipelines import ConnectivityFeatures, EEGGridFeatures, RawSignals
 from keras_emotion.schema import InputError, Recording, Trial
@@ -364,7 +365,7 @@ def test_channels_of_other_units_are_given_in_them(tmp_path):
     known = {"bio": json.loads(part.model_dump_json()), "channel_names": channels, "sampling_rate_hz": 128.0}
     model = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": units})
     predictor = Predictor(model)
-    assert list(predictor.notes(recording, predictor.windows(recording))) == ["resampled from 256 to 128 Hz"]
+    assert list(notes_of(predictor, recording, predictor.windows(recording))) == ["resampled from 256 to 128 Hz"]
     skin = predictor.some_windows(recording, 3)["bio"][..., 2]
     assert 250 < skin.mean() < 350
     other = models.DeepVANet(modalities=("bio",), n_bio_channels=3, inference={**known, "units": ["uV", "uV", "uS"]})

@@ -13,7 +13,8 @@ from keras_emotion import signals
 from keras_emotion.datasets.electrodes import LEFT_OUT, ChannelTable, kind_by_name
 from keras_emotion.datasets.plausibility import deviations_uv, size_advice, size_fault
 from keras_emotion.datasets.units import Unit, read_unit
-from keras_emotion.inference.predictor import NO_NUMBERS_IN, NO_NUMBERS_OUT, Predictor, is_finite
+from keras_emotion.inference.prediction import is_finite
+from keras_emotion.inference.predictor import NO_NUMBERS_IN, NO_NUMBERS_OUT, Predictor
 from keras_emotion.inference.signal_windows import RESAMPLING_SECONDS, Damage, RepairedSignal, Stretch, find_damage
 from keras_emotion.inference.stream_clock import StreamClock
 from keras_emotion.schema import InputError

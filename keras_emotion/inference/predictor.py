@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections import Counter
@@ -21,6 +20,14 @@ from keras_emotion.inference.export import check_weights, load_saved_model
 from keras_emotion.inference.face_windows import faces_beside, faces_of_video
 from keras_emotion.inference.media_windows import media_alone, media_beside, with_weights
 from keras_emotion.inference.paired_windows import PairedWindows
+from keras_emotion.inference.prediction import (
+    Prediction,
+    check_media,
+    check_sources,
+    is_finite,
+    problems_of,
+    values_at,
+)
 from keras_emotion.inference.schema import read_block
 from keras_emotion.inference.signal_windows import (
     RecordedWindows,
@@ -50,34 +57,6 @@ NO_NUMBERS_IN, NO_NUMBERS_OUT = "features that are no finite numbers", "the netw
 
 BLOCK_BYTES = 2**30
 """Most bytes of the signal and the features of a block, lead-in and tail not counted."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a model says of a recording.
-
-    Args:
-        table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
-            axis, and `probability_<class>` for each class. Where a window has none, or the model sees faces, also
-            `problem`: why it has none, and NaN for its probabilities.
-        band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN where a window has no
-            probability; `None` where there are none.
-        bands: names of these bands.
-        notes: what the user must know to read the numbers, a sentence each.
-        warning: why the numbers mean nothing, or `None`.
-        summary: JSON-able: model, recording, channels, what was missing.
-        duration_seconds: length of the recording.
-        elapsed_seconds: how long it took.
-    """
-
-    table: pd.DataFrame
-    band_attention: np.ndarray | None
-    bands: tuple[str, ...]
-    notes: tuple[str, ...]
-    warning: str | None
-    summary: dict[str, Any]
-    duration_seconds: float
-    elapsed_seconds: float
 
 
 class Predictor:
@@ -300,11 +279,11 @@ class Predictor:
                 the recording or lacks a track; no window has a signal; or the model reads no such thing.
         """
         started = time.perf_counter()
-        self._check_sources(recording, video, video_offset_seconds)
-        self._check_media(media, media_start_seconds)
+        check_sources(self, recording, video, video_offset_seconds)
+        check_media(self, media, media_start_seconds)
         windows = None if recording is None else self.windows(recording)
         paired = self._paired(recording, video, video_offset_seconds, media, media_start_seconds)
-        problems = _problems(windows, paired)
+        problems = problems_of(windows, paired)
         probabilities, attention, distances, places = [], [], [], []
         for some, inputs in self._usable(recording, block_seconds, paired, windows, problems):
             of_block, bands = self.apply(inputs)
@@ -321,7 +300,7 @@ class Predictor:
                 f"features lie {distance:.1f} standard deviations from the means of the training windows: the model "
                 "has seen no such EEG, and its probabilities are a guess"
             )
-        probability = _at(usable, np.concatenate(probabilities), n_windows)
+        probability = values_at(usable, np.concatenate(probabilities), n_windows)
         starts = np.arange(n_windows) * self.hop_seconds if windows is None else windows.starts_seconds
         names = self.class_names or tuple(map(str, range(probability.shape[1])))
         columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
@@ -332,7 +311,7 @@ class Predictor:
         notes += [f"{count} of {n_windows} windows have no probability: {reason}" for reason, count in reasons.items()]
         return Prediction(
             table=table,
-            band_attention=None if self._attention is None else _at(usable, np.concatenate(attention), n_windows),
+            band_attention=None if self._attention is None else values_at(usable, np.concatenate(attention), n_windows),
             bands=() if self.part is None else tuple(self.part.frequency_bands),
             notes=tuple(notes),
             warning=self.warning,
@@ -380,34 +359,6 @@ class Predictor:
             reasons = "; ".join(dict.fromkeys(problems))
             raise InputError(f"{source}: none of {len(problems)} windows can be used: {reasons}")
 
-    def _check_sources(
-        self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float
-    ) -> None:
-        name = self.model.name
-        if self.part is None and recording is not None:
-            alone, option = ("reads stimuli", "media") if self.face_part is None else ("sees faces", "video")
-            raise InputError(f"{name}: {alone} alone, and no {recording.path.name}; give --{option} and no recording")
-        if self.part is not None and recording is None:
-            raise InputError(f"{name}: reads EEG; give a recording of it")
-        # Nothing is that long, and what is cannot be counted in frames.
-        if not abs(video_offset_seconds) < 1e7:
-            raise InputError(f"--video-offset-seconds {video_offset_seconds}: expected a number of seconds")
-        if self.face_part is not None and video is None:
-            raise InputError(f"{name}: sees faces; give --video with the face video")
-
-    def _check_media(self, media: Path | None, media_start_seconds: float) -> None:
-        name = self.model.name
-        if not self.media_parts and media is not None:
-            raise InputError(f"{name}: reads no stimulus; leave --media out")
-        if self.media_parts and media is None:
-            raise InputError(f"{name}: reads the stimulus; give --media with the clip that was shown")
-        if media is None and media_start_seconds:
-            raise InputError(
-                f"--media-start {media_start_seconds:g}: there is no --media; give the clip, or leave it out"
-            )
-        if not 0 <= media_start_seconds < 1e7:
-            raise InputError(f"--media-start {media_start_seconds}: expected 0 s or more")
-
     def _paired(
         self,
         recording: ContinuousRecording | None,
@@ -433,7 +384,7 @@ class Predictor:
         Raises:
             InputError: see `predict`.
         """
-        self._check_sources(recording, video, video_offset_seconds)
+        check_sources(self, recording, video, video_offset_seconds)
         if self.face_part is None or video is None:
             return None
         if recording is None:
@@ -533,11 +484,11 @@ class Predictor:
         """Inputs of the model for the first usable windows of a recording, a face video and a stimulus."""
         if video is not None and self.face_part is None:
             raise InputError(f"{self.model.name}: sees no faces; leave --video out")
-        self._check_sources(recording, video, 0.0)
-        self._check_media(media, media_start_seconds)
+        check_sources(self, recording, video, 0.0)
+        check_media(self, media, media_start_seconds)
         windows = None if recording is None else self.windows(recording)
         paired = self._paired(recording, video, 0.0, media, media_start_seconds)
-        problems = _problems(windows, paired)
+        problems = problems_of(windows, paired)
         _, inputs = next(self._usable(recording, n_windows * self.hop_seconds, paired, windows, problems))
         return {name: array[:n_windows] for name, array in inputs.items()}
 
@@ -696,22 +647,3 @@ class Predictor:
             taken_off = {name: plain[name][:1] - array[:1] for name, array in of_first.items()}
             return Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
         return Subtracted()
-
-
-def _problems(windows: RecordedWindows | None, paired: Sequence[PairedWindows]) -> np.ndarray:
-    """`(windows,)` why a window has no probability, empty where it has one."""
-    of_all = [one.problems for one in (windows, *paired) if one is not None]
-    reasons = (dict.fromkeys(filter(None, one)) for one in zip(*of_all, strict=True))
-    return np.array(["; ".join(one) for one in reasons], dtype=object)
-
-
-def is_finite(inputs: Inputs) -> np.ndarray:
-    """`(windows,)` whether all features of a window are."""
-    return np.all([np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in inputs.values()], axis=0)
-
-
-def _at(places: np.ndarray, values: np.ndarray, n_windows: int) -> np.ndarray:
-    """The values at their places among all windows, NaN elsewhere."""
-    of_all = np.full((n_windows, *values.shape[1:]), np.nan, values.dtype)
-    of_all[places] = values
-    return of_all

@@ -100,35 +100,46 @@ class _Looking(keras.layers.Layer):
 
     Inputs by name: `face` `(batch, frames, width)`, `eeg` `(batch, frames, bands, features)`, `noise` `(batch,
     rollouts, looks)`. All outputs are float32 and have the rollouts as second axis.
+
+    Args:
+        arguments: constructor arguments of the model, by name.
+        inner_policy: dtype policy of what is trained without rewards.
+        **kwargs: `name` of `keras.layers.Layer`.
     """
 
-    def __init__(
-        self, cell_arguments, core_arguments, policy, width, glimpse_units, dropout, n_looks, n_rollouts, sample,
-        policy_gradient, learned_baseline, unroll, inner_policy, **kwargs,
-    ):  # fmt: skip
+    def __init__(self, arguments, inner_policy, **kwargs):
         super().__init__(autocast=False, dtype="float32", **kwargs)
-        self.width, self.n_looks, self.n_rollouts = width, n_looks, n_rollouts
-        self.sample, self.policy_gradient = sample, policy_gradient
-        self.n_frames, self.modalities = cell_arguments["n_frames"], cell_arguments["modalities"]
-        self.policy = policy
+        for argument in ("modalities", "n_frames", "n_looks", "width", "sample", "policy_gradient"):
+            setattr(self, argument, arguments[argument])
+        self.policy = self.baseline = None
+        self.n_rollouts = 1
+        if arguments["looking"] == "policy":
+            self.n_rollouts = arguments["n_rollouts"]
+            gaussian = {name: arguments[name] for name in ("n_frames", "direction", "sigma", "learned_sigma")}
+            self.policy = GaussianFramePolicy(**gaussian, dtype="float32", name="policy")
+            if arguments["baseline"] == "learned":
+                # Zero at the start: without rewards there is nothing that moves the policy.
+                self.baseline = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="baseline")
+        levels = {
+            name: arguments[name] for name in ("units", "n_levels", "level_attention", "level_state", "attention_units")
+        }
+        band_attention = None
+        if "eeg" in self.modalities:
+            band_attention = BandAttention(self.width, dtype=inner_policy, name="band_attention")
         self.cell = _LookingCell(
-            glimpse=SharedLSTMCell(glimpse_units, len(self.modalities), dtype=inner_policy, name="glimpse"),
-            core=HierarchicalLSTMCell(**core_arguments, dtype=inner_policy, name="core"),
-            band_attention=(
-                BandAttention(width, dtype=inner_policy, name="band_attention") if "eeg" in self.modalities else None
-            ),
-            policy=policy,
+            glimpse=SharedLSTMCell(arguments["units"], len(self.modalities), dtype=inner_policy, name="glimpse"),
+            core=HierarchicalLSTMCell(**levels, dtype=inner_policy, name="core"),
+            band_attention=band_attention,
+            policy=self.policy,
             n_frames=self.n_frames,
-            n_bands=cell_arguments["n_bands"],
+            n_bands=arguments["n_bands"],
             dtype="float32",
             name="cell",
         )
-        self.loop = keras.layers.RNN(self.cell, return_sequences=True, unroll=unroll, dtype="float32", name="loop")
-        # Zero at the start: without rewards there is nothing that moves the policy.
-        self.baseline = None
-        if learned_baseline:
-            self.baseline = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="baseline")
-        self.dropout = keras.layers.Dropout(dropout, dtype="float32", name="glimpse_dropout")
+        self.loop = keras.layers.RNN(
+            self.cell, return_sequences=True, unroll=arguments["unroll"], dtype="float32", name="loop"
+        )
+        self.dropout = keras.layers.Dropout(arguments["dropout"], dtype="float32", name="glimpse_dropout")
         self.draws = keras.random.SeedGenerator()
 
     def build(self, input_shape):
@@ -187,6 +198,19 @@ class _Looking(keras.layers.Layer):
                 value = self.baseline(ops.stop_gradient(before))[..., 0]
                 outputs["baseline"] = ops.where(acts, value, 0.0)
         return outputs
+
+    def compute_output_spec(self, inputs, training=False):
+        # Said here: Keras would trace the loop to find out.
+        shapes = {"state": (self.cell.core.units,)}
+        if self.cell.core.attentions:
+            shapes["penalty"] = ()
+        if self.policy is not None:
+            before = (self.n_looks - 1,)
+            shapes |= {"positions": (self.n_looks,), "looks": (), "actions": before, "log_policy": before}
+            if self.baseline is not None:
+                shapes["baseline"] = before
+        leading = (inputs[self.modalities[0]].shape[0], self.n_rollouts if training else 1)
+        return {name: keras.KerasTensor((*leading, *shape), "float32") for name, shape in shapes.items()}
 
     def _sequence(self, inputs, n_samples, n_rollouts, training):
         """Draws of the policy, or next positions, `(batch, rollouts, looks)`."""
@@ -376,34 +400,11 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         arguments = {argument: own[argument] for argument in _ARGUMENTS}
         _check(arguments)
         modalities = tuple(modality for modality in MODALITIES if modality in modalities)
+        arguments |= {"modalities": modalities, "filters": tuple(filters)}
 
         # === Layers ===
         dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        policy = None
-        if looking == "policy":
-            policy = GaussianFramePolicy(n_frames, direction, sigma, learned_sigma, dtype="float32", name="policy")
-        looking_layer = _Looking(
-            {"n_frames": n_frames, "n_bands": n_bands, "modalities": modalities},
-            {
-                "units": units,
-                "n_levels": n_levels,
-                "level_attention": level_attention,
-                "level_state": level_state,
-                "attention_units": attention_units,
-            },
-            policy=policy,
-            width=width,
-            glimpse_units=units,
-            dropout=dropout,
-            n_looks=n_looks,
-            n_rollouts=n_rollouts if policy else 1,
-            sample=sample,
-            policy_gradient=policy_gradient,
-            learned_baseline=bool(policy) and baseline == "learned",
-            unroll=unroll,
-            inner_policy=dtype_policy,
-            name="looking",
-        )
+        looking_layer = _Looking(arguments, dtype_policy, name="looking")
         classifier, softmax = softmax_head(n_classes, dtype_policy)
         head_dropout = keras.layers.Dropout(dropout, dtype=dtype_policy, name="dropout")
 
@@ -438,7 +439,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
             "probabilities": ops.mean(softmax(logits), axis=1),
             **{name: seen[name][:, 0] for name in ("positions", "looks", "actions") if name in seen},
             "rollout_logits": logits,
-            **({"rollout_looks": seen["looks"]} if policy else {}),
+            **({"rollout_looks": seen["looks"]} if "looks" in seen else {}),
             **{name: seen[name] for name in ("penalty", "log_policy", "baseline") if name in seen},
         }
         super().__init__(inputs=inputs, outputs=outputs, name=name)
@@ -447,13 +448,12 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         # Set here: what a functional model's constructor is given does not reach its layers.
         self.trainable = trainable
         self.dtype_policy = dtype_policy
-        tuples = {"modalities": modalities, "filters": tuple(filters)}
         if channel_names is not None:
-            tuples["channel_names"] = tuple(channel_names)
+            arguments["channel_names"] = tuple(channel_names)
         if electrode_directions is not None:
             given = (None if one is None else tuple(float(part) for part in one) for one in electrode_directions)
-            tuples["electrode_directions"] = tuple(given)
-        for argument, value in {**arguments, **tuples}.items():
+            arguments["electrode_directions"] = tuple(given)
+        for argument, value in arguments.items():
             setattr(self, argument, value)
         self._keep_inference(inference)
 

@@ -2,9 +2,9 @@
 
 from keras_emotion.reports.audit import AuditReport, build_audit_report
 from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
-from keras_emotion.reports.figures import draw_attention, draw_features, draw_methods, draw_scalp_maps
-from keras_emotion.reports.looks import draw_looks
+from keras_emotion.reports.figures import draw_features, draw_methods
 from keras_emotion.reports.methods import MethodTable, build_method_table
+from keras_emotion.reports.networks import draw_attention, draw_looks, draw_scalp_maps
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import CLASSES_COLUMN, PAPER_COLUMNS, numbers_of_classes, paper_numbers
 from keras_emotion.reports.ratings import rating_table

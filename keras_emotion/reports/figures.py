@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.style
@@ -156,81 +155,6 @@ def draw_features(
             "each other means something. Silhouette: of the classes among the features, 0 where they are mixed.",
             _features(features, class_names),
         )
-
-
-def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mark: str) -> Picture:
-    """The attention between modalities, a panel for each ordered pair of them.
-
-    Args:
-        scores: by `(source, target)`, `(steps of the target, steps of the source)`; rows sum to 1.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
-    """
-    with matplotlib.style.context(["default", STYLE]):
-        n_columns = max(1, math.ceil(len(scores) / 2))
-        figure = Figure(figsize=(2.4 * n_columns + 0.8, 5.2), layout="constrained")
-        panels = figure.subplots(2, n_columns, squeeze=False)
-        # Pair by pair: both directions of two modalities are above each other.
-        for axes, ((source, target), score) in zip(panels.T.ravel(), scores.items(), strict=False):
-            # 1 where every step of the source has the same share.
-            image = axes.imshow(score * score.shape[1], vmin=0, vmax=2, cmap="RdBu_r", aspect="auto")
-            axes.set(title=f"{source} to {target}", xlabel=f"step of {source}", ylabel=f"step of {target}")
-        for axes in panels.T.ravel()[len(scores) :]:
-            axes.axis("off")
-        figure.colorbar(image, ax=panels, shrink=0.7, label="attention (1: all steps alike)")
-        return picture(
-            "attention",
-            title,
-            mark,
-            "Mean over heads and windows that the network was not trained on; rows sum to the steps of the source.",
-            figure,
-        )
-
-
-def draw_scalp_maps(
-    values: np.ndarray,
-    channel_names: Sequence[str],
-    titles: Sequence[str],
-    title: str,
-    mark: str,
-    pictures: Sequence[np.ndarray] = (),
-) -> Picture:
-    """Values of EEG channels on the scalp, a map a window, below what was seen in it.
-
-    Args:
-        values: `(windows, channels)`; all maps have one scale.
-        channel_names: names of electrodes of the 10-10 system.
-        titles: title of each map.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
-        pictures: a picture for each map, `(rows, columns, 3)`, or none at all.
-
-    Raises:
-        InputError: an electrode has no known place, or there are fewer than three.
-    """
-    import mne
-
-    montage = mne.channels.make_standard_montage("easycap-M1")
-    unknown = [name for name in channel_names if name not in montage.ch_names]
-    if unknown or len(channel_names) < 3:
-        names = ", ".join(unknown or channel_names)
-        raise InputError(f"no scalp map of {names}: expected three electrodes of the 10-10 system or more")
-    info = mne.create_info(list(channel_names), 1.0, "eeg").set_montage(montage)
-    with matplotlib.style.context(["default", STYLE]):
-        n_rows = 2 if len(pictures) else 1
-        figure = Figure(figsize=(1.7 * len(values) + 0.9, 1.9 * n_rows + 0.7), layout="constrained")
-        panels = figure.subplots(n_rows, len(values), squeeze=False)
-        for axes, seen in zip(panels[0], pictures, strict=False):
-            axes.imshow(seen)
-            axes.set_axis_off()
-        for axes, own, text in zip(panels[-1], values, titles, strict=True):
-            image, _ = mne.viz.plot_topomap(
-                own, info, axes=axes, show=False, contours=0, vlim=(values.min(), values.max()), cmap="RdBu_r"
-            )
-            axes.set_title(text)
-        figure.colorbar(image, ax=list(panels[-1]), shrink=0.8)
-        caption = "Mean of the prior over its last axis, for each electrode; one trial that was not trained on."
-        return picture("prior", title, mark, caption, figure)
 
 
 def _features(

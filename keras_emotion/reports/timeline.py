@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from keras_emotion.reports.figures import _COLOURS, _STYLE, _set_title
+from keras_emotion.reports.figures import _COLOURS, STYLE, _set_title
 
 _WIDTH_INCHES = 9.0
 
@@ -44,7 +44,7 @@ def draw_timeline(
     parts = [("probability", 2.2)]
     parts += [("attention", 1.8)] if band_attention is not None else []
     parts += [("faces", 0.6)] if faces is not None and len(faces[0]) else []
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         heights = [height for _, height in parts]
         figure = Figure(figsize=(_WIDTH_INCHES, 0.9 + sum(heights)), layout="constrained")
         panels = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]

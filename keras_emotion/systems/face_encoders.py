@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Of ImageNet, on which the released weights were trained: colours of 0 to 1.
 _MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_RELEASED_SIZE = 227
 
 
 class FaceEncoder(FrameEncoder):
@@ -137,13 +138,13 @@ class EncodedFaces(EncodedPart, FaceFeatures):
 
     window_seconds: Seconds = 5.0
     steps: StepCount = 40
-    image_size: Annotated[int, Field(ge=8, le=4096)] = 227
+    image_size: Annotated[int, Field(ge=8, le=4096)] = _RELEASED_SIZE
     encoder: FaceEncoder = Field(default_factory=FaceEncoder)
 
     @model_validator(mode="after")
     def _network_fits_the_pictures(self):
-        # The default is known to fit; to look at the network imports Keras.
-        if self.encoder.weights is None and self.image_size != type(self).model_fields["image_size"].default:
+        # The size of the released weights fits; other sizes need the network, and with it Keras.
+        if self.encoder.weights is None and self.image_size != _RELEASED_SIZE:
             self.encoder.check_image_size(self.image_size)
         return self
 

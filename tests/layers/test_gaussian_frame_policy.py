@@ -58,3 +58,12 @@ def test_forward_always_goes_forward_and_ends_at_the_last_frame():
     assert (outputs["position"] > positions).all()
     assert outputs["position"].max() == 40
     np.testing.assert_array_equal(chosen([40], [-3.0])["position"], 40)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_frames_are_counted_exactly_in_half_precision(dtype):
+    # bfloat16 has no odd numbers above 256, float16 none above 2048.
+    positions, draws = [257, 1001, 2051], [0.001, 0.002, 0.003]
+    expected = chosen(positions, draws, n_frames=2200)
+    for name, output in chosen(positions, draws, n_frames=2200, dtype=dtype).items():
+        np.testing.assert_array_equal(output, expected[name], name)

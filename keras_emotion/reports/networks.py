@@ -1,0 +1,158 @@
+"""What networks do, in pictures: frames that they look at, attention between modalities, priors on the scalp."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib.style
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_emotion.reports.figures import STYLE, Picture, picture
+from keras_emotion.schema import InputError
+
+MOST_SHOWN = 8
+"""Looks of a window that are shown, evenly spread where there are more."""
+
+
+def draw_looks(
+    looks: np.ndarray,
+    positions: np.ndarray,
+    frame_seconds: float,
+    n_frames: int,
+    strips: Sequence[tuple[str, int, np.ndarray | None, np.ndarray | None]],
+    band_names: Sequence[str],
+    title: str,
+    mark: str,
+) -> Picture:
+    """Histograms of looks and of their positions, and the faces and EEG images at the chosen frames of some windows.
+
+    Args:
+        looks: `(windows,)` numbers of frames that were looked at.
+        positions: `(windows, looks)` frames from 0.
+        frame_seconds: time from a frame to the next.
+        n_frames: frames of a window.
+        strips: title, window, faces `(frames, rows, columns, 3)` uint8 or `None`, and EEG images `(frames, bands, rows,
+            columns)` or `None`, of each window that is shown.
+        band_names: names of the bands.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+    """
+    chosen = positions[np.arange(positions.shape[1]) < np.asarray(looks)[:, np.newaxis]]
+    rows_of = [
+        [*(["face"] if faces is not None else []), *(band_names if images is not None else [])]
+        for _, _, faces, images in strips
+    ]
+    n_rows = sum(map(len, rows_of))
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(7.5, 2.6 + 0.95 * n_rows + 0.3 * len(strips)), layout="constrained")
+        parts = figure.subfigures(
+            1 + len(strips), 1, height_ratios=[2.2, *(0.95 * len(rows) + 0.3 for rows in rows_of)]
+        )
+        parts = np.atleast_1d(parts)
+        left, right = parts[0].subplots(1, 2)
+        left.hist(chosen * frame_seconds, bins=np.arange(n_frames + 1) * frame_seconds, color="#0072B2")
+        left.set(xlabel="time in the window (s)", ylabel="looks", title="where it looked")
+        right.hist(looks, bins=np.arange(0.5, positions.shape[1] + 1), color="#0072B2")
+        right.set(xlabel="looks", ylabel="windows", title="how often it looked")
+        for part, rows, (name, window, faces, images) in zip(parts[1:], rows_of, strips, strict=True):
+            part.suptitle(name, fontsize=9)
+            seen = positions[window, : looks[window]]
+            seen = seen[np.unique(np.linspace(0, len(seen) - 1, min(MOST_SHOWN, len(seen))).round().astype(int))]
+            panels = part.subplots(len(rows), MOST_SHOWN, squeeze=False)
+            for axes in panels.ravel():
+                axes.axis("off")
+            for column, frame in enumerate(seen):
+                panels[0, column].set_title(f"{frame * frame_seconds:.2f} s", fontsize=7)
+                if faces is not None:
+                    panels[0, column].imshow(faces[frame])
+                if images is not None:
+                    for axes, image in zip(panels[len(rows) - len(band_names) :, column], images[frame], strict=True):
+                        axes.imshow(image, cmap="RdBu_r", vmin=-3, vmax=3)
+            for axes, row in zip(panels[:, 0], rows, strict=True):
+                place = {"ha": "right", "va": "center", "transform": axes.transAxes}
+                axes.text(-0.15, 0.5, row, rotation=90, fontsize=7, **place)
+        return picture(
+            "looks",
+            title,
+            mark,
+            "Windows that the network was not trained on. Below: faces and topographic images (standardised powers, "
+            "red is high) at the frames that it chose.",
+            figure,
+        )
+
+
+def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mark: str) -> Picture:
+    """The attention between modalities, a panel for each ordered pair of them.
+
+    Args:
+        scores: by `(source, target)`, `(steps of the target, steps of the source)`; rows sum to 1.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+    """
+    with matplotlib.style.context(["default", STYLE]):
+        n_columns = max(1, math.ceil(len(scores) / 2))
+        figure = Figure(figsize=(2.4 * n_columns + 0.8, 5.2), layout="constrained")
+        panels = figure.subplots(2, n_columns, squeeze=False)
+        # Pair by pair: both directions of two modalities are above each other.
+        for axes, ((source, target), score) in zip(panels.T.ravel(), scores.items(), strict=False):
+            # 1 where every step of the source has the same share.
+            image = axes.imshow(score * score.shape[1], vmin=0, vmax=2, cmap="RdBu_r", aspect="auto")
+            axes.set(title=f"{source} to {target}", xlabel=f"step of {source}", ylabel=f"step of {target}")
+        for axes in panels.T.ravel()[len(scores) :]:
+            axes.axis("off")
+        figure.colorbar(image, ax=panels, shrink=0.7, label="attention (1: all steps alike)")
+        return picture(
+            "attention",
+            title,
+            mark,
+            "Mean over heads and windows that the network was not trained on; rows sum to the steps of the source.",
+            figure,
+        )
+
+
+def draw_scalp_maps(
+    values: np.ndarray,
+    channel_names: Sequence[str],
+    titles: Sequence[str],
+    title: str,
+    mark: str,
+    pictures: Sequence[np.ndarray] = (),
+) -> Picture:
+    """Values of EEG channels on the scalp, a map a window, below what was seen in it.
+
+    Args:
+        values: `(windows, channels)`; all maps have one scale.
+        channel_names: names of electrodes of the 10-10 system.
+        titles: title of each map.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+        pictures: a picture for each map, `(rows, columns, 3)`, or none at all.
+
+    Raises:
+        InputError: an electrode has no known place, or there are fewer than three.
+    """
+    import mne
+
+    montage = mne.channels.make_standard_montage("easycap-M1")
+    unknown = [name for name in channel_names if name not in montage.ch_names]
+    if unknown or len(channel_names) < 3:
+        names = ", ".join(unknown or channel_names)
+        raise InputError(f"no scalp map of {names}: expected three electrodes of the 10-10 system or more")
+    info = mne.create_info(list(channel_names), 1.0, "eeg").set_montage(montage)
+    with matplotlib.style.context(["default", STYLE]):
+        n_rows = 2 if len(pictures) else 1
+        figure = Figure(figsize=(1.7 * len(values) + 0.9, 1.9 * n_rows + 0.7), layout="constrained")
+        panels = figure.subplots(n_rows, len(values), squeeze=False)
+        for axes, seen in zip(panels[0], pictures, strict=False):
+            axes.imshow(seen)
+            axes.set_axis_off()
+        for axes, own, text in zip(panels[-1], values, titles, strict=True):
+            image, _ = mne.viz.plot_topomap(
+                own, info, axes=axes, show=False, contours=0, vlim=(values.min(), values.max()), cmap="RdBu_r"
+            )
+            axes.set_title(text)
+        figure.colorbar(image, ax=list(panels[-1]), shrink=0.8)
+        caption = "Mean of the prior over its last axis, for each electrode; one trial that was not trained on."
+        return picture("prior", title, mark, caption, figure)

@@ -139,8 +139,8 @@ def deap_with_stimuli(tmp_path_factory):
 
 def test_every_registered_system_is_checked():
     systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual())
-    # MERCL in a test of its own, LSTMs on quantities of the face by `with_quantities`.
-    checked = {*(type(system).__name__ for system in systems), "MERCLSystem", "FaceEEGLSTMSystem"}
+    # MERCL and the hierarchical LSTM in tests of their own, LSTMs on quantities of the face by `with_quantities`.
+    checked = {*(type(system).__name__ for system in systems), "MERCLSystem", "HLSTMSystem", "FaceEEGLSTMSystem"}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
     assert ours <= checked
     networks = ComparisonNetwork.model_fields["network"].annotation.__args__

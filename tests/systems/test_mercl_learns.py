@@ -35,7 +35,7 @@ class ByStimulus(MemoryReader):
     """A stimulus is rated alike by all, high where its number is odd; EEG with an effect of a given size."""
 
     def __init__(self, folder, effect):
-        super().__init__(folder, n_subjects=3, n_trials=N_STIMULI, effect=0.0, seconds=SECONDS)
+        super().__init__(folder, n_subjects=5, n_trials=N_STIMULI, effect=0.0, seconds=SECONDS)
         self.effect = effect
 
     def reopened(self, root=None):
@@ -102,7 +102,7 @@ def test_clips_that_are_recognised_give_their_labels_back_unless_stimuli_are_kep
     LOG.info("%s", found)
     leaking = found.loc[list(LEAKING)]
     # With trials of all subjects mixed, a clip may be in the test set alone.
-    assert (leaking["known"] > 0.9).all()
+    assert (leaking["known"] > 0.85).all()
     assert (leaking["network"] > leaking["known"] - 0.15).all()
     # Of 24 clips, 12 are right by chance, with a standard deviation of 2.4.
     assert found.loc[CLEAN, "known"] == 0.5

@@ -59,7 +59,7 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         >>> model = AVELSTMNetwork(units=4)
         >>> inputs = {"visual": np.zeros((3, 8, 512)), "audio": np.zeros((3, 122, 20)), "eeg": np.zeros((3, 25, 32, 5))}
         >>> sorted(model(inputs))
-        ['audio', 'eeg', 'probabilities', 'visual']
+        ['audio_probabilities', 'eeg_probabilities', 'probabilities', 'visual_probabilities']
 
     References:
         [1] Chen, Ro and Zhu (2022). Emotion recognition with audio, video, EEG, and EMG: a dataset and baseline

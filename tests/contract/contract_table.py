@@ -190,11 +190,15 @@ def _embedding_targets(model, rng, batch):
 def _tiny_encoder(shape, units=3):
     """Any network of pictures or patches to features."""
     inputs = keras.Input(shape)
-    hidden = keras.layers.Dense(2, activation="tanh", name="tiny_hidden")(keras.layers.Flatten()(inputs))
+    hidden = keras.layers.Dense(2, activation="tanh", name="tiny_hidden")(
+        keras.layers.Flatten(name="tiny_flatten")(inputs)
+    )
     return keras.Model(inputs, keras.layers.Dense(units, name="tiny_output")(hidden))
 
 
-_TINY_ENCODER_OFF_POLICY = dict.fromkeys(("tiny_hidden", "tiny_output"), "a model of its own, with a policy of its own")
+_TINY_ENCODER_OFF_POLICY = dict.fromkeys(
+    ("tiny_flatten", "tiny_hidden", "tiny_output", "visual_encoder"), "a model of its own, with a policy of its own"
+)
 # Without dropout, which draws other numbers on each backend, so that training can be compared.
 _SMALL_MERCL = {
     "n_frames": 2,
@@ -236,10 +240,7 @@ _REJECTED_MERCL = (
     ("units", 0),
     ("dropout", 1.0),
 )
-_MERCL_OFF_POLICY = {
-    "normalization": "embeddings of length 1 in float32; the output leaves the network in float32",
-    **_TINY_ENCODER_OFF_POLICY,
-}
+_MERCL_OFF_POLICY = {"normalization": "embeddings of length 1 in float32; the output leaves the network in float32"}
 # Four blocks of one convolution: kernels of 3 steps, gammas and betas; the first also widens its input, with biases.
 _MERCL_TCN = {n: (3 * n * 6 + 12) + (n * 6 + 6) + 3 * (3 * 36 + 12) for n in (3, 4, 5, 40)}
 _MERCL_CONFORMER = 5 * 2 * 40 + 4 * 40 * 40 + 2 * 40 + (40 * 40 + 40)
@@ -518,7 +519,7 @@ ROWS = (
             "electrode_directions": (None, (-0.7, 0.0, 0.7), None, None),
         },
         alive={"channel_names": ("Fz", "T7", "C4", "Oz"), "electrode_directions": None},
-        off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, "glimpse_dropout": "part of the loop"},
+        off_policy={**_SOFTMAX_OFF_POLICY, **_IN_FLOAT32, **_LEVEL_ATTENTION, "glimpse_dropout": "part of the loop"},
         training=_HLSTM_TRAINING,
     ),
     Row(
@@ -549,7 +550,7 @@ ROWS = (
             "picture_encoder": _tiny_encoder((4, 4, 3)),
             "sound_encoder": _tiny_encoder((4, 3)),
         },
-        off_policy=_MERCL_OFF_POLICY,
+        off_policy={**_MERCL_OFF_POLICY, **_TINY_ENCODER_OFF_POLICY},
         training=Training(lambda: {"loss": MERCLLoss(modalities=("visual", "eeg"))}, _embedding_targets),
     ),
     Row(
@@ -586,7 +587,11 @@ ROWS = (
             "cross_modal_attention": False,
             "n_heads": 1,
         },
-        off_policy={**_CLASSIFIER_OFF_POLICY, **_TINY_ENCODER_OFF_POLICY},
+        off_policy={
+            **_CLASSIFIER_OFF_POLICY,
+            **_TINY_ENCODER_OFF_POLICY,
+            "audio_encoder": _TINY_ENCODER_OFF_POLICY["visual_encoder"],
+        },
         training=_CLASSIFIER_TRAINING,
         n_trainable=(48 * 2 + 2) + (12 * 2 + 2) + 2 * (2 * 3 + 3) + 2 * _MERCL_TCN[3] + (2 * 6 * 6 + 6) + (6 * 2 + 2),
     ),

@@ -90,6 +90,7 @@ class MERCLClassifier(nn.Module):
         )
         self.hidden = nn.Linear(6 * units, units)
         self.classifier = nn.Linear(units, n_classes)
+        self.train()
 
     def train(self, mode=True):
         super().train(mode)

@@ -15,6 +15,7 @@ from keras_emotion.pipelines import (
     FaceFeatures,
     FeaturePart,
     ModelInput,
+    WindowBatches,
     Windowing,
     feature_statistics,
 )
@@ -251,16 +252,14 @@ def looks_of(
     """
     import keras
 
+    # Labels are part of batches that are learnt from alone.
+    batches = WindowBatches(arrays, np.zeros(0), rows, batch, inputs=system.inputs)
     looks, positions = [], []
-    for first in range(0, len(rows), batch):
-        some = rows[first : first + batch]
-        # One size of batches, for which the network is traced once.
-        padded = np.concatenate([some, np.repeat(some[:1], batch - len(some))])
-        elements = {name: np.asarray(array[padded]) for name, array in arrays.items()}
-        given = model.predict_on_batch(system.inputs(elements))
-        looks.append(keras.ops.convert_to_numpy(given["looks"])[: len(some)])
-        positions.append(keras.ops.convert_to_numpy(given["positions"])[: len(some)])
-    return np.concatenate(looks), np.concatenate(positions)
+    for indices in batches.order(0):
+        given = model.predict_on_batch(batches.gather_inputs(indices))
+        looks.append(keras.ops.convert_to_numpy(given["looks"]))
+        positions.append(keras.ops.convert_to_numpy(given["positions"]))
+    return np.concatenate(looks)[: len(rows)], np.concatenate(positions)[: len(rows)]
 
 
 class HLSTMExperiment(Experiment):

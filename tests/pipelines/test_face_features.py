@@ -1,52 +1,21 @@
 import dataclasses
 import struct
 
-import av
 import cv2
 import numpy as np
 import pytest
 
 from keras_emotion import faces
-from keras_emotion.faces import Detector, Face
+from keras_emotion.faces import Face
 from keras_emotion.pipelines import FaceFeatures, extract_rated
 from keras_emotion.pipelines.face_features import length_problem
 from keras_emotion.schema import ImageSequence, InputError, Recording, Trial
-
-RATE = 10
-SIDE = 96
-
-
-class MiddleDetector(Detector):
-    """Finds a face in the middle of every frame whose red is not below 20."""
-
-    name = "middle"
-
-    def detect(self, image, time_seconds=0.0):
-        if image[..., 0].mean() < 20:
-            return []
-        # The cut-out around the face is 2.2 boxes wide, so its middle is the face's too.
-        side = image.shape[0] / 2.2
-        corner = image.shape[0] / 2 - side / 2
-        points = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [0, 0.2]]) * side + image.shape[0] / 2
-        return [Face(np.array([corner, corner, side, side]), points, 1.0)]
+from tests.middle_faces import RATE, SIDE, MiddleDetector, write_video
 
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch):
     monkeypatch.setattr(faces, "make_detector", lambda name, model=None: MiddleDetector())
-
-
-def write_video(path, levels, rate=RATE):
-    """A video whose frames are of one red level each."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.width = stream.height = SIDE
-        stream.options = {"qscale": "1"}
-        for level in levels:
-            frame = np.full((SIDE, SIDE, 3), (level, 60, 60), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 def trial(video, seconds=8.0, number=1):

@@ -2,18 +2,16 @@
 
 import json
 
-import av
 import numpy as np
 import pytest
 
 from keras_emotion import faces
-from keras_emotion.faces import Detector, Face
 from keras_emotion.models import AlexNet
 from keras_emotion.pipelines import EEGImages, FaceFeatures, StoredFeatures, find_part, pair_windows
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.face_encoders import EncodedFaces, FaceEncoder
+from tests.middle_faces import MiddleDetector, write_video
 
-SIDE = 96
 IMAGE_SIZE = 64
 SIZES = {"filters": (2, 3, 4, 3, 2), "units": (6, 5)}
 ENCODER = FaceEncoder(**SIZES, seed=3)
@@ -21,36 +19,9 @@ BRIGHT = np.random.default_rng(0).integers(0, 2, 80, bool)
 """Whether the face is bright in each eighth of a second."""
 
 
-class MiddleDetector(Detector):
-    """Finds a face in the middle of every frame whose red is not below 20."""
-
-    name = "middle"
-
-    def detect(self, image, time_seconds=0.0):
-        if image[..., 0].mean() < 20:
-            return []
-        side = image.shape[0] / 2.2
-        corner = image.shape[0] / 2 - side / 2
-        points = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [0, 0.2]]) * side + image.shape[0] / 2
-        return [Face(np.array([corner, corner, side, side]), points, 1.0)]
-
-
 @pytest.fixture(autouse=True)
 def detector(monkeypatch):
     monkeypatch.setattr(faces, "make_detector", lambda name, model=None: MiddleDetector())
-
-
-def write_video(path, levels, rate=24):
-    """A video whose frames are of one red level each."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.width = stream.height = SIDE
-        stream.options = {"qscale": "1"}
-        for level in levels:
-            frame = np.full((SIDE, SIDE, 3), (level, 60, 60), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 def trial(video, number=1, seconds=10.0):
@@ -67,9 +38,9 @@ def videos(tmp_path_factory):
     lost = levels.copy()
     lost[6 * 24 : 7 * 24] = 0
     return {
-        "whole": write_video(folder / "whole.avi", levels),
-        "lost": write_video(folder / "lost.avi", lost),
-        "short": write_video(folder / "short.avi", levels[: 7 * 24]),
+        "whole": write_video(folder / "whole.avi", levels, rate=24),
+        "lost": write_video(folder / "lost.avi", lost, rate=24),
+        "short": write_video(folder / "short.avi", levels[: 7 * 24], rate=24),
     }
 
 

@@ -229,6 +229,8 @@ def export_model(
     with own_keras_settings():
         exported = as_exported(model)
         windows = random_windows(exported) if windows is None else windows
+        # Keras casts what it is given, such as faces of 8 bits; other formats do not.
+        windows = {name: np.asarray(windows[name], dtype) for name, dtype in _input_dtypes(exported).items()}
         outputs = exported.predict(windows, verbose=0)
     n_windows = len(next(iter(windows.values())))
     is_decided = model.is_decided(outputs) if hasattr(model, "is_decided") else np.ones(n_windows, bool)
@@ -254,6 +256,12 @@ def export_model(
         raise InputError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
     n_compared = int(is_decided.sum())
     return ExportedModel(path if is_kept else None, differences, n_compared, n_windows - n_compared)
+
+
+def _input_dtypes(model: keras.Model) -> dict[str, str]:
+    import keras
+
+    return {tensor.name: tensor.dtype for tensor in keras.tree.flatten(model.input)}
 
 
 def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inputs, where: str) -> dict[str, Any]:

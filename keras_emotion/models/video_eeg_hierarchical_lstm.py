@@ -548,6 +548,49 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         """
         return outputs["probabilities"]
 
+    def window_looks(self, outputs):
+        """Which frames were looked at; `None` where no policy chooses them.
+
+        Args:
+            outputs: what the model returns or predicts.
+
+        Returns:
+            `(batch,)` numbers of looks, and `(batch, n_looks)` positions from 0, which stay behind the last look.
+        """
+        return (outputs["looks"], outputs["positions"]) if self.looking == "policy" else None
+
+    def is_decided(self, outputs, margin=1e-3):
+        """Whether rounding leaves the positions of a segment as they are: none lies between two frames.
+
+        Two implementations of the network may differ by the rounding of float32, and look at other frames where a
+        position is half-way.
+
+        Args:
+            outputs: what the model returns or predicts.
+            margin: smallest distance of a position before rounding from what lies half-way between two frames.
+
+        Returns:
+            `(batch,)` bool NumPy array.
+        """
+        if self.looking != "policy":
+            return np.ones(len(outputs["probabilities"]), bool)
+        actions = ops.convert_to_numpy(outputs["actions"]).astype("float64")
+        return (np.abs(actions % 1 - 0.5) >= margin).all(axis=1)
+
+    def exported_model(self):
+        """Build the network as other formats get it: greedy, without random operations, the loop unrolled.
+
+        Returns:
+            A functional model with these weights and inputs (but for `"noise"`), whose outputs are `"probabilities"`
+            and, where a policy chooses, `"positions"`, `"looks"` and `"actions"`.
+        """
+        known = {argument: getattr(self, argument) for argument in _ARGUMENTS}
+        greedy = type(self)(**{**known, "sample": False, "given_noise": False, "unroll": True}, dtype=self.dtype_policy)
+        greedy.set_weights(self.get_weights())
+        names = ("probabilities", "positions", "looks", "actions")
+        outputs = {name: greedy.output[name] for name in names if name in greedy.output}
+        return keras.Model(greedy.input, outputs, name=self.name)
+
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""
         arguments = {argument: getattr(self, argument) for argument in _ARGUMENTS}

@@ -45,8 +45,9 @@ class EEGImages(EEGBlocks):
     the images within the network, and is saved with it.
 
     **Deviations**: [1] prints neither wavelet, levels and threshold, nor the edges of the bands, nor how the power of a
-    frame is measured. In `predict`, a recording is read in blocks of about the length of a trial, and the noise is
-    estimated in each: powers differ a little from those of the whole recording.
+    frame is measured. In training the noise is estimated once for each trial, in `predict` once for each block of the
+    recording (60 s, with lead-in and tail): a recording of one trial of up to this length has the powers of training,
+    and those of longer ones differ from the powers of the whole by 0.02 to 0.08 standard deviations on average.
 
     Args:
         window_seconds: length of a segment in seconds; 40 frames by default.

@@ -248,15 +248,15 @@ def _run_methods(request: Request) -> int:
     place = number if kind == "table" else f"figure {number}"
     everywhere = None if paper is None else reports.paper_numbers(paper, table=place)
     printed = None if everywhere is None else everywhere[everywhere["dataset"] == reproduction.dataset]
+    drawn = reproduction.compared_figures[number] if kind == "figure" else None
     with _error_after_failures(n_failed):
-        compared = reports.build_method_table(folders, printed, output)
+        compared = reports.build_method_table(folders, printed, output, drawn and drawn.reference)
         compared.print(console)
         if printed is not None and printed.empty:
             _print_other_dataset(console, number, everywhere)
-        if kind == "figure":
+        if drawn is not None:
             file = output / f"figure{number}.png"
-            metric = reproduction.compared_figures[number].metric
-            file.write_bytes(reports.draw_methods(compared, metric, f"figure {number} of the paper").png)
+            file.write_bytes(reports.draw_methods(compared, drawn.metric, f"figure {number} of the paper").png)
             console.print(f"figure: {file}", highlight=False, markup=False, soft_wrap=True)
     return int(n_failed > 0)
 

@@ -103,7 +103,8 @@ def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
             f"{table.title}: {metric}, {of}",
             table.mark,
             "Bar: mean over subjects, with the standard deviation over subjects. Black line: the number as printed, "
-            "where there is one. Dashed: chance, the upper end of the 95 % band of the first method's accuracies.",
+            "where there is one. Dashed: chance, the upper end of the 95 % band of the accuracies of "
+            f"{table.reference}.",
             _methods(table, metric),
         )
 
@@ -276,18 +277,22 @@ def _methods(table: MethodTable, metric: str) -> Figure:
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
             if metric == "accuracy":
-                axes.axhline(100 * own["chance_high"].iloc[0], color=colour, linestyle="--", linewidth=0.8)
+                axes.axhline(100 * own.loc[table.reference, "chance_high"], color=colour, linestyle="--", linewidth=0.8)
         for place, value in enumerate(own["printed"]):
             if np.isfinite(value):
                 axes.hlines(value, place - 0.45, place + 0.45, color="black", linewidth=1.5)
         axes.set_title(target, loc="left")
         axes.set(ylabel=f"{metric} (%)", ylim=(0, 105))
         axes.grid(axis="y")
-    panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if len(methods) > 3 else 0)
+    is_crowded = len(methods) > 3 and max(map(len, methods)) > 10
+    panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if is_crowded else 0)
     handles, names = panels[0].get_legend_handles_labels()
     if np.isfinite(rows["printed"]).any():
         handles.append(Line2D([], [], color="black", linewidth=1.5))
         names.append("paper")
+    if metric == "accuracy":
+        handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=0.8))
+        names.append(f"chance, {table.reference}: upper end of the 95 % band")
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
 

@@ -11,7 +11,7 @@ from keras_emotion.systems import NetworkSystem
 
 ALL = (hlstm.DEAP, hlstm.MAHNOB_HCI)
 CHANGED = {
-    "5": {f"L = {n}": {"n_levels": n} for n in (3, 1, 2, 4, 5)},
+    "5": {f"L = {n}": {"n_levels": n} for n in range(1, 6)},
     "6": {"Hierarchical attention": {"level_attention": True}, "Common stacked LSTM": {"level_attention": False}},
     "7": {"With penalty": {"penalty_weight": 1.0}, "Without penalty": {"penalty_weight": 0.0}},
 }
@@ -30,6 +30,7 @@ def test_variants_differ_in_what_their_names_say(one, number):
     figure = one.compared_figures[number]
     assert figure.metric == "accuracy"
     assert list(figure.methods) == list(CHANGED[number])
+    assert figure.reference == {"5": "L = 3"}.get(number)
     # Whatever was asked for.
     for asked in ({}, {"system.level_attention": False}, {"system.penalty_weight": 0.5}):
         experiment = one.presets["demo"].changed(asked)

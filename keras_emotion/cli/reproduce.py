@@ -297,9 +297,9 @@ def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reduct
     # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
     n_classes = {target: wanted.rule(target, dataset.class_names).n_classes for target in wanted.targets}
     printed = reports.numbers_of_classes(reports.paper_numbers(paper, dataset=wanted.dataset), n_classes)
-    # Those of a figure are of its variants.
-    printed = printed[~printed["table"].str.startswith("figure")]
     variant = wanted.paper_variant
+    # Those of a figure are of its variants.
+    printed = printed[~printed["table"].str.startswith("figure") | (printed["variant"] == variant)]
     if variant is None or printed.empty:
         return printed
     if variant == printed["variant"].iloc[0]:

@@ -105,8 +105,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         verify: open all files, whatever their sizes and times; where features are used, those that are stored, too.
 
     Raises:
-        InputError: files are missing or broken, or trials too short (all of them are listed), the engine cannot be used,
-            or a subject or target has a name that no table of results can hold.
+        InputError: files are missing or broken, or trials too short (all of them are listed), the engine cannot be
+            used, or a subject or target has a name that no table of results can hold.
     """
     check(experiment.runtime)
     sources = experiment.system.sources

@@ -53,8 +53,8 @@ class EEGBlocks(FeaturePart):
             return ""
         lag = f" and the lag of {self.lag_seconds:g} s" if self.lag_seconds else ""
         return (
-            f"lasts {duration_seconds:g} s; expected at least a window of {self.window_seconds:g} s{lag}; choose shorter "
-            "windows (window_seconds)"
+            f"lasts {duration_seconds:g} s; expected at least a window of {self.window_seconds:g} s{lag}; choose "
+            "shorter windows (window_seconds)"
         )
 
     def extract(self, trials: Iterable[Trial]) -> Features:

@@ -176,9 +176,7 @@ def build_method_table(
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
     notes = tuple(_dropped_notes(numbers))
-    return MethodTable(
-        first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes
-    )
+    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes)
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:

@@ -45,6 +45,27 @@ def test_variants_differ_in_what_their_names_say(one, number):
         assert len({method(experiment).identity() for method in figure.methods.values()}) == len(rows)
 
 
+@pytest.mark.parametrize("number", CHANGED)
+def test_variants_are_called_as_their_bars(number):
+    paper = hlstm.DEAP.presets["paper"]
+    called = [method(paper).paper_variant for method in hlstm.FIGURES[number].methods.values()]
+    # The first bar of Fig. 6 and 7 is the network of the paper.
+    assert called == (list(CHANGED["5"]) if number == "5" else [None, list(CHANGED[number])[1]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"system.n_levels": 1}, "Common stacked LSTM"),
+        ({"system.level_attention": False, "system.penalty_weight": 0.0}, "Common stacked LSTM"),
+        ({"system.modalities": ("eeg",)}, "eeg alone"),
+        ({"system.modalities": ("face",), "system.level_attention": False}, "face alone, Common stacked LSTM"),
+    ],
+)
+def test_other_variants_have_names(changes, name):
+    assert hlstm.DEAP.presets["paper"].changed(changes).paper_variant == name
+
+
 def test_levels_are_compared_on_the_image_without_attention_and_without_a_policy():
     for method in hlstm.FIGURES["5"].methods.values():
         system = method(hlstm.DEAP.presets["paper"]).system

@@ -188,11 +188,14 @@ def test_faults_of_statistics():
             ],
             r"^s01.dat, subject 1, trial 1, 3: lasts 11 s; expected at least a window of 60 s; choose shorter windows "
             r"\(window_seconds\)\n"
-            r"s01.dat, subject 1, trial 4, 5: channels or sampling rate differ from the first trial; expected the same$",
+            r"s01.dat, subject 1, trial 4, 5: channels or sampling rate differ from the first trial; expected",
         ),
         (
             {},
-            [trial_of(number=number, eeg=NAMES, seconds=seconds) for number, seconds in ((1, 11.0), (2, 4.0), (3, 5.0))],
+            [
+                trial_of(number=number, eeg=NAMES, seconds=seconds)
+                for number, seconds in ((1, 11.0), (2, 4.0), (3, 5.0))
+            ],
             r"^s01.dat, subject 1, trial 1, 3: electrodes without a place on the head: GSR1; .*\n"
             r"s01.dat, subject 1, trial 2: lasts 4 s; [^\n]*$",
         ),

@@ -25,6 +25,9 @@ from keras_emotion.tables import csv_bytes
 METHOD_METRICS = ("accuracy", "f1")
 """Scores of every table; those that the paper prints besides follow."""
 
+METRIC_NAMES = {"f1": "F1", "f1_macro": "F1, mean over classes"}
+"""Scores that are written in another way than in the tables of a run."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodTable:
@@ -81,7 +84,7 @@ class MethodTable:
         has_print = {metric: bool(own["printed"].notna().any()) for metric, own in rows.groupby("metric")}
         for target in targets:
             for metric in self.metrics:
-                shown.add_column(f"{target}\n{metric}", justify="right")
+                shown.add_column(f"{target}\n{METRIC_NAMES.get(metric, metric)}", justify="right")
                 if has_print[metric]:
                     shown.add_column("paper", justify="right", style="dim")
             shown.add_column("p", justify="right")

@@ -67,9 +67,11 @@ def scores_of(printed):
 @pytest.mark.parametrize(("metric", "offset", "n_chance"), [("accuracy", 0, 2), ("f1", 1, 0)])
 def test_methods_are_bars_beside_what_is_printed(metric, offset, n_chance):
     picture = draw_methods(scores_of(85.9), metric, "figure 6 of the paper")
-    assert picture.title == f"DEAP: {metric}, figure 6 of the paper (synthetic data)"
+    name = {"f1": "F1"}.get(metric, metric)
+    assert picture.title == f"DEAP: {name}, figure 6 of the paper (synthetic data)"
     valence, arousal = picture.figure.axes
     assert [axes.get_title("left") for axes in (valence, arousal)] == ["valence", "arousal"]
+    assert valence.get_ylabel() == f"{name} (%)"
     for axes, first in ((valence, 0), (arousal, 2)):
         # Both protocols, of each both methods in their order.
         heights = [bar.get_height() for bar in axes.patches]

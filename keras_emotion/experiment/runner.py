@@ -105,8 +105,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         verify: open all files, whatever their sizes and times; where features are used, those that are stored, too.
 
     Raises:
-        InputError: files are missing or broken (all of them are listed), the engine cannot be used, or a subject or
-            target has a name that no table of results can hold.
+        InputError: files are missing or broken, or trials too short (all of them are listed), the engine cannot be
+            used, or a subject or target has a name that no table of results can hold.
     """
     check(experiment.runtime)
     sources = experiment.system.sources
@@ -119,7 +119,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
-    found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify), {})
+    parts = experiment.system.parts().values()
+    found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify, parts), {})
     description = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
@@ -262,7 +263,7 @@ def compute_part(
     Raises:
         InputError: files are missing or broken (all of them are listed), or features cannot be computed or stored.
     """
-    data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify), {})
+    data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify, (part,)), {})
     store = FeatureStore(runtime.feature_store.absolute())
     keys = _compute_parts(store, {"": part}, data, runtime, verify)
     return {subject: store.path(keys[subject, ""]) for subject in subjects}

@@ -450,11 +450,16 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
         left_out = all(one.subject not in numbers.evaluated.get(target, ()) for one in group)
         consequence = " (left out of every protocol)" if left_out else ""
         yield f"not evaluable: {target}, subject{plural} {names}, {protocol}: {reason}{consequence}"
+    yield from dropped_notes(numbers)
+    yield from numbers.channels
+    yield from numbers.record_notes
+
+
+def dropped_notes(numbers: RunNumbers) -> Iterator[str]:
+    """Windows that a modality lacks, counted for each subject."""
     for subject, dropped in numbers.dropped_windows.items():
         listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
         yield f"windows dropped: subject {subject}: {listed}"
-    yield from numbers.channels
-    yield from numbers.record_notes
 
 
 def _level(numbers: RunNumbers, protocol: str, target: str) -> str:

@@ -12,7 +12,7 @@ import scipy.stats
 from keras_emotion.cli.reproduce import _numbers_to_compare, main, run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
-from keras_emotion.papers import ComparedFigure, Demo, Reproduction, with_system
+from keras_emotion.papers import ComparedFigure, Demo, Reproduction, hlstm, with_system
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.facrnn import presets
 from keras_emotion.pipelines import EEGGridFeatures
@@ -389,6 +389,13 @@ def test_a_run_is_not_compared_with_the_variants_of_a_figure(deap, tmp_path):
     wanted = BandPowerRegressionExperiment(name="test", dataset="deap", targets=("valence",))
     compared = _numbers_to_compare(numbers, wanted, DEAP(deap), [])
     assert compared["value"].tolist() == [90.0]
+
+
+@pytest.mark.parametrize(("level_attention", "expected"), [(True, []), (False, [85.9, 85.9])])
+def test_a_run_of_a_variant_is_compared_with_its_bar(deap, level_attention, expected):
+    wanted = hlstm.DEAP.presets["paper"].changed({"system.level_attention": level_attention})
+    compared = _numbers_to_compare(hlstm.PRINTED_NUMBERS, wanted, DEAP(deap), [])
+    assert compared["value"].tolist() == expected
 
 
 def test_a_table_that_is_not_there_is_refused(deap, tmp_path, capsys):

@@ -40,6 +40,7 @@ def make_run(
     n_training=9,
     science=(),
     data=(),
+    dropped=None,
 ):
     """A run folder. `n_right` is by subject: how many of the six trials are right, the first ones.
 
@@ -61,7 +62,7 @@ def make_run(
                         write_fold(folder, protocol, target, subject, fold, places, count, n_training, class_names)
     if finished:
         names = {target: list(class_names) for target in targets}
-        folder.finish({"not_evaluable": [], "dropped_windows": {}, "class_names": names})
+        folder.finish({"not_evaluable": [], "dropped_windows": dropped or {}, "class_names": names})
     return folder
 
 
@@ -394,6 +395,27 @@ def test_features_of_methods_are_flagged(tmp_path):
     build_method_table(runs, None, tmp_path / "table").print(console)
     lines = [line for line in console.file.getvalue().splitlines() if line.startswith("⚑")]
     assert lines == ["⚑ features of A and C: random weights", "⚑ features of C: no eGeMAPS"]
+
+
+def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counted(tmp_path):
+    n_right = {"A": {"2": 6, "3": 5, "10": 1}, "B": {"2": 3, "3": 4, "10": 0}, "C": {"2": 2, "3": 6, "10": 5}}
+    dropped = {"A": {"2": {"no face": 3}}, "B": {"2": {"no face": 3}, "3": {"no video": 1}}, "C": {"2": {"no face": 3}}}
+    runs = {name: make_run(tmp_path / name, n_right[name], identity=name, dropped=dropped[name]) for name in "ABC"}
+    table = build_method_table(runs, None, tmp_path / "table", reference="B")
+    accuracy = table.rows[table.rows["metric"] == "accuracy"].set_index("method")
+    assert list(accuracy.index) == ["A", "B", "C"]
+    expected = [scipy.stats.ttest_rel(*(list(n_right[name].values()) for name in (one, "B"))).pvalue for one in "AC"]
+    np.testing.assert_allclose(accuracy.loc[["A", "C"], "p_value"], expected, rtol=1e-6)
+    assert np.isnan(accuracy.loc["B", "p_value"])
+    assert table.notes == (
+        "windows dropped: subject 2: 3 (no face)",
+        "B: windows dropped: subject 3: 1 (no video)",
+    )
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    table.print(console)
+    assert "paired t-test of the accuracies with B, Holm-corrected" in console.file.getvalue()
+    assert "\n".join(table.notes) in console.file.getvalue()
+    assert build_method_table(runs, None, tmp_path / "table").reference == "A"
 
 
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):

@@ -79,19 +79,18 @@ def trial_of(microvolts, video=None):
 
 
 def model_of(microvolts, shapes, **fields):
-    """A network as a run leaves it, whose weights are away from where they start."""
+    """A network as a run leaves it, whose weights are drawn."""
     system = HLSTMSystem(**{**SMALL, **fields})
     trial = trial_of(microvolts)
     known = {"target": "valence", "class_names": ["low", "high"], "dataset": "deap", "synthetic": False}
     inference = {**system.inference(trial), **known, "units": ["uV"] * len(CHANNELS)}
     model = system.model({"eeg": (FRAMES, len(CHANNELS), 3), **shapes}, 2, inference)
     generator = np.random.default_rng(0)
-    drawn = [one + 0.5 * generator.standard_normal(one.shape) for one in model.get_weights()]
-    model.set_weights(drawn)
+    model.set_weights([0.5 * generator.standard_normal(one.shape) for one in model.get_weights()])
     # Positions differ from window to window.
     if system.looking == "policy":
         location = model.get_layer("looking").policy.location
-        location.set_weights([20 * location.get_weights()[0], np.array([-2.0])])
+        location.set_weights([150 * location.get_weights()[0], np.array([-0.7])])
     if "eeg" in system.modalities:
         eeg = system.images.extract([trial])[0]["eeg"]
         found = BandStatistics.fit(eeg, np.arange(len(eeg)))
@@ -162,6 +161,11 @@ def test_segments_whose_face_is_lost_have_no_looks_and_are_counted(model, folder
         assert starts == [2.0 * place for place in there]
         assert f"1 of 4 windows have no probability: {reason}" in found.notes
         assert found.summary["windows_without_probability"] == {reason: 1}
+
+
+def test_a_video_that_ends_before_the_recording_starts(model, folder, recording):
+    with pytest.raises(InputError, match=r"whole.avi: ends before the trial, at 11.2 s$"):
+        Predictor(model).predict(recording, 60.0, folder / "whole.avi", 30.0)
 
 
 def png_height(path):

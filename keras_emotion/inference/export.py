@@ -237,7 +237,7 @@ def export_model(
     if not is_decided.any():
         raise InputError(
             f"{model.name}: in each of {n_windows} windows a position is half-way between two frames, so that nothing "
-            "can be compared; give others (--check-on)"
+            "can be compared; give others (--check-on), or train the policy, which starts with such positions"
         )
     expected = _by_name(outputs)
     try:

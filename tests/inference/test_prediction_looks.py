@@ -79,19 +79,18 @@ def trial_of(microvolts, video=None):
 
 
 def model_of(microvolts, shapes, **fields):
-    """A network as a run leaves it, whose weights are away from where they start."""
+    """A network as a run leaves it, whose weights are drawn."""
     system = HLSTMSystem(**{**SMALL, **fields})
     trial = trial_of(microvolts)
     known = {"target": "valence", "class_names": ["low", "high"], "dataset": "deap", "synthetic": False}
     inference = {**system.inference(trial), **known, "units": ["uV"] * len(CHANNELS)}
     model = system.model({"eeg": (FRAMES, len(CHANNELS), 3), **shapes}, 2, inference)
     generator = np.random.default_rng(0)
-    drawn = [one + 0.5 * generator.standard_normal(one.shape) for one in model.get_weights()]
-    model.set_weights(drawn)
+    model.set_weights([0.5 * generator.standard_normal(one.shape) for one in model.get_weights()])
     # Positions differ from window to window.
     if system.looking == "policy":
         location = model.get_layer("looking").policy.location
-        location.set_weights([20 * location.get_weights()[0], np.array([-2.0])])
+        location.set_weights([150 * location.get_weights()[0], np.array([-0.7])])
     if "eeg" in system.modalities:
         eeg = system.images.extract([trial])[0]["eeg"]
         found = BandStatistics.fit(eeg, np.arange(len(eeg)))
@@ -164,6 +163,11 @@ def test_segments_whose_face_is_lost_have_no_looks_and_are_counted(model, folder
         assert found.summary["windows_without_probability"] == {reason: 1}
 
 
+def test_a_video_that_ends_before_the_recording_starts(model, folder, recording):
+    with pytest.raises(InputError, match=r"whole.avi: ends before the trial, at 11.2 s$"):
+        Predictor(model).predict(recording, 60.0, folder / "whole.avi", 30.0)
+
+
 def png_height(path):
     return int.from_bytes(path.read_bytes()[20:24], "big")
 
@@ -171,13 +175,11 @@ def png_height(path):
 def test_command(saved, folder, tmp_path, capsys):
     words = ["predict", str(saved), str(folder / "some_raw.fif"), "--video", str(folder / "lost.avi")]
     words += ["--video-offset-seconds", "1"]
-    heights = []
-    for n_shown in (0, 2):
-        out = tmp_path / str(n_shown)
-        assert cli.main([*words, "--shown-windows", str(n_shown), "--output", str(out)]) == 0
-        heights.append(png_height(out / "prediction.png"))
-    # Of each of the two windows a face and an image of each of three bands, at 150 dots an inch.
-    assert heights[1] - heights[0] == pytest.approx(2 * (4 * 0.95 + 0.3) * 150, abs=2)
+    out = tmp_path / "out"
+    assert cli.main([*words, "--shown-windows", "2", "--output", str(out)]) == 0
+    # Probabilities and faces; histograms; of each of the two windows a face and an image of each of three bands.
+    inches = (0.9 + 2.2 + 0.6) + 2.6 + 2 * (4 * 0.95 + 0.3)
+    assert png_height(out / "prediction.png") == pytest.approx(150 * inches, abs=2)
     printed = capsys.readouterr().out
     table = pd.read_csv(out / "prediction.csv")
     assert table.columns[:6].tolist() == [
@@ -212,17 +214,14 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
         assert message in line
     # The file may lie anywhere.
     weights = (folder / "alexnet.npz").rename(tmp_path / "elsewhere.npz")
-    assert cli.main([*words, "--face-weights", str(weights)]) == 0
     predictor = Predictor.from_file(tmp_path / "m.keras", weights={"face": weights})
     found = predictor.predict(recording, 60.0, folder / "lost.avi", OFFSET, n_shown=2)
     assert found.looks.windows.tolist() == [0, 1, 3]
     # The faces that are shown are cut out again, and those that were encoded.
     encode = predictor.face_part.encoder.encode(64)
-    inputs = predictor.some_windows(recording, video=folder / "whole.avi")
     seen = predictor.faces(recording, folder / "lost.avi", OFFSET)
     for place, pictures in zip((0, 3), found.looks.faces, strict=True):
         np.testing.assert_allclose(encode(pictures), seen.arrays["face_features"][place], atol=1e-5)
-    assert inputs["face_features"].shape == (4, FRAMES, 5)
 
 
 @pytest.mark.parametrize(

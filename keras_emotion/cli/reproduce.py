@@ -137,6 +137,7 @@ def _run(request: Request) -> int:
         jobs = experiment.RunFolder(request.output).check_jobs()
         finished = jobs.finished - (jobs.failed.keys() if request.options.retry_failed else set())
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
+        _print_left_out(console, plan)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
@@ -244,6 +245,7 @@ def _run_methods(request: Request) -> int:
         if request.options.dry_run:
             plan, _ = experiment.prepare(one, request.dataset, verify=request.options.verify)
             _print_estimate(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
+            _print_left_out(console, plan)
         else:
             folders[name] = experiment.run(one, request.dataset, folder, **request.start)
     if not folders:
@@ -314,6 +316,11 @@ def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reduct
     means = ", ".join(f"{row.target} {row.value:.2f}" for row in main_rows.itertuples())
     reductions.append(f"this is the paper's variant {variant!r}; its full model reaches accuracies of {means}")
     return printed[printed["variant"] == variant]
+
+
+def _print_left_out(console: rich.console.Console, plan: experiment.Plan) -> None:
+    for line in experiment.left_out(plan):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_estimate(

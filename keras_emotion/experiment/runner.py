@@ -24,6 +24,7 @@ from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
@@ -415,9 +416,36 @@ def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder:
         store.folder(key, lambda: part.extract(StoredFeatures.open(folder)))
 
 
+def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
+    """`Plan.jobs`, of which there has to be one."""
+    jobs, not_evaluable = plan.jobs()
+    if not jobs:
+        dropped = dropped_lines(count_by_reason(plan.dropped_windows()))
+        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped])
+        raise InputError(f"nothing can be evaluated:\n  {reasons}")
+    return jobs, not_evaluable
+
+
+def left_out(plan: Plan) -> list[str]:
+    """What a run will leave out, a line each: windows without a partner, and who cannot be evaluated.
+
+    Args:
+        plan: the plan.
+    """
+    of_jobs = (
+        f"not evaluable: {entry['target']}, subject {entry['subject']}, {entry['protocol']}: {entry['reason']}"
+        for entry in plan.jobs()[1]
+    )
+    return [*dropped_lines(count_by_reason(plan.dropped_windows())), *of_jobs]
+
+
 def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> Estimate:
-    """What the jobs that are not finished will cost, from a few timed steps."""
-    remaining = [(job, n_windows) for job, n_windows in plan.jobs()[0] if job.name not in finished]
+    """What the jobs that are not finished will cost, from a few timed steps.
+
+    Raises:
+        InputError: nothing can be evaluated.
+    """
+    remaining = [(job, n_windows) for job, n_windows in _jobs(plan)[0] if job.name not in finished]
     workers = plan.experiment.runtime.n_workers
     if not remaining:
         return Estimate(0, 0, 0.0, 0.0, workers)
@@ -500,10 +528,7 @@ def run(
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", csv_bytes(dropped))
-    jobs, not_evaluable = plan.jobs()
-    if not jobs:
-        reasons = "\n  ".join(entry["reason"] for entry in not_evaluable)
-        raise InputError(f"nothing can be evaluated:\n  {reasons}")
+    jobs, not_evaluable = _jobs(plan)
     finished = recorded.finished - to_retry
     remaining = [job for job, _ in jobs if job.name not in finished]
     if not is_new:
@@ -525,10 +550,7 @@ def run(
     folder.finish(
         {
             "not_evaluable": not_evaluable,
-            "dropped_windows": {
-                str(subject): rows.groupby("reason")["n_windows"].sum().to_dict()
-                for subject, rows in dropped.groupby("subject")
-            },
+            "dropped_windows": count_by_reason(dropped),
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
             "channels": channel_notes,
         },

@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
+from keras_emotion.experiment.record_tables import dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
-from keras_emotion.reports.tables import dropped_notes, join, shown_p_value
+from keras_emotion.reports.tables import join, shown_p_value
 from keras_emotion.schema import InputError
 from keras_emotion.tables import csv_bytes
 
@@ -186,7 +187,7 @@ def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:
     """A line for all methods that have dropped the same windows."""
     methods: dict[str, list[str]] = {}
     for method, own in numbers.items():
-        for note in dropped_notes(own):
+        for note in dropped_lines(own.dropped_windows):
             methods.setdefault(note, []).append(method)
     for note, names in methods.items():
         yield note if len(names) == len(numbers) else f"{join(names)}: {note}"

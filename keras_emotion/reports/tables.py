@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, paired_subject_test
+from keras_emotion.experiment.record_tables import dropped_lines
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, N_PERMUTATIONS, NotEvaluated, RunNumbers
 from keras_emotion.reports.paper import numbers_of_classes
 
@@ -450,16 +451,9 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
         left_out = all(one.subject not in numbers.evaluated.get(target, ()) for one in group)
         consequence = " (left out of every protocol)" if left_out else ""
         yield f"not evaluable: {target}, subject{plural} {names}, {protocol}: {reason}{consequence}"
-    yield from dropped_notes(numbers)
+    yield from dropped_lines(numbers.dropped_windows)
     yield from numbers.channels
     yield from numbers.record_notes
-
-
-def dropped_notes(numbers: RunNumbers) -> Iterator[str]:
-    """Windows that a modality lacks, counted for each subject."""
-    for subject, dropped in numbers.dropped_windows.items():
-        listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
-        yield f"windows dropped: subject {subject}: {listed}"
 
 
 def _level(numbers: RunNumbers, protocol: str, target: str) -> str:

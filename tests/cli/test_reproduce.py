@@ -4,11 +4,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 
+from keras_emotion import reports
 from keras_emotion.cli.reproduce import _numbers_to_compare, main, run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
@@ -345,6 +347,12 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     assert (folder / "ours" / "predictions.csv").stat().st_mtime_ns == before
 
 
+def _draw_nothing(wanted, dataset, folder):
+    picture = reports.figures.picture("nothing", "Nothing", "", "Is drawn.", matplotlib.figure.Figure())
+    (folder / "nothing.png").write_bytes(picture.png)
+    return "drawn: nothing"
+
+
 def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_subjects, tmp_path, capsys):
     presets = regression_presets(
         BandPowerRegressionExperiment(
@@ -361,7 +369,8 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
         presets=presets,
         description="A test.",
         printed_numbers=numbers,
-        compared_figures={"6": ComparedFigure({"Ours": lambda wanted: wanted, "Less": less}, metric="f1")},
+        compared_figures={"6": ComparedFigure({"Ours": lambda wanted: wanted, "Less": less}, "f1", reference="Less")},
+        figures=(_draw_nothing,),
     )
     arguments = ["--data-root", str(four_subjects), "--output", str(tmp_path / "run"), "--workers", "1"]
     assert run_reproduction(reproduction, [*arguments, "--figure", "6"]) == 0
@@ -370,6 +379,7 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     assert f"figure: {folder / 'figure6.png'}" in out
     assert (folder / "figure6.png").read_bytes().startswith(b"\x89PNG")
     rows = pd.read_csv(folder / "methods.csv")
+    assert rows.groupby("method")["p_value"].count().to_dict() == {"Less": 0, "Ours": 2}
     assert rows.loc[rows["printed"].notna(), ["method", "metric", "printed"]].values.tolist() == [
         ["Less", "accuracy", 85.9]
     ]
@@ -380,6 +390,10 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     ):
         with pytest.raises(InputError, match=message):
             run_reproduction(reproduction, [*arguments, *words])
+    # A figure that is drawn when a run is finished is on its page.
+    assert run_reproduction(reproduction, arguments) == 0
+    assert "drawn: nothing" in capsys.readouterr().out
+    assert "<strong>Nothing.</strong> Is drawn." in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_run_is_not_compared_with_the_variants_of_a_figure(deap, tmp_path):

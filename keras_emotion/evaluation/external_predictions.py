@@ -20,6 +20,7 @@ from keras_emotion.evaluation.leaks import (
 )
 from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
 from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.evaluation.protocols import PROTOCOLS
 from keras_emotion.evaluation.statistics import permutation_chance
 from keras_emotion.schema import InputError
@@ -178,7 +179,8 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
 
     Returns:
         One row a protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
-        (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p.
+        (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p, and the
+        difference from chance that leaves the band with a power of 80 %.
     """
     # By votes: columns of probabilities carry the names of classes, which somebody else's table need not tell.
     named = [name for name in predictions if str(name).startswith("probability_")]
@@ -208,6 +210,9 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
                     "chance_low": chance.low,
                     "chance_high": chance.high,
                     "chance_p_value": chance.p_value,
+                    "detectable_difference": (
+                        np.nan if np.isnan(chance.p_value) else detectable_by_permutation(chance.low, chance.high)
+                    ),
                 }
             )
     return pd.DataFrame(rows)

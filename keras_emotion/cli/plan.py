@@ -58,9 +58,7 @@ class Plan:
     chance: float | None = None
     power: float = 0.8
     alpha: float = 0.05
-    protocols: Annotated[
-        tuple[str, ...], Option(aliases=("--protocol",), metavar="NAME ...", names="protocol")
-    ] = ()
+    protocols: Annotated[tuple[str, ...], Option(aliases=("--protocol",), metavar="NAME ...", names="protocol")] = ()
     json: bool = False
 
     def run(self) -> int:
@@ -68,7 +66,10 @@ class Plan:
         self._check()
         found = list(self._of_run() if self.run_folder else self._assumed())
         if self.json:
-            rows = [{"target": target, **dataclasses.asdict(own), **plan.as_dict()} for target, own, plan in found]
+            rows = [
+                {"target": target, "assumptions": dataclasses.asdict(own), **plan.as_dict()}
+                for target, own, plan in found
+            ]
             print_json(plans=rows)
         else:
             _print(found, self._origin())
@@ -139,8 +140,7 @@ class Plan:
                 if numbers.overall(name, target, "accuracy") is None:
                     continue
                 accuracy, chance, tested = (
-                    numbers.by_subject(name, target, column)
-                    for column in ("accuracy", "chance_accuracy", "n_trials")
+                    numbers.by_subject(name, target, column) for column in ("accuracy", "chance_accuracy", "n_trials")
                 )
                 if len(accuracy) < 2:
                     raise InputError(
@@ -167,7 +167,7 @@ def _print(found: Sequence[tuple[str, Assumptions, StudyPlan]], origin: str) -> 
     _, one, first = found[0]
     table = Table(
         title=Text(
-            f"To show {100 * first.difference:g} points above chance with {one.power:.0%} power, alpha {one.alpha:g} "
+            f"To show {100 * first.difference:g} points above chance with {100 * one.power:g} % power, alpha {one.alpha:g} "
             "two-sided",
             style="bold",
         ),
@@ -179,10 +179,10 @@ def _print(found: Sequence[tuple[str, Assumptions, StudyPlan]], origin: str) -> 
     headings = [
         "protocol",
         *(["target"] if has_targets else []),
-        "chance, %",
-        "spread, points",
+        "chance",
+        "spread",
         "subjects needed",
-        *(["trials needed", "detectable, points", "power"] if has_subjects else []),
+        *(["trials needed", "detectable", "power"] if has_subjects else []),
         "alone: trials",
         "stimuli",
         "the split needs",
@@ -195,7 +195,7 @@ def _print(found: Sequence[tuple[str, Assumptions, StudyPlan]], origin: str) -> 
         of_subjects = [
             _or_dash(plan.trials_needed),
             "–" if plan.detectable is None else f"{100 * plan.detectable:.1f}",
-            f"{plan.power:.0%}" if plan.power is not None else "–",
+            f"{100 * plan.power:.0f} %" if plan.power is not None else "–",
         ]
         cells = [
             plan.protocol,
@@ -217,6 +217,7 @@ def _print(found: Sequence[tuple[str, Assumptions, StudyPlan]], origin: str) -> 
 
 def _notes(plans: Sequence[StudyPlan]) -> Iterator[str]:
     trials = ", ".join(dict.fromkeys(str(plan.n_trials) for plan in plans))
+    yield "chance in percent; spread (standard deviation of the subjects' accuracies) and detectable in points"
     yield f"subjects needed: of {trials} trials each, by a t-test over subjects"
     subjects = ", ".join(dict.fromkeys(str(plan.n_subjects) for plan in plans))
     if plans[0].n_subjects is not None:

@@ -172,9 +172,7 @@ def binomial_power(difference: float, n_trials: int, chance: float = 0.5, alpha:
     return float(_binomial_power(difference, np.array([n_trials]), chance, alpha)[0])
 
 
-def trials_needed(
-    difference: float, chance: float = 0.5, power: float = POWER, alpha: float = ALPHA
-) -> int:
+def trials_needed(difference: float, chance: float = 0.5, power: float = POWER, alpha: float = ALPHA) -> int:
     """Number of trials from which on the exact binomial test against chance always has the given power.
 
     Args:
@@ -327,7 +325,7 @@ def plan_study(
         def missing(true: float) -> float:
             return t_test_power(true / own.spread(tested, true), n_subjects, own.alpha) - own.power
 
-        most = 1 - own.chance
+        most = 0.9999 * (1 - own.chance)  # at an accuracy of 1 trials scatter no more
         detectable = float(scipy.optimize.brentq(missing, 0.0, most)) if missing(most) > 0 else None
     return StudyPlan(
         protocol=protocol.name,
@@ -354,8 +352,9 @@ def _needed(count: Any, *arguments: float) -> int:
 
 def _t_power(noncentrality: float, freedom: int, alpha: float) -> float:
     critical = scipy.stats.t.ppf(1 - alpha / 2, freedom)
-    upper, lower = scipy.stats.nct.sf(critical, freedom, noncentrality), scipy.stats.nct.cdf(
-        -critical, freedom, noncentrality
+    upper, lower = (
+        scipy.stats.nct.sf(critical, freedom, noncentrality),
+        scipy.stats.nct.cdf(-critical, freedom, noncentrality),
     )
     # The lower tail of a large noncentrality is too small for SciPy, which gives NaN.
     return float(upper + np.nan_to_num(lower))

@@ -424,7 +424,7 @@ def test_synthetic_data_are_marked_everywhere(tmp_path):
     assert SYNTHETIC_MARK in report.picture.title
     page = report.path.read_text()
     # Title, banner, heading and rows of the table, picture twice, sentence, heading and rows of the subjects.
-    assert page.count(SYNTHETIC_MARK) == 2 + 13 + 2 + 1 + 4
+    assert page.count(SYNTHETIC_MARK) == 2 + 14 + 2 + 1 + 4
     assert as_json(report)["mark"] == SYNTHETIC_MARK
     (tmp_path / "real").mkdir()
     real = [make_run(tmp_path / "real" / name, FIRST, identity=name) for name in ("one", "two")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from keras_emotion.cli.output import make_console, print_json
 from keras_emotion.options import Option
@@ -21,18 +21,19 @@ _BETWEEN = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Compute how many subjects and trials a study needs to show a difference from chance, by protocol.
+    """Compute how many subjects and trials a study needs.
 
-    The mean accuracy over subjects is compared with chance by a two-sided t-test; one subject alone by a binomial test of
-    its trials. The spread over subjects comes from a finished run, from a published standard deviation, or is assumed:
-    true accuracies that scatter by 5 points, and the binomial error of the tested trials. Windows of a trial depend on
-    each other and do not count as trials. All accuracies are in percent, differences in points.
+    What is to be shown, by protocol, is a difference from chance. The mean accuracy over subjects is compared with chance by a two-sided t-test; one subject alone by a binomial test
+    of its trials. The spread over subjects comes from a finished run, from a published standard deviation, or is
+    assumed: true accuracies that scatter by 5 points, and the binomial error of the tested trials. Windows of a trial
+    depend on each other and do not count as trials. All accuracies are in percent, differences in points.
 
     Args:
         difference: true mean accuracy minus chance.
         subjects: number of subjects; adds what they show. By default that of the run.
         trials: trials of each subject; by default 40, or those of the run.
-        run_folder: finished run whose spread over subjects, chance, subjects and trials are taken, by protocol and target.
+        run_folder: finished run whose spread over subjects, chance, subjects and trials are taken, by protocol and
+            target.
         spread: standard deviation of the subjects' accuracies, as papers print it after the mean.
         spread_trials: trials of each subject that this standard deviation comes from; by default those of the plan.
         chance: accuracy by chance; by default 50, or that of the run.
@@ -167,8 +168,8 @@ def _print(found: Sequence[tuple[str, Assumptions, StudyPlan]], origin: str) -> 
     _, one, first = found[0]
     table = Table(
         title=Text(
-            f"To show {100 * first.difference:g} points above chance with {100 * one.power:g} % power, alpha {one.alpha:g} "
-            "two-sided",
+            f"To show {100 * first.difference:g} points above chance with {100 * one.power:g} % power, "
+            f"alpha {one.alpha:g} two-sided",
             style="bold",
         ),
         title_justify="left",
@@ -222,8 +223,8 @@ def _notes(plans: Sequence[StudyPlan]) -> Iterator[str]:
     subjects = ", ".join(dict.fromkeys(str(plan.n_subjects) for plan in plans))
     if plans[0].n_subjects is not None:
         yield (
-            f"trials needed: of each of {subjects} subjects; detectable and power: of {subjects} subjects with {trials} "
-            "trials each"
+            f"trials needed: of each of {subjects} subjects; detectable and power: of {subjects} subjects with "
+            f"{trials} trials each"
         )
         if any(plan.trials_needed is None for plan in plans):
             yield (

@@ -59,6 +59,7 @@ KINDS: Mapping[str, str] = {
     "order of presentation": "L2, L3.1",
     "unknown origin": "",
     "training diverged": "",
+    "not checkable": "",
 }
 """Every kind of finding, with its place in the taxonomy of Kapoor and Narayanan."""
 

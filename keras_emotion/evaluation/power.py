@@ -1,8 +1,8 @@
 """Statistical power: which difference from chance a study can show, and how large it has to be to show one.
 
-"At chance" means little where nothing short of perfection would have been told from chance. The detectable difference is
-the true difference that a test finds with a given probability (its power, 80 % by convention). It depends on the spread
-and on the size of the sample alone, and not on the accuracy that was found.
+"At chance" says little where nothing short of perfection would have been told from chance. The detectable difference
+is the true difference that a test finds with a given probability (its power, 80 % by convention). It depends on the
+spread and on the size of the sample, and not on the accuracy that was found.
 
 | sample | test | detectable difference |
 |---|---|---|

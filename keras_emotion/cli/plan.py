@@ -23,10 +23,11 @@ _BETWEEN = 5.0
 class Plan:
     """Compute how many subjects and trials a study needs.
 
-    What is to be shown, by protocol, is a difference from chance. The mean accuracy over subjects is compared with chance by a two-sided t-test; one subject alone by a binomial test
-    of its trials. The spread over subjects comes from a finished run, from a published standard deviation, or is
-    assumed: true accuracies that scatter by 5 points, and the binomial error of the tested trials. Windows of a trial
-    depend on each other and do not count as trials. All accuracies are in percent, differences in points.
+    What is to be shown, by protocol, is a difference from chance. The mean accuracy over subjects is compared with
+    chance by a two-sided t-test; one subject alone by a binomial test of its trials. The spread over subjects comes
+    from a finished run, from a published standard deviation, or is assumed: true accuracies that scatter by 5 points,
+    and the binomial error of the tested trials. Windows of a trial depend on each other and do not count as trials.
+    All accuracies are in percent, differences in points.
 
     Args:
         difference: true mean accuracy minus chance.

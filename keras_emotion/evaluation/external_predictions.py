@@ -325,7 +325,7 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     found = []
     for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
         known = PROTOCOLS.get(protocol)
-        claim = disjoint or (protocol_claim(known) if known else None) or _apparent_claim(rows)
+        claim = disjoint or (protocol_claim(known) if known else None) or apparent_claim(rows)
         mixes = known is None or known.scope == "across_subjects"
         checks = SplitChecks(claim, mixes, protocol, target)
         for _, block in rows.groupby("repetition"):
@@ -400,7 +400,7 @@ def _window_id(table: pd.DataFrame) -> list[str]:
     return [*trial_key(table), "start_seconds", "stop_seconds"]
 
 
-def _apparent_claim(rows: pd.DataFrame) -> Disjoint:
+def apparent_claim(rows: pd.DataFrame) -> Disjoint:
     """What the folds of a table keep apart for the most part."""
     for column, claim in (("subject", "subjects"), ("stimulus", "stimuli")):
         if column in rows and rows[column].nunique() > 1:

@@ -63,7 +63,9 @@ class SplitAudit:
         return any(finding.severity == "leak" for finding in self.findings)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.folds)} folds, {self.folds['n_test'].sum()} tested rows"]
+        lines = [
+            f"{len(self.folds)} fold{'' if len(self.folds) == 1 else 's'}, {self.folds['n_test'].sum()} tested rows"
+        ]
         for name, table in (("accuracy", self.scores), ("on shuffled labels", self.shuffled)):
             for row in table.itertuples():
                 tested = (
@@ -112,7 +114,8 @@ def audit_split(
         X: `(rows, ...)` features, array or data frame.
         y: `(rows,)` classes.
         groups: `(rows,)` what has to lie on one side as a whole, taken as trials; or columns by name, a mapping or data
-            frame: `subject`, `trial`, `session`, `stimulus`, `dataset`, `start` and `stop` (seconds within the trial).
+            frame: `subject`, `trial`, `session`, `stimulus`, `dataset`, and `start` and `stop` (or `start_seconds` and
+            `stop_seconds`, within the trial).
         splitter: a scikit-learn splitter, a number of folds, or an iterable of `(train, test)` or
             `(train, validation, test)` row positions; validation is what chooses epochs or hyper-parameters.
         estimator: classifier of scikit-learn's interface; it is cloned for each fold.
@@ -133,6 +136,7 @@ def audit_split(
     """
     X = X if hasattr(X, "iloc") else np.asarray(X)
     table, is_array, missing = _window_table(groups, len(X))
+    has_times = not is_array and any(str(name).startswith("start") for name in groups)
     codes, _ = _class_codes(y, len(X))
     folds = _folds(X, codes, table, splitter, split_by)
     contents = _contents(X)
@@ -164,21 +168,18 @@ def audit_split(
             missing.append("the score on shuffled labels (all labels of a group stay together, and none can move)")
     if missing:
         findings.append(Finding("not checkable", "note", f"not checked: {'; '.join(missing)}"))
-    if "start" in _given(groups):
-        found = findings
-    else:
+    found = findings
+    if not has_times:
         found = [dataclasses.replace(one, message=_by_row(one.message, is_array)) for one in findings]
     return SplitAudit(tuple(sorted_findings(found)), pd.DataFrame(rows), scores, shuffled)
-
-
-def _given(groups: Any) -> list[str]:
-    return list(groups) if isinstance(groups, (Mapping, pd.DataFrame)) else []
 
 
 def _window_table(groups: Any, n_rows: int) -> tuple[pd.DataFrame, bool, list[str]]:
     """The window table, whether there is one array alone, and what cannot be checked for want of a column."""
     is_array = not isinstance(groups, (Mapping, pd.DataFrame))
     columns = {"trial": groups} if is_array else {str(name): groups[name] for name in groups}
+    # Those of a window table, too.
+    columns = {name.removesuffix("_seconds"): values for name, values in columns.items()}
     for name, values in columns.items():
         if name not in _COLUMNS:
             raise InputError(f"groups: unknown column {name}; expected some of {', '.join(_COLUMNS)}")

@@ -181,6 +181,11 @@ def _notes(audit: Audit) -> Iterator[str]:
         "together, within a subject (where subjects are trained on together: alike for all of them), and models "
         "trained on them; p = (1 + shuffles reaching the real score) / (1 + R); fewer than 20 labelings give no p"
     )
+    if (audit.scores["model"] == "logistic regression").any():
+        yield (
+            "logistic regression: with one C for real and shuffled labels alike; runs of it choose C on the validation "
+            "windows of each fold, and may score otherwise"
+        )
     yield (
         "order alone: predicted from the nearest training windows in the order of presentation, without any signal; "
         "shuffling cannot see what goes with time"

@@ -33,7 +33,7 @@ def experiment_in(folder: Path, system=None, **fields):
         "protocols": PROTOCOLS,
         "maximum_folds": 4,
         "maximum_repetitions": 1,
-        "system": system or BandPowerRegression(),
+        "system": system or BandPowerRegression(inverse_regularisation_grid=()),
         "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
     return Experiment(**{**settings, **fields})

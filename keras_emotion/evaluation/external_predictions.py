@@ -22,7 +22,7 @@ from keras_emotion.evaluation.leaks import (
     sorted_findings,
 )
 from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
-from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation.permutation import Between, permuted_between
 from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.evaluation.protocols import PROTOCOLS
 from keras_emotion.evaluation.statistics import permutation_chance
@@ -347,13 +347,17 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     return sorted_findings(_without_repeats(found))
 
 
-def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0) -> pd.DataFrame:
+def rescore(
+    predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0, between: Between | None = None
+) -> pd.DataFrame:
     """Score a table of predictions by window and by trial vote, all its rows together and subject by subject.
 
     Args:
         predictions: what `read_predictions` gives.
         n_permutations: of the chance band: labels shuffled between the trials of a subject, predictions held fixed.
         seed: of the permutations.
+        between: what labels are exchanged between; by default what the name of the protocol says, where it is one of
+            ours, else the trials of a subject.
 
     Returns:
         One row a protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
@@ -373,8 +377,8 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
             means = scores.groupby(owner).mean().mean()
             shares = crossed_counts(block, scored["label"].to_numpy(), 1 + int(scored["label"].max()))
             constant = shares.max(axis=1) / shares.sum(axis=1)
-            between = permuted_between(PROTOCOLS[protocol]) if protocol in PROTOCOLS else "trials"
-            chance = permutation_chance(scored, n_permutations, seed, between=between)
+            own = permuted_between(PROTOCOLS[protocol]) if protocol in PROTOCOLS else "trials"
+            chance = permutation_chance(scored, n_permutations, seed, between=between or own)
             rows.append(
                 {
                     "protocol": protocol,

@@ -157,12 +157,13 @@ def audit_split(
         for row, (_, _, test), predicted in zip(rows, folds, predictions, strict=True):
             row["accuracy"] = float((predicted == codes[test]).mean())
             row["constant"] = float(np.bincount(codes[test]).max() / len(test))
-        scores = rescore(_scored(tested, codes, predictions))
+        # As the leak audit does: where subjects are kept apart, alike for all of them.
         across = checks.disjoint in ("subjects", "subjects_and_stimuli") and "stimulus" in table
         between = "stimuli" if across else "trials"
+        scores = rescore(_scored(tested, codes, predictions), between=between)
         permuted = permuted_ratings(table, codes, 1, seed, between).astype(np.int64)
         of_permuted, _ = _predictions(estimator, X, permuted, folds)
-        shuffled = rescore(_scored(tested, permuted, of_permuted))
+        shuffled = rescore(_scored(tested, permuted, of_permuted), between=between)
         findings += _shuffled_findings(shuffled)
         if not (permuted != codes).any():
             missing.append("the score on shuffled labels (all labels of a group stay together, and none can move)")

@@ -103,6 +103,8 @@ def audit_split(
     | columns standardised, scaled to 0..1 or decorrelated over all rows | `fitted on test rows` |
     | columns standardised within each subject | `transductive` |
     | a column that is the label in other words | `answer in the features` |
+    | a parameter of the estimator that holds test rows of X | `fitted on test rows` |
+    | a parameter of the estimator that holds all labels | `answer in the features` |
     | a part of the estimator that stays fitted when it is cloned | `fitted on test rows`, `unknown origin` |
     | predictions that change with the other test rows | `transductive` |
     | a training on labels exchanged between trials that scores above chance | `score on shuffled labels` |
@@ -151,6 +153,7 @@ def audit_split(
         missing.append("the fitting (give the estimator)")
     else:
         missing.append("what was fitted or chosen on all rows before, where it leaves no trace in X")
+        findings += _parameter_findings(estimator, contents, np.asarray(y), folds)
         findings += _state_findings(estimator, X, codes, folds)
         predictions, alone = _predictions(estimator, X, codes, folds, n_alone=_N_FOLDS_ALONE)
         findings += alone
@@ -323,6 +326,22 @@ def _is_between(values: np.ndarray, low: float, high: float) -> bool:
 
 
 # --- the estimator
+
+
+def _parameter_findings(
+    estimator: Any, contents: np.ndarray, y: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> Iterator[Finding]:
+    """Data that an estimator is given by its parameters, past the training rows of a fold."""
+    tested = np.unique(np.concatenate([test for _, _, test in folds]))
+    for name, value in estimator.get_params(deep=True).items():
+        if not isinstance(value, (np.ndarray, pd.DataFrame, pd.Series)) or not len(value):
+            continue
+        if np.ndim(value) > 1 and (n_rows := int(np.isin(contents[tested], _contents(value)).sum())):
+            message = f"the parameter {name} of the estimator holds {n_rows} of {len(tested)} test rows of X"
+            yield Finding("fitted on test rows", "leak", message, n_windows=n_rows, n_tested=len(tested))
+        elif np.array_equal(value, y):
+            message = f"the parameter {name} of the estimator holds the labels of all rows"
+            yield Finding("answer in the features", "leak", message)
 
 
 def _state_findings(

@@ -243,6 +243,39 @@ def test_an_estimator_that_learns_from_the_test_rows_is_found():
     assert 0 < finding.n_windows <= finding.n_tested == 20
 
 
+class Holds(ClassifierMixin, BaseEstimator):
+    """Nearest rows, of whatever it holds besides its training rows."""
+
+    def __init__(self, known=None):
+        self.known = known
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.nearest_ = KNeighborsClassifier(3).fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.nearest_.predict(X)
+
+
+def test_data_that_an_estimator_holds_besides_are_found():
+    X, y, table = study()
+    words = np.array(["calm", "glad"])[y]
+
+    def audited(known, as_frame=False):
+        pipeline = make_pipeline(StandardScaler(), Holds(known))
+        features = pd.DataFrame(X) if as_frame else X
+        return kinds(audit_split(features, words, table["stimulus"], GroupKFold(4), pipeline))
+
+    assert audited(X[30:50]) == {"fitted on test rows"}
+    assert audited(pd.DataFrame(X), as_frame=True) == {"fitted on test rows"}
+    assert audited(words) == {"answer in the features"}
+    assert audited(pd.Series(words)) == {"answer in the features"}
+    # Other numbers, of any shape.
+    for known in (X[:20] + 1, np.zeros((3, 2, 2)), np.arange(160), np.array([1.0, 2.0])):
+        assert audited(known) == set()
+
+
 @pytest.mark.parametrize("part", [StandardScaler(), PCA(3), SelectKBest(k=2)], ids=["scaler", "PCA", "selection"])
 def test_a_step_that_was_fitted_on_all_rows_is_found(part):
     X, y, table = study()

@@ -74,7 +74,7 @@ class Plan:
             ]
             print_json(plans=rows)
         else:
-            _print(found, self._origin())
+            _print(found, self._origin([own for _, own, _ in found]))
         return 0
 
     def _check(self) -> None:
@@ -99,9 +99,16 @@ class Plan:
             if value is not None and value < low:
                 raise InputError(f"--{option} {value}: expected at least {low}")
 
-    def _origin(self) -> str:
+    def _origin(self, assumptions: Sequence[Assumptions]) -> str:
         if self.run_folder:
-            return f"spread over subjects and chance: those of {self.run_folder}"
+            from keras_emotion.evaluation.power import spread_interval
+
+            fewest = min(own.n_measured for own in assumptions)
+            low, high = spread_interval(fewest)
+            return (
+                f"spread over subjects and chance: those of {self.run_folder}; with {fewest} subjects the true spread "
+                f"may be {low:.1f} to {high:.1f} times as large (95 % interval)"
+            )
         if self.spread is not None:
             trials = self.spread_trials or self.trials or _TRIALS
             return f"spread over subjects: {self.spread:g} points with {trials} trials each, as given"
@@ -152,6 +159,7 @@ class Plan:
                     (accuracy - chance).std(ddof=1),
                     tested.mean(),
                     chance=chance.mean(),
+                    n_measured=len(accuracy),
                     power=self.power,
                     alpha=self.alpha,
                 )

@@ -202,6 +202,23 @@ def trials_needed(difference: float, chance: float = 0.5, power: float = POWER, 
     return int(counts[short[-1]]) + 1 if len(short) else 1
 
 
+def spread_interval(n_subjects: int, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of a standard deviation, as factors of the one that was found.
+
+    Args:
+        n_subjects: number of normal values that it was computed from, two or more.
+        level: coverage.
+
+    Example:
+        >>> [round(factor, 2) for factor in spread_interval(10)]
+        [0.69, 1.83]
+    """
+    _check(level=level)
+    freedom = n_subjects - 1
+    high, low = np.sqrt(freedom / scipy.stats.chi2.ppf([(1 - level) / 2, (1 + level) / 2], freedom))
+    return float(low), float(high)
+
+
 @dataclasses.dataclass(frozen=True)
 class Assumptions:
     """What the plan of a study assumes. Shares, not percent.
@@ -211,12 +228,14 @@ class Assumptions:
         between: standard deviation of the true accuracies of subjects.
         power: probability of finding the difference.
         alpha: two-sided level of the tests.
+        n_measured: number of subjects whose accuracies the spread comes from; 0 where it is assumed.
     """
 
     chance: float = 0.5
     between: float = 0.05
     power: float = POWER
     alpha: float = ALPHA
+    n_measured: int = 0
 
     def __post_init__(self):
         _check(chance=self.chance, power=self.power, alpha=self.alpha)

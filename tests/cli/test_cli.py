@@ -200,11 +200,19 @@ def test_plan_takes_the_spread_of_a_run(runs, capsys):
     assert cli.main(["plan", "--run", str(runs / "two"), "--difference", "10", "--json"]) == 0
     (plan,) = json.loads(capsys.readouterr().out)["plans"]
     # Two subjects with four trials each, of which both get three right: less spread than the trials have by themselves.
-    assert plan["assumptions"] == {"chance": 0.5, "between": 0.0, "power": 0.8, "alpha": 0.05}
+    assert plan["assumptions"] == {
+        "chance": 0.5,
+        "between": 0.0,
+        "power": 0.8,
+        "alpha": 0.05,
+        "n_measured": 2,
+    }
     found = [plan[name] for name in ("protocol", "target", "n_subjects", "n_trials")]
     assert found == ["trial_disjoint", "arousal", 2, 4]
     assert cli.main(["plan", "--run", str(runs / "two"), "--subjects", "30"]) == 0
-    assert "of each of 30 subjects; detectable and power: of 30 subjects with 4 trials each" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "of each of 30 subjects; detectable and power: of 30 subjects with 4 trials each" in out
+    assert "with 2 subjects the true spread may be 0.4 to 31.9 times as large (95 % interval)" in out
 
 
 def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):

@@ -13,6 +13,7 @@ from keras_emotion.evaluation.power import (
     detectable_difference,
     detectable_effect,
     plan_study,
+    spread_interval,
     subjects_needed,
     t_test_power,
     trials_needed,
@@ -127,6 +128,13 @@ def test_a_published_spread_is_taken_apart():
     assert own.between == pytest.approx(np.sqrt(0.01 - 0.25 / 40))
     assert own.spread(40) == pytest.approx(0.1)
     assert Assumptions.of_spread(0.05, 40).between == 0
+
+
+def test_the_interval_of_a_spread_covers_the_true_one():
+    found = np.random.default_rng(2).normal(0, 3, (20_000, 6)).std(axis=1, ddof=1)
+    low, high = spread_interval(6)
+    covered = (low * found <= 3) & (found * high >= 3)
+    assert covered.mean() == pytest.approx(0.95, abs=0.006)
 
 
 @pytest.mark.parametrize(

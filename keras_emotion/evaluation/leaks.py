@@ -59,6 +59,9 @@ KINDS: Mapping[str, str] = {
     "order of presentation": "L2, L3.1",
     "unknown origin": "",
     "training diverged": "",
+    "transductive": "L1.2",
+    "answer in the features": "L2",
+    "not checkable": "",
 }
 """Every kind of finding, with its place in the taxonomy of Kapoor and Narayanan."""
 

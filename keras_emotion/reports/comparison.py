@@ -430,7 +430,13 @@ def _over_subjects(found: Comparison) -> str:
         if found.t_test is not None
         else "no t-test (all differences are the same)"
     )
-    return f"Over {count_of_subjects(n_subjects)}: {t_test}, Wilcoxon {shown_p_value(found.wilcoxon.p_value)}{bound}."
+    shown = (
+        f"; with 80 % power this t-test finds a difference of {percent(found.detectable_difference)} points"
+        if not math.isnan(found.detectable_difference)
+        else ""
+    )
+    tests = f"{t_test}, Wilcoxon {shown_p_value(found.wilcoxon.p_value)}{bound}"
+    return f"Over {count_of_subjects(n_subjects)}: {tests}{shown}."
 
 
 def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun, protocol: Mapping[str, Any]) -> str:
@@ -441,7 +447,9 @@ def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun,
         return "Within a subject nothing can be tested: one fold, or the same difference in all of them."
     name = "Within a subject, over folds (Nadeau and Bengio)"
     if len(tested) == 1:
-        return f"{name}: {shown_p_value(tested['p_value'].iloc[0])}."
+        points = tested["detectable_difference"].iloc[0]
+        shown = "" if math.isnan(points) else f"; with 80 % power it finds a difference of {percent(points)} points"
+        return f"{name}: {shown_p_value(tested['p_value'].iloc[0])}{shown}."
     below = tested[tested["p_value_holm"] < 0.05]
     n_ahead = int((below["fold_difference"] > 0).sum())
     if found.mean_difference < 0:

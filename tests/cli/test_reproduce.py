@@ -29,6 +29,10 @@ from keras_emotion.systems.logistic_regression import (
 SCRIPTS = Path(__file__).parents[2] / "reproductions"
 
 
+FIXED = BandPowerRegression(inverse_regularisation_grid=())
+"""One fit a fold."""
+
+
 @pytest.fixture(scope="module")
 def deap(tmp_path_factory):
     """A small DEAP folder."""
@@ -181,7 +185,9 @@ def test_subjects_that_are_asked_for_are_not_dropped(script, deap):
 
 
 def _regression_demo(name, n_subjects):
-    full = BandPowerRegressionExperiment(name=name, dataset="deap", targets=("valence",), protocols=("trial_disjoint",))
+    full = BandPowerRegressionExperiment(
+        name=name, dataset="deap", targets=("valence",), protocols=("trial_disjoint",), system=FIXED
+    )
     demo = Demo(writer=write_deap, options={"n_subjects": n_subjects, "n_trials": 6})
     return Reproduction(name=name, presets=regression_presets(full, {}), description="", demo=demo)
 
@@ -296,13 +302,13 @@ def four_subjects(tmp_path_factory):
 def _tables(deap, output, *arguments):
     """A table of three methods, of logistic regressions."""
     full = BandPowerRegressionExperiment(
-        name="test", dataset="deap", targets=("valence", "arousal"), protocols=("trial_disjoint",)
+        name="test", dataset="deap", targets=("valence", "arousal"), protocols=("trial_disjoint",), system=FIXED
     )
     methods = {
         "Ours": lambda wanted: wanted,
         "Much regularised": with_system(lambda system: system.model_copy(update={"inverse_regularisation": 1e-6})),
         "Coarse": with_system(
-            lambda system: BandPowerRegression(features=EEGGridFeatures(steps=1, window_seconds=6.0))
+            lambda system: system.model_copy(update={"features": EEGGridFeatures(steps=1, window_seconds=6.0)})
         ),
     }
     main(
@@ -356,7 +362,12 @@ def _draw_nothing(wanted, dataset, folder):
 def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_subjects, tmp_path, capsys):
     presets = regression_presets(
         BandPowerRegressionExperiment(
-            name="test", dataset="deap", targets=("valence",), protocols=("trial_disjoint",), maximum_repetitions=1
+            name="test",
+            dataset="deap",
+            targets=("valence",),
+            protocols=("trial_disjoint",),
+            maximum_repetitions=1,
+            system=FIXED,
         ),
         {},
     )

@@ -14,6 +14,7 @@ import rich.console
 import scipy.stats
 
 from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import SYNTHETIC_MARK, as_json, build_comparison, build_method_table, build_report
 from keras_emotion.reports.listing import list_runs, rendered_runs
@@ -185,11 +186,13 @@ def test_sentence_equals_the_hand_computation(pair, tmp_path):
     # Folds: of subject 2 differences 0, 0, 1; of 3 0, 0, 1/2; of 10 0, 0, -1/2: |t| = 1/sqrt(3 (1/3 + 18/27)), thrice.
     holm = min(1, 3 * 2 * scipy.stats.t.sf(1 / np.sqrt(3 * (1 / 3 + 18 / 27)), 2))
     assert holm == 1
+    points = 100 * detectable_difference([2 / 6, 1 / 6, -1 / 6])
     assert found.sentence == (
         "arousal, trial_disjoint: aaaaaaa has 83.3 % and bbbbbbb has 72.2 %; aaaaaaa is 11.1 points above bbbbbbb "
         f"(by subject +33.3, +16.7, -16.7). Over 3 subjects: paired t-test p = {p_value:.3f}, Wilcoxon p = 0.750, "
-        "which cannot fall below 0.25 here. Within a subject, over folds (Nadeau and Bengio), by Holm's correction for "
-        "3 subjects: they differ in none of them (smallest p = 1.000). Votes of 18 trials (repetition 0, all subjects "
+        f"which cannot fall below 0.25 here; with 80 % power this t-test finds a difference of {points:.1f} points. "
+        "Within a subject, over folds (Nadeau and Bengio), by Holm's correction for 3 "
+        "subjects: they differ in none of them (smallest p = 1.000). Votes of 18 trials (repetition 0, all subjects "
         f"together): only aaaaaaa is right on 3, only bbbbbbb on 1; McNemar p = {mcnemar:.3f}."
     )
 
@@ -212,7 +215,7 @@ def test_ten_subjects_get_an_interval_from_the_higher_ones_view(tmp_path):
         report.pairs[0].sentence,
     )
     assert [float(end) for end in found.groups()] == pytest.approx([33.3 - 1.96 * 4.8, 33.3 + 1.96 * 4.8], abs=1.5)
-    assert "Wilcoxon p < 0.001." in report.pairs[0].sentence
+    assert "Wilcoxon p < 0.001; with 80 % power" in report.pairs[0].sentence
 
 
 def test_flagged_protocols_say_what_a_difference_may_be(pair, tmp_path):
@@ -248,7 +251,9 @@ def test_one_subject_says_which_test_applies(tmp_path):
     # Differences 0, 0, 1/2 of three folds, 18 windows tested after 27 of training: mean 1/6, variance 1/12.
     p_value = 2 * scipy.stats.t.sf(1 / 6 / np.sqrt((1 / 3 + 18 / 27) / 12), 2)
     assert "One subject: no test over subjects applies. " in sentence
-    assert f"Within a subject, over folds (Nadeau and Bengio): p = {p_value:.3f}. Votes of 6 trials" in sentence
+    assert f"Within a subject, over folds (Nadeau and Bengio): p = {p_value:.3f}; " in sentence
+    points = 100 * detectable_difference([0, 0, 1 / 2], 18 / 27)
+    assert f"; with 80 % power it finds a difference of {points:.1f} points. Votes of 6 trials" in sentence
 
 
 def test_subjects_that_not_all_share_are_left_out_and_named(tmp_path):
@@ -436,12 +441,12 @@ def test_synthetic_data_are_marked_everywhere(tmp_path):
     text = printed(report)
     table = text.split("all but kappa")[0]
     assert SYNTHETIC_MARK in table.splitlines()[0]
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 12
+    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 13
     assert report.pairs[0].sentence.endswith(f" ({SYNTHETIC_MARK})")
     assert SYNTHETIC_MARK in report.picture.title
     page = report.path.read_text()
     # Title, banner, heading and rows of the table, picture twice, sentence, heading and rows of the subjects.
-    assert page.count(SYNTHETIC_MARK) == 2 + 13 + 2 + 1 + 4
+    assert page.count(SYNTHETIC_MARK) == 2 + 14 + 2 + 1 + 4
     assert as_json(report)["mark"] == SYNTHETIC_MARK
     (tmp_path / "real").mkdir()
     real = [make_run(tmp_path / "real" / name, FIRST, identity=name) for name in ("one", "two")]

@@ -298,13 +298,14 @@ def test_synthetic_data_are_marked_in_every_line_and_figure(sam40_report):
     lines = printed(sam40_report).splitlines()
     table = lines[: next(place for place, line in enumerate(lines) if line.startswith("¹"))]
     assert SYNTHETIC_MARK in table[0]
-    numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not line.strip().startswith(("[", "p ="))]
-    assert len(numbers) == 2 + 22
+    details = r"^ +(\[|p =|[\d.]+ over trials)"
+    numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not re.match(details, line)]
+    assert len(numbers) == 2 + 24
     assert all(re.search(r"\d.* synthetic", line) for line in numbers)
     assert SYNTHETIC_MARK in sam40_report.sentence
     page = sam40_report.path.read_text()
     rows = Rows(page).rows
-    assert len(rows["main"]) == 2 + 22
+    assert len(rows["main"]) == 2 + 24
     assert len(rows["subjects"]) == 2 * 12
     assert all(SYNTHETIC_MARK in row for row in rows["main"] + rows["subjects"])
     assert page.count(f"({SYNTHETIC_MARK}).</strong>") == len(sam40_report.figures)
@@ -318,7 +319,7 @@ def test_narrow_terminal_still_marks_and_loses_no_number(sam40_report, width):
     text = printed(sam40_report, width)
     table = text.split("¹ epoch")[0]
     # The mark begins on the line of the number; nothing is cut off with an ellipsis.
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 22
+    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 24
     assert "…" not in text
     for section in sam40_report.table.sections:
         for row in section.rows:
@@ -533,6 +534,8 @@ def test_sentence_says_what_the_gap_means(tmp_path):
         tmp_path / "across", ("as_published", "subject_disjoint"), {"as_published": (4, 4), "subject_disjoint": (2, 2)}
     )
     assert across.startswith("Under subject_disjoint, arousal with 50.0 % lies within the chance band (")
+    assert re.search(r" %\); with 80 % power these data show a difference of [\d.]+ points over subjects", same)
+    assert "these data show" not in clean
 
 
 def test_area_is_left_out_without_probabilities(tmp_path):

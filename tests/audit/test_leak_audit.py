@@ -239,7 +239,8 @@ def test_recordings_that_are_there_twice_are_found(tmp_path, memory_reader):
 
     experiment = experiment_in(tmp_path, protocols=("subject_disjoint",))
     found = audit(experiment, Twice(tmp_path, n_subjects=4), tmp_path / "twice", n_light_permutations=0)
-    assert kinds(found) == {"duplicated windows"}
+    # Whatever the labels are, those of a recording are known from its copy.
+    assert kinds(found) == {"duplicated windows", "score on shuffled labels"}
     found = audit(
         experiment, memory_reader(tmp_path, n_subjects=4, seconds=14), tmp_path / "once", n_light_permutations=0
     )

@@ -27,26 +27,11 @@ QUICK_CLEAN = {
     "estimator_that_is_cloned_for_each_fold",
 }
 
-FOUND = {
-    "bootstrap_that_is_tested_on_all_rows",
-    "epoch_that_is_chosen_on_the_test_fold",
-    "group_folds_over_trials_that_claim_subjects",
-    "teacher_of_the_same_subjects",
-    "trials_that_are_cut_into_trials",
-    "trials_that_are_there_twice",
-    "windows_that_are_shuffled",
-    "windows_that_overlap_and_are_shuffled",
-}
-
 
 def parameters(plants, quick):
-    found = []
-    for plant in plants:
-        marks = [] if plant.name in quick else [pytest.mark.slow]
-        if plant in LEAKS and plant.name not in FOUND:
-            marks.append(pytest.mark.xfail(strict=True, reason="no check finds it yet"))
-        found.append(pytest.param(plant, id=plant.name, marks=marks))
-    return found
+    return [
+        pytest.param(plant, id=plant.name, marks=[] if plant.name in quick else [pytest.mark.slow]) for plant in plants
+    ]
 
 
 def test_there_are_twelve_kinds_in_three_variants_and_a_clean_one_each():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,16 @@ def static_findings(plan: Plan) -> Iterator[Finding]:
                             checks.fold(unit.table, train, chosen, test, contents[rows])
                 except NotEvaluable:
                     continue
-            yield from checks.findings()
+            yield from _of_media(checks.findings(), experiment.system)
+
+
+def _of_media(findings: Iterable[Finding], system: System) -> Iterator[Finding]:
+    """Findings of folds; a stimulus that other people saw in training is no note where the system sees it itself."""
+    for finding in findings:
+        if finding.kind == "shared stimulus" and finding.severity == "note" and "media" in system.sources:
+            message = f"{finding.message}; {type(system).__name__} reads the stimulus itself"
+            finding = dataclasses.replace(finding, severity="warning", message=message)
+        yield finding
 
 
 def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:

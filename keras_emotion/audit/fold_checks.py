@@ -2,7 +2,7 @@
 
 One fold is trained as it is, and again with the features and ratings of its test trials replaced in the feature store's
 arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and those for
-a training trial, must stay. They are exactly the same in a training that is reproducible, so that nothing is estimated.
+training trials, must stay. They are exactly the same in a training that is reproducible, so that nothing is estimated.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _EPOCHS = 2
 
 _DRAWS = 3
 """Replacements that an estimator is fitted with; a network, whose trainings are long, with one."""
+
+_TRAINED = 8
+"""Training trials whose predictions are compared: those of one may be 0 and 1 whatever is fitted."""
 
 _ROWS = 512
 """Test windows whose vectors are computed beside those of the training windows."""
@@ -141,7 +144,7 @@ def rows_of(unit: WindowSet, names: list[tuple]) -> np.ndarray:
     """Windows of some trials."""
     wanted = set(names)
     keys = unit.table[list(TRIAL_KEY)].itertuples(index=False, name=None)
-    return np.flatnonzero([tuple(key) in wanted for key in keys])
+    return np.flatnonzero(np.fromiter((tuple(key) in wanted for key in keys), bool))
 
 
 @without_warnings
@@ -155,12 +158,12 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
     probe, others = tested[0], frozenset(tested[1:])
     name = type(plan.experiment.system).__name__
 
-    def predicted(replacement: Replacement | None = None) -> _Probes:
+    def predicted(replacement: Replacement | None = None, of_training: bool = False) -> _Probes:
         changed = dataclasses.replace(plan, replacement=replacement)
-        return _predicted(changed, job, rows, [probe], trained[:1])
+        return _predicted(changed, job, rows, None if of_training else [probe], trained[:_TRAINED])
 
-    def differs(found: _Probes, which: tuple[str, ...] = ("test", "train")) -> bool:
-        return not all(np.array_equal(getattr(found, one), getattr(expected, one)) for one in which)
+    def differs(found: _Probes, wanted: _Probes) -> bool:
+        return not (np.array_equal(found.test, wanted.test) and np.array_equal(found.train, wanted.train))
 
     try:
         expected = predicted()
@@ -170,32 +173,36 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
             if not found.windows.equals(expected.windows):
                 message = f"{name}: others of its windows are left when ratings or features of test trials are replaced"
                 return [Finding("answer in the features", "leak", message, **place)]
-            if differs(found):
+            if differs(found, expected):
                 break
         else:
             return []
-        if differs(predicted()):
+        if differs(predicted(), expected):
             message = (
                 f"{name}: trained twice on the same fold, it predicts otherwise: something goes on from training to "
                 "training (the test rows of one fold are the training rows of another), or is drawn without a seed; "
                 "what else is fitted cannot be checked"
             )
             return [Finding("not reproducible", "warning", message, **place)]
-        by_ratings = predicted(dataclasses.replace(both, features=frozenset()))
-        by_features = predicted(dataclasses.replace(both, ratings=frozenset()))
+        by_ratings = differs(predicted(dataclasses.replace(both, features=frozenset())), expected)
+        # Of the training trial alone: what is predicted beside test trials may depend on those without being fitted.
+        only_features = dataclasses.replace(both, ratings=frozenset())
+        in_training = differs(predicted(only_features, of_training=True), predicted(of_training=True))
+        by_features = in_training or differs(predicted(only_features), expected)
     except TrainingDiverged as reason:
         return [Finding("not checkable", "note", f"{name}: training diverged ({reason})", **place)]
     findings = []
-    if differs(by_ratings):
+    if by_ratings:
         message = f"{name}: what it predicts changes when ratings of the test trials are replaced: they are used"
         findings.append(Finding("fitted on test rows", "leak", message, **place))
-    if differs(by_features, ("train",)) or (not findings and not differs(by_features)):
+    if in_training or not (by_ratings or by_features):
+        # Or where it takes both: a part is fitted to ratings and features together.
         message = (
-            f"{name}: what it predicts for trial {trained[0][-1]}, a training trial, changes when the features of test "
-            "trials are replaced: something is fitted to them"
+            f"{name}: what it predicts for training trials changes when the features of test trials are replaced: "
+            "something is fitted to them"
         )
         findings.append(Finding("fitted on test rows", "leak", message, **place))
-    elif differs(by_features):
+    elif by_features:
         message = (
             f"{name}: what it predicts for trial {probe[-1]}, a test trial, changes when the features of other test "
             f"trials are replaced: {COST}"
@@ -204,8 +211,8 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
     return findings
 
 
-def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple], trained: list[tuple]) -> _Probes:
-    """What a short training predicts for the windows of two trials."""
+def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, trained: list[tuple]) -> _Probes:
+    """What a short training predicts for a test trial and training trials; for the latter alone without the former."""
     # What a system keeps of the windows that it joins is of these.
     forget_windows()
     unit = plan.window_set(job.subject, job.target, job.session)
@@ -213,9 +220,9 @@ def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple], trained: l
     if len(windows) <= max(own.max(initial=0) for own in rows):
         return _Probes(np.empty(0), np.empty(0), windows)
     train, validation, test = rows
-    probes = [rows_of(unit, tested), rows_of(unit, trained)]
+    probes = [rows_of(unit, tested or []), rows_of(unit, trained)]
     # Windows of a training trial are predicted beside those of the test.
-    asked = np.concatenate([*probes, np.setdiff1d(test, probes[0])])
+    asked = np.concatenate([*probes, *([] if tested is None else [np.setdiff1d(test, probes[0])])])
     system = plan.experiment.system.candidates()[job.candidate]
     fold = make_fold(plan, job, unit, (train, validation, asked), system)
     probabilities = short_training(plan, job, fold)

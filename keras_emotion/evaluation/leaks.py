@@ -1,20 +1,28 @@
 """Static checks of a split: what training and test share, found without training anything.
 
-The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. What finds each of them here:
+The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. Of each kind, the findings that
+name it (`Finding.kind`), and what the tests plant of it (`KINDS` of `tests/audit/planted/leaks.py`, each in three
+variants and beside a right way that looks like it):
 
-| kind of leakage [1] | `Finding.kind`, or what else finds it |
-|---|---|
-| L1.1 no test set | `"test windows in training"`, `"selection on the test fold"` |
-| L1.2 preprocessing on training and test set | `"fitted on test rows"` |
-| L1.3 feature selection on training and test set | `"fitted on test rows"`, `"selection on the test fold"` |
-| L1.4 duplicates in the data | `"duplicated windows"` |
-| L2 features that are not legitimate | `"order of presentation"` (`keras_emotion.experiment.audit`) |
-| L3.1 temporal leakage | `"overlap in time"`, `"order of presentation"` |
-| L3.2 training and test samples depend on each other | `"shared trial"`, `"shared stimulus"`, `"shared subject"` |
-| L3.3 the test set is not what the claim is about | `"shared subject"`, `"constant labels"`, `"uneven trials"` |
+- **L1.1 no test set**: `"test windows in training"`, `"selection on the test fold"`, `"not reproducible"`, `"training
+  labels unused"`. Planted: "trained on test rows", "selection on the test fold", "pre-trained on test rows".
+- **L1.2 preprocessing on training and test set**: `"fitted on test rows"`, `"transductive"`. Planted: "preprocessing on
+  all rows".
+- **L1.3 feature selection on training and test set**: `"fitted on test rows"`, `"answer in the features"`. Planted:
+  "features selected on all rows".
+- **L1.4 duplicates in the data**: `"duplicated windows"`. Planted: "duplicates".
+- **L2 features that are not legitimate**: `"answer in the features"`, `"training labels unused"`. Planted: "answer
+  among the inputs", "answer in a feature part", "order of presentation".
+- **L3.1 temporal leakage**: `"overlap in time"`, `"transductive"`, `"order of presentation"`. Planted: "overlap in
+  time", "order of presentation".
+- **L3.2 training and test samples depend on each other**: `"shared trial"`, `"shared session"`, `"shared stimulus"`,
+  `"shared subject"`, `"transductive"`. Planted: "shared trial, stimulus or subject", "features of other trials".
+- **L3.3 the test set is not what the claim is about**: `"shared subject"`, `"constant labels"`, `"uneven trials"`.
+  Planted: "shared trial, stimulus or subject".
 
-What no check of rows can see (a fingerprint of the trial in the signal, say, that a model uses) is what training
-on shuffled labels measures (`"score on shuffled labels"`): `keras_emotion.experiment.audit`.
+The checks of rows are here; those of features, fits and trainings, and the permutations of labels, are in
+`keras_emotion.audit`. What no check can see (a fingerprint of the trial in the signal, say, that a model uses) is what
+training on shuffled labels measures (`"score on shuffled labels"`).
 
 References:
     [1] Kapoor and Narayanan (2023). Leakage and the reproducibility crisis in machine-learning-based science.
@@ -56,12 +64,12 @@ KINDS: Mapping[str, str] = {
     "uneven trials": "L3.3",
     "several labels in a trial": "",
     "answer in the features": "L2, L1.3",
-    "transductive": "L1.2, L3.2",
+    "transductive": "L1.2, L3.1, L3.2",
     "score on random test labels": "",
     "score on shuffled labels": "",
-    "training labels unused": "",
+    "training labels unused": "L1.1, L2",
     "order of presentation": "L2, L3.1",
-    "not reproducible": "",
+    "not reproducible": "L1.1",
     "not checkable": "",
     "unknown origin": "",
     "training diverged": "",

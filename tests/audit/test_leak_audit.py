@@ -259,6 +259,10 @@ def test_the_network_is_trained_on_shuffled_labels_too(tmp_path, memory_reader):
     found = audit(experiment, reader, tmp_path / "audit", n_light_permutations=2, n_permutations=1)
     (network,) = rows_of(found, model="network").itertuples()
     assert network.n_permutations == 1
+    assert not kinds(found) | kinds(found, "warning")
+    # One fold, of four trials; of an estimator all folds of a subject.
+    assert found.canaries["canary"].tolist() == ["random test labels", "shuffled labels"]
+    assert found.canaries["n_folds"].tolist() == [1, 1]
     (light,) = rows_of(found, model="logistic regression", protocol="trial_disjoint").itertuples()
     assert light.n_permutations == 2
     folder = run(experiment, reader, tmp_path / "run")

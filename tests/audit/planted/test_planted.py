@@ -1,5 +1,7 @@
 """Each planted leak is found, and no right way is accused."""
 
+import sys
+
 import pytest
 
 from tests.audit.planted.leaks import CLEAN, KINDS, LEAKS, VARIANTS
@@ -51,3 +53,17 @@ def test_leak_is_found(plant, tmp_path):
 @pytest.mark.parametrize("plant", parameters(CLEAN, QUICK_CLEAN))
 def test_clean_is_not_accused(plant, tmp_path):
     assert not plant.audited(tmp_path)
+
+
+@pytest.mark.slow
+def test_of_right_ways_none_is_accused_over_ten_seeds(tmp_path, capsys):
+    accused = []
+    for seed in range(10):
+        for plant in CLEAN:
+            folder = tmp_path / f"{plant.name}-{seed}"
+            folder.mkdir()
+            if kinds := plant.audited(folder, seed):
+                accused.append((plant.name, seed, kinds))
+    with capsys.disabled():
+        sys.stdout.write(f"\nfalse accusations: {len(accused)} of {10 * len(CLEAN)} audits\n")
+    assert not accused

@@ -1,4 +1,4 @@
-"""Canaries: trainings of the system itself, whose accuracy must be chance, on one fold.
+"""Canaries: trainings of the system itself, whose accuracy must be chance, on one fold (of an estimator on a few).
 
 1. The labels of the test rows are replaced at random after the split: nothing that is learnt from training rows is
    right about them.
@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.audit.feature_checks import without_warnings
-from keras_emotion.audit.fold_checks import Rows, checked_plan, first_folds, trial_names
+from keras_emotion.audit.fold_checks import Rows, checked_plan, first_folds, forget_joined, trial_names
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.evaluation.permutation import permuted_between
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import make_fold
-from keras_emotion.experiment.jobs import Job, Plan, Replacement, forget_windows
+from keras_emotion.experiment.jobs import Job, Plan, Replacement
 from keras_emotion.experiment.training import train_fold
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
@@ -36,6 +36,9 @@ RANDOM, SHUFFLED = "random test labels", "shuffled labels"
 CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value")
 """Columns of `Audit.canaries`: of the test trials of the folds, how many are right; the probability that one is by
 chance (the share of the commonest class); and that of at least so many."""
+
+_ENOUGH_TRIALS = 40
+"""Test trials after which no further fold of an estimator is trained."""
 
 _ALARM = 0.001
 """p-value below which a canary is a finding: rarer than one false alarm in a hundred audits of ten lines each."""
@@ -54,11 +57,20 @@ def run_canaries(plan: Plan) -> list[dict[str, Any]]:
     """
     plan = checked_plan(plan)
     units = list(first_folds(plan))
-    if not isinstance(plan.experiment.system, EstimatorSystem):
+    if isinstance(plan.experiment.system, EstimatorSystem):
+        units = [(job, folds[: _enough_folds(plan, job, folds)]) for job, folds in units]
+    else:
         # One fold: a network takes as long for one as in the run.
         units = [(job, folds[:1]) for job, folds in units[:1]]
     tasks = [(_of_unit, (plan, job, folds)) for job, folds in units]
     return sorted(in_workers(plan.experiment.runtime, tasks, trains=True), key=lambda one: one["protocol"])
+
+
+def _enough_folds(plan: Plan, job: Job, folds: Sequence[Rows]) -> int:
+    """Number of folds that have enough test trials together."""
+    unit = plan.window_set(job.subject, job.target, job.session)
+    n_trials = np.cumsum([len(trial_names(unit, test)) for _, _, test in folds])
+    return int(np.searchsorted(n_trials, _ENOUGH_TRIALS)) + 1
 
 
 @without_warnings
@@ -83,7 +95,7 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
     }
     right, probabilities, labels = {}, {}, {}
     for canary, changed in plans.items():
-        forget_windows()
+        forget_joined(plan)
         own = changed.window_set(job.subject, job.target, job.session)
         if not own.table[[*TRIAL_KEY, "start_seconds"]].equals(unit.table[[*TRIAL_KEY, "start_seconds"]]):
             raise _OtherWindowsError("other windows are left when ratings are replaced")
@@ -93,7 +105,7 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         is_right = pd.Series(probabilities[canary].argmax(axis=1) == fold.labels[fold.test])
         trial = own.table.iloc[rows[2]].reset_index(drop=True).groupby(list(TRIAL_KEY)).ngroup()
         right[canary] = int((is_right.groupby(trial.to_numpy()).mean() > 0.5).sum())
-    forget_windows()
+    forget_joined(plan)
     classes = unit.labels()[~unit.table.duplicated(list(TRIAL_KEY)).to_numpy()]
     predicted = probabilities[RANDOM].argmax(axis=1)
     is_unused = (

@@ -23,7 +23,7 @@ from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet, for
 from keras_emotion.experiment.training import fold_training, train_fold, without_files
 from keras_emotion.pipelines import JoinedArrays
 from keras_emotion.schema import TRIAL_KEY
-from keras_emotion.systems.base import EstimatorSystem, NetworkSystem
+from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.experiment import Experiment
 
 _EPOCHS = 2
@@ -134,6 +134,12 @@ class _Probes:
     windows: pd.DataFrame
 
 
+def forget_joined(plan: Plan) -> None:
+    """Have windows joined anew, so that what a system keeps when it joins is of these."""
+    if type(plan.experiment.system).join is not System.join:
+        forget_windows()
+
+
 def trial_names(unit: WindowSet, rows: np.ndarray) -> list[tuple]:
     """Keys of the trials of some windows, once each, in their order."""
     keys = unit.table[list(TRIAL_KEY)].iloc[rows].itertuples(index=False, name=None)
@@ -213,8 +219,7 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
 
 def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, trained: list[tuple]) -> _Probes:
     """What a short training predicts for a test trial and training trials; for the latter alone without the former."""
-    # What a system keeps of the windows that it joins is of these.
-    forget_windows()
+    forget_joined(plan)
     unit = plan.window_set(job.subject, job.target, job.session)
     windows = unit.table[[*TRIAL_KEY, "start_seconds"]]
     if len(windows) <= max(own.max(initial=0) for own in rows):

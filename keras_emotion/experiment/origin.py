@@ -50,13 +50,15 @@ class Origin:
             plan: the plan.
             table: their window table.
         """
-        subjects = list(table["subject"].unique())
+        subjects = sorted(set(table["subject"].astype(str)))
+        # Tables that were read have texts for ids that are numbers in the data.
+        files = {str(subject): names for subject, names in plan.recordings.items()}
         trials = table[list(TRIAL_KEY)].drop_duplicates().itertuples(index=False, name=None)
         stimuli = table[["dataset", "stimulus"]].drop_duplicates().itertuples(index=False, name=None)
         return cls(
             plan.experiment.dataset,
-            tuple(sorted(map(str, subjects))),
-            tuple(sorted({name for subject in subjects for name in plan.recordings.get(subject, ())})),
+            tuple(subjects),
+            tuple(sorted({name for subject in subjects for name in files.get(subject, ())})),
             tuple(sorted(map(_hash, stimuli))),
             tuple(sorted(map(_hash, trials))),
         )

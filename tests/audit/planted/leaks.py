@@ -106,7 +106,7 @@ def audited(folder: Path, system=None, reader=None, seed: int = 7, **fields) -> 
 
 def noise(folder: Path, seed: int, change=None, **settings) -> Changed:
     """A reader of noise."""
-    reader = Changed(folder, **{"n_trials": 12, "effect": 0.0, "seed": seed, **settings})
+    reader = Changed(folder, **{"n_subjects": 1, "n_trials": 12, "effect": 0.0, "seed": seed, **settings})
     reader.change = change
     return reader
 
@@ -546,7 +546,7 @@ def trials_that_are_cut_into_trials(folder, seed):
 
 @plant("shared trial, stimulus or subject", "foreign", "shared subject")
 def group_folds_over_trials_that_claim_subjects(folder, seed):
-    table = windows_of(noise(folder, seed))
+    table = windows_of(noise(folder, seed, n_subjects=2))
     checks = SplitChecks("subjects")
     groups = table["subject"].astype(str) + "/" + table["trial"].astype(str)
     for train, test in sklearn.model_selection.GroupKFold(3).split(table, groups=groups):

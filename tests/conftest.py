@@ -84,7 +84,7 @@ class MemoryReader(Reader):
     Noise whose power above 31 Hz follows the label, with gains that wander anew in each trial.
 
     `effect` is the log-gain between low and high valence; `fingerprint` the size of each trial's own log-gains,
-    independent of the ratings.
+    independent of the ratings; `seed` gives other noise and ratings.
     """
 
     name = "memory"
@@ -94,10 +94,12 @@ class MemoryReader(Reader):
     shows_faces = False
     """Whether trials have a video, `high.avi` or `low.avi`, for parts that look at names: they see no ratings."""
 
-    def __init__(self, folder: Path, n_subjects=2, n_trials=8, effect=1.5, fingerprint=0.0, seconds=12, rate=128.0):
+    def __init__(
+        self, folder: Path, n_subjects=2, n_trials=8, effect=1.5, fingerprint=0.0, seconds=12, rate=128.0, seed=7
+    ):
         super().__init__(folder)
         self.subjects = tuple(range(1, n_subjects + 1))
-        self._settings = (n_trials, effect, fingerprint, seconds, rate)
+        self._settings = (n_trials, effect, fingerprint, seconds, rate, seed)
 
     def inspect(self, subject):
         return SubjectReport({"subject": subject}, ())
@@ -109,9 +111,9 @@ class MemoryReader(Reader):
         return (path,)
 
     def trials(self, subjects=None):
-        n_trials, effect, fingerprint, seconds, rate = self._settings
+        n_trials, effect, fingerprint, seconds, rate, seed = self._settings
         for subject in subjects or self.subjects:
-            rng = np.random.default_rng([7, subject])
+            rng = np.random.default_rng([seed, subject])
             valence = rng.permutation(np.repeat([3.0, 7.0], n_trials // 2))
             for trial in range(1, n_trials + 1):
                 n_samples = round((seconds + 3) * rate)

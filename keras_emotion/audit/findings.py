@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -18,14 +16,15 @@ from keras_emotion.evaluation.leaks import (
     label_findings,
     protocol_claim,
     protocol_findings,
+    with_near_copies,
 )
 from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.runner import TRAINED_ON
+from keras_emotion.experiment.origin import Origin
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
-from keras_emotion.json_files import DamagedFile, read_json
+from keras_emotion.systems.base import System, configured_paths
 
 _SIGNIFICANT = 0.05
 
@@ -38,6 +37,7 @@ def static_findings(plan: Plan) -> Iterator[Finding]:
     for target in experiment.targets:
         pool = plan.window_set(POOL, target)
         contents = content_hashes(list(pool.arrays.values()))
+        contents = with_near_copies(contents, pool.table, System.vectors(experiment.system, pool.arrays))
         yield from label_findings(pool.table, pool.labels(), target=target)
         for name in experiment.protocols:
             protocol = PROTOCOLS[name]
@@ -54,7 +54,16 @@ def static_findings(plan: Plan) -> Iterator[Finding]:
                             checks.fold(unit.table, train, chosen, test, contents[rows])
                 except NotEvaluable:
                     continue
-            yield from checks.findings()
+            yield from _of_media(checks.findings(), experiment.system)
+
+
+def _of_media(findings: Iterable[Finding], system: System) -> Iterator[Finding]:
+    """Findings of folds; a stimulus that other people saw in training is no note where the system sees it itself."""
+    for finding in findings:
+        if finding.kind == "shared stimulus" and finding.severity == "note" and "media" in system.sources:
+            message = f"{finding.message}; {type(system).__name__} reads the stimulus itself"
+            finding = dataclasses.replace(finding, severity="warning", message=message)
+        yield finding
 
 
 def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
@@ -67,29 +76,27 @@ def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
 
 
 def origin_findings(plan: Plan) -> Iterator[Finding]:
-    """Whether what was brought along (a teacher) has learnt from the people who are tested."""
-    for file in plan.experiment.system.source_files():
-        sidecar = file.parent / TRAINED_ON
-        if not sidecar.is_file():
+    """Whether a teacher, an encoder or a network to start from has learnt from what is tested."""
+    system, protocols = plan.experiment.system, [PROTOCOLS[name] for name in plan.experiment.protocols]
+    # A path that is a weight by its name, of an encoder or of a network to start from.
+    weights = [path for name, path in configured_paths(system).items() if "weights" in name.rpartition(".")[2]]
+    files = dict.fromkeys([*system.source_files(), *weights])
+    if not files:
+        return
+    tested = Origin.of(plan, pd.concat([plan.joined(subject).table for subject in plan.feature_folders]))
+    for file in files:
+        origin = Origin.read(file)
+        if origin is None:
             message = (
                 f"{file.name} brings features or a network: whether it has learnt from these recordings is not known"
             )
             yield Finding("unknown origin", "note", message)
-            continue
-        origin = _read_origin(sidecar)
-        tested = {str(subject) for subject in plan.feature_folders}
-        known = sorted(tested & set(origin["subjects"])) if origin["dataset"] == plan.experiment.dataset else []
-        if known:
-            message = f"{file.name} has learnt from subjects {', '.join(known[:5])} of the data set that is tested"
-            yield Finding("fitted on test rows", "leak", message)
-
-
-def _read_origin(file: Path) -> dict[str, Any]:
-    origin, _ = read_json(file)
-    subjects = origin.get("subjects")
-    if not isinstance(origin.get("dataset"), str) or not isinstance(subjects, list):
-        raise DamagedFile(file, "expected the fields dataset and subjects", "train the teacher again")
-    return {**origin, "subjects": [str(subject) for subject in subjects]}
+        elif met := origin.met(tested):
+            yield Finding("fitted on test rows", "leak", f"{file.name} has learnt from {met}")
+        elif shared := set(origin.stimuli) & set(tested.stimuli):
+            claimed = any("stimuli" in protocol.disjoint for protocol in protocols)
+            message = f"{file.name} has learnt from {len(shared)} of the {len(tested.stimuli)} stimuli that are tested"
+            yield Finding("shared stimulus", "leak" if claimed else "warning", message)
 
 
 def _scope_message(plan: Plan, job: Job) -> str:

@@ -9,17 +9,25 @@ from typing import Any
 
 import pandas as pd
 
+from keras_emotion.audit.canaries import canary_findings, canary_table, run_canaries
+from keras_emotion.audit.feature_checks import feature_findings
 from keras_emotion.audit.findings import null_findings, origin_findings, scope_findings, score_sentence, static_findings
+from keras_emotion.audit.fold_checks import fold_findings
 from keras_emotion.audit.null import null_scores, observed_scores, protocol_gaps, score_table
 from keras_emotion.audit.tasks import LIGHT, NETWORK, count_labelings, light_plan, light_tasks, network_tasks, run_tasks
 from keras_emotion.evaluation.leaks import Finding, sorted_findings
 from keras_emotion.experiment.description import load_experiment
+from keras_emotion.experiment.jobs import Plan
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import prepare
+from keras_emotion.json_files import DamagedFile, read_json
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.tables import csv_bytes
+
+_CANARIES = "canaries.json"
+"""Record of the canaries: their trainings are as long as those of a run."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +40,7 @@ class Audit:
         null: `protocol`, `target`, `model`, `permutation`, `score`; permutation 0 is the real labels.
         gaps: `target`, `model`, `windows`, `trials`: accuracies where windows of one trial are on both sides, and where
             trials are kept whole, with the same model and budget.
+        canaries: trainings whose accuracy must be chance; see `keras_emotion.audit.CANARY_COLUMNS`.
         synthetic: whether the data are.
         path: where the files of the audit lie.
     """
@@ -40,6 +49,7 @@ class Audit:
     scores: pd.DataFrame
     null: pd.DataFrame
     gaps: pd.DataFrame
+    canaries: pd.DataFrame
     synthetic: bool
     path: Path
 
@@ -110,7 +120,12 @@ def audit(
     light = light_plan(plan)
     labelings = count_labelings(light)
     peeking = list(scope_findings(plan, has_run=run is not None))
-    findings = [*static_findings(plan), *peeking, *origin_findings(plan)]
+    findings = [*static_findings(plan), *peeking, *origin_findings(plan), *feature_findings(plan, dataset)]
+    canaries: list[dict[str, Any]] = []
+    if not peeking:
+        findings += fold_findings(plan)
+        canaries = _recorded_canaries(folder, plan)
+        findings += canary_findings(canaries, type(subject.system).__name__)
     if peeking:
         # Nothing of it could be trained: the runner refuses, and so does this.
         n_light_permutations = n_permutations = 0
@@ -135,6 +150,7 @@ def audit(
         scores,
         null.drop(columns="constant"),
         protocol_gaps(null, plan),
+        canary_table(canaries),
         data["synthetic"],
         folder.path,
     )
@@ -142,7 +158,18 @@ def audit(
     return result
 
 
+def _recorded_canaries(folder: RunFolder, plan: Plan) -> list[dict[str, Any]]:
+    """What the canaries counted; they are trained where there is no record of it."""
+    file = folder.path / _CANARIES
+    try:
+        return read_json(file)[0]["units"]
+    except (DamagedFile, KeyError, OSError):
+        units = run_canaries(plan)
+        folder.write_json(_CANARIES, {"units": units})
+        return units
+
+
 def _write(folder: RunFolder, result: Audit) -> None:
     folder.write_json("findings.json", {"findings": [finding.as_dict() for finding in result.findings]})
-    for name, table in (("scores", result.scores), ("null", result.null), ("gaps", result.gaps)):
-        folder.write_bytes(f"{name}.csv", csv_bytes(table))
+    for name in ("scores", "null", "gaps", "canaries"):
+        folder.write_bytes(f"{name}.csv", csv_bytes(getattr(result, name)))

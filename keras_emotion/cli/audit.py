@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 class Audit:
     """Estimate how much of an accuracy is due to leakage, and list the leaks found.
 
-    A run is audited by static checks of every fold, by training on permuted labels, by the gap between folds of windows
-    and of trials, and by the accuracy from the order of presentation alone. The results are written to the folder
+    A run is audited by static checks of every fold; by extracting, joining and fitting again with other ratings, ids,
+    trials and test rows, which must change nothing; by training the system on one fold with random test labels and
+    once with shuffled labels; by training on permuted labels; by the gap between folds of windows and of trials; and by
+    the accuracy from the order of presentation alone. The results are written to the folder
     `audit` of the run, and an interrupted audit continues. A table of predictions, of any program, is audited by static
     checks and by its accuracy per window and per trial.
 
@@ -37,8 +39,8 @@ class Audit:
             the names of the file and of its folder, start=start_at/128 divides, and start=@row numbers the windows of
             a trial where there are no times.
         disjoint: what the folds of the table are meant to keep apart; by default inferred from the table.
-        permutations: label permutations of the system itself; each costs as much as the run. With 0, only logistic
-            regression is trained.
+        permutations: label permutations of the system itself, 19 or 199; each costs as much as the run. With 0, it is
+            trained on shuffled labels once, on one fold.
         light_permutations: label permutations of logistic regression on the same features.
         data_root: folder of the dataset; by default the one that the run used.
         stimuli: folder that holds the clips of the stimuli; by default the one that the run used.
@@ -113,6 +115,7 @@ class Audit:
             print_json(
                 findings=[finding.as_dict() for finding in found.findings],
                 scores=_records(found.scores),
+                canaries=_records(found.canaries),
                 sentences=found.sentences,
                 report=str(report.path),
             )

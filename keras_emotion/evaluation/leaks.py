@@ -1,20 +1,28 @@
 """Static checks of a split: what training and test share, found without training anything.
 
-The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. What finds each of them here:
+The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. Of each kind, the findings that
+name it (`Finding.kind`), and what the tests plant of it (`KINDS` of `tests/audit/planted/leaks.py`, each in three
+variants and beside a right way that looks like it):
 
-| kind of leakage [1] | `Finding.kind`, or what else finds it |
-|---|---|
-| L1.1 no test set | `"test windows in training"`, `"selection on the test fold"` |
-| L1.2 preprocessing on training and test set | `"fitted on test rows"` |
-| L1.3 feature selection on training and test set | `"fitted on test rows"`, `"selection on the test fold"` |
-| L1.4 duplicates in the data | `"duplicated windows"` |
-| L2 features that are not legitimate | `"order of presentation"` (`keras_emotion.experiment.audit`) |
-| L3.1 temporal leakage | `"overlap in time"`, `"order of presentation"` |
-| L3.2 training and test samples depend on each other | `"shared trial"`, `"shared stimulus"`, `"shared subject"` |
-| L3.3 the test set is not what the claim is about | `"shared subject"`, `"constant labels"`, `"uneven trials"` |
+- **L1.1 no test set**: `"test windows in training"`, `"selection on the test fold"`, `"not reproducible"`, `"training
+  labels unused"`. Planted: "trained on test rows", "selection on the test fold", "pre-trained on test rows".
+- **L1.2 preprocessing on training and test set**: `"fitted on test rows"`, `"transductive"`. Planted: "preprocessing on
+  all rows".
+- **L1.3 feature selection on training and test set**: `"fitted on test rows"`, `"answer in the features"`. Planted:
+  "features selected on all rows".
+- **L1.4 duplicates in the data**: `"duplicated windows"`. Planted: "duplicates".
+- **L2 features that are not legitimate**: `"answer in the features"`, `"training labels unused"`. Planted: "answer
+  among the inputs", "answer in a feature part", "order of presentation".
+- **L3.1 temporal leakage**: `"overlap in time"`, `"transductive"`, `"order of presentation"`. Planted: "overlap in
+  time", "order of presentation".
+- **L3.2 training and test samples depend on each other**: `"shared trial"`, `"shared session"`, `"shared stimulus"`,
+  `"shared subject"`, `"transductive"`. Planted: "shared trial, stimulus or subject", "features of other trials".
+- **L3.3 the test set is not what the claim is about**: `"shared subject"`, `"constant labels"`, `"uneven trials"`.
+  Planted: "shared trial, stimulus or subject".
 
-What no check of rows can see (a fingerprint of the trial in the signal, say, that a model uses) is what training
-on shuffled labels measures (`"score on shuffled labels"`): `keras_emotion.experiment.audit`.
+The checks of rows are here; those of features, fits and trainings, and the permutations of labels, are in
+`keras_emotion.audit`. What no check can see (a fingerprint of the trial in the signal, say, that a model uses) is what
+training on shuffled labels measures (`"score on shuffled labels"`).
 
 References:
     [1] Kapoor and Narayanan (2023). Leakage and the reproducibility crisis in machine-learning-based science.
@@ -55,8 +63,14 @@ KINDS: Mapping[str, str] = {
     "constant labels": "L3.3",
     "uneven trials": "L3.3",
     "several labels in a trial": "",
+    "answer in the features": "L2, L1.3",
+    "transductive": "L1.2, L3.1, L3.2",
+    "score on random test labels": "",
     "score on shuffled labels": "",
+    "training labels unused": "L1.1, L2",
     "order of presentation": "L2, L3.1",
+    "not reproducible": "L1.1",
+    "not checkable": "",
     "unknown origin": "",
     "training diverged": "",
     "transductive": "L1.2",
@@ -224,7 +238,7 @@ _TEXTS = {
     ("selection on the test fold", "leak"): "also choose the epoch or the hyper-parameters that are reported on them",
     ("shared trial", "leak"): "lie in a trial of which training has other windows",
     ("overlap in time", "leak"): "overlap in time with a training window of the same trial",
-    ("duplicated windows", "leak"): "hold exactly what a training window holds",
+    ("duplicated windows", "leak"): "hold what a training window holds, or nearly so",
     ("shared session", "leak"): "belong to a session of which training has other windows",
     ("shared stimulus", "leak"): "show a stimulus that training has seen, where it should not have",
     ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: what is recognised may be the "
@@ -289,6 +303,63 @@ def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:
                 factors = rng.integers(0, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
             hashes[rows] += (words * factors).sum(axis=1, dtype=np.uint64)
     return hashes
+
+
+def with_near_copies(
+    contents: np.ndarray, table: pd.DataFrame, vectors: np.ndarray, share: float = 0.01, n_compared: int = 200
+) -> np.ndarray:
+    """The hashes of windows, made equal in trials that are copies of one another but for a little noise or gain.
+
+    A window is a near copy of one of another trial where their distance, over standardised features, is a small share
+    of the median distance between windows of different trials of a subject. Trials are copies where that holds of half
+    of their windows, two at least: of single windows it may be chance.
+
+    Args:
+        contents: `(windows,)` of `content_hashes`.
+        table: window table.
+        vectors: `(windows, features)`; with fewer than four features that vary, distances tell nothing.
+        share: how small a share.
+        n_compared: windows that the median is estimated from.
+
+    Returns:
+        `(windows,)` uint64.
+    """
+    from scipy.spatial import cKDTree
+
+    vectors = np.nan_to_num(np.asarray(vectors, dtype=np.float64))
+    deviation = vectors.std(axis=0)
+    scaled = ((vectors - vectors.mean(axis=0)) / np.where(deviation > 0, deviation, 1))[:, deviation > 0]
+    if scaled.shape[1] < _FEWEST_FEATURES or len(scaled) < 2:
+        return contents
+    if scaled.shape[1] > _MOST_FEATURES:
+        # Distances stay, but for a few percent.
+        rng = np.random.default_rng(0)
+        scaled = scaled @ rng.standard_normal((scaled.shape[1], _MOST_FEATURES)) / np.sqrt(_MOST_FEATURES)
+    ids = _Ids.of(table)
+    trial, subject = ids.trial, ids.subject
+    typical = []
+    for row in np.unique(np.linspace(0, len(scaled) - 1, min(n_compared, len(scaled))).astype(int)):
+        others = scaled[(trial != trial[row]) & (subject == subject[row])]
+        if len(others):
+            typical.append(float(np.median(np.linalg.norm(others - scaled[row], axis=1))))
+    radius = share * float(np.median(typical)) if typical else 0.0
+    if not radius > 0:
+        return contents
+    _, near = cKDTree(scaled).query(scaled, k=_NEIGHBOURS, distance_upper_bound=radius)
+    pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for row, neighbours in enumerate(near):
+        for other in neighbours[neighbours < len(scaled)]:
+            if trial[other] < trial[row]:
+                pairs.setdefault((trial[row], trial[other]), []).append((row, int(other)))
+    sizes, contents = np.bincount(trial), contents.copy()
+    for (one, _), copies in pairs.items():
+        if len({row for row, _ in copies}) >= max(2, sizes[one] / 2):
+            for row, other in copies:
+                contents[row] = contents[other]
+    return contents
+
+
+_FEWEST_FEATURES, _MOST_FEATURES, _NEIGHBOURS = 4, 32, 4
 
 
 def protocol_findings(protocol: Protocol, target: str = "") -> list[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_emotion.experiment.fold import Fold
+from keras_emotion.experiment.origin import Origin
 from keras_emotion.files import TEMPORARY_PREFIX
 from keras_emotion.pipelines import WindowBatches
 from keras_emotion.systems.base import path_contents
@@ -133,13 +134,14 @@ def predict(model, batches: WindowBatches) -> np.ndarray:
     return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
 
 
-def save_model(model, path: Path) -> None:
-    """Save a network under a temporary name, and rename it when it is whole."""
+def save_model(model, path: Path, origin: Origin) -> None:
+    """Save a network with what it was trained on under a temporary name, and rename it when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own also for processes of other machines that share the disk.
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
     try:
         model.save(temporary)
+        origin.add_to(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -17,8 +17,8 @@ from keras_emotion.evaluation.permutation import Between, labeling_ratings, perm
 from keras_emotion.experiment.record_schema import readable_name, record_name
 from keras_emotion.file_names import file_name, refuse_unusable_words, word_file_name
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, StudyChannels, pair_windows
-from keras_emotion.pipelines.features import STEP_RATINGS
-from keras_emotion.schema import WINDOW_COLUMNS, InputError
+from keras_emotion.pipelines.features import STEP_RATINGS, UNUSABLE
+from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
 
@@ -122,6 +122,81 @@ class WindowSet:
 
 
 @dataclasses.dataclass(frozen=True)
+class Replacement:
+    """Trials whose ratings and features are replaced in the stored features: what must not depend on them stays.
+
+    Ratings become those of a trial of the same subject, drawn at random with replacement; a window of features becomes
+    the larger one, value by value, of two windows of the same subject, which are drawn at random.
+
+    Args:
+        ratings: keys of the trials (`TRIAL_KEY`) whose ratings are replaced.
+        features: keys of the trials whose features are replaced.
+        seed: non-negative.
+        differs: whether ratings are drawn among those that differ from the own ones, where there are such.
+    """
+
+    ratings: frozenset[tuple] = frozenset()
+    features: frozenset[tuple] = frozenset()
+    seed: int = 0
+    differs: bool = False
+
+    def apply(self, stored: StoredFeatures) -> StoredFeatures:
+        """The features of a subject, replaced; they are read when they are asked for."""
+        trials = pd.MultiIndex.from_frame(stored.table[list(TRIAL_KEY)])
+        names = trials.to_list()
+        rng = np.random.default_rng([self.seed, len(names)])
+        table, rated = stored.table.copy(), rating_columns(stored.table)
+        ratings = stored.table[rated].to_numpy()
+        rows = {}
+        for row, name in enumerate(names):
+            rows.setdefault(name, row)
+        drawn = {}
+        for name, row in rows.items():
+            others = [other for other in rows.values() if not np.array_equal(ratings[other], ratings[row])]
+            drawn[name] = rng.choice(others if self.differs and others else list(rows.values()))
+        donors = [drawn[name] if name in self.ratings else row for row, name in enumerate(names)]
+        table[rated] = ratings[donors]
+        pairs = rng.integers(len(names), size=(len(names), 2))
+        kept = [row for row, name in enumerate(names) if name not in self.features]
+        pairs[kept] = np.array(kept, dtype=int)[:, np.newaxis]
+        arrays = {}
+        for name, array in stored.arrays.items():
+            own = np.array([donors, donors]).T if name.startswith(STEP_RATINGS) else pairs
+            arrays[name] = _ReplacedWindows(array, own)
+        return dataclasses.replace(stored, arrays=arrays, table=table)
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+        return repr([sorted(map(repr, self.ratings)), sorted(map(repr, self.features)), self.seed, self.differs])
+
+
+class _ReplacedWindows:
+    """An array `(windows, ...)` of which each window is the larger, value by value, of two of a stored one."""
+
+    def __init__(self, stored: Any, pairs: np.ndarray):
+        self._stored, self._pairs = stored, pairs
+        self.shape, self.dtype, self.nbytes = stored.shape, stored.dtype, stored.nbytes
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        asked = np.arange(len(self))[rows]
+        first, second = self._pairs[np.atleast_1d(asked)].T
+        values = np.fmax(self._stored[first], self._stored[second])
+        return values if np.ndim(asked) else values[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def rating_columns(table: pd.DataFrame) -> list[str]:
+    """Names of the ratings in a window table."""
+    return [name for name in table.columns[len(WINDOW_COLUMNS) :] if name not in ("split", UNUSABLE)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """Everything a worker needs to do any job of a run; small, so that it travels to worker processes.
 
@@ -139,6 +214,8 @@ class Plan:
         enumerated: where all distinct labelings are enumerated: for each set of windows (its subject and session) the
             stride and the number of its labelings, `permutation` being a number of mixed radix; empty where labelings
             are drawn.
+        replacement: what of the stored features is replaced, see `Replacement`.
+        recordings: hashes of the contents of the files of each subject that no other subject shares.
     """
 
     experiment: Experiment
@@ -152,6 +229,8 @@ class Plan:
     permuted_between: Between = "trials"
     enumerated: Mapping[tuple[int | str, int | str], tuple[int, int]] = dataclasses.field(default_factory=dict)
     channels: Mapping[str, StudyChannels] = dataclasses.field(default_factory=dict)
+    replacement: Replacement | None = None
+    recordings: Mapping[int | str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def stored_folders(self) -> list[str]:
         """The entries of the feature store that the run uses, absolute paths."""
@@ -170,9 +249,9 @@ class Plan:
             session: one session of the subject; by default all.
         """
         subjects = tuple(self.feature_folders) if subject == POOL else (subject,)
-        stored = [_joined(self, name)[0] for name in subjects]
+        stored = [self.joined(name) for name in subjects]
         table = pd.concat([one.table for one in stored], ignore_index=True)
-        named = [name for name in table.columns[len(WINDOW_COLUMNS) :] if name != "split"]
+        named = rating_columns(table)
         rule = self.rule(target)
         columns = rule.ratings if isinstance(rule, QuadrantRule) else (target,)
         if len(columns) > 1 and target in named:
@@ -208,6 +287,21 @@ class Plan:
             step_ratings = None
         incomplete = frozenset(names.get(name, name) for one in stored for name in one.incomplete) & arrays.keys()
         return WindowSet(arrays, table, ratings, rule, step_ratings, incomplete)
+
+    def joined(self, subject: int | str) -> StoredFeatures:
+        """The windows of a subject with the features of all parts, whatever is rated."""
+        return _joined(self, subject)[0]
+
+    def paired(self, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
+        """The windows of a subject that all parts have, before `System.join`; and what was dropped."""
+        kinds, channels = self.experiment.system.parts(), {name: one.channels for name, one in self.channels.items()}
+        stored = {name: StoredFeatures.open(folder) for name, folder in self.feature_folders[subject].items()}
+        parts = {
+            name: one.of_study(kinds[name], channels[name]) if name in channels else one for name, one in stored.items()
+        }
+        if self.replacement is not None:
+            parts = {name: self.replacement.apply(one) for name, one in parts.items()}
+        return pair_windows(parts)
 
     def _permuted(
         self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: tuple[int | str, int | str]
@@ -327,6 +421,11 @@ def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iter
 _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 
 
+def forget_windows() -> None:
+    """Have windows of subjects paired and joined anew where they are next asked for in this process."""
+    _OPENED.clear()
+
+
 def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
     # A worker does many jobs on the same few subjects: tables are read, and windows paired, once a process.
     system, folders = plan.experiment.system, plan.feature_folders[subject]
@@ -334,14 +433,10 @@ def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFram
     names = json.dumps([[name, one.names, one.directions] for name, one in channels.items()])
     # An entry of the store that was damaged, and computed anew, has the same path and is another folder.
     entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
-    key = (system.model_dump_json(), json.dumps(path_contents(system)), names, *entries)
+    replaced = "" if plan.replacement is None else plan.replacement.key
+    key = (system.model_dump_json(), json.dumps(path_contents(system)), names, replaced, *entries)
     if key not in _OPENED:
-        stored = {name: StoredFeatures.open(folder) for name, folder in folders.items()}
-        kinds = system.parts()
-        parts = {
-            name: one.of_study(kinds[name], channels[name]) if name in channels else one for name, one in stored.items()
-        }
-        paired, dropped = pair_windows(parts)
+        paired, dropped = plan.paired(subject)
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])
         _OPENED[key] = joined, pd.concat([dropped, dropped_by_join], ignore_index=True)
     return _OPENED[key]

@@ -15,8 +15,9 @@ from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import FitRequest
 from keras_emotion.experiment.fold import Fold, complete_arrays
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
+from keras_emotion.experiment.origin import TRAINED_ON, Origin
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.experiment.runner import TRAINED_ON, prepare
+from keras_emotion.experiment.runner import prepare
 from keras_emotion.experiment.training import fit_or_refuse
 from keras_emotion.pipelines import prepare_backend
 from keras_emotion.schema import TRIAL_KEY, InputError
@@ -57,11 +58,12 @@ def pretrain(
     """
     scores, network = folder / "scores.csv", folder / "network.keras"
     if not (scores.is_file() and network.is_file()):
-        plan, data = prepare(experiment, dataset, verify=verify)
+        plan, _ = prepare(experiment, dataset, verify=verify)
         try:
             for table in in_workers(experiment.runtime, [(_pretrain, (plan, network.absolute()))], trains=True):
-                origin = {"dataset": experiment.dataset, "subjects": [str(subject) for subject in data["subjects"]]}
-                RunFolder(folder).write_json(TRAINED_ON, origin)
+                origin = Origin.read(network)
+                if origin is not None:
+                    RunFolder(folder).write_json(TRAINED_ON, origin.as_dict())
                 RunFolder(folder).write_bytes(scores.name, csv_bytes(table))
         except NotEvaluable as reason:
             raise InputError(f"{dataset.root}: nobody can be kept apart to be tested on: {reason}") from None
@@ -92,7 +94,8 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
                 "n_windows": len(fold.test),
             }
         )
-    save_model(compiled.model, network)
+    learnt_from = unit.table.iloc[np.union1d(fold.train, fold.validation)]
+    save_model(compiled.model, network, Origin.of(plan, learnt_from))
     return pd.DataFrame(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import rich.console
 import rich.progress
 
@@ -24,6 +26,7 @@ from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.origin import TRAINED_ON, Origin
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
@@ -52,9 +55,6 @@ from keras_emotion.tables import csv_bytes
 
 STAGES = "stages"
 """Folder in a run folder: what earlier stages of unfinished jobs have trained."""
-
-TRAINED_ON = "trained_on.json"
-"""File beside saved teachers: data set and subjects that they have learnt from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +184,21 @@ def _plan(
         inference=inference,
         model_folder=save_models_to,
         channels=channels,
+        recordings=_own_files(data),
     )
     # Now, and not after hours: subjects of whom no window has its partner.
     plan.dropped_windows()
     plan.check_words()
     return plan
+
+
+def _own_files(data: Data) -> dict[int | str, tuple[str, ...]]:
+    """Hashes of the contents of the files of each subject that no other subject has."""
+    count = collections.Counter(content for files in data.files.values() for content in set(files.hashes.values()))
+    return {
+        subject: tuple(sorted({content for content in files.hashes.values() if count[content] == 1}))
+        for subject, files in data.files.items()
+    }
 
 
 def _study_channels(
@@ -583,7 +593,7 @@ def train_teachers(
     Raises:
         InputError: the data cannot be used, or there are too few subjects to leave some out.
     """
-    plan, data = prepare(experiment, dataset, verify=verify)
+    plan, _ = prepare(experiment, dataset, verify=verify)
     files = {target: folder / f"{word_file_name(target)}.keras" for target in experiment.targets}
     try:
         tasks = [(train_on_all, (plan, target, file.absolute(), validation_subjects)) for target, file in files.items()]
@@ -592,8 +602,8 @@ def train_teachers(
     except NotEvaluable as reason:
         raise InputError(f"{dataset.root}: no subjects can be kept apart to choose the epoch: {reason}") from None
     # Whoever uses these networks can say whether they have met the people that they are tested on.
-    origin = {"dataset": experiment.dataset, "subjects": [str(subject) for subject in data["subjects"]]}
-    RunFolder(folder).write_json(TRAINED_ON, origin)
+    windows = [plan.window_set(POOL, target).table for target in experiment.targets]
+    RunFolder(folder).write_json(TRAINED_ON, Origin.of(plan, pd.concat(windows)).as_dict())
     return files
 
 

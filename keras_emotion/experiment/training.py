@@ -24,6 +24,7 @@ from keras_emotion.experiment.fit import (
 )
 from keras_emotion.experiment.fold import Fold, complete_arrays, fitted_arrays, job_fold, training_part
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
+from keras_emotion.experiment.origin import Origin
 from keras_emotion.experiment.stage_files import load_stage, save_stage
 from keras_emotion.moved import moved_name
 from keras_emotion.pipelines import prepare_backend
@@ -147,8 +148,13 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
             diagnostics |= {f"{stage.name}_{quantity}": value for quantity, value in measured.items()}
             fold = _with_outputs(fold, own, stage, compiled.model)
     if plan.model_folder is not None and job.repetition == plan.n_repetitions(job.protocol) - 1:
-        save_model(compiled.model, plan.model_folder / f"{name}.keras")
+        save_model(compiled.model, plan.model_folder / f"{name}.keras", _origin(plan, own))
     return Trained(own, compiled.model, tuple(done), diagnostics)
+
+
+def _origin(plan: Plan, fold: Fold) -> Origin:
+    # Those that choose the epoch are learnt from, too.
+    return Origin.of(plan, fold.unit.table.iloc[np.union1d(fold.train, fold.validation)])
 
 
 def _stage_file(folder: Path, job: Job, member: str, stage: Stage) -> Path:
@@ -333,7 +339,7 @@ def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple
     compiled = compiled_model(fold, _inference(plan, target, unit))
     seed = Job("all", target, POOL, 0, 0).seed(experiment.seed)
     fit_or_refuse(FitRequest(compiled, fold, seed, Stage(system=fold.system)), target)
-    save_model(compiled.model, path)
+    save_model(compiled.model, path, _origin(plan, fold))
     return path
 
 

@@ -194,6 +194,14 @@ def _notes(audit: Audit) -> Iterator[str]:
         "knows the stimulus: each test window gets the label that most training windows of its stimulus have, without "
         "any signal"
     )
+    for row in audit.canaries.itertuples():
+        what = "drawn at random after the split" if row.canary == "random test labels" else "shuffled once (R = 1)"
+        folds = f"{row.n_folds} fold{'' if row.n_folds == 1 else 's'}"
+        yield (
+            f"canary, {row.protocol}, {row.target}: of the test trials of {folds}, the system itself is right about "
+            f"{row.n_right} of {row.n_trials} where labels are {what}; chance is {row.chance:.0%} "
+            f"(p = {row.p_value:.2g})"
+        )
     for row in audit.gaps.itertuples():
         yield (
             f"gap, {row.target}, {row.model}: {row.windows:.1%} under {row.window_protocol} and {row.trials:.1%} under "

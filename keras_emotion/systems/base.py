@@ -273,17 +273,26 @@ class EstimatorSystem(System):
         """A new estimator with `fit` and `predict_proba`; scaling is part of it, so that training rows alone fit it."""
 
 
-def path_contents(value: Any, name: str = "") -> dict[str, str | None]:
+def path_contents(value: Any) -> dict[str, str | None]:
     """Hash of the content behind every path in a configuration, by dotted field name.
 
     A path says where something lies, and not what: whatever is kept in a process for a system is kept under these too.
 
     Args:
         value: a pydantic model, or what one holds.
+    """
+    return {name: path_hash(path) for name, path in configured_paths(value).items()}
+
+
+def configured_paths(value: Any, name: str = "") -> dict[str, Path]:
+    """Every path in a configuration, by dotted field name.
+
+    Args:
+        value: a pydantic model, or what one holds.
         name: its own dotted name.
     """
     if isinstance(value, Path):
-        return {name: path_hash(value)}
+        return {name: value}
     if isinstance(value, BaseModel):
         inner = {field: getattr(value, field) for field in type(value).model_fields}
     elif isinstance(value, Mapping):
@@ -293,9 +302,9 @@ def path_contents(value: Any, name: str = "") -> dict[str, str | None]:
     else:
         return {}
     return {
-        place: content
+        place: path
         for field, one in inner.items()
-        for place, content in path_contents(one, f"{name}.{field}" if name else str(field)).items()
+        for place, path in configured_paths(one, f"{name}.{field}" if name else str(field)).items()
     }
 
 

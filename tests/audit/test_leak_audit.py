@@ -243,7 +243,8 @@ def test_recordings_that_are_there_twice_are_found(tmp_path, memory_reader):
 
     experiment = experiment_in(tmp_path, protocols=("subject_disjoint",))
     found = audit(experiment, Twice(tmp_path, n_subjects=4), tmp_path / "twice", n_light_permutations=0)
-    assert kinds(found) == {"duplicated windows"}
+    # Whatever the labels are, those of a recording are known from its copy.
+    assert kinds(found) == {"duplicated windows", "score on shuffled labels"}
     found = audit(
         experiment, memory_reader(tmp_path, n_subjects=4, seconds=14), tmp_path / "once", n_light_permutations=0
     )
@@ -262,6 +263,10 @@ def test_the_network_is_trained_on_shuffled_labels_too(tmp_path, memory_reader):
     found = audit(experiment, reader, tmp_path / "audit", n_light_permutations=2, n_permutations=1)
     (network,) = rows_of(found, model="network").itertuples()
     assert network.n_permutations == 1
+    assert not kinds(found) | kinds(found, "warning")
+    # One fold, of four trials; of an estimator all folds of a subject.
+    assert found.canaries["canary"].tolist() == ["random test labels", "shuffled labels"]
+    assert found.canaries["n_folds"].tolist() == [1, 1]
     (light,) = rows_of(found, model="logistic regression", protocol="trial_disjoint").itertuples()
     assert light.n_permutations == 2
     folder = run(experiment, reader, tmp_path / "run")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_emotion.experiment import Experiment, Runtime, Training, estimate, prepare, run, runner
+from keras_emotion.experiment.origin import Origin
 from keras_emotion.pipelines import ConnectivityFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
@@ -187,3 +188,11 @@ def test_models_of_the_last_repetition_load_and_know_what_they_are(tmp_path, mem
     assert model.inference["class_names"] == ["low", "high"]
     assert model.inference["channel_names"][:2] == ["F3", "F4"]
     assert model.inference["parts"]["eeg"]["fields"]["window_seconds"] == 2.0
+    # And what they were trained on: all trials that they were not tested on.
+    predictions, plan = folder.predictions(), prepare(experiment, memory_reader(tmp_path, n_subjects=1))[0]
+    for fold, file in enumerate(models):
+        origin = Origin.read(file.rename(tmp_path / "elsewhere.keras"))
+        tested = predictions["fold"] == fold
+        assert origin == Origin.of(plan, predictions[~tested])
+        assert len(origin.recordings) == 1
+        assert not set(origin.trials) & set(Origin.of(plan, predictions[tested]).trials)

@@ -1,0 +1,166 @@
+"""Canaries: trainings of the system itself, whose accuracy must be chance, on one fold (of an estimator on a few).
+
+1. The labels of the test rows are replaced at random after the split: nothing that is learnt from training rows is
+   right about them.
+2. Labels are shuffled once, in training and test: a smoke alarm, R = 1. It gives no p-value of the accuracy with the
+   real labels; 19 or 199 shuffles do (`n_permutations`).
+
+Windows of a trial are right or wrong together, so that trials count: a trial is right where most of its windows are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.audit.feature_checks import without_warnings
+from keras_emotion.audit.fold_checks import Rows, checked_plan, first_folds, forget_joined, trial_names
+from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.evaluation.leaks import Finding
+from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.fit import TrainingDiverged
+from keras_emotion.experiment.fold import make_fold
+from keras_emotion.experiment.jobs import Job, Plan, Replacement
+from keras_emotion.experiment.training import train_fold
+from keras_emotion.schema import TRIAL_KEY
+from keras_emotion.systems.base import EstimatorSystem
+
+RANDOM, SHUFFLED = "random test labels", "shuffled labels"
+"""The canaries."""
+
+CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value")
+"""Columns of `Audit.canaries`: of the test trials of the folds, how many are right; the probability that one is by
+chance (the share of the commonest class); and that of at least so many."""
+
+_ENOUGH_TRIALS = 40
+"""Test trials after which no further fold of an estimator is trained."""
+
+_ALARM = 0.001
+"""p-value below which a canary is a finding: rarer than one false alarm in a hundred audits of ten lines each."""
+
+
+class _OtherWindowsError(Exception):
+    """Which windows there are depends on ratings."""
+
+
+def run_canaries(plan: Plan) -> list[dict[str, Any]]:
+    """Train and count.
+
+    Returns:
+        JSON-able: for each protocol (of a network one) `protocol`, `target`, `folds`, a list of what `_of_fold` gives,
+        and `failed`, a reason, where a training diverged.
+    """
+    plan = checked_plan(plan)
+    units = list(first_folds(plan))
+    if isinstance(plan.experiment.system, EstimatorSystem):
+        units = [(job, folds[: _enough_folds(plan, job, folds)]) for job, folds in units]
+    else:
+        # One fold: a network takes as long for one as in the run.
+        units = [(job, folds[:1]) for job, folds in units[:1]]
+    tasks = [(_of_unit, (plan, job, folds)) for job, folds in units]
+    return sorted(in_workers(plan.experiment.runtime, tasks, trains=True), key=lambda one: one["protocol"])
+
+
+def _enough_folds(plan: Plan, job: Job, folds: Sequence[Rows]) -> int:
+    """Number of folds that have enough test trials together."""
+    unit = plan.window_set(job.subject, job.target, job.session)
+    n_trials = np.cumsum([len(trial_names(unit, test)) for _, _, test in folds])
+    return int(np.searchsorted(n_trials, _ENOUGH_TRIALS)) + 1
+
+
+@without_warnings
+def _of_unit(plan: Plan, job: Job, folds: Sequence[Rows]) -> dict[str, Any]:
+    place = {"protocol": job.protocol, "target": job.target}
+    try:
+        counted = [_of_fold(plan, dataclasses.replace(job, fold=number), rows) for number, rows in enumerate(folds)]
+    except (TrainingDiverged, _OtherWindowsError) as reason:
+        return {**place, "folds": [], "failed": str(reason)}
+    return {**place, "folds": counted, "failed": ""}
+
+
+def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
+    """`n_trials`, `right` trials by canary, `chance`; and whether other training labels change what is predicted."""
+    unit = plan.window_set(job.subject, job.target, job.session)
+    names = frozenset(trial_names(unit, rows[2]))
+    plans = {
+        RANDOM: dataclasses.replace(plan, replacement=Replacement(ratings=names, seed=plan.experiment.seed)),
+        SHUFFLED: dataclasses.replace(
+            plan, permutation=1, permuted_between=permuted_between(PROTOCOLS[job.protocol]), enumerated={}
+        ),
+    }
+    right, probabilities, labels = {}, {}, {}
+    for canary, changed in plans.items():
+        forget_joined(plan)
+        own = changed.window_set(job.subject, job.target, job.session)
+        if not own.table[[*TRIAL_KEY, "start_seconds"]].equals(unit.table[[*TRIAL_KEY, "start_seconds"]]):
+            raise _OtherWindowsError("other windows are left when ratings are replaced")
+        fold = make_fold(changed, job, own, rows, changed.experiment.system.candidates()[job.candidate])
+        probabilities[canary] = train_fold(fold.system, changed, job, fold).probabilities
+        labels[canary] = fold.labels[fold.train]
+        is_right = pd.Series(probabilities[canary].argmax(axis=1) == fold.labels[fold.test])
+        trial = own.table.iloc[rows[2]].reset_index(drop=True).groupby(list(TRIAL_KEY)).ngroup()
+        right[canary] = int((is_right.groupby(trial.to_numpy()).mean() > 0.5).sum())
+    forget_joined(plan)
+    classes = unit.labels()[~unit.table.duplicated(list(TRIAL_KEY)).to_numpy()]
+    predicted = probabilities[RANDOM].argmax(axis=1)
+    is_unused = (
+        np.array_equal(*probabilities.values())
+        and not np.array_equal(*labels.values())
+        and len(np.unique(predicted)) > 1
+    )
+    return {
+        "n_trials": len(names),
+        "right": right,
+        "chance": float(np.bincount(classes).max() / len(classes)),
+        "training_labels_unused": bool(is_unused),
+    }
+
+
+def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A row for each protocol and canary, with `CANARY_COLUMNS`."""
+    from scipy.stats import binom
+
+    rows = []
+    for unit in units:
+        if not unit["folds"]:
+            continue
+        n_trials = sum(fold["n_trials"] for fold in unit["folds"])
+        chance = max(fold["chance"] for fold in unit["folds"])
+        for canary in (RANDOM, SHUFFLED):
+            n_right = sum(fold["right"][canary] for fold in unit["folds"])
+            p_value = float(binom.sf(n_right - 1, n_trials, chance))
+            place = unit["protocol"], unit["target"], canary, len(unit["folds"])
+            rows.append((*place, n_trials, n_right, chance, p_value))
+    return pd.DataFrame(rows, columns=list(CANARY_COLUMNS))
+
+
+def canary_findings(units: Sequence[Mapping[str, Any]], system: str) -> Iterator[Finding]:
+    """Canaries that are right more often than chance, and a training that its labels do not matter to."""
+    for row in canary_table(units).itertuples():
+        if row.p_value >= _ALARM:
+            continue
+        counted = f"{system}: {row.n_right} of {row.n_trials} test trials are right"
+        chance = f"(chance: {row.chance:.0%} each, p = {row.p_value:.1g})"
+        if row.canary == RANDOM:
+            message = f"{counted} about labels that were drawn at random after the split {chance}: it is told them"
+            yield Finding("score on random test labels", "leak", message, row.protocol, row.target)
+        else:
+            message = f"{counted} when labels are shuffled, once (R = 1) {chance}: it does not learn from the signals"
+            yield Finding("score on shuffled labels", "leak", message, row.protocol, row.target)
+    for unit in units:
+        place = unit["protocol"], unit["target"]
+        if unit["failed"]:
+            message = f"{system}: canaries could not be trained ({unit['failed']})"
+            yield Finding("not checkable", "note", message, *place)
+        if unit["folds"] and all(fold["training_labels_unused"] for fold in unit["folds"]):
+            message = (
+                f"{system}: trained on shuffled labels it predicts exactly what it predicts trained on the real ones: "
+                "what it knows comes from elsewhere (a model that was fitted before, a table of answers); give its "
+                "file in `source_files`, with what it was trained on"
+            )
+            yield Finding("training labels unused", "leak", message, *place)

@@ -1,0 +1,251 @@
+"""Prove that what is trained depends on training rows alone: trained again with other test rows, it predicts the same.
+
+One fold is trained as it is, and again with the features and ratings of its test trials replaced in the feature store's
+arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and those for
+training trials, must stay. They are exactly the same in a training that is reproducible, so that nothing is estimated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.audit.feature_checks import COST, equal_but_for_rounding, without_warnings
+from keras_emotion.evaluation import PROTOCOLS, NotEvaluable
+from keras_emotion.evaluation.leaks import Finding
+from keras_emotion.experiment.engine import in_workers
+from keras_emotion.experiment.fit import FitRequest, FitResult, TrainingDiverged, fit, run_fits
+from keras_emotion.experiment.fold import Fold, make_fold
+from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet, forget_windows
+from keras_emotion.experiment.training import fold_training, train_fold, without_files
+from keras_emotion.pipelines import JoinedArrays
+from keras_emotion.schema import TRIAL_KEY
+from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
+from keras_emotion.systems.experiment import Experiment
+
+_EPOCHS = 2
+"""Epochs of the trainings that are compared: what must not matter does not matter in the first epoch either."""
+
+_DRAWS = 3
+"""Replacements that an estimator is fitted with; a network, whose trainings are long, with one."""
+
+_TRAINED = 8
+"""Training trials whose predictions are compared: those of one may be 0 and 1 whatever is fitted."""
+
+_ROWS = 512
+"""Test windows whose vectors are computed beside those of the training windows."""
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def checked_plan(plan: Plan) -> Plan:
+    """The plan under the protocols that claim that test rows are not used; where all use them, one that does not."""
+    experiment = plan.experiment
+    honest = [name for name in experiment.protocols if _is_honest(name)]
+    if not honest:
+        across = all(PROTOCOLS[name].scope == "across_subjects" for name in experiment.protocols)
+        honest = ["subject_disjoint" if across else "trial_disjoint"]
+    fields = {name: getattr(experiment, name) for name in Experiment.model_fields}
+    changed = Experiment(**{**fields, "protocols": tuple(honest)})
+    return dataclasses.replace(without_files(plan), experiment=changed)
+
+
+def _is_honest(name: str) -> bool:
+    protocol = PROTOCOLS[name]
+    return protocol.epoch_chosen_by != "test_fold" and protocol.fitted_on != "all_rows"
+
+
+def first_folds(plan: Plan) -> Iterator[tuple[Job, list[Rows]]]:
+    """The folds of the first unit of each protocol that can be divided, for the first target, and the job of one."""
+    done = set()
+    candidate = next(iter(plan.experiment.system.candidates()))
+    for protocol, target, subject, session in plan.units():
+        if protocol in done or target != plan.experiment.targets[0]:
+            continue
+        try:
+            folds = plan.folds(plan.window_set(subject, target, session), protocol, 0)
+        except NotEvaluable:
+            continue
+        done.add(protocol)
+        yield Job(protocol, target, subject, 0, 0, candidate, session), folds
+
+
+def fold_findings(plan: Plan) -> Iterator[Finding]:
+    """Whether vectors, and what is trained, depend on test rows."""
+    plan = checked_plan(plan)
+    units = list(first_folds(plan))
+    if not units:
+        message = "no protocol that keeps test rows apart can be applied to these data: fitting was not checked"
+        yield Finding("not checkable", "note", message)
+        return
+    tasks = [(_vector_findings, (plan, job, folds[0])) for job, folds in units]
+    # What is trained does not depend on the protocol: networks are trained under one.
+    trained = units if isinstance(plan.experiment.system, EstimatorSystem) else units[:1]
+    tasks += [(_training_findings, (plan, job, folds[0])) for job, folds in trained]
+    found: dict[tuple[str, str], Finding] = {}
+    for findings in in_workers(plan.experiment.runtime, tasks, trains=True):
+        for finding in findings:
+            found.setdefault((finding.kind, finding.protocol), finding)
+    yield from found.values()
+
+
+# --- vectors
+
+
+@without_warnings
+def _vector_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
+    """Whether each window is made a vector by itself."""
+    unit, system = plan.window_set(job.subject, job.target, job.session), plan.experiment.system
+    if system.fits_arrays if isinstance(system, EstimatorSystem) else bool(unit.incomplete):
+        # Their vectors are those of a fold, which is trained.
+        arrays = make_fold(plan, job, unit, rows, system).arrays
+    else:
+        arrays = unit.arrays
+    train, _, test = rows
+    known = np.sort(np.concatenate([train, test[:_ROWS]]))
+    with_test, of_training = (
+        system.vectors({name: JoinedArrays([array], chosen) for name, array in arrays.items()})
+        for chosen in (known, train)
+    )
+    same = equal_but_for_rounding(
+        with_test[np.isin(known, train)] if with_test.ndim == 2 else with_test, of_training, of_training
+    )
+    if same:
+        return []
+    message = (
+        f"`vectors` of {type(system).__name__}: the vectors of training windows change when test windows are left out: "
+        "something is fitted to all of them"
+    )
+    return [Finding("fitted on test rows", "leak", message, job.protocol)]
+
+
+# --- trainings
+
+
+@dataclasses.dataclass(frozen=True)
+class _Probes:
+    """What is compared: predictions for a test trial and a training trial, and the windows that there are."""
+
+    test: np.ndarray
+    train: np.ndarray
+    windows: pd.DataFrame
+
+
+def forget_joined(plan: Plan) -> None:
+    """Have windows joined anew, so that what a system keeps when it joins is of these."""
+    if type(plan.experiment.system).join is not System.join:
+        forget_windows()
+
+
+def trial_names(unit: WindowSet, rows: np.ndarray) -> list[tuple]:
+    """Keys of the trials of some windows, once each, in their order."""
+    keys = unit.table[list(TRIAL_KEY)].iloc[rows].itertuples(index=False, name=None)
+    return list(dict.fromkeys(map(tuple, keys)))
+
+
+def rows_of(unit: WindowSet, names: list[tuple]) -> np.ndarray:
+    """Windows of some trials."""
+    wanted = set(names)
+    keys = unit.table[list(TRIAL_KEY)].itertuples(index=False, name=None)
+    return np.flatnonzero(np.fromiter((tuple(key) in wanted for key in keys), bool))
+
+
+@without_warnings
+def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
+    unit, place = (
+        plan.window_set(job.subject, job.target, job.session),
+        {"protocol": job.protocol, "target": job.target},
+    )
+    train, _, test = rows
+    tested, trained = trial_names(unit, test), trial_names(unit, train)
+    probe, others = tested[0], frozenset(tested[1:])
+    name = type(plan.experiment.system).__name__
+
+    def predicted(replacement: Replacement | None = None, of_training: bool = False) -> _Probes:
+        changed = dataclasses.replace(plan, replacement=replacement)
+        return _predicted(changed, job, rows, None if of_training else [probe], trained[:_TRAINED])
+
+    def differs(found: _Probes, wanted: _Probes) -> bool:
+        return not (np.array_equal(found.test, wanted.test) and np.array_equal(found.train, wanted.train))
+
+    try:
+        expected = predicted()
+        for seed in range(_DRAWS if isinstance(plan.experiment.system, EstimatorSystem) else 1):
+            both = Replacement(frozenset(tested), others, seed, differs=True)
+            found = predicted(both)
+            if not found.windows.equals(expected.windows):
+                message = f"{name}: others of its windows are left when ratings or features of test trials are replaced"
+                return [Finding("answer in the features", "leak", message, **place)]
+            if differs(found, expected):
+                break
+        else:
+            return []
+        if differs(predicted(), expected):
+            message = (
+                f"{name}: trained twice on the same fold, it predicts otherwise: something goes on from training to "
+                "training (the test rows of one fold are the training rows of another), or is drawn without a seed; "
+                "what else is fitted cannot be checked"
+            )
+            return [Finding("not reproducible", "warning", message, **place)]
+        by_ratings = differs(predicted(dataclasses.replace(both, features=frozenset())), expected)
+        # Of the training trial alone: what is predicted beside test trials may depend on those without being fitted.
+        only_features = dataclasses.replace(both, ratings=frozenset())
+        in_training = differs(predicted(only_features, of_training=True), predicted(of_training=True))
+        by_features = in_training or differs(predicted(only_features), expected)
+    except TrainingDiverged as reason:
+        return [Finding("not checkable", "note", f"{name}: training diverged ({reason})", **place)]
+    findings = []
+    if by_ratings:
+        message = f"{name}: what it predicts changes when ratings of the test trials are replaced: they are used"
+        findings.append(Finding("fitted on test rows", "leak", message, **place))
+    if in_training or not (by_ratings or by_features):
+        # Or where it takes both: a part is fitted to ratings and features together.
+        message = (
+            f"{name}: what it predicts for training trials changes when the features of test trials are replaced: "
+            "something is fitted to them"
+        )
+        findings.append(Finding("fitted on test rows", "leak", message, **place))
+    elif by_features:
+        message = (
+            f"{name}: what it predicts for trial {probe[-1]}, a test trial, changes when the features of other test "
+            f"trials are replaced: {COST}"
+        )
+        findings.append(Finding("transductive", "warning", message, **place))
+    return findings
+
+
+def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, trained: list[tuple]) -> _Probes:
+    """What a short training predicts for a test trial and training trials; for the latter alone without the former."""
+    forget_joined(plan)
+    unit = plan.window_set(job.subject, job.target, job.session)
+    windows = unit.table[[*TRIAL_KEY, "start_seconds"]]
+    if len(windows) <= max(own.max(initial=0) for own in rows):
+        return _Probes(np.empty(0), np.empty(0), windows)
+    train, validation, test = rows
+    probes = [rows_of(unit, tested or []), rows_of(unit, trained)]
+    # Windows of a training trial are predicted beside those of the test.
+    asked = np.concatenate([*probes, *([] if tested is None else [np.setdiff1d(test, probes[0])])])
+    system = plan.experiment.system.candidates()[job.candidate]
+    fold = make_fold(plan, job, unit, (train, validation, asked), system)
+    probabilities = short_training(plan, job, fold)
+    return _Probes(*np.split(probabilities, np.cumsum([len(own) for own in probes]))[:2], windows)
+
+
+def short_training(plan: Plan, job: Job, fold: Fold) -> np.ndarray:
+    """`(test windows, n_classes)` probabilities after a few epochs; of an estimator after its fit.
+
+    Raises:
+        TrainingDiverged: a loss or a probability is not finite.
+    """
+    if isinstance(fold.system, NetworkSystem):
+        return run_fits(fold_training(fold.system, plan, job, fold), _short_fit).probabilities
+    return train_fold(fold.system, plan, job, fold).probabilities
+
+
+def _short_fit(request: FitRequest) -> FitResult:
+    training = request.fold.training
+    short = training.model_copy(update={"epochs": min(training.epochs, _EPOCHS)})
+    return fit(request._replace(fold=dataclasses.replace(request.fold, training=short)))

@@ -1,0 +1,221 @@
+"""What the proofs and canaries of an audit are made of."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from keras_emotion.audit.canaries import RANDOM, SHUFFLED, canary_findings, canary_table, run_canaries
+from keras_emotion.audit.feature_checks import equal_but_for_rounding
+from keras_emotion.audit.findings import static_findings
+from keras_emotion.audit.fold_checks import checked_plan, fold_findings
+from keras_emotion.evaluation import POOL
+from keras_emotion.evaluation.leaks import content_hashes, with_near_copies
+from keras_emotion.experiment import Experiment, Runtime, Training
+from keras_emotion.experiment.jobs import Replacement
+from keras_emotion.experiment.origin import Origin
+from keras_emotion.experiment.runner import prepare
+from keras_emotion.pipelines import ConnectivityFeatures, StoredFeatures
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from tests.audit.planted.leaks import noise
+from tests.audit.planted.recipes import Powers, Recipes, memory
+
+
+def planned(folder, system=None, reader=None, **fields):
+    settings = {
+        "name": "test",
+        "dataset": "memory",
+        "targets": ("valence",),
+        "protocols": ("trial_disjoint",),
+        "maximum_folds": 3,
+        "maximum_repetitions": 1,
+        "system": system or Recipes(),
+        "runtime": Runtime(workers=1, feature_store=folder / "features"),
+    }
+    return prepare(Experiment(**{**settings, **fields}), reader or noise(folder, 7))[0]
+
+
+@pytest.fixture
+def stored():
+    """Three trials of two windows; ratings are the number of the trial, or its opposite."""
+    table = pd.DataFrame(
+        {
+            "dataset": "memory",
+            "subject": 1,
+            "session": 1,
+            "trial": [1, 1, 2, 2, 3, 3],
+            "presentation": -1,
+            "stimulus": ["1", "1", "2", "2", "3", "3"],
+            "start_seconds": [0.0, 2.0] * 3,
+            "stop_seconds": [2.0, 4.0] * 3,
+            "valence": [1.0, 1.0, 2.0, 2.0, 3.0, 3.0],
+            "arousal": [-1.0, -1.0, -2.0, -2.0, -3.0, -3.0],
+        }
+    )
+    steps = table["valence"].to_numpy(np.float32)[:, np.newaxis]
+    return StoredFeatures({"eeg": np.arange(12.0).reshape(6, 2), "step_ratings@valence": steps}, table)
+
+
+def trial(number):
+    return ("memory", 1, 1, number)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_replacement_exchanges_ratings_of_whole_trials_and_features_of_windows(stored, seed):
+    changed = Replacement(frozenset({trial(2)}), frozenset({trial(2), trial(3)}), seed, differs=True).apply(stored)
+    ratings = changed.table[["valence", "arousal"]].to_numpy()
+    # Both windows, and both ratings, of one donor; of the others nothing changes.
+    assert ratings[2, 0] in (1.0, 3.0)
+    np.testing.assert_array_equal(ratings[3], ratings[2])
+    np.testing.assert_array_equal(ratings[:, 0], -ratings[:, 1])
+    np.testing.assert_array_equal(ratings[[0, 1, 4, 5], 0], [1, 1, 3, 3])
+    np.testing.assert_array_equal(np.asarray(changed.arrays["step_ratings@valence"])[:, 0], ratings[:, 0])
+    eeg = np.asarray(changed.arrays["eeg"])
+    np.testing.assert_array_equal(eeg[:2], stored.arrays["eeg"][:2])
+    assert set(map(tuple, eeg[2:].tolist())) <= set(map(tuple, stored.arrays["eeg"].tolist()))
+    assert changed.arrays["eeg"][3].tolist() == eeg[3].tolist()
+    assert stored.table["valence"].tolist() == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("found", "same"),
+    [
+        pytest.param([[1.0, 10.0], [2.0, 20.0]], True, id="equal"),
+        pytest.param([[1.0 + 1e-6, 10.0], [2.0, 20.0]], True, id="rounded"),
+        pytest.param([[1.0 + 1e-3, 10.0], [2.0, 20.0]], False, id="changed"),
+        pytest.param([[1.0, 10.0 + 1e-3], [2.0, 20.0]], False, id="changed beside a larger feature"),
+        pytest.param([[1.0, np.nan], [2.0, 20.0]], False, id="missing"),
+        pytest.param([[1.0], [2.0]], False, id="another shape"),
+    ],
+)
+def test_features_are_equal_but_for_rounding_of_their_spread(found, same):
+    expected = np.array([[1.0, 10.0], [2.0, 20.0]])
+    assert equal_but_for_rounding(np.array(found), expected) == same
+
+
+def test_a_constant_feature_has_no_rounding():
+    constant = np.full((4, 1), 1e6)
+    changed = constant.copy()
+    changed[0] += 1e-3
+    assert not equal_but_for_rounding(changed, constant)
+    # Of which there are other values elsewhere.
+    assert equal_but_for_rounding(changed, constant, np.array([[0.0], [1e6]]))
+    assert not equal_but_for_rounding(np.array([1, 2]), np.array([1, 3]))
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise_size", "n_copied", "expected"),
+    [(1.0, 0.0, 6, 6), (1.0, 1e-3, 6, 6), (1.002, 0.0, 3, 3), (1.0, 1e-3, 2, 0), (1.0, 0.3, 6, 0)],
+)
+def test_near_copies_of_trials_count_as_copies(gain, noise_size, n_copied, expected):
+    rng = np.random.default_rng(0)
+    windows = rng.standard_normal((60, 6))
+    copied = gain * windows[:n_copied] + noise_size * rng.standard_normal((n_copied, 6))
+    windows[54 : 54 + n_copied] = copied
+    table = pd.DataFrame({"dataset": "memory", "subject": 1, "session": 1, "trial": np.repeat(np.arange(10), 6)})
+    contents = with_near_copies(content_hashes([windows]), table, windows)
+    assert (contents[54:] == contents[:6]).sum() == expected
+    assert len(np.unique(contents)) == 60 - expected
+
+
+def test_canaries_count_trials_against_a_binomial():
+    fold = {"n_trials": 5, "chance": 0.5, "training_labels_unused": False}
+    units = [
+        {
+            "protocol": "trial_disjoint",
+            "target": "valence",
+            "failed": "",
+            "folds": [{**fold, "right": {RANDOM: 5, SHUFFLED: 3}}, {**fold, "right": {RANDOM: 5, SHUFFLED: 2}}],
+        }
+    ]
+    random, shuffled = canary_table(units).itertuples()
+    assert (random.n_trials, random.n_right, shuffled.n_right) == (10, 10, 5)
+    assert random.p_value == pytest.approx(0.5**10)
+    assert shuffled.p_value == pytest.approx(1 - binom.cdf(4, 10, 0.5))
+    (finding,) = canary_findings(units, "It")
+    assert (finding.kind, finding.severity) == ("score on random test labels", "leak")
+    assert finding.message.startswith("It: 10 of 10 test trials are right about labels that were drawn at random")
+    failed = [{**units[0], "folds": [], "failed": "training loss not finite in epoch 1"}]
+    assert [(one.kind, one.severity) for one in canary_findings(failed, "It")] == [("not checkable", "note")]
+
+
+def test_a_system_that_is_told_the_answers_is_right_about_random_ones(tmp_path):
+    memory.clear()
+    told = run_canaries(planned(tmp_path, Recipes(joins="with_rating")))
+    assert "score on random test labels" in {finding.kind for finding in canary_findings(told, "It")}
+    honest = run_canaries(planned(tmp_path))
+    assert not list(canary_findings(honest, "It"))
+    # All folds of a subject: each of its trials is tested once.
+    assert canary_table(honest)["n_trials"].tolist() == [12, 12]
+
+
+def test_where_all_protocols_use_test_rows_another_one_is_trained_under(tmp_path):
+    plan = planned(tmp_path, protocols=("as_published",))
+    assert checked_plan(plan).experiment.protocols == ("trial_disjoint",)
+    assert checked_plan(planned(tmp_path)).experiment.protocols == ("trial_disjoint",)
+    few = planned(tmp_path, reader=noise(tmp_path, 7, n_trials=4))
+    assert [(one.kind, one.severity) for one in fold_findings(few)] == [("not checkable", "note")]
+
+
+class Watched(Powers):
+    """Powers that are said to come from the stimulus, too."""
+
+    sources = ("recording", "media")
+
+
+def test_a_system_that_reads_stimuli_is_flagged_where_they_are_shared(tmp_path):
+    for part, severity in ((Powers(), "note"), (Watched(), "warning")):
+        plan = planned(tmp_path, Recipes(part=part), noise(tmp_path, 7, n_subjects=4), protocols=("subject_disjoint",))
+        (found,) = [finding for finding in static_findings(plan) if finding.kind == "shared stimulus"]
+        assert found.severity == severity
+        assert ("reads the stimulus itself" in found.message) == (severity == "warning")
+
+
+def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path):
+    plan = planned(tmp_path)
+    table = plan.window_set(POOL, "valence").table
+    tested = Origin.of(plan, table)
+    of_first = Origin.of(plan, table[(table["subject"] == 1) & (table["trial"] <= 3)])
+    assert (len(tested.trials), len(of_first.trials), len(of_first.recordings)) == (24, 3, 1)
+    assert of_first.met(tested).startswith("1 of the 2 recordings that are tested")
+    elsewhere = dataclasses.replace(of_first, recordings=())
+    assert elsewhere.met(tested) == "3 of the 24 trials that are tested, of subjects 1"
+    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the data set that is tested"
+    assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
+    assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
+
+
+class BatchScaled(ComparisonNetwork):
+    """Scales each batch by itself, in the test too."""
+
+    def inputs(self, elements):
+        """See `NetworkSystem`."""
+        return {name: values - values.mean(axis=0) for name, values in super().inputs(elements).items()}
+
+
+class ScaledBehindTheGuard(ComparisonNetwork):
+    """Takes all windows where it is given those of the training."""
+
+    def fit_statistics(self, model, arrays, rows):
+        """See `NetworkSystem`."""
+        super().fit_statistics(model, arrays, rows)
+        everything = arrays["eeg"]._array
+        mean = float(np.mean(everything[np.arange(len(everything))]))
+        model.set_weights([weights * (1 + 0.01 * mean) for weights in model.get_weights()])
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        pytest.param(BatchScaled, [("transductive", "warning")], marks=pytest.mark.slow),
+        (ScaledBehindTheGuard, [("fitted on test rows", "leak")]),
+    ],
+)
+def test_a_network_is_trained_for_two_epochs_with_other_test_rows(system, expected, tmp_path):
+    features = ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0)
+    # So many that a training of all epochs would not end.
+    training = Training(epochs=10**6, batch_size=16, learning_rate=3e-3)
+    plan = planned(tmp_path, system(network="dgcnn", features=features), training=training)
+    assert [(one.kind, one.severity) for one in fold_findings(plan)] == expected

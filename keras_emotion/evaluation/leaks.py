@@ -73,9 +73,6 @@ KINDS: Mapping[str, str] = {
     "not checkable": "",
     "unknown origin": "",
     "training diverged": "",
-    "transductive": "L1.2",
-    "answer in the features": "L2",
-    "not checkable": "",
 }
 """Every kind of finding, with its place in the taxonomy of Kapoor and Narayanan."""
 

@@ -7,17 +7,12 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
 import random
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import rich.console
-import rich.progress
 
 from keras_emotion.datasets import Reader
 from keras_emotion.environment import environment
@@ -27,6 +22,7 @@ from keras_emotion.experiment.description import DESCRIPTION, describe_experimen
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.origin import TRAINED_ON, Origin
+from keras_emotion.experiment.progress import JobDone, print_lines, show_progress
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
@@ -511,7 +507,7 @@ def run(
     if folder.is_started:
         if resume:
             recorded = folder.set_aside_damaged()
-            _print_lines(recorded.notes)
+            print_lines(recorded.notes)
         folder.start(*start)
     to_retry = frozenset(recorded.failed) if retry_failed else frozenset()
     if to_retry:
@@ -534,7 +530,7 @@ def run(
     # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
     folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, data.dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
-    _print_lines(f"note: {note}" for note in channel_notes)
+    print_lines(f"note: {note}" for note in channel_notes)
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", csv_bytes(dropped))
@@ -556,7 +552,7 @@ def run(
     else:
         tasks = [(_recorded_job, (plan, job, shared, to_retry)) for job in remaining]
         done = in_workers(runtime, tasks, trains=True)
-    _show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
+    show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
     folder.finish(
         {
             "not_evaluable": not_evaluable,
@@ -607,83 +603,36 @@ def train_teachers(
     return files
 
 
-@dataclasses.dataclass(frozen=True)
-class _Done:
-    """What the progress shows of a job; seconds, and the accuracy or the failure, only where this run did it itself."""
-
-    title: str
-    accuracy: float | None = None
-    seconds: float | None = None
-    failed: str = ""
-
-
 def _is_recorded(job: Job, folder: RunFolder, to_retry: frozenset[str]) -> bool:
     """Whether another process has recorded a job meanwhile."""
     record = folder.job(job.name)
     return record is not None and not ("failed" in record and job.name in to_retry)
 
 
-def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str]) -> _Done:
+def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str]) -> JobDone:
     # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
     if _is_recorded(job, folder, to_retry):
-        return _Done(job.title)
+        return JobDone(job.title)
     with disk_full_as_input_error(folder.path):
         record = run_job(plan, job)
     return _written(plan, job, record, folder)
 
 
-def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str]) -> list[_Done]:
+def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str]) -> list[JobDone]:
     """`_recorded_job` for jobs that are done at once."""
     left = [job for job in jobs if not _is_recorded(job, folder, to_retry)]
     with disk_full_as_input_error(folder.path):
         records = run_jobs([(plan, job) for job in left])
     return [
-        *(_Done(job.title) for job in jobs if job not in left),
+        *(JobDone(job.title) for job in jobs if job not in left),
         *(_written(plan, job, record, folder) for job, record in zip(left, records, strict=True)),
     ]
 
 
-def _written(plan: Plan, job: Job, record: dict[str, Any], folder: RunFolder) -> _Done:
+def _written(plan: Plan, job: Job, record: dict[str, Any], folder: RunFolder) -> JobDone:
     folder.write_job(record)
     remove_stages(folder.path / STAGES, plan, job)
     if "failed" in record:
-        return _Done(job.title, seconds=record["seconds"], failed=record["failed"])
+        return JobDone(job.title, seconds=record["seconds"], failed=record["failed"])
     accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
-    return _Done(job.title, sum(accuracies) / len(accuracies), record["seconds"])
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stderr.write(f"{line}\n")
-
-
-def _show_progress(done: Iterable[_Done], total: int, before: int, mark: str) -> None:
-    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
-    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
-    columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
-    bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
-    started = time.perf_counter()
-    with bar:
-        task = bar.add_task("jobs", total=total, completed=before)
-        for number, job in enumerate(done, start=1):
-            passed = time.perf_counter() - started
-            left = passed / number * (total - before - number)
-            if job.failed:
-                shown = f"failed, {job.failed}, {job.seconds:.1f} s"
-            elif job.accuracy is None:
-                shown = "done by another process"
-            else:
-                shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
-            bar.advance(task)
-            bar.console.print(
-                f"[{before + number}/{total}] {job.title}: {shown}, {format_duration(left)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as `1:02:03`."""
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+    return JobDone(job.title, sum(accuracies) / len(accuracies), record["seconds"])

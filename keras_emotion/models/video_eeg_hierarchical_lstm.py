@@ -34,8 +34,11 @@ class _LookingCell(keras.layers.Layer):
     the step is live. The cell runs in float32, since positions do; its sublayers follow the policy of precision.
     """
 
-    def __init__(self, glimpse, core, band_attention, policy, n_frames, n_bands, **kwargs):
+    def __init__(self, glimpse, core, band_attention, policy, n_frames, n_bands, unroll, **kwargs):
         super().__init__(autocast=False, **kwargs)
+        # An unrolled loop is for formats without conditions, too. For the gradient, JAX would keep at every step what
+        # either branch needs: that takes a third more time than to compute all steps.
+        self.skips = not unroll and keras.backend.backend() != "jax"
         self.glimpse = glimpse
         self.core = core
         self.band_attention = band_attention
@@ -56,8 +59,7 @@ class _LookingCell(keras.layers.Layer):
         return [states[0], ops.ones((batch_size, 1), dtype="float32"), *states[2:]]
 
     def call(self, inputs, states):
-        if keras.backend.backend() == "jax":
-            # For the gradient JAX would keep, at every step, what either branch needs: a third more time than without.
+        if not self.skips:
             return self._look(inputs, states)
         # A step at which no segment of the batch is live would be computed to be thrown away.
         return ops.cond(ops.any(states[1] > 0.5), lambda: self._look(inputs, states), lambda: self._carry(states))
@@ -150,6 +152,7 @@ class _Looking(keras.layers.Layer):
             policy=self.policy,
             n_frames=self.n_frames,
             n_bands=arguments["n_bands"],
+            unroll=arguments["unroll"],
             dtype="float32",
             name="cell",
         )

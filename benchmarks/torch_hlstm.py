@@ -71,7 +71,8 @@ class VideoEEGHierarchicalLSTM(nn.Module):
     def forward(self, faces, eeg, noise):
         n_rows = len(faces)
         rows = torch.arange(n_rows)
-        faces = self.face_projection(self.face_encoder(faces.flatten(0, 1) / 255)).unflatten(0, (n_rows, -1))
+        faces = (faces.flatten(0, 1) / 255 - 0.45) / 0.225
+        faces = self.face_projection(self.face_encoder(faces)).unflatten(0, (n_rows, -1))
         bands = self.eeg_encoder(eeg.flatten(0, 2).unsqueeze(1)).unflatten(0, (n_rows, self.n_frames, -1))
 
         zeros = faces.new_zeros(n_rows, self.units, dtype=torch.float32)

@@ -24,6 +24,9 @@ LOOKINGS = ("policy", "uniform")
 POLICY_GRADIENTS = ("head", "all")
 BASELINES = ("learned", None)
 
+_MEAN, _DEVIATION = 0.45, 0.225
+"""Of ImageNet's pictures, over colours; of 0 to 1."""
+
 
 class _LookingCell(keras.layers.Layer):
     """One look: what is at the position, glimpse, core, and the next position; for `keras.layers.RNN`.
@@ -333,11 +336,12 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         dtype: dtype policy of the encoders, glimpse, core and classifier.
 
     Input:
-        A dictionary with `"faces"`, `(batch, frames, rows, columns, 3)`, values from 0 to 255 (the model divides them
-        by 255), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`; `"eeg"`,
-        `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames, channels,
-        bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch,
-        n_rollouts, n_looks)`, standard normal; inference reads it only with `sample=True`, the first rollout.
+        A dictionary with `"faces"`, `(batch, frames, rows, columns, 3)`, values from 0 to 255 (the model subtracts the
+        mean of ImageNet's pictures and divides by their deviation, over colours: pixels that are not centred hardly
+        train the encoder), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`;
+        `"eeg"`, `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames,
+        channels, bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch, n_rollouts, n_looks)`,
+        standard normal; inference reads it only with `sample=True`, the first rollout.
 
     Output:
         A dictionary of float32 arrays. Of each segment:
@@ -432,7 +436,8 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         inputs, vectors = {}, {}
         if "face" in modalities and face_encoder == "small":
             x = inputs["faces"] = keras.Input((n_frames, face_size, face_size, 3), name="faces")
-            x = keras.layers.Rescaling(1 / 255, dtype=dtype_policy, name="rescaling")(x)
+            scale, offset = 1 / 255 / _DEVIATION, -_MEAN / _DEVIATION
+            x = keras.layers.Rescaling(scale, offset, dtype=dtype_policy, name="rescaling")(x)
             x = ImageEncoder(filters, width, dtype=dtype_policy, name="face_encoder")(x)
         elif "face" in modalities:
             x = inputs["face_features"] = keras.Input((n_frames, n_face_features), name="face_features")

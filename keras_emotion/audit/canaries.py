@@ -25,7 +25,7 @@ from keras_emotion.evaluation.permutation import permuted_between
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import make_fold
-from keras_emotion.experiment.jobs import Job, Plan, Replacement
+from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet
 from keras_emotion.experiment.training import train_fold
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
@@ -106,7 +106,6 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         trial = own.table.iloc[rows[2]].reset_index(drop=True).groupby(list(TRIAL_KEY)).ngroup()
         right[canary] = int((is_right.groupby(trial.to_numpy()).mean() > 0.5).sum())
     forget_joined(plan)
-    classes = unit.labels()[~unit.table.duplicated(list(TRIAL_KEY)).to_numpy()]
     predicted = probabilities[RANDOM].argmax(axis=1)
     is_unused = (
         np.array_equal(*probabilities.values())
@@ -116,9 +115,20 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
     return {
         "n_trials": len(names),
         "right": right,
-        "chance": float(np.bincount(classes).max() / len(classes)),
+        "chance": _chance(unit, rows),
         "training_labels_unused": bool(is_unused),
     }
+
+
+def _chance(unit: WindowSet, rows: Rows) -> float:
+    """Probability that a test trial is right by chance, at most: the share of the commonest class of its subject.
+
+    What is drawn or shuffled are labels of the same subject.
+    """
+    heads = unit.table.assign(label=unit.labels(rows[0])).drop_duplicates(list(TRIAL_KEY))
+    shares = heads.groupby("subject")["label"].agg(lambda labels: labels.value_counts(normalize=True).max())
+    tested = unit.table.iloc[rows[2]].drop_duplicates(list(TRIAL_KEY))["subject"]
+    return float(shares.loc[tested].mean())
 
 
 def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -130,7 +140,8 @@ def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if not unit["folds"]:
             continue
         n_trials = sum(fold["n_trials"] for fold in unit["folds"])
-        chance = max(fold["chance"] for fold in unit["folds"])
+        # Of trials with different probabilities, fewer reach a number than of trials with their mean.
+        chance = sum(fold["n_trials"] * fold["chance"] for fold in unit["folds"]) / n_trials
         for canary in (RANDOM, SHUFFLED):
             n_right = sum(fold["right"][canary] for fold in unit["folds"])
             p_value = float(binom.sf(n_right - 1, n_trials, chance))

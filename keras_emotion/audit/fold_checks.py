@@ -18,7 +18,7 @@ from keras_emotion.evaluation import PROTOCOLS, NotEvaluable
 from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import FitRequest, FitResult, TrainingDiverged, fit, run_fits
-from keras_emotion.experiment.fold import Fold, make_fold
+from keras_emotion.experiment.fold import Fold, fitted_arrays, make_fold
 from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet, forget_windows
 from keras_emotion.experiment.training import fold_training, train_fold, without_files
 from keras_emotion.pipelines import JoinedArrays
@@ -99,11 +99,9 @@ def fold_findings(plan: Plan) -> Iterator[Finding]:
 def _vector_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
     """Whether each window is made a vector by itself."""
     unit, system = plan.window_set(job.subject, job.target, job.session), plan.experiment.system
-    if system.fits_arrays if isinstance(system, EstimatorSystem) else bool(unit.incomplete):
-        # Their vectors are those of a fold, which is trained.
-        arrays = make_fold(plan, job, unit, rows, system).arrays
-    else:
-        arrays = unit.arrays
+    fold = make_fold(plan, job, unit, rows, system)
+    # As those of logistic regression on the features of a network, which fits no arrays.
+    arrays = fitted_arrays(fold) if isinstance(system, EstimatorSystem) else fold.arrays
     train, _, test = rows
     known = np.sort(np.concatenate([train, test[:_ROWS]]))
     with_test, of_training = (

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from keras_emotion.audit.canaries import RANDOM, SHUFFLED, canary_findings, canary_table, run_canaries
+from keras_emotion.audit.canaries import RANDOM, SHUFFLED, _chance, canary_findings, canary_table, run_canaries
 from keras_emotion.audit.feature_checks import equal_but_for_rounding
 from keras_emotion.audit.findings import static_findings
 from keras_emotion.audit.fold_checks import checked_plan, fold_findings
@@ -174,7 +174,7 @@ def test_a_system_that_reads_stimuli_is_flagged_where_they_are_shared(tmp_path):
 
 
 def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path):
-    plan = planned(tmp_path)
+    plan = planned(tmp_path, reader=noise(tmp_path, 7, n_subjects=2))
     table = plan.window_set(POOL, "valence").table
     tested = Origin.of(plan, table)
     of_first = Origin.of(plan, table[(table["subject"] == 1) & (table["trial"] <= 3)])
@@ -219,3 +219,19 @@ def test_a_network_is_trained_for_two_epochs_with_other_test_rows(system, expect
     training = Training(epochs=10**6, batch_size=16, learning_rate=3e-3)
     plan = planned(tmp_path, system(network="dgcnn", features=features), training=training)
     assert [(one.kind, one.severity) for one in fold_findings(plan)] == expected
+
+
+def test_chance_is_the_commonest_class_of_the_subject_that_is_tested(tmp_path):
+    def mostly_low(trials):
+        # Of the second subject, the first ten of twelve trials; of the others half.
+        for one in trials:
+            yield dataclasses.replace(one, ratings={"valence": 3.0}) if one.subject == 2 and one.trial <= 10 else one
+
+    reader = noise(tmp_path, 7, mostly_low, n_subjects=4)
+    plan = planned(tmp_path, reader=reader, protocols=("subject_disjoint",), maximum_folds=0)
+    unit = plan.window_set(POOL, "valence")
+    labels = unit.labels()
+    for rows in plan.folds(unit, "subject_disjoint", 0):
+        own = labels[rows[2]]
+        assert _chance(unit, rows) == pytest.approx(max(own.mean(), 1 - own.mean()))
+    assert labels[unit.table["subject"] == 2].mean() < 0.2

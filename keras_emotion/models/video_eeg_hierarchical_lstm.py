@@ -436,8 +436,9 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         inputs, vectors = {}, {}
         if "face" in modalities and face_encoder == "small":
             x = inputs["faces"] = keras.Input((n_frames, face_size, face_size, 3), name="faces")
-            scale, offset = 1 / 255 / _DEVIATION, -_MEAN / _DEVIATION
-            x = keras.layers.Rescaling(scale, offset, dtype=dtype_policy, name="rescaling")(x)
+            x = keras.layers.Rescaling(1 / 255, dtype=dtype_policy, name="rescaling")(x)
+            scale, offset = 1 / _DEVIATION, -_MEAN / _DEVIATION
+            x = keras.layers.Rescaling(scale, offset, dtype=dtype_policy, name="centring")(x)
             x = ImageEncoder(filters, width, dtype=dtype_policy, name="face_encoder")(x)
         elif "face" in modalities:
             x = inputs["face_features"] = keras.Input((n_frames, n_face_features), name="face_features")

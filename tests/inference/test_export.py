@@ -197,3 +197,10 @@ def test_model_that_is_none(content, message, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         export.load_saved_model(path)
+
+
+def test_random_pixels_have_the_range_of_pixels():
+    small = {"n_frames": 4, "n_looks": 3, "face_size": 8, "image_size": 8, "width": 4, "units": 4}
+    faces = export.random_windows(models.VideoEEGHierarchicalLSTM(**small))["faces"]
+    assert 250 < faces.max() <= 255
+    assert 0 <= faces.min() < 5

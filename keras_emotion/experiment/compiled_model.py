@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,20 +120,34 @@ def outputs(model, batches: WindowBatches) -> dict[str, np.ndarray]:
     values: dict[str, list[np.ndarray]] = {}
     for indices in batches.order(0):
         given = model.predict_on_batch(batches.gather_inputs(indices))
-        for name, value in (given if isinstance(given, dict) else {"output": given}).items():
+        for name, value in _named(given).items():
             values.setdefault(name, []).append(keras.ops.convert_to_numpy(value))
     return {name: np.concatenate(parts)[: len(batches.rows)] for name, parts in values.items()}
 
 
+def _named(given: Any) -> dict[str, Any]:
+    return given if isinstance(given, dict) else {"output": given}
+
+
 def predict(model, batches: WindowBatches) -> np.ndarray:
     """`(windows, n_classes)` float64 probabilities of the windows of `batches`, in their order."""
+    return predict_and_keep(model, batches, ())[0]
+
+
+def predict_and_keep(model, batches: WindowBatches, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`predict`, and of the same pass the outputs with these names (see `outputs`), `(windows, ...)`."""
     import keras
 
-    probabilities = []
+    probabilities: list[np.ndarray] = []
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for indices in batches.order(0):
         given = model.predict_on_batch(batches.gather_inputs(indices))
         probabilities.append(keras.ops.convert_to_numpy(model.window_probabilities(given)))
-    return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
+        for name, parts in kept.items():
+            parts.append(keras.ops.convert_to_numpy(_named(given)[name]))
+    n_rows = len(batches.rows)
+    outputs_kept = {name: np.concatenate(parts)[:n_rows] for name, parts in kept.items()}
+    return np.concatenate(probabilities)[:n_rows].astype(np.float64), outputs_kept
 
 
 def save_model(model, path: Path, origin: Origin) -> None:

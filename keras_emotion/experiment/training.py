@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, STIMULUS_COLUMNS, classification_metrics, stimulus_baseline
-from keras_emotion.experiment.compiled_model import compiled_model, outputs, predict, save_model
+from keras_emotion.experiment.compiled_model import compiled_model, outputs, predict, predict_and_keep, save_model
 from keras_emotion.experiment.fit import (
     FitRequest,
     FitRequests,
@@ -92,12 +92,17 @@ def fold_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Fi
     if system.members():
         return (yield from _member_training(system, plan, job, fold))
     fold, model, stages, diagnostics = yield from train_network(plan, job, fold)
-    probabilities = _finite(predict(model, fold.batches(fold.test)))
+    probabilities, kept = predict_and_keep(model, fold.batches(fold.test), system.diagnosed_outputs)
+    _finite(probabilities)
     score = None
     if job.candidate:
         given = _finite(predict(model, fold.batches(fold.validation)))
         score = _validation_score(given, fold, _chosen_on_test(job))
-    diagnostics = {**diagnostics, **system.diagnostics(model, fold.arrays, fold.test)}
+    diagnostics = {
+        **diagnostics,
+        **system.diagnostics(model, fold.arrays, fold.test),
+        **system.output_diagnostics(kept),
+    }
     several = stages if len(stages) > 1 else ()
     return FoldResult(fold, probabilities, stages[-1].best_epoch, score, diagnostics, several)
 

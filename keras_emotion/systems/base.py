@@ -259,6 +259,19 @@ class NetworkSystem(System):
         """
         return {}
 
+    @property
+    def diagnosed_outputs(self) -> tuple[str, ...]:
+        """Outputs of the network by name that `output_diagnostics` reads; `"output"` is the only one without a name."""
+        return ()
+
+    def output_diagnostics(self, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Quantities that follow from what the network gives for the test windows, recorded as metrics.
+
+        Args:
+            outputs: `(windows, ...)` by name, those of `diagnosed_outputs`, of the pass that gave the predictions.
+        """
+        return {}
+
 
 class EstimatorSystem(System):
     """A system with a scikit-learn estimator on `vectors`: one fit a fold, nothing to choose an epoch of."""

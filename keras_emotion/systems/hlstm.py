@@ -15,7 +15,6 @@ from keras_emotion.pipelines import (
     FaceFeatures,
     FeaturePart,
     ModelInput,
-    WindowBatches,
     Windowing,
     feature_statistics,
 )
@@ -232,47 +231,29 @@ class HLSTMSystem(NetworkSystem):
         return {name: ModelInput(part=part_of[name], array=array) for name, array in self._arrays().items()}
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
-        """See `NetworkSystem`; how many frames were looked at, and where, and the power that denoising kept."""
-        found: dict[str, float] = {}
-        if "kept_power" in arrays:
-            kept = np.asarray(arrays["kept_power"][rows]).mean(axis=0)
-            found |= {f"kept_power_{band}": float(share) for band, share in zip(self.images.bands, kept, strict=True)}
-        if self.looking == "policy":
-            looks, positions = looks_of(self, model, arrays, rows)
-            found["looks"] = float(looks.mean())
-            chosen = positions[np.arange(positions.shape[1]) < looks[:, np.newaxis]]
-            # Quarters of the segment, by the first frame of each.
-            quarter = np.minimum(chosen * 4 // model.n_frames, 3).astype(int)
-            shares = np.bincount(quarter, minlength=4) / len(chosen)
-            found |= {f"looks_in_quarter_{number}": float(share) for number, share in enumerate(shares, start=1)}
-        return found
+        """See `NetworkSystem`; the power that denoising kept."""
+        if "kept_power" not in arrays:
+            return {}
+        kept = np.asarray(arrays["kept_power"][rows]).mean(axis=0)
+        return {f"kept_power_{band}": float(share) for band, share in zip(self.images.bands, kept, strict=True)}
 
+    @property
+    def diagnosed_outputs(self) -> tuple[str, ...]:
+        """See `NetworkSystem`."""
+        return ("looks", "positions") if self.looking == "policy" else ()
 
-def looks_of(
-    system: HLSTMSystem, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray, batch: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many frames of segments a trained network looks at, and which.
-
-    Args:
-        system: the system.
-        model: its network.
-        arrays: `(segments, ...)` by name.
-        rows: the segments.
-        batch: segments at a time.
-
-    Returns:
-        `(segments,)` numbers of looks, and `(segments, looks)` positions from 0, which stay behind the last look.
-    """
-    import keras
-
-    # Labels are part of batches that are learnt from alone.
-    batches = WindowBatches(arrays, np.zeros(0), rows, batch, inputs=system.inputs)
-    looks, positions = [], []
-    for indices in batches.order(0):
-        given = model.predict_on_batch(batches.gather_inputs(indices))
-        looks.append(keras.ops.convert_to_numpy(given["looks"]))
-        positions.append(keras.ops.convert_to_numpy(given["positions"]))
-    return np.concatenate(looks)[: len(rows)], np.concatenate(positions)[: len(rows)]
+    def output_diagnostics(self, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """See `NetworkSystem`; how many frames were looked at, and where."""
+        if self.looking != "policy":
+            return {}
+        looks, positions = outputs["looks"], outputs["positions"]
+        # Positions stay behind the last look.
+        chosen = positions[np.arange(positions.shape[1]) < looks[:, np.newaxis]]
+        # Quarters of the segment, by the first frame of each.
+        quarter = np.minimum(chosen * 4 // self.images.n_frames, 3).astype(int)
+        shares = np.bincount(quarter, minlength=4) / len(chosen)
+        of_quarters = {f"looks_in_quarter_{number}": float(share) for number, share in enumerate(shares, start=1)}
+        return {"looks": float(looks.mean()), **of_quarters}
 
 
 class HLSTMExperiment(Experiment):

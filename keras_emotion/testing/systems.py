@@ -485,7 +485,15 @@ def check_training_step(case: SystemCase) -> None:
         require(all(np.isfinite(weight).all() for weight in after), "weights are not finite after a training step")
         moved = any((one != other).any() for one, other in zip(before, after, strict=True))
         require(moved, "a training step moves no weight")
-        diagnostics = system.diagnostics(model, network.arrays, np.arange(len(case.labels))) if network.is_last else {}
+        diagnostics = {}
+        if network.is_last:
+            given = model.predict_on_batch(system.inputs(elements)) if system.diagnosed_outputs else {}
+            given = given if isinstance(given, dict) else {"output": given}
+            kept = {name: keras.ops.convert_to_numpy(given[name]) for name in system.diagnosed_outputs}
+            diagnostics = {
+                **system.diagnostics(model, network.arrays, np.arange(len(case.labels))),
+                **system.output_diagnostics(kept),
+            }
         require(np.isfinite(list(diagnostics.values())).all(), f"`diagnostics` are not finite: {diagnostics}")
 
 

@@ -82,6 +82,22 @@ def test_reset_goes_back_to_the_start_whatever_was_trained(scaled_plan):
         np.testing.assert_array_equal(one, other)
 
 
+def test_quantities_of_outputs_are_of_the_pass_that_predicts(plan, monkeypatch):
+    kept = []
+    monkeypatch.setattr(ComparisonNetwork, "diagnosed_outputs", ("output",))
+    monkeypatch.setattr(
+        ComparisonNetwork,
+        "output_diagnostics",
+        lambda self, outputs: kept.append(outputs) or {"mean_high": float(outputs["output"][:, 1].mean())},
+    )
+    record = training.run_job(plan, _jobs(plan)[0])
+    (given,) = kept
+    assert list(given) == ["output"]
+    predicted = [record["predictions"][f"probability_{name}"] for name in ("low", "high")]
+    np.testing.assert_array_equal(given["output"].T.astype(float), predicted)
+    assert record["diagnostics"] == {"mean_high": pytest.approx(np.mean(predicted[1]))}
+
+
 def test_folds_share_one_compiled_model_and_are_traced_once(plan):
     compiled_model._COMPILED.clear()
     training.run_job(plan, _jobs(plan)[0])

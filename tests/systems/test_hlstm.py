@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_emotion.pipelines import BandStatistics, EEGImages, FaceFeatures
-from keras_emotion.systems.hlstm import HLSTMSystem, looks_of
+from keras_emotion.experiment.compiled_model import predict_and_keep
+from keras_emotion.pipelines import BandStatistics, EEGImages, FaceFeatures, WindowBatches
+from keras_emotion.systems.hlstm import HLSTMSystem
 from keras_emotion.testing import check_system
 
 CHANNELS = ("Fz", "C3", "C4", "Pz", "O1", "O2")
@@ -57,23 +58,45 @@ def test_powers_are_standardised_by_the_training_segments_before_they_are_images
     np.testing.assert_array_equal(before, layer.scale)
 
 
-@pytest.mark.parametrize("looking", ["policy", "uniform"])
-def test_what_is_recorded(looking):
-    system = HLSTMSystem(**SMALL, looking=looking)
-    model = system.model(SHAPES, 2, INFERENCE)
+def test_the_kept_power_is_recorded():
     arrays = made_arrays(n_windows=7)
-    found = system.diagnostics(model, arrays, np.array([1, 2, 6]))
+    found = HLSTMSystem(**SMALL).diagnostics(None, arrays, np.array([1, 2, 6]))
+    assert list(found) == ["kept_power_theta", "kept_power_alpha", "kept_power_beta"]
     assert found["kept_power_alpha"] == pytest.approx(arrays["kept_power"][[1, 2, 6], 1].mean())
-    if looking == "uniform":
-        assert not any("look" in name for name in found)
-        return
-    looks, positions = looks_of(system, model, arrays, np.array([1, 2, 6]), batch=2)
-    assert looks.shape == (3,)
-    assert positions.shape == (3, 4)
-    assert found["looks"] == pytest.approx(looks.mean())
-    seen = np.concatenate([row[: int(number)] for row, number in zip(positions, looks, strict=True)])
+    assert HLSTMSystem(**SMALL).diagnostics(None, {"eeg": arrays["eeg"]}, np.array([1, 2, 6])) == {}
+
+
+def test_looks_are_recorded_of_the_pass_that_predicts():
+    system = HLSTMSystem(**SMALL)
+    model = system.model(SHAPES, 2, INFERENCE)
+    arrays, rows = made_arrays(n_windows=7), np.array([1, 2, 6])
+    batches = WindowBatches(arrays, np.zeros(0), rows, 2, inputs=system.inputs)
+    probabilities, kept = predict_and_keep(model, batches, system.diagnosed_outputs)
+    given = model.predict({name: array[rows] for name, array in system.inputs(arrays).items()}, verbose=0)
+    np.testing.assert_allclose(probabilities, given["probabilities"], rtol=1e-5)
+    assert list(kept) == ["looks", "positions"]
+    for name, values in kept.items():
+        np.testing.assert_array_equal(values, given[name])
+    found = system.output_diagnostics(kept)
+    assert found["looks"] == pytest.approx(given["looks"].mean())
+    seen = np.concatenate([row[: int(n)] for row, n in zip(given["positions"], given["looks"], strict=True)])
     shares = [((seen >= 2 * one) & (seen < 2 * one + 2)).mean() for one in range(4)]
     assert [found[f"looks_in_quarter_{number}"] for number in (1, 2, 3, 4)] == pytest.approx(shares)
+
+
+def test_looks_behind_the_last_do_not_count():
+    # Of 8 frames a quarter is two.
+    outputs = {"looks": np.array([2.0, 4.0]), "positions": np.array([[0, 7, 7, 7], [0, 2, 4, 5]])}
+    found = HLSTMSystem(**SMALL).output_diagnostics(outputs)
+    assert found == {
+        "looks": 3.0,
+        "looks_in_quarter_1": 2 / 6,
+        "looks_in_quarter_2": 1 / 6,
+        "looks_in_quarter_3": 2 / 6,
+        "looks_in_quarter_4": 1 / 6,
+    }
+    uniform = HLSTMSystem(**SMALL, looking="uniform")
+    assert (uniform.diagnosed_outputs, uniform.output_diagnostics({})) == ((), {})
 
 
 def test_what_is_not_used_is_no_other_experiment():

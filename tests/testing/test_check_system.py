@@ -465,6 +465,11 @@ class InfiniteDiagnostics(Network):
         return {"attention": float("nan")}
 
 
+class InfiniteOutputDiagnostics(Network):
+    def output_diagnostics(self, outputs):
+        return {"looks": float("inf")}
+
+
 class UnseededEstimator(Estimator):
     def estimator(self, seed):
         return RandomForestClassifier(2)
@@ -499,7 +504,7 @@ FAULTS = {
     "stages": (StagesOfOneName(), StageWithoutName(), EndsWithAnotherSystem(), StartsFromNothing(), TrainsNothing()),
     "same_seed": (Unseeded(),),
     "probabilities": (SumsToTwo(), OneClassMore()),
-    "training_step": (InfiniteLoss(), LearnsNothing(), InfiniteDiagnostics()),
+    "training_step": (InfiniteLoss(), LearnsNothing(), InfiniteDiagnostics(), InfiniteOutputDiagnostics()),
     "estimator": (UnseededEstimator(), NoProbabilities()),
 }
 

@@ -1,6 +1,8 @@
 """What the proofs and canaries of an audit are made of."""
 
 import dataclasses
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from scipy.stats import binom
 
 from keras_emotion.audit.canaries import RANDOM, SHUFFLED, _chance, canary_findings, canary_table, run_canaries
 from keras_emotion.audit.feature_checks import equal_but_for_rounding
-from keras_emotion.audit.findings import static_findings
+from keras_emotion.audit.findings import origin_findings, static_findings
 from keras_emotion.audit.fold_checks import checked_plan, fold_findings
 from keras_emotion.evaluation import POOL
 from keras_emotion.evaluation.leaks import content_hashes, with_near_copies
@@ -18,6 +20,7 @@ from keras_emotion.experiment.jobs import Replacement
 from keras_emotion.experiment.origin import Origin
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.pipelines import ConnectivityFeatures, StoredFeatures
+from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from tests.audit.planted.leaks import noise
 from tests.audit.planted.recipes import Powers, Recipes, memory
@@ -171,6 +174,54 @@ def test_a_system_that_reads_stimuli_is_flagged_where_they_are_shared(tmp_path):
         (found,) = [finding for finding in static_findings(plan) if finding.kind == "shared stimulus"]
         assert found.severity == severity
         assert ("reads the stimulus itself" in found.message) == (severity == "warning")
+
+
+class Started(Recipes):
+    """Starts from weights."""
+
+    start_weights: Path
+
+
+def saved(file, origin):
+    """A file as Keras writes it, with an origin in it."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", "{}")
+    origin.add_to(file)
+    return Started(start_weights=file)
+
+
+def test_weights_to_start_from_carry_what_they_were_trained_on(tmp_path):
+    plan = planned(tmp_path)
+    tested = Origin.of(plan, plan.window_set(POOL, "valence").table)
+    strangers = Origin("memory", ("8",), ("of 8",), ("another",), ("its trials",))
+    taught = dataclasses.replace(strangers, taught_by=(strangers, tested))
+    same_clips = dataclasses.replace(strangers, stimuli=tested.stimuli[:2])
+    for number, (origin, expected) in enumerate(
+        [
+            (tested, [("fitted on test rows", "leak")]),
+            (taught, [("fitted on test rows", "leak")]),
+            (same_clips, [("shared stimulus", "warning")]),
+            (strangers, []),
+        ]
+    ):
+        system = saved(tmp_path / f"{number}.keras", origin)
+        assert Origin.read(system.start_weights) == origin
+        found = list(origin_findings(planned(tmp_path, system)))
+        assert [(one.kind, one.severity) for one in found] == expected
+    claims = planned(tmp_path, saved(tmp_path / "clips.keras", same_clips), protocols=("stimulus_disjoint",))
+    assert [one.severity for one in origin_findings(claims)] == ["leak"]
+    # What learns further on has learnt from all of it.
+    table = plan.window_set(POOL, "valence").table
+    assert Origin.of(planned(tmp_path, saved(tmp_path / "next.keras", strangers)), table).taught_by == (strangers,)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"dataset": "memory"}', '{"dataset": 1, "subjects": []}'])
+def test_a_damaged_origin_is_named(content, tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("trained_on.json", content)
+    with pytest.raises(InputError, match=r"model\.keras: damaged"):
+        Origin.read(tmp_path / "model.keras")
+    assert Origin.read(tmp_path / "none.keras") is None
 
 
 def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path):

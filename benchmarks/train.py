@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from hlstm_training import HLSTMTraining
 from measurement import Outcome, in_fresh_process, n_threads
 from mercl_training import MERCLClassifierStep, MERCLPretrainingStep
 
@@ -189,6 +190,7 @@ NETWORKS: dict[str, Any] = {
     "3FACRNN EEG": FACRNNEEGTraining(),
     "MERCL, contrastive stage": MERCLPretrainingStep(),
     "MERCL, classifier": MERCLClassifierStep(),
+    "Video-EEG hierarchical LSTM": HLSTMTraining(),
 }
 
 Job = tuple[Callable[[], Callable[[], float]], int]

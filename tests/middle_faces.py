@@ -1,4 +1,4 @@
-"""A detector that needs no network, and the videos that it reads: a face is where a frame is red."""
+"""A detector that needs no network, the videos that it reads (a face is where a frame is red), and small weights."""
 
 import av
 import numpy as np
@@ -34,4 +34,19 @@ def write_video(path, levels, rate=RATE):
             frame = np.full((SIDE, SIDE, 3), (level, 60, 60), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
+    return path
+
+
+def write_alexnet(path, filters, units, seed=1):
+    """Weights of AlexNet as torchvision has them, small."""
+    generator, state, n_inputs = np.random.default_rng(seed), {}, 3
+    for place, n_outputs, side in zip((0, 3, 6, 8, 10), filters, (11, 5, 3, 3, 3), strict=True):
+        state[f"features.{place}.weight"] = 0.3 * generator.standard_normal((n_outputs, n_inputs, side, side))
+        state[f"features.{place}.bias"] = generator.standard_normal(n_outputs)
+        n_inputs = n_outputs
+    for place, n_outputs in zip((1, 4), units, strict=True):
+        state[f"classifier.{place}.weight"] = generator.standard_normal((n_outputs, n_inputs))
+        state[f"classifier.{place}.bias"] = generator.standard_normal(n_outputs)
+        n_inputs = n_outputs
+    np.savez(path, **state)
     return path

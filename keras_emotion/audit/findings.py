@@ -18,6 +18,7 @@ from keras_emotion.evaluation.leaks import (
     protocol_findings,
     with_near_copies,
 )
+from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.origin import Origin, brought_files
@@ -140,10 +141,19 @@ def score_sentence(row: pd.Series) -> str:
         f"it scores {_percent(row['score'])} ({tested})"
     )
     if not row["p_value"] <= _SIGNIFICANT:
-        return f"{text}: no evidence of emotion."
+        return f"{text}: no evidence of emotion{_shown_by_these_data(row)}."
     if row["null_low"] > row["constant"]:
         return f"{text}: more than nothing, but how much of it is emotion this protocol cannot tell."
     return f"{text}: more than chance."
+
+
+def _shown_by_these_data(row: pd.Series) -> str:
+    """What a score without evidence leaves open: the difference that this test would have found."""
+    share = detectable_by_permutation(row["null_low"], row["null_high"], tail=_SIGNIFICANT)
+    if not np.isfinite(row["p_value"]) or np.isnan(share):
+        return ""
+    points = f"{100 * share:.0f} point{'' if round(100 * share) == 1 else 's'}"
+    return f" (with 80 % power this test finds a difference of {points} from shuffled labels)"
 
 
 def _percent(share: float) -> str:

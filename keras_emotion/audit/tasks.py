@@ -20,9 +20,9 @@ from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import Fold, make_fold
 from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.progress import format_duration
 from keras_emotion.experiment.record_schema import earlier_name, record_name
 from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
-from keras_emotion.experiment.runner import format_duration
 from keras_emotion.experiment.training import run_job, train_estimator, train_fold
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
 from keras_emotion.schema import TRIAL_KEY

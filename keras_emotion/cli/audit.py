@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,8 +32,12 @@ class Audit:
 
     Args:
         folder: run folder, or its `experiment.json`.
-        table: csv file of predictions with one row for each test window. Columns: subject, trial, start, stop, fold,
-            label, prediction; optional: session, stimulus, protocol, target, repetition, content.
+        table: csv files of predictions with one row for each test window, or a folder of them. Columns: subject, trial,
+            start, stop, fold, label, prediction; optional: session, stimulus, protocol, target, repetition, content.
+            Files of EEGain, and folds of TorchEEG with labels and predictions, are known by their headers.
+        columns: names of the columns in the table, as subject=sub label=y_true. fold=@file and repetition=@folder take
+            the names of the file and of its folder, start=start_at/128 divides, and start=@row numbers the windows of
+            a trial where there are no times.
         disjoint: what the folds of the table are meant to keep apart; by default inferred from the table.
         permutations: label permutations of the system itself, 19 or 199; each costs as much as the run. With 0, it is
             trained on shuffled labels once, on one fold.
@@ -48,10 +53,12 @@ class Audit:
         keras-emotion audit runs/A
         keras-emotion audit runs/A --permutations 19    # 19 times the run's cost
         keras-emotion audit --table predictions.csv --disjoint trials
+        keras-emotion audit --table a.csv b.csv --columns label=y repetition=@file
     """
 
     folder: Annotated[Path | None, Option(positional=True, metavar="RUN")] = None
-    table: Path | None = None
+    table: Annotated[tuple[Path, ...], Option(metavar="PATH ...")] = ()
+    columns: Annotated[tuple[str, ...], Option(metavar="OURS=THEIRS ...")] = ()
     disjoint: Literal["windows", "trials", "sessions", "stimuli", "subjects", "subjects_and_stimuli"] | None = None
     permutations: int = 0
     light_permutations: int = 199
@@ -64,8 +71,10 @@ class Audit:
 
     def run(self) -> int:
         """Audits, and returns the exit code."""
-        if (self.folder is None) == (self.table is None):
+        if (self.folder is None) == (not self.table):
             raise InputError("RUN or --table: give one of them: a run folder, or a csv file of predictions; see --help")
+        if self.columns and not self.table:
+            raise InputError("--columns: names the columns of a --table; leave it out for a run")
         findings = self._of_table() if self.folder is None else self._of_run()
         return 1 if self.strict and any(finding.severity == "leak" for finding in findings) else 0
 
@@ -74,13 +83,16 @@ class Audit:
         from keras_emotion.evaluation import check_predictions, read_predictions, rescore
         from keras_emotion.reports.audit import print_findings, print_rescored
 
-        predictions = read_predictions(self.table)
+        predictions = read_predictions(self.table, _mapping(self.columns))
+        notes = list(predictions.attrs["notes"])
         findings, scores = check_predictions(predictions, self.disjoint), rescore(predictions)
         if self.json:
-            print_json(findings=[finding.as_dict() for finding in findings], scores=_records(scores))
+            print_json(findings=[finding.as_dict() for finding in findings], scores=_records(scores), notes=notes)
         else:
             console = make_console()
             print_rescored(scores, console)
+            for note in notes:
+                console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
             print_findings(findings, console)
         return findings
 
@@ -110,6 +122,21 @@ class Audit:
         else:
             report.print(make_console())
         return found.findings
+
+
+def _mapping(words: Sequence[str]) -> dict[str, str]:
+    """Columns by our names; several in one word stand between commas."""
+    mapping: dict[str, str] = {}
+    for word in words:
+        # A comma may be part of a name of theirs.
+        for pair in re.split(r",(?=\w+=)", word):
+            ours, equals, theirs = pair.partition("=")
+            if not (ours and equals and theirs):
+                raise InputError(f"--columns {word}: expected OURS=THEIRS, as label=y_true")
+            if ours in mapping:
+                raise InputError(f"--columns {word}: {ours} is given twice")
+            mapping[ours] = theirs
+    return mapping
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ class Export:
         media_start: time in the clip at which the recording starts, in seconds.
         picture_weights: weights of the network that encodes pictures, for models trained with released ones.
         sound_weights: weights of the network that encodes sound, likewise.
+        face_weights: weights of the network that encodes faces, likewise.
 
     Examples:
         keras-emotion export MODEL.keras --format onnx
@@ -48,6 +49,7 @@ class Export:
     media_start: float = 0.0
     picture_weights: Annotated[Path | None, Option(common=False)] = None
     sound_weights: Annotated[Path | None, Option(common=False)] = None
+    face_weights: Annotated[Path | None, Option(common=False)] = None
 
     @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
@@ -61,8 +63,8 @@ class Export:
             from keras_emotion.inference.predictor import Predictor
 
             recording = None if self.check_on is None else ContinuousRecording(self.check_on)
-            given = {"picture": self.picture_weights, "sound": self.sound_weights}
-            weights = {track: path for track, path in given.items() if path is not None}
+            given = {"picture": self.picture_weights, "sound": self.sound_weights, "face": self.face_weights}
+            weights = {name: path for name, path in given.items() if path is not None}
             predictor = Predictor(model, source=self.model, weights=weights)
             windows = predictor.some_windows(
                 recording, video=self.video, media=self.media, media_start_seconds=self.media_start
@@ -75,6 +77,8 @@ class Export:
         exported = export.export_model(model, self.format, output, windows)
         difference = f"largest difference to the Keras model {exported.largest_difference:.1e}"
         on = f"on {exported.n_windows} {of}"
+        if exported.n_undecided:
+            on += f" ({exported.n_undecided} more not compared: a position half-way between two frames)"
         if exported.path is None:
             print(f"error: {difference} {on}, above {export.TOLERANCE:g}: not kept", file=sys.stderr)
             return 1

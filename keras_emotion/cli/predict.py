@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from keras_emotion.cli.interruptions import is_sigterm, on_interruption
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import FigureBase
+
+    from keras_emotion.inference.looks import Looks
+    from keras_emotion.inference.prediction import Prediction
+
 _SOURCE = "absolute_path"
 """Key, in prediction.json, of the file that it is of: paths as given may mean another one elsewhere."""
+
+
+_MOST_SHOWN = 20
+"""Most windows whose chosen frames are drawn: one takes up to 4 inches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +34,8 @@ class Predict:
 
     Windows, features and scaling are those of the training; channels are matched by name, and missing channels are
     reported and mean-imputed. The file is read in blocks, so its length does not matter. A window without a signal has
-    no probability; the column `problem` gives the reason. Writes `prediction.csv`, `prediction.png` and
+    no probability; the column `problem` gives the reason. Models that choose frames give their number and times
+    (`looks`, `look_seconds`). Writes `prediction.csv`, `prediction.png` and
     `prediction.json` into the output folder, which must not hold the prediction of another recording. With --lsl a live
     stream is read, and one line printed for each window. Models with faces need --video, models that read the stimulus
     --media; models of faces or stimuli alone need no recording.
@@ -42,6 +55,9 @@ class Predict:
         picture_weights: weights of the network that encodes pictures, for models trained with released ones (a saved
             model keeps the hash of their contents alone).
         sound_weights: weights of the network that encodes sound, likewise.
+        face_weights: weights of the network that encodes faces, likewise.
+        shown_windows: windows whose chosen frames are drawn below the probabilities (faces and EEG images), for models
+            that choose frames; evenly spread over those that can be used.
         output: folder to write to; by default `predictions/<recording>`.
         baseline_seconds: length of the baseline at the start, for models that subtract one.
         block_seconds: length of the blocks that are read at once.
@@ -65,6 +81,8 @@ class Predict:
     media_start: float = 0.0
     picture_weights: Annotated[Path | None, Option(common=False)] = None
     sound_weights: Annotated[Path | None, Option(common=False)] = None
+    face_weights: Annotated[Path | None, Option(common=False)] = None
+    shown_windows: Annotated[int, Option(common=False)] = 3
     output: Annotated[Path | None, Option(old="--out")] = None
     baseline_seconds: float = 3.0
     block_seconds: float = 60.0
@@ -84,12 +102,14 @@ class Predict:
             raise InputError(f"--channels {self.channels}: no such file")
         if not 0 <= self.lag_seconds < math.inf:
             raise InputError(f"--lag-seconds {self.lag_seconds}: expected a number of 0 or more")
+        if not 0 <= self.shown_windows <= _MOST_SHOWN:
+            raise InputError(f"--shown-windows {self.shown_windows}: expected a number from 0 to {_MOST_SHOWN}")
         return self._of_stream(self.lsl) if self.lsl is not None else self._of_files()
 
     @property
     def _weights(self) -> dict[str, Path]:
-        given = {"picture": self.picture_weights, "sound": self.sound_weights}
-        return {track: path for track, path in given.items() if path is not None}
+        given = {"picture": self.picture_weights, "sound": self.sound_weights, "face": self.face_weights}
+        return {name: path for name, path in given.items() if path is not None}
 
     def _of_stream(self, name: str) -> int:
         from keras_emotion.datasets.electrodes import ChannelTable
@@ -145,7 +165,13 @@ class Predict:
             # Now, and not when all is computed and its faces are to be drawn.
             video_facts(self.video)
         found = predictor.predict(
-            recording, self.block_seconds, self.video, self.video_offset_seconds, self.media, self.media_start
+            recording,
+            self.block_seconds,
+            self.video,
+            self.video_offset_seconds,
+            self.media,
+            self.media_start,
+            self.shown_windows,
         )
         faces = None
         if self.video is not None:
@@ -157,6 +183,7 @@ class Predict:
             bands=found.bands,
             band_attention=found.band_attention,
             faces=faces,
+            below=None if found.looks is None else _looks_below(found, found.looks),
         )
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -181,6 +208,8 @@ class Predict:
         hop_seconds = predictor.hop_seconds
         every = "" if hop_seconds == predictor.window_seconds else f" every {hop_seconds:g} s"
         print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{every}{without}, mean probability {mean}")
+        if found.looks is not None:
+            print(f"{found.looks.looks.mean():.1f} of {found.looks.n_frames} frames of a window looked at, on average")
         if found.warning:
             print(f"warning: {found.warning}")
         times = found.duration_seconds / found.elapsed_seconds
@@ -200,6 +229,31 @@ def _check_folder(folder: Path, source: Path) -> None:
         raise InputError(f"{file}: is no prediction that could be replaced ({error}); give another --output") from None
     if known and Path(known).resolve() != source.resolve():
         raise InputError(f"{file}: is the prediction of {known}, not of {source}; give another --output")
+
+
+def _looks_below(found: Prediction, looks: Looks) -> tuple[float, Callable[[FigureBase], None]]:
+    """What is drawn of the frames that a model chose: height in inches, and what draws it."""
+    from keras_emotion.reports.networks import fill_looks, looks_inches
+
+    strips = []
+    for number, window in enumerate(looks.shown):
+        row = found.table.iloc[looks.windows[window]]
+        probabilities = row.filter(like="probability_").astype(float)
+        most = probabilities.idxmax()
+        said = f"{most.removeprefix('probability_')} {probabilities[most]:.2f}"
+        title = f"{row['start_seconds']:g} to {row['stop_seconds']:g} s: {said}"
+        pictures = (None if of_all is None else of_all[number] for of_all in (looks.faces, looks.images))
+        strips.append((title, int(window), *pictures))
+    drawn = functools.partial(
+        fill_looks,
+        looks=looks.looks,
+        positions=looks.positions,
+        frame_seconds=looks.frame_seconds,
+        n_frames=looks.n_frames,
+        strips=strips,
+        band_names=found.bands,
+    )
+    return looks_inches(strips, found.bands), drawn
 
 
 def _faces_at_times(

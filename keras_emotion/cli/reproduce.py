@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,17 +137,22 @@ def _run(request: Request) -> int:
         jobs = experiment.RunFolder(request.output).check_jobs()
         finished = jobs.finished - (jobs.failed.keys() if request.options.retry_failed else set())
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
+        _print_left_out(console, plan)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
     n_failed = _print_failed(folder)
     with _error_after_failures(n_failed):
-        reports.build_report(folder, numbers, reductions, reference=reference).print(console)
+        build_report = functools.partial(reports.build_report, folder, numbers, reductions, reference=reference)
+        build_report().print(console)
         console.print(
             f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True
         )
         for figure in reproduction.figures:
             console.print(figure(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
+        if reproduction.figures:
+            # Networks are trained again for some figures: the numbers do not wait for them, and the page gets them now.
+            build_report()
     return int(n_failed > 0)
 
 
@@ -239,6 +245,7 @@ def _run_methods(request: Request) -> int:
         if request.options.dry_run:
             plan, _ = experiment.prepare(one, request.dataset, verify=request.options.verify)
             _print_estimate(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
+            _print_left_out(console, plan)
         else:
             folders[name] = experiment.run(one, request.dataset, folder, **request.start)
     if not folders:
@@ -248,15 +255,15 @@ def _run_methods(request: Request) -> int:
     place = number if kind == "table" else f"figure {number}"
     everywhere = None if paper is None else reports.paper_numbers(paper, table=place)
     printed = None if everywhere is None else everywhere[everywhere["dataset"] == reproduction.dataset]
+    drawn = reproduction.compared_figures[number] if kind == "figure" else None
     with _error_after_failures(n_failed):
-        compared = reports.build_method_table(folders, printed, output)
+        compared = reports.build_method_table(folders, printed, output, drawn and drawn.reference)
         compared.print(console)
         if printed is not None and printed.empty:
             _print_other_dataset(console, number, everywhere)
-        if kind == "figure":
+        if drawn is not None:
             file = output / f"figure{number}.png"
-            metric = reproduction.compared_figures[number].metric
-            file.write_bytes(reports.draw_methods(compared, metric, f"figure {number} of the paper").png)
+            file.write_bytes(reports.draw_methods(compared, drawn.metric, f"figure {number} of the paper").png)
             console.print(f"figure: {file}", highlight=False, markup=False, soft_wrap=True)
     return int(n_failed > 0)
 
@@ -297,9 +304,9 @@ def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reduct
     # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
     n_classes = {target: wanted.rule(target, dataset.class_names).n_classes for target in wanted.targets}
     printed = reports.numbers_of_classes(reports.paper_numbers(paper, dataset=wanted.dataset), n_classes)
-    # Those of a figure are of its variants.
-    printed = printed[~printed["table"].str.startswith("figure")]
     variant = wanted.paper_variant
+    # Those of a figure are of its variants.
+    printed = printed[~printed["table"].str.startswith("figure") | (printed["variant"] == variant)]
     if variant is None or printed.empty:
         return printed
     if variant == printed["variant"].iloc[0]:
@@ -309,6 +316,11 @@ def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reduct
     means = ", ".join(f"{row.target} {row.value:.2f}" for row in main_rows.itertuples())
     reductions.append(f"this is the paper's variant {variant!r}; its full model reaches accuracies of {means}")
     return printed[printed["variant"] == variant]
+
+
+def _print_left_out(console: rich.console.Console, plan: experiment.Plan) -> None:
+    for line in experiment.left_out(plan):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_estimate(

@@ -112,6 +112,7 @@ class _Parser:
         # Blank lines, at the end of a file that came out of a spreadsheet, are no trials.
         self.table = self.table[(self.table != "").any(axis=1)]
         self.problems: list[Problem] = []
+        self.lines_of_faults: dict[tuple[SubjectId | None, str], list[str]] = {}
         # Ids that are whole numbers, written as such, are numbers; if one of them is not, all are words.
         self.integer_columns = {
             name
@@ -141,6 +142,8 @@ class _Parser:
             row = self._row(int(index) + 2, cells, ratings.get(index, {}))
             if row is not None and not missing:
                 rows.append(row)
+        for (subject, fault), lines in self.lines_of_faults.items():
+            self._say(f"line {', '.join(lines)}: {fault}", subject)
         self._check_together(rows)
         subjects = {self._id("subject", text) for text in self.table.get("subject", ()) if text}
         return TrialTable(
@@ -230,7 +233,7 @@ class _Parser:
         if path is not None and not os.path.exists(path):
             faults.append(f"file {cells['file']}: no such file")
         for fault in faults:
-            self._say(f"line {line}: {fault}", subject)
+            self.lines_of_faults.setdefault((subject, fault), []).append(str(line))
         if faults or None in (subject, trial, start, stop, path):
             return None
         session = self._id("session", cells["session"] or "1") if "session" in cells else 1

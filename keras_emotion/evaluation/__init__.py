@@ -17,6 +17,7 @@ from keras_emotion.evaluation.metrics import (
 )
 from keras_emotion.evaluation.permutation import permuted_ratings
 from keras_emotion.evaluation.protocols import POOL, PROTOCOLS, Protocol, evaluability
+from keras_emotion.evaluation.split_audit import SplitAudit, audit_split
 from keras_emotion.evaluation.splitters import (
     SMALLEST_NUMBER_OF_FOLDS,
     NotEvaluable,
@@ -71,6 +72,7 @@ __all__ = [
     "Protocol",
     "QuadrantRule",
     "SessionKFold",
+    "SplitAudit",
     "SplitChecks",
     "StimulusKFold",
     "SubjectAndStimulusKFold",
@@ -80,6 +82,7 @@ __all__ = [
     "UnitKFold",
     "WindowKFold",
     "always_high_f1",
+    "audit_split",
     "best_constant",
     "bootstrap_confidence_interval",
     "check_predictions",

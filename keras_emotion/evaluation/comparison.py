@@ -15,6 +15,7 @@ import pandas as pd
 
 from keras_emotion.evaluation.identifiers import row_codes, trial_key
 from keras_emotion.evaluation.metrics import probability_columns, trial_votes
+from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.evaluation.statistics import (
     PairedTest,
     bootstrap_confidence_interval,
@@ -39,7 +40,8 @@ class Comparison:
         subjects: one row a subject, sorted: `subject`; `first_accuracy` and `second_accuracy` (shares; the folds of a
             repetition pooled, the repetitions averaged, as in `subject_scores`) and their `difference`; `n_folds`, of
             all repetitions; `fold_difference`, the mean difference of fold accuracies; and Nadeau and Bengio's test of
-            it: `t`, `degrees_of_freedom`, `p_value`, and `p_value_holm`, corrected for the number of subjects.
+            it: `t`, `degrees_of_freedom`, `p_value`, and `p_value_holm`, corrected for the number of subjects;
+            and `detectable_difference`, that this test finds with a power of 80 % (without Holm's correction).
             The test is NaN where it does not apply: under protocols across subjects, with a single fold, and where
             all differences are the same and not zero.
         mean_difference: mean of `difference` over subjects.
@@ -48,6 +50,8 @@ class Comparison:
         t_test: paired t-test over subjects; `None` with one subject, and where all differences are the same and not
             zero.
         wilcoxon: Wilcoxon's signed-rank test over subjects; `None` with one subject.
+        detectable_difference: mean difference that the t-test over subjects finds with a power of 80 % at alpha 0.05,
+            from the spread of `difference`; NaN where there is no t-test. `subjects` has that of the test of folds.
         mcnemar: exact test of the trial votes of one repetition, all subjects' trials together. It takes trials to be
             independent, which those of one subject are not.
         repetition: the repetition whose votes those are: the lowest.
@@ -63,6 +67,7 @@ class Comparison:
     confidence_high: float
     t_test: PairedTest | None
     wilcoxon: PairedTest | None
+    detectable_difference: float
     mcnemar: PairedTest
     repetition: int
     n_trials: int
@@ -162,6 +167,7 @@ def compare(
         confidence_high=high,
         t_test=paired_subject_test(*pair) if several and not _same_nonzero(subjects["difference"]) else None,
         wilcoxon=paired_subject_test(*pair, method="wilcoxon") if several else None,
+        detectable_difference=detectable_difference(subjects["difference"]),
         mcnemar=mcnemar_test(votes[0]["label"], votes[0]["prediction"], votes[1]["prediction"]),
         repetition=int(repetition),
         n_trials=len(votes[0]),
@@ -202,10 +208,15 @@ def _fold_test(rows: pd.DataFrame, differences: np.ndarray, scope: str) -> dict[
         scope: of the protocol.
     """
     if scope == "across_subjects" or len(differences) < 2 or _same_nonzero(differences):
-        return dict.fromkeys(("t", "degrees_of_freedom", "p_value"), np.nan)
+        return dict.fromkeys(("t", "degrees_of_freedom", "p_value", "detectable_difference"), np.nan)
     trained = rows.drop_duplicates(["repetition", "fold"])[TRAINING_WINDOWS].sum()
     test = corrected_t_test(differences, n_training=int(trained), n_test=len(rows))
-    return {"t": test.statistic, "degrees_of_freedom": test.degrees_of_freedom, "p_value": test.p_value}
+    return {
+        "t": test.statistic,
+        "degrees_of_freedom": test.degrees_of_freedom,
+        "p_value": test.p_value,
+        "detectable_difference": detectable_difference(differences, len(rows) / int(trained)),
+    }
 
 
 def _same_nonzero(differences: npt.ArrayLike) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,8 @@ from keras_emotion.evaluation.leaks import (
     sorted_findings,
 )
 from keras_emotion.evaluation.metrics import grouped_metrics, trial_votes
-from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation.permutation import Between, permuted_between
+from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.evaluation.protocols import PROTOCOLS
 from keras_emotion.evaluation.statistics import permutation_chance
 from keras_emotion.schema import InputError
@@ -36,8 +40,95 @@ _NAMES = ("dataset", "subject", "session", "trial", "stimulus", "protocol", "tar
 _MISSING = ("", "nan", "n/a", "na", "<na>", "none", "null")
 """What, in any case, says that a fold, a label or a prediction is missing."""
 
+COLUMNS = (
+    "subject",
+    "trial",
+    "start",
+    "stop",
+    "fold",
+    "label",
+    "prediction",
+    "dataset",
+    "session",
+    "stimulus",
+    "protocol",
+    "target",
+    "repetition",
+    "content",
+)
+"""Names of the columns of a table, the needed ones first, as users give them."""
 
-def read_predictions(path: Path | str) -> pd.DataFrame:
+NUMBERED = "windows_are_numbered"
+"""Column of a table that has no times: its windows are numbered in the order of the rows of a trial."""
+
+FROM_FILE = ("@file", "@folder")
+"""In place of a column: the name of the file without its ending, and the name of the folder that it lies in."""
+
+FROM_ROW = "@row"
+"""In place of a column of start times: windows are numbered in the order of the rows of a trial."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A table that some toolbox writes, known by its header.
+
+    Args:
+        name: name of the toolbox.
+        header: columns that the table has.
+        columns: what stands where, as in `read_predictions`.
+        part: column that says which part of the data a row belongs to: where any row is of `"test"`, the others are
+            left out.
+        epoch: column of the training epoch, of which the last one counts.
+        remark: what a reader has to know.
+    """
+
+    name: str
+    header: frozenset[str]
+    columns: Mapping[str, str]
+    part: str = ""
+    epoch: str = ""
+    remark: str = ""
+
+
+LAYOUTS = (
+    # `--log_predictions=True` writes a file for each test subject or video, and no times.
+    Layout(
+        "EEGain",
+        frozenset({"Epoch", "Data Part", "Subject id", "Video id", "Actual", "Predicted"}),
+        {
+            "subject": "Subject id",
+            "trial": "Video id",
+            "stimulus": "Video id",
+            "start": FROM_ROW,
+            "fold": "@file",
+            "repetition": "@folder",
+            "label": "Actual",
+            "prediction": "Predicted",
+        },
+        part="Data Part",
+        epoch="Epoch",
+    ),
+    # `torcheeg.model_selection` writes the windows of each fold; labels and predictions are added by the user.
+    Layout(
+        "TorchEEG",
+        frozenset({"subject_id", "trial_id", "start_at", "end_at", "clip_id"}),
+        {
+            "subject": "subject_id",
+            "trial": "trial_id",
+            "start": "start_at",
+            "stop": "end_at",
+            "fold": "@file",
+            "repetition": "@folder",
+        },
+        remark="start and stop are in samples; start=start_at/128 gives seconds",
+    ),
+)
+"""Layouts that need no mapping."""
+
+
+def read_predictions(
+    path: Path | str | Sequence[Path | str], columns: Mapping[str, str] = types.MappingProxyType({})
+) -> pd.DataFrame:
     """Read a table of somebody's predictions: one row a test window.
 
     Needed are the columns `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
@@ -45,65 +136,150 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     `content` (anything that is equal where two windows hold the same). Labels may be numbers or words. A name is the
     text that stands there, `NA` and `01` too; trials are numbers where all are, and no two of them are the same.
 
+    Tables of other toolboxes have other names, which `columns` translates. The prediction files of EEGain and the folds
+    of TorchEEG are known by their headers (`LAYOUTS`).
+
     Args:
-        path: a csv file.
+        path: a csv file, or several: the folds, subjects or seeds of one study; a folder stands for all csv files
+            in it and in its folders.
+        columns: name of the column in the file by our name: `{"subject": "sub", "label": "y_true"}`. In place of a
+            name: `"@file"` and `"@folder"`, the name of the file and of its folder (a fold or a seed each);
+            `"start_at/128"`, a column divided by a number; and for `start` alone `"@row"`, where there are no times:
+            the windows of a trial are numbered in the order of the rows.
 
     Returns:
         The table under our names, with `protocol`, `target` and `repetition`, and with labels and predictions as
-        integers (the order of the sorted labels).
+        integers (the order of the sorted labels). Its `attrs["notes"]` are what a reader has to know.
 
     Raises:
         InputError: it is no csv file, a column is missing or not what it should be, or there are no rows.
     """
-    # Here, so that numbers alone load no more than the schema.
-    from keras_emotion.tables import read_cells
+    paths = [file for one in ([path] if isinstance(path, (str, Path)) else path) for file in _files(Path(one))]
+    for name in columns:
+        if name not in COLUMNS:
+            raise InputError(
+                f"--columns {name}={columns[name]}: unknown column {name}; expected one of {', '.join(COLUMNS)} before "
+                "the equals sign, and the name in the file behind it"
+            )
+    notes: list[str] = []
+    parts = [_read_one(one, columns, notes) for one in paths]
+    table = pd.concat(parts, ignore_index=True)
+    lines = table.pop("line")
+    where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if not path.stat().st_size:
-        raise InputError(f"{path}: not readable as a csv file (it is empty)")
-    table = read_cells(path)
-    # Blank lines are no windows; the index goes on counting lines.
-    table = table[(table != "").any(axis=1)]
-    table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
-    missing = [name for name in _NEEDED if name not in table]
-    if missing:
-        raise InputError(
-            f"{path}: has no column {', '.join(missing)}; needed are subject, trial, start, stop, fold, label and "
-            f"prediction, and it has {', '.join(map(str, table))}"
-        )
-    if table.empty:
-        raise InputError(f"{path}: has no rows")
+    def line(mask: pd.Series) -> str:
+        """File and line in which a mask is first true."""
+        return lines[mask.idxmax()]
+
     for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table]:
+        # Of files with different columns, the empty cells of those that lack one.
+        table[name] = table[name].fillna("")
         is_missing = table[name] == "" if name in _NAMES else table[name].str.lower().isin(_MISSING)
         if is_missing.any():
-            raise InputError(f"{path}: line {_line(is_missing)}: {name} is missing")
-    for name in table:
+            raise InputError(f"{line(is_missing)}: {name} is missing")
+    for name in [name for name in table if name != NUMBERED]:
         if name not in _NAMES or (name == "trial" and _are_distinct_numbers(table[name])):
             table[name] = _as_numbers(table[name])
     for name in ("start_seconds", "stop_seconds"):
         is_wrong = ~np.isfinite(pd.to_numeric(table[name], errors="coerce"))
         if is_wrong.any():
             found = table.loc[is_wrong, name].iloc[0]
-            raise InputError(f"{path}: line {_line(is_wrong)}, {name}: expected seconds, found {found!r}")
+            raise InputError(f"{line(is_wrong)}, {name}: expected seconds, found {found!r}")
         table[name] = table[name].astype(np.float64)
     is_wrong = ~(table["stop_seconds"] > table["start_seconds"])
     if is_wrong.any():
-        raise InputError(f"{path}: line {_line(is_wrong)}: the window ends before it starts")
-    table = table.reset_index(drop=True)
+        raise InputError(f"{line(is_wrong)}: the window ends before it starts")
     for name, value in (("protocol", "table"), ("target", "label"), ("repetition", 0)):
         if name not in table:
             table[name] = value
+    if NUMBERED in table:
+        # Over all folds: a window is not in two of them because it is the first of its trial in both.
+        table["start_seconds"] = (
+            table.groupby(["protocol", "target", "repetition", *trial_key(table)]).cumcount().astype(np.float64)
+        )
+        table["stop_seconds"] = table["start_seconds"] + 1
     codes = table[["label", "prediction"]].astype(object)
     for target, rows in table.groupby("target").groups.items():
-        codes.loc[rows] = _class_codes(table.loc[rows, ["label", "prediction"]], f"{path}: target {target}")
-    return table.assign(**codes.astype(np.int64))
+        codes.loc[rows] = _class_codes(table.loc[rows, ["label", "prediction"]], f"{where}: target {target}")
+    table = table.assign(**codes.astype(np.int64))
+    table.attrs["notes"] = tuple(dict.fromkeys(notes))
+    return table
 
 
-def _line(mask: pd.Series) -> int:
-    """The line of the file in which a mask is first true; the first line names the columns."""
-    return int(mask.idxmax()) + 2
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.rglob("*.csv"))
+    if not found:
+        raise InputError(f"{path}: has no csv files; expected those of the predictions")
+    return found
+
+
+def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.DataFrame:
+    """The cells of one file as text under our names, with the file and `line` of each row."""
+    # Here, so that numbers alone load no more than the schema.
+    from keras_emotion.tables import read_cells
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if not path.stat().st_size:
+        raise InputError(f"{path}: not readable as a csv file (it is empty)")
+    table = read_cells(path)
+    # The index goes on counting lines; the first line names the columns, and blank lines are no windows.
+    table.index = [f"{path}: line {number}" for number in range(2, len(table) + 2)]
+    table = table[(table != "").any(axis=1)]
+    layout = next((one for one in LAYOUTS if one.header <= set(table)), None)
+    if layout is not None:
+        table = _rows_of_layout(table, layout, path, notes)
+        columns = {**layout.columns, **columns}
+    found = ", ".join(map(str, table))
+    mapped = {}
+    for name, source in columns.items():
+        if source == FROM_ROW and name == "start":
+            mapped |= {"start_seconds": "0", "stop_seconds": "1", NUMBERED: True}
+        elif source in FROM_FILE:
+            mapped[name] = path.stem if source == "@file" else path.resolve().parent.name
+        elif source in table:
+            mapped[name] = table[source]
+        elif (part := re.fullmatch(r"(.+)/(\d+(?:\.\d+)?)", source)) and part[1] in table and float(part[2]):
+            numbers = pd.to_numeric(table[part[1]], errors="coerce") / float(part[2])
+            mapped[name] = numbers.astype(str).where(numbers.notna(), table[part[1]])
+        else:
+            raise InputError(f"--columns {name}={source}: {path} has no column {source}; it has {found}")
+    if columns.get("start") == FROM_ROW:
+        mapped.pop("stop", None)
+    mapped = {_ALIASES.get(name, name): values for name, values in mapped.items()}
+    # What is mapped goes before what is called so by chance.
+    table = table.drop(columns=[name for name in mapped if name in table]).assign(**mapped)
+    table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
+    missing = [name.removesuffix("_seconds") for name in _NEEDED if name not in table]
+    if missing:
+        asked = " ".join(f"{name}=COLUMN" for name in missing)
+        several = "; fold=@file takes the name of the file" if "fold" in missing else ""
+        timeless = "; without times start=@row" if "start" in missing else ""
+        raise InputError(
+            f"{path}: has no column {', '.join(missing)}; it has {found}; give --columns {asked}{several}{timeless}"
+        )
+    if table.empty:
+        raise InputError(f"{path}: has no rows")
+    return table.assign(line=table.index)
+
+
+def _rows_of_layout(table: pd.DataFrame, layout: Layout, path: Path, notes: list[str]) -> pd.DataFrame:
+    """The test rows of the last epoch; what is left out is noted."""
+    n_rows = len(table)
+    if layout.part:
+        is_test = table[layout.part].str.lower() == "test"
+        table = table[is_test] if is_test.any() else table
+    if layout.epoch and len(table):
+        epoch = pd.to_numeric(table[layout.epoch], errors="coerce")
+        # Of each subject: a file may hold several, trained one after the other.
+        last = epoch.groupby(table[layout.columns["subject"]]).transform("max")
+        table = table[(epoch == last) | epoch.isna()]
+    notes.append(f"read as a table of {layout.name}{': ' + layout.remark if layout.remark else ''}")
+    if len(table) < n_rows:
+        notes.append(f"{path}: {n_rows - len(table)} of {n_rows} rows left out: not the test part, or an earlier epoch")
+    return table
 
 
 def _as_numbers(texts: pd.Series) -> pd.Series:
@@ -149,7 +325,7 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     found = []
     for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
         known = PROTOCOLS.get(protocol)
-        claim = disjoint or (protocol_claim(known) if known else None) or _apparent_claim(rows)
+        claim = disjoint or (protocol_claim(known) if known else None) or apparent_claim(rows)
         mixes = known is None or known.scope == "across_subjects"
         checks = SplitChecks(claim, mixes, protocol, target)
         for _, block in rows.groupby("repetition"):
@@ -161,6 +337,9 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
                 checks.fold(table, train, train[:0], test, contents)
             found += _fold_findings(table, fold, checks.place)
         found += checks.findings()
+        if NUMBERED in rows:
+            message = "the table has no times: whether windows overlap, or one stands twice, is not checked"
+            found.append(Finding("not checkable", "note", message, protocol, target))
         if known is not None:
             found += protocol_findings(known, target)
         once = rows.drop_duplicates([*trial_key(rows), "start_seconds"])
@@ -168,17 +347,22 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     return sorted_findings(_without_repeats(found))
 
 
-def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0) -> pd.DataFrame:
+def rescore(
+    predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0, between: Between | None = None
+) -> pd.DataFrame:
     """Score a table of predictions by window and by trial vote, all its rows together and subject by subject.
 
     Args:
         predictions: what `read_predictions` gives.
         n_permutations: of the chance band: labels shuffled between the trials of a subject, predictions held fixed.
         seed: of the permutations.
+        between: what labels are exchanged between; by default what the name of the protocol says, where it is one of
+            ours, else the trials of a subject.
 
     Returns:
         One row a protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
-        (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p.
+        (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p, and the
+        difference from chance that leaves the band with a power of 80 %.
     """
     # By votes: columns of probabilities carry the names of classes, which somebody else's table need not tell.
     named = [name for name in predictions if str(name).startswith("probability_")]
@@ -193,8 +377,8 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
             means = scores.groupby(owner).mean().mean()
             shares = crossed_counts(block, scored["label"].to_numpy(), 1 + int(scored["label"].max()))
             constant = shares.max(axis=1) / shares.sum(axis=1)
-            between = permuted_between(PROTOCOLS[protocol]) if protocol in PROTOCOLS else "trials"
-            chance = permutation_chance(scored, n_permutations, seed, between=between)
+            own = permuted_between(PROTOCOLS[protocol]) if protocol in PROTOCOLS else "trials"
+            chance = permutation_chance(scored, n_permutations, seed, between=between or own)
             rows.append(
                 {
                     "protocol": protocol,
@@ -208,6 +392,9 @@ def rescore(predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0)
                     "chance_low": chance.low,
                     "chance_high": chance.high,
                     "chance_p_value": chance.p_value,
+                    "detectable_difference": (
+                        np.nan if np.isnan(chance.p_value) else detectable_by_permutation(chance.low, chance.high)
+                    ),
                 }
             )
     return pd.DataFrame(rows)
@@ -217,7 +404,7 @@ def _window_id(table: pd.DataFrame) -> list[str]:
     return [*trial_key(table), "start_seconds", "stop_seconds"]
 
 
-def _apparent_claim(rows: pd.DataFrame) -> Disjoint:
+def apparent_claim(rows: pd.DataFrame) -> Disjoint:
     """What the folds of a table keep apart for the most part."""
     for column, claim in (("subject", "subjects"), ("stimulus", "stimuli")):
         if column in rows and rows[column].nunique() > 1:

@@ -10,6 +10,7 @@ import pandas as pd
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 from keras_emotion.evaluation.metrics import always_high_f1, grouped_metrics, probability_columns, trial_votes
 from keras_emotion.evaluation.permutation import permuted_between
+from keras_emotion.evaluation.power import detectable_by_permutation, detectable_difference
 from keras_emotion.evaluation.protocols import POOL, PROTOCOLS
 from keras_emotion.evaluation.statistics import bootstrap_confidence_interval, permutation_chance
 from keras_emotion.schema import InputError
@@ -43,6 +44,7 @@ BASELINES = (
     "knows_trial_accuracy",
     "best_constant_accuracy",
     "always_high_f1",
+    "chance_accuracy",
 )
 
 
@@ -94,10 +96,11 @@ def subject_scores(
     ill-defined in a fold of three trials.
 
     The baselines are scored on the same rows: `majority_accuracy` (each row predicted as the majority class of its
-    fold's training part), `best_constant_accuracy` (the best constant on the pooled test rows) and `always_high_f1`
-    (two classes only); where the table has `STIMULUS_COLUMNS`, `knows_stimulus_accuracy` (see `stimulus_baseline`) and
-    `knows_trial_accuracy` (as that, and right wherever the trial itself is in training). The number of classes is that
-    of the probability columns, else what the labels need.
+    fold's training part), `best_constant_accuracy` (the best constant on the pooled test rows), `always_high_f1` (two
+    classes only) and `chance_accuracy` (what the same predictions score on average when labels are exchanged between
+    rows: the expected agreement of Cohen's kappa); where the table has `STIMULUS_COLUMNS`, `knows_stimulus_accuracy`
+    (see `stimulus_baseline`) and `knows_trial_accuracy` (as that, and right wherever the trial itself is in training).
+    The number of classes is that of the probability columns, else what the labels need.
 
     Args:
         predictions: table with `PREDICTION_COLUMNS`.
@@ -140,7 +143,10 @@ def summarise(
         The `Summary`; its `overall` has the columns `protocol`, `target`, `scored_unit`, `metric`, `n_subjects` (for
         whom the metric is defined), `mean` and `standard_deviation` over subjects (n - 1), `confidence_low`,
         `confidence_high` (bootstrap over subjects), and for the accuracy `chance_mean`, `chance_low`, `chance_high`,
-        `chance_p_value`, `chance_n_labelings` (see `permutation_chance`; NaN for the other metrics).
+        `chance_p_value`, `chance_n_labelings` (see `permutation_chance`), and the differences from chance that these
+        data show with a power of 80 %: `detectable_over_subjects`, from the spread of accuracy minus `chance_accuracy`
+        over subjects (NaN with fewer than two), and `detectable_over_trials`, from the chance band (NaN where there is
+        no p-value); all NaN for the other metrics. See `keras_emotion.evaluation.power`.
 
     Raises:
         InputError: as for `subject_scores`, or no subject is comparable.
@@ -179,6 +185,11 @@ def summarise(
             }
             if metric == "accuracy":
                 row |= {f"chance_{name}": value for name, value in chance._asdict().items()}
+                tested = not np.isnan(chance.p_value)
+                row["detectable_over_subjects"] = detectable_difference(own["accuracy"] - own["chance_accuracy"])
+                row["detectable_over_trials"] = (
+                    detectable_by_permutation(chance.low, chance.high, level) if tested else np.nan
+                )
             rows.append(row)
     return Summary(subjects, pd.DataFrame(rows), left_out.reset_index(drop=True))
 
@@ -217,7 +228,9 @@ def _scores_of_block(block: pd.DataFrame) -> pd.DataFrame:
         in_training = (block["stimulus_seen"] == "trial").to_numpy()
         scores["knows_stimulus_accuracy"] = np.bincount(group, weights=knows) / np.bincount(group)
         scores["knows_trial_accuracy"] = np.bincount(group, weights=knows | in_training) / np.bincount(group)
+    predicted = crossed_counts(group, predictions, n_classes) / np.bincount(group)[:, None]
     scores["best_constant_accuracy"] = shares.max(axis=1)
+    scores["chance_accuracy"] = (shares * predicted).sum(axis=1)
     scores["always_high_f1"] = always_high_f1(shares[:, 1]) if n_classes == 2 else np.nan
 
     subject = row_codes(block, ["subject"])

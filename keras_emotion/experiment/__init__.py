@@ -14,7 +14,16 @@ from keras_emotion.experiment.representation import (
     window_attention,
     window_features,
 )
-from keras_emotion.experiment.runner import Data, Estimate, estimate, inspect_data, prepare, run, train_teachers
+from keras_emotion.experiment.runner import (
+    Data,
+    Estimate,
+    estimate,
+    inspect_data,
+    left_out,
+    prepare,
+    run,
+    train_teachers,
+)
 from keras_emotion.moved import moved_name
 from keras_emotion.systems.base import System
 from keras_emotion.systems.experiment import Experiment
@@ -36,6 +45,7 @@ __all__ = [
     "estimate",
     "frame_choices",
     "inspect_data",
+    "left_out",
     "prepare",
     "pretrain",
     "run",

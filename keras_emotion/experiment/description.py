@@ -58,7 +58,7 @@ def load_experiment(
     try:
         content, _ = read_json(file)
         fields = dict(content["experiment"])
-        system = find_system(content["system"])(**fields.pop("system"))
+        system = find_system(content["system"]).of_record(fields.pop("system"))
         with warnings.catch_warnings():
             # Names of fields of earlier versions: the file is old, and nobody's code.
             warnings.simplefilter("ignore", DeprecationWarning)

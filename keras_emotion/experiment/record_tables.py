@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -162,6 +162,21 @@ def _prediction_rows(record: Mapping[str, Any], defaults: Mapping[str, str]) -> 
     rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows})
     rows = rows.astype(dict.fromkeys(("dataset", "subject", "session"), str))
     return rows.assign(**{field: job[field] for field in ("protocol", "target", "repetition", "fold")})
+
+
+def count_by_reason(dropped: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Dropped windows (`keras_emotion.pipelines.pair_windows`) by subject and reason."""
+    return {
+        str(subject): rows.groupby("reason")["n_windows"].sum().to_dict()
+        for subject, rows in dropped.groupby("subject")
+    }
+
+
+def dropped_lines(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """A line for each subject, from windows by subject and reason."""
+    for subject, of_reasons in counts.items():
+        listed = ", ".join(f"{count} ({reason})" for reason, count in of_reasons.items())
+        yield f"windows dropped: subject {subject}: {listed}"
 
 
 def _sorted(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

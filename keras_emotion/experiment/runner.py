@@ -7,17 +7,12 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
 import random
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import rich.console
-import rich.progress
 
 from keras_emotion.datasets import Reader
 from keras_emotion.environment import environment
@@ -27,6 +22,8 @@ from keras_emotion.experiment.description import DESCRIPTION, describe_experimen
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.origin import TRAINED_ON, Origin
+from keras_emotion.experiment.progress import JobDone, print_lines, show_progress
+from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
@@ -105,8 +102,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         verify: open all files, whatever their sizes and times; where features are used, those that are stored, too.
 
     Raises:
-        InputError: files are missing or broken (all of them are listed), the engine cannot be used, or a subject or
-            target has a name that no table of results can hold.
+        InputError: files are missing or broken, or trials too short (all of them are listed), the engine cannot be
+            used, or a subject or target has a name that no table of results can hold.
     """
     check(experiment.runtime)
     sources = experiment.system.sources
@@ -119,7 +116,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
-    found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify), {})
+    parts = experiment.system.parts().values()
+    found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify, parts), {})
     description = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
@@ -272,7 +270,7 @@ def compute_part(
     Raises:
         InputError: files are missing or broken (all of them are listed), or features cannot be computed or stored.
     """
-    data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify), {})
+    data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify, (part,)), {})
     store = FeatureStore(runtime.feature_store.absolute())
     keys = _compute_parts(store, {"": part}, data, runtime, verify)
     return {subject: store.path(keys[subject, ""]) for subject in subjects}
@@ -424,9 +422,36 @@ def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder:
         store.folder(key, lambda: part.extract(StoredFeatures.open(folder)))
 
 
+def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
+    """`Plan.jobs`, of which there has to be one."""
+    jobs, not_evaluable = plan.jobs()
+    if not jobs:
+        dropped = dropped_lines(count_by_reason(plan.dropped_windows()))
+        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped])
+        raise InputError(f"nothing can be evaluated:\n  {reasons}")
+    return jobs, not_evaluable
+
+
+def left_out(plan: Plan) -> list[str]:
+    """What a run will leave out, a line each: windows without a partner, and who cannot be evaluated.
+
+    Args:
+        plan: the plan.
+    """
+    of_jobs = (
+        f"not evaluable: {entry['target']}, subject {entry['subject']}, {entry['protocol']}: {entry['reason']}"
+        for entry in plan.jobs()[1]
+    )
+    return [*dropped_lines(count_by_reason(plan.dropped_windows())), *of_jobs]
+
+
 def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> Estimate:
-    """What the jobs that are not finished will cost, from a few timed steps."""
-    remaining = [(job, n_windows) for job, n_windows in plan.jobs()[0] if job.name not in finished]
+    """What the jobs that are not finished will cost, from a few timed steps.
+
+    Raises:
+        InputError: nothing can be evaluated.
+    """
+    remaining = [(job, n_windows) for job, n_windows in _jobs(plan)[0] if job.name not in finished]
     workers = plan.experiment.runtime.n_workers
     if not remaining:
         return Estimate(0, 0, 0.0, 0.0, workers)
@@ -482,7 +507,7 @@ def run(
     if folder.is_started:
         if resume:
             recorded = folder.set_aside_damaged()
-            _print_lines(recorded.notes)
+            print_lines(recorded.notes)
         folder.start(*start)
     to_retry = frozenset(recorded.failed) if retry_failed else frozenset()
     if to_retry:
@@ -505,14 +530,11 @@ def run(
     # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
     folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, data.dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
-    _print_lines(f"note: {note}" for note in channel_notes)
+    print_lines(f"note: {note}" for note in channel_notes)
     dropped = plan.dropped_windows()
     if len(dropped):
         folder.write_bytes("pairing.csv", csv_bytes(dropped))
-    jobs, not_evaluable = plan.jobs()
-    if not jobs:
-        reasons = "\n  ".join(entry["reason"] for entry in not_evaluable)
-        raise InputError(f"nothing can be evaluated:\n  {reasons}")
+    jobs, not_evaluable = _jobs(plan)
     finished = recorded.finished - to_retry
     remaining = [job for job, _ in jobs if job.name not in finished]
     if not is_new:
@@ -530,14 +552,11 @@ def run(
     else:
         tasks = [(_recorded_job, (plan, job, shared, to_retry)) for job in remaining]
         done = in_workers(runtime, tasks, trains=True)
-    _show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
+    show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
     folder.finish(
         {
             "not_evaluable": not_evaluable,
-            "dropped_windows": {
-                str(subject): rows.groupby("reason")["n_windows"].sum().to_dict()
-                for subject, rows in dropped.groupby("subject")
-            },
+            "dropped_windows": count_by_reason(dropped),
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
             "channels": channel_notes,
         },
@@ -584,83 +603,36 @@ def train_teachers(
     return files
 
 
-@dataclasses.dataclass(frozen=True)
-class _Done:
-    """What the progress shows of a job; seconds, and the accuracy or the failure, only where this run did it itself."""
-
-    title: str
-    accuracy: float | None = None
-    seconds: float | None = None
-    failed: str = ""
-
-
 def _is_recorded(job: Job, folder: RunFolder, to_retry: frozenset[str]) -> bool:
     """Whether another process has recorded a job meanwhile."""
     record = folder.job(job.name)
     return record is not None and not ("failed" in record and job.name in to_retry)
 
 
-def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str]) -> _Done:
+def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str]) -> JobDone:
     # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
     if _is_recorded(job, folder, to_retry):
-        return _Done(job.title)
+        return JobDone(job.title)
     with disk_full_as_input_error(folder.path):
         record = run_job(plan, job)
     return _written(plan, job, record, folder)
 
 
-def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str]) -> list[_Done]:
+def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str]) -> list[JobDone]:
     """`_recorded_job` for jobs that are done at once."""
     left = [job for job in jobs if not _is_recorded(job, folder, to_retry)]
     with disk_full_as_input_error(folder.path):
         records = run_jobs([(plan, job) for job in left])
     return [
-        *(_Done(job.title) for job in jobs if job not in left),
+        *(JobDone(job.title) for job in jobs if job not in left),
         *(_written(plan, job, record, folder) for job, record in zip(left, records, strict=True)),
     ]
 
 
-def _written(plan: Plan, job: Job, record: dict[str, Any], folder: RunFolder) -> _Done:
+def _written(plan: Plan, job: Job, record: dict[str, Any], folder: RunFolder) -> JobDone:
     folder.write_job(record)
     remove_stages(folder.path / STAGES, plan, job)
     if "failed" in record:
-        return _Done(job.title, seconds=record["seconds"], failed=record["failed"])
+        return JobDone(job.title, seconds=record["seconds"], failed=record["failed"])
     accuracies = [metrics["accuracy"] for metrics in record["metrics"].values()]
-    return _Done(job.title, sum(accuracies) / len(accuracies), record["seconds"])
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stderr.write(f"{line}\n")
-
-
-def _show_progress(done: Iterable[_Done], total: int, before: int, mark: str) -> None:
-    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
-    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
-    columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
-    bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
-    started = time.perf_counter()
-    with bar:
-        task = bar.add_task("jobs", total=total, completed=before)
-        for number, job in enumerate(done, start=1):
-            passed = time.perf_counter() - started
-            left = passed / number * (total - before - number)
-            if job.failed:
-                shown = f"failed, {job.failed}, {job.seconds:.1f} s"
-            elif job.accuracy is None:
-                shown = "done by another process"
-            else:
-                shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
-            bar.advance(task)
-            bar.console.print(
-                f"[{before + number}/{total}] {job.title}: {shown}, {format_duration(left)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as `1:02:03`."""
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+    return JobDone(job.title, sum(accuracies) / len(accuracies), record["seconds"])

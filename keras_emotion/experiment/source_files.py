@@ -8,14 +8,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from keras_emotion.datasets import Reader
 from keras_emotion.datasets.reader import Problem, SubjectId
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.files import remove_leftovers, write_whole
 from keras_emotion.json_files import json_bytes, read_json
-from keras_emotion.pipelines import content_hash, file_hash
+from keras_emotion.pipelines import FeaturePart, content_hash, file_hash
 from keras_emotion.systems.settings import Runtime
 
 _FOLDER = "sources"
@@ -26,14 +26,46 @@ A note that is damaged, or of a version that kept no checksum, is as good as non
 
 
 @dataclasses.dataclass(frozen=True)
+class _Trials:
+    """How long the trials of a subject last.
+
+    Args:
+        place: the file that they are in, or the folder of the dataset where there are several.
+        durations: seconds, and the numbers of the trials that last as long.
+    """
+
+    place: Path
+    durations: tuple[tuple[float, tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any], root: Path) -> Self:
+        durations: dict[float, list[int]] = {}
+        for trial in description.get("trials", ()):
+            # A reader that `check_reader` has not seen may describe less.
+            if {"trial", "duration_seconds"} <= trial.keys():
+                durations.setdefault(float(trial["duration_seconds"]), []).append(int(trial["trial"]))
+        place = Path(description.get("file", root))
+        return cls(place, tuple((seconds, tuple(dict.fromkeys(own))) for seconds, own in durations.items()))
+
+    def problems(self, parts: Iterable[FeaturePart], subject: SubjectId) -> Iterator[Problem]:
+        """Trials that a part refuses for their length."""
+        for seconds, numbers in self.durations:
+            for fault in filter(None, dict.fromkeys(part.fault_of_duration(seconds) for part in parts)):
+                listed = ", ".join(map(str, numbers))
+                yield Problem(self.place, f"subject {subject}, trial {listed}: {fault}", subject)
+
+
+@dataclasses.dataclass(frozen=True)
 class SourceFiles:
     """The files of one subject that were read, none of which has a blocking problem.
 
     Args:
         hashes: hash of the content of each file, by its absolute path.
+        trials: the trials.
     """
 
     hashes: Mapping[str, str]
+    trials: _Trials
 
     def fingerprint(self, files: Iterable[Path]) -> str:
         """`content_hash` of some of these files, none of which is opened."""
@@ -42,15 +74,21 @@ class SourceFiles:
 
 @dataclasses.dataclass(frozen=True)
 class _Read:
-    """What a worker found in the files of a subject: the stamp and hash of each, and the blocking problems."""
+    """What a worker found in the files of a subject: stamp and hash of each, the trials, and the blocking problems."""
 
     subject: SubjectId
     files: Mapping[str, tuple[list[int], str]]
+    trials: _Trials
     problems: tuple[Problem, ...]
 
 
 def read_source_files(
-    dataset: Reader, subjects: Sequence[SubjectId], sources: Sequence[str], runtime: Runtime, verify: bool = False
+    dataset: Reader,
+    subjects: Sequence[SubjectId],
+    sources: Sequence[str],
+    runtime: Runtime,
+    verify: bool = False,
+    parts: Iterable[FeaturePart] = (),
 ) -> dict[SubjectId, SourceFiles]:
     """Read the files of some subjects in workers, but for those whose sizes and times are as they were when last read.
 
@@ -60,10 +98,12 @@ def read_source_files(
         sources: what is read of their trials, see `keras_emotion.pipelines.FeaturePart.sources`.
         runtime: engine, workers and feature store, in which hashes, sizes and times are kept.
         verify: read all files, whatever their sizes and times.
+        parts: features that trials have to be long enough for.
 
     Raises:
-        InputError: files are missing or broken; all of them are listed.
+        InputError: files are missing or broken, or trials too short; all of them are listed.
     """
+    parts = tuple(parts)
     store = runtime.feature_store.absolute() / _FOLDER
     files: dict[SubjectId, SourceFiles] = {}
     remove_leftovers(store.parent, store)
@@ -78,11 +118,15 @@ def read_source_files(
         read = {one.subject: one for one in in_workers(runtime, tasks, trains=False)}
         for subject in chosen:
             if subject not in read:
+                yield from files[subject].trials.problems(parts, subject)
                 continue
-            yield from read[subject].problems
-            if not read[subject].problems:
-                files[subject] = SourceFiles({path: own for path, (_, own) in read[subject].files.items()})
-                _keep(notes[subject], read[subject])
+            found = read[subject]
+            yield from found.problems
+            yield from found.trials.problems(parts, subject)
+            if not found.problems:
+                hashes = {path: own for path, (_, own) in found.files.items()}
+                files[subject] = SourceFiles(hashes, found.trials)
+                _keep(notes[subject], found)
 
     dataset.check(subjects, problems)
     return files
@@ -92,12 +136,14 @@ def _read(dataset: Reader, subject: SubjectId, sources: tuple[str, ...]) -> _Rea
     paths = [path.absolute() for path in dataset.files_of(subject, sources)]
     # Before the content is read: a file that changes meanwhile differs from its stamp the next time.
     stamps = {path: _stamp(path) for path in paths}
-    problems = tuple(problem for problem in dataset.inspect(subject).problems if problem.is_blocking)
+    report = dataset.inspect(subject)
+    trials = _Trials.of(report.description, dataset.root)
+    problems = tuple(problem for problem in report.problems if problem.is_blocking)
     if problems:
-        return _Read(subject, {}, problems)
+        return _Read(subject, {}, trials, problems)
     missing = tuple(Problem(path, "no such file", subject) for path, stamp in stamps.items() if stamp is None)
     files = {} if missing else {str(path): (stamp, file_hash(path)) for path, stamp in stamps.items()}
-    return _Read(subject, files, missing)
+    return _Read(subject, files, trials, missing)
 
 
 def _stamp(path: Path) -> list[int] | None:
@@ -132,8 +178,11 @@ def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
             path: stamp for path, (stamp, _) in files.items()
         }:
             return None
-        return SourceFiles({path: str(own) for path, (_, own) in files.items()})
-    except (OSError, ValueError):
+        durations = tuple((float(seconds), tuple(numbers)) for seconds, numbers in record["durations"])
+        trials = _Trials(Path(record["place"]), durations)
+        return SourceFiles({path: str(own) for path, (_, own) in files.items()}, trials)
+    except (OSError, ValueError, KeyError):
+        # Earlier versions kept no lengths.
         return None
 
 
@@ -141,4 +190,6 @@ def _keep(note: Path, read: _Read) -> None:
     # A store that cannot be written to costs time at the next start; where features are to be written, that is refused.
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(note, json_bytes({"subject": str(read.subject), "files": read.files}))
+        trials = {"place": str(read.trials.place), "durations": read.trials.durations}
+        record = {"subject": str(read.subject), "files": read.files, **trials}
+        write_whole(note, json_bytes(record))

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.settings import Training
 from keras_emotion.systems.stages import LayerWeights, Stage, layer_weights
+
+if TYPE_CHECKING:
+    import sklearn.base
 
 
 class StageResult(NamedTuple):
@@ -235,21 +238,29 @@ def _(system: EstimatorSystem, plan: Plan, job: Job, fold: Fold) -> FoldResult:
 
 
 def train_estimator(plan: Plan, job: Job, fold: Fold, vectors: np.ndarray) -> FoldResult:
-    """Do `train_fold` for an `EstimatorSystem`, with the `(windows, features)` of its `vectors` for the fold."""
-    chosen_on_test = _chosen_on_test(job)
-    # Without epochs, and with nothing searched, nothing is chosen on the validation windows: they are learnt from too.
-    spare = chosen_on_test or bool(job.candidate)
-    known = fold.train if spare else np.sort(np.concatenate([fold.train, fold.validation]))
-    estimator = fold.system.estimator(job.seed(plan.experiment.seed)).fit(vectors[known], fold.labels[known])
+    """Do `train_fold` for an `EstimatorSystem`, with the `(windows, features)` of its `vectors` for the fold.
 
-    def probabilities(rows: np.ndarray) -> np.ndarray:
+    A candidate of a search is scored on the validation windows by a fit on the training windows, and tested by a fit on
+    both.
+    """
+    chosen_on_test = _chosen_on_test(job)
+
+    def fitted(rows: np.ndarray) -> sklearn.base.ClassifierMixin:
+        return fold.system.estimator(job.seed(plan.experiment.seed)).fit(vectors[rows], fold.labels[rows])
+
+    def probabilities(estimator: sklearn.base.ClassifierMixin, rows: np.ndarray) -> np.ndarray:
         # A class that no training window has keeps probability 0.
         given = np.zeros((len(rows), len(fold.unit.class_names)))
         given[:, estimator.classes_] = estimator.predict_proba(vectors[rows])
         return _finite(given)
 
-    score = _validation_score(probabilities(fold.validation), fold, chosen_on_test) if job.candidate else None
-    return FoldResult(fold, probabilities(fold.test), 1, score, {})
+    # There is no epoch to choose: what the validation windows choose learns from them too, before it is tested.
+    known = fold.train if chosen_on_test else np.sort(np.concatenate([fold.train, fold.validation]))
+    tested, score = fitted(known), None
+    if job.candidate:
+        of_training = tested if chosen_on_test else fitted(fold.train)
+        score = _validation_score(probabilities(of_training, fold.validation), fold, chosen_on_test)
+    return FoldResult(fold, probabilities(tested, fold.test), 1, score, {})
 
 
 def run_job(plan: Plan, job: Job) -> dict[str, Any]:

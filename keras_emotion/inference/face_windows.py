@@ -11,7 +11,7 @@ import numpy as np
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.inference.paired_windows import AFTER_UNKNOWN_GAP, PairedWindows, starts_in_file
 from keras_emotion.inference.signal_windows import Stretch
-from keras_emotion.pipelines import FeaturePart
+from keras_emotion.pipelines import FaceFeatures, FeaturePart
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.schema import Recording, Trial
 
@@ -50,12 +50,8 @@ def faces_beside(
     trials = []
     starts = starts_in_file(recording, stretches, video_offset_seconds)
     for number, (start_seconds, stretch) in enumerate(zip(starts, stretches, strict=False)):
-        # What the windows need to know of the recording is how long it lasts.
-        duration_seconds = (stretch.stop - stretch.start) / recording.sampling_rate_hz
-        shape = (0, math.floor(duration_seconds * sampling_rate_hz))
-        silent = Recording(np.zeros(shape), (), (), sampling_rate_hz, stretch.baseline_seconds)
-        kept = {"video": video, "video_offset_seconds": start_seconds}
-        trials.append(Trial("video", 1, number + 1, video.stem, silent, (), {}, **kept))
+        n_samples = math.floor((stretch.stop - stretch.start) / recording.sampling_rate_hz * sampling_rate_hz)
+        trials.append(_trial(video, start_seconds, n_samples, sampling_rate_hz, stretch.baseline_seconds, number + 1))
     arrays, table = part.extract(trials)
     numbers, reasons = table["trial"].to_numpy(), table[UNUSABLE].to_numpy(dtype=object)
     rows, problems = [], []
@@ -67,3 +63,46 @@ def faces_beside(
         problems += [reasons[there], np.full(n_lacking, lacking, object)]
     no_rows = np.zeros(0, int)
     return PairedWindows(arrays, np.concatenate([no_rows.astype(object), *problems]), np.concatenate([no_rows, *rows]))
+
+
+def faces_of_windows(
+    part: FaceFeatures,
+    recording: ContinuousRecording | None,
+    stretches: Sequence[Stretch],
+    places: Sequence[int],
+    video: Path,
+    video_offset_seconds: float,
+) -> np.ndarray:
+    """Faces of some windows as pictures, also where the features of the model are others.
+
+    Args:
+        part: the features of faces.
+        recording: the recording; `None` for a video by itself.
+        stretches: of the recording, those with windows.
+        places: the windows, all of which have faces.
+        video: the face video.
+        video_offset_seconds: time in it at which the recording, or else the first window, starts.
+
+    Returns:
+        `(places, steps, image_size, image_size, 3)` uint8.
+    """
+    windowing = part.windowing
+    hop_seconds = windowing.hop_seconds or windowing.window_seconds
+    if recording is None:
+        starts = video_offset_seconds + np.asarray(places) * hop_seconds
+    else:
+        of_stretches = zip(starts_in_file(recording, stretches, video_offset_seconds), stretches, strict=False)
+        starts = np.concatenate([start + np.arange(one.n_windows) * hop_seconds for start, one in of_stretches])[places]
+    rate = windowing.steps / windowing.window_seconds
+    trials = [_trial(video, start, windowing.steps, rate, 0.0, number + 1) for number, start in enumerate(starts)]
+    pictures = FaceFeatures(**{name: getattr(part, name) for name in FaceFeatures.model_fields})
+    return np.asarray(pictures.extract(trials)[0]["faces"])
+
+
+def _trial(
+    video: Path, start_seconds: float, n_samples: int, sampling_rate_hz: float, baseline_seconds: float, number: int
+) -> Trial:
+    """A trial with a video; what its windows need to know of the recording is how long it lasts."""
+    silent = Recording(np.zeros((0, n_samples)), (), (), sampling_rate_hz, baseline_seconds)
+    kept = {"video": video, "video_offset_seconds": float(start_seconds)}
+    return Trial("video", 1, number, video.stem, silent, (), {}, **kept)

@@ -162,7 +162,7 @@ def live_windows(
                     piece = signals.resample(repaired, rate, predictor.sampling_rate_hz)
                     inputs = predictor.live_inputs(piece, begin, n_done - begin, channels, baseline)
                     if is_finite(inputs).all():
-                        probabilities = predictor.apply(inputs)[0][0]
+                        probabilities = predictor.apply(inputs)["probabilities"][0]
                         problem = "" if np.isfinite(probabilities).all() else NO_NUMBERS_OUT
                     else:
                         problem = NO_NUMBERS_IN

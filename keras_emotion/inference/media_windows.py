@@ -20,38 +20,6 @@ TRACKS = ("picture", "sound")
 Parts = Mapping[str, FeaturePart]
 
 
-def with_weights(parts: Parts, weights: Mapping[str, Path], source: object) -> dict[str, FeaturePart]:
-    """The parts with the weights that a saved model does not keep.
-
-    Args:
-        parts: parts by name.
-        weights: file or folder of weights by the track that they encode; options named after it give them.
-        source: the model, for messages.
-
-    Raises:
-        InputError: weights are missing, are not those that the model was trained with, or nothing needs them.
-    """
-    tracks = {name: next((track for track in TRACKS if track in part.sources), "") for name, part in parts.items()}
-    for track, path in weights.items():
-        if track not in tracks.values():
-            raise InputError(f"--{track}-weights {path}: {source} reads no {track} of stimuli; leave it out")
-    found = {}
-    for name, part in parts.items():
-        track = tracks[name]
-        if track in weights:
-            try:
-                part = part.with_weights(weights[track])
-            except InputError as error:
-                raise InputError(f"--{track}-weights: {error}") from None
-        elif part.needs_weights:
-            raise InputError(
-                f"{source}: was trained on {track} features of a network whose weights it does not keep; give "
-                f"--{track}-weights with their file or folder"
-            )
-        found[name] = part
-    return found
-
-
 def media_alone(parts: Parts, media: Path, start_seconds: float) -> PairedWindows:
     """Features in the windows of a clip by itself, from a time in it on to its end.
 

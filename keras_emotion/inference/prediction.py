@@ -12,6 +12,7 @@ import pandas as pd
 
 from keras_emotion import signals
 from keras_emotion.datasets.continuous import ContinuousRecording
+from keras_emotion.inference.looks import Looks
 from keras_emotion.inference.paired_windows import PairedWindows
 from keras_emotion.inference.signal_windows import RecordedWindows
 from keras_emotion.schema import InputError
@@ -30,7 +31,9 @@ class Prediction:
             `problem`: why it has none, and NaN for its probabilities.
         band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN where a window has no
             probability; `None` where there are none.
-        bands: names of these bands.
+        bands: names of the bands of the EEG.
+        looks: which frames the model looked at, where it chooses them; the table then has `looks`, their number, and
+            `look_seconds`, the times at which they begin.
         notes: what the user must know to read the numbers, a sentence each.
         warning: why the numbers mean nothing, or `None`.
         summary: JSON-able: model, recording, channels, what was missing.
@@ -41,6 +44,7 @@ class Prediction:
     table: pd.DataFrame
     band_attention: np.ndarray | None
     bands: tuple[str, ...]
+    looks: Looks | None
     notes: tuple[str, ...]
     warning: str | None
     summary: dict[str, Any]
@@ -103,6 +107,30 @@ def values_at(places: np.ndarray, values: np.ndarray, n_windows: int) -> np.ndar
     of_all = np.full((n_windows, *values.shape[1:]), np.nan, values.dtype)
     of_all[places] = values
     return of_all
+
+
+def table_of(
+    names: Sequence[str],
+    starts_seconds: np.ndarray,
+    window_seconds: float,
+    probability: np.ndarray,
+    looks: Looks | None,
+    problems: np.ndarray | None,
+) -> pd.DataFrame:
+    """The table of a `Prediction`.
+
+    Args:
+        names: names of the classes.
+        starts_seconds: `(windows,)`.
+        window_seconds: length of a window.
+        probability: `(windows, classes)`, NaN where there is none.
+        looks: which frames were looked at.
+        problems: `(windows,)` why a window has no probability.
+    """
+    columns = {"start_seconds": starts_seconds, "stop_seconds": starts_seconds + window_seconds}
+    columns |= {f"probability_{name}": own for name, own in zip(names, probability.T, strict=True)}
+    columns |= {} if looks is None else looks.columns(starts_seconds)
+    return pd.DataFrame({**columns, **({} if problems is None else {"problem": problems})})
 
 
 def notes_of(predictor: Predictor, recording: ContinuousRecording, windows: RecordedWindows) -> Iterator[str]:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
 
 from keras_emotion import signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.datasets.plausibility import size_advice, size_fault
 from keras_emotion.inference.channels import Channels, matched
+from keras_emotion.inference.encoder_weights import with_weights
 from keras_emotion.inference.export import check_weights, load_saved_model
 from keras_emotion.inference.face_windows import faces_beside, faces_of_video
-from keras_emotion.inference.media_windows import media_alone, media_beside, with_weights
+from keras_emotion.inference.looks import looks_of, spread
+from keras_emotion.inference.media_windows import media_alone, media_beside
+from keras_emotion.inference.network import Network
 from keras_emotion.inference.paired_windows import PairedWindows
 from keras_emotion.inference.prediction import (
     Prediction,
@@ -28,6 +30,7 @@ from keras_emotion.inference.prediction import (
     notes_of,
     problems_of,
     summary_of,
+    table_of,
     values_at,
 )
 from keras_emotion.inference.schema import read_block
@@ -40,7 +43,6 @@ from keras_emotion.inference.signal_windows import (
     survey,
 )
 from keras_emotion.inference.subtracted import Subtracted
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.study_channels import ChannelSet
 from keras_emotion.schema import InputError, Recording, Trial
@@ -91,12 +93,12 @@ class Predictor:
         baseline_seconds: seconds at the start of a recording that count as baseline; used by models that were trained
             with a baseline subtracted.
         source: file of the model, for messages; by default its name.
-        weights: file or folder of the weights of networks that encode stimuli, by track (`"picture"`, `"sound"`), where
-            they were not random: a saved model keeps the hash of their contents alone.
+        weights: file or folder of the weights of networks that encode stimuli or faces (`"picture"`, `"sound"`,
+            `"face"`), where they were not random: a saved model keeps the hash of their contents alone.
 
     Raises:
         InputError: the model carries no block (`keras_emotion.inference.schema`), or one that cannot be used, or its
-            weights are not all finite; or weights of networks that encode stimuli are missing or others.
+            weights are not all finite; or weights of networks that encode stimuli or faces are missing or others.
     """
 
     def __init__(
@@ -110,8 +112,11 @@ class Predictor:
         self.model = model
         reading = read_block(model, source or model.name)
         self.block = reading.block
-        self.part, self.face_part = reading.signals, reading.video
-        self.media_parts = with_weights(reading.media, weights or {}, source or model.name)
+        self.part = reading.signals
+        encoded = {**reading.media, **({reading.video_name: reading.video} if reading.video_name else {})}
+        encoded = with_weights(encoded, weights or {}, source or model.name)
+        self.face_part = encoded.pop(reading.video_name, None)
+        self.media_parts = encoded
         self._window_bytes = reading.window_bytes
         self.channel_names: list[str] = list(self.block.channel_names or ())
         self.unit_of = dict(zip(self.channel_names, self.block.units or (), strict=False))
@@ -126,9 +131,7 @@ class Predictor:
         self.window_seconds: float = windowing.window_seconds
         self.hop_seconds: float = windowing.hop_seconds or windowing.window_seconds
         self.lag_seconds: float = 0.0 if self.part is None else windowing.lag_seconds
-        attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
-        with own_keras_settings():
-            self._attention = model.attention_model() if attends else None
+        self._network = Network(model)
 
     @classmethod
     def from_file(cls, path: Path, baseline_seconds: float = 3.0, weights: Mapping[str, Path] | None = None) -> Self:
@@ -244,6 +247,10 @@ class Predictor:
             grid.problems(stretches, damage, recording.sampling_rate_hz, n_eeg),
         )
 
+    def stretches(self, recording: ContinuousRecording) -> list[Stretch]:
+        """What lies between the gaps of a recording, as far as it has windows."""
+        return [one for one in self.grid.stretches(recording) if one.n_windows]
+
     def _check_length(self, recording: ContinuousRecording, stretches: Sequence[Stretch]) -> None:
         needed = self.baseline_seconds + self.lag_seconds + self.window_seconds
         lengths = [(one.stop - one.start) / recording.sampling_rate_hz for one in stretches]
@@ -264,6 +271,7 @@ class Predictor:
         video_offset_seconds: float = 0.0,
         media: Path | None = None,
         media_start_seconds: float = 0.0,
+        n_shown: int = 0,
     ) -> Prediction:
         """Probabilities of all windows of a recording, in bounded memory.
 
@@ -274,6 +282,8 @@ class Predictor:
             video_offset_seconds: time in the video at which the recording starts.
             media: the clip of the stimulus, for models that read it.
             media_start_seconds: time in the clip at which the recording starts.
+            n_shown: windows whose faces and EEG images are kept, of models that choose frames (`Prediction.looks`):
+                spread evenly over those that can be used.
 
         Raises:
             InputError: the recording is too short, damaged, no EEG by its size, or has too few of the channels; the
@@ -286,15 +296,19 @@ class Predictor:
         windows = None if recording is None else self.windows(recording)
         paired = self._paired(recording, video, video_offset_seconds, media, media_start_seconds)
         problems = problems_of(windows, paired)
-        probabilities, attention, distances, places = [], [], [], []
+        wanted = set(spread(np.flatnonzero(problems == ""), n_shown).tolist())
+        outputs, distances, places, shown = [], [], [], {}
         for some, inputs in self._usable(recording, block_seconds, paired, windows, problems):
-            of_block, bands = self.apply(inputs)
-            problems[some[~np.isfinite(of_block).all(axis=1)]] = NO_NUMBERS_OUT
-            probabilities.append(of_block)
-            attention.append(bands)
-            distances.append(self._distance(inputs))
+            of_block = self.apply(inputs)
+            is_number = np.isfinite(of_block["probabilities"]).all(axis=1)
+            problems[some[~is_number]] = NO_NUMBERS_OUT
+            outputs.append(of_block)
+            distances.append(self._network.distance(inputs))
             places.append(some)
+            rows = [row for row in np.flatnonzero(is_number) if some[row] in wanted]
+            shown |= {int(some[row]): {name: np.array(array[row]) for name, array in inputs.items()} for row in rows}
         usable, n_windows = np.concatenate(places), len(problems)
+        outputs = {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
         notes = [] if windows is None else [*notes_of(self, recording, windows)]
         distance = float(np.mean(distances))
         if distance > FAR_AWAY:
@@ -302,19 +316,23 @@ class Predictor:
                 f"features lie {distance:.1f} standard deviations from the means of the training windows: the model "
                 "has seen no such EEG, and its probabilities are a guess"
             )
-        probability = values_at(usable, np.concatenate(probabilities), n_windows)
+        probability = values_at(usable, outputs["probabilities"], n_windows)
+        attention = outputs.get("band_attention")
+        attention = None if attention is None else values_at(usable, attention, n_windows)
         starts = np.arange(n_windows) * self.hop_seconds if windows is None else windows.starts_seconds
         names = self.class_names or tuple(map(str, range(probability.shape[1])))
-        columns = {"start_seconds": starts, "stop_seconds": starts + self.window_seconds}
-        table = pd.DataFrame({**columns, **{f"probability_{n}": p for n, p in zip(names, probability.T, strict=True)}})
+        is_number = problems[usable] == ""
+        of_windows = {name: array[is_number] for name, array in outputs.items()}
+        looks = looks_of(self, usable[is_number], of_windows, shown, recording, video, video_offset_seconds)
         reasons = Counter(reason for reason in problems if reason)
-        if (video is not None and self.face_part is not None) or reasons:
-            table["problem"] = problems
+        shows_problems = (video is not None and self.face_part is not None) or bool(reasons)
+        table = table_of(names, starts, self.window_seconds, probability, looks, problems if shows_problems else None)
         notes += [f"{count} of {n_windows} windows have no probability: {reason}" for reason, count in reasons.items()]
         return Prediction(
             table=table,
-            band_attention=None if self._attention is None else values_at(usable, np.concatenate(attention), n_windows),
+            band_attention=attention,
             bands=() if self.part is None else tuple(self.part.frequency_bands),
+            looks=looks,
             notes=tuple(notes),
             warning=self.warning,
             summary={
@@ -328,6 +346,7 @@ class Predictor:
                 "mean_probability": dict(
                     zip(names, np.nanmean(probability, axis=0).astype(float).tolist(), strict=True)
                 ),
+                **({} if looks is None else {"looks": looks.summary(starts)}),
             },
             duration_seconds=starts[-1] + self.window_seconds if recording is None else recording.duration_seconds,
             elapsed_seconds=time.perf_counter() - started,
@@ -374,8 +393,9 @@ class Predictor:
         if media is not None and recording is None:
             found.append(media_alone(self.media_parts, media, media_start_seconds))
         elif media is not None:
-            stretches = [one for one in self.grid.stretches(recording) if one.n_windows]
-            found.append(media_beside(self.media_parts, recording, stretches, media, media_start_seconds))
+            found.append(
+                media_beside(self.media_parts, recording, self.stretches(recording), media, media_start_seconds)
+            )
         return [one for one in found if one is not None]
 
     def faces(
@@ -392,7 +412,7 @@ class Predictor:
         if recording is None:
             found = faces_of_video(self.face_part, video, video_offset_seconds)
         else:
-            stretches = [one for one in self.grid.stretches(recording) if one.n_windows]
+            stretches = self.stretches(recording)
             found = faces_beside(
                 self.face_part, recording, stretches, self.sampling_rate_hz, video, video_offset_seconds
             )
@@ -401,35 +421,9 @@ class Predictor:
             raise InputError(reason if str(video) in reason else f"{video}: {reason}")
         return found
 
-    def apply(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
-        """`(windows, classes)` probabilities, and `(windows, bands)` attention or `None`.
-
-        Raises:
-            InputError: an input is not finite: a network may well give a probability of it.
-        """
-        import keras
-
-        for name, array in inputs.items():
-            if not np.isfinite(array).all():
-                raise InputError(f"{self.model.name}: input {name} is not finite, and of that there is no probability")
-        with own_keras_settings():
-            outputs = self.model.predict(inputs, batch_size=128, verbose=0)
-            probabilities = keras.ops.convert_to_numpy(self.model.window_probabilities(outputs))
-            if self._attention is None:
-                return probabilities, None
-            attention = self._attention.predict(inputs, batch_size=128, verbose=0)
-        return probabilities, attention["bands"].mean(axis=1)
-
-    def _distance(self, inputs: Inputs) -> float:
-        """Mean distance from the training windows in standard deviations; 0 where the model does not know them."""
-        scaling = getattr(self.model, "feature_scaling", None)
-        scaling = scaling.get("eeg") if isinstance(scaling, Mapping) else scaling
-        if not hasattr(scaling, "mean"):
-            return 0.0
-        distances = np.abs(inputs["eeg"] - np.asarray(scaling.mean)) * np.asarray(scaling.scale)
-        # Of cells without an electrode, or without one in this recording, nothing is known.
-        known = distances > 0
-        return float(distances[known].mean()) if known.any() else 0.0
+    def apply(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        """What the model makes of windows; see `Network.apply`."""
+        return self._network.apply(inputs)
 
     def some_windows(
         self,

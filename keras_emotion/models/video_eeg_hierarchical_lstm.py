@@ -24,6 +24,9 @@ LOOKINGS = ("policy", "uniform")
 POLICY_GRADIENTS = ("head", "all")
 BASELINES = ("learned", None)
 
+_MEAN, _DEVIATION = 0.45, 0.225
+"""Of ImageNet's pictures, over colours; of 0 to 1."""
+
 
 class _LookingCell(keras.layers.Layer):
     """One look: what is at the position, glimpse, core, and the next position; for `keras.layers.RNN`.
@@ -34,8 +37,11 @@ class _LookingCell(keras.layers.Layer):
     the step is live. The cell runs in float32, since positions do; its sublayers follow the policy of precision.
     """
 
-    def __init__(self, glimpse, core, band_attention, policy, n_frames, n_bands, **kwargs):
+    def __init__(self, glimpse, core, band_attention, policy, n_frames, n_bands, unroll, **kwargs):
         super().__init__(autocast=False, **kwargs)
+        # An unrolled loop is for formats without conditions, too. For the gradient, JAX would keep at every step what
+        # either branch needs: that takes a third more time than to compute all steps.
+        self.skips = not unroll and keras.backend.backend() != "jax"
         self.glimpse = glimpse
         self.core = core
         self.band_attention = band_attention
@@ -56,6 +62,22 @@ class _LookingCell(keras.layers.Layer):
         return [states[0], ops.ones((batch_size, 1), dtype="float32"), *states[2:]]
 
     def call(self, inputs, states):
+        if not self.skips:
+            return self._look(inputs, states)
+        # A step at which no segment of the batch is live would be computed to be thrown away.
+        return ops.cond(ops.any(states[1] > 0.5), lambda: self._look(inputs, states), lambda: self._carry(states))
+
+    def _carry(self, states):
+        """What a step gives at which nothing is looked at."""
+        position, live, *before = states
+        weights = ops.zeros((ops.shape(position)[0], self.output_size - self.core.units - 2), dtype="float32")
+        return ops.concatenate([self._top(before), weights, position, live], axis=-1), list(states)
+
+    def _top(self, states):
+        """State of the highest level of the core."""
+        return states[2][:, -self.core.units :]
+
+    def _look(self, inputs, states):
         position, live, *before = states
         core_before = before[2:]
 
@@ -66,7 +88,7 @@ class _LookingCell(keras.layers.Layer):
             there = ops.matmul(ops.expand_dims(ops.cast(here, frames.dtype), 1), frames)[:, 0]
             if name == "eeg":
                 bands = ops.reshape(there, (-1, self.n_bands, there.shape[-1] // self.n_bands))
-                there = self.band_attention([bands, core_before[0][:, -self.core.units :]])
+                there = self.band_attention([bands, self._top(before)])
             seen.append(there)
 
         # === Glimpse and core ===
@@ -81,7 +103,7 @@ class _LookingCell(keras.layers.Layer):
             ops.where(is_live, ops.cast(new, "float32"), old)
             for new, old in zip([*glimpse_after, *core_after], before, strict=True)
         ]
-        state = after[2][:, -self.core.units :]
+        state = self._top(after)
         output = ops.concatenate([state, *weights, position, live], axis=-1)
 
         # === Action: none at the last frame ===
@@ -133,6 +155,7 @@ class _Looking(keras.layers.Layer):
             policy=self.policy,
             n_frames=self.n_frames,
             n_bands=arguments["n_bands"],
+            unroll=arguments["unroll"],
             dtype="float32",
             name="cell",
         )
@@ -313,11 +336,12 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         dtype: dtype policy of the encoders, glimpse, core and classifier.
 
     Input:
-        A dictionary with `"faces"`, `(batch, frames, rows, columns, 3)`, values from 0 to 255 (the model divides them
-        by 255), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`; `"eeg"`,
-        `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames, channels,
-        bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch,
-        n_rollouts, n_looks)`, standard normal; inference reads it only with `sample=True`, the first rollout.
+        A dictionary with `"faces"`, `(batch, frames, rows, columns, 3)`, values from 0 to 255 (the model subtracts the
+        mean of ImageNet's pictures and divides by their deviation, over colours: pixels that are not centred hardly
+        train the encoder), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`;
+        `"eeg"`, `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames,
+        channels, bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch, n_rollouts, n_looks)`,
+        standard normal; inference reads it only with `sample=True`, the first rollout.
 
     Output:
         A dictionary of float32 arrays. Of each segment:
@@ -413,6 +437,8 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         if "face" in modalities and face_encoder == "small":
             x = inputs["faces"] = keras.Input((n_frames, face_size, face_size, 3), name="faces")
             x = keras.layers.Rescaling(1 / 255, dtype=dtype_policy, name="rescaling")(x)
+            scale, offset = 1 / _DEVIATION, -_MEAN / _DEVIATION
+            x = keras.layers.Rescaling(scale, offset, dtype=dtype_policy, name="centring")(x)
             x = ImageEncoder(filters, width, dtype=dtype_policy, name="face_encoder")(x)
         elif "face" in modalities:
             x = inputs["face_features"] = keras.Input((n_frames, n_face_features), name="face_features")
@@ -530,6 +556,49 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
             `(batch, n_classes)` tensor whose rows sum to 1.
         """
         return outputs["probabilities"]
+
+    def window_looks(self, outputs):
+        """Which frames were looked at; `None` where no policy chooses them.
+
+        Args:
+            outputs: what the model returns or predicts.
+
+        Returns:
+            `(batch,)` numbers of looks, and `(batch, n_looks)` positions from 0, which stay behind the last look.
+        """
+        return (outputs["looks"], outputs["positions"]) if self.looking == "policy" else None
+
+    def is_decided(self, outputs, margin=1e-3):
+        """Whether rounding leaves the positions of a segment as they are: none lies between two frames.
+
+        Two implementations of the network may differ by the rounding of float32, and look at other frames where a
+        position is half-way.
+
+        Args:
+            outputs: what the model returns or predicts.
+            margin: smallest distance of a position before rounding from what lies half-way between two frames.
+
+        Returns:
+            `(batch,)` bool NumPy array.
+        """
+        if self.looking != "policy":
+            return np.ones(len(outputs["probabilities"]), bool)
+        actions = ops.convert_to_numpy(outputs["actions"]).astype("float64")
+        return (np.abs(actions % 1 - 0.5) >= margin).all(axis=1)
+
+    def exported_model(self):
+        """Build the network as other formats get it: greedy, without random operations, the loop unrolled.
+
+        Returns:
+            A functional model with these weights and inputs (but for `"noise"`), whose outputs are `"probabilities"`
+            and, where a policy chooses, `"positions"`, `"looks"` and `"actions"`.
+        """
+        known = {argument: getattr(self, argument) for argument in _ARGUMENTS}
+        greedy = type(self)(**{**known, "sample": False, "given_noise": False, "unroll": True}, dtype=self.dtype_policy)
+        greedy.set_weights(self.get_weights())
+        names = ("probabilities", "positions", "looks", "actions")
+        outputs = {name: greedy.output[name] for name in names if name in greedy.output}
+        return keras.Model(greedy.input, outputs, name=self.name)
 
     def get_config(self):
         """Constructor arguments, as `from_config` takes them."""

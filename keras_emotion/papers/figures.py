@@ -92,7 +92,7 @@ def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
                 where = f"subject {row['subject']}, trial {row['trial']}, from {row['start_seconds']:g} s: {said}"
                 pictures = (None if one is None else one[place] for one in (found.faces, found.images))
                 strips.append((where, window, *pictures))
-            title = f"{dataset.name.upper()}, {target}: looks of the first fold, {protocol}"
+            title = f"{dataset.name.replace('_', '-').upper()}, {target}: looks of the first fold, {protocol}"
             mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
             part = wanted.system.images
             drawn = reports.draw_looks(

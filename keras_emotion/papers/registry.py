@@ -39,12 +39,14 @@ class ComparedFigure:
     """A figure of the paper that compares variants or methods: each is a run, as of a table, drawn as bars.
 
     Args:
-        methods: what is compared, by the names below the bars; the others are compared with the first.
+        methods: what is compared, by the names below the bars, in their order.
         metric: the score that is drawn.
+        reference: the method that the others are tested against; by default the first.
     """
 
     methods: Table
     metric: str = "accuracy"
+    reference: str | None = None
 
 
 Figure = Callable[[Experiment, Reader, Path], str]

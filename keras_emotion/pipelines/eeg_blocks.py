@@ -47,36 +47,50 @@ class EEGBlocks(FeaturePart):
         """See `FeaturePart`; blocks overlap as in training."""
         return self
 
+    def fault_of_duration(self, duration_seconds: float) -> str:
+        """See `FeaturePart`; shorter than a block."""
+        if len(self.windowing.starts(duration_seconds)):
+            return ""
+        lag = f" and the lag of {self.lag_seconds:g} s" if self.lag_seconds else ""
+        return (
+            f"lasts {duration_seconds:g} s; expected at least a window of {self.window_seconds:g} s{lag}; choose "
+            "shorter windows (window_seconds)"
+        )
+
     def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
 
         Raises:
-            InputError: trials are shorter than a block and the lag (one line for each), have other channels or another
-                rate than the first, a rate that does not reach the bands or gives no whole numbers of samples, or there
-                are none.
+            InputError: trials are shorter than a block and the lag, have other channels or another rate than the first,
+                a rate that does not reach the bands or gives no whole numbers of samples, or there are none. One line
+                for each file and each thing wrong, with the trials.
         """
-        arrays, tables, first, short = [], [], None, []
+        arrays, tables, first = [], [], None
+        faults: dict[tuple[str, str], list[str]] = {}
         for trial in trials:
             eeg = trial.eeg
-            where = f"{eeg.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
             first = first or (eeg.channel_names, eeg.sampling_rate_hz)
+            fault = self.fault_of_duration(eeg.duration_seconds)
             if (eeg.channel_names, eeg.sampling_rate_hz) != first:
-                raise InputError(f"{where}: channels or sampling rate differ from the first trial; expected the same")
-            starts = self.windowing.starts(eeg.duration_seconds)
-            if not len(starts):
-                lag = f" and the lag of {self.lag_seconds:g} s" if self.lag_seconds else ""
-                short.append(
-                    f"{where}: {eeg.duration_seconds:g} s of EEG; expected at least a block of "
-                    f"{self.window_seconds:g} s{lag}; choose shorter blocks"
-                )
+                fault = "channels or sampling rate differ from the first trial; expected the same"
+            if not fault:
+                starts = self.windowing.starts(eeg.duration_seconds)
+                try:
+                    arrays.append(self._arrays_of(eeg, starts))
+                except ValueError as error:
+                    fault = str(error)
+            if fault:
+                where = f"{eeg.source or 'recording'}, subject {trial.subject}"
+                faults.setdefault((where, fault), []).append(str(trial.trial))
                 continue
-            try:
-                arrays.append(self._arrays_of(eeg, starts))
-            except ValueError as error:
-                raise InputError(f"{where}: {error}") from error
             tables.append(trial.window_table(starts, self.window_seconds))
-        if short:
-            raise InputError("\n".join(short))
+        if faults:
+            raise InputError(
+                "\n".join(
+                    f"{where}, trial {', '.join(dict.fromkeys(numbers))}: {fault}"
+                    for (where, fault), numbers in faults.items()
+                )
+            )
         if not arrays:
             raise InputError("no trials to compute features from")
         joined = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}

@@ -36,17 +36,20 @@ class EEGImages(EEGBlocks):
     whole; each frame and band has its mean square, as natural logarithm (`keras_emotion.signals.frame_power`). Scalp
     channels are in the recording's order. Segments start with the stimulus; what is left at the end of a trial is
     dropped. Beside them `"kept_power"`, `(segments, bands)`: the share of each band's power that denoising keeps, over
-    the channels and frames of a segment (above 1 where thresholding distorts waves of a neighbouring band). The
-    share depends on the recording: of theta, alpha and beta 53, 24 and 6 % in one of EEGMMIDB (64 channels, 128 Hz),
-    31, 23 and 20 % in EEGLAB's example, 5, 3 and 1 % in SAM40.
+    the channels and frames of a segment. It depends on the recording, by what its finest details hold (see
+    `wavelet_denoise`): of theta, alpha and beta 54, 23 and 6 % in one of EEGMMIDB (64 channels, 128 Hz); 32, 24 and
+    19 % in EEGLAB's example with its mains, 48, 47 and 30 % between 4 and 45 Hz, as DEAP is distributed; 4, 2 and 1 %
+    in SAM40 after its authors' filters, which leave as much gamma as theta. It is above 1 where a strong wave outside
+    of the bands is clipped: 146 % of theta beside one of 2.75 Hz that is fifty times as large.
 
     Powers are stored, not images, which are 32 times as large and depend on the training part of a fold:
     `BandStatistics` are fitted to the training segments, `keras_emotion.models.TopographicImages` applies them, makes
     the images within the network, and is saved with it.
 
     **Deviations**: [1] prints neither wavelet, levels and threshold, nor the edges of the bands, nor how the power of a
-    frame is measured. In `predict`, a recording is read in blocks of about the length of a trial, and the noise is
-    estimated in each: powers differ a little from those of the whole recording.
+    frame is measured. In training the noise is estimated once for each trial, in `predict` once for each block of the
+    recording (60 s, with lead-in and tail): a recording of one trial of up to this length has the powers of training,
+    and those of longer ones differ from the powers of the whole by 0.02 to 0.08 standard deviations on average.
 
     Args:
         window_seconds: length of a segment in seconds; 40 frames by default.

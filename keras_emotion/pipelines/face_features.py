@@ -208,17 +208,13 @@ class FaceFeatures(FeaturePart):
         for some in np.split(rows, range(_WINDOWS_AT_ONCE, len(rows), _WINDOWS_AT_ONCE)):
             crops[some] = self._averaged(sequence.faces, source[some])
         beyond = inverse >= first + n_reached
-        ends = sequence.problem or f"{trial.video}: ends before the trial, at {self._end_seconds(sequence):.1f} s"
+        ends = sequence.problem or f"{trial.video}: ends before the trial, at {_end_seconds(sequence, trial):.1f} s"
         reasons = np.select(
             [usable, beyond.any(axis=(1, 2)), (inverse < first).any(axis=(1, 2))],
             ["", ends, "before the start of the video"],
             "no face in the video",
         )
         return crops, table.assign(**{UNUSABLE: reasons})
-
-    @staticmethod
-    def _end_seconds(sequence: faces.FaceSequence) -> float:
-        return float(sequence.frames["frame_time_seconds"].iloc[-1]) if len(sequence.frames) else 0.0
 
     def _times_of_a_window(self) -> np.ndarray:
         """`(steps, samples)` seconds from the start of the window."""
@@ -371,6 +367,13 @@ def length_problem(
         f"give the right one (assumed_frame_rate_hz; {n_frames:.0f} frames in the length of the trial would be "
         f"{n_frames / duration_seconds:.3g} a second)"
     )
+
+
+def _end_seconds(sequence: faces.FaceSequence, trial: Trial) -> float:
+    """Where the video ends: the last frame that was read, or else what its header says."""
+    if len(sequence.frames):
+        return float(sequence.frames["frame_time_seconds"].iloc[-1])
+    return faces.video_facts(trial.video).duration_seconds or 0.0
 
 
 def _face_of_picture(

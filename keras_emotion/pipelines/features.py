@@ -236,6 +236,16 @@ class FeaturePart(BaseModel, abc.ABC):
         """
         return
 
+    def fault_of_duration(self, duration_seconds: float) -> str:
+        """Say why trials of a length are refused; empty where they are not.
+
+        A run asks before it computes features, to list too short trials together with what is wrong with the files.
+
+        Args:
+            duration_seconds: length of a trial.
+        """
+        return ""
+
     @property
     def works_in_blocks(self) -> bool:
         """Whether the features of a block, with a lead-in before and after it, are those of the whole recording."""

@@ -1,8 +1,9 @@
 """Tables and figures from the records of a run. No Keras."""
 
 from keras_emotion.reports.audit import AuditReport, build_audit_report
-from keras_emotion.reports.comparison import ComparisonReport, as_json, build_comparison
+from keras_emotion.reports.comparison import ComparisonReport, build_comparison
 from keras_emotion.reports.figures import draw_features, draw_methods
+from keras_emotion.reports.json_values import as_json
 from keras_emotion.reports.methods import MethodTable, build_method_table
 from keras_emotion.reports.networks import draw_attention, draw_looks, draw_scalp_maps
 from keras_emotion.reports.numbers import SYNTHETIC_MARK

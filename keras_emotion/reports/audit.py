@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SCORED = ("real labels", "shuffled labels", "95 % of them", "p", "order alone", "knows the stimulus", "best constant")
 _HEADINGS = ("target", "protocol", "model", *_SCORED)
-_RESCORED = ("subjects", "units", "accuracy", "balanced", "best constant", "chance, 95 %", "p")
+_RESCORED = ("subjects", "units", "accuracy", "balanced", "best constant", "chance, 95 %", "p", "detectable")
 _STYLES = {"leak": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -125,10 +125,13 @@ def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
             f"{row.best_constant_accuracy:.1%}",
             f"{row.chance_low:.1%} – {row.chance_high:.1%}",
             "–" if pd.isna(row.chance_p_value) else f"{row.chance_p_value:.3f}",
+            "–" if pd.isna(row.detectable_difference) else f"{100 * row.detectable_difference:.1f} points",
         )
         for row in scores.itertuples()
     ]
     console.print(_table("Scored again", headings, rows, ""), crop=False)
+    note = "detectable: true difference from chance that leaves the chance band with a power of 80 %"
+    console.print(Text(note, style="dim"))
 
 
 def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], mark: str) -> Table:
@@ -178,6 +181,11 @@ def _notes(audit: Audit) -> Iterator[str]:
         "together, within a subject (where subjects are trained on together: alike for all of them), and models "
         "trained on them; p = (1 + shuffles reaching the real score) / (1 + R); fewer than 20 labelings give no p"
     )
+    if (audit.scores["model"] == "logistic regression").any():
+        yield (
+            "logistic regression: with one C for real and shuffled labels alike; runs of it choose C on the validation "
+            "windows of each fold, and may score otherwise"
+        )
     yield (
         "order alone: predicted from the nearest training windows in the order of presentation, without any signal; "
         "shuffling cannot see what goes with time"

@@ -17,7 +17,7 @@ import pandas as pd
 import rich.console
 from rich.text import Text
 
-from keras_emotion.evaluation import TRAINING_WINDOWS, Comparison, PairedTest, comparable_subjects, compare
+from keras_emotion.evaluation import TRAINING_WINDOWS, Comparison, comparable_subjects, compare
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.figures import Picture, draw_comparison
 from keras_emotion.reports.numbers import (
@@ -28,7 +28,7 @@ from keras_emotion.reports.numbers import (
     natural_order,
     read_tables,
 )
-from keras_emotion.reports.report import Report, output_folder, page_templates
+from keras_emotion.reports.report import output_folder, page_templates
 from keras_emotion.reports.tables import (
     MainTable,
     count_of_subjects,
@@ -202,36 +202,6 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
         pairs=pairs,
         notes=notes,
     )
-
-
-def as_json(report: Report | ComparisonReport) -> dict[str, Any]:
-    """A report as JSON-able values; what is not defined (an interval over one subject) is `None`.
-
-    Returns:
-        `report` and `figures` (paths), `data_set`, `mark` (of synthetic data, else empty), `overall` and `subjects`
-        (the rows of `Summary`, shares and not percent, with the `run` they belong to), `notes`, and of several runs
-        `comparisons`.
-    """
-    if isinstance(report, Report):
-        runs, pairs = {report.numbers.name: report.numbers}, ()
-        notes, figures = [report.sentence, *report.table.notes], report.figures
-    else:
-        runs, pairs = {run.label: run.numbers for run in report.runs}, report.pairs
-        notes, figures = [*report.table.notes, *report.notes], (report.figure,)
-    one = next(iter(runs.values()))
-    shown = {
-        "report": str(report.path),
-        "figures": [str(path) for path in figures],
-        "data_set": one.dataset,
-        "mark": one.mark,
-        "runs": list(runs),
-        "overall": [row for label, run in runs.items() for row in _records(run.summary.overall, label)],
-        "subjects": [row for label, run in runs.items() for row in _records(run.summary.subjects, label)],
-        "notes": notes,
-    }
-    if isinstance(report, ComparisonReport):
-        shown["comparisons"] = [_pair_as_json(pair) for pair in pairs]
-    return _finite(shown)
 
 
 def _refuse_other_data(folders: Sequence[RunFolder], tables: Sequence[RunTables]) -> None:
@@ -430,7 +400,13 @@ def _over_subjects(found: Comparison) -> str:
         if found.t_test is not None
         else "no t-test (all differences are the same)"
     )
-    return f"Over {count_of_subjects(n_subjects)}: {t_test}, Wilcoxon {shown_p_value(found.wilcoxon.p_value)}{bound}."
+    shown = (
+        f"; with 80 % power this t-test finds a difference of {percent(found.detectable_difference)} points"
+        if not math.isnan(found.detectable_difference)
+        else ""
+    )
+    tests = f"{t_test}, Wilcoxon {shown_p_value(found.wilcoxon.p_value)}{bound}"
+    return f"Over {count_of_subjects(n_subjects)}: {tests}{shown}."
 
 
 def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun, protocol: Mapping[str, Any]) -> str:
@@ -441,7 +417,9 @@ def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun,
         return "Within a subject nothing can be tested: one fold, or the same difference in all of them."
     name = "Within a subject, over folds (Nadeau and Bengio)"
     if len(tested) == 1:
-        return f"{name}: {shown_p_value(tested['p_value'].iloc[0])}."
+        points = tested["detectable_difference"].iloc[0]
+        shown = "" if math.isnan(points) else f"; with 80 % power it finds a difference of {percent(points)} points"
+        return f"{name}: {shown_p_value(tested['p_value'].iloc[0])}{shown}."
     below = tested[tested["p_value_holm"] < 0.05]
     n_ahead = int((below["fold_difference"] > 0).sum())
     if found.mean_difference < 0:
@@ -550,30 +528,3 @@ def _flat(science: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str
 
 def _of_subjects(names: Sequence[str]) -> str:
     return f"subject{'' if len(names) == 1 else 's'} {', '.join(names)}"
-
-
-def _records(rows: pd.DataFrame, label: str) -> list[dict[str, Any]]:
-    return [{"run": label, **row} for row in rows.to_dict("records")]
-
-
-def _pair_as_json(pair: Pair) -> dict[str, Any]:
-    shown = {field: getattr(pair, field) for field in ("first", "second", "protocol", "target", "sentence")}
-    if pair.comparison is None:
-        return {**shown, "tests": None}
-    tests = {field.name: getattr(pair.comparison, field.name) for field in dataclasses.fields(pair.comparison)}
-    tests["subjects"] = tests["subjects"].to_dict("records")
-    for name, value in tests.items():
-        if isinstance(value, PairedTest):
-            tests[name] = value._asdict()
-    return {**shown, "tests": tests}
-
-
-def _finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

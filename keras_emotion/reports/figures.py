@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import matplotlib.style
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
+import PIL.Image
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.file_names import word_file_name
-from keras_emotion.reports.methods import MethodTable
+from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
@@ -51,7 +53,7 @@ class Picture:
         title: what is shown, of which data set, with the mark of synthetic data; also the title in the figure.
         caption: how to read it.
         figure: the figure.
-        png: the figure as a PNG file of 150 dpi without date or software.
+        png: the figure as a PNG file of 150 dpi with title and caption, without date or software.
     """
 
     name: str
@@ -100,10 +102,11 @@ def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
     with matplotlib.style.context(["default", STYLE]):
         return picture(
             "methods",
-            f"{table.title}: {metric}, {of}",
+            f"{table.title}: {METRIC_NAMES.get(metric, metric)}, {of}",
             table.mark,
             "Bar: mean over subjects, with the standard deviation over subjects. Black line: the number as printed, "
-            "where there is one. Dashed: chance, the upper end of the 95 % band of the first method's accuracies.",
+            "where there is one. Dashed: chance, the upper end of the 95 % band of the accuracies of "
+            f"{table.reference}.",
             _methods(table, metric),
         )
 
@@ -216,11 +219,32 @@ def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
 
 
 def picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> Picture:
-    """A figure with its title, as a file."""
+    """A figure with its title, as a file that says its title and caption (`described_pictures`)."""
     _set_title(figure, title, mark)
+    title = f"{title} ({mark})" if mark else title
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return Picture(name, f"{title} ({mark})" if mark else title, caption, figure, buffer.getvalue())
+    figure.savefig(buffer, format="png", metadata={"Software": None, "Title": title, "Description": caption})
+    return Picture(name, title, caption, figure, buffer.getvalue())
+
+
+def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Title, caption and content of the pictures in a folder that `picture` made, in the order of their names.
+
+    Args:
+        folder: where they lie; folders in it are not looked at.
+
+    Raises:
+        InputError: a PNG file cannot be read.
+    """
+    for file in sorted(folder.glob("*.png")):
+        try:
+            with PIL.Image.open(file) as image:
+                said = image.info
+            content = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"{file}: not a readable PNG file ({error}); expected a figure; delete the file") from None
+        if "Title" in said and "Description" in said:
+            yield said["Title"], said["Description"], content
 
 
 def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[str, str, str, Figure]]:
@@ -276,18 +300,22 @@ def _methods(table: MethodTable, metric: str) -> Figure:
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
             if metric == "accuracy":
-                axes.axhline(100 * own["chance_high"].iloc[0], color=colour, linestyle="--", linewidth=0.8)
+                axes.axhline(100 * own.loc[table.reference, "chance_high"], color=colour, linestyle="--", linewidth=0.8)
         for place, value in enumerate(own["printed"]):
             if np.isfinite(value):
                 axes.hlines(value, place - 0.45, place + 0.45, color="black", linewidth=1.5)
         axes.set_title(target, loc="left")
-        axes.set(ylabel=f"{metric} (%)", ylim=(0, 105))
+        axes.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (%)", ylim=(0, 105))
         axes.grid(axis="y")
-    panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if len(methods) > 3 else 0)
+    is_crowded = len(methods) > 3 and max(map(len, methods)) > 10
+    panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if is_crowded else 0)
     handles, names = panels[0].get_legend_handles_labels()
     if np.isfinite(rows["printed"]).any():
         handles.append(Line2D([], [], color="black", linewidth=1.5))
         names.append("paper")
+    if metric == "accuracy":
+        handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=0.8))
+        names.append(f"chance, {table.reference}: upper end of the 95 % band")
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
+from keras_emotion.experiment.record_tables import dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
@@ -24,6 +25,9 @@ from keras_emotion.tables import csv_bytes
 
 METHOD_METRICS = ("accuracy", "f1")
 """Scores of every table; those that the paper prints besides follow."""
+
+METRIC_NAMES = {"f1": "F1", "f1_macro": "F1, mean over classes"}
+"""Scores that are written in another way than in the tables of a run."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,9 +44,11 @@ class MethodTable:
             (of more than two, F1, precision and recall are means over classes), `mean`, `standard_deviation` (over
             subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer than ten subjects),
             `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`, `p_value` (paired t-test over
-            subjects against the first method, NaN of the first), `p_value_holm` (corrected for all methods of a
-            target), `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
+            subjects against the reference, NaN of that), `p_value_holm` (corrected for all methods of a target),
+            `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
         path: the csv file.
+        reference: the method that the others are tested against.
+        notes: windows that were dropped, for each subject the methods and the reasons.
     """
 
     title: str
@@ -52,6 +58,8 @@ class MethodTable:
     metrics: tuple[str, ...]
     rows: pd.DataFrame
     path: Path
+    reference: str
+    notes: tuple[str, ...]
 
     def print(self, console: rich.console.Console) -> None:
         """Print the table, and how it is read.
@@ -63,6 +71,8 @@ class MethodTable:
             self._print_protocol(console, str(protocol), rows)
         for flag, methods in self.feature_flags.items():
             console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
+        for note in self.notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
         if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
             console.print(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
         console.print(f"table: {self.path}", highlight=False, markup=False, soft_wrap=True)
@@ -75,7 +85,7 @@ class MethodTable:
         has_print = {metric: bool(own["printed"].notna().any()) for metric, own in rows.groupby("metric")}
         for target in targets:
             for metric in self.metrics:
-                shown.add_column(f"{target}\n{metric}", justify="right")
+                shown.add_column(f"{target}\n{METRIC_NAMES.get(metric, metric)}", justify="right")
                 if has_print[metric]:
                     shown.add_column("paper", justify="right", style="dim")
             shown.add_column("p", justify="right")
@@ -96,7 +106,7 @@ class MethodTable:
                     "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
                 )
             shown.add_row(str(method), *cells)
-        name = rows["method"].iloc[0]
+        name = self.reference
         first = rows[(rows["method"] == name) & (rows["metric"] == "accuracy")]
         n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + 1
         references = [("majority class of training", "majority"), ("chance, 95 % band", None)]
@@ -127,19 +137,23 @@ class MethodTable:
         )
 
 
-def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None, output: Path) -> MethodTable:
+def build_method_table(
+    runs: Mapping[str, RunFolder], paper: pd.DataFrame | None, output: Path, reference: str | None = None
+) -> MethodTable:
     """Compare finished runs of one dataset, under the same protocols and scored unit, and write `methods.csv`.
 
     Args:
-        runs: a run a method, the first being the one that the others are compared with.
+        runs: a run a method, in the order of the table.
         paper: numbers as printed (`paper_numbers`), `variant` the name of the method; `None` for none.
         output: folder to write into.
+        reference: the method that the others are tested against; by default the first.
 
     Raises:
         InputError: the runs are of different datasets, protocols or units, or have not tested the same subjects.
     """
     numbers = {method: read_numbers(folder) for method, folder in runs.items()}
-    first = next(iter(numbers.values()))
+    reference = reference or next(iter(numbers))
+    first = numbers[reference]
     protocols = list(first.protocols)
     for method, own in numbers.items():
         same = (own.dataset, list(own.protocols), own.scored_unit, own.evaluated)
@@ -156,7 +170,7 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
     for protocol in protocols:
         for target in first.evaluated:
             if first.overall(protocol, target, "accuracy") is not None:
-                rows += _rows(numbers, paper, protocol, target, metrics)
+                rows += _rows(numbers, reference, paper, protocol, target, metrics)
     table = pd.DataFrame(rows)
     RunFolder(output).write_bytes("methods.csv", csv_bytes(table))
     path = output / "methods.csv"
@@ -165,22 +179,35 @@ def build_method_table(runs: Mapping[str, RunFolder], paper: pd.DataFrame | None
     for method, own in numbers.items():
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
-    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path)
+    notes = tuple(_dropped_notes(numbers))
+    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes)
+
+
+def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:
+    """A line for all methods that have dropped the same windows."""
+    methods: dict[str, list[str]] = {}
+    for method, own in numbers.items():
+        for note in dropped_lines(own.dropped_windows):
+            methods.setdefault(note, []).append(method)
+    for note, names in methods.items():
+        yield note if len(names) == len(numbers) else f"{join(names)}: {note}"
 
 
 def _rows(
     numbers: Mapping[str, RunNumbers],
+    reference: str,
     paper: pd.DataFrame | None,
     protocol: str,
     target: str,
     metrics: Sequence[str],
 ) -> list[dict[str, Any]]:
     """A row for each method and metric, under one protocol and for one target."""
-    first, *others = numbers.values()
-    p_values = [_p_value(first, own, protocol, target) for own in others]
-    corrected = [np.nan, *holm_correction(p_values)] if p_values else [np.nan]
+    others = [method for method in numbers if method != reference]
+    p_values = [_p_value(numbers[reference], numbers[method], protocol, target) for method in others]
+    raw = dict(zip(others, p_values, strict=True))
+    corrected = dict(zip(others, holm_correction(p_values), strict=True)) if p_values else {}
     rows = []
-    for place, (method, own) in enumerate(numbers.items()):
+    for method, own in numbers.items():
         majority = own.overall(protocol, target, "majority_accuracy")
         accuracy = own.overall(protocol, target, "accuracy")
         knows = own.overall(protocol, target, "knows_stimulus_accuracy")
@@ -204,8 +231,8 @@ def _rows(
                     "chance_high": accuracy["chance_high"],
                     "majority": majority["mean"],
                     "knows_stimulus": np.nan if knows is None else knows["mean"],
-                    "p_value": [np.nan, *p_values][place],
-                    "p_value_holm": corrected[place],
+                    "p_value": raw.get(method, np.nan),
+                    "p_value_holm": corrected.get(method, np.nan),
                     "printed": printed,
                     "printed_standard_deviation": printed_deviation,
                 }

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from keras_emotion.evaluation import Summary, is_property_of_stimulus, overlap_in_time, summarise
+from keras_emotion.evaluation import METRICS, Summary, is_property_of_stimulus, overlap_in_time, summarise
 from keras_emotion.experiment.record_schema import schema_problem
+from keras_emotion.experiment.record_tables import FAILED
 from keras_emotion.experiment.records import FINISHED, Jobs, RunFolder
 from keras_emotion.json_files import DamagedFile
 from keras_emotion.schema import InputError
@@ -26,6 +27,15 @@ N_PERMUTATIONS = 999
 
 _PROBABILITY = "probability_"
 _BAND_ATTENTION = "band_attention_"
+_RECORDED_OF_ALL = {
+    *METRICS,
+    "roc_auc",
+    "best_epoch",
+    "training_majority",
+    "n_training_windows",
+    "n_validation_windows",
+    FAILED,
+}
 _BANDS_BY_FREQUENCY = ("delta", "theta", "alpha", "beta", "gamma")
 
 
@@ -108,6 +118,8 @@ class RunNumbers:
         summary: scores by subject and over subjects (shares, not percent).
         confusion: `(classes, classes)` counts by `(protocol, target)`, label by prediction, all repetitions together.
         band_attention: `protocol`, `target`, `subject`, `band`, `value` (mean over folds); empty where there is none.
+        recorded: `protocol`, `target`, `subject`, `quantity`, `value` (mean over folds): whatever else features and
+            networks recorded; empty where it is nothing.
         not_evaluated: who is not compared.
         has_stimuli: whether the predictions say what the stimulus alone predicts.
         labels_of_stimuli: targets whose label is a property of the stimulus.
@@ -130,6 +142,7 @@ class RunNumbers:
     summary: Summary
     confusion: Mapping[tuple[str, str], np.ndarray]
     band_attention: pd.DataFrame
+    recorded: pd.DataFrame
     not_evaluated: tuple[NotEvaluated, ...]
     dropped_windows: Mapping[str, Mapping[str, int]]
     has_stimuli: bool = False
@@ -320,6 +333,7 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         summary=summary,
         confusion=dict(_confusion(of_compared(predictions), facts["class_names"])),
         band_attention=_band_attention(of_compared(tables.results)),
+        recorded=_recorded(of_compared(tables.results)),
         not_evaluated=tuple(_not_evaluated(facts, summary.left_out)),
         dropped_windows=facts["dropped_windows"],
         # Runs of before 0.2.0 do not know.
@@ -417,6 +431,12 @@ def _band_attention(results: pd.DataFrame) -> pd.DataFrame:
     rows = results[results["metric"].str.startswith(_BAND_ATTENTION)]
     rows = rows.assign(band=rows["metric"].str.removeprefix(_BAND_ATTENTION))
     return rows.groupby(["protocol", "target", "subject", "band"], as_index=False)["value"].mean()
+
+
+def _recorded(results: pd.DataFrame) -> pd.DataFrame:
+    is_other = ~results["metric"].isin(_RECORDED_OF_ALL) & ~results["metric"].str.startswith(_BAND_ATTENTION)
+    rows = results[is_other].rename(columns={"metric": "quantity"})
+    return rows.groupby(["protocol", "target", "subject", "quantity"], as_index=False)["value"].mean()
 
 
 def band_order(bands: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import rich.console
 from rich.text import Text
 
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.figures import Picture, draw
+from keras_emotion.reports.figures import Picture, described_pictures, draw
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
 from keras_emotion.reports.tables import (
     FEW_COLUMNS,
@@ -92,8 +93,9 @@ def build_report(
 ) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished run.
 
-    Every number is computed from `predictions.csv` (the training parts' majority classes and the attention to bands
-    from `results.csv`). The same folder, paper and reductions give the same bytes.
+    Every number is computed from `predictions.csv` (the training parts' majority classes and what networks and
+    features recorded from `results.csv`). Figures of the paper that were drawn into the run folder are on the page
+    too. The same folder, paper and reductions give the same bytes.
 
     Args:
         folder: the run.
@@ -117,9 +119,13 @@ def build_report(
             sentence=sentence,
             mark=numbers.mark,
             subject_tables=list(_subject_tables(numbers)),
+            recorded=_recorded_table(numbers),
             pictures=[
-                {"title": one.title, "caption": one.caption, "png": base64.b64encode(one.png).decode()}
-                for one in pictures
+                {"title": title, "caption": caption, "png": base64.b64encode(png).decode()}
+                for title, caption, png in [
+                    *((one.title, one.caption, one.png) for one in pictures),
+                    *described_pictures(folder.path),
+                ]
             ],
             protocols=[_definition(numbers, name) for name in numbers.protocols],
             reductions=list(reductions),
@@ -185,6 +191,25 @@ def _subject_tables(numbers: RunNumbers) -> Iterator[dict[str, Any]]:
             "metrics": list(_SUBJECT_METRICS.values()),
             "rows": rows,
         }
+
+
+def _recorded_table(numbers: RunNumbers) -> dict[str, Any]:
+    """Columns by target and protocol, and of each quantity its name and cells; mean ± deviation over subjects."""
+    columns = [(target, name) for target in numbers.evaluated for name in numbers.protocols_of(target)]
+    over_subjects = numbers.recorded.groupby(["quantity", "target", "protocol"])["value"].agg(["mean", "std"])
+    rows = []
+    for quantity in dict.fromkeys(numbers.recorded["quantity"]):
+        found = over_subjects.loc[quantity]
+        cells = []
+        for column in columns:
+            if column not in found.index:
+                cells.append("")
+                continue
+            mean, deviation = found.loc[column]
+            # Of one subject there is none.
+            cells.append(f"{mean:.3g}" if math.isnan(deviation) else f"{mean:.3g} ± {deviation:.2g}")
+        rows.append((quantity.replace("_", " "), cells))
+    return {"columns": columns, "rows": rows}
 
 
 def _definition(numbers: RunNumbers, name: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, paired_subject_test
+from keras_emotion.evaluation.power import detectable_difference
+from keras_emotion.experiment.record_tables import dropped_lines
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, N_PERMUTATIONS, NotEvaluated, RunNumbers
 from keras_emotion.reports.paper import numbers_of_classes
 
@@ -211,6 +213,9 @@ def gap_sentence(numbers: RunNumbers) -> str:
         before, after = (numbers.by_subject(name, target, "accuracy") for name in (first, second))
         p_value = paired_subject_test(before, after).p_value if len(after) > 1 else np.nan
         tested = "" if np.isnan(p_value) else f", paired t-test {shown_p_value(p_value)}"
+        points = detectable_difference(after - before)
+        if p_value >= 0.05 and not np.isnan(points):
+            tested += f", which finds {percent(points)} points with 80 % power"
         changes.append(
             f"from {percent(before.mean())} to {percent(after.mean())} % for {target} "
             f"(lower in {int((after < before).sum())} of {count_of_subjects(len(after))}{tested})"
@@ -300,6 +305,7 @@ def target_section(
         else Cell(f"{percent(row['chance_low'])} – {percent(row['chance_high'])}", _chance_p_value(row))
         for row in found("accuracy")
     ]
+    detectable = [EMPTY if row is None else _detectable_cell(row) for row in found("accuracy")]
     f1_of_classes = [reference("always_high_f1", f"always {names[1]!r}"), score("f1_macro", "F1, mean over classes")]
     has_areas = any(row is not None for row in found("roc_auc"))
     rows = [
@@ -315,6 +321,7 @@ def target_section(
         ),
         reference("best_constant_accuracy", "best constant on test"),
         Row("chance, 95 % band", (*([Cell("")] if has_paper else []), *chance), is_reference=True),
+        Row("detectable difference", (*([Cell("")] if has_paper else []), *detectable), is_reference=True),
         score("balanced_accuracy", "balanced accuracy"),
         score("f1", f"F1{positive}"),
         # Of several classes the mean over classes is the F1 already.
@@ -339,6 +346,16 @@ def _chance_p_value(row: pd.Series) -> str:
     if np.isnan(row["chance_p_value"]):
         return f"no p: {row['chance_n_labelings']:.0f} labelings"
     return f"p = {row['chance_p_value']:.3f}"
+
+
+def _detectable_cell(row: pd.Series) -> Cell:
+    """The detectable difference over subjects, and below it the one over their trials."""
+    shown = [
+        (row["detectable_over_subjects"], "{} points"),
+        (row["detectable_over_trials"], "{} over trials"),
+    ]
+    value, detail = ("" if np.isnan(points) else text.format(percent(points)) for points, text in shown)
+    return Cell(value or EMPTY.value, detail)
 
 
 def _score_cell(numbers: RunNumbers, protocol: str, target: str, metric: str) -> Cell:
@@ -411,6 +428,11 @@ def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]], has_
         "all enumerated, and fewer than 20 give no p. One run in twenty at chance falls outside the band. What "
         "training on shuffled labels scores under a leaking protocol is higher: see the leak audit"
     )
+    yield (
+        "detectable difference: true difference from chance that these data show with a power of 80 % at alpha 0.05, "
+        "by a t-test over subjects (from their spread), and for these very subjects over trials (from the width of the "
+        "chance band); an accuracy at chance rules out no smaller one (keras-emotion plan)"
+    )
 
 
 def feature_notes(numbers: RunNumbers) -> Iterator[str]:
@@ -450,9 +472,7 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
         left_out = all(one.subject not in numbers.evaluated.get(target, ()) for one in group)
         consequence = " (left out of every protocol)" if left_out else ""
         yield f"not evaluable: {target}, subject{plural} {names}, {protocol}: {reason}{consequence}"
-    for subject, dropped in numbers.dropped_windows.items():
-        listed = ", ".join(f"{count} ({reason})" for reason, count in dropped.items())
-        yield f"windows dropped: subject {subject}: {listed}"
+    yield from dropped_lines(numbers.dropped_windows)
     yield from numbers.channels
     yield from numbers.record_notes
 
@@ -467,7 +487,18 @@ def _level(numbers: RunNumbers, protocol: str, target: str) -> str:
     elif row["mean"] < row["chance_low"]:
         where = "below"
     band = f"{percent(row['chance_low'])} to {percent(row['chance_high'])} %"
-    return f"{target} with {percent(row['mean'])} % lies {where} the chance band ({band})"
+    level = f"{target} with {percent(row['mean'])} % lies {where} the chance band ({band})"
+    return f"{level}{_shown_by_these_data(row)}" if where == "within" else level
+
+
+def _shown_by_these_data(row: pd.Series) -> str:
+    """What "at chance" leaves open: the differences that these data would have shown."""
+    shown = [
+        f"{percent(row[f'detectable_over_{sample}'])} points over {sample}"
+        for sample in ("subjects", "trials")
+        if not np.isnan(row[f"detectable_over_{sample}"])
+    ]
+    return f"; with 80 % power these data show a difference of {join(shown)}" if shown else ""
 
 
 def _flags(numbers: RunNumbers, protocol: str) -> str:

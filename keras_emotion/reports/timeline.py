@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import matplotlib.style
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from keras_emotion.reports.figures import _COLOURS, STYLE, _set_title
@@ -26,6 +26,7 @@ def draw_timeline(
     bands: Sequence[str] = (),
     band_attention: np.ndarray | None = None,
     faces: tuple[np.ndarray, np.ndarray] | None = None,
+    below: tuple[float, Callable[[FigureBase], None]] | None = None,
 ) -> bytes:
     """A PNG file of 150 dpi without date or software.
 
@@ -37,6 +38,7 @@ def draw_timeline(
         bands: names of the bands.
         band_attention: `(windows, bands)`, each weight between 0 and 1.
         faces: `(times,)` seconds and `(times, size, size, 3)` uint8 pictures.
+        below: height in inches of what is drawn below, and what draws it into a part of the figure.
     """
     names = [column for column in table if column.startswith("probability_")]
     shown = names[1:] if len(names) == 2 else names
@@ -46,8 +48,14 @@ def draw_timeline(
     parts += [("faces", 0.6)] if faces is not None and len(faces[0]) else []
     with matplotlib.style.context(["default", STYLE]):
         heights = [height for _, height in parts]
-        figure = Figure(figsize=(_WIDTH_INCHES, 0.9 + sum(heights)), layout="constrained")
-        panels = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+        whole_inches = 0.9 + sum(heights)
+        below_inches = 0.0 if below is None else below[0]
+        figure = Figure(figsize=(_WIDTH_INCHES, whole_inches + below_inches), layout="constrained")
+        timeline: FigureBase = figure
+        if below is not None:
+            timeline, rest = figure.subfigures(2, 1, height_ratios=[whole_inches, below_inches])
+            below[1](rest)
+        panels = timeline.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
         for axes, (part, _) in zip(panels, parts, strict=True):
             if part == "probability":
                 for place, name in enumerate(shown):
@@ -80,7 +88,7 @@ def draw_timeline(
                     edges, np.arange(len(bands) + 1), shown_bands, vmin=0, vmax=1, cmap="viridis", rasterized=True
                 )
                 axes.set_yticks(np.arange(len(bands)) + 0.5, bands)
-                figure.colorbar(image, ax=axes, label="band attention", pad=0.01)
+                timeline.colorbar(image, ax=axes, label="band attention", pad=0.01)
             else:
                 for time, face in zip(*faces, strict=True):
                     zoom = _FACE_INCHES * 72 / len(face)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,11 @@ class System(BaseModel, abc.ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     hint: ClassVar[str] = ""
     """How to do without a modality that the data lack, for the user who is told so."""
+
+    @classmethod
+    def of_record(cls, fields: Mapping[str, Any]) -> Self:
+        """The system that the fields in a run's files describe; those of earlier versions may lack some."""
+        return cls(**fields)
 
     def scientific_config(self) -> dict[str, Any]:
         """JSON-able fields that decide the numbers; paths are replaced by what lies there."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, OfficialFeatures, Windowing
-from keras_emotion.systems.base import EstimatorSystem, System
+from keras_emotion.systems.base import System
 from keras_emotion.systems.multiple_kernel_svm import MultipleKernelSVM
 from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.regularisation import RegularisedSystem
 from keras_emotion.systems.svm import DecisionSVC
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @register_system
-class ComparisonEstimator(EstimatorSystem):
+class ComparisonEstimator(RegularisedSystem):
     """A support vector machine on the band powers of a trial, or on these and the face by several kernels.
 
     | name | classifier | what it reads |
@@ -29,13 +30,13 @@ class ComparisonEstimator(EstimatorSystem):
 
     Standard scores come first, fitted on the training trials.
 
-    **Deviations**: what Zheng et al. gave them, with which kernels and which C, they do not say.
+    **Deviations**: what Zheng et al. gave them, with which kernels and which C, they do not say. Here C is chosen on
+    the validation windows of each fold, by the logistic loss of the decisions.
 
     Args:
         estimator_name: name of the classifier.
         features: band powers of the windows of a trial.
         face: the 29 quantities of the face in the same windows.
-        inverse_regularisation: C of the support vector machine.
     """
 
     hint: ClassVar[str] = "svm needs no faces"
@@ -43,7 +44,6 @@ class ComparisonEstimator(EstimatorSystem):
     estimator_name: Literal["svm", "mkl"]
     features: ConnectivityFeatures = Field(default_factory=ConnectivityFeatures)
     face: FaceQuantities = Field(default_factory=FaceQuantities)
-    inverse_regularisation: Annotated[float, Field(gt=0)] = 1.0
 
     @property
     def _reads(self) -> tuple[str, ...]:
@@ -51,7 +51,8 @@ class ComparisonEstimator(EstimatorSystem):
 
     def scientific_config(self) -> dict[str, Any]:
         """See `System`; the features that it does not read do not make another experiment."""
-        own = {"estimator_name": self.estimator_name, "inverse_regularisation": self.inverse_regularisation}
+        own = super().scientific_config()
+        del own["features"], own["face"]
         return {**own, **{name: part.key() for name, part in self.parts().items()}}
 
     @property
@@ -73,7 +74,10 @@ class ComparisonEstimator(EstimatorSystem):
         """See `System`; the support vector machine can, which needs no faces."""
         if self.estimator_name != "svm":
             return super().with_released_features()
-        return OfficialComparisonEstimator(inverse_regularisation=self.inverse_regularisation)
+        return OfficialComparisonEstimator(
+            inverse_regularisation=self.inverse_regularisation,
+            inverse_regularisation_grid=self.inverse_regularisation_grid,
+        )
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
         """See `System`; faces come last, and connectivity is not read."""
@@ -98,7 +102,6 @@ class OfficialComparisonEstimator(ComparisonEstimator):
 
     Args:
         features: the features of the dataset; those of the windows of a sample are averaged.
-        inverse_regularisation: C of the support vector machine.
     """
 
     estimator_name: Literal["svm"] = "svm"

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
-from keras_emotion.pipelines import FaceFeatures, Features, content_hash
+from keras_emotion.pipelines import FaceFeatures, Features, path_hash
 from keras_emotion.pipelines.features import UNUSABLE
 from keras_emotion.pipelines.windowing import Seconds, StepCount
 from keras_emotion.schema import InputError, Trial
@@ -96,7 +96,8 @@ class FaceEncoder(FrameEncoder):
     def _hash_of_weights(self) -> str:
         if not self.weights.is_file():
             raise InputError(f"{self.weights}: no such file; expected released weights of AlexNet (.pth, .pt or .npz)")
-        return content_hash([self.weights])
+        # Of the content alone: the file may be called otherwise where the model is applied.
+        return path_hash(self.weights)
 
 
 @functools.lru_cache(maxsize=4)

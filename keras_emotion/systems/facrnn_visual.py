@@ -25,6 +25,7 @@ from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.settings import Training
 
 if TYPE_CHECKING:
     import keras
@@ -101,9 +102,10 @@ class FACRNNVisual(NetworkSystem):
 
 
 class FACRNNVisualExperiment(Experiment):
-    """An experiment with the visual network of 3FACRNN."""
+    """An experiment with the visual network of 3FACRNN, trained as section 3.2 of the paper prints it."""
 
     system: FACRNNVisual = Field(default_factory=FACRNNVisual)
+    training: Training = Training(learning_rate=1e-5)
 
 
 class TeacherOfFile:

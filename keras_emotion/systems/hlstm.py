@@ -100,6 +100,19 @@ class HLSTMSystem(NetworkSystem):
         return self
 
     @property
+    def paper_variant(self) -> str | None:
+        """See `System`; the bars of Fig. 5 to 7. What has no bar there is named by what it reads."""
+        attends = self.level_attention and self.n_levels > 1
+        if self.modalities == ("face",) and self.looking == "uniform" and not attends:
+            return f"L = {self.n_levels}"
+        names = [] if len(self.modalities) == 2 else [f"{self.modalities[0]} alone"]
+        if not attends:
+            names.append("Common stacked LSTM")
+        elif not self.penalty_weight:
+            names.append("Without penalty")
+        return ", ".join(names) or None
+
+    @property
     def windowing(self) -> Windowing:
         """See `System`; the segments of the EEG, with its frames as steps."""
         return self.images.windowing

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field, SerializeAsAny
+from pydantic import SerializeAsAny
 
 from keras_emotion.pipelines import EEGGridFeatures, FeaturePart, OfficialFeatures, StoredFeatures
 from keras_emotion.systems.base import DerivedPart, EstimatorSystem, System
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import register_system
+from keras_emotion.systems.regularisation import RegularisedSystem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,16 +29,16 @@ def logistic_regression(inverse_regularisation: float = 1.0) -> sklearn.base.Cla
 
 
 @register_system
-class BandPowerRegression(EstimatorSystem):
+class BandPowerRegression(RegularisedSystem):
     """Logistic regression on the power of bands: the differential entropy of a Gaussian is half its log-power.
+
+    C of `sklearn.linear_model.LogisticRegression` is chosen on the validation windows of each fold.
 
     Args:
         features: the features; by default one differential entropy a window, channel and band.
-        inverse_regularisation: C of `sklearn.linear_model.LogisticRegression`.
     """
 
     features: EEGGridFeatures = EEGGridFeatures(steps=1)
-    inverse_regularisation: Annotated[float, Field(gt=0)] = 1.0
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
@@ -45,7 +46,10 @@ class BandPowerRegression(EstimatorSystem):
 
     def with_released_features(self) -> System:
         """See `System`."""
-        return OfficialFeatureRegression(inverse_regularisation=self.inverse_regularisation)
+        return OfficialFeatureRegression(
+            inverse_regularisation=self.inverse_regularisation,
+            inverse_regularisation_grid=self.inverse_regularisation_grid,
+        )
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
         """See `System`; without the empty cells of the grid."""
@@ -63,7 +67,6 @@ class OfficialFeatureRegression(BandPowerRegression):
 
     Args:
         features: the features of the dataset; those of the windows of a sample are averaged.
-        inverse_regularisation: C of `sklearn.linear_model.LogisticRegression`.
     """
 
     features: OfficialFeatures = OfficialFeatures()

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.options import Option
-from keras_emotion.pipelines import FeaturePart, MediaFrames, MediaLogMel, MediaVGGishPatches, content_hash
+from keras_emotion.pipelines import FeaturePart, MediaFrames, MediaLogMel, MediaVGGishPatches, content_hash, path_hash
 from keras_emotion.pipelines.media_features import PATCH_FRAMES, MediaSound
 from keras_emotion.schema import Clip, InputError, Trial
 from keras_emotion.systems.settings import Configuration
@@ -359,7 +359,8 @@ class SoundEncoder(MediaEncoder):
     def _hash_of_weights(self) -> str:
         if not self.weights.is_file():
             raise InputError(f"{self.weights}: no such file; expected released weights of VGGish (.pth, .pt or .npz)")
-        return content_hash([self.weights])
+        # Of the content alone: the file may be called otherwise where the model is applied.
+        return path_hash(self.weights)
 
 
 _FRONT_ENDS: Mapping[str, type[MediaSound]] = {"log_mel": MediaLogMel, "vggish": MediaVGGishPatches}

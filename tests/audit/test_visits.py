@@ -54,7 +54,7 @@ def study(visits, tmp_path_factory):
         protocols=(*LEAKING, *CLEAN, "within_session"),
         maximum_repetitions=1,
         maximum_folds=4,
-        system=BandPowerRegression(features=EEGGridFeatures(steps=1, baseline="none")),
+        system=BandPowerRegression(features=EEGGridFeatures(steps=1, baseline="none"), inverse_regularisation_grid=()),
         runtime=Runtime(workers=1, feature_store=folder / "features"),
     )
     return run(experiment, reader, folder / "run"), audit(experiment, reader, folder / "audit", n_light_permutations=19)

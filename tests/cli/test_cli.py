@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from keras_emotion import cli
 from keras_emotion.cli.parser import arguments_of
 from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.evaluation.power import subjects_needed
 from keras_emotion.experiment.records import RunFolder
 
 
@@ -172,6 +174,45 @@ def test_report_writes_below_runs_unless_told_otherwise(runs, tmp_path, capsys, 
     assert cli.main(["report", str(runs / "one"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] == f"runs/report-{'0' * 16}/report.html"
     assert (tmp_path / "runs" / f"report-{'0' * 16}" / "report.html").is_file()
+
+
+def test_plan_says_what_a_study_needs(capsys):
+    assert cli.main(["plan", "--difference", "5", "--subjects", "20", "--trials", "40"]) == 0
+    out = capsys.readouterr().out
+    assert "To show 5 points above chance with 80 % power, alpha 0.05 two-sided" in out
+    assert "assumed, as no spread is given (--run, --spread)" in out
+    # 5 points between subjects and 0.55 * 0.45 / 40 of the trials make 9.3.
+    within = next(line.split() for line in out.splitlines() if line.strip().startswith("trial_disjoint"))
+    assert within[1:4] == ["50.0", "9.3", str(subjects_needed(0.05 / np.sqrt(0.05**2 + 0.55 * 0.45 / 40)))]
+    assert cli.main(["plan", "--spread", "8.2", "--trials", "20", "--spread-trials", "40", "--json"]) == 0
+    plans = json.loads(capsys.readouterr().out)["plans"]
+    assert [plan["protocol"] for plan in plans] == [
+        "trial_disjoint",
+        "stimulus_disjoint",
+        "subject_disjoint",
+        "subject_and_stimulus_disjoint",
+    ]
+    assert plans[0]["assumptions"]["between"] == pytest.approx(np.sqrt(0.082**2 - 0.25 / 40))
+    assert plans[0]["n_trials"] == 20
+
+
+def test_plan_takes_the_spread_of_a_run(runs, capsys):
+    assert cli.main(["plan", "--run", str(runs / "two"), "--difference", "10", "--json"]) == 0
+    (plan,) = json.loads(capsys.readouterr().out)["plans"]
+    # Two subjects with four trials each, of which both get three right: less spread than the trials have by themselves.
+    assert plan["assumptions"] == {
+        "chance": 0.5,
+        "between": 0.0,
+        "power": 0.8,
+        "alpha": 0.05,
+        "n_measured": 2,
+    }
+    found = [plan[name] for name in ("protocol", "target", "n_subjects", "n_trials")]
+    assert found == ["trial_disjoint", "arousal", 2, 4]
+    assert cli.main(["plan", "--run", str(runs / "two"), "--subjects", "30"]) == 0
+    out = capsys.readouterr().out
+    assert "of each of 30 subjects; detectable and power: of 30 subjects with 4 trials each" in out
+    assert "with 2 subjects the true spread may be 0.4 to 31.9 times as large (95 % interval)" in out
 
 
 def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):

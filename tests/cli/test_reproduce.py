@@ -4,15 +4,17 @@ import shutil
 import sys
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 
+from keras_emotion import reports
 from keras_emotion.cli.reproduce import _numbers_to_compare, main, run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
-from keras_emotion.papers import ComparedFigure, Demo, Reproduction, with_system
+from keras_emotion.papers import ComparedFigure, Demo, Reproduction, hlstm, with_system
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.facrnn import presets
 from keras_emotion.pipelines import EEGGridFeatures
@@ -25,6 +27,10 @@ from keras_emotion.systems.logistic_regression import (
 )
 
 SCRIPTS = Path(__file__).parents[2] / "reproductions"
+
+
+FIXED = BandPowerRegression(inverse_regularisation_grid=())
+"""One fit a fold."""
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +185,9 @@ def test_subjects_that_are_asked_for_are_not_dropped(script, deap):
 
 
 def _regression_demo(name, n_subjects):
-    full = BandPowerRegressionExperiment(name=name, dataset="deap", targets=("valence",), protocols=("trial_disjoint",))
+    full = BandPowerRegressionExperiment(
+        name=name, dataset="deap", targets=("valence",), protocols=("trial_disjoint",), system=FIXED
+    )
     demo = Demo(writer=write_deap, options={"n_subjects": n_subjects, "n_trials": 6})
     return Reproduction(name=name, presets=regression_presets(full, {}), description="", demo=demo)
 
@@ -294,13 +302,13 @@ def four_subjects(tmp_path_factory):
 def _tables(deap, output, *arguments):
     """A table of three methods, of logistic regressions."""
     full = BandPowerRegressionExperiment(
-        name="test", dataset="deap", targets=("valence", "arousal"), protocols=("trial_disjoint",)
+        name="test", dataset="deap", targets=("valence", "arousal"), protocols=("trial_disjoint",), system=FIXED
     )
     methods = {
         "Ours": lambda wanted: wanted,
         "Much regularised": with_system(lambda system: system.model_copy(update={"inverse_regularisation": 1e-6})),
         "Coarse": with_system(
-            lambda system: BandPowerRegression(features=EEGGridFeatures(steps=1, window_seconds=6.0))
+            lambda system: system.model_copy(update={"features": EEGGridFeatures(steps=1, window_seconds=6.0)})
         ),
     }
     main(
@@ -345,10 +353,21 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     assert (folder / "ours" / "predictions.csv").stat().st_mtime_ns == before
 
 
+def _draw_nothing(wanted, dataset, folder):
+    picture = reports.figures.picture("nothing", "Nothing", "", "Is drawn.", matplotlib.figure.Figure())
+    (folder / "nothing.png").write_bytes(picture.png)
+    return "drawn: nothing"
+
+
 def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_subjects, tmp_path, capsys):
     presets = regression_presets(
         BandPowerRegressionExperiment(
-            name="test", dataset="deap", targets=("valence",), protocols=("trial_disjoint",), maximum_repetitions=1
+            name="test",
+            dataset="deap",
+            targets=("valence",),
+            protocols=("trial_disjoint",),
+            maximum_repetitions=1,
+            system=FIXED,
         ),
         {},
     )
@@ -361,7 +380,8 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
         presets=presets,
         description="A test.",
         printed_numbers=numbers,
-        compared_figures={"6": ComparedFigure({"Ours": lambda wanted: wanted, "Less": less}, metric="f1")},
+        compared_figures={"6": ComparedFigure({"Ours": lambda wanted: wanted, "Less": less}, "f1", reference="Less")},
+        figures=(_draw_nothing,),
     )
     arguments = ["--data-root", str(four_subjects), "--output", str(tmp_path / "run"), "--workers", "1"]
     assert run_reproduction(reproduction, [*arguments, "--figure", "6"]) == 0
@@ -370,6 +390,7 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     assert f"figure: {folder / 'figure6.png'}" in out
     assert (folder / "figure6.png").read_bytes().startswith(b"\x89PNG")
     rows = pd.read_csv(folder / "methods.csv")
+    assert rows.groupby("method")["p_value"].count().to_dict() == {"Less": 0, "Ours": 2}
     assert rows.loc[rows["printed"].notna(), ["method", "metric", "printed"]].values.tolist() == [
         ["Less", "accuracy", 85.9]
     ]
@@ -380,6 +401,10 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     ):
         with pytest.raises(InputError, match=message):
             run_reproduction(reproduction, [*arguments, *words])
+    # A figure that is drawn when a run is finished is on its page.
+    assert run_reproduction(reproduction, arguments) == 0
+    assert "drawn: nothing" in capsys.readouterr().out
+    assert "<strong>Nothing.</strong> Is drawn." in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_run_is_not_compared_with_the_variants_of_a_figure(deap, tmp_path):
@@ -389,6 +414,13 @@ def test_a_run_is_not_compared_with_the_variants_of_a_figure(deap, tmp_path):
     wanted = BandPowerRegressionExperiment(name="test", dataset="deap", targets=("valence",))
     compared = _numbers_to_compare(numbers, wanted, DEAP(deap), [])
     assert compared["value"].tolist() == [90.0]
+
+
+@pytest.mark.parametrize(("level_attention", "expected"), [(True, []), (False, [85.9, 85.9])])
+def test_a_run_of_a_variant_is_compared_with_its_bar(deap, level_attention, expected):
+    wanted = hlstm.DEAP.presets["paper"].changed({"system.level_attention": level_attention})
+    compared = _numbers_to_compare(hlstm.PRINTED_NUMBERS, wanted, DEAP(deap), [])
+    assert compared["value"].tolist() == expected
 
 
 def test_a_table_that_is_not_there_is_refused(deap, tmp_path, capsys):

@@ -106,6 +106,7 @@ def test_trainings_that_diverge_are_listed_and_repeated_when_asked(data, tmp_pat
     monkeypatch.chdir(tmp_path)
     words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     words += ["--protocol", "window_disjoint", "trial_disjoint", "--preset", "demo", "--workers", 1, "--output", "run"]
+    words.append("--system.inverse-regularisation-grid")
     with monkeypatch.context() as patched:
         done = _diverging(patched, lambda job: (job.protocol, job.subject, job.fold) == ("trial_disjoint", 2, 1))
         assert _run(*words) == 1
@@ -133,6 +134,7 @@ def test_a_run_in_which_all_trainings_diverge_ends_with_a_message(data, tmp_path
     monkeypatch.chdir(tmp_path)
     words = ["--model", "logistic_regression", "--dataset", "sam40", "--data-root", data, "--target", "stress"]
     _diverging(monkeypatch, lambda job: True)
+    words.append("--system.inverse-regularisation-grid")
     assert _run(*words, "--preset", "demo", "--workers", 1, "--output", "run") == 1
     told = capsys.readouterr().err
     assert "9 trainings diverged: use a smaller --training.learning-rate" in told

@@ -367,7 +367,10 @@ def test_numbers_and_words_are_labels_alike(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda table: table.drop(columns=["fold", "stop"]), "no column stop_seconds, fold"),
+        (
+            lambda table: table.drop(columns=["fold", "stop"]),
+            r"no column stop, fold; it has .*; give --columns stop=COLUMN fold=COLUMN; fold=@file",
+        ),
         (lambda table: table.head(0), "has no rows"),
         (lambda table: table.assign(start="early"), "line 2, start_seconds: expected seconds, found 'early'"),
         (lambda table: table.assign(stop=table["start"]), "line 2: the window ends before it starts"),

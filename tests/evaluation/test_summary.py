@@ -171,7 +171,7 @@ def test_overall_is_the_mean_over_subjects_with_its_interval(run):
     pd.testing.assert_frame_equal(summary.subjects, subject_scores(predictions, majority))
     assert summary.left_out.empty
     overall = summary.overall.set_index(["protocol", "target", "metric"])
-    assert len(overall) == 3 * 2 * 11
+    assert len(overall) == 3 * 2 * 12
     for (protocol, target, metric), row in overall.iterrows():
         of_protocol = summary.subjects["protocol"].eq(protocol) & summary.subjects["target"].eq(target)
         values = summary.subjects.loc[of_protocol, metric]

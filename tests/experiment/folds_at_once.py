@@ -1,7 +1,7 @@
 """Folds trained at once and one by one, on Keras's JAX backend.
 
-Usage: `KERAS_BACKEND=jax python folds_at_once.py FOLDER cases` or `... runs`. Writes what came out to `told.json`
-there. Without the ending that pytest collects; a program, because a process has one backend.
+Usage: `KERAS_BACKEND=jax python folds_at_once.py FOLDER cases` (or `slow_cases`, `runs`). Writes what came out to
+`told.json` there. Without the ending that pytest collects; a program, because a process has one backend.
 """
 
 import json
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from keras_emotion.audit import audit
 from keras_emotion.experiment import Experiment, estimate, prepare, run, training, vectorized
+from keras_emotion.pipelines import EEGImages
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN
+from keras_emotion.systems.hlstm import HLSTMSystem
 
 
 def cases(folder: Path):
@@ -41,10 +43,23 @@ def cases(folder: Path):
     yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), MemoryTrials(folder)
 
 
-def both_ways(folder: Path) -> dict:
+def slow_cases(folder: Path):
+    """As `cases`: a network that takes long to compile, with a loop, draws of a policy in it, and a loss of its own."""
+    from conftest import MemoryReader
+    from tiny_run import tiny_experiment
+
+    system = HLSTMSystem(
+        images=EEGImages(window_seconds=1.0, frame_rate_hz=8.0),
+        modalities=("eeg",),
+        **{"image_size": 8, "n_looks": 4, "n_rollouts": 2, "units": 6, "width": 6, "filters": (2,)},
+    )
+    yield "hlstm", tiny_experiment(folder / "features", system), MemoryReader(folder, n_subjects=1)
+
+
+def both_ways(cases) -> dict:
     """The records of both ways for each case."""
     told = {}
-    for name, experiment, reader in cases(folder):
+    for name, experiment, reader in cases:
         plan, _ = prepare(experiment, reader)
         jobs = [job for job, _ in plan.jobs()[0]]
         told[name] = {
@@ -79,8 +94,9 @@ def whole_run(folder: Path, engine: str) -> dict:
 def main() -> None:
     folder = Path(sys.argv[1])
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    if sys.argv[2] == "cases":
-        told = both_ways(folder)
+    cases_of = {"cases": cases, "slow_cases": slow_cases}
+    if sys.argv[2] in cases_of:
+        told = both_ways(cases_of[sys.argv[2]](folder))
     else:
         told = {engine: whole_run(folder, engine) for engine in ("processes", "vectorized")}
     (folder / "told.json").write_text(json.dumps(told))

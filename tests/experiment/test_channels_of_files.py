@@ -20,7 +20,7 @@ def experiment_in(folder, **fields):
         "dataset": "memory",
         "targets": ("valence",),
         "protocols": ("subject_disjoint",),
-        "system": BandPowerRegression(),
+        "system": BandPowerRegression(inverse_regularisation_grid=()),
         "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
     return Experiment(**{**settings, **fields})

@@ -96,7 +96,7 @@ def test_a_worker_records_what_the_starting_process_never_hears_of(unbroken_tiny
         next(iter(done))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_show_progress", dies)
+    monkeypatch.setattr(runner, "show_progress", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_run.tiny_experiment(features, workers=1), reader, folder.path, resume=True)
     assert len(folder.finished_jobs()) == 5

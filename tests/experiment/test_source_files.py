@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_emotion.datasets import Recordings
-from keras_emotion.experiment import Runtime, run
+from keras_emotion.experiment import Runtime, inspect_data, run
 from keras_emotion.papers import models
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_recordings
@@ -152,3 +152,23 @@ def test_fingerprints_are_those_of_the_content(tmp_path, root):
     elsewhere = experiment(tmp_path).changed({"runtime.feature_store": tmp_path / "other"})
     assert first == again == run(elsewhere, Recordings(root), tmp_path / "elsewhere").data["fingerprints"]
     assert len(np.unique(list(first.values()))) == 2
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["read now", "read before"])
+def test_too_short_trials_and_broken_files_are_listed_together(tmp_path, root, is_known):
+    fields = {"name": "test", "dataset": "recordings", "targets": ("valence",)}
+    runtime = Runtime(workers=1, feature_store=tmp_path / "store")
+    one = models()["hlstm"](fields)["demo"].changed({"runtime": runtime, "system.modalities": ("eeg",)})
+    long = one.changed({"system.images.window_seconds": 10.0})
+    if is_known:
+        inspect_data(one, Recordings(root))
+    broken = recording(root, 2)
+    broken.write_bytes(broken.read_bytes()[:2000])
+    with pytest.raises(InputError) as error:
+        inspect_data(long, Recordings(root))
+    too_short, cut_off = sorted(str(error.value).splitlines())
+    assert too_short == (
+        f"{recording(root)}: subject s01, trial 1, 2, 3, 4, 5, 6, 7, 8: lasts 6 s; expected at least a window of 10 s; "
+        "choose shorter windows (window_seconds)"
+    )
+    assert cut_off.startswith(f"{broken}: ")

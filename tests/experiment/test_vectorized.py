@@ -50,7 +50,15 @@ def _probabilities(record):
     [("chosen_by_loss", 1e-6), ("chosen_by_accuracy", 1e-5), ("eegnet", 1e-4), ("with_teacher", 1e-6)],
 )
 def test_folds_at_once_give_what_they_give_one_by_one(cases, case, tolerance):
-    records = cases[case]
+    _assert_alike(cases[case], tolerance)
+
+
+@pytest.mark.slow
+def test_a_policy_draws_at_once_what_it_draws_one_by_one(tmp_path):
+    _assert_alike(_told(tmp_path, "slow_cases")["hlstm"], 1e-5)
+
+
+def _assert_alike(records, tolerance):
     assert len(records["one_by_one"]) == len(records["at_once"]) >= 3
     for alone, together in zip(records["one_by_one"], records["at_once"], strict=True):
         same = ("job", "best_epoch", "n_training_windows", "n_validation_windows")

@@ -37,6 +37,16 @@ SMALL = {
     "VEBiLSTMNetwork": lambda: models.VEBiLSTMNetwork(
         visual_shape=(3, 4), eeg_shape=(3, 4, 2), projection_units=4, units=(3, 2)
     ),
+    "VideoEEGHierarchicalLSTM": lambda: models.VideoEEGHierarchicalLSTM(
+        n_frames=5,
+        n_looks=4,
+        face_size=8,
+        channel_names=("Fz", "C3", "C4"),
+        image_size=6,
+        filters=(2,),
+        width=4,
+        units=4,
+    ),
 }
 
 
@@ -72,7 +82,9 @@ def test_which_models_run_in_which_format(name, file_format, tmp_path):
     exported = export.export_model(model, file_format, tmp_path / "model")
     assert exported.largest_difference < 1e-5
     assert exported.path == tmp_path / "model"
-    assert exported.n_windows == 16
+    assert exported.n_windows + exported.n_undecided == 16
+    # Few are half-way between two frames, and none where no frames are chosen.
+    assert exported.n_undecided <= (2 if name == "VideoEEGHierarchicalLSTM" else 0)
     assert list(tmp_path.iterdir()) == [exported.path]
 
 
@@ -111,6 +123,46 @@ def test_nothing_is_kept_of_a_file_that_says_something_else(wrong, saved, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("off", "is_kept"), [(0, True), (1, False)])
+def test_windows_that_rounding_decides_are_not_compared(off, is_kept, saved, tmp_path, monkeypatch):
+    form = export.FORMATS["saved_model"]
+
+    def run(path, windows):
+        outputs = form.run(path, windows)
+        outputs["output"] = outputs["output"].copy()
+        outputs["output"][off] += 0.5
+        return outputs
+
+    monkeypatch.setattr(export, "FORMATS", {"saved_model": export.dataclasses.replace(form, run=run)})
+    model = export.load_saved_model(saved)
+    model.is_decided = lambda outputs: np.arange(len(outputs)) > 0
+    found = export.export_model(model, "saved_model", tmp_path / "model")
+    assert (found.path is not None) == is_kept
+    assert (found.n_windows, found.n_undecided) == (15, 1)
+
+
+def test_without_a_window_to_compare_nothing_is_written(saved, tmp_path):
+    model = export.load_saved_model(saved)
+    model.is_decided = lambda outputs: np.zeros(len(outputs), bool)
+    with pytest.raises(
+        InputError, match=r"in each of 16 windows a position is half-way .* give others \(--check-on\), or t"
+    ):
+        export.export_model(model, "saved_model", tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_of_eight_bits_are_compared(tmp_path):
+    pictures = keras.Input((4, 4, 3), name="faces")
+    x = keras.layers.Rescaling(1 / 255)(pictures)
+    model = keras.Model({"faces": pictures}, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    windows = {"faces": np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)}
+    assert export.export_model(model, "saved_model", tmp_path / "model", windows).path is not None
+    # Random ones are as bright.
+    drawn = export.random_windows(model)["faces"]
+    assert drawn.min() < 10
+    assert 245 < drawn.max() <= 255
+
+
 def test_layers_are_as_they_were_afterwards():
     model = SMALL["FACRNNEEGNetwork"]()
     with export._built_in(model, frozenset({"loops"})):
@@ -145,3 +197,10 @@ def test_model_that_is_none(content, message, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         export.load_saved_model(path)
+
+
+def test_random_pixels_have_the_range_of_pixels():
+    small = {"n_frames": 4, "n_looks": 3, "face_size": 8, "image_size": 8, "width": 4, "units": 4}
+    faces = export.random_windows(models.VideoEEGHierarchicalLSTM(**small))["faces"]
+    assert 250 < faces.max() <= 255
+    assert 0 <= faces.min() < 5

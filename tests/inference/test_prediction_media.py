@@ -16,6 +16,7 @@ from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.inference import export
 from keras_emotion.inference.live import live_windows
 from keras_emotion.inference.media_windows import media_beside
+from keras_emotion.inference.network import Network
 from keras_emotion.inference.predictor import Predictor
 from keras_emotion.inference.signal_windows import Stretch
 from keras_emotion.models import DGCNN
@@ -308,10 +309,15 @@ def test_the_clip_goes_on_while_the_recording_is_interrupted(folder):
         media_beside({"x": Times()}, recording, stretches, folder / "whole.mp4", 7.5)
 
 
-def test_features_of_eeg_are_compared_with_the_training(predictors, monkeypatch):
+def test_features_of_eeg_are_compared_with_the_training():
     scaling = types.SimpleNamespace(mean=np.full((1, 2), 3.0), scale=np.full((1, 2), 0.5))
-    monkeypatch.setattr(predictors["all"], "model", types.SimpleNamespace(feature_scaling={"eeg": scaling}))
-    assert predictors["all"]._distance({"eeg": np.full((4, 5, 1, 2), 7.0)}) == 2.0
+    eeg = np.full((4, 5, 1, 2), 7.0)
+    for scalings in (scaling, {"eeg": scaling}):
+        assert Network(types.SimpleNamespace(feature_scaling=scalings)).distance({"eeg": eeg}) == 2.0
+    # Powers below the floor count as it.
+    floored = types.SimpleNamespace(mean=np.zeros(2), scale=np.ones(2), floor=np.full(2, -3.0))
+    assert Network(types.SimpleNamespace(feature_scaling={"eeg": floored})).distance({"eeg": -10 * eeg}) == 3.0
+    assert Network(types.SimpleNamespace()).distance({"eeg": eeg}) == 0.0
 
 
 def test_released_weights_are_asked_for(folder, microvolts, tmp_path, capsys):

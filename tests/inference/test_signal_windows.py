@@ -71,7 +71,7 @@ def predictors(networks):
     def probabilities(inputs):
         means = inputs["eeg"][:, :, cells[0], cells[1]].mean(axis=(1, 2, 3))
         high = 1 / (1 + np.exp(-(means.astype(float) - 2)))
-        return np.stack([1 - high, high], axis=1), np.zeros((len(high), 4))
+        return {"probabilities": np.stack([1 - high, high], axis=1), "band_attention": np.zeros((len(high), 4))}
 
     made = {name: Predictor(model) for name, model in networks.items()}
     for predictor in made.values():

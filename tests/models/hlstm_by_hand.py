@@ -90,7 +90,7 @@ def look(model, pictures, images, noise):
         theta = softmax(hidden[-1] @ band["scores/kernel"] + band["scores/bias"])
         e = sum(weight * encoded(images[position][..., [b]], eeg) for b, weight in enumerate(theta))
         x_e = (e @ band["projection/kernel"] + band["projection/bias"]).clip(0)
-        x_v = encoded(pictures[position] / 255, face) @ projection["kernel"] + projection["bias"]
+        x_v = encoded((pictures[position] / 255 - 0.45) / 0.225, face) @ projection["kernel"] + projection["bias"]
         glimpses = np.array([lstm_step(x, *states, glimpse) for x, states in zip((x_v, x_e), glimpses, strict=True)])
         x = np.concatenate([glimpses[0, 0], glimpses[1, 0]])
         for level, weights in enumerate(levels):

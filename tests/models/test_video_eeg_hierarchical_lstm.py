@@ -326,3 +326,33 @@ def test_a_training_step_compiled_by_xla_is_the_eager_one():
     compiled.train_on_batch(inputs, classes)
     for weight, old, new in zip(compiled.weights, before, compiled.get_weights(), strict=True):
         np.testing.assert_allclose(old - new, expected[weight.path], rtol=1e-3, atol=1e-5, err_msg=weight.path)
+
+
+def test_exported_model_is_greedy_and_has_neither_loop_nor_random_operations():
+    tensorflow = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("graphs of TensorFlow")
+    model = built(**{**FEATURES, "n_looks": 4}, sample=True, n_rollouts=2)
+    exported = model.exported_model()
+    assert [tensor.name for tensor in keras.tree.flatten(exported.input)] == ["face_features"]
+    given = {"face_features": tensorflow.TensorSpec((None, 12, 4), "float32")}
+    graph = tensorflow.function(lambda x: exported(x)).get_concrete_function(given).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert "MatMul" in kinds
+    assert not [kind for kind in kinds if "Random" in kind or "While" in kind or kind.endswith("If")]
+    inputs = inputs_of(model, 5)
+    outputs = as_arrays(exported({"face_features": inputs["face_features"]}))
+    assert list(outputs) == ["probabilities", "positions", "looks", "actions"]
+    # As with draws of zero.
+    expected = as_arrays(model({**inputs, "noise": 0 * inputs["noise"]}))
+    for name, output in outputs.items():
+        np.testing.assert_allclose(output, expected[name], rtol=1e-5, err_msg=name)
+    assert np.ptp(outputs["actions"][:, 0]) > 0
+
+
+@pytest.mark.parametrize("looking", ["policy", "uniform"])
+def test_what_rounding_decides(looking):
+    model = built(**{**FEATURES, "n_looks": 4, "looking": looking, "given_noise": False})
+    actions = np.array([[2.0, 3.4995, 5], [2.4, 3.498, 5], [0.5, 7, 7], [8.5012, 9, 9]])
+    outputs = {"actions": actions, "probabilities": np.zeros((4, 2))}
+    assert model.is_decided(outputs).tolist() == [looking == "uniform", True, looking == "uniform", True]

@@ -11,7 +11,7 @@ from keras_emotion.systems import NetworkSystem
 
 ALL = (hlstm.DEAP, hlstm.MAHNOB_HCI)
 CHANGED = {
-    "5": {f"L = {n}": {"n_levels": n} for n in (3, 1, 2, 4, 5)},
+    "5": {f"L = {n}": {"n_levels": n} for n in range(1, 6)},
     "6": {"Hierarchical attention": {"level_attention": True}, "Common stacked LSTM": {"level_attention": False}},
     "7": {"With penalty": {"penalty_weight": 1.0}, "Without penalty": {"penalty_weight": 0.0}},
 }
@@ -30,6 +30,7 @@ def test_variants_differ_in_what_their_names_say(one, number):
     figure = one.compared_figures[number]
     assert figure.metric == "accuracy"
     assert list(figure.methods) == list(CHANGED[number])
+    assert figure.reference == {"5": "L = 3"}.get(number)
     # Whatever was asked for.
     for asked in ({}, {"system.level_attention": False}, {"system.penalty_weight": 0.5}):
         experiment = one.presets["demo"].changed(asked)
@@ -42,6 +43,27 @@ def test_variants_differ_in_what_their_names_say(one, number):
             differing = {name for name in type(first).model_fields if getattr(first, name) != getattr(other, name)}
             assert differing == set().union(*CHANGED[number].values())
         assert len({method(experiment).identity() for method in figure.methods.values()}) == len(rows)
+
+
+@pytest.mark.parametrize("number", CHANGED)
+def test_variants_are_called_as_their_bars(number):
+    paper = hlstm.DEAP.presets["paper"]
+    called = [method(paper).paper_variant for method in hlstm.FIGURES[number].methods.values()]
+    # The first bar of Fig. 6 and 7 is the network of the paper.
+    assert called == (list(CHANGED["5"]) if number == "5" else [None, list(CHANGED[number])[1]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"system.n_levels": 1}, "Common stacked LSTM"),
+        ({"system.level_attention": False, "system.penalty_weight": 0.0}, "Common stacked LSTM"),
+        ({"system.modalities": ("eeg",)}, "eeg alone"),
+        ({"system.modalities": ("face",), "system.level_attention": False}, "face alone, Common stacked LSTM"),
+    ],
+)
+def test_other_variants_have_names(changes, name):
+    assert hlstm.DEAP.presets["paper"].changed(changes).paper_variant == name
 
 
 def test_levels_are_compared_on_the_image_without_attention_and_without_a_policy():

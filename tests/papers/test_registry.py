@@ -60,6 +60,15 @@ def test_the_tables_of_3facrnn_change_what_their_rows_say():
         assert {name: one.paper_variant for name, one in others} == {name: name for name, _ in others}
 
 
+def test_both_networks_of_3facrnn_are_trained_as_section_3_2_prints():
+    def printed(one):
+        training = one.presets["paper"].training
+        return training.learning_rate, training.epochs, training.batch_size
+
+    assert printed(facrnn.DEAP) == printed(facrnn.MAHNOB_HCI) == (1e-6, 100, 128)
+    assert printed(facrnn.AFEW_VA_VISUAL) == printed(facrnn.AFFECTNET_VISUAL) == (1e-5, 100, 128)
+
+
 def test_a_row_is_what_it_says_whatever_else_was_asked_for():
     without = facrnn.DEAP.presets["paper"].changed({"system.self_attention": False})
     assert facrnn.TABLES["3"]["With all attention"](without).system.self_attention

@@ -179,9 +179,25 @@ def test_faults_of_statistics():
         ({}, [], "no trials"),
         (
             {"window_seconds": 60.0},
-            [trial_of(), trial_of(seconds=60.0, number=2), trial_of(number=3)],
-            r"^s01.dat, subject 1, trial 1: 11 s of EEG; expected at least a block of 60 s; choose shorter blocks\n"
-            r"s01.dat, subject 1, trial 3: 11 s of EEG; expected",
+            [
+                trial_of(),
+                trial_of(seconds=60.0, number=2),
+                trial_of(number=3),
+                trial_of(seconds=61.0, number=4, eeg=("F3", "F4", "GSR1")),
+                trial_of(seconds=61.0, number=5, rate=50.0),
+            ],
+            r"^s01.dat, subject 1, trial 1, 3: lasts 11 s; expected at least a window of 60 s; choose shorter windows "
+            r"\(window_seconds\)\n"
+            r"s01.dat, subject 1, trial 4, 5: channels or sampling rate differ from the first trial; expected",
+        ),
+        (
+            {},
+            [
+                trial_of(number=number, eeg=NAMES, seconds=seconds)
+                for number, seconds in ((1, 11.0), (2, 4.0), (3, 5.0))
+            ],
+            r"^s01.dat, subject 1, trial 1, 3: electrodes without a place on the head: GSR1; .*\n"
+            r"s01.dat, subject 1, trial 2: lasts 4 s; [^\n]*$",
         ),
         (
             {},

@@ -84,8 +84,8 @@ def test_what_a_saved_model_must_know():
     ("options", "trials", "message"),
     [
         ({}, [], "no trials"),
-        ({}, [trial_of(seconds=3.5)], "3.5 s of EEG; expected at least a block of 4 s; choose shorter blocks"),
-        ({"lag_seconds": 6.0}, [trial_of()], "expected at least a block of 4 s and the lag of 6 s"),
+        ({}, [trial_of(seconds=3.5)], "lasts 3.5 s; expected at least a window of 4 s; choose shorter windows"),
+        ({"lag_seconds": 6.0}, [trial_of()], "expected at least a window of 4 s and the lag of 6 s"),
         ({"lag_seconds": 0.001}, [trial_of()], "lag_seconds"),
         ({"step_hop_seconds": 0.001}, [trial_of()], "step_hop_seconds"),
         ({}, [trial_of(rate=64.0)], "45"),

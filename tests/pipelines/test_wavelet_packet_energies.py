@@ -73,7 +73,7 @@ def test_contract():
 @pytest.mark.parametrize(
     ("options", "trial", "message"),
     [
-        ({}, trial_of(seconds=3.5), "3.5 s of EEG; expected at least a block of 4 s"),
+        ({}, trial_of(seconds=3.5), "lasts 3.5 s; expected at least a window of 4 s"),
         ({"lag_seconds": 0.001}, trial_of(), "lag_seconds"),
         ({"level": 10}, trial_of(), "level 10 has 1024 nodes, more than the 512 samples of a block"),
     ],

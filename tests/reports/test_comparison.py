@@ -14,6 +14,7 @@ import rich.console
 import scipy.stats
 
 from keras_emotion.evaluation import PROTOCOLS
+from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import SYNTHETIC_MARK, as_json, build_comparison, build_method_table, build_report
 from keras_emotion.reports.listing import list_runs, rendered_runs
@@ -40,6 +41,7 @@ def make_run(
     n_training=9,
     science=(),
     data=(),
+    dropped=None,
 ):
     """A run folder. `n_right` is by subject: how many of the six trials are right, the first ones.
 
@@ -61,7 +63,7 @@ def make_run(
                         write_fold(folder, protocol, target, subject, fold, places, count, n_training, class_names)
     if finished:
         names = {target: list(class_names) for target in targets}
-        folder.finish({"not_evaluable": [], "dropped_windows": {}, "class_names": names})
+        folder.finish({"not_evaluable": [], "dropped_windows": dropped or {}, "class_names": names})
     return folder
 
 
@@ -184,11 +186,13 @@ def test_sentence_equals_the_hand_computation(pair, tmp_path):
     # Folds: of subject 2 differences 0, 0, 1; of 3 0, 0, 1/2; of 10 0, 0, -1/2: |t| = 1/sqrt(3 (1/3 + 18/27)), thrice.
     holm = min(1, 3 * 2 * scipy.stats.t.sf(1 / np.sqrt(3 * (1 / 3 + 18 / 27)), 2))
     assert holm == 1
+    points = 100 * detectable_difference([2 / 6, 1 / 6, -1 / 6])
     assert found.sentence == (
         "arousal, trial_disjoint: aaaaaaa has 83.3 % and bbbbbbb has 72.2 %; aaaaaaa is 11.1 points above bbbbbbb "
         f"(by subject +33.3, +16.7, -16.7). Over 3 subjects: paired t-test p = {p_value:.3f}, Wilcoxon p = 0.750, "
-        "which cannot fall below 0.25 here. Within a subject, over folds (Nadeau and Bengio), by Holm's correction for "
-        "3 subjects: they differ in none of them (smallest p = 1.000). Votes of 18 trials (repetition 0, all subjects "
+        f"which cannot fall below 0.25 here; with 80 % power this t-test finds a difference of {points:.1f} points. "
+        "Within a subject, over folds (Nadeau and Bengio), by Holm's correction for 3 "
+        "subjects: they differ in none of them (smallest p = 1.000). Votes of 18 trials (repetition 0, all subjects "
         f"together): only aaaaaaa is right on 3, only bbbbbbb on 1; McNemar p = {mcnemar:.3f}."
     )
 
@@ -211,7 +215,7 @@ def test_ten_subjects_get_an_interval_from_the_higher_ones_view(tmp_path):
         report.pairs[0].sentence,
     )
     assert [float(end) for end in found.groups()] == pytest.approx([33.3 - 1.96 * 4.8, 33.3 + 1.96 * 4.8], abs=1.5)
-    assert "Wilcoxon p < 0.001." in report.pairs[0].sentence
+    assert "Wilcoxon p < 0.001; with 80 % power" in report.pairs[0].sentence
 
 
 def test_flagged_protocols_say_what_a_difference_may_be(pair, tmp_path):
@@ -247,7 +251,9 @@ def test_one_subject_says_which_test_applies(tmp_path):
     # Differences 0, 0, 1/2 of three folds, 18 windows tested after 27 of training: mean 1/6, variance 1/12.
     p_value = 2 * scipy.stats.t.sf(1 / 6 / np.sqrt((1 / 3 + 18 / 27) / 12), 2)
     assert "One subject: no test over subjects applies. " in sentence
-    assert f"Within a subject, over folds (Nadeau and Bengio): p = {p_value:.3f}. Votes of 6 trials" in sentence
+    assert f"Within a subject, over folds (Nadeau and Bengio): p = {p_value:.3f}; " in sentence
+    points = 100 * detectable_difference([0, 0, 1 / 2], 18 / 27)
+    assert f"; with 80 % power it finds a difference of {points:.1f} points. Votes of 6 trials" in sentence
 
 
 def test_subjects_that_not_all_share_are_left_out_and_named(tmp_path):
@@ -396,6 +402,27 @@ def test_features_of_methods_are_flagged(tmp_path):
     assert lines == ["⚑ features of A and C: random weights", "⚑ features of C: no eGeMAPS"]
 
 
+def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counted(tmp_path):
+    n_right = {"A": {"2": 6, "3": 5, "10": 1}, "B": {"2": 3, "3": 4, "10": 0}, "C": {"2": 2, "3": 6, "10": 5}}
+    dropped = {"A": {"2": {"no face": 3}}, "B": {"2": {"no face": 3}, "3": {"no video": 1}}, "C": {"2": {"no face": 3}}}
+    runs = {name: make_run(tmp_path / name, n_right[name], identity=name, dropped=dropped[name]) for name in "ABC"}
+    table = build_method_table(runs, None, tmp_path / "table", reference="B")
+    accuracy = table.rows[table.rows["metric"] == "accuracy"].set_index("method")
+    assert list(accuracy.index) == ["A", "B", "C"]
+    expected = [scipy.stats.ttest_rel(*(list(n_right[name].values()) for name in (one, "B"))).pvalue for one in "AC"]
+    np.testing.assert_allclose(accuracy.loc[["A", "C"], "p_value"], expected, rtol=1e-6)
+    assert np.isnan(accuracy.loc["B", "p_value"])
+    assert table.notes == (
+        "windows dropped: subject 2: 3 (no face)",
+        "B: windows dropped: subject 3: 1 (no video)",
+    )
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    table.print(console)
+    assert "paired t-test of the accuracies with B, Holm-corrected" in console.file.getvalue()
+    assert "\n".join(table.notes) in console.file.getvalue()
+    assert build_method_table(runs, None, tmp_path / "table").reference == "A"
+
+
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
     folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
     console = rich.console.Console(file=io.StringIO(), width=400)
@@ -414,12 +441,12 @@ def test_synthetic_data_are_marked_everywhere(tmp_path):
     text = printed(report)
     table = text.split("all but kappa")[0]
     assert SYNTHETIC_MARK in table.splitlines()[0]
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 12
+    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 13
     assert report.pairs[0].sentence.endswith(f" ({SYNTHETIC_MARK})")
     assert SYNTHETIC_MARK in report.picture.title
     page = report.path.read_text()
     # Title, banner, heading and rows of the table, picture twice, sentence, heading and rows of the subjects.
-    assert page.count(SYNTHETIC_MARK) == 2 + 13 + 2 + 1 + 4
+    assert page.count(SYNTHETIC_MARK) == 2 + 14 + 2 + 1 + 4
     assert as_json(report)["mark"] == SYNTHETIC_MARK
     (tmp_path / "real").mkdir()
     real = [make_run(tmp_path / "real" / name, FIRST, identity=name) for name in ("one", "two")]

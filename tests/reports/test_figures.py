@@ -60,29 +60,33 @@ def scores_of(printed):
     )
     rows = rows.assign(mean=np.arange(16) / 20, standard_deviation=0.1, chance_high=0.6, printed=np.nan)
     rows.loc[(rows["method"] == "Less") & (rows["target"] == "arousal"), "printed"] = printed
-    return MethodTable("DEAP", "synthetic data", {}, {}, ("accuracy", "f1"), rows, Path("methods.csv"))
+    rows.loc[rows["method"] == "Less", "chance_high"] = 0.7
+    return MethodTable("DEAP", "synthetic data", {}, {}, ("accuracy", "f1"), rows, Path("methods.csv"), "Less", ())
 
 
 @pytest.mark.parametrize(("metric", "offset", "n_chance"), [("accuracy", 0, 2), ("f1", 1, 0)])
 def test_methods_are_bars_beside_what_is_printed(metric, offset, n_chance):
     picture = draw_methods(scores_of(85.9), metric, "figure 6 of the paper")
-    assert picture.title == f"DEAP: {metric}, figure 6 of the paper (synthetic data)"
+    name = {"f1": "F1"}.get(metric, metric)
+    assert picture.title == f"DEAP: {name}, figure 6 of the paper (synthetic data)"
     valence, arousal = picture.figure.axes
     assert [axes.get_title("left") for axes in (valence, arousal)] == ["valence", "arousal"]
+    assert valence.get_ylabel() == f"{name} (%)"
     for axes, first in ((valence, 0), (arousal, 2)):
         # Both protocols, of each both methods in their order.
         heights = [bar.get_height() for bar in axes.patches]
         np.testing.assert_allclose(heights, [5 * (first + offset + place) for place in (0, 4, 8, 12)])
-        assert [round(line.get_ydata()[0]) for line in axes.lines if line.get_linestyle() == "--"] == [60] * n_chance
+        assert [round(line.get_ydata()[0]) for line in axes.lines if line.get_linestyle() == "--"] == [70] * n_chance
     assert [tick.get_text() for tick in arousal.get_xticklabels()] == ["Ours", "Less"]
     (names,) = ([text.get_text() for text in legend.get_texts()] for legend in picture.figure.legends)
-    assert names == ["as_published_hlstm", "trial_disjoint", "paper"]
+    chance = ["chance, Less: upper end of the 95 % band"] * (metric == "accuracy")
+    assert names == ["as_published_hlstm", "trial_disjoint", "paper", *chance]
     of_paper = [lines.get_segments()[0] for lines in arousal.collections if len(lines.get_segments()) == 1]
     assert [(segment[0][1], segment[1][1]) for segment in of_paper] == [(85.9, 85.9)]
     # Below the second method.
     np.testing.assert_allclose(of_paper[0][:, 0], [0.55, 1.45])
     without = draw_methods(scores_of(np.nan), metric, "figure 6 of the paper").figure
-    assert [text.get_text() for text in without.legends[0].get_texts()] == names[:2]
+    assert [text.get_text() for text in without.legends[0].get_texts()] == [*names[:2], *chance]
 
 
 def test_maps_of_the_scalp_have_one_scale_and_stand_below_what_was_seen():

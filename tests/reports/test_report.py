@@ -1,6 +1,8 @@
 """Reports of fabricated runs whose numbers are known by hand."""
 
+import base64
 import dataclasses
+import html
 import io
 import re
 import shutil
@@ -10,15 +12,18 @@ import sys
 from html.parser import HTMLParser
 
 import matplotlib
+import matplotlib.figure
 import matplotlib.image
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 import rich.console
 
 from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
+from keras_emotion.reports import figures as of_reports
 from keras_emotion.reports.listing import list_runs
 from keras_emotion.reports.numbers import NotEvaluated, compute_numbers, read_numbers, read_tables
 from keras_emotion.reports.tables import gap_sentence, main_table, stimulus_notes
@@ -293,13 +298,14 @@ def test_synthetic_data_are_marked_in_every_line_and_figure(sam40_report):
     lines = printed(sam40_report).splitlines()
     table = lines[: next(place for place, line in enumerate(lines) if line.startswith("¹"))]
     assert SYNTHETIC_MARK in table[0]
-    numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not line.strip().startswith(("[", "p ="))]
-    assert len(numbers) == 2 + 22
+    details = r"^ +(\[|p =|[\d.]+ over trials)"
+    numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not re.match(details, line)]
+    assert len(numbers) == 2 + 24
     assert all(re.search(r"\d.* synthetic", line) for line in numbers)
     assert SYNTHETIC_MARK in sam40_report.sentence
     page = sam40_report.path.read_text()
     rows = Rows(page).rows
-    assert len(rows["main"]) == 2 + 22
+    assert len(rows["main"]) == 2 + 24
     assert len(rows["subjects"]) == 2 * 12
     assert all(SYNTHETIC_MARK in row for row in rows["main"] + rows["subjects"])
     assert page.count(f"({SYNTHETIC_MARK}).</strong>") == len(sam40_report.figures)
@@ -313,7 +319,7 @@ def test_narrow_terminal_still_marks_and_loses_no_number(sam40_report, width):
     text = printed(sam40_report, width)
     table = text.split("¹ epoch")[0]
     # The mark begins on the line of the number; nothing is cut off with an ellipsis.
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 22
+    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 24
     assert "…" not in text
     for section in sam40_report.table.sections:
         for row in section.rows:
@@ -409,8 +415,9 @@ def test_figures_show_the_numbers(hand_report, sam40_report):
     assert heights == [[50.0, 75.0], [100.0, 100.0], [50.0, 25.0], [75.0, 25.0]]
 
 
-def test_figures_are_png_files_of_150_dpi_without_metadata(hand_report, sam40_report):
-    for path in hand_report.figures + sam40_report.figures:
+def test_figures_are_png_files_of_150_dpi_that_say_what_they_show(hand_report, sam40_report):
+    reports = (hand_report, sam40_report)
+    for path, picture in [pair for one in reports for pair in zip(one.figures, one.pictures, strict=True)]:
         content = path.read_bytes()
         assert content[:8] == b"\x89PNG\r\n\x1a\n"
         chunks, place = {}, 8
@@ -418,11 +425,46 @@ def test_figures_are_png_files_of_150_dpi_without_metadata(hand_report, sam40_re
             length, kind = struct.unpack(">I4s", content[place : place + 8])
             chunks[kind] = content[place + 8 : place + 8 + length]
             place += 12 + length
-        assert not chunks.keys() & {b"tEXt", b"iTXt", b"zTXt", b"tIME"}
+        assert not chunks.keys() & {b"zTXt", b"tIME"}
+        with PIL.Image.open(path) as image:
+            said = {name: text for name, text in image.info.items() if name != "dpi"}
+        assert said == {"Title": picture.title, "Description": picture.caption}
         assert round(struct.unpack(">I", chunks[b"pHYs"][:4])[0] * 0.0254) == 150
         pixels = matplotlib.image.imread(path)
         assert min(pixels.shape[:2]) > 300
         assert pixels[..., :3].std() > 0.05
+
+
+def test_what_networks_did_is_on_the_page(tmp_path):
+    folder = start(tmp_path / "run", ("as_published", "trial_disjoint"), synthetic=True)
+    for subject in (2, 10):
+        for fold in (0, 1):
+            # As published, kept power of 0.15 and 0.55 over folds; by trial nothing is recorded.
+            kept = {"kept_power_theta": subject / 20 + fold / 10, "looks": 5.0}
+            write_fold(folder, "as_published", subject, [0, 1], [0, 1], 1, fold=fold, diagnostics=kept)
+            write_fold(folder, "trial_disjoint", subject, [0, 1], [0, 1], 1, fold=fold)
+    finish(folder)
+    blank = matplotlib.figure.Figure(figsize=(1, 1))
+    drawn = of_reports.picture(f"looks {SCRIPT}", f"looks {SCRIPT}", "a mark", "Where it – looked.", blank)
+    (folder.path / "looks.png").write_bytes(drawn.png)
+    blank.savefig(folder.path / "of_the_user.png")
+    report = build_report(folder)
+    page = report.path.read_text()
+    rows = [
+        re.sub(r"<[^>]+>", "|", line) for line in page.splitlines() if "kept power theta" in line or ">looks<" in line
+    ]
+    assert [[cell for cell in row.split("|") if cell] for row in rows] == [
+        ["kept power theta", f"0.35 ± {0.4 / 2**0.5:.2g}"],
+        ["looks", "5 ± 0"],
+    ]
+    assert "Recorded quantities" not in build_report(hand_run(tmp_path / "without")).path.read_text()
+    assert page.count("data:image/png;base64,") == len(report.figures) + 1
+    assert base64.b64encode(drawn.png).decode() in page
+    assert f"<strong>{html.escape(drawn.title)}.</strong> Where it – looked." in page.replace("&#39;", "&#x27;")
+    assert report.path.read_bytes() == build_report(folder).path.read_bytes()
+    (folder.path / "looks.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"looks.png: not a readable PNG file .*; expected a figure; delete the file"):
+        build_report(folder)
 
 
 def test_the_same_folder_gives_the_same_bytes_under_other_settings(hand_report, tmp_path):
@@ -492,6 +534,8 @@ def test_sentence_says_what_the_gap_means(tmp_path):
         tmp_path / "across", ("as_published", "subject_disjoint"), {"as_published": (4, 4), "subject_disjoint": (2, 2)}
     )
     assert across.startswith("Under subject_disjoint, arousal with 50.0 % lies within the chance band (")
+    assert re.search(r" %\); with 80 % power these data show a difference of [\d.]+ points over subjects", same)
+    assert "these data show" not in clean
 
 
 def test_area_is_left_out_without_probabilities(tmp_path):

@@ -4,9 +4,13 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from keras_emotion.audit import audit
 from keras_emotion.datasets import DEAP
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
 from keras_emotion.experiment import Experiment, Runtime, estimate, prepare, run, training
@@ -29,7 +33,7 @@ def experiment_in(folder, **fields):
         "protocols": ("as_published", "trial_disjoint"),
         "maximum_folds": 3,
         "maximum_repetitions": 1,
-        "system": BandPowerRegression(),
+        "system": BandPowerRegression(inverse_regularisation_grid=()),
         "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
     return Experiment(**{**settings, **fields})
@@ -63,6 +67,80 @@ def test_predictions_are_those_of_scikit_learn_on_the_rows_that_may_be_known(pla
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert record["best_epoch"] == 1
     assert record["predictions"]["label"] == fold.labels[fold.test].tolist()
+
+
+GRID = (0.001, 0.1, 10.0)
+
+
+@pytest.mark.parametrize("protocol", ["as_published", "trial_disjoint"])
+def test_each_fold_chooses_its_penalty_on_its_validation_windows(protocol, tmp_path, memory_reader):
+    system = BandPowerRegression(inverse_regularisation_grid=GRID)
+    assert list(system.candidates()) == ["c0.001", "c0.1", "c10"]
+    experiment = experiment_in(tmp_path, system=system, protocols=(protocol,))
+    # Without an effect: what validation windows choose, a fit that has seen them would not.
+    reader = memory_reader(tmp_path, n_subjects=1, effect=0.0)
+    folder = run(experiment, reader, tmp_path / "run")
+    plan, _ = prepare(experiment, reader)
+    chosen = pd.read_csv(folder.path / "search.csv")
+    chosen = chosen[chosen["chosen"]].set_index("fold")["candidate"]
+    predictions = folder.predictions().set_index(["fold", "trial", "start_seconds"])["probability_high"]
+    for job, _ in plan.jobs()[0][:: len(GRID)]:
+        fold = training.job_fold(plan, job)
+        vectors = system.vectors(fold.arrays)
+
+        def fitted(value, rows, fold=fold, vectors=vectors):
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=value, max_iter=2000))
+            return model.fit(vectors[rows], fold.labels[rows])
+
+        def likelihood(value, fold=fold, vectors=vectors, fitted=fitted):
+            given = fitted(value, fold.train).predict_proba(vectors[fold.validation])
+            truth = fold.labels[fold.validation]
+            if protocol == "as_published":
+                return (given.argmax(axis=1) == truth).mean()
+            return np.log(given[np.arange(len(truth)), truth]).mean()
+
+        best = max(GRID, key=likelihood)
+        assert chosen[job.fold] == f"c{best:g}"
+        # The validation windows are test windows where a paper chose on these.
+        known = fold.train if protocol == "as_published" else np.union1d(fold.train, fold.validation)
+        expected = fitted(best, known).predict_proba(vectors[fold.test])[:, 1]
+        rows = fold.unit.table.iloc[fold.test]
+        found = predictions.loc[[(job.fold, *row) for row in zip(rows["trial"], rows["start_seconds"], strict=True)]]
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_the_audit_trains_one_penalty_for_real_and_permuted_labels(tmp_path, memory_reader, monkeypatch):
+    values = []
+    estimator = BandPowerRegression.estimator
+
+    def counted(system, seed):
+        values.append(system.inverse_regularisation)
+        return estimator(system, seed)
+
+    monkeypatch.setattr(BandPowerRegression, "estimator", counted)
+    reader = memory_reader(tmp_path, n_subjects=1)
+    system = BandPowerRegression(inverse_regularisation=0.3)
+    experiment = experiment_in(tmp_path, system=system, protocols=("trial_disjoint",))
+    found = audit(experiment, reader, tmp_path / "audit", n_light_permutations=4)
+    # Three folds: the real labels and four permutations; and once more the real labels in folds of windows.
+    assert set(values) == {0.3}
+    assert len(values) == 3 * (1 + 4) + 3
+    fixed = experiment.changed({"system": system.model_copy(update={"inverse_regularisation_grid": ()})})
+    again = audit(fixed, reader, tmp_path / "fixed", n_light_permutations=4)
+    pd.testing.assert_frame_equal(found.null, again.null)
+
+
+def test_a_run_of_before_there_was_a_grid_stays_what_it_was(tmp_path, memory_reader):
+    fixed = experiment_in(tmp_path)
+    assert "inverse_regularisation_grid" not in fixed.scientific_config()["system"]
+    assert fixed.identity() != experiment_in(tmp_path, system=BandPowerRegression()).identity()
+    described = describe_experiment(fixed, memory_reader(tmp_path, n_subjects=1))
+    del described["experiment"]["system"]["inverse_regularisation_grid"]
+    described["experiment"]["dataset"] = "deap"
+    described["identity"] = experiment_in(tmp_path, dataset="deap").identity()
+    described["data"] = {"root": str(write_deap(tmp_path / "deap", 1, 6)), "file_format": "python"}
+    (tmp_path / "experiment.json").write_text(json.dumps(described))
+    assert load_experiment(tmp_path / "experiment.json")[0].system == fixed.system
 
 
 def test_classes_that_training_lacks_keep_probability_0(tmp_path, memory_reader):

@@ -10,7 +10,7 @@ from keras_emotion.models import AlexNet
 from keras_emotion.pipelines import EEGImages, FaceFeatures, StoredFeatures, find_part, pair_windows
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.face_encoders import EncodedFaces, FaceEncoder
-from tests.middle_faces import MiddleDetector, write_video
+from tests.middle_faces import MiddleDetector, write_alexnet, write_video
 
 IMAGE_SIZE = 64
 SIZES = {"filters": (2, 3, 4, 3, 2), "units": (6, 5)}
@@ -46,19 +46,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """As torchvision has them, small."""
-    generator, state, n_inputs = np.random.default_rng(1), {}, 3
-    for place, n_outputs, side in zip((0, 3, 6, 8, 10), SIZES["filters"], (11, 5, 3, 3, 3), strict=True):
-        state[f"features.{place}.weight"] = 0.3 * generator.standard_normal((n_outputs, n_inputs, side, side))
-        state[f"features.{place}.bias"] = generator.standard_normal(n_outputs)
-        n_inputs = n_outputs
-    for place, n_outputs in zip((1, 4), SIZES["units"], strict=True):
-        state[f"classifier.{place}.weight"] = generator.standard_normal((n_outputs, n_inputs))
-        state[f"classifier.{place}.bias"] = generator.standard_normal(n_outputs)
-        n_inputs = n_outputs
-    path = tmp_path_factory.mktemp("weights") / "alexnet.npz"
-    np.savez(path, **state)
-    return path
+    return write_alexnet(tmp_path_factory.mktemp("weights") / "alexnet.npz", **SIZES)
 
 
 def test_faces_are_in_step_with_the_frames_of_the_eeg(videos):

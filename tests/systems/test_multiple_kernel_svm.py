@@ -166,6 +166,7 @@ def test_a_fold_is_what_the_estimator_says_on_scaled_means_over_the_windows(
         system=ComparisonEstimator(
             estimator_name=name,
             inverse_regularisation=0.5,
+            inverse_regularisation_grid=(),
             features=ConnectivityFeatures(sample_seconds=12.0),
         ),
         runtime=Runtime(workers=1, feature_store=tmp_path / "features"),

@@ -1,0 +1,486 @@
+"""Leak audit of any scikit-learn splitter, and of an estimator that is fitted on its folds."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from keras_emotion.evaluation.external_predictions import apparent_claim, rescore
+from keras_emotion.evaluation.identifiers import row_codes
+from keras_emotion.evaluation.leaks import (
+    Disjoint,
+    Finding,
+    SplitChecks,
+    content_hashes,
+    label_findings,
+    sorted_findings,
+)
+from keras_emotion.evaluation.permutation import permuted_ratings
+from keras_emotion.schema import InputError
+
+_COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "start", "stop")
+_MOST_CLASSES = 100
+
+_N_FOLDS_ALONE, _N_ROWS_ALONE = 2, 10
+"""Folds, and test rows of each, that are predicted one by one: a smoke test, and no proof."""
+
+_N_COLUMNS = 256
+"""Columns of which correlations are computed."""
+
+_RARE = 0.01
+"""Share of the null that a score on shuffled labels has to exceed before it is a finding."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitAudit:
+    """What `audit_split` found; `print` shows it.
+
+    Args:
+        findings: leaks first.
+        folds: one row a fold: `fold`, `n_train`, `n_test`, and with an estimator `accuracy` and `constant` (share of
+            the most frequent label among the test rows).
+        scores: with an estimator the scores of all test rows and of the votes of their trials, see `rescore`; else
+            empty.
+        shuffled: the same of one training on labels that were exchanged between trials; empty without an estimator.
+    """
+
+    findings: tuple[Finding, ...]
+    folds: pd.DataFrame
+    scores: pd.DataFrame
+    shuffled: pd.DataFrame
+
+    @property
+    def has_leaks(self) -> bool:
+        """Whether any finding is a leak."""
+        return any(finding.severity == "leak" for finding in self.findings)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.folds)} fold{'' if len(self.folds) == 1 else 's'}, {self.folds['n_test'].sum()} tested rows"
+        ]
+        for name, table in (("accuracy", self.scores), ("on shuffled labels", self.shuffled)):
+            for row in table.itertuples():
+                tested = (
+                    "no p"
+                    if np.isnan(row.chance_p_value)
+                    else f"p = {row.chance_p_value:.3f}, detectable {100 * row.detectable_difference:.1f} points"
+                )
+                lines.append(
+                    f"{name} by {row.unit}: {row.accuracy:.1%} (best constant {row.best_constant_accuracy:.1%}, chance "
+                    f"{row.chance_low:.1%} to {row.chance_high:.1%}, {tested})"
+                )
+        lines += [f"{one.severity}: {one.kind}: {one.message}" for one in self.findings] or ["no findings"]
+        return "\n".join(lines)
+
+
+def audit_split(
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    groups: npt.ArrayLike | Mapping[str, npt.ArrayLike] | pd.DataFrame,
+    splitter: Any,
+    estimator: Any = None,
+    *,
+    split_by: str = "",
+    disjoint: Disjoint | None = None,
+    seed: int = 0,
+) -> SplitAudit:
+    """Audit a scikit-learn splitter on data, and an estimator on its folds, for leakage.
+
+    | what is checked | finding |
+    |---|---|
+    | rows, trials, sessions, stimuli, subjects on both sides | `test windows in training`, `shared trial`, ... |
+    | windows of a trial that overlap in time, with start and stop | `overlap in time` |
+    | equal rows on both sides | `duplicated windows` |
+    | a validation part that is the test part | `selection on the test fold` |
+    | columns standardised, scaled to 0..1 or decorrelated over all rows | `fitted on test rows` |
+    | columns standardised within each subject | `transductive` |
+    | a column that is the label in other words | `answer in the features` |
+    | a parameter of the estimator that holds test rows of X | `fitted on test rows` |
+    | a parameter of the estimator that holds all labels | `answer in the features` |
+    | a part of the estimator that stays fitted when it is cloned | `fitted on test rows`, `unknown origin` |
+    | predictions that change with the other test rows | `transductive` |
+    | a training on labels exchanged between trials that scores above chance | `score on shuffled labels` |
+
+    An estimator is fitted on the training rows of a fold and sees no others. What was done to X, or chosen, before is
+    seen only where it leaves a trace in X; what cannot be checked is listed as `not checkable`.
+
+    Args:
+        X: `(rows, ...)` features, array or data frame.
+        y: `(rows,)` classes.
+        groups: `(rows,)` what has to lie on one side as a whole, taken as trials; or columns by name, a mapping or data
+            frame: `subject`, `trial`, `session`, `stimulus`, `dataset`, and `start` and `stop` (or `start_seconds` and
+            `stop_seconds`, within the trial).
+        splitter: a scikit-learn splitter, a number of folds, or an iterable of `(train, test)` or
+            `(train, validation, test)` row positions; validation is what chooses epochs or hyper-parameters.
+        estimator: classifier of scikit-learn's interface; it is cloned for each fold.
+        split_by: column that the splitter gets as its `groups`; by default `subject`, else `trial`.
+        disjoint: what training and test are meant not to share; by default what the folds suggest, see
+            `check_predictions`.
+        seed: of the permutations.
+
+    Raises:
+        InputError: lengths that differ, an unknown column, labels that are no classes, or a splitter without test rows.
+
+    Example:
+        >>> from sklearn.model_selection import KFold
+        >>> X = np.random.default_rng(0).normal(size=(12, 2))
+        >>> found = audit_split(X, [0, 0, 1, 1] * 3, np.repeat(range(6), 2), KFold(3, shuffle=True, random_state=0))
+        >>> [(finding.severity, finding.kind) for finding in found.findings]
+        [('leak', 'shared trial'), ('note', 'not checkable')]
+    """
+    X = X if hasattr(X, "iloc") else np.asarray(X)
+    table, is_array, missing = _window_table(groups, len(X))
+    has_times = not is_array and any(str(name).startswith("start") for name in groups)
+    codes, _ = _class_codes(y, len(X))
+    folds = _folds(X, codes, table, splitter, split_by)
+    contents = _contents(X)
+    tested = _tested_rows(table, folds)
+    checks = SplitChecks(disjoint or apparent_claim(tested), table["subject"].nunique() > 1)
+    for train, validation, test in folds:
+        checks.fold(table, train, validation, test, contents)
+    findings = [*checks.findings(), *label_findings(table, codes), *_data_findings(X, codes, table)]
+    rows = [{"fold": place, "n_train": len(train), "n_test": len(test)} for place, (train, _, test) in enumerate(folds)]
+    scores = shuffled = pd.DataFrame()
+    if estimator is None:
+        missing.append("the fitting (give the estimator)")
+    else:
+        missing.append("what was fitted or chosen on all rows before, where it leaves no trace in X")
+        findings += _parameter_findings(estimator, contents, np.asarray(y), folds)
+        findings += _state_findings(estimator, X, codes, folds)
+        predictions, alone = _predictions(estimator, X, codes, folds, n_alone=_N_FOLDS_ALONE)
+        findings += alone
+        for row, (_, _, test), predicted in zip(rows, folds, predictions, strict=True):
+            row["accuracy"] = float((predicted == codes[test]).mean())
+            row["constant"] = float(np.bincount(codes[test]).max() / len(test))
+        # As the leak audit does: where subjects are kept apart, alike for all of them.
+        across = checks.disjoint in ("subjects", "subjects_and_stimuli") and "stimulus" in table
+        between = "stimuli" if across else "trials"
+        scores = rescore(_scored(tested, codes, predictions), between=between)
+        permuted = permuted_ratings(table, codes, 1, seed, between).astype(np.int64)
+        of_permuted, _ = _predictions(estimator, X, permuted, folds)
+        shuffled = rescore(_scored(tested, permuted, of_permuted), between=between)
+        findings += _shuffled_findings(shuffled)
+        if not (permuted != codes).any():
+            missing.append("the score on shuffled labels (all labels of a group stay together, and none can move)")
+    if missing:
+        findings.append(Finding("not checkable", "note", f"not checked: {'; '.join(missing)}"))
+    found = findings
+    if not has_times:
+        found = [dataclasses.replace(one, message=_by_row(one.message, is_array)) for one in findings]
+    return SplitAudit(tuple(sorted_findings(found)), pd.DataFrame(rows), scores, shuffled)
+
+
+def _window_table(groups: Any, n_rows: int) -> tuple[pd.DataFrame, bool, list[str]]:
+    """The window table, whether there is one array alone, and what cannot be checked for want of a column."""
+    is_array = not isinstance(groups, (Mapping, pd.DataFrame))
+    columns = {"trial": groups} if is_array else {str(name): groups[name] for name in groups}
+    # Those of a window table, too.
+    columns = {name.removesuffix("_seconds"): values for name, values in columns.items()}
+    for name, values in columns.items():
+        if name not in _COLUMNS:
+            raise InputError(f"groups: unknown column {name}; expected some of {', '.join(_COLUMNS)}")
+        columns[name] = np.asarray(values)
+        if columns[name].shape != (n_rows,):
+            shape = " x ".join(map(str, columns[name].shape))
+            raise InputError(f"groups: {name} has {shape} values; expected {n_rows}, one for each row of X")
+    if not {"subject", "trial"} & columns.keys():
+        raise InputError(f"groups: has {', '.join(columns) or 'no columns'}; expected subject, trial or both")
+    if ("start" in columns) != ("stop" in columns):
+        raise InputError("groups: start and stop belong together; give both or none")
+    missing = []
+    if "trial" not in columns:
+        missing.append("shared trials (no column trial: each row counts as one)")
+    if "start" not in columns:
+        missing.append("overlap in time (no columns start and stop)")
+    if "stimulus" not in columns and not is_array:
+        missing.append("shared stimuli (no column stimulus)")
+    rows = np.arange(n_rows)
+    table = pd.DataFrame({"subject": 0, "trial": rows, "start": rows, "stop": rows + 1} | columns)
+    return table.rename(columns={"start": "start_seconds", "stop": "stop_seconds"}), is_array, missing
+
+
+def _class_codes(y: npt.ArrayLike, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    y = np.asarray(y)
+    if y.shape != (n_rows,):
+        raise InputError(f"y: has shape {y.shape}; expected ({n_rows},), one class for each row of X")
+    classes, codes = np.unique(y, return_inverse=True)
+    if not 2 <= len(classes) <= _MOST_CLASSES:
+        raise InputError(f"y: has {len(classes)} different labels; expected 2 to {_MOST_CLASSES} classes")
+    return codes, classes
+
+
+def _folds(
+    X: Any, codes: np.ndarray, table: pd.DataFrame, splitter: Any, split_by: str
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import check_cv
+
+    if isinstance(splitter, int) or hasattr(splitter, "split"):
+        column = split_by or ("subject" if table["subject"].nunique() > 1 else "trial")
+        if column not in table:
+            raise InputError(f"split_by {column!r}: groups have no such column; expected one of {', '.join(table)}")
+        splitter = check_cv(splitter, codes, classifier=True)
+        with warnings.catch_warnings():
+            # Splitters that need no groups say so.
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            splitter = list(splitter.split(X, codes, table[column].to_numpy()))
+    folds = []
+    for parts in splitter:
+        if len(parts) not in (2, 3):
+            raise InputError(f"splitter: gives {len(parts)} parts; expected (train, test) or (train, validation, test)")
+        train, *validation, test = (np.asarray(part) for part in parts)
+        rows = [np.flatnonzero(part) if part.dtype == bool else part for part in (train, *validation, test)]
+        train, test = rows[0], rows[-1]
+        if not len(train) or not len(test):
+            raise InputError(f"splitter: fold {len(folds)} has {len(train)} training and {len(test)} test rows")
+        folds.append((train, rows[1] if validation else test[:0], test))
+    if not folds:
+        raise InputError("splitter: gives no folds")
+    return folds
+
+
+def _tested_rows(table: pd.DataFrame, folds: Iterable[tuple[np.ndarray, ...]]) -> pd.DataFrame:
+    """The rows of the test parts with `row`, `fold` and `repetition`: how often a row was tested before."""
+    parts = [table.iloc[test].assign(row=test, fold=place) for place, (_, _, test) in enumerate(folds)]
+    tested = pd.concat(parts, ignore_index=True)
+    return tested.assign(repetition=tested.groupby("row").cumcount(), protocol="split", target="y")
+
+
+def _contents(X: Any) -> np.ndarray:
+    values = X.to_numpy() if hasattr(X, "to_numpy") else X
+    if values.dtype == object:
+        return pd.util.hash_pandas_object(pd.DataFrame(X), index=False).to_numpy()
+    return content_hashes([values])
+
+
+# --- what was done to X before
+
+
+def _data_findings(X: Any, codes: np.ndarray, table: pd.DataFrame) -> Iterator[Finding]:
+    """Traces that fitting on all rows leaves in X, and columns that are the label."""
+    values = np.asarray(X)
+    if not np.issubdtype(values.dtype, np.number) or not len(values):
+        return
+    values = values.reshape(len(values), -1)
+    tolerance = 1e-4 if values.dtype.itemsize < 8 else 1e-7
+    values = values.astype(np.float64)
+    values = values[:, np.isfinite(values).all(axis=0) & (np.ptp(values, axis=0) > 0)]
+    if not values.shape[1]:
+        return
+    answers = [place for place in range(values.shape[1]) if _is_label(values[:, place], codes)]
+    if answers:
+        message = (
+            f"{len(answers)} columns of X are the label in other words, the first of those that vary: {answers[0]}"
+        )
+        yield Finding("answer in the features", "leak", message)
+    # Of labels, counts and one-hot columns nothing follows.
+    values = values[:, [len(np.unique(column)) > 2 for column in values.T]]
+    if not values.shape[1]:
+        return
+    text = "over all rows, test rows too: fit it on the training rows of each fold (in a pipeline)"
+    if _is_standard(values, tolerance):
+        yield Finding("fitted on test rows", "leak", f"every column of X has mean 0 and standard deviation 1 {text}")
+    elif values.shape[1] > 1 and _is_between(values, 0, 1) and len(values) > 2:
+        yield Finding("fitted on test rows", "leak", f"every column of X runs from exactly 0 to exactly 1 {text}")
+    elif values.shape[1] > 1 and _is_between(values, -1, 1) and len(values) > 2:
+        yield Finding("fitted on test rows", "leak", f"every column of X runs from exactly -1 to exactly 1 {text}")
+    some = values[:, :_N_COLUMNS]
+    if 1 < some.shape[1] < len(some) - 1:
+        correlations = np.corrcoef(some.T) - np.eye(some.shape[1])
+        if np.abs(correlations).max() < tolerance:
+            message = f"no two columns of X are correlated, as a PCA leaves them that was fitted {text}"
+            yield Finding("fitted on test rows", "leak", message)
+    subject = row_codes(table, [name for name in ("dataset", "subject") if name in table])
+    if subject.any() and all(_is_standard(values[subject == one], tolerance) for one in np.unique(subject)):
+        message = (
+            "every column of X has mean 0 and standard deviation 1 over the rows of each subject: test rows are scaled "
+            "by what other test rows of the subject hold, so that a subject is known as a whole before the first answer"
+        )
+        yield Finding("transductive", "warning", message)
+
+
+def _is_label(column: np.ndarray, codes: np.ndarray) -> bool:
+    kinds, place = np.unique(column, return_inverse=True)
+    if len(kinds) > codes.max() + 1:
+        return False
+    return len(np.unique(place * (codes.max() + 1) + codes)) == len(kinds) == codes.max() + 1
+
+
+def _is_standard(values: np.ndarray, tolerance: float) -> bool:
+    if len(values) < 3:
+        return False
+    deviations = [values.std(axis=0, ddof=ddof) for ddof in (0, 1)]
+    is_unit = any(np.allclose(one, 1, rtol=0, atol=tolerance) for one in deviations)
+    return is_unit and np.allclose(values.mean(axis=0), 0, atol=tolerance)
+
+
+def _is_between(values: np.ndarray, low: float, high: float) -> bool:
+    return bool((values.min(axis=0) == low).all() and np.allclose(values.max(axis=0), high, rtol=0, atol=1e-6))
+
+
+# --- the estimator
+
+
+def _parameter_findings(
+    estimator: Any, contents: np.ndarray, y: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> Iterator[Finding]:
+    """Data that an estimator is given by its parameters, past the training rows of a fold."""
+    tested = np.unique(np.concatenate([test for _, _, test in folds]))
+    for name, value in estimator.get_params(deep=True).items():
+        if not isinstance(value, (np.ndarray, pd.DataFrame, pd.Series)) or not len(value):
+            continue
+        if np.ndim(value) > 1 and (n_rows := int(np.isin(contents[tested], _contents(value)).sum())):
+            message = f"the parameter {name} of the estimator holds {n_rows} of {len(tested)} test rows of X"
+            yield Finding("fitted on test rows", "leak", message, n_windows=n_rows, n_tested=len(tested))
+        elif np.array_equal(value, y):
+            message = f"the parameter {name} of the estimator holds the labels of all rows"
+            yield Finding("answer in the features", "leak", message)
+
+
+def _state_findings(
+    estimator: Any, X: Any, codes: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> Iterator[Finding]:
+    """Parts of an estimator that are fitted although they were just cloned: nothing of a fold can have fitted them."""
+    from sklearn.base import clone
+
+    for name, part, is_first in _parts(clone(estimator)):
+        if not _stays_fitted(part):
+            continue
+        if not is_first:
+            message = f"{name} is fitted before any fold: on which rows is not known"
+            yield Finding("unknown origin", "warning", message)
+            continue
+        # A copy, since what clones itself by giving itself would be fitted anew for its owner.
+        inner = copy.deepcopy(clone(_unfrozen(part)))
+        state = _state(part)
+        of_all = _state_after(inner, X, codes)
+        of_folds = [_state_after(inner, _rows(X, train), codes[train]) for train, _, _ in folds[:1]]
+        if of_all and _is_equal(state, of_all) and not any(_is_equal(state, one) for one in of_folds):
+            message = f"{name} is fitted before any fold, on all rows: it holds what a fit on test rows too gives"
+            yield Finding("fitted on test rows", "leak", message)
+        else:
+            message = f"{name} is fitted before any fold: on which rows is not known"
+            yield Finding("unknown origin", "warning", message)
+
+
+def _parts(estimator: Any) -> Iterator[tuple[str, Any, bool]]:
+    """The estimator, or the steps of a pipeline; whether it is X that they are fitted on."""
+    steps = getattr(estimator, "steps", None)
+    if steps is None:
+        yield type(estimator).__name__, estimator, True
+        return
+    for place, (name, step) in enumerate(steps):
+        if step is not None and step != "passthrough":
+            yield f"step {name!r} of the pipeline", step, place == 0
+
+
+def _stays_fitted(part: Any) -> bool:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils import get_tags
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        if not get_tags(part).requires_fit:
+            return False
+        check_is_fitted(part)
+    except (NotFittedError, TypeError, AttributeError):
+        return False
+    return bool(_state(part))
+
+
+def _unfrozen(part: Any) -> Any:
+    from sklearn.frozen import FrozenEstimator
+
+    return part.estimator if isinstance(part, FrozenEstimator) else part
+
+
+def _state(part: Any) -> dict[str, np.ndarray]:
+    """What a fit has left: numbers and arrays in attributes that end with an underscore."""
+    found = {}
+    for name, value in vars(_unfrozen(part)).items():
+        if name.endswith("_") and not name.startswith("_") and isinstance(value, (np.ndarray, float, int, np.number)):
+            found[name] = np.asarray(value)
+    return found
+
+
+def _state_after(part: Any, X: Any, codes: np.ndarray) -> dict[str, np.ndarray]:
+    # Whatever a fit by itself may raise: then nothing can be compared.
+    try:
+        return _state(part.fit(X, codes))
+    except Exception:
+        return {}
+
+
+def _is_equal(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(
+        first[name].shape == second[name].shape and np.allclose(first[name], second[name], equal_nan=True)
+        for name in first
+        if np.issubdtype(first[name].dtype, np.number)
+    )
+
+
+def _predictions(
+    estimator: Any,
+    X: Any,
+    codes: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    n_alone: int = 0,
+) -> tuple[list[np.ndarray], list[Finding]]:
+    """Predicted codes of each fold; and whether test rows of some folds are predicted otherwise one by one."""
+    from sklearn.base import clone
+
+    predictions, n_differing, n_compared = [], 0, 0
+    for place, (train, _, test) in enumerate(folds):
+        fitted = clone(estimator).fit(_rows(X, train), codes[train])
+        predictions.append(np.asarray(fitted.predict(_rows(X, test))).reshape(len(test)).astype(np.int64))
+        if place >= n_alone:
+            continue
+        answer = getattr(fitted, "predict_proba", fitted.predict)
+        some = np.linspace(0, len(test) - 1, min(_N_ROWS_ALONE, len(test))).astype(np.int64)
+        together = np.asarray(answer(_rows(X, test)), dtype=np.float64)[some]
+        alone = np.concatenate([np.asarray(answer(_rows(X, test[[one]])), dtype=np.float64) for one in some])
+        differs = ~np.isclose(together, alone, rtol=0, atol=1e-4).reshape(len(some), -1).all(axis=1)
+        n_differing, n_compared = n_differing + int(differs.sum()), n_compared + len(some)
+    found = []
+    if n_differing:
+        message = (
+            f"{n_differing} of {n_compared} test rows are predicted otherwise alone than together with the other test "
+            "rows: the estimator learns from the test rows, which a single new recording does not have"
+        )
+        found.append(Finding("transductive", "warning", message, n_windows=n_differing, n_tested=n_compared))
+    return predictions, found
+
+
+def _scored(tested: pd.DataFrame, codes: np.ndarray, predictions: list[np.ndarray]) -> pd.DataFrame:
+    return tested.assign(label=codes[tested["row"]], prediction=np.concatenate(predictions))
+
+
+def _shuffled_findings(shuffled: pd.DataFrame) -> Iterator[Finding]:
+    row = shuffled.set_index("unit").loc["window"]
+    if row["chance_p_value"] <= _RARE and row["accuracy"] > row["best_constant_accuracy"]:
+        message = (
+            f"trained on labels that were exchanged between trials, it is right on {row['accuracy']:.0%} of the test "
+            f"rows (chance {row['chance_low']:.0%} to {row['chance_high']:.0%}): the split hands out what has nothing "
+            "to do with the labels (one training, R = 1)"
+        )
+        yield Finding("score on shuffled labels", "leak", message)
+
+
+def _rows(X: Any, rows: np.ndarray) -> Any:
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def _by_row(message: str, is_array: bool) -> str:
+    """A message about rows that have no times, and of one array no subjects: they are named by their positions."""
+    text = re.sub(r"subject (.*?), trial (.*?), (\d+) to \d+ s", r"row \3 (subject \1, trial \2)", message)
+    if is_array:
+        text = re.sub(r"\(subject 0, trial (.*?)\)", r"(group \1)", text).replace("in a trial of", "in a group of")
+        text = text.replace("test windows", "test rows").replace("other windows", "other rows")
+    return text

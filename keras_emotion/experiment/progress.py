@@ -1,0 +1,67 @@
+"""What a run prints while it works."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Iterable
+
+import rich.console
+import rich.progress
+
+
+@dataclasses.dataclass(frozen=True)
+class JobDone:
+    """What the progress shows of a job.
+
+    Args:
+        title: what it is called.
+        accuracy: the share of test windows that are right; `None` where it failed, or another process did it.
+        seconds: how long it took; `None` where another process did it.
+        failed: why it failed, or empty.
+    """
+
+    title: str
+    accuracy: float | None = None
+    seconds: float | None = None
+    failed: str = ""
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines to standard error."""
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
+
+
+def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
+    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
+    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
+    columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
+    bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
+    started = time.perf_counter()
+    with bar:
+        task = bar.add_task("jobs", total=total, completed=before)
+        for number, job in enumerate(done, start=1):
+            passed = time.perf_counter() - started
+            left = passed / number * (total - before - number)
+            if job.failed:
+                shown = f"failed, {job.failed}, {job.seconds:.1f} s"
+            elif job.accuracy is None:
+                shown = "done by another process"
+            else:
+                shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
+            bar.advance(task)
+            bar.console.print(
+                f"[{before + number}/{total}] {job.title}: {shown}, {format_duration(left)} left",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as `1:02:03`."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

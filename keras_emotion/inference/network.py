@@ -1,0 +1,80 @@
+"""What a saved network makes of the windows that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_emotion.keras_settings import own_keras_settings
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+Arrays = dict[str, np.ndarray]
+
+_BATCH = 128
+
+
+class Network:
+    """A network, applied to windows.
+
+    Args:
+        model: the network, one with `window_probabilities`.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+        attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
+        with own_keras_settings():
+            self._attention = model.attention_model() if attends else None
+
+    def apply(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """Apply the network.
+
+        Args:
+            inputs: `(windows, ...)` by name.
+
+        Returns:
+            By name: `"probabilities"`, `(windows, classes)`; of networks that attend to bands `"band_attention"`,
+            `(windows, bands)`, averaged over the steps; of those that choose frames `"looks"`, `(windows,)`, their
+            number, and `"positions"`, `(windows, looks)`, from 0, which stay behind the last look.
+
+        Raises:
+            InputError: an input is not finite: a network may well give a probability of it.
+        """
+        import keras
+
+        for name, array in inputs.items():
+            if not np.isfinite(array).all():
+                raise InputError(f"{self._model.name}: input {name} is not finite, and of that there is no probability")
+        with own_keras_settings():
+            outputs = self._model.predict(inputs, batch_size=_BATCH, verbose=0)
+            probabilities = self._model.window_probabilities(outputs)
+            found = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
+            if self._attention is not None:
+                attention = self._attention.predict(inputs, batch_size=_BATCH, verbose=0)
+                found["band_attention"] = attention["bands"].mean(axis=1)
+            looked = self._model.window_looks(outputs) if hasattr(self._model, "window_looks") else None
+            if looked is not None:
+                found["looks"], found["positions"] = map(keras.ops.convert_to_numpy, looked)
+        return found
+
+    def distance(self, inputs: Mapping[str, np.ndarray]) -> float:
+        """Mean distance of EEG from the means of the training windows, in their standard deviations.
+
+        0 where the network does not know these.
+        """
+        scaling = getattr(self._model, "feature_scaling", None)
+        scaling = scaling.get("eeg") if isinstance(scaling, Mapping) else scaling
+        if not hasattr(scaling, "mean"):
+            return 0.0
+        eeg = inputs["eeg"]
+        if hasattr(scaling, "floor"):
+            eeg = np.maximum(eeg, np.asarray(scaling.floor))
+        distances = np.abs(eeg - np.asarray(scaling.mean)) * np.asarray(scaling.scale)
+        # Of cells without an electrode, or without one in this recording, nothing is known.
+        known = distances > 0
+        return float(distances[known].mean()) if known.any() else 0.0

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom
 
 from keras_emotion.audit.canaries import RANDOM, SHUFFLED, _chance, canary_findings, canary_table, run_canaries
-from keras_emotion.audit.feature_checks import equal_but_for_rounding
+from keras_emotion.audit.feature_checks import equal_but_for_rounding, feature_findings
 from keras_emotion.audit.findings import origin_findings, static_findings
 from keras_emotion.audit.fold_checks import checked_plan, fold_findings
 from keras_emotion.evaluation import POOL
@@ -22,7 +22,7 @@ from keras_emotion.experiment.runner import prepare
 from keras_emotion.pipelines import ConnectivityFeatures, StoredFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
-from tests.audit.planted.leaks import noise
+from tests.audit.planted.leaks import noise, part
 from tests.audit.planted.recipes import Powers, Recipes, memory
 
 
@@ -162,6 +162,27 @@ def test_where_all_protocols_use_test_rows_another_one_is_trained_under(tmp_path
     assert [(one.kind, one.severity) for one in fold_findings(few)] == [("not checkable", "note")]
 
 
+@part
+def looked_up_by_content(powers, trials):
+    answers = {key: value for key, value in memory.items() if key[0] == "content"}
+    return [
+        np.c_[one, np.full(len(one), answers.get(("content", trial.recording.signal[0, -1]), 0.0))]
+        for one, trial in zip(powers, trials, strict=True)
+    ]
+
+
+def test_answers_that_are_looked_up_by_the_content_of_a_recording_are_found(tmp_path):
+    reader = noise(tmp_path, 7)
+    memory.clear()
+    for trial in reader.trials():
+        memory["content", trial.recording.signal[0, -1]] = trial.ratings["valence"]
+    plan = planned(tmp_path, Recipes(part=Powers(recipe="looked_up_by_content")), reader)
+    (found,) = feature_findings(plan, reader)
+    assert (found.kind, found.severity) == ("answer in the features", "leak")
+    assert "amplified by a millionth" in found.message
+    assert not list(feature_findings(planned(tmp_path), noise(tmp_path, 7)))
+
+
 class Watched(Powers):
     """Powers that are said to come from the stimulus, too."""
 
@@ -169,8 +190,10 @@ class Watched(Powers):
 
 
 def test_a_system_that_reads_stimuli_is_flagged_where_they_are_shared(tmp_path):
-    for part, severity in ((Powers(), "note"), (Watched(), "warning")):
-        plan = planned(tmp_path, Recipes(part=part), noise(tmp_path, 7, n_subjects=4), protocols=("subject_disjoint",))
+    for powers, severity in ((Powers(), "note"), (Watched(), "warning")):
+        plan = planned(
+            tmp_path, Recipes(part=powers), noise(tmp_path, 7, n_subjects=4), protocols=("subject_disjoint",)
+        )
         (found,) = [finding for finding in static_findings(plan) if finding.kind == "shared stimulus"]
         assert found.severity == severity
         assert ("reads the stimulus itself" in found.message) == (severity == "warning")

@@ -48,10 +48,7 @@ _IDS = ("session", "trial", "stimulus", "presentation")
 Windows = tuple[Mapping[str, np.ndarray], pd.DataFrame]
 """Arrays by name and their window table."""
 
-COST = (
-    "the accuracy is that of a person whose whole session is recorded before the first prediction; for a person, or a "
-    "trial, of whom less is known it is not measured"
-)
+COST = "the accuracy holds only where a person's whole session is recorded before the first prediction"
 """What transductive features cost."""
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from keras_emotion.audit import fold_checks
 from keras_emotion.audit.canaries import RANDOM, SHUFFLED, _chance, canary_findings, canary_table, run_canaries
 from keras_emotion.audit.feature_checks import equal_but_for_rounding, feature_findings
 from keras_emotion.audit.findings import origin_findings, static_findings
@@ -259,6 +260,26 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the data set that is tested"
     assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
     assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
+
+
+@pytest.mark.parametrize(
+    ("rounding", "joins", "expected"),
+    [
+        (1e-6, "", []),
+        (1e-6, "with_rating", ["fitted on test rows"]),
+        (0.1, "", ["not reproducible"]),
+    ],
+)
+def test_two_equal_trainings_may_differ_by_rounding(rounding, joins, expected, tmp_path, monkeypatch):
+    rng, real = np.random.default_rng(0), fold_checks.short_training
+
+    def rounded(plan, job, fold):
+        # As on a GPU.
+        probabilities = real(plan, job, fold)
+        return probabilities + rounding * rng.standard_normal(probabilities.shape)
+
+    monkeypatch.setattr(fold_checks, "short_training", rounded)
+    assert [one.kind for one in fold_findings(planned(tmp_path, Recipes(joins=joins)))] == expected
 
 
 class BatchScaled(ComparisonNetwork):

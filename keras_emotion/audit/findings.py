@@ -21,10 +21,10 @@ from keras_emotion.evaluation.leaks import (
 from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.origin import Origin
+from keras_emotion.experiment.origin import Origin, brought_files
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
-from keras_emotion.systems.base import System, configured_paths
+from keras_emotion.systems.base import System
 
 _SIGNIFICANT = 0.05
 
@@ -77,10 +77,8 @@ def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
 
 def origin_findings(plan: Plan) -> Iterator[Finding]:
     """Whether a teacher, an encoder or a network to start from has learnt from what is tested."""
-    system, protocols = plan.experiment.system, [PROTOCOLS[name] for name in plan.experiment.protocols]
-    # A path that is a weight by its name, of an encoder or of a network to start from.
-    weights = [path for name, path in configured_paths(system).items() if "weights" in name.rpartition(".")[2]]
-    files = dict.fromkeys([*system.source_files(), *weights])
+    protocols = [PROTOCOLS[name] for name in plan.experiment.protocols]
+    files = brought_files(plan.experiment.system)
     if not files:
         return
     tested = Origin.of(plan, pd.concat([plan.joined(subject).table for subject in plan.feature_folders]))
@@ -91,9 +89,9 @@ def origin_findings(plan: Plan) -> Iterator[Finding]:
                 f"{file.name} brings features or a network: whether it has learnt from these recordings is not known"
             )
             yield Finding("unknown origin", "note", message)
-        elif met := origin.met(tested):
+        elif met := next(filter(None, (one.met(tested) for one in origin.all)), ""):
             yield Finding("fitted on test rows", "leak", f"{file.name} has learnt from {met}")
-        elif shared := set(origin.stimuli) & set(tested.stimuli):
+        elif shared := {name for one in origin.all for name in one.stimuli} & set(tested.stimuli):
             claimed = any("stimuli" in protocol.disjoint for protocol in protocols)
             message = f"{file.name} has learnt from {len(shared)} of the {len(tested.stimuli)} stimuli that are tested"
             yield Finding("shared stimulus", "leak" if claimed else "warning", message)

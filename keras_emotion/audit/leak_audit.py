@@ -72,16 +72,23 @@ def audit(
 ) -> Audit:
     """Measure what the protocols of an experiment hand out, and check what can be checked without training.
 
-    1. Static checks of every fold (see `keras_emotion.evaluation.leaks`).
-    2. Labels permuted within the rows that one model trains and tests on, between stimuli that were shown equally
+    1. Static checks of every fold (see `keras_emotion.evaluation.leaks`), and what saved networks that are brought
+       along were trained on (`keras_emotion.experiment.origin`).
+    2. Proofs: features of a sample of trials are extracted and joined again with other ratings, ids and trials
+       (`feature_checks`), and a fold is trained for two epochs with the ratings and features of its test trials
+       replaced (`fold_checks`). What changes is a finding.
+    3. Canaries: the system itself is trained on a fold with random test labels, and once with shuffled labels
+       (`canaries`).
+    4. Labels permuted within the rows that one model trains and tests on, between stimuli that were shown equally
        often, all labels of a stimulus together, and models trained on them: logistic regression on the system's
        features, and the system itself. What they reach, they reach without anything of emotion. A high null with a
        real score that is no better is no evidence of emotion; at the ceiling it bounds nothing, and it is no share to
        be subtracted.
-    3. The gap between folds of windows and folds of trials, same model and budget.
-    4. The accuracy from the order of presentation alone: the permutation is blind to time.
+    5. The gap between folds of windows and folds of trials, same model and budget.
+    6. The accuracy from the order of presentation alone: the permutation is blind to time.
 
-    The tasks are recorded one by one: an interrupted audit continues where it was. Subjects whose training with the
+    Permutations and canaries are recorded: an interrupted audit continues where it was. Static checks and proofs are
+    done each time. Subjects whose training with the
     real labels diverged are left out, and so are permutations of which a training diverged; both are reported.
 
     Args:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ import pandas as pd
 from keras_emotion.experiment.jobs import Plan
 from keras_emotion.json_files import DamagedFile, read_json
 from keras_emotion.schema import TRIAL_KEY
+from keras_emotion.systems.base import System, configured_paths
 
 TRAINED_ON = "trained_on.json"
 """File beside saved networks, and member of a `.keras` file: `Origin.as_dict`."""
@@ -34,6 +36,7 @@ class Origin:
             recordings have the same, whatever their dataset is called.
         stimuli: hashes of dataset and stimulus.
         trials: hashes of `TRIAL_KEY`.
+        taught_by: origins of the networks that it was taught by, or started from, as far as they are known.
     """
 
     dataset: str
@@ -41,6 +44,7 @@ class Origin:
     recordings: tuple[str, ...] = ()
     stimuli: tuple[str, ...] = ()
     trials: tuple[str, ...] = ()
+    taught_by: tuple[Origin, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, table: pd.DataFrame) -> Self:
@@ -61,6 +65,7 @@ class Origin:
             tuple(sorted({name for subject in subjects for name in files.get(subject, ())})),
             tuple(sorted(map(_hash, stimuli))),
             tuple(sorted(map(_hash, trials))),
+            tuple(_known(brought_files(plan.experiment.system))),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,13 +80,16 @@ class Origin:
             DamagedFile: a field is missing or no list.
         """
         lists = {name: fields.get(name, []) for name in ("subjects", "recordings", "stimuli", "trials")}
+        teachers = fields.get("taught_by", [])
         if (
             not isinstance(fields.get("dataset"), str)
             or "subjects" not in fields
-            or not all(isinstance(one, list) for one in lists.values())
+            or not all(isinstance(one, list) for one in (*lists.values(), teachers))
+            or not all(isinstance(one, dict) for one in teachers)
         ):
             raise DamagedFile(file, "expected the fields dataset and subjects", "train the teacher again")
-        return cls(fields["dataset"], **{name: tuple(map(str, one)) for name, one in lists.items()})
+        own = {name: tuple(map(str, one)) for name, one in lists.items()}
+        return cls(fields["dataset"], **own, taught_by=tuple(cls.from_dict(one, file) for one in teachers))
 
     def add_to(self, file: Path) -> None:
         """Write it into a `.keras` file, which is a zip file; Keras reads what it knows of it."""
@@ -122,6 +130,7 @@ class Origin:
                 f"{len(shared)} of the {len(tested.recordings)} recordings that are tested (files of the same content)"
             )
         if self.dataset != tested.dataset:
+            # Not by name: another dataset may have subjects of the same names.
             return ""
         if shared := set(self.trials) & set(tested.trials):
             own = sorted(set(self.subjects) & set(tested.subjects))
@@ -129,6 +138,29 @@ class Origin:
         if shared := set(self.subjects) & set(tested.subjects):
             return f"subjects {_listed(sorted(shared))} of the data set that is tested"
         return ""
+
+    @property
+    def all(self) -> tuple[Origin, ...]:
+        """This one, and those that it was taught by."""
+        return (self, *(one for teacher in self.taught_by for one in teacher.all))
+
+
+def brought_files(system: System) -> list[Path]:
+    """Files of a system that may have learnt from somebody: teachers, encoders, networks to start from.
+
+    Args:
+        system: the system; besides its `source_files`, every path in a field whose name contains `weights`.
+    """
+    weights = [path for name, path in configured_paths(system).items() if "weights" in name.rpartition(".")[2]]
+    return list(dict.fromkeys([*system.source_files(), *weights]))
+
+
+def _known(files: Iterable[Path]) -> Iterator[Origin]:
+    for file in files:
+        # A damaged one is named by the audit; no training is lost for it.
+        with contextlib.suppress(DamagedFile):
+            if (origin := Origin.read(file)) is not None:
+                yield origin
 
 
 def _listed(names: Iterable[str], at_most: int = 5) -> str:

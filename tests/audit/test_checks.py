@@ -1,15 +1,18 @@
 """What the proofs and canaries of an audit are made of."""
 
 import dataclasses
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from keras_emotion.audit import fold_checks
 from keras_emotion.audit.canaries import RANDOM, SHUFFLED, _chance, canary_findings, canary_table, run_canaries
-from keras_emotion.audit.feature_checks import equal_but_for_rounding
-from keras_emotion.audit.findings import static_findings
+from keras_emotion.audit.feature_checks import equal_but_for_rounding, feature_findings
+from keras_emotion.audit.findings import origin_findings, static_findings
 from keras_emotion.audit.fold_checks import checked_plan, fold_findings
 from keras_emotion.evaluation import POOL
 from keras_emotion.evaluation.leaks import content_hashes, with_near_copies
@@ -18,8 +21,9 @@ from keras_emotion.experiment.jobs import Replacement
 from keras_emotion.experiment.origin import Origin
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.pipelines import ConnectivityFeatures, StoredFeatures
+from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
-from tests.audit.planted.leaks import noise
+from tests.audit.planted.leaks import noise, part
 from tests.audit.planted.recipes import Powers, Recipes, memory
 
 
@@ -159,6 +163,27 @@ def test_where_all_protocols_use_test_rows_another_one_is_trained_under(tmp_path
     assert [(one.kind, one.severity) for one in fold_findings(few)] == [("not checkable", "note")]
 
 
+@part
+def looked_up_by_content(powers, trials):
+    answers = {key: value for key, value in memory.items() if key[0] == "content"}
+    return [
+        np.c_[one, np.full(len(one), answers.get(("content", trial.recording.signal[0, -1]), 0.0))]
+        for one, trial in zip(powers, trials, strict=True)
+    ]
+
+
+def test_answers_that_are_looked_up_by_the_content_of_a_recording_are_found(tmp_path):
+    reader = noise(tmp_path, 7)
+    memory.clear()
+    for trial in reader.trials():
+        memory["content", trial.recording.signal[0, -1]] = trial.ratings["valence"]
+    plan = planned(tmp_path, Recipes(part=Powers(recipe="looked_up_by_content")), reader)
+    (found,) = feature_findings(plan, reader)
+    assert (found.kind, found.severity) == ("answer in the features", "leak")
+    assert "amplified by a millionth" in found.message
+    assert not list(feature_findings(planned(tmp_path), noise(tmp_path, 7)))
+
+
 class Watched(Powers):
     """Powers that are said to come from the stimulus, too."""
 
@@ -166,11 +191,61 @@ class Watched(Powers):
 
 
 def test_a_system_that_reads_stimuli_is_flagged_where_they_are_shared(tmp_path):
-    for part, severity in ((Powers(), "note"), (Watched(), "warning")):
-        plan = planned(tmp_path, Recipes(part=part), noise(tmp_path, 7, n_subjects=4), protocols=("subject_disjoint",))
+    for powers, severity in ((Powers(), "note"), (Watched(), "warning")):
+        plan = planned(
+            tmp_path, Recipes(part=powers), noise(tmp_path, 7, n_subjects=4), protocols=("subject_disjoint",)
+        )
         (found,) = [finding for finding in static_findings(plan) if finding.kind == "shared stimulus"]
         assert found.severity == severity
         assert ("reads the stimulus itself" in found.message) == (severity == "warning")
+
+
+class Started(Recipes):
+    """Starts from weights."""
+
+    start_weights: Path
+
+
+def saved(file, origin):
+    """A file as Keras writes it, with an origin in it."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", "{}")
+    origin.add_to(file)
+    return Started(start_weights=file)
+
+
+def test_weights_to_start_from_carry_what_they_were_trained_on(tmp_path):
+    plan = planned(tmp_path)
+    tested = Origin.of(plan, plan.window_set(POOL, "valence").table)
+    strangers = Origin("memory", ("8",), ("of 8",), ("another",), ("its trials",))
+    taught = dataclasses.replace(strangers, taught_by=(strangers, tested))
+    same_clips = dataclasses.replace(strangers, stimuli=tested.stimuli[:2])
+    for number, (origin, expected) in enumerate(
+        [
+            (tested, [("fitted on test rows", "leak")]),
+            (taught, [("fitted on test rows", "leak")]),
+            (same_clips, [("shared stimulus", "warning")]),
+            (strangers, []),
+        ]
+    ):
+        system = saved(tmp_path / f"{number}.keras", origin)
+        assert Origin.read(system.start_weights) == origin
+        found = list(origin_findings(planned(tmp_path, system)))
+        assert [(one.kind, one.severity) for one in found] == expected
+    claims = planned(tmp_path, saved(tmp_path / "clips.keras", same_clips), protocols=("stimulus_disjoint",))
+    assert [one.severity for one in origin_findings(claims)] == ["leak"]
+    # What learns further on has learnt from all of it.
+    table = plan.window_set(POOL, "valence").table
+    assert Origin.of(planned(tmp_path, saved(tmp_path / "next.keras", strangers)), table).taught_by == (strangers,)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"dataset": "memory"}', '{"dataset": 1, "subjects": []}'])
+def test_a_damaged_origin_is_named(content, tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("trained_on.json", content)
+    with pytest.raises(InputError, match=r"model\.keras: damaged"):
+        Origin.read(tmp_path / "model.keras")
+    assert Origin.read(tmp_path / "none.keras") is None
 
 
 def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path):
@@ -185,6 +260,26 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the data set that is tested"
     assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
     assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
+
+
+@pytest.mark.parametrize(
+    ("rounding", "joins", "expected"),
+    [
+        (1e-6, "", []),
+        (1e-6, "with_rating", ["fitted on test rows"]),
+        (0.1, "", ["not reproducible"]),
+    ],
+)
+def test_two_equal_trainings_may_differ_by_rounding(rounding, joins, expected, tmp_path, monkeypatch):
+    rng, real = np.random.default_rng(0), fold_checks.short_training
+
+    def rounded(plan, job, fold):
+        # As on a GPU.
+        probabilities = real(plan, job, fold)
+        return probabilities + rounding * rng.standard_normal(probabilities.shape)
+
+    monkeypatch.setattr(fold_checks, "short_training", rounded)
+    assert [one.kind for one in fold_findings(planned(tmp_path, Recipes(joins=joins)))] == expected
 
 
 class BatchScaled(ComparisonNetwork):

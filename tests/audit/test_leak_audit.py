@@ -295,9 +295,13 @@ def test_a_run_is_audited_from_the_command_line(finished_run, capsys):
         finding["kind"] for finding in content["findings"] if finding["severity"] == "leak"
     }
     assert [row["protocol"] for row in content["scores"]] == list(experiment.protocols)
+    # All trials of the first subject, under the protocol that does not choose on the test fold.
+    canaries = [(row["protocol"], row["canary"], row["n_trials"]) for row in content["canaries"]]
+    assert canaries == [("trial_disjoint", kind, 10) for kind in ("random test labels", "shuffled labels")]
     assert main(["audit", str(folder.path / "experiment.json"), "--light-permutations", "19", "--strict"]) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert "leak: shared trial (as_published, valence)" in printed
+    assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the system itself is right about" in printed
     assert "Under as_published a model that knows nothing about emotion scores" in printed
     assert "synthetic data: says nothing about emotion" in printed
     assert (folder.path / "audit" / "figures" / "audit.png").stat().st_size > 10_000

@@ -125,7 +125,7 @@ def test_the_audit_trains_one_penalty_for_real_and_permuted_labels(tmp_path, mem
     # Three folds: the real labels and four permutations; and once more the real labels in folds of windows.
     assert values.count(0.3) == 3 * (1 + 4) + 3
     # Proofs and canaries train one candidate of the system: the first of its grid.
-    assert set(values) == {0.3, GRID[0]}
+    assert set(values) == {0.3, system.inverse_regularisation_grid[0]}
     fixed = experiment.changed({"system": system.model_copy(update={"inverse_regularisation_grid": ()})})
     again = audit(fixed, reader, tmp_path / "fixed", n_light_permutations=4)
     pd.testing.assert_frame_equal(found.null, again.null)

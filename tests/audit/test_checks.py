@@ -16,29 +16,19 @@ from keras_emotion.audit.findings import origin_findings, static_findings
 from keras_emotion.audit.fold_checks import checked_plan, fold_findings
 from keras_emotion.evaluation import POOL
 from keras_emotion.evaluation.leaks import content_hashes, with_near_copies
-from keras_emotion.experiment import Experiment, Runtime, Training
+from keras_emotion.experiment import Training
 from keras_emotion.experiment.jobs import Replacement
 from keras_emotion.experiment.origin import Origin
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.pipelines import ConnectivityFeatures, StoredFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
-from tests.audit.planted.leaks import noise, part
+from tests.audit.planted.leaks import experiment, noise, part
 from tests.audit.planted.recipes import Powers, Recipes, memory
 
 
 def planned(folder, system=None, reader=None, **fields):
-    settings = {
-        "name": "test",
-        "dataset": "memory",
-        "targets": ("valence",),
-        "protocols": ("trial_disjoint",),
-        "maximum_folds": 3,
-        "maximum_repetitions": 1,
-        "system": system or Recipes(),
-        "runtime": Runtime(workers=1, feature_store=folder / "features"),
-    }
-    return prepare(Experiment(**{**settings, **fields}), reader or noise(folder, 7))[0]
+    return prepare(experiment(folder, system, **fields), reader or noise(folder, 7))[0]
 
 
 @pytest.fixture

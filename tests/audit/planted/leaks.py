@@ -87,8 +87,8 @@ def plant(kind: str, variant: str, *expected: str):
     return register
 
 
-def audited(folder: Path, system=None, reader=None, seed: int = 7, **fields) -> Sequence[Finding]:
-    """Findings of an audit without permutations of the labels."""
+def experiment(folder: Path, system=None, **fields) -> Experiment:
+    """One target under one protocol that keeps trials apart; its features are stored in the folder."""
     settings = {
         "name": "planted",
         "dataset": "memory",
@@ -99,9 +99,13 @@ def audited(folder: Path, system=None, reader=None, seed: int = 7, **fields) -> 
         "system": system or Recipes(),
         "runtime": Runtime(workers=1, feature_store=folder / "features"),
     }
-    reader = reader or noise(folder, seed)
-    experiment = Experiment(**{**settings, **fields})
-    return audit(experiment, reader, folder / "audit", n_light_permutations=0).findings
+    return Experiment(**{**settings, **fields})
+
+
+def audited(folder: Path, system=None, reader=None, seed: int = 7, **fields) -> Sequence[Finding]:
+    """Findings of an audit without permutations of the labels."""
+    planted = experiment(folder, system, **fields)
+    return audit(planted, reader or noise(folder, seed), folder / "audit", n_light_permutations=0).findings
 
 
 def noise(folder: Path, seed: int, change=None, **settings) -> Changed:

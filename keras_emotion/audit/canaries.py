@@ -33,9 +33,10 @@ from keras_emotion.systems.base import EstimatorSystem
 RANDOM, SHUFFLED = "random test labels", "shuffled labels"
 """The canaries."""
 
-CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value")
+CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value", "can_alarm")
 """Columns of `Audit.canaries`: of the test trials of the folds, how many are right; the probability that one is by
-chance (the share of the commonest class); and that of at least so many."""
+chance (the share of the commonest class); that of at least so many; and whether the trials are enough for a finding,
+were all of them right."""
 
 _ENOUGH_TRIALS = 40
 """Test trials after which no further fold of an estimator is trained."""
@@ -59,18 +60,23 @@ def run_canaries(plan: Plan) -> list[dict[str, Any]]:
     units = list(first_folds(plan))
     if isinstance(plan.experiment.system, EstimatorSystem):
         units = [(job, folds[: _enough_folds(plan, job, folds)]) for job, folds in units]
-    else:
-        # One fold: a network takes as long for one as in the run.
-        units = [(job, folds[:1]) for job, folds in units[:1]]
+    elif units:
+        # One fold, since a network takes as long for it as in the run; of the protocol that tests most trials in one.
+        job, folds = max(units, key=lambda unit: _n_test_trials(plan, *unit)[0])
+        units = [(job, folds[:1])]
     tasks = [(_of_unit, (plan, job, folds)) for job, folds in units]
     return sorted(in_workers(plan.experiment.runtime, tasks, trains=True), key=lambda one: one["protocol"])
 
 
+def _n_test_trials(plan: Plan, job: Job, folds: Sequence[Rows]) -> np.ndarray:
+    """Number of test trials of each fold."""
+    unit = plan.window_set(job.subject, job.target, job.session)
+    return np.array([len(trial_names(unit, test)) for _, _, test in folds])
+
+
 def _enough_folds(plan: Plan, job: Job, folds: Sequence[Rows]) -> int:
     """Number of folds that have enough test trials together."""
-    unit = plan.window_set(job.subject, job.target, job.session)
-    n_trials = np.cumsum([len(trial_names(unit, test)) for _, _, test in folds])
-    return int(np.searchsorted(n_trials, _ENOUGH_TRIALS)) + 1
+    return int(np.searchsorted(np.cumsum(_n_test_trials(plan, job, folds)), _ENOUGH_TRIALS)) + 1
 
 
 @without_warnings
@@ -146,7 +152,7 @@ def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             n_right = sum(fold["right"][canary] for fold in unit["folds"])
             p_value = float(binom.sf(n_right - 1, n_trials, chance))
             place = unit["protocol"], unit["target"], canary, len(unit["folds"])
-            rows.append((*place, n_trials, n_right, chance, p_value))
+            rows.append((*place, n_trials, n_right, chance, p_value, chance**n_trials < _ALARM))
     return pd.DataFrame(rows, columns=list(CANARY_COLUMNS))
 
 

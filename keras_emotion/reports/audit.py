@@ -200,7 +200,7 @@ def _notes(audit: Audit) -> Iterator[str]:
         yield (
             f"canary, {row.protocol}, {row.target}: of the test trials of {folds}, the system itself is right about "
             f"{row.n_right} of {row.n_trials} where labels are {what}; chance is {row.chance:.0%} "
-            f"(p = {row.p_value:.2g})"
+            f"(p = {row.p_value:.2g}{'' if row.can_alarm else '; so few trials can raise no alarm'})"
         )
     for row in audit.gaps.itertuples():
         yield (

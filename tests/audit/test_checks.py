@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from keras_emotion.audit import fold_checks
+from keras_emotion.audit import canaries, fold_checks
 from keras_emotion.audit.canaries import RANDOM, SHUFFLED, _chance, canary_findings, canary_table, run_canaries
 from keras_emotion.audit.feature_checks import equal_but_for_rounding, feature_findings
 from keras_emotion.audit.findings import origin_findings, static_findings
@@ -128,6 +128,11 @@ def test_canaries_count_trials_against_a_binomial():
     assert (random.n_trials, random.n_right, shuffled.n_right) == (10, 10, 5)
     assert random.p_value == pytest.approx(0.5**10)
     assert shuffled.p_value == pytest.approx(1 - binom.cdf(4, 10, 0.5))
+    # 1/1024 is below the alarm of 0.001, and 1/512 above.
+    assert random.can_alarm
+    nine = [{**units[0], "folds": [{**fold, "n_trials": 9, "right": {RANDOM: 9, SHUFFLED: 9}}]}]
+    assert not canary_table(nine)["can_alarm"].any()
+    assert not list(canary_findings(nine, "It"))
     (finding,) = canary_findings(units, "It")
     assert (finding.kind, finding.severity) == ("score on random test labels", "leak")
     assert finding.message.startswith("It: 10 of 10 test trials are right about labels that were drawn at random")
@@ -143,6 +148,19 @@ def test_a_system_that_is_told_the_answers_is_right_about_random_ones(tmp_path):
     assert not list(canary_findings(honest, "It"))
     # All folds of a subject: each of its trials is tested once.
     assert canary_table(honest)["n_trials"].tolist() == [12, 12]
+
+
+def test_a_network_is_trained_on_the_fold_that_tests_most_trials(tmp_path, monkeypatch):
+    features = ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0)
+    network = ComparisonNetwork(network="dgcnn", features=features)
+    reader = noise(tmp_path, 7, n_subjects=3)
+    plan = planned(tmp_path, network, reader, protocols=("trial_disjoint", "subject_disjoint"))
+    tasks = []
+    monkeypatch.setattr(canaries, "in_workers", lambda runtime, given, trains: tasks.extend(given) or [])
+    run_canaries(plan)
+    ((_, (_, job, folds)),) = tasks
+    # Twelve trials of a person; four where a person's trials are divided.
+    assert (job.protocol, len(folds)) == ("subject_disjoint", 1)
 
 
 def test_where_all_protocols_use_test_rows_another_one_is_trained_under(tmp_path):

@@ -152,8 +152,7 @@ def _shown_by_these_data(row: pd.Series) -> str:
     share = detectable_by_permutation(row["null_low"], row["null_high"], tail=_SIGNIFICANT)
     if not np.isfinite(row["p_value"]) or np.isnan(share):
         return ""
-    points = f"{100 * share:.0f} point{'' if round(100 * share) == 1 else 's'}"
-    return f" (with 80 % power this test finds a difference of {points} from shuffled labels)"
+    return f" (with 80 % power this test finds a difference of {100 * share:.1f} points from shuffled labels)"
 
 
 def _percent(share: float) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +13,9 @@ from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import FigureBase
-
     from keras_emotion.inference.looks import Looks
     from keras_emotion.inference.prediction import Prediction
+    from keras_emotion.reports import LooksPanel
 
 _SOURCE = "absolute_path"
 """Key, in prediction.json, of the file that it is of: paths as given may mean another one elsewhere."""
@@ -231,9 +228,9 @@ def _check_folder(folder: Path, source: Path) -> None:
         raise InputError(f"{file}: is the prediction of {known}, not of {source}; give another --output")
 
 
-def _looks_below(found: Prediction, looks: Looks) -> tuple[float, Callable[[FigureBase], None]]:
-    """What is drawn of the frames that a model chose: height in inches, and what draws it."""
-    from keras_emotion.reports.networks import fill_looks, looks_inches
+def _looks_below(found: Prediction, looks: Looks) -> LooksPanel:
+    """What is drawn of the frames that a model chose."""
+    from keras_emotion.reports import LooksPanel
 
     strips = []
     for number, window in enumerate(looks.shown):
@@ -244,16 +241,7 @@ def _looks_below(found: Prediction, looks: Looks) -> tuple[float, Callable[[Figu
         title = f"{row['start_seconds']:g} to {row['stop_seconds']:g} s: {said}"
         pictures = (None if of_all is None else of_all[number] for of_all in (looks.faces, looks.images))
         strips.append((title, int(window), *pictures))
-    drawn = functools.partial(
-        fill_looks,
-        looks=looks.looks,
-        positions=looks.positions,
-        frame_seconds=looks.frame_seconds,
-        n_frames=looks.n_frames,
-        strips=strips,
-        band_names=found.bands,
-    )
-    return looks_inches(strips, found.bands), drawn
+    return LooksPanel(looks.looks, looks.positions, looks.frame_seconds, looks.n_frames, strips, found.bands)
 
 
 def _faces_at_times(

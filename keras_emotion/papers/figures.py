@@ -95,16 +95,10 @@ def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
             title = f"{dataset.name.replace('_', '-').upper()}, {target}: looks of the first fold, {protocol}"
             mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
             part = wanted.system.images
-            drawn = reports.draw_looks(
-                found.looks,
-                found.positions,
-                1 / part.frame_rate_hz,
-                found.n_frames,
-                strips,
-                list(part.bands),
-                title,
-                mark,
+            panel = reports.LooksPanel(
+                found.looks, found.positions, 1 / part.frame_rate_hz, found.n_frames, strips, list(part.bands)
             )
+            drawn = reports.draw_looks(panel, title, mark)
             file = folder / f"looks_{protocol}_{word_file_name(target)}.png"
             file.write_bytes(drawn.png)
             files.append(str(file))

@@ -5,7 +5,7 @@ from keras_emotion.reports.comparison import ComparisonReport, build_comparison
 from keras_emotion.reports.figures import draw_features, draw_methods
 from keras_emotion.reports.json_values import as_json
 from keras_emotion.reports.methods import MethodTable, build_method_table
-from keras_emotion.reports.networks import draw_attention, draw_looks, draw_scalp_maps
+from keras_emotion.reports.networks import LooksPanel, draw_attention, draw_looks, draw_scalp_maps
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import CLASSES_COLUMN, PAPER_COLUMNS, numbers_of_classes, paper_numbers
 from keras_emotion.reports.ratings import rating_table
@@ -17,6 +17,7 @@ __all__ = [
     "SYNTHETIC_MARK",
     "AuditReport",
     "ComparisonReport",
+    "LooksPanel",
     "MethodTable",
     "Report",
     "as_json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -16,21 +17,8 @@ MOST_SHOWN = 8
 """Looks of a window that are shown, evenly spread where there are more."""
 
 
-Strips = Sequence[tuple[str, int, np.ndarray | None, np.ndarray | None]]
-"""Title, window, faces `(frames, rows, columns, 3)` uint8 or `None`, and EEG images `(frames, bands, rows, columns)` or
-`None`, of each window whose looks are shown."""
-
-
-def draw_looks(
-    looks: np.ndarray,
-    positions: np.ndarray,
-    frame_seconds: float,
-    n_frames: int,
-    strips: Strips,
-    band_names: Sequence[str],
-    title: str,
-    mark: str,
-) -> Picture:
+@dataclasses.dataclass(frozen=True, eq=False)
+class LooksPanel:
     """Histograms of looks and of their positions, and the faces and EEG images at the chosen frames of some windows.
 
     Args:
@@ -38,14 +26,74 @@ def draw_looks(
         positions: `(windows, looks)` frames from 0.
         frame_seconds: time from a frame to the next.
         n_frames: frames of a window.
-        strips: what is shown of some windows.
+        strips: title, window, faces `(frames, rows, columns, 3)` uint8 or `None`, and EEG images `(frames, bands, rows,
+            columns)` or `None`, of each window whose looks are shown.
         band_names: names of the bands.
+    """
+
+    looks: np.ndarray
+    positions: np.ndarray
+    frame_seconds: float
+    n_frames: int
+    strips: Sequence[tuple[str, int, np.ndarray | None, np.ndarray | None]]
+    band_names: Sequence[str]
+
+    @property
+    def inches(self) -> float:
+        """Height of what `fill` draws."""
+        return 2.6 + sum(map(self._strip_inches, self.strips))
+
+    def fill(self, figure: FigureBase) -> None:
+        """Draw into a figure, or a part of one."""
+        looks, positions = self.looks, self.positions
+        chosen = positions[np.arange(positions.shape[1]) < np.asarray(looks)[:, np.newaxis]]
+        heights = [2.2, *map(self._strip_inches, self.strips)]
+        parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
+        left, right = parts[0].subplots(1, 2)
+        left.hist(chosen * self.frame_seconds, bins=np.arange(self.n_frames + 1) * self.frame_seconds, color="#0072B2")
+        left.set(xlabel="time in the window (s)", ylabel="looks", title="where it looked")
+        right.hist(looks, bins=np.arange(0.5, positions.shape[1] + 1), color="#0072B2")
+        right.set(xlabel="looks", ylabel="windows", title="how often it looked")
+        for part, strip in zip(parts[1:], self.strips, strict=True):
+            name, window, faces, images = strip
+            rows = self._strip_rows(strip)
+            part.suptitle(name, fontsize=9)
+            seen = positions[window, : looks[window]]
+            seen = seen[np.unique(np.linspace(0, len(seen) - 1, min(MOST_SHOWN, len(seen))).round().astype(int))]
+            panels = part.subplots(len(rows), MOST_SHOWN, squeeze=False)
+            for axes in panels.ravel():
+                axes.axis("off")
+            for column, frame in enumerate(seen):
+                panels[0, column].set_title(f"{frame * self.frame_seconds:.2f} s", fontsize=7)
+                if faces is not None:
+                    panels[0, column].imshow(faces[frame])
+                if images is not None:
+                    below = panels[len(rows) - len(self.band_names) :, column]
+                    for axes, image in zip(below, images[frame], strict=True):
+                        axes.imshow(image, cmap="RdBu_r", vmin=-3, vmax=3)
+            for axes, row in zip(panels[:, 0], rows, strict=True):
+                place = {"ha": "right", "va": "center", "transform": axes.transAxes}
+                axes.text(-0.15, 0.5, row, rotation=90, fontsize=7, **place)
+
+    def _strip_rows(self, strip: tuple) -> list[str]:
+        _, _, faces, images = strip
+        return [*(["face"] if faces is not None else []), *(self.band_names if images is not None else [])]
+
+    def _strip_inches(self, strip: tuple) -> float:
+        return 0.95 * len(self._strip_rows(strip)) + 0.3
+
+
+def draw_looks(panel: LooksPanel, title: str, mark: str) -> Picture:
+    """Where a network looked, as a picture.
+
+    Args:
+        panel: what is drawn.
         title: what is shown.
         mark: mark of synthetic data, or empty.
     """
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(7.5, looks_inches(strips, band_names)), layout="constrained")
-        fill_looks(figure, looks, positions, frame_seconds, n_frames, strips, band_names)
+        figure = Figure(figsize=(7.5, panel.inches), layout="constrained")
+        panel.fill(figure)
         return picture(
             "looks",
             title,
@@ -54,59 +102,6 @@ def draw_looks(
             "red is high) at the frames that it chose.",
             figure,
         )
-
-
-def looks_inches(strips: Strips, band_names: Sequence[str]) -> float:
-    """Height of what `fill_looks` draws."""
-    return 2.6 + sum(_strip_inches(strip, band_names) for strip in strips)
-
-
-def fill_looks(
-    figure: FigureBase,
-    looks: np.ndarray,
-    positions: np.ndarray,
-    frame_seconds: float,
-    n_frames: int,
-    strips: Strips,
-    band_names: Sequence[str],
-) -> None:
-    """Draw into a figure, or a part of one, what `draw_looks` draws; see there."""
-    chosen = positions[np.arange(positions.shape[1]) < np.asarray(looks)[:, np.newaxis]]
-    heights = [2.2, *(_strip_inches(strip, band_names) for strip in strips)]
-    parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
-    left, right = parts[0].subplots(1, 2)
-    left.hist(chosen * frame_seconds, bins=np.arange(n_frames + 1) * frame_seconds, color="#0072B2")
-    left.set(xlabel="time in the window (s)", ylabel="looks", title="where it looked")
-    right.hist(looks, bins=np.arange(0.5, positions.shape[1] + 1), color="#0072B2")
-    right.set(xlabel="looks", ylabel="windows", title="how often it looked")
-    for part, strip in zip(parts[1:], strips, strict=True):
-        name, window, faces, images = strip
-        rows = _strip_rows(strip, band_names)
-        part.suptitle(name, fontsize=9)
-        seen = positions[window, : looks[window]]
-        seen = seen[np.unique(np.linspace(0, len(seen) - 1, min(MOST_SHOWN, len(seen))).round().astype(int))]
-        panels = part.subplots(len(rows), MOST_SHOWN, squeeze=False)
-        for axes in panels.ravel():
-            axes.axis("off")
-        for column, frame in enumerate(seen):
-            panels[0, column].set_title(f"{frame * frame_seconds:.2f} s", fontsize=7)
-            if faces is not None:
-                panels[0, column].imshow(faces[frame])
-            if images is not None:
-                for axes, image in zip(panels[len(rows) - len(band_names) :, column], images[frame], strict=True):
-                    axes.imshow(image, cmap="RdBu_r", vmin=-3, vmax=3)
-        for axes, row in zip(panels[:, 0], rows, strict=True):
-            place = {"ha": "right", "va": "center", "transform": axes.transAxes}
-            axes.text(-0.15, 0.5, row, rotation=90, fontsize=7, **place)
-
-
-def _strip_rows(strip: tuple, band_names: Sequence[str]) -> list[str]:
-    _, _, faces, images = strip
-    return [*(["face"] if faces is not None else []), *(band_names if images is not None else [])]
-
-
-def _strip_inches(strip: tuple, band_names: Sequence[str]) -> float:
-    return 0.95 * len(_strip_rows(strip, band_names)) + 0.3
 
 
 def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mark: str) -> Picture:

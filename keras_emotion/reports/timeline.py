@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import matplotlib.style
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from keras_emotion.reports.figures import _COLOURS, STYLE, _set_title
+from keras_emotion.reports.networks import LooksPanel
 
 _WIDTH_INCHES = 9.0
 
@@ -26,7 +27,7 @@ def draw_timeline(
     bands: Sequence[str] = (),
     band_attention: np.ndarray | None = None,
     faces: tuple[np.ndarray, np.ndarray] | None = None,
-    below: tuple[float, Callable[[FigureBase], None]] | None = None,
+    below: LooksPanel | None = None,
 ) -> bytes:
     """A PNG file of 150 dpi without date or software.
 
@@ -38,7 +39,7 @@ def draw_timeline(
         bands: names of the bands.
         band_attention: `(windows, bands)`, each weight between 0 and 1.
         faces: `(times,)` seconds and `(times, size, size, 3)` uint8 pictures.
-        below: height in inches of what is drawn below, and what draws it into a part of the figure.
+        below: where a network looked, drawn below.
     """
     names = [column for column in table if column.startswith("probability_")]
     shown = names[1:] if len(names) == 2 else names
@@ -49,12 +50,12 @@ def draw_timeline(
     with matplotlib.style.context(["default", STYLE]):
         heights = [height for _, height in parts]
         whole_inches = 0.9 + sum(heights)
-        below_inches = 0.0 if below is None else below[0]
+        below_inches = 0.0 if below is None else below.inches
         figure = Figure(figsize=(_WIDTH_INCHES, whole_inches + below_inches), layout="constrained")
         timeline: FigureBase = figure
         if below is not None:
             timeline, rest = figure.subfigures(2, 1, height_ratios=[whole_inches, below_inches])
-            below[1](rest)
+            below.fill(rest)
         panels = timeline.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
         for axes, (part, _) in zip(panels, parts, strict=True):
             if part == "probability":

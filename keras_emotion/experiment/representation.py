@@ -19,6 +19,7 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.experiment.training import Trained, train_network, without_files
 from keras_emotion.pipelines import prepare_backend
+from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
 
@@ -232,7 +233,7 @@ def _frame_choices(n_shown: int, fold: Fold, train: Train) -> FrameChoices:
     trained = train(fit)
     model = trained.model
     given = outputs(model, trained.fold.batches(fold.test))
-    shown = np.unique(np.linspace(0, len(fold.test) - 1, min(n_shown, len(fold.test))).round().astype(int))
+    shown = evenly_spread(len(fold.test), n_shown)
     elements = {name: np.asarray(array[fold.test[shown]]) for name, array in trained.fold.arrays.items()}
     return FrameChoices(
         looks=given["looks"].astype(int),

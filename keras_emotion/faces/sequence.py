@@ -14,6 +14,7 @@ from keras_emotion.faces.alignment import align
 from keras_emotion.faces.detection import Detector, Face
 from keras_emotion.faces.tracking import FaceTracker
 from keras_emotion.faces.video import sample_frames
+from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError
 
 JUMP = 0.5
@@ -262,7 +263,7 @@ def contact_sheet(sequence: FaceSequence, n_columns: int = 12, n_faces: int = 96
         `(height, width, 3)` uint8 RGB.
     """
     size = max(96, sequence.faces.shape[1])
-    chosen = np.unique(np.linspace(0, len(sequence.faces) - 1, min(n_faces, len(sequence.faces))).round().astype(int))
+    chosen = evenly_spread(len(sequence.faces), n_faces)
     n_rows = -(-len(chosen) // n_columns)
     label_height = 16
     sheet = np.full((n_rows * (size + label_height), n_columns * size, 3), 255, np.uint8)

@@ -115,14 +115,3 @@ def looks_of(
         faces=faces,
         images=images,
     )
-
-
-def spread(places: np.ndarray, most: int) -> np.ndarray:
-    """Up to `most` of some places, evenly spread, the first and the last among them.
-
-    Example:
-        >>> spread(np.array([2, 3, 5, 7, 11]), 3).tolist()
-        [2, 5, 11]
-    """
-    chosen = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
-    return places[np.unique(chosen)]

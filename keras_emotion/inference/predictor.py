@@ -18,7 +18,7 @@ from keras_emotion.inference.channels import Channels, matched
 from keras_emotion.inference.encoder_weights import with_weights
 from keras_emotion.inference.export import check_weights, load_saved_model
 from keras_emotion.inference.face_windows import faces_beside, faces_of_video
-from keras_emotion.inference.looks import looks_of, spread
+from keras_emotion.inference.looks import looks_of
 from keras_emotion.inference.media_windows import media_alone, media_beside
 from keras_emotion.inference.network import Network
 from keras_emotion.inference.paired_windows import PairedWindows
@@ -45,6 +45,7 @@ from keras_emotion.inference.signal_windows import (
 from keras_emotion.inference.subtracted import Subtracted
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.study_channels import ChannelSet
+from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError, Recording, Trial
 
 if TYPE_CHECKING:
@@ -296,7 +297,8 @@ class Predictor:
         windows = None if recording is None else self.windows(recording)
         paired = self._paired(recording, video, video_offset_seconds, media, media_start_seconds)
         problems = problems_of(windows, paired)
-        wanted = set(spread(np.flatnonzero(problems == ""), n_shown).tolist())
+        usable = np.flatnonzero(problems == "")
+        wanted = set(usable[evenly_spread(len(usable), n_shown)].tolist())
         outputs, distances, places, shown = [], [], [], {}
         for some, inputs in self._usable(recording, block_seconds, paired, windows, problems):
             of_block = self.apply(inputs)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from keras_emotion import experiment, reports
 from keras_emotion.datasets import Reader
 from keras_emotion.file_names import word_file_name
 from keras_emotion.pipelines import FaceFeatures
 from keras_emotion.pipelines.features import UNUSABLE
+from keras_emotion.sampling import evenly_spread
 from keras_emotion.systems import Experiment
 
 
@@ -53,7 +52,7 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
         place = row["session"], row["trial"]
         trial = next(one for one in dataset.trials([row["subject"]]) if (one.session, one.trial) == place)
         part = wanted.system.features
-        chosen = np.linspace(0, part.n_windows - 1, min(5, part.n_windows)).round().astype(int)
+        chosen = evenly_spread(part.n_windows, 5)
         crops, seen = FaceFeatures(window_seconds=part.sample_seconds, steps=part.n_windows, image_size=96).extract(
             [trial]
         )

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure, FigureBase
 
 from keras_emotion.reports.figures import STYLE, Picture, picture
+from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError
 
 MOST_SHOWN = 8
@@ -59,7 +60,7 @@ class LooksPanel:
             rows = self._strip_rows(strip)
             part.suptitle(name, fontsize=9)
             seen = positions[window, : looks[window]]
-            seen = seen[np.unique(np.linspace(0, len(seen) - 1, min(MOST_SHOWN, len(seen))).round().astype(int))]
+            seen = seen[evenly_spread(len(seen), MOST_SHOWN)]
             panels = part.subplots(len(rows), MOST_SHOWN, squeeze=False)
             for axes in panels.ravel():
                 axes.axis("off")

@@ -10,9 +10,9 @@ import pytest
 from keras_emotion import cli, faces, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.inference import export
-from keras_emotion.inference.looks import spread
 from keras_emotion.inference.predictor import Predictor
 from keras_emotion.pipelines import BandStatistics, EEGImages, FaceFeatures
+from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.face_encoders import EncodedFaces, FaceEncoder
 from keras_emotion.systems.hlstm import HLSTMSystem
@@ -288,5 +288,7 @@ def test_exports_agree_on_the_windows_of_a_recording(file_format, saved, folder,
 
 
 def test_evenly_spread():
-    assert spread(np.array([2, 5]), 3).tolist() == [2, 5]
-    assert spread(np.array([2, 3, 5, 7, 11]), 0).tolist() == []
+    assert np.array([2, 5])[evenly_spread(2, 3)].tolist() == [2, 5]
+    assert np.array([2, 3, 5, 7, 11])[evenly_spread(5, 3)].tolist() == [2, 5, 11]
+    assert evenly_spread(5, 0).tolist() == []
+    assert evenly_spread(0, 3).tolist() == []

@@ -17,6 +17,7 @@ import rich.console
 from keras_emotion import experiment, reports
 from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.interruptions import on_interruption
+from keras_emotion.cli.pretraining import with_pretraining
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
 from keras_emotion.datasets import Reader
 from keras_emotion.papers import Demo, Reproduction
@@ -125,6 +126,7 @@ def run_reproduction(
 @on_interruption("finished jobs and stored features are kept; continue with: {resume}")
 def _run(request: Request) -> int:
     """Run, report, and draw the figures; or estimate the costs, or run the rows of a table."""
+    request = with_pretraining(request, _console())
     if request.options.table or request.options.figure:
         return _run_methods(request)
     reproduction = request.reproduction

@@ -80,6 +80,21 @@ class Demo:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """A reproduction that trains what another one starts from, on a dataset of its own.
+
+    Args:
+        reproduction: its name; its command is `"pretrain"` (one network), or it trains one for each target.
+        field: field of the experiment (dotted name) that takes the network, or the folder of the networks.
+        shared: fields that the two have in common: their values are those of the experiment that starts from it.
+    """
+
+    reproduction: str
+    field: str
+    shared: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Reproduction:
     """One paper on one dataset: what a script in `reproductions/` runs.
 
@@ -97,6 +112,7 @@ class Reproduction:
         command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
         validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
+        pretraining: what is trained first where data for it are given; `None` where the paper trains nothing before.
         choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
             `None`: they are the presets'.
     """
@@ -111,6 +127,7 @@ class Reproduction:
     figures: tuple[Figure, ...] = ()
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()
+    pretraining: Pretraining | None = None
     choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
 
     @property

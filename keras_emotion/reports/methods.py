@@ -34,6 +34,9 @@ METRIC_NAMES = {"f1": "F1", "f1_macro": "F1, mean over classes"}
 class MethodTable:
     """Scores of several methods on the same subjects and folds, under one protocol or several.
 
+    A table may have several blocks, each of methods under protocols that no other block has: settings of a paper that
+    are evaluated in different ways. Methods are compared within a block.
+
     Args:
         title: name of the dataset.
         mark: mark of synthetic data, or empty.
@@ -47,8 +50,9 @@ class MethodTable:
             subjects against the reference, NaN of that), `p_value_holm` (corrected for all methods of a target),
             `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
         path: the csv file.
-        reference: the method that the others are tested against.
+        reference: the method that the others are tested against; in a block without it, that is the first.
         notes: windows that were dropped, for each subject the methods and the reasons.
+        printed_only: numbers as printed of methods that were not run, a line each.
     """
 
     title: str
@@ -60,6 +64,11 @@ class MethodTable:
     path: Path
     reference: str
     notes: tuple[str, ...]
+    printed_only: tuple[str, ...] = ()
+
+    def reference_of(self, protocol: str) -> str:
+        """The method that the others are tested against under a protocol."""
+        return _reference_among(list(self.rows.loc[self.rows["protocol"] == protocol, "method"]), self.reference)
 
     def print(self, console: rich.console.Console) -> None:
         """Print the table, and how it is read.
@@ -69,6 +78,8 @@ class MethodTable:
         """
         for protocol, rows in self.rows.groupby("protocol", sort=False):
             self._print_protocol(console, str(protocol), rows)
+        for line in self.printed_only:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         for flag, methods in self.feature_flags.items():
             console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
         for note in self.notes:
@@ -106,7 +117,7 @@ class MethodTable:
                     "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
                 )
             shown.add_row(str(method), *cells)
-        name = self.reference
+        name = self.reference_of(protocol)
         first = rows[(rows["method"] == name) & (rows["metric"] == "accuracy")]
         n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + 1
         references = [("majority class of training", "majority"), ("chance, 95 % band", None)]
@@ -142,22 +153,31 @@ def build_method_table(
 ) -> MethodTable:
     """Compare finished runs of one dataset, under the same protocols and scored unit, and write `methods.csv`.
 
+    Runs that share no protocol are blocks of the table, which are not compared with each other.
+
     Args:
         runs: a run a method, in the order of the table.
         paper: numbers as printed (`paper_numbers`), `variant` the name of the method; `None` for none.
         output: folder to write into.
-        reference: the method that the others are tested against; by default the first.
+        reference: the method that the others are tested against; by default the first, as in each block without it.
 
     Raises:
-        InputError: the runs are of different datasets, protocols or units, or have not tested the same subjects.
+        InputError: the runs are of different datasets, or those of a block of different protocols or units, or they
+            have not tested the same subjects.
     """
     numbers = {method: read_numbers(folder) for method, folder in runs.items()}
     reference = reference or next(iter(numbers))
     first = numbers[reference]
-    protocols = list(first.protocols)
+    blocks: dict[str, dict[str, RunNumbers]] = {}
     for method, own in numbers.items():
+        for protocol in own.protocols:
+            blocks.setdefault(protocol, {})[method] = own
+    for method, own in numbers.items():
+        others = [next(iter(blocks[protocol].values())) for protocol in own.protocols]
         same = (own.dataset, list(own.protocols), own.scored_unit, own.evaluated)
-        if same != (first.dataset, protocols, first.scored_unit, first.evaluated):
+        if own.dataset != first.dataset or any(
+            same != (other.dataset, list(other.protocols), other.scored_unit, other.evaluated) for other in others
+        ):
             raise InputError(
                 f"{runs[method].path}: methods are compared on one dataset, under the same protocols and on the same "
                 f"subjects; {method} has others"
@@ -167,20 +187,40 @@ def build_method_table(
     printed_metrics = set() if paper is None else set(paper["metric"])
     metrics = tuple(name for name in METRICS if name in METHOD_METRICS or name in printed_metrics)
     rows = []
-    for protocol in protocols:
-        for target in first.evaluated:
-            if first.overall(protocol, target, "accuracy") is not None:
-                rows += _rows(numbers, reference, paper, protocol, target, metrics)
+    for protocol, block in blocks.items():
+        own_reference = _reference_among(list(block), reference)
+        for target in block[own_reference].evaluated:
+            if block[own_reference].overall(protocol, target, "accuracy") is not None:
+                rows += _rows(block, own_reference, paper, protocol, target, metrics)
     table = pd.DataFrame(rows)
     RunFolder(output).write_bytes("methods.csv", csv_bytes(table))
     path = output / "methods.csv"
-    flags = {name: definition["flags"] for name, definition in first.protocols.items()}
+    flags = {name: block[next(iter(block))].protocols[name]["flags"] for name, block in blocks.items()}
     feature_flags: dict[str, list[str]] = {}
     for method, own in numbers.items():
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
     notes = tuple(_dropped_notes(numbers))
-    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes)
+    quoted = tuple(_printed_only(paper, runs))
+    title = first.title_of_dataset
+    return MethodTable(title, first.mark, flags, feature_flags, metrics, table, path, reference, notes, quoted)
+
+
+def _reference_among(methods: Sequence[str], reference: str) -> str:
+    return reference if reference in methods else methods[0]
+
+
+def _printed_only(paper: pd.DataFrame | None, runs: Mapping[str, RunFolder]) -> Iterator[str]:
+    """A line for each method that the paper has numbers of and that was not run."""
+    if paper is None:
+        return
+    for method, rows in paper[~paper["variant"].isin(list(runs))].groupby("variant", sort=False):
+        names = rows["metric"].map(
+            lambda metric: "" if metric == "accuracy" else f" {METRIC_NAMES.get(metric, metric)}"
+        )
+        cells = [f"{target}{name} {value:.2f}" for target, name, value in zip(rows["target"], names, rows["value"])]
+        notes = [note for note in dict.fromkeys(rows["note"].fillna("")) if note]
+        yield f"printed only: {method}: {', '.join(cells)}{f' ({join(notes)})' if notes else ''}"
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:

@@ -79,6 +79,10 @@ class System(BaseModel, abc.ABC):
         """The line of the paper's tables that this configuration stands for, as printed; `None` for the main one."""
         return None
 
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """What this configuration does in another way than the paper, a sentence each, where no field shows it."""
+        return ()
+
     @abc.abstractmethod
     def parts(self) -> dict[str, FeaturePart]:
         """The features of each modality by name; windows are those of the first, the others are paired with them."""
@@ -231,6 +235,11 @@ class NetworkSystem(System):
     def members(self) -> dict[str, NetworkSystem]:
         """Systems by name that are trained apart, each on its own parts, and combined by `combine`; none by default."""
         return {}
+
+    @property
+    def members_keep_last_epoch(self) -> bool:
+        """Whether the weights of a member are those of its last epoch, whatever the protocol chooses the epoch by."""
+        return False
 
     def combine(
         self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from keras_emotion.evaluation import (
     PROTOCOLS,
@@ -81,6 +81,16 @@ class Experiment(Configuration):
         if number and number < SMALLEST_NUMBER_OF_FOLDS:
             raise ValueError(f"maximum_folds: {number}; training, validation and test need 3 folds, and 0 is all")
         return number
+
+    @model_validator(mode="after")
+    def _something_chooses_among_candidates(self):
+        nothing = [name for name in self.protocols if PROTOCOLS[name].epoch_chosen_by == "last_epoch"]
+        if nothing and len(self.system.candidates()) > 1:
+            raise ValueError(
+                f"protocols: {nothing[0]} has no validation windows to choose among "
+                f"{len(self.system.candidates())} candidates; give one value in place of the grid"
+            )
+        return self
 
     @property
     def paper_variant(self) -> str | None:

@@ -157,7 +157,8 @@ Examples:
             protocols=_PROTOCOLS,
             maximum_repetitions=1,
         ),
-        {"subjects": (1, 2, 3)},
+        # A window of three: the demo is to take minutes.
+        {"subjects": (1, 2, 3), "system.bio.hop_seconds": 3.0},
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 3, "n_trials": 8, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,

@@ -92,6 +92,8 @@ class MethodTable:
         title = f"{self.title}, {protocol} – {self.mark}" if self.mark else f"{self.title}, {protocol}"
         shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         shown.add_column("")
+        # A block of one row has nothing to be tested against.
+        is_compared = rows["method"].nunique() > 1
         targets = list(dict.fromkeys(rows["target"]))
         has_print = {metric: bool(own["printed"].notna().any()) for metric, own in rows.groupby("metric")}
         for target in targets:
@@ -99,7 +101,8 @@ class MethodTable:
                 shown.add_column(f"{target}\n{METRIC_NAMES.get(metric, metric)}", justify="right")
                 if has_print[metric]:
                     shown.add_column("paper", justify="right", style="dim")
-            shown.add_column("p", justify="right")
+            if is_compared:
+                shown.add_column("p", justify="right")
         for method, own in rows.groupby("method", sort=False):
             cells = []
             for target in targets:
@@ -113,13 +116,12 @@ class MethodTable:
                     if has_print[metric]:
                         cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
                 p_value = own[(own["target"] == target) & (own["metric"] == "accuracy")].squeeze()["p_value_holm"]
-                cells.append(
-                    "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
-                )
+                p_cell = "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
+                cells += [p_cell] if is_compared else []
             shown.add_row(str(method), *cells)
         name = self.reference_of(protocol)
         first = rows[(rows["method"] == name) & (rows["metric"] == "accuracy")]
-        n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + 1
+        n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + is_compared
         references = [("majority class of training", "majority"), ("chance, 95 % band", None)]
         if first["knows_stimulus"].notna().any():
             references.insert(1, ("knows the stimulus", "knows_stimulus"))
@@ -138,10 +140,11 @@ class MethodTable:
         )
         of_classes = [name for name in targets if first.loc[first["target"] == name, "n_classes"].iloc[0] > 2]
         averaged = f"; F1, precision and recall of {join(of_classes)}: mean over classes" if of_classes else ""
+        tested = f"p: paired t-test of the accuracies with {name}, Holm-corrected for the methods of a target; "
+        tested = tested if is_compared else ""
         below = ", below it a 95 % interval of the mean" if np.isfinite(rows["low"]).any() else ""
         console.print(
-            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; p: paired t-test of the "
-            f"accuracies with {name}, Holm-corrected for the methods of a target; the chance band is that of "
+            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; {tested}the chance band is that of "
             f"{name}{averaged}",
             highlight=False,
             markup=False,
@@ -215,12 +218,11 @@ def _printed_only(paper: pd.DataFrame | None, runs: Mapping[str, RunFolder]) -> 
     if paper is None:
         return
     for method, rows in paper[~paper["variant"].isin(list(runs))].groupby("variant", sort=False):
-        names = rows["metric"].map(
-            lambda metric: "" if metric == "accuracy" else f" {METRIC_NAMES.get(metric, metric)}"
-        )
-        cells = [f"{target}{name} {value:.2f}" for target, name, value in zip(rows["target"], names, rows["value"])]
+        # A number without a name is an accuracy.
+        names = ["" if name == "accuracy" else f" {METRIC_NAMES.get(name, name)}" for name in rows["metric"]]
+        words = [f"{row.target}{name} {row.value:.2f}" for row, name in zip(rows.itertuples(), names, strict=True)]
         notes = [note for note in dict.fromkeys(rows["note"].fillna("")) if note]
-        yield f"printed only: {method}: {', '.join(cells)}{f' ({join(notes)})' if notes else ''}"
+        yield f"printed only: {method}: {', '.join(words)}{f' ({join(notes)})' if notes else ''}"
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:

@@ -58,12 +58,12 @@ class DeepVANetSystem(NetworkSystem):
     The windows that weigh the networks are those that they were trained on, as in the paper: one that has learnt them
     by heart weighs as much as one that has understood them, and noise has half a say.
 
-    **Deviations**: `"decision"` is what the paper describes; each network has the weights of the epoch that the protocol
-    chooses. `"decision_released"` is what the released code computes, for comparison only: the networks have the
-    weights of their last epoch under every protocol (the released code saves those of the best epoch, too, and does not
-    fuse them); whether a window was right is asked by `score == label`, which is hardly ever true of a score, so that
-    all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and the
-    networks stay in training mode (dropout on, statistics of the batch) while they are weighed and tested.
+    **Deviations**: `"decision"` is what the paper describes; each network has the weights of the epoch that the
+    protocol chooses. `"decision_released"` is what the released code computes, for comparison only: the networks have
+    the weights of their last epoch under every protocol (the released code saves those of the best epoch, too, and does
+    not fuse them); whether a window was right is asked by `score == label`, which is hardly ever true of a score, so
+    that all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and
+    the networks stay in training mode (dropout on, statistics of the batch) while they are weighed and tested.
 
     Args:
         faces: how faces come from videos: 5 a second, 64 x 64.

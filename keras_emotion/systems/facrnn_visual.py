@@ -118,8 +118,8 @@ class FACRNNVisual(NetworkSystem):
         file = files.get("", files.get(word_file_name(target)) if target else next(iter(files.values())))
         if file is None:
             raise InputError(
-                f"{self.initial_weights}: has no network of target {target!r}; it has {', '.join(files)}; train one with "
-                "--targets"
+                f"{self.initial_weights}: has no network of target {target!r}; it has {', '.join(files)}; train one "
+                f"with --targets {target}"
             )
         saved = _load(file, path_hash(file), self.faces, "faces.steps")
         learnt = (saved.inference or {}).get("target", "")
@@ -129,8 +129,8 @@ class FACRNNVisual(NetworkSystem):
             there, here = getattr(saved, field), getattr(model, field)
             if there != here:
                 raise InputError(
-                    f"{file}: a network with {field} {there}, here it is {here}; expected the same; train both with the "
-                    "same preset and options"
+                    f"{file}: a network with {field} {there}, here it is {here}; expected the same; train both with "
+                    "the same preset and options"
                 )
         model.set_weights(saved.get_weights())
 

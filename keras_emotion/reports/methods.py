@@ -144,8 +144,8 @@ class MethodTable:
         tested = tested if is_compared else ""
         below = ", below it a 95 % interval of the mean" if np.isfinite(rows["low"]).any() else ""
         console.print(
-            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; {tested}the chance band is that of "
-            f"{name}{averaged}",
+            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; {tested}the chance band is that "
+            f"of {name}{averaged}",
             highlight=False,
             markup=False,
         )

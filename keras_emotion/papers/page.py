@@ -6,7 +6,7 @@ import sys
 
 from keras_emotion.datasets import READERS
 from keras_emotion.evaluation import PROTOCOLS, joint_ratings
-from keras_emotion.papers import Paper, Reproduction, papers
+from keras_emotion.papers import Paper, Reproduction, find_reproduction, papers
 from keras_emotion.papers.registry import PRESETS
 
 _NO_EDIT = (
@@ -52,6 +52,12 @@ def _reproduction(one: Reproduction) -> str:
         rows.append((f"`--table {number}`", "; ".join(table)))
     for number, figure in one.compared_figures.items():
         rows.append((f"`--figure {number}`", f"{figure.metric}: {'; '.join(figure.methods)}"))
+    if one.pretraining is not None:
+        before = find_reproduction(one.pretraining.reproduction)
+        what = f"`{before.name}` first, on {before.dataset.replace('_', '-').upper()}"
+        rows.append(("`--pretraining-data FOLDER`", what))
+    if unlike := full.system.unlike_the_paper():
+        rows.append(("`--preset paper` differs from the paper", "; ".join(unlike)))
     small = {name: one.presets[name] for name in PRESETS if one.presets[name] is not full}
     for name, preset in small.items():
         changed = {field: getattr(preset.training, field) for field in ("epochs", "batch_size", "learning_rate")}

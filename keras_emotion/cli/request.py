@@ -7,6 +7,8 @@ experiment. `keras-emotion run` and the scripts in `reproductions/` share it.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from typing import Annotated, Any, Literal
 from keras_emotion.cli.names import check_name
 from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
-from keras_emotion.cli.readers import open_dataset, rate_options
+from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
@@ -101,7 +103,7 @@ class Choice:
         reproduction: what is run.
         prog: name of the command, for its help.
         own: arguments besides those of all runs.
-        reader_options: further arguments of the reader.
+        reader_options: arguments of the reader that go before those of the reproduction.
     """
 
     reproduction: Reproduction
@@ -112,17 +114,30 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Args:
+        reproduction: what is run.
+        options: of the run.
+        experiment: with the options of its fields.
+        dataset: the reader.
+        reader_changes: arguments of the reader that were given, and are not those of the reproduction.
+    """
 
     reproduction: Reproduction
     options: RunOptions
     experiment: Experiment
     dataset: Reader
+    reader_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def output(self) -> Path:
         """The folder to write to."""
         name = f"{self.experiment.name}-{self.options.preset}-{self.experiment.identity()}"
+        if self.reader_changes:
+            # They are part of what the data are, and not of the experiment.
+            text = json.dumps(self.reader_changes, sort_keys=True)
+            name = f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return self.options.output or Path("runs") / name
 
     @property
@@ -252,7 +267,8 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
         dataclasses.replace(one, default=preset) if one.name == "preset" else one for one in arguments_of(RunOptions)
     ]
     of_experiment = arguments_of(default)
-    known = [*choice.own, *of_runs, *of_experiment, *EVERYWHERE]
+    of_reader = reader_arguments(default.dataset, {**reproduction.reader_options, **choice.reader_options})
+    known = [*choice.own, *of_runs, *of_experiment, *of_reader, *EVERYWHERE]
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
     comparisons = {"table": reproduction.tables, "figure": reproduction.compared_figures}
@@ -266,7 +282,16 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     if root is None:
         raise InputError("--data-root: give the folder of the dataset; there are no demo data")
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
-    dataset = open_dataset(wanted.dataset, root, options.file_format, stimuli, **choice.reader_options)
+    given_of_reader = {one.name: given.get(one.name, one.default) for one in of_reader}
+    reader_changes = {one.name: given_of_reader[one.name] for one in of_reader if given_of_reader[one.name] != one.default}
+    dataset = open_dataset(
+        wanted.dataset,
+        root,
+        options.file_format,
+        stimuli,
+        option_prefix=READER_PREFIX,
+        **{name.removeprefix(READER_PREFIX): value for name, value in given_of_reader.items()},
+    )
     dataset = dataset.for_sources(wanted.system.sources)
     if reproduction.choose_subjects is not None and preset != "demo" and "subjects" not in given:
         chosen, how = reproduction.choose_subjects(dataset)
@@ -276,7 +301,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    return Request(reproduction, options, wanted, dataset)
+    return Request(reproduction, options, wanted, dataset, reader_changes)
 
 
 def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path | None:

@@ -97,6 +97,7 @@ class Reproduction:
         command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
         validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
+        reader_options: arguments of the reader by name, as the paper reads the dataset.
         choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
             `None`: they are the presets'.
     """
@@ -111,6 +112,7 @@ class Reproduction:
     figures: tuple[Figure, ...] = ()
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()
+    reader_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
 
     @property

@@ -19,10 +19,10 @@ from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
 from keras_emotion.datasets import Reader
-from keras_emotion.papers import Demo, Reproduction
+from keras_emotion.papers import Demo, Reproduction, differences_from_the_paper
 from keras_emotion.papers.registry import Presets, Table
 from keras_emotion.schema import InputError
-from keras_emotion.systems import Experiment, differences
+from keras_emotion.systems import Experiment
 
 _FAILED_SHOWN = 20
 
@@ -130,16 +130,18 @@ def _run(request: Request) -> int:
     reproduction = request.reproduction
     console, wanted, dataset = _console(), request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
-    reductions = _differences_from_full_size(reproduction, wanted)
-    reference = "the paper" if has_paper else _FULL_SIZE
+    reference = _reference(reproduction)
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
         jobs = experiment.RunFolder(request.output).check_jobs()
         finished = jobs.finished - (jobs.failed.keys() if request.options.retry_failed else set())
+        reductions = differences_from_the_paper(reproduction, wanted, dataset, plan.n_windows())
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
         _print_left_out(console, plan)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
+    n_windows = folder.summary.get("n_windows")
+    reductions = differences_from_the_paper(reproduction, wanted, dataset, n_windows)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
     n_failed = _print_failed(folder)
     with _error_after_failures(n_failed):
@@ -198,6 +200,7 @@ def _train_teachers(request: Request) -> int:
         request.experiment, request.dataset, folder, request.reproduction.validation_subjects, verify=verify
     )
     mark = f" ({reports.SYNTHETIC_MARK})" if request.dataset.synthetic else ""
+    _print_differences(request)
     _console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -212,6 +215,7 @@ def _pretrain(request: Request) -> int:
     console = _console()
     title = f"{request.dataset.name}: ratings of pictures of unseen people"
     console.print(reports.rating_table(scores, title, request.dataset.synthetic))
+    _print_differences(request)
     console.print(f"network: {network}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -286,18 +290,15 @@ def _console() -> rich.console.Console:
     return rich.console.Console(width=None if sys.stdout.isatty() else 120)
 
 
-def _differences_from_full_size(reproduction: Reproduction, wanted: Experiment) -> list[str]:
-    full = reproduction.presets["paper"]
-    as_printed = {
-        **full.scientific_config(),
-        "system": {"kind": type(full.system).__name__, **full.system.printed_config()},
-    }
-    # Of a protocol its name says enough.
-    named = [
-        {**science, "protocols": [protocol["name"] for protocol in science["protocols"]]}
-        for science in (as_printed, wanted.scientific_config())
-    ]
-    return differences(*named)
+def _reference(reproduction: Reproduction) -> str:
+    return "the paper" if reproduction.is_on_data_of_paper else _FULL_SIZE
+
+
+def _print_differences(request: Request) -> None:
+    lines = differences_from_the_paper(request.reproduction, request.experiment, request.dataset)
+    reference = _reference(request.reproduction)
+    for line in lines:
+        _console().print(f"differs from {reference}: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reductions: list[str]) -> pd.DataFrame:

@@ -283,7 +283,9 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
         raise InputError("--data-root: give the folder of the dataset; there are no demo data")
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
     given_of_reader = {one.name: given.get(one.name, one.default) for one in of_reader}
-    reader_changes = {one.name: given_of_reader[one.name] for one in of_reader if given_of_reader[one.name] != one.default}
+    reader_changes = {
+        one.name: given_of_reader[one.name] for one in of_reader if given_of_reader[one.name] != one.default
+    }
     dataset = open_dataset(
         wanted.dataset,
         root,

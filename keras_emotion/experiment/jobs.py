@@ -363,6 +363,13 @@ class Plan:
             raise InputError(f"no window is left, for want of a partner in another modality{hint}:\n  {lines}")
         return dropped
 
+    def n_windows(self) -> dict[int | str, int]:
+        """Number of windows of each subject, of the sessions that were asked for."""
+        tables = {subject: _joined(self, subject)[0].table for subject in self.feature_folders}
+        if self.experiment.sessions:
+            tables = {subject: table[self._is_of_the_sessions(table)] for subject, table in tables.items()}
+        return {subject: len(table) for subject, table in tables.items()}
+
     def check_words(self) -> None:
         """Refuse ids of sessions, trials and stimuli that no table of results can hold, before anything is trained.
 
@@ -421,10 +428,9 @@ def _middle_rows(table: pd.DataFrame, windowing: Windowing, seconds: float) -> n
         except ValueError as error:
             faults.append(f"subject {subject}, session {session}, trial {trial}: {error}")
     if faults:
-        listed = "\n  ".join(faults)
-        raise InputError(
-            f"--middle-seconds {seconds:g}: trials are shorter; give fewer seconds, or leave out the subjects:\n  {listed}"
-        )
+        advice = "give fewer seconds, or leave out the subjects"
+        lines = [f"--middle-seconds {seconds:g}: trials are shorter; {advice}:", *faults]
+        raise InputError("\n  ".join(lines))
     return np.sort(np.concatenate(chosen))
 
 

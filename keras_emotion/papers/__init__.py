@@ -4,11 +4,13 @@ A new paper has its own files (a system, a row as those beside this one, its pri
 """
 
 from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn
+from keras_emotion.papers.differences import differences_from_the_paper
 from keras_emotion.papers.registry import (
     PRESETS,
     ComparedFigure,
     Demo,
     Paper,
+    PrintedData,
     Reproduction,
     find_reproduction,
     models,
@@ -36,7 +38,9 @@ __all__ = [
     "ComparedFigure",
     "Demo",
     "Paper",
+    "PrintedData",
     "Reproduction",
+    "differences_from_the_paper",
     "find_reproduction",
     "models",
     "papers",

@@ -14,6 +14,7 @@ from keras_emotion.papers.registry import (
     Method,
     Paper,
     Presets,
+    PrintedData,
     Reproduction,
     with_fields,
     with_system,
@@ -200,6 +201,7 @@ Examples:
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=22),
     compared_figures=FIGURES,
     figures=(draw_looks,),
 )

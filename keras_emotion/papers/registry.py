@@ -54,6 +54,23 @@ Figure = Callable[[Experiment, Reader, Path], str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PrintedData:
+    """How much of a dataset the paper used.
+
+    Args:
+        n_subjects: number of subjects; `None` where the paper does not say it.
+        n_windows: windows or samples of all subjects together; `None` likewise.
+    """
+
+    n_subjects: int | None = None
+    n_windows: int | None = None
+
+
+def _nothing_more(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    return ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Demo:
     """Synthetic data on which a reproduction runs without a dataset.
 
@@ -98,6 +115,9 @@ class Reproduction:
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
         validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
         reader_options: arguments of the reader by name, as the paper reads the dataset.
+        printed_data: how much of this dataset the paper used; `None` where it used none.
+        unlike_the_paper: what a run differs in from the paper besides what its system says and its fields show, a line
+            each; see `keras_emotion.papers.differences`.
         choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
             `None`: they are the presets'.
     """
@@ -113,7 +133,14 @@ class Reproduction:
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()
     reader_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    printed_data: PrintedData | None = None
+    unlike_the_paper: Callable[[Experiment, Reader], tuple[str, ...]] = _nothing_more
     choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
+
+    @property
+    def is_on_data_of_paper(self) -> bool:
+        """Whether the paper used this dataset: a run is then compared with the paper, and not with the full size."""
+        return self.printed_data is not None or self.printed_numbers is not None
 
     @property
     def dataset(self) -> str:

@@ -68,7 +68,9 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
     code, out, err = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE)
     assert code == 0, err
     assert "says nothing about emotion" in out
-    assert "differs from the paper: system.width_multiplier: 1.0 -> 0.02" in out
+    assert "differs from the paper: system.width_multiplier: 0.02 in place of 1" in out
+    assert "differs from the paper: trained without the visual teacher" in out
+    assert "differs from the paper: windows: 180 in place of 26,400 (0.682 %)" in out
     assert "W/O visual feature" in out
     for file in ("config.json", "environment.json", "results.csv", "predictions.csv", "report.html"):
         assert (tmp_path / "run" / file).is_file(), file
@@ -243,7 +245,7 @@ def test_a_teacher_of_each_fold_is_what_a_run_has(script, deap_with_faces, tmp_p
         "deap_3facrnn.py", "--data-root", deap_with_faces, "--output", tmp_path / "run", *SMALL, *few
     )
     assert code == 0, err
-    assert 'differs from the paper: system.teacher: "networks" -> "fold"' in out
+    assert "differs from the paper: the visual teacher is trained on the faces of each fold" in out
     assert "windows dropped: subject 1: 30 (no face video)" in out
     pairing = pd.read_csv(tmp_path / "run" / "pairing.csv")
     assert pairing["n_windows"].tolist() == [30]
@@ -277,7 +279,7 @@ def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
     assert sorted(path.name for path in teacher.iterdir()) == ["trained_on.json", "valence.keras"]
     code, out, err = script("deap_3facrnn.py", "--data-root", few_faces, *SMALL, "--teacher", teacher)
     assert code == 0, err
-    assert "system.teacher" not in out
+    assert "the visual teacher is trained on the faces of each fold" not in out
 
 
 def test_pictures_teach_too(script, tmp_path):

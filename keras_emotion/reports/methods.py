@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
-from keras_emotion.experiment.record_tables import dropped_lines
+from keras_emotion.evaluation.comparison import TRAINING_WINDOWS
+from keras_emotion.experiment.record_tables import FITTED_WINDOWS, dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
@@ -179,8 +180,26 @@ def build_method_table(
     for method, own in numbers.items():
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
-    notes = tuple(_dropped_notes(numbers))
+    notes = (*_trained_on_notes(runs), *_dropped_notes(numbers))
     return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes)
+
+
+def _trained_on_notes(runs: Mapping[str, RunFolder]) -> Iterator[str]:
+    """A line where methods have learned from different numbers of windows."""
+    learned: dict[int, list[str]] = {}
+    has_estimator = False
+    for method, folder in runs.items():
+        results = folder.results()
+        # Of an estimator, which has no epoch to choose, the validation windows too.
+        is_fitted = results["metric"] == FITTED_WINDOWS
+        has_estimator = has_estimator or bool(is_fitted.any())
+        counts = results.loc[is_fitted if is_fitted.any() else results["metric"] == TRAINING_WINDOWS, "value"]
+        if len(counts):
+            learned.setdefault(round(counts.mean()), []).append(method)
+    if len(learned) > 1:
+        why = "; estimators have no epoch to choose, and learn from the validation windows too" if has_estimator else ""
+        each = "; ".join(f"{join(methods)} from {count:,}" for count, methods in learned.items())
+        yield f"windows that a fold is learned from, on average: {each}{why}"
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:

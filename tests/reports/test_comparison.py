@@ -606,3 +606,19 @@ def test_lists_and_comparisons_need_no_keras(pair, tmp_path):
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]"
     shutil.rmtree(tmp_path / "out")
+
+
+def test_methods_that_learn_from_more_windows_are_named(tmp_path):
+    runs = {name: make_run(tmp_path / name, {"2": 6, "3": 5}, identity=name) for name in "ABC"}
+    assert build_method_table(runs, None, tmp_path / "table").notes == ()
+    path = runs["C"].path / "results.csv"
+    results = pd.read_csv(path)
+    known = results[results["metric"] == "n_training_windows"]
+    fitted = known.assign(metric="n_fitted_windows", value=known["value"] + 12)
+    pd.concat([results, fitted]).to_csv(path, index=False)
+    (note,) = build_method_table(runs, None, tmp_path / "table").notes
+    n_windows = round(known["value"].mean())
+    assert note == (
+        f"windows that a fold is learned from, on average: A and B from {n_windows}; C from {n_windows + 12}; "
+        "estimators have no epoch to choose, and learn from the validation windows too"
+    )

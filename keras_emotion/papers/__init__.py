@@ -6,6 +6,7 @@ A new paper has its own files (a system, a row as those beside this one, its pri
 from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn
 from keras_emotion.papers.registry import (
     PRESETS,
+    REFERENCES,
     ComparedFigure,
     Demo,
     Paper,
@@ -33,6 +34,7 @@ for _row in (
 
 __all__ = [
     "PRESETS",
+    "REFERENCES",
     "ComparedFigure",
     "Demo",
     "Paper",

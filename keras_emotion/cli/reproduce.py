@@ -19,7 +19,7 @@ from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
 from keras_emotion.datasets import Reader
-from keras_emotion.papers import Demo, Reproduction, differences_from_the_paper
+from keras_emotion.papers import REFERENCES, Demo, Reproduction, differences_from_the_paper
 from keras_emotion.papers.registry import Presets, Table
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
@@ -145,7 +145,14 @@ def _run(request: Request) -> int:
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
     n_failed = _print_failed(folder)
     with _error_after_failures(n_failed):
-        build_report = functools.partial(reports.build_report, folder, numbers, reductions, reference=reference)
+        build_report = functools.partial(
+            reports.build_report,
+            folder,
+            numbers,
+            reductions,
+            reference=reference,
+            references=reports.read_references(REFERENCES),
+        )
         build_report().print(console)
         console.print(
             f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True

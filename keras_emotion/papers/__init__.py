@@ -7,6 +7,7 @@ from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, pr
 from keras_emotion.papers.differences import differences_from_the_paper
 from keras_emotion.papers.registry import (
     PRESETS,
+    REFERENCES,
     ComparedFigure,
     Demo,
     Paper,
@@ -35,6 +36,7 @@ for _row in (
 
 __all__ = [
     "PRESETS",
+    "REFERENCES",
     "ComparedFigure",
     "Demo",
     "Paper",

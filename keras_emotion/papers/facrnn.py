@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,17 @@ from keras_emotion.datasets import AFEWVA, Reader
 from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import train_teachers
-from keras_emotion.papers.registry import Demo, Method, Paper, Presets, PrintedData, Reproduction, with_fields
-from keras_emotion.pipelines import EEGGridFeatures, FaceFeatures
+from keras_emotion.papers.registry import (
+    Demo,
+    Method,
+    Paper,
+    Presets,
+    PrintedData,
+    Reproduction,
+    with_fields,
+    with_system,
+)
+from keras_emotion.pipelines import EEGChannelFeatures, EEGGridFeatures, FaceFeatures, RawSignals
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import (
     write_afew_va,
@@ -21,7 +30,8 @@ from keras_emotion.synthetic import (
     write_sam40,
     write_seed,
 )
-from keras_emotion.systems import Experiment
+from keras_emotion.systems import Experiment, System
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
 
@@ -115,6 +125,55 @@ def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...
     return tuple(lines)
 
 
+# --- the methods of Table 6 that there are here: the same windows, features and width
+
+
+def _slices(system: FACRNN) -> dict[str, Any]:
+    features = system.features
+    # Whatever a sequence is made of, in one window: methods without steps have the same windows.
+    fields = {**dict(features), "sequence": "slices", "window_seconds": features.sample_seconds}
+    return {name: one for name, one in fields.items() if name != "grid"}
+
+
+def _on_grid(network: str) -> Callable[[FACRNN], System]:
+    def system(own: FACRNN) -> ComparisonNetwork:
+        grid = EEGGridFeatures(**_slices(own), grid=own.features.grid)
+        return ComparisonNetwork(network=network, grid=grid, width_multiplier=own.width_multiplier)
+
+    return system
+
+
+def _of_channels(network: str) -> Callable[[FACRNN], System]:
+    return lambda own: ComparisonNetwork(network=network, entropies=EEGChannelFeatures(**_slices(own)))
+
+
+def _cram(own: FACRNN) -> ComparisonNetwork:
+    windowing = own.features.windowing
+    raw = RawSignals(
+        channels="eeg",
+        baseline="none" if own.features.baseline == "none" else "segments",
+        sampling_rate_hz=None,
+        window_seconds=windowing.window_seconds,
+        hop_seconds=windowing.hop_seconds,
+    )
+    return ComparisonNetwork(network="cram", raw=raw)
+
+
+METHODS: Mapping[str, Callable[[FACRNN], System]] = {
+    "3FACRNN": lambda system: system,
+    "GCNN": _of_channels("gcnn"),
+    "Conti-CNN": _on_grid("conti_cnn"),
+    "CRAM": _cram,
+    "CNN-LSTM": _on_grid("cnn_lstm"),
+    "4D-CRNN": _on_grid("crnn_4d"),
+    "GCN-LSTM": _of_channels("gcn_lstm"),
+}
+"""Lines of Table 6 by their names: the system, made of 3FACRNN's. The others are quoted as printed."""
+
+COMPARISON: Mapping[str, Method] = {name: with_system(change) for name, change in METHODS.items()}
+"""Table 6. The paper quotes other papers; here all methods have the same windows, folds and training."""
+
+
 def _own_data(fields: Mapping[str, Any]) -> Presets:
     system = FACRNN(teacher="none", features=EEGGridFeatures(baseline="none"))
     return presets(FACRNNExperiment(**fields, system=system), {})
@@ -153,8 +212,9 @@ Front. Neurosci. 17:1330077. The table has the accuracies in print beside those 
 default (--teacher fold) the visual network that serves as teacher is trained on the training windows of each fold;
 --teacher PATH takes one that afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
 
---table takes 2 to 5. Their rows are options too: --system.no-band-attention, --system.no-self-attention,
---system.features.representation raw_slices, --teacher none.
+--table takes 2 to 6. The rows of 3 to 5 are options too: --system.no-band-attention, --system.no-self-attention,
+--system.features.representation raw_slices, --teacher none. Table 6 quotes other papers in print; --table 6 trains six
+of its methods on the same windows and folds, with the same learning rate, and lists the others as printed.
 
 Examples:
     keras-emotion run deap_3facrnn              # minutes, on synthetic data
@@ -180,7 +240,7 @@ Examples:
     printed_numbers=PRINTED_NUMBERS,
     printed_data=PrintedData(n_subjects=22, n_windows=26_400),
     unlike_the_paper=_unlike_the_paper,
-    tables=TABLES,
+    tables={**TABLES, "6": COMPARISON},
 )
 
 
@@ -233,7 +293,7 @@ Examples:
     printed_numbers=PRINTED_NUMBERS,
     printed_data=PrintedData(n_subjects=25, n_windows=30_000),
     unlike_the_paper=_unlike_the_paper,
-    tables=TABLES,
+    tables={**TABLES, "6": COMPARISON},
     reader_options={"preprocess": "none", "sampling_rate_hz": 256.0},
     choose_subjects=_complete_subjects,
 )

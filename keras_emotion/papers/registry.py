@@ -168,6 +168,9 @@ class Paper:
     models: Mapping[str, Callable[[Mapping[str, Any]], Presets]] = dataclasses.field(default_factory=dict)
 
 
+REFERENCES = Path(__file__).with_name("references.csv")
+"""What others measured under protocols without leaks, see `keras_emotion.reports.read_references`."""
+
 _REGISTERED: dict[str, Paper] = {}
 
 

@@ -9,11 +9,15 @@ from keras_emotion.reports.networks import LooksPanel, draw_attention, draw_look
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.paper import CLASSES_COLUMN, PAPER_COLUMNS, numbers_of_classes, paper_numbers
 from keras_emotion.reports.ratings import rating_table
+from keras_emotion.reports.references import NO_COMPARISON, PUBLISHED, REFERENCE_COLUMNS, read_references
 from keras_emotion.reports.report import Report, build_report
 
 __all__ = [
     "CLASSES_COLUMN",
+    "NO_COMPARISON",
     "PAPER_COLUMNS",
+    "PUBLISHED",
+    "REFERENCE_COLUMNS",
     "SYNTHETIC_MARK",
     "AuditReport",
     "ComparisonReport",
@@ -33,4 +37,5 @@ __all__ = [
     "numbers_of_classes",
     "paper_numbers",
     "rating_table",
+    "read_references",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class MethodTable:
         path: the csv file.
         reference: the method that the others are tested against.
         notes: windows that were dropped, for each subject the methods and the reasons.
+        printed_only: methods that the paper prints for this dataset and that were not run, each with its accuracies.
     """
 
     title: str
@@ -61,6 +62,7 @@ class MethodTable:
     path: Path
     reference: str
     notes: tuple[str, ...]
+    printed_only: tuple[str, ...] = ()
 
     def print(self, console: rich.console.Console) -> None:
         """Print the table, and how it is read.
@@ -72,6 +74,9 @@ class MethodTable:
             self._print_protocol(console, str(protocol), rows)
         for flag, methods in self.feature_flags.items():
             console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
+        if self.printed_only:
+            listed = "; ".join(self.printed_only)
+            console.print(f"printed only, not run (accuracy): {listed}", highlight=False, markup=False, soft_wrap=True)
         for note in self.notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
         if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
@@ -181,7 +186,31 @@ def build_method_table(
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
     notes = (*_trained_on_notes(runs), *_dropped_notes(numbers))
-    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes)
+    return MethodTable(
+        first.title_of_dataset,
+        first.mark,
+        flags,
+        feature_flags,
+        metrics,
+        table,
+        path,
+        reference,
+        notes,
+        tuple(_printed_only(paper, numbers)),
+    )
+
+
+def _printed_only(paper: pd.DataFrame | None, methods: Collection[str]) -> Iterator[str]:
+    """Accuracies as printed of each method that was not run: `DBN arousal 60.90, valence 51.20`."""
+    if paper is None:
+        return
+    others = paper[(paper["metric"] == "accuracy") & ~paper["variant"].isin(methods)]
+    for variant, rows in others.groupby("variant", sort=False):
+        cells = []
+        for row in rows.itertuples():
+            spread = "" if np.isnan(row.standard_deviation) else f" ± {row.standard_deviation:.2f}"
+            cells.append(f"{row.target} {row.value:.2f}{spread}")
+        yield f"{variant} {', '.join(cells)}"
 
 
 def _trained_on_notes(runs: Mapping[str, RunFolder]) -> Iterator[str]:

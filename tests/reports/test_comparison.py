@@ -16,7 +16,14 @@ import scipy.stats
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports import SYNTHETIC_MARK, as_json, build_comparison, build_method_table, build_report
+from keras_emotion.reports import (
+    PAPER_COLUMNS,
+    SYNTHETIC_MARK,
+    as_json,
+    build_comparison,
+    build_method_table,
+    build_report,
+)
 from keras_emotion.reports.listing import list_runs, rendered_runs
 from keras_emotion.schema import InputError
 
@@ -421,6 +428,27 @@ def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counte
     assert "paired t-test of the accuracies with B, Holm-corrected" in console.file.getvalue()
     assert "\n".join(table.notes) in console.file.getvalue()
     assert build_method_table(runs, None, tmp_path / "table").reference == "A"
+
+
+def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
+    folder = make_run(tmp_path / "one", {"2": 6, "3": 5})
+    (target,) = build_method_table({"A": folder}, None, tmp_path / "table").rows["target"].unique()
+    paper = pd.DataFrame(
+        [
+            ("6", "deap", "A", target, "accuracy", 90.0, 1.5, ""),
+            ("6", "deap", "DBN", target, "accuracy", 60.9, np.nan, ""),
+            ("6", "deap", "DBN", target, "f1", 50.0, np.nan, ""),
+            ("6", "deap", "DBN", "another", "accuracy", 1.0, np.nan, ""),
+            ("6", "deap", "TR&CA", target, "accuracy", 95.58, 2.28, ""),
+        ],
+        columns=PAPER_COLUMNS,
+    )
+    found = build_method_table({"A": folder}, paper, tmp_path / "table")
+    assert found.printed_only == (f"DBN {target} 60.90", f"TR&CA {target} 95.58 ± 2.28")
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    found.print(console)
+    line = f"printed only, not run (accuracy): DBN {target} 60.90; TR&CA {target} 95.58 ± 2.28"
+    assert line in console.file.getvalue().splitlines()
 
 
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):

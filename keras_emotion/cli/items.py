@@ -15,10 +15,13 @@ from keras_emotion.cli.request import Request
 from keras_emotion.cli.run_output import error_after_failures, print_cost, print_failed, print_left_out, run_console
 from keras_emotion.file_names import word_file_name
 from keras_emotion.papers import FigureSource, Item, Reproduction
-from keras_emotion.papers.registry import Method, Table
+from keras_emotion.papers.registry import Method, Table, with_fields
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
 from keras_emotion.tables import csv_bytes
+
+RESULTS = {"run": "report.html", "train_teachers": "teacher", "pretrain": "network.keras"}
+"""What is in the folder of a command without `--table` and `--figure` when it is done."""
 
 
 def make_item(request: Request, reductions: Sequence[str], reference: str) -> int:
@@ -65,20 +68,45 @@ def item_page(request: Request) -> Path:
     if options.table or options.figure:
         item = asked_item(request)
         return request.item_output / f"{item.kind}{item.number}.html"
-    return (
-        request.output
-        / {"run": "report.html", "train_teachers": "teacher", "pretrain": "network.keras"}[request.reproduction.command]
-    )
+    return request.output / RESULTS[request.reproduction.command]
+
+
+def item_runs(request: Request, item: Item) -> dict[str, tuple[Experiment, Path]]:
+    """The runs that a table or a figure is made of, and their folders, by the names of the methods.
+
+    Raises:
+        InputError: the options of the user do not go with those of a method.
+    """
+    reproduction, number = request.reproduction, item.number
+    methods: Table
+    if item.kind == "table":
+        methods = reproduction.tables[number]
+    elif number in reproduction.compared_figures:
+        methods = reproduction.compared_figures[number].methods
+    elif reproduction.drawn_figures[number].needs == "run":
+        methods = {"run": reproduction.drawn_figures[number].method or with_fields({})}
+    else:
+        methods = {}
+    runs = {}
+    for name, method in methods.items():
+        wanted = _row(method, request, item, name)
+        place = request.item_output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
+        # The experiment that was asked for has its own folder, which its tables and figures share; where an earlier
+        # version ran it in the folder of a table, it stays there.
+        is_same = wanted.identity() == request.experiment.identity() and not place.exists()
+        runs[name] = wanted, request.output if is_same else place
+    return runs
 
 
 def _draw_figure(request: Request, item: Item, reductions: Sequence[str], reference: str) -> int:
     """Run what a figure is drawn from, draw it, and write its numbers and its page."""
     figure = request.reproduction.drawn_figures[item.number]
-    wanted = request.experiment if figure.method is None else _row(figure.method, request, item, item.caption)
+    wanted = request.experiment
     console, output = run_console(), request.item_output
     folder = None
     if figure.needs == "run":
-        folder = _run(request, wanted, output / "run", console, "")
+        ((wanted, place),) = item_runs(request, item).values()
+        folder = _run(request, wanted, place, console, "")
     if request.options.dry_run:
         if figure.needs != "run":
             drawn = "the network alone" if figure.needs == "network" else "networks of the first folds"
@@ -117,13 +145,10 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
     """Run the methods of a table or of a figure of the paper, print the table, draw the figure, write the page."""
     reproduction, is_figure = request.reproduction, item.kind == "figure"
     drawn = reproduction.compared_figures[item.number] if is_figure else None
-    methods: Table = reproduction.tables[item.number] if drawn is None else drawn.methods
-    experiments = {name: _row(method, request, item, name) for name, method in methods.items()}
     console, output = run_console(), request.item_output
     folders = {}
-    for name, one in experiments.items():
-        place = output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
-        folder = _run(request, one, place, console, name)
+    for name, (wanted, place) in item_runs(request, item).items():
+        folder = _run(request, wanted, place, console, name)
         if folder is not None:
             folders[name] = folder
     if not folders:
@@ -174,12 +199,9 @@ def _row(method: Method, request: Request, item: Item, name: str) -> Experiment:
 
 
 def _run(
-    request: Request, wanted: Experiment, place: Path, console: rich.console.Console, name: str
+    request: Request, wanted: Experiment, folder: Path, console: rich.console.Console, name: str
 ) -> experiment.RunFolder | None:
-    """Run an experiment, or print its estimate; the one that was asked for has its folder outside of the item's."""
-    is_same = wanted.identity() == request.experiment.identity()
-    # Where an earlier version ran it in the item's folder, it stays there.
-    folder = request.output if is_same and not place.exists() else place
+    """Run an experiment, or print its estimate."""
     _say(console, f"[bold]{name}[/]: {folder}" if name else f"run: {folder}", markup=bool(name))
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, request.dataset, verify=request.options.verify)

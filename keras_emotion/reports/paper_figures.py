@@ -163,8 +163,8 @@ def draw_mean_band_attention(numbers: RunNumbers, results: pd.DataFrame, number:
             f"{numbers.title_of_dataset}: mean attention to each band, figure {number} of the paper",
             numbers.mark,
             "Bars: mean of the weights that the trained networks give each band, over the steps of a window, the test "
-            "windows, the folds, and then the subjects; error bars: standard deviation over subjects. Dots: each trained "
-            f"network, one a fold, with means over steps and test windows. {remarks}",
+            "windows, the folds, and then the subjects; error bars: standard deviation over subjects. Dots: each "
+            f"trained network, one a fold, with means over steps and test windows. {remarks}",
             draw_band_attention(numbers, networks),
         )
     return Drawing(drawn, networks)

@@ -49,8 +49,8 @@ class RunOptions:
         retry_failed: continue a run, and repeat the jobs whose training diverged.
         verify: read all files of the data and all stored features again, also those of unchanged size and time.
         dry_run: print the number of jobs and the time they take, and stop.
-        table: number of a table of the paper to run; each row, a method, is a run in a folder of its own.
-        figure: number of a figure of the paper that compares methods, run as a table is, and drawn.
+        table: number of a table of the paper; each row, a method, is a run in a folder of its own.
+        figure: number of a figure of the paper; what it needs is run first, if it is not finished.
     """
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
@@ -120,14 +120,14 @@ class Request:
         reproduction: what is run.
         options: of the run.
         experiment: with the options of its fields.
-        dataset: the reader.
+        dataset: the reader; `None` for a figure that needs none.
         reader_changes: arguments of the reader that were given, and are not those of the reproduction.
     """
 
     reproduction: Reproduction
     options: RunOptions
     experiment: Experiment
-    dataset: Reader
+    dataset: Reader | None
     reader_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -139,6 +139,12 @@ class Request:
             text = json.dumps(self.reader_changes, sort_keys=True)
             name = f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return self.options.output or Path("runs") / name
+
+    @property
+    def item_output(self) -> Path:
+        """The folder of the table or the figure that is asked for."""
+        kind, number = ("table", self.options.table) if self.options.table else ("figure", self.options.figure)
+        return self.output.with_name(f"{self.output.name}-{kind}{number}")
 
     @property
     def start(self) -> dict[str, bool]:
@@ -256,10 +262,14 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     """
     reproduction, asked = choice.reproduction, first_pass(words)
     # Without data there is the demo; a night on two cores is what somebody with data can afford first.
-    preset = asked.get("preset") or ("reduced" if "data_root" in asked else "demo")
+    figure = reproduction.drawn_figures.get(asked.get("figure", ""))
+    needs_data = figure is None or figure.needs != "network"
+    # A network is drawn as the paper has it.
+    without_data = "demo" if needs_data else "paper"
+    preset = asked.get("preset") or ("reduced" if "data_root" in asked else without_data)
     default = reproduction.presets[preset]
     demo, folder = reproduction.demo, None
-    if "data_root" not in asked and demo is not None:
+    if needs_data and "data_root" not in asked and demo is not None:
         folder = Path("runs") / "data" / f"{reproduction.dataset}-demo-{demo.key()}"
         # Defaults, so that what the user gives goes before them.
         default = default.changed({name: folder / file for name, file in demo.files.items()})
@@ -271,11 +281,14 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     known = [*choice.own, *of_runs, *of_experiment, *of_reader, *EVERYWHERE]
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
-    comparisons = {"table": reproduction.tables, "figure": reproduction.compared_figures}
-    shown = [one for one in known if one.default is not REQUIRED and comparisons.get(one.name, True)]
-    print_help(given, shown, choice.prog, reproduction.description)
+    items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
+    shown = [one for one in known if one.default is not REQUIRED and items.get(one.name, True)]
+    listed = {f"{kind}s of the paper": {one.option: one.caption for one in own} for kind, own in items.items() if own}
+    print_help(given, shown, choice.prog, reproduction.description, listed=lambda: listed)
     options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})
     wanted = changed(default, {one.name: given[one.name] for one in of_experiment if one.name in given})
+    if not needs_data and reproduction.command == "run":
+        return Request(reproduction, options, wanted, None)
     if folder is not None:
         _write_demo(folder, demo)
     root = options.data_root or folder

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_emotion.papers.figures import draw_features
+from keras_emotion.papers.diagrams import diagram, trained_network
+from keras_emotion.papers.figures import draw_features, window_features
 from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction
 from keras_emotion.pipelines import RawSignals
 from keras_emotion.synthetic import write_afew_va, write_deap, write_mahnob_hci
@@ -50,6 +51,13 @@ def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExpe
     return {"paper": paper, "converged": paper, "reduced": reduced, "demo": paper.changed(quarter)}
 
 
+FIGURES = {
+    "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
+    "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
+}
+"""Figures of the paper that are drawn from one experiment."""
+
+
 def _own_data(fields: Mapping[str, Any]) -> Presets:
     system = DeepVANetSystem(bio=RawSignals(baseline="none", sampling_rate_hz=None))
     return deepvanet_presets(DeepVANetExperiment(**fields, system=system), {})
@@ -83,6 +91,7 @@ Examples:
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
+    drawn_figures=FIGURES,
     figures=(draw_features,),
 )
 
@@ -120,6 +129,7 @@ Examples:
         },
     ),
     printed_numbers=PRINTED_NUMBERS,
+    drawn_figures=FIGURES,
     figures=(draw_features,),
 )
 

@@ -15,7 +15,10 @@ _OF_NO_PAPER = frozenset({"name", "seed", "protocols", "class_names"})
 
 
 def differences_from_the_paper(
-    reproduction: Reproduction, wanted: Experiment, dataset: Reader, n_windows: Mapping[Any, int] | None = None
+    reproduction: Reproduction,
+    wanted: Experiment,
+    dataset: Reader | None,
+    n_windows: Mapping[Any, int] | None = None,
 ) -> list[str]:
     """List everything that a run differs in from the paper, or of one without a paper, from the full-size experiment.
 
@@ -25,7 +28,7 @@ def differences_from_the_paper(
     Args:
         reproduction: what is run.
         wanted: the experiment.
-        dataset: its reader.
+        dataset: its reader; `None` where nothing is read.
         n_windows: windows of each subject that the run has, where they are known.
 
     Returns:
@@ -36,12 +39,13 @@ def differences_from_the_paper(
     if reproduction.is_on_data_of_paper:
         if type(full.system) is type(wanted.system):
             lines += wanted.system.unlike_the_paper()
-        lines += reproduction.unlike_the_paper(wanted, dataset)
+        lines += reproduction.unlike_the_paper(wanted, dataset) if dataset is not None else ()
         if missing := [name for name in full.protocols[:1] if name not in wanted.protocols]:
             lines.append(f"without the protocol of the paper, {missing[0]}")
     # An argument of which a line speaks is not listed again.
     told = " ".join(lines)
-    lines += [line for name, line in _of_reader(reproduction, dataset) if f"--reader.{name}" not in told]
+    arguments = () if dataset is None else _of_reader(reproduction, dataset)
+    lines += [line for name, line in arguments if f"--reader.{name}" not in told]
     for path, there, here in _of_fields(
         full, wanted, {*_OF_NO_PAPER, *(["subjects"] if printed and printed.n_subjects else [])}
     ):

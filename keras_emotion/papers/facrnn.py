@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_emotion.datasets import AFEWVA, Reader
 from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import train_teachers
+from keras_emotion.papers.diagrams import diagram, trained_network
+from keras_emotion.papers.figures import confusion_matrices, electrode_grid, mean_band_attention, subject_accuracies
 from keras_emotion.papers.registry import (
     Demo,
+    DrawnFigure,
     Method,
     Paper,
     Presets,
@@ -34,6 +37,9 @@ from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
+
+if TYPE_CHECKING:
+    import keras
 
 PRINTED_NUMBERS = Path(__file__).with_name("3facrnn.csv")
 
@@ -172,6 +178,58 @@ METHODS: Mapping[str, Callable[[FACRNN], System]] = {
 
 COMPARISON: Mapping[str, Method] = {name: with_system(change) for name, change in METHODS.items()}
 """Table 6. The paper quotes other papers; here all methods have the same windows, folds and training."""
+TABLE_CAPTIONS = {
+    "2": "Accuracy, precision, recall and F1",
+    "3": "With and without band attention and self-attention",
+    "4": "Differential entropy on a grid, or raw EEG",
+    "5": "With and without the visual teacher",
+    "6": "Other methods",
+}
+
+
+# --- figures
+
+
+def _both_networks(experiment: Experiment) -> dict[str, keras.Model]:
+    return {**_visual_network(experiment), **_eeg_network(experiment)}
+
+
+def _visual_network(experiment: Experiment) -> dict[str, keras.Model]:
+    system = experiment.system
+    faces = system.faces.with_windowing(system.windowing)
+    visual = FACRNNVisual(faces=faces, width_multiplier=system.width_multiplier)
+    return {"visual network, the teacher": trained_network(experiment, visual)}
+
+
+def _eeg_network(experiment: Experiment) -> dict[str, keras.Model]:
+    return {"EEG network": trained_network(experiment)}
+
+
+_BAND_REMARKS = (
+    "The paper averages the weights of all subjects after training. Features are not scaled here "
+    "(--system.scale-features none), as the paper scales none: standardised ones have a mean of about 0 over the grid, "
+    "of which a convolution with a kernel of one makes the weight 0.5 for every band, before and after training. The "
+    "kernel of one is a single number for all bands: a weight follows the level of the entropy in a band, not how well "
+    "the band tells classes apart, and as the sign of that number differs from network to network (dots), means over "
+    "many come near 0.5."
+)
+
+_EEG_FIGURES: Mapping[str, DrawnFigure] = {
+    "3": diagram("Framework of the EEG network", _eeg_network, "3FACRNN"),
+    "4": electrode_grid("Electrodes projected onto the two-dimensional map"),
+    "5": subject_accuracies("Accuracy of each subject"),
+    "6": confusion_matrices("Confusion matrices"),
+    "7": mean_band_attention(
+        "Mean attention to each frequency band", _BAND_REMARKS, with_fields({"system.scale_features": "none"})
+    ),
+}
+
+FIGURES: Mapping[str, DrawnFigure] = {
+    "1": diagram("Both networks, the visual one and the EEG one", _both_networks, "3FACRNN"),
+    "2": diagram("Framework of the visual network", _visual_network, "3FACRNN"),
+    **_EEG_FIGURES,
+}
+"""All figures of the paper."""
 
 
 def _own_data(fields: Mapping[str, Any]) -> Presets:
@@ -241,6 +299,8 @@ Examples:
     printed_data=PrintedData(n_subjects=22, n_windows=26_400),
     unlike_the_paper=_unlike_the_paper,
     tables={**TABLES, "6": COMPARISON},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
 )
 
 
@@ -296,6 +356,8 @@ Examples:
     tables={**TABLES, "6": COMPARISON},
     reader_options={"preprocess": "none", "sampling_rate_hz": 256.0},
     choose_subjects=_complete_subjects,
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
 )
 
 SAM40 = Reproduction(
@@ -324,6 +386,8 @@ Examples:
     ),
     demo=Demo(writer=write_sam40, options={"n_subjects": 3}),
     tables={number: TABLES[number] for number in ("3", "4")},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=_EEG_FIGURES,
 )
 
 SEED = Reproduction(
@@ -358,6 +422,8 @@ Examples:
     ),
     demo=Demo(writer=write_seed, options={"n_subjects": 3, "clip_seconds": 8, "files": ("preprocessed",)}),
     tables={number: TABLES[number] for number in ("3", "4")},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=_EEG_FIGURES,
 )
 
 

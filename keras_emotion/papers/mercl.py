@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_emotion.datasets import Reader, Recordings
 from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.evaluation import LabelRule
+from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.registry import (
     Demo,
     Method,
@@ -22,6 +23,7 @@ from keras_emotion.papers.registry import (
     with_fields,
     with_system,
 )
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_deap, write_recordings, write_seed, write_stimuli
 from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.ave_kelm import AVEKELM, AVEKELMExperiment
@@ -29,6 +31,9 @@ from keras_emotion.systems.ave_lstm import AVELSTM, AVELSTMExperiment
 from keras_emotion.systems.ave_rt import AVERT, AVERTExperiment
 from keras_emotion.systems.mercl import MERCLExperiment, MERCLSystem
 from keras_emotion.systems.ve_bilstm import VEBiLSTM, VEBiLSTMExperiment
+
+if TYPE_CHECKING:
+    import keras
 
 PRINTED_NUMBERS = Path(__file__).with_name("mercl.csv")
 
@@ -186,6 +191,37 @@ def _ablations(labels: Mapping[str, Any]) -> dict[str, Table]:
     }
 
 
+TABLE_CAPTIONS = {
+    "3": "Methods on two levels of each rating",
+    "4": "Methods on three levels of each rating",
+    "5": "Methods on four classes",
+    "6": "Methods on four classes, on data that are not distributed",
+    "7": "Modalities",
+    "8": "With and without contrastive learning and attention between modalities",
+    "9": "With and without silent blocks",
+}
+
+# --- figures
+
+
+def _encoder(experiment: Experiment) -> dict[str, keras.Model]:
+    first = experiment.system.stages()[0]
+    if len(experiment.system.stages()) == 1:
+        raise InputError("--figure: without contrastive learning nothing is trained before; leave out the option")
+    return {"pre-training": trained_network(experiment, first.system)}
+
+
+def _fine_tuned(experiment: Experiment) -> dict[str, keras.Model]:
+    return {"fine-tuning": trained_network(experiment)}
+
+
+FIGURES = {
+    "1": diagram("Pre-training and fine-tuning", lambda one: {**_encoder(one), **_fine_tuned(one)}, "MERCL"),
+    "2": diagram("Encoders of picture, sound and EEG", _encoder, "MERCL"),
+    "4": diagram("Attention between modalities, and the classifier", _fine_tuned, "MERCL"),
+}
+
+
 # --- who takes part
 
 
@@ -298,6 +334,8 @@ Examples:
         "5": _methods(FOUR_LEVELS),
         **_ablations(FOUR_LEVELS),
     },
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
     choose_subjects=lambda dataset: _as_many_women_as_men(dataset, 10),
 )
 
@@ -338,6 +376,8 @@ Examples:
     printed_data=PrintedData(n_subjects=10),
     unlike_the_paper=_unlike_the_paper,
     tables={"5": _methods({}), **_ablations({})},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
     choose_subjects=lambda dataset: _as_many_women_as_men(dataset, 5),
 )
 
@@ -396,6 +436,8 @@ Examples:
         },
     ),
     tables={"6": _methods({}), **_ablations({})},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
 )
 
 PAPER = Paper(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_emotion.datasets import Reader
-from keras_emotion.papers.figures import draw_priors
+from keras_emotion.papers.diagrams import diagram, trained_network
+from keras_emotion.papers.figures import channel_priors, draw_priors
 from keras_emotion.papers.registry import (
     Demo,
     Paper,
@@ -76,6 +77,15 @@ TABLE_2: dict[str, dict[str, Any]] = {
 """The ablations, by the name of their line: what is changed in the experiment."""
 
 
+TABLE_CAPTIONS = {"1": "Other methods", "2": "Ablations"}
+
+_DIAGRAM = diagram(
+    "Connectivity, prior, 3D convolutions",
+    lambda one: {"": trained_network(one)},
+    "prior-driven dynamic brain networks",
+)
+
+
 def _own_data(fields: Mapping[str, Any]) -> Presets:
     return prior_dfcn_presets(PriorDFCNExperiment(**fields, system=PriorDFCNSystem(prior="none")), {})
 
@@ -141,6 +151,11 @@ Examples:
         "1": {name: with_system(system) for name, system in TABLE_1.items()},
         "2": {name: with_fields(changes) for name, changes in TABLE_2.items()},
     },
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures={
+        "1": _DIAGRAM,
+        "2": channel_priors("Faces in some windows of a trial, and the prior of each EEG channel on the scalp"),
+    },
     figures=(draw_priors,),
 )
 
@@ -170,6 +185,8 @@ Examples:
     ),
     demo=Demo(writer=write_sam40, options={"n_subjects": 5}),
     tables={"1": {name: with_system(system) for name, system in EEG_METHODS.items()}},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures={"1": _DIAGRAM},
 )
 
 PAPER = Paper(

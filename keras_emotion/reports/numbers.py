@@ -26,7 +26,9 @@ ENOUGH_SUBJECTS = 10
 N_PERMUTATIONS = 999
 
 _PROBABILITY = "probability_"
-_BAND_ATTENTION = "band_attention_"
+BAND_ATTENTION = "band_attention_"
+"""Begin the names of the metrics in the results that are the attention to a band."""
+
 _RECORDED_OF_ALL = {
     *METRICS,
     "roc_auc",
@@ -429,13 +431,13 @@ def _confusion(
 
 
 def _band_attention(results: pd.DataFrame) -> pd.DataFrame:
-    rows = results[results["metric"].str.startswith(_BAND_ATTENTION)]
-    rows = rows.assign(band=rows["metric"].str.removeprefix(_BAND_ATTENTION))
+    rows = results[results["metric"].str.startswith(BAND_ATTENTION)]
+    rows = rows.assign(band=rows["metric"].str.removeprefix(BAND_ATTENTION))
     return rows.groupby(["protocol", "target", "subject", "band"], as_index=False)["value"].mean()
 
 
 def _recorded(results: pd.DataFrame) -> pd.DataFrame:
-    is_other = ~results["metric"].isin(_RECORDED_OF_ALL) & ~results["metric"].str.startswith(_BAND_ATTENTION)
+    is_other = ~results["metric"].isin(_RECORDED_OF_ALL) & ~results["metric"].str.startswith(BAND_ATTENTION)
     rows = results[is_other].rename(columns={"metric": "quantity"})
     return rows.groupby(["protocol", "target", "subject", "quantity"], as_index=False)["value"].mean()
 

@@ -16,6 +16,7 @@ from keras_emotion import experiment, reports
 from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.items import make_item
+from keras_emotion.cli.pretraining import with_pretraining
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
 from keras_emotion.cli.run_output import error_after_failures, print_cost, print_failed, print_left_out, run_console
 from keras_emotion.datasets import Reader
@@ -134,6 +135,7 @@ def run_reproduction(
 
 def _run(request: Request) -> int:
     """Run, report, and draw the figures; or estimate the costs, or make a table or a figure of the paper."""
+    request = with_pretraining(request, run_console())
     reproduction, wanted, dataset = request.reproduction, request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
     reference = _reference(reproduction)

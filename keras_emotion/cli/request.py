@@ -39,6 +39,8 @@ class RunOptions:
         data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
         stimuli: folder that holds the clips of the stimuli, for models that see them: one file each, or files and a
             stimuli.csv; by default `stimuli` in the folder of the dataset, if there is one.
+        pretraining_data: folder of the dataset that the paper trains a network on before; it is trained first, by the
+            reproduction that the help names, and used again by later runs of the same preset and data.
         output: run folder; by default one in `runs/`, named after experiment, preset and configuration.
         preset: values to start from; further options change single values. `paper`: as printed. `converged`: the same
             with a learning rate at which the network learns. `reduced`: that with a quarter of the channels, one
@@ -55,6 +57,7 @@ class RunOptions:
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
     stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
+    pretraining_data: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Annotated[Path | None, Option(metavar="FOLDER")] = None
     preset: Literal[PRESETS] = "demo"
     file_format: Annotated[str | None, Option(names="file format", common=False)] = None
@@ -282,7 +285,8 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
     items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
-    shown = [one for one in known if one.default is not REQUIRED and items.get(one.name, True)]
+    there = {**items, "pretraining_data": reproduction.pretraining}
+    shown = [one for one in known if one.default is not REQUIRED and there.get(one.name, True)]
     listed = {f"{kind}s of the paper": {one.option: one.caption for one in own} for kind, own in items.items() if own}
     print_help(given, shown, choice.prog, reproduction.description, listed=lambda: listed)
     options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})

@@ -216,7 +216,8 @@ def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) ->
     epochs = {}
     for name, member in system.members().items():
         own = {array: fold.arrays[array] for array in member.parts()}
-        alone = dataclasses.replace(fold, system=member, arrays=own)
+        choosing = fold.validation[:0] if system.members_keep_last_epoch else fold.validation
+        alone = dataclasses.replace(fold, system=member, arrays=own, validation=choosing)
         trained, model, stages, _ = yield from train_network(plan, job, alone, name)
         epochs[name] = stages[-1].best_epoch
         for part, rows in parts.items():

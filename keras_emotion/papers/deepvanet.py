@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.figures import draw_features, window_features
-from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction
+from keras_emotion.papers.registry import (
+    ComparedFigure,
+    Demo,
+    Method,
+    Paper,
+    Presets,
+    Pretraining,
+    Reproduction,
+    Table,
+    with_fields,
+)
 from keras_emotion.pipelines import RawSignals
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_afew_va, write_deap, write_mahnob_hci
 from keras_emotion.systems.deepvanet import DeepVANetExperiment, DeepVANetSystem
+from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.face_affect import FaceAffectExperiment
 
 PRINTED_NUMBERS = Path(__file__).with_name("deepvanet.csv")
 
 _PROTOCOLS = ("as_published_deepvanet", "trial_disjoint")
+_INTER_SUBJECT = ("as_published_deepvanet_inter_subject", "subject_disjoint")
 _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 10.0, "video_size": (160, 128)}
 
 
@@ -58,6 +72,64 @@ FIGURES = {
 """Figures of the paper that are drawn from one experiment."""
 
 
+def _widths(face_units: int, bio_units: int) -> Method:
+    changed = with_fields({"system.face_units": face_units, "system.bio_units": bio_units})
+
+    def method(experiment: Experiment) -> Experiment:
+        if experiment.system.modalities != "both":
+            raise InputError(
+                f"--table lambda: changes the features of faces and of bio-signals; --modalities "
+                f"{experiment.system.modalities} has one of them; leave it out"
+            )
+        return changed(experiment)
+
+    return method
+
+
+_CHOSEN = (16, 64)
+_CANDIDATES = (16, 32, 64, 128, 256)
+
+TABLES: Mapping[str, Table] = {
+    # The settings are blocks of their own: they have no protocol in common.
+    "2": {
+        "per-subject": with_fields({"protocols": _PROTOCOLS}),
+        "inter-subject": with_fields({"protocols": _INTER_SUBJECT}),
+    },
+    # The grid of "Validation strategy", section 3, of which the paper prints the choice alone; that comes first, so
+    # that the others are compared with it.
+    "lambda": {
+        f"lambda_1 = {face_units}, lambda_2 = {bio_units}": _widths(face_units, bio_units)
+        for face_units, bio_units in dict.fromkeys([_CHOSEN, *itertools.product(_CANDIDATES, repeat=2)])
+    },
+}
+"""Rows of the paper's Table 2, and of its grid of feature sizes."""
+
+
+def _bar(modalities: str = "both", channels: str = "all", fusion: str = "feature") -> Method:
+    return with_fields({"system.modalities": modalities, "system.bio.channels": channels, "system.fusion": fusion})
+
+
+ABLATION = ComparedFigure(
+    {
+        "Face": _bar("faces"),
+        "EEG": _bar("bio", "eeg"),
+        "Peripheral": _bar("bio", "peripheral"),
+        "Bio-sensing": _bar("bio"),
+        "Decision-level fusion": _bar(fusion="decision"),
+        "Feature-level fusion": _bar(),
+    },
+    reference="Feature-level fusion",
+)
+"""Bars of the paper's Fig. 2."""
+
+
+_PRETRAINING = Pretraining(
+    reproduction="afew_va_deepvanet",
+    field="system.face_weights",
+    shared=("system.width_multiplier", "system.faces.image_size"),
+)
+
+
 def _own_data(fields: Mapping[str, Any]) -> Presets:
     system = DeepVANetSystem(bio=RawSignals(baseline="none", sampling_rate_hz=None))
     return deepvanet_presets(DeepVANetExperiment(**fields, system=system), {})
@@ -68,15 +140,21 @@ DEAP = Reproduction(
     description="""\
 DeepVANet (Zhang et al., 2021) on DEAP.
 
-INTERACT 2021: faces and raw signals in windows of 1 s. The ablations of Fig. 2 are options: --modalities faces,
---modalities bio with --system.bio.channels eeg (or peripheral, all), --system.fusion decision (or decision_released,
-as the released code computes it). The inter-subject half of Table 2 is --protocols
-as_published_deepvanet_inter_subject subject_disjoint.
+INTERACT 2021: faces and raw signals in windows of 1 s. --table 2 runs both settings, per-subject and inter-subject;
+--table lambda the grid of feature sizes, 25 runs; --figure 2 the ablation. Its bars are options, too: --modalities
+faces, --modalities bio with --system.bio.channels eeg (or peripheral, all), --system.fusion decision (or
+decision_released, as the released code computes it). As printed, and without selection on the test fold, is --protocols
+as_published_deepvanet_literal.
+
+The paper pre-trains the face network on AFEW-VA: --pretraining-data FOLDER does so first, once for all runs of the same
+preset, and --system.face-weights takes a network that afew_va_deepvanet has saved. Without either, the face network is
+trained from scratch, which is a difference from the paper.
 
 Examples:
     keras-emotion run deap_deepvanet            # minutes, on synthetic data
     keras-emotion run deap_deepvanet --data-root /data/DEAP
-    keras-emotion run deap_deepvanet --data-root /data/DEAP --modalities bio
+    keras-emotion run deap_deepvanet --data-root /data/DEAP --table 2 --pretraining-data /data/AFEW-VA
+    keras-emotion run deap_deepvanet --data-root /data/DEAP --figure 2
 """,
     presets=deepvanet_presets(
         DeepVANetExperiment(
@@ -87,11 +165,15 @@ Examples:
             protocols=_PROTOCOLS,
             maximum_repetitions=1,
         ),
-        {"subjects": (1, 2)},
+        # A window of three: the demo is to take minutes.
+        {"subjects": (1, 2, 3), "system.bio.hop_seconds": 3.0},
     ),
-    demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
+    demo=Demo(writer=write_deap, options={"n_subjects": 3, "n_trials": 8, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
     drawn_figures=FIGURES,
+    tables=TABLES,
+    pretraining=_PRETRAINING,
+    compared_figures={"2": ABLATION},
     figures=(draw_features,),
 )
 
@@ -100,11 +182,13 @@ MAHNOB_HCI = Reproduction(
     description="""\
 DeepVANet (Zhang et al., 2021) on MAHNOB-HCI.
 
-INTERACT 2021: faces and raw signals in windows of 1 s. Ablations and protocols are those of deap_deepvanet.
+INTERACT 2021: faces and raw signals in windows of 1 s. --table 2 runs both settings, per-subject and inter-subject;
+--table lambda the grid of feature sizes, 25 runs. Ablations, protocols and pre-training are those of deap_deepvanet.
 
 Examples:
     keras-emotion run mahnob_deepvanet          # minutes, on synthetic data
     keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI
+    keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI --table 2 --pretraining-data /data/AFEW-VA
 """,
     presets=deepvanet_presets(
         DeepVANetExperiment(
@@ -114,13 +198,13 @@ Examples:
             protocols=_PROTOCOLS,
             maximum_repetitions=1,
         ),
-        {"subjects": (1, 2)},
+        {"subjects": (1, 2, 3)},
     ),
     demo=Demo(
         writer=write_mahnob_hci,
         options={
-            "n_subjects": 2,
-            "n_trials": 12,
+            "n_subjects": 3,
+            "n_trials": 8,
             "effect_size": 2.0,
             "lead_seconds": 5.0,
             "stimulus_seconds": 24.0,
@@ -130,6 +214,8 @@ Examples:
     ),
     printed_numbers=PRINTED_NUMBERS,
     drawn_figures=FIGURES,
+    tables=TABLES,
+    pretraining=_PRETRAINING,
     figures=(draw_features,),
 )
 

@@ -18,6 +18,7 @@ from keras_emotion.papers.registry import (
     Method,
     Paper,
     Presets,
+    Pretraining,
     PrintedData,
     Reproduction,
     with_fields,
@@ -101,6 +102,15 @@ def _needs_a_teacher(experiment: Experiment) -> Experiment:
     return experiment
 
 
+def _distillation_weight(w: float) -> Method:
+    def method(experiment: Experiment) -> Experiment:
+        if experiment.system.teacher == "none":
+            raise InputError("--table w: weighs the features of a teacher; --teacher none has none; leave it out")
+        return experiment.changed({"system.w": w, "system.w_grid": ()})
+
+    return method
+
+
 _WITHOUT_TEACHER = {"system.teacher": "none", "system.w_grid": ()}
 
 TABLES: Mapping[str, Mapping[str, Method]] = {
@@ -119,8 +129,11 @@ TABLES: Mapping[str, Mapping[str, Method]] = {
         "With raw EEG signals": with_fields({"system.features.representation": "raw_slices"}),
     },
     "5": {"With visual feature": _needs_a_teacher, "W/O visual feature": with_fields(_WITHOUT_TEACHER)},
+    # The grid of section 3.2, of which the paper prints the choice alone; that comes first, so that the others are
+    # compared with it.
+    "w": {f"w = {w:g}": _distillation_weight(w) for w in dict.fromkeys([1.0, *(n / 10 for n in range(5, 16))])},
 }
-"""Rows of the paper's Tables 2 to 5, by the names that they have in print."""
+"""Rows of the paper's Tables 2 to 5, by the names that they have in print, and of its grid of w."""
 
 
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
@@ -244,7 +257,8 @@ AFEW_VA = FACRNNVisualExperiment(
     label_rule=LabelRule(threshold=0),
     protocols=("subject_disjoint",),
     # Clips are short and actors kept apart: windows that overlap give a network more to learn from.
-    system=FACRNNVisual(faces=FaceFeatures(hop_seconds=0.2)),
+    # Section 3.2 calls AFEW-VA the fine-tuning step, section 2.2 names AffectNet beside it: so that is the first.
+    system=FACRNNVisual(faces=FaceFeatures(hop_seconds=0.2), first_trained_on="AffectNet"),
 )
 
 
@@ -270,9 +284,13 @@ Front. Neurosci. 17:1330077. The table has the accuracies in print beside those 
 default (--teacher fold) the visual network that serves as teacher is trained on the training windows of each fold;
 --teacher PATH takes one that afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
 
---table takes 2 to 6. The rows of 3 to 5 are options too: --system.no-band-attention, --system.no-self-attention,
---system.features.representation raw_slices, --teacher none. Table 6 quotes other papers in print; --table 6 trains six
+--table takes 2 to 6, and w: the grid of the weight of the distillation loss, 11 runs. The rows of 3 to 5 are options
+too: --system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher
+none. Table 6 quotes other papers in print; --table 6 trains six
 of its methods on the same windows and folds, with the same learning rate, and lists the others as printed.
+--table takes 2 to 5, and w: the grid of the weight of the distillation loss, 11 runs. Their rows are options too:
+--system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher none,
+--system.w.
 
 Examples:
     keras-emotion run deap_3facrnn              # minutes, on synthetic data
@@ -444,15 +462,29 @@ Du et al., Front. Neurosci. 17:1330077, 2024. Each frame is labelled by its own 
 no accuracy of this network; the table has its accuracy on unseen actors. The teacher is then trained on all actors but
 a few, which choose the epoch, one network for each target. It serves deap_3facrnn --teacher.
 
+The paper trains on AffectNet and AFEW-VA, and calls AFEW-VA the fine-tuning step. --pretraining-data FOLDER trains on
+AffectNet first, as affectnet_visual does, and goes on from there; --system.initial-weights takes networks that
+affectnet_visual has saved. Without either, the run says so: a difference from the paper.
+
 Examples:
     keras-emotion run afew_va_visual            # minutes, on synthetic faces
     keras-emotion run afew_va_visual --data-root /data/AFEW-VA
-    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher TEACHER
+    keras-emotion run afew_va_visual --data-root /data/AFEW-VA --pretraining-data /data/AffectNet
+    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher runs/RUN/teacher
 """,
     presets=visual_presets(AFEW_VA),
     printed_data=PrintedData(),
     demo=Demo(writer=write_afew_va, options=_CLIPS),
     figures=(_train_teachers,),
+    pretraining=Pretraining(
+        reproduction="affectnet_visual",
+        field="system.initial_weights",
+        shared=(
+            "targets",
+            *(f"system.{name}" for name in ("width_multiplier", "padding", "share_modules", "normalization")),
+            *(f"system.faces.{name}" for name in ("image_size", "margin", "steps")),
+        ),
+    ),
 )
 
 AFFECTNET_VISUAL = Reproduction(
@@ -462,12 +494,13 @@ Visual network of 3FACRNN on AffectNet, a teacher.
 
 Du et al., Front. Neurosci. 17:1330077, 2024. AffectNet's own lists are used: `training` for training, `validation` to
 choose the epoch. The people on the pictures are unknown, so no accuracy on unseen people is reported. A picture is a
-window whose steps are all the same. The network serves deap_3facrnn --teacher.
+window whose steps are all the same. In the paper, training goes on on AFEW-VA: afew_va_visual starts from these
+networks. They serve deap_3facrnn --teacher, too.
 
 Examples:
     keras-emotion run affectnet_visual          # minutes, on synthetic faces
     keras-emotion run affectnet_visual --data-root /data/AffectNet
-    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher TEACHER
+    keras-emotion run afew_va_visual --data-root /data/AFEW-VA --system.initial-weights runs/RUN/teacher
 """,
     presets=visual_presets(
         FACRNNVisualExperiment(

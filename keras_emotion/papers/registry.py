@@ -162,6 +162,21 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """A reproduction that trains what another one starts from, on a dataset of its own.
+
+    Args:
+        reproduction: its name; its command is `"pretrain"` (one network), or it trains one for each target.
+        field: field of the experiment (dotted name) that takes the network, or the folder of the networks.
+        shared: fields that the two have in common: their values are those of the experiment that starts from it.
+    """
+
+    reproduction: str
+    field: str
+    shared: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Reproduction:
     """One paper on one dataset: what a script in `reproductions/` runs.
 
@@ -185,6 +200,7 @@ class Reproduction:
         printed_data: how much of this dataset the paper used; `None` where it used none.
         unlike_the_paper: what a run differs in from the paper besides what its system says and its fields show, a line
             each; see `keras_emotion.papers.differences`.
+        pretraining: what is trained first where data for it are given; `None` where the paper trains nothing before.
         choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
             `None`: they are the presets'.
     """
@@ -204,6 +220,7 @@ class Reproduction:
     reader_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     printed_data: PrintedData | None = None
     unlike_the_paper: Callable[[Experiment, Reader], tuple[str, ...]] = _nothing_more
+    pretraining: Pretraining | None = None
     choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
 
     @property

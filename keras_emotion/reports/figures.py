@@ -337,14 +337,19 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     panels = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
     for axes, target in zip(panels, targets, strict=True):
         for number, protocol in enumerate(protocols):
-            own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").loc[methods]
+            own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").reindex(methods)
             places = np.arange(len(methods)) + (number - (len(protocols) - 1) / 2) * width
             colour = COLOURS[number % len(COLOURS)]
             # Of one subject there is no deviation.
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
             if metric == "accuracy":
-                axes.axhline(100 * own.loc[table.reference, "chance_high"], color=colour, linestyle="--", linewidth=0.8)
+                axes.axhline(
+                    100 * own.loc[table.reference_of(protocol), "chance_high"],
+                    color=colour,
+                    linestyle="--",
+                    linewidth=0.8,
+                )
         for place, value in enumerate(own["printed"]):
             if np.isfinite(value):
                 axes.hlines(value, place - 0.45, place + 0.45, color="black", linewidth=1.5)

@@ -238,6 +238,11 @@ class NetworkSystem(System):
         """Systems by name that are trained apart, each on its own parts, and combined by `combine`; none by default."""
         return {}
 
+    @property
+    def members_keep_last_epoch(self) -> bool:
+        """Whether the weights of a member are those of its last epoch, whatever the protocol chooses the epoch by."""
+        return False
+
     def combine(
         self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, dict[str, float]]:

@@ -99,6 +99,16 @@ class Experiment(Configuration):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _something_chooses_among_candidates(self):
+        nothing = [name for name in self.protocols if PROTOCOLS[name].epoch_chosen_by == "last_epoch"]
+        if nothing and len(self.system.candidates()) > 1:
+            raise ValueError(
+                f"protocols: {nothing[0]} has no validation windows to choose among "
+                f"{len(self.system.candidates())} candidates; give one value in place of the grid"
+            )
+        return self
+
     @property
     def paper_variant(self) -> str | None:
         """The line of the paper's tables that this experiment stands for, as printed; `None` for the main one."""

@@ -11,10 +11,12 @@ import pytest
 import scipy.stats
 
 from keras_emotion import reports
+from keras_emotion.cli import pretraining
 from keras_emotion.cli.reproduce import _numbers_to_compare, main, run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
-from keras_emotion.papers import ComparedFigure, Demo, Reproduction, hlstm, with_system
+from keras_emotion.experiment.origin import Origin
+from keras_emotion.papers import ComparedFigure, Demo, Reproduction, find_reproduction, hlstm, with_system
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.facrnn import presets
 from keras_emotion.pipelines import EEGGridFeatures
@@ -268,15 +270,23 @@ def few_faces(tmp_path_factory):
     return write_deap(tmp_path_factory.mktemp("few") / "deap", n_subjects=1, n_trials=6, face_videos=True, **video)
 
 
-def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
+def test_a_teacher_is_trained_on_one_dataset_after_another_saved_and_used(script, few_faces, tmp_path, monkeypatch):
+    write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
     write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=5, frame_size=(96, 80))
     small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")
+    first = find_reproduction("affectnet_visual")
+    quick = {name: one.changed({"training.epochs": 1}) for name, one in first.presets.items()}
+    monkeypatch.setattr(pretraining, "find_reproduction", lambda name: dataclasses.replace(first, presets=quick))
     arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
+    arguments += ("--pretraining-data", tmp_path / "affectnet")
     code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")
     assert code == 0, err
     assert "subject_disjoint" in out
+    assert f"pre-training: affectnet_visual on {tmp_path / 'affectnet'}: {tmp_path / 'affectnet_visual-demo-'}" in out
     teacher = tmp_path / "visual" / "teacher"
     assert sorted(path.name for path in teacher.iterdir()) == ["trained_on.json", "valence.keras"]
+    origin = Origin.read(teacher / "valence.keras")
+    assert (origin.dataset, {before.dataset for before in origin.taught_by}) == ("afew_va", {"affectnet"})
     code, out, err = script("deap_3facrnn.py", "--data-root", few_faces, *SMALL, "--teacher", teacher)
     assert code == 0, err
     assert "the visual teacher is trained on the faces of each fold" not in out

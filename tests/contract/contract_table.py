@@ -178,6 +178,9 @@ _SMALL_DEEPVANET = {
     "dropout": 0.0,
 }
 _DEEPVANET_OFF_POLICY = {"probability": "sigmoid in float32; the output leaves the network in float32"}
+_FACE_AFFECT_TRAINING = Training(
+    lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
+)
 _DEEPVANET_TRAINING = Training(lambda: {"loss": "binary_crossentropy"}, _high_or_low)
 _PRIOR_DFCN_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 # Small steps: from weights without any normalisation behind them a large one ends in probabilities of less than 1e-7,
@@ -1119,6 +1122,7 @@ ROWS = (
             "dropout": 0.0,
             "pixel_maximum": 2.0,
             "inference": {"ratings": [-10, 10]},
+            "rating_range": (-2.0, 3.0),
         },
         alive={
             "image_size": 37,
@@ -1127,6 +1131,7 @@ ROWS = (
             "dropout": 0.5,
             "pixel_maximum": 1.0,
             "inference": {"ratings": [-1, 1]},
+            "rating_range": (0.0, 1.0),
         },
         rejected=(
             ("image_size", 20),
@@ -1135,13 +1140,23 @@ ROWS = (
             ("dropout", 1.0),
             ("pixel_maximum", -1.0),
             ("inference", {"scale": float("nan")}),
+            ("rating_range", (1.0, 1.0)),
+            ("rating_range", (0.0, float("inf"))),
         ),
         rejected_inputs=({"faces": (2, 29, 29)}, {"faces": (2, 28, 29, 3)}),
-        off_policy={"ratings": "the output leaves the network in float32"},
+        off_policy={
+            "share_of_range": "a saturating function runs in float32",
+            "ratings": "the output leaves the network in float32",
+        },
         observed=lambda model: (model.inference, _dropout_rates(model)),
-        training=Training(
-            lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
-        ),
+        training=_FACE_AFFECT_TRAINING,
+    ),
+    Row(
+        FaceAffectNetwork,
+        {"image_size": 29, "units": 6, "width_multiplier": 1 / 8, "dropout": 0.0},
+        rejected_inputs=({"faces": (2, 29, 29)}, {"faces": (2, 28, 29, 3)}),
+        off_policy={"ratings": "the output leaves the network in float32"},
+        training=_FACE_AFFECT_TRAINING,
     ),
     Row(
         PriorDFCN,

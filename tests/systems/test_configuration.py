@@ -60,6 +60,14 @@ def test_science_survives_json_and_carries_the_protocols():
         ({"targets": ()}, "targets"),
         ({"system.rho": 2}, "rho"),
         ({"system.cell": "gru"}, "cell"),
+        (
+            {
+                "system.teacher": "fold",
+                "system.w_grid": (0.5, 1.5),
+                "protocols": ("trial_disjoint", "as_published_deepvanet_literal"),
+            },
+            "as_published_deepvanet_literal has no validation windows to choose among 2 candidates",
+        ),
     ],
 )
 def test_bad_values_and_unknown_names_are_refused(change, message):

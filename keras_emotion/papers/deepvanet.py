@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_emotion.datasets import Reader
 from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.figures import draw_features, window_features
 from keras_emotion.papers.registry import (
@@ -16,6 +17,7 @@ from keras_emotion.papers.registry import (
     Paper,
     Presets,
     Pretraining,
+    PrintedData,
     Reproduction,
     Table,
     with_fields,
@@ -63,6 +65,18 @@ def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExpe
     quarter = {"system.width_multiplier": 0.25, "system.units": 250, "training.epochs": 20}
     reduced = paper.changed({**quarter, "system.faces.hop_seconds": 0.2})
     return {"paper": paper, "converged": paper, "reduced": reduced, "demo": paper.changed(quarter)}
+
+
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    if "ica" not in dataset.options or experiment.system.modalities == "faces":
+        return ()
+    if dataset.options["ica"]:
+        return (
+            "independent components that go with the eyes are taken out of the EEG (--reader.ica); the paper removes "
+            "artefacts by EEGLAB and prints no method",
+        )
+    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica takes out those of the eyes)",)
 
 
 FIGURES = {
@@ -170,6 +184,7 @@ Examples:
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 3, "n_trials": 8, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=22),
     drawn_figures=FIGURES,
     tables=TABLES,
     pretraining=_PRETRAINING,
@@ -213,6 +228,8 @@ Examples:
         },
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=27),
+    unlike_the_paper=_unlike_the_paper,
     drawn_figures=FIGURES,
     tables=TABLES,
     pretraining=_PRETRAINING,
@@ -235,6 +252,7 @@ Examples:
     keras-emotion run deap_deepvanet --system.face-weights network.keras
 """,
     presets=face_affect_presets(FaceAffectExperiment(name="afew_va_deepvanet", dataset="afew_va", maximum_folds=5)),
+    printed_data=PrintedData(),
     demo=Demo(
         writer=write_afew_va,
         options={"n_clips": 160, "n_actors": 40, "frames_per_clip": 8, "frame_size": (160, 128)},

@@ -83,10 +83,12 @@ def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExper
         paper: the experiment as printed.
 
     Returns:
-        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
-        channels and at most five folds besides; `demo`, for the few hundred windows of the synthetic clips.
+        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
+        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels and at most five
+        folds besides; `demo`, for the few hundred windows of the synthetic clips.
     """
     converged = paper.changed({"training.learning_rate": 1e-3})
+    paper = paper.changed({"training.restore_best": "each_epoch"})
     reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
     few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
     demo = reduced.changed({"maximum_folds": 3, "system.dropout": 0.2, **few_batches})

@@ -84,7 +84,7 @@ class FACRNN(NetworkSystem):
     """
 
     hint: ClassVar[str] = "--teacher none trains on EEG alone"
-    worded_fields: ClassVar[tuple[str, ...]] = ("teacher", "cell", "w_grid", "faces.detector")
+    worded_fields: ClassVar[tuple[str, ...]] = ("teacher", "cell", "scale_features", "w_grid", "faces.detector")
 
     features: EEGGridFeatures = EEGGridFeatures()
     faces: FaceFeatures = Field(default_factory=FaceFeatures)
@@ -165,6 +165,8 @@ class FACRNN(NetworkSystem):
         lines = []
         if self.cell == "lstm":
             lines.append("LSTM without the peephole terms of Eq. (12), (13) and (15) (--system.cell peephole)")
+        if self.scale_features != "none":
+            lines.append("features are scaled by the training windows; the paper prints no scaling")
         if self.teacher == "none":
             return (*lines, "trained without the visual teacher")
         if self.teacher == "fold":

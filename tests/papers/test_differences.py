@@ -8,6 +8,7 @@ from keras_emotion.papers import differences_from_the_paper, find_reproduction, 
 TEACHER = "the visual teacher is trained on the faces of each fold"
 FACRNN_LINES = (
     "LSTM without the peephole terms of Eq. (12), (13) and (15)",
+    "features are scaled by the training windows; the paper prints no scaling",
     TEACHER,
     "w = 1 is given; in the paper it is chosen among eleven values, on the test set",
     "in the paper by OpenFace",
@@ -21,7 +22,15 @@ MERCL_LINES = (
     "contrastive losses take logarithms of sums of exp(similarity / temperature)",
     "attention between modalities has a softmax, which Eq. (12) does not print",
 )
+DEEPVANET_LINES = (
+    "face network trained from scratch; in the paper pre-trained on AFEW-VA",
+    "in the paper by Bulat and Tzimiropoulos (2017)",
+)
 OF_PRESET_PAPER = {
+    "affectnet_visual": ("in the paper by OpenFace",),
+    "afew_va_visual": ("in the paper by OpenFace", "trained on this dataset alone; in the paper on AffectNet first"),
+    "deap_deepvanet": DEEPVANET_LINES,
+    "mahnob_deepvanet": (*DEEPVANET_LINES, "artefacts stay in the EEG; in the paper EEGLAB removes them"),
     "deap_3facrnn": FACRNN_LINES,
     "mahnob_3facrnn": FACRNN_LINES,
     "deap_dfcn": (
@@ -97,6 +106,11 @@ def test_reading_the_eeg_in_another_way_is_said():
     assert "reader.sampling_rate_hz: 128 in place of 256" in lines
     lines = lines_of("deap_3facrnn", file_format="original")
     assert sum("read from the original recordings" in line for line in lines) == 1
+
+
+def test_components_that_were_taken_out_are_one_line():
+    lines = lines_of("mahnob_deepvanet", ica=True)
+    assert sum("--reader.ica" in line or "reader.ica" in line for line in lines) == 1
 
 
 def test_how_much_of_the_data_there_is_is_said():

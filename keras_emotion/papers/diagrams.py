@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -122,27 +124,24 @@ def network_boxes(model: keras.Model, depth: int = 1) -> Iterator[reports.Box]:
     """
     import keras
 
-    outputs = {tensor._keras_history.operation.name for tensor in keras.tree.flatten(model.outputs)}
-    there = {operation.name for operation in model.operations}
+    names = _names(model.operations)
+    outputs = {tensor._keras_history.operation for tensor in keras.tree.flatten(model.outputs)}
     for operation in model.operations:
-        sources = [
-            tensor._keras_history.operation.name
-            for node in operation._inbound_nodes
-            for tensor in node.input_tensors
-            if node.operation is operation
-        ]
+        # Outside of the model, layers may be called too.
+        read = (tensor._keras_history.operation for node in operation._inbound_nodes for tensor in node.input_tensors)
+        sources = [names[one] for one in read if one in names]
         shapes = dict.fromkeys(tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(operation.output))
         is_layer = isinstance(operation, keras.layers.Layer)
         inner = _unwrapped(operation)
         yield reports.Box(
-            name=operation.name,
+            name=names[operation],
             kind=_kind(inner),
             shapes=tuple(shapes),
             n_parameters=operation.count_params() if is_layer else 0,
-            sources=tuple(name for name in sources if name in there),
+            sources=tuple(sources),
             parts=tuple(_parts(inner, depth)) if is_layer else (),
             group=_group(inner),
-            is_output=operation.name in outputs,
+            is_output=operation in outputs,
         )
 
 
@@ -163,6 +162,19 @@ def graph_table(networks: Mapping[str, Sequence[reports.Box]]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _names(operations: Sequence[Any]) -> dict[Any, str]:
+    """Names of operations; those that Keras numbers through a whole process are numbered anew."""
+    names, counts = {}, Counter()
+    for operation in operations:
+        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", _kind(operation)).lower()
+        if re.fullmatch(rf"{kind}(_\d+)?", operation.name):
+            counts[kind] += 1
+            names[operation] = f"{kind}_{counts[kind]}"
+        else:
+            names[operation] = operation.name
+    return names
 
 
 def _unwrapped(operation: Any) -> Any:

@@ -20,6 +20,7 @@ from keras_emotion.schema import InputError
 
 COMMANDS: Mapping[str, str] = {
     "run": "run",
+    "papers": "Papers",
     "runs": "Runs",
     "report": "Report",
     "audit": "Audit",

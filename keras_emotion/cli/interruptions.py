@@ -112,10 +112,10 @@ def restore_handlers(handlers: dict[int, object]) -> None:
 def _interruption_line() -> str:
     text = _texts[-1] if _texts else "start the command again: {command}"
     resume = [] if "--resume" in sys.argv else ["--resume"]
-    return "interrupted; " + text.format(command=_command_line(), resume=_command_line(*resume))
+    return "interrupted; " + text.format(command=command_line(), resume=command_line(*resume))
 
 
-def _command_line(*more_words: str) -> str:
+def command_line(*more_words: str) -> str:
     """The command as it was typed, with further words."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":

@@ -7,6 +7,8 @@ experiment. `keras-emotion run` and the scripts in `reproductions/` share it.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from typing import Annotated, Any, Literal
 from keras_emotion.cli.names import check_name
 from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
-from keras_emotion.cli.readers import open_dataset, rate_options
+from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
@@ -49,8 +51,8 @@ class RunOptions:
         retry_failed: continue a run, and repeat the jobs whose training diverged.
         verify: read all files of the data and all stored features again, also those of unchanged size and time.
         dry_run: print the number of jobs and the time they take, and stop.
-        table: number of a table of the paper to run; each row, a method, is a run in a folder of its own.
-        figure: number of a figure of the paper that compares methods, run as a table is, and drawn.
+        table: number of a table of the paper; each row, a method, is a run in a folder of its own.
+        figure: number of a figure of the paper; what it needs is run first, if it is not finished.
     """
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
@@ -104,7 +106,7 @@ class Choice:
         reproduction: what is run.
         prog: name of the command, for its help.
         own: arguments besides those of all runs.
-        reader_options: further arguments of the reader.
+        reader_options: arguments of the reader that go before those of the reproduction.
     """
 
     reproduction: Reproduction
@@ -115,18 +117,37 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Args:
+        reproduction: what is run.
+        options: of the run.
+        experiment: with the options of its fields.
+        dataset: the reader; `None` for a figure that needs none.
+        reader_changes: arguments of the reader that were given, and are not those of the reproduction.
+    """
 
     reproduction: Reproduction
     options: RunOptions
     experiment: Experiment
-    dataset: Reader
+    dataset: Reader | None
+    reader_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def output(self) -> Path:
         """The folder to write to."""
         name = f"{self.experiment.name}-{self.options.preset}-{self.experiment.identity()}"
+        if self.reader_changes:
+            # They are part of what the data are, and not of the experiment.
+            text = json.dumps(self.reader_changes, sort_keys=True)
+            name = f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return self.options.output or Path("runs") / name
+
+    @property
+    def item_output(self) -> Path:
+        """The folder of the table or the figure that is asked for."""
+        kind, number = ("table", self.options.table) if self.options.table else ("figure", self.options.figure)
+        return self.output.with_name(f"{self.output.name}-{kind}{number}")
 
     @property
     def start(self) -> dict[str, bool]:
@@ -244,10 +265,14 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     """
     reproduction, asked = choice.reproduction, first_pass(words)
     # Without data there is the demo; a night on two cores is what somebody with data can afford first.
-    preset = asked.get("preset") or ("reduced" if "data_root" in asked else "demo")
+    figure = reproduction.drawn_figures.get(asked.get("figure", ""))
+    needs_data = figure is None or figure.needs != "network"
+    # A network is drawn as the paper has it.
+    without_data = "demo" if needs_data else "paper"
+    preset = asked.get("preset") or ("reduced" if "data_root" in asked else without_data)
     default = reproduction.presets[preset]
     demo, folder = reproduction.demo, None
-    if "data_root" not in asked and demo is not None:
+    if needs_data and "data_root" not in asked and demo is not None:
         folder = Path("runs") / "data" / f"{reproduction.dataset}-demo-{demo.key()}"
         # Defaults, so that what the user gives goes before them.
         default = default.changed({name: folder / file for name, file in demo.files.items()})
@@ -255,25 +280,37 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
         dataclasses.replace(one, default=preset) if one.name == "preset" else one for one in arguments_of(RunOptions)
     ]
     of_experiment = arguments_of(default)
-    known = [*choice.own, *of_runs, *of_experiment, *EVERYWHERE]
+    of_reader = reader_arguments(default.dataset, {**reproduction.reader_options, **choice.reader_options})
+    known = [*choice.own, *of_runs, *of_experiment, *of_reader, *EVERYWHERE]
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
-    comparisons = {
-        "table": reproduction.tables,
-        "figure": reproduction.compared_figures,
-        "pretraining_data": reproduction.pretraining,
-    }
-    shown = [one for one in known if one.default is not REQUIRED and comparisons.get(one.name, True)]
-    print_help(given, shown, choice.prog, reproduction.description)
+    items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
+    there = {**items, "pretraining_data": reproduction.pretraining}
+    shown = [one for one in known if one.default is not REQUIRED and there.get(one.name, True)]
+    listed = {f"{kind}s of the paper": {one.option: one.caption for one in own} for kind, own in items.items() if own}
+    print_help(given, shown, choice.prog, reproduction.description, listed=lambda: listed)
     options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})
     wanted = changed(default, {one.name: given[one.name] for one in of_experiment if one.name in given})
+    if not needs_data and reproduction.command == "run":
+        return Request(reproduction, options, wanted, None)
     if folder is not None:
         _write_demo(folder, demo)
     root = options.data_root or folder
     if root is None:
         raise InputError("--data-root: give the folder of the dataset; there are no demo data")
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
-    dataset = open_dataset(wanted.dataset, root, options.file_format, stimuli, **choice.reader_options)
+    given_of_reader = {one.name: given.get(one.name, one.default) for one in of_reader}
+    reader_changes = {
+        one.name: given_of_reader[one.name] for one in of_reader if given_of_reader[one.name] != one.default
+    }
+    dataset = open_dataset(
+        wanted.dataset,
+        root,
+        options.file_format,
+        stimuli,
+        option_prefix=READER_PREFIX,
+        **{name.removeprefix(READER_PREFIX): value for name, value in given_of_reader.items()},
+    )
     dataset = dataset.for_sources(wanted.system.sources)
     if reproduction.choose_subjects is not None and preset != "demo" and "subjects" not in given:
         chosen, how = reproduction.choose_subjects(dataset)
@@ -283,7 +320,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    return Request(reproduction, options, wanted, dataset)
+    return Request(reproduction, options, wanted, dataset, reader_changes)
 
 
 def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path | None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_emotion.papers.figures import draw_features
+from keras_emotion.datasets import Reader
+from keras_emotion.papers.diagrams import diagram, trained_network
+from keras_emotion.papers.figures import draw_features, window_features
 from keras_emotion.papers.registry import (
     ComparedFigure,
     Demo,
@@ -15,6 +17,7 @@ from keras_emotion.papers.registry import (
     Paper,
     Presets,
     Pretraining,
+    PrintedData,
     Reproduction,
     Table,
     with_fields,
@@ -64,6 +67,25 @@ def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExpe
     return {"paper": paper, "converged": paper, "reduced": reduced, "demo": paper.changed(quarter)}
 
 
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    if "ica" not in dataset.options or experiment.system.modalities == "faces":
+        return ()
+    if dataset.options["ica"]:
+        return (
+            "independent components that go with the eyes are taken out of the EEG (--reader.ica); the paper removes "
+            "artefacts by EEGLAB and prints no method",
+        )
+    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica takes out those of the eyes)",)
+
+
+FIGURES = {
+    "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
+    "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
+}
+"""Figures of the paper that are drawn from one experiment."""
+
+
 def _widths(face_units: int, bio_units: int) -> Method:
     changed = with_fields({"system.face_units": face_units, "system.bio_units": bio_units})
 
@@ -95,6 +117,11 @@ TABLES: Mapping[str, Table] = {
     },
 }
 """Rows of the paper's Table 2, and of its grid of feature sizes."""
+
+TABLE_CAPTIONS = {
+    "2": "Each subject alone, and all subjects in one network",
+    "lambda": "Sizes of the features of faces and of signals, each from 16 to 256",
+}
 
 
 def _bar(modalities: str = "both", channels: str = "all", fusion: str = "feature") -> Method:
@@ -162,7 +189,10 @@ Examples:
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 3, "n_trials": 8, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=22),
+    drawn_figures=FIGURES,
     tables=TABLES,
+    table_captions=TABLE_CAPTIONS,
     pretraining=_PRETRAINING,
     compared_figures={"2": ABLATION},
     figures=(draw_features,),
@@ -204,7 +234,11 @@ Examples:
         },
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=27),
+    unlike_the_paper=_unlike_the_paper,
+    drawn_figures=FIGURES,
     tables=TABLES,
+    table_captions=TABLE_CAPTIONS,
     pretraining=_PRETRAINING,
     figures=(draw_features,),
 )
@@ -225,6 +259,7 @@ Examples:
     keras-emotion run deap_deepvanet --system.face-weights network.keras
 """,
     presets=face_affect_presets(FaceAffectExperiment(name="afew_va_deepvanet", dataset="afew_va", maximum_folds=5)),
+    printed_data=PrintedData(),
     demo=Demo(
         writer=write_afew_va,
         options={"n_clips": 160, "n_actors": 40, "frames_per_clip": 8, "frame_size": (160, 128)},

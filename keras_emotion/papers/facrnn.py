@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_emotion.datasets import AFEWVA, Reader
+from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import train_teachers
-from keras_emotion.papers.registry import Demo, Method, Paper, Presets, Pretraining, Reproduction, with_fields
-from keras_emotion.pipelines import EEGGridFeatures, FaceFeatures
+from keras_emotion.papers.diagrams import diagram, trained_network
+from keras_emotion.papers.figures import confusion_matrices, electrode_grid, mean_band_attention, subject_accuracies
+from keras_emotion.papers.registry import (
+    Demo,
+    DrawnFigure,
+    Method,
+    Paper,
+    Presets,
+    Pretraining,
+    PrintedData,
+    Reproduction,
+    with_fields,
+    with_system,
+)
+from keras_emotion.pipelines import EEGChannelFeatures, EEGGridFeatures, FaceFeatures, RawSignals
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import (
     write_afew_va,
@@ -20,9 +34,13 @@ from keras_emotion.synthetic import (
     write_sam40,
     write_seed,
 )
-from keras_emotion.systems import Experiment
+from keras_emotion.systems import Experiment, System
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
+
+if TYPE_CHECKING:
+    import keras
 
 PRINTED_NUMBERS = Path(__file__).with_name("3facrnn.csv")
 
@@ -39,10 +57,12 @@ def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRN
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
-        channels, one repetition and at most five folds besides; `demo`, that on few subjects, folds and epochs.
+        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
+        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels, one repetition
+        and at most five folds besides; `demo`, that on few subjects, folds and epochs.
     """
     converged = paper.changed({"training.learning_rate": 1e-3, "system.teacher_training.learning_rate": 1e-3})
+    paper = paper.changed({"training.restore_best": "each_epoch"})
     reduced = converged.changed(
         {
             "system.width_multiplier": 0.25,
@@ -63,10 +83,12 @@ def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExper
         paper: the experiment as printed.
 
     Returns:
-        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
-        channels and at most five folds besides; `demo`, for the few hundred windows of the synthetic clips.
+        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
+        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels and at most five
+        folds besides; `demo`, for the few hundred windows of the synthetic clips.
     """
     converged = paper.changed({"training.learning_rate": 1e-3})
+    paper = paper.changed({"training.restore_best": "each_epoch"})
     reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
     few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
     demo = reduced.changed({"maximum_folds": 3, "system.dropout": 0.2, **few_batches})
@@ -116,6 +138,116 @@ TABLES: Mapping[str, Mapping[str, Method]] = {
 """Rows of the paper's Tables 2 to 5, by the names that they have in print, and of its grid of w."""
 
 
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    lines = ["differential entropies take the variance; Eq. (2) prints the standard deviation"]
+    if dataset.name == "deap" and dataset.file_format == "original":
+        lines.append("read from the original recordings; the paper has 128 Hz, the rate of the preprocessed files")
+    return tuple(lines)
+
+
+# --- the methods of Table 6 that there are here: the same windows, features and width
+
+
+def _slices(system: FACRNN) -> dict[str, Any]:
+    features = system.features
+    # Whatever a sequence is made of, in one window: methods without steps have the same windows.
+    fields = {**dict(features), "sequence": "slices", "window_seconds": features.sample_seconds}
+    return {name: one for name, one in fields.items() if name != "grid"}
+
+
+def _on_grid(network: str) -> Callable[[FACRNN], System]:
+    def system(own: FACRNN) -> ComparisonNetwork:
+        grid = EEGGridFeatures(**_slices(own), grid=own.features.grid)
+        return ComparisonNetwork(network=network, grid=grid, width_multiplier=own.width_multiplier)
+
+    return system
+
+
+def _of_channels(network: str) -> Callable[[FACRNN], System]:
+    return lambda own: ComparisonNetwork(network=network, entropies=EEGChannelFeatures(**_slices(own)))
+
+
+def _cram(own: FACRNN) -> ComparisonNetwork:
+    windowing = own.features.windowing
+    raw = RawSignals(
+        channels="eeg",
+        baseline="none" if own.features.baseline == "none" else "segments",
+        sampling_rate_hz=None,
+        window_seconds=windowing.window_seconds,
+        hop_seconds=windowing.hop_seconds,
+    )
+    return ComparisonNetwork(network="cram", raw=raw)
+
+
+METHODS: Mapping[str, Callable[[FACRNN], System]] = {
+    "3FACRNN": lambda system: system,
+    "GCNN": _of_channels("gcnn"),
+    "Conti-CNN": _on_grid("conti_cnn"),
+    "CRAM": _cram,
+    "CNN-LSTM": _on_grid("cnn_lstm"),
+    "4D-CRNN": _on_grid("crnn_4d"),
+    "GCN-LSTM": _of_channels("gcn_lstm"),
+}
+"""Lines of Table 6 by their names: the system, made of 3FACRNN's. The others are quoted as printed."""
+
+COMPARISON: Mapping[str, Method] = {name: with_system(change) for name, change in METHODS.items()}
+"""Table 6. The paper quotes other papers; here all methods have the same windows, folds and training."""
+TABLE_CAPTIONS = {
+    "2": "Accuracy, precision, recall and F1",
+    "3": "With and without band attention and self-attention",
+    "4": "Differential entropy on a grid, or raw EEG",
+    "5": "With and without the visual teacher",
+    "6": "Other methods",
+    "w": "The weight of the distillation loss, Eq. (22), from 0.5 to 1.5",
+}
+
+
+# --- figures
+
+
+def _both_networks(experiment: Experiment) -> dict[str, keras.Model]:
+    return {**_visual_network(experiment), **_eeg_network(experiment)}
+
+
+def _visual_network(experiment: Experiment) -> dict[str, keras.Model]:
+    system = experiment.system
+    faces = system.faces.with_windowing(system.windowing)
+    visual = FACRNNVisual(faces=faces, width_multiplier=system.width_multiplier)
+    return {"visual network, the teacher": trained_network(experiment, visual)}
+
+
+def _eeg_network(experiment: Experiment) -> dict[str, keras.Model]:
+    return {"EEG network": trained_network(experiment)}
+
+
+_BAND_REMARKS = (
+    "The paper averages the weights of all subjects after training. Features are not scaled here "
+    "(--system.scale-features none), as the paper scales none: standardised ones have a mean of about 0 over the grid, "
+    "of which a convolution with a kernel of one makes the weight 0.5 for every band, before and after training. The "
+    "kernel of one is a single number for all bands: a weight follows the level of the entropy in a band, not how well "
+    "the band tells classes apart, and as the sign of that number differs from network to network (dots), means over "
+    "many come near 0.5."
+)
+
+_EEG_FIGURES: Mapping[str, DrawnFigure] = {
+    "3": diagram("Framework of the EEG network", _eeg_network, "3FACRNN"),
+    "4": electrode_grid("Electrodes projected onto the two-dimensional map"),
+    "5": subject_accuracies("Accuracy of each subject"),
+    "6": confusion_matrices("Confusion matrices"),
+    "7": mean_band_attention(
+        "Mean attention to each frequency band", _BAND_REMARKS, with_fields({"system.scale_features": "none"})
+    ),
+}
+
+FIGURES: Mapping[str, DrawnFigure] = {
+    "1": diagram("Both networks, the visual one and the EEG one", _both_networks, "3FACRNN"),
+    "2": diagram("Framework of the visual network", _visual_network, "3FACRNN"),
+    **_EEG_FIGURES,
+}
+"""All figures of the paper."""
+
+
 def _own_data(fields: Mapping[str, Any]) -> Presets:
     system = FACRNN(teacher="none", features=EEGGridFeatures(baseline="none"))
     return presets(FACRNNExperiment(**fields, system=system), {})
@@ -155,6 +287,10 @@ Front. Neurosci. 17:1330077. The table has the accuracies in print beside those 
 default (--teacher fold) the visual network that serves as teacher is trained on the training windows of each fold;
 --teacher PATH takes one that afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
 
+--table takes 2 to 6, and w: the grid of the weight of the distillation loss, 11 runs. The rows of 3 to 5 are options
+too: --system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher
+none. Table 6 quotes other papers in print; --table 6 trains six
+of its methods on the same windows and folds, with the same learning rate, and lists the others as printed.
 --table takes 2 to 5, and w: the grid of the weight of the distillation loss, 11 runs. Their rows are options too:
 --system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher none,
 --system.w.
@@ -181,8 +317,22 @@ Examples:
         files={"system.teacher": "teacher"},
     ),
     printed_numbers=PRINTED_NUMBERS,
-    tables=TABLES,
+    printed_data=PrintedData(n_subjects=22, n_windows=26_400),
+    unlike_the_paper=_unlike_the_paper,
+    tables={**TABLES, "6": COMPARISON},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
 )
+
+
+def _complete_subjects(dataset: Reader) -> tuple[tuple[SubjectId, ...], str]:
+    """The subjects with a recording and a face video of every clip; the paper names 25 and does not say which."""
+    n_clips = 20
+    complete = tuple(name for name in dataset.subjects if len(dataset.video_files(name)) >= n_clips)
+    if not complete:
+        return tuple(dataset.subjects), f"nobody has EEG and face video of all {n_clips} clips: everybody"
+    return complete, f"those with EEG and face video of all {n_clips} clips"
+
 
 MAHNOB_HCI = Reproduction(
     name="mahnob_3facrnn",
@@ -190,7 +340,10 @@ MAHNOB_HCI = Reproduction(
 3FACRNN (Du et al., 2024) on MAHNOB-HCI.
 
 Front. Neurosci. 17:1330077. The table has the accuracies in print beside those under leakage-free protocols. Tables,
-ablations and the teacher are those of deap_3facrnn.
+ablations and the teacher are those of deap_3facrnn. As in the paper, windows are 0.5 s long and come from the middle
+30 s of each clip, at 256 Hz. The paper prints no filter and no reference of this EEG, so it is read as recorded;
+--reader.preprocess eeg has an average reference and 4-45 Hz, which cuts the gamma band of 31-50 Hz. A teacher that is
+trained before sees eight frames a second too: afew_va_visual --system.faces.window-seconds 0.5.
 
 Examples:
     keras-emotion run mahnob_3facrnn            # minutes, on synthetic data
@@ -201,9 +354,11 @@ Examples:
             name="mahnob_3facrnn",
             dataset="mahnob_hci",
             targets=("arousal", "valence"),
-            system=FACRNN(teacher="fold"),
+            # 1,200 windows a subject, of the middle of each clip.
+            middle_seconds=30.0,
+            system=FACRNN(teacher="fold", features=EEGGridFeatures(window_seconds=0.5)),
         ),
-        {"subjects": (1, 2), "system.teacher_training.epochs": 10},
+        {"subjects": (1, 2), "system.teacher_training.epochs": 10, "middle_seconds": 12.0},
     ),
     demo=Demo(
         writer=write_mahnob_hci,
@@ -217,7 +372,13 @@ Examples:
         },
     ),
     printed_numbers=PRINTED_NUMBERS,
-    tables=TABLES,
+    printed_data=PrintedData(n_subjects=25, n_windows=30_000),
+    unlike_the_paper=_unlike_the_paper,
+    tables={**TABLES, "6": COMPARISON},
+    reader_options={"preprocess": "none", "sampling_rate_hz": 256.0},
+    choose_subjects=_complete_subjects,
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
 )
 
 SAM40 = Reproduction(
@@ -246,6 +407,8 @@ Examples:
     ),
     demo=Demo(writer=write_sam40, options={"n_subjects": 3}),
     tables={number: TABLES[number] for number in ("3", "4")},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=_EEG_FIGURES,
 )
 
 SEED = Reproduction(
@@ -280,6 +443,8 @@ Examples:
     ),
     demo=Demo(writer=write_seed, options={"n_subjects": 3, "clip_seconds": 8, "files": ("preprocessed",)}),
     tables={number: TABLES[number] for number in ("3", "4")},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=_EEG_FIGURES,
 )
 
 
@@ -311,6 +476,7 @@ Examples:
     keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher runs/RUN/teacher
 """,
     presets=visual_presets(AFEW_VA),
+    printed_data=PrintedData(),
     demo=Demo(writer=write_afew_va, options=_CLIPS),
     figures=(_train_teachers,),
     pretraining=Pretraining(
@@ -348,6 +514,7 @@ Examples:
             system=FACRNNVisual(),
         )
     ),
+    printed_data=PrintedData(),
     demo=Demo(writer=write_affectnet, options={"n_training": 200, "n_validation": 60}),
     command="train_teachers",
     validation_subjects=("validation",),

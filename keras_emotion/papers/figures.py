@@ -1,16 +1,96 @@
-"""Figures of the papers that need trained networks, drawn when a run is finished."""
+"""Figures of the papers that are drawn from one experiment: of its records, its electrodes, or trained networks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from keras_emotion import experiment, reports
+import pandas as pd
+
+from keras_emotion import experiment, reports, signals
 from keras_emotion.datasets import Reader
 from keras_emotion.file_names import word_file_name
+from keras_emotion.papers.diagrams import recorded
+from keras_emotion.papers.registry import DrawnFigure, FigureSource, Method
 from keras_emotion.pipelines import FaceFeatures
 from keras_emotion.pipelines.features import UNUSABLE
+from keras_emotion.reports import Drawing
 from keras_emotion.sampling import evenly_spread
+from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
+
+# --- from the records of a run
+
+
+def subject_accuracies(caption: str) -> DrawnFigure:
+    """Return a figure of the accuracy of each subject, the paper's mean as a line."""
+
+    def draw(source: FigureSource) -> Sequence[Drawing]:
+        numbers = reports.read_numbers(source.folder)
+        return (reports.draw_subject_accuracies(numbers, source.printed, source.number),)
+
+    return DrawnFigure(caption, draw)
+
+
+def confusion_matrices(caption: str) -> DrawnFigure:
+    """Return a figure of the confusion matrices of each target and protocol."""
+
+    def draw(source: FigureSource) -> Sequence[Drawing]:
+        return reports.draw_confusion_matrices(reports.read_numbers(source.folder), source.number)
+
+    return DrawnFigure(caption, draw)
+
+
+def mean_band_attention(caption: str, remarks: str, method: Method) -> DrawnFigure:
+    """Return a figure of the mean attention to each band.
+
+    Args:
+        caption: what it shows, in a line.
+        remarks: what its caption says besides.
+        method: makes the experiment that it is drawn from.
+    """
+
+    def draw(source: FigureSource) -> Sequence[Drawing]:
+        numbers = reports.read_numbers(source.folder)
+        if numbers.band_attention.empty:
+            raise InputError(
+                f"--figure {source.number}: the networks have no band attention; leave out "
+                "--system.no-band-attention and --system.features.representation"
+            )
+        return (reports.draw_mean_band_attention(numbers, source.folder.results(), source.number, remarks),)
+
+    return DrawnFigure(caption, draw, method=method)
+
+
+def electrode_grid(caption: str) -> DrawnFigure:
+    """Return a figure of the electrodes of a dataset on the grid of the EEG features."""
+
+    def draw(source: FigureSource) -> Sequence[Drawing]:
+        names, grid = recorded(source.experiment).eeg, source.experiment.system.features.grid
+        places = signals.grid_positions(names, grid).tolist()
+        cells = dict(zip(names, map(tuple, places), strict=True))
+        title = f"{_shown(source.experiment.dataset)}: electrodes on the grid, figure {source.number} of the paper"
+        return (reports.draw_electrode_grid(cells, signals.GRID_SHAPES[grid], title, source.number),)
+
+    return DrawnFigure(caption, draw, needs="network")
+
+
+# --- from networks that are trained for it
+
+
+def window_features(caption: str) -> DrawnFigure:
+    """Return a figure of the features of windows of the first subject by t-SNE, a picture for each protocol."""
+
+    def draw(source: FigureSource) -> Sequence[Drawing]:
+        drawings = list(_feature_drawings(source.experiment, source.dataset))
+        if not drawings:
+            raise InputError(
+                f"--figure {source.number}: networks that are trained apart have no features in common; leave out "
+                "--system.fusion"
+            )
+        return drawings
+
+    return DrawnFigure(caption, draw, needs="dataset")
 
 
 def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
@@ -23,16 +103,30 @@ def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
     """
     if wanted.system.members():
         return "no picture of features: networks that are trained apart have none in common"
-    files = []
+    return f"features: {', '.join(_written(_feature_drawings(wanted, dataset), folder, 'features'))}"
+
+
+def _feature_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
+    if wanted.system.members():
+        return
     # A legend for all targets: the one with the most classes names them.
     class_names = max((wanted.rule(name, dataset.class_names).class_names for name in wanted.targets), key=len)
     for protocol, features in experiment.window_features(wanted, dataset).items():
-        title = f"{dataset.name.replace('_', '-').upper()}: features of the first fold, {protocol}"
-        mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
-        file = folder / f"features_{protocol}.png"
-        file.write_bytes(reports.draw_features(features, class_names, title, mark).png)
-        files.append(str(file))
-    return f"features: {', '.join(files)}"
+        title = f"{_shown(dataset.name)}: features of the first fold, {protocol}"
+        places = reports.place_features(features)
+        table = places.assign(label=[class_names[label] for label in places["label"]])
+        yield Drawing(reports.draw_feature_places(places, class_names, title, _mark(dataset)), table, protocol)
+
+
+def channel_priors(caption: str) -> DrawnFigure:
+    """Return a figure of the prior of each electrode in some windows of a trial, a picture for each target."""
+
+    def draw(source: FigureSource) -> Sequence[Drawing]:
+        if source.experiment.system.prior == "none":
+            raise InputError(f"--figure {source.number}: there is no prior to draw; leave out --system.prior none")
+        return list(_prior_drawings(source.experiment, source.dataset))
+
+    return DrawnFigure(caption, draw, needs="dataset")
 
 
 def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
@@ -45,8 +139,11 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
     """
     if wanted.system.prior == "none":
         return "no picture of the prior: there is none"
+    return f"prior: {', '.join(_written(_prior_drawings(wanted, dataset), folder, 'prior'))}"
+
+
+def _prior_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
     (maps_of_targets, *_) = experiment.channel_priors(wanted, dataset).values()
-    files = []
     for target, (maps, table) in maps_of_targets.items():
         row = table.iloc[0]
         place = row["session"], row["trial"]
@@ -57,18 +154,18 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
             [trial]
         )
         has_faces = not str(seen[UNUSABLE].iloc[0])
+        names = trial.eeg.channel_names
         picture = reports.draw_scalp_maps(
             maps[0, chosen],
-            trial.eeg.channel_names,
+            names,
             [f"{window * part.window_seconds:g} s" for window in chosen],
-            f"{dataset.name.upper()}, {target}: prior for subject {row['subject']}, trial {row['trial']}",
-            reports.SYNTHETIC_MARK if dataset.synthetic else "",
+            f"{_shown(dataset.name)}, {target}: prior for subject {row['subject']}, trial {row['trial']}",
+            _mark(dataset),
             crops["faces"][0, chosen] if has_faces else (),
         )
-        file = folder / f"prior_{word_file_name(target)}.png"
-        file.write_bytes(picture.png)
-        files.append(str(file))
-    return f"prior: {', '.join(files)}"
+        starts = pd.Index(chosen * part.window_seconds, name="start_seconds")
+        values = pd.DataFrame(maps[0, chosen], columns=list(names), index=starts).reset_index()
+        yield Drawing(picture, values, target)
 
 
 def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
@@ -91,14 +188,31 @@ def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
                 where = f"subject {row['subject']}, trial {row['trial']}, from {row['start_seconds']:g} s: {said}"
                 pictures = (None if one is None else one[place] for one in (found.faces, found.images))
                 strips.append((where, window, *pictures))
-            title = f"{dataset.name.replace('_', '-').upper()}, {target}: looks of the first fold, {protocol}"
-            mark = reports.SYNTHETIC_MARK if dataset.synthetic else ""
+            title = f"{_shown(dataset.name)}, {target}: looks of the first fold, {protocol}"
             part = wanted.system.images
             panel = reports.LooksPanel(
                 found.looks, found.positions, 1 / part.frame_rate_hz, found.n_frames, strips, list(part.bands)
             )
-            drawn = reports.draw_looks(panel, title, mark)
+            drawn = reports.draw_looks(panel, title, _mark(dataset))
             file = folder / f"looks_{protocol}_{word_file_name(target)}.png"
             file.write_bytes(drawn.png)
             files.append(str(file))
     return f"looks: {', '.join(files)}"
+
+
+# --- what they share
+
+
+def _written(drawings: Iterator[Drawing], folder: Path, name: str) -> Iterator[str]:
+    for one in drawings:
+        file = folder / f"{name}_{word_file_name(one.part)}.png"
+        file.write_bytes(one.picture.png)
+        yield str(file)
+
+
+def _shown(dataset: str) -> str:
+    return dataset.replace("_", "-").upper()
+
+
+def _mark(dataset: Reader) -> str:
+    return reports.SYNTHETIC_MARK if dataset.synthetic else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_emotion.faces.detection import LANDMARKER_VARIABLE, landmarker_file
+from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.figures import draw_looks
 from keras_emotion.papers.registry import (
     ComparedFigure,
@@ -14,6 +15,7 @@ from keras_emotion.papers.registry import (
     Method,
     Paper,
     Presets,
+    PrintedData,
     Reproduction,
     with_fields,
     with_system,
@@ -127,16 +129,33 @@ def _methods() -> dict[str, Method]:
     return {name: with_system(system) for name, system in METHODS.items()}
 
 
+_CAPTIONS = {
+    "5": "One to five levels of the LSTM",
+    "6": "With and without attention between levels",
+    "7": "With and without the penalty of the attention",
+}
+
 FIGURES: Mapping[str, ComparedFigure] = {
     **{
         number: ComparedFigure(
-            {name: with_fields(changes) for name, changes in variants.items()}, reference=_REFERENCES.get(number)
+            {name: with_fields(changes) for name, changes in variants.items()},
+            reference=_REFERENCES.get(number),
+            caption=_CAPTIONS[number],
         )
         for number, variants in _VARIANTS.items()
     },
-    "8": ComparedFigure(_methods()),
-    "9": ComparedFigure(_methods(), metric="f1"),
+    "8": ComparedFigure(_methods(), caption="Accuracy of the model and of three other methods"),
+    "9": ComparedFigure(_methods(), metric="f1", caption="F1 of the model and of three other methods"),
 }
+
+DIAGRAMS = {
+    number: diagram(caption, lambda one: {"": trained_network(one)}, "hierarchical LSTM", depth)
+    for number, caption, depth in (
+        ("1", "Faces, EEG images, looks, classification", 1),
+        ("3", "The layers that choose frames and go through them", 3),
+    )
+}
+"""Figures 2 (extraction of features) and 4 (attention between levels) are parts of these."""
 
 # --- models on any dataset
 
@@ -200,7 +219,9 @@ Examples:
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=22),
     compared_figures=FIGURES,
+    drawn_figures=DIAGRAMS,
     figures=(draw_looks,),
 )
 
@@ -243,6 +264,7 @@ Examples:
         },
     ),
     compared_figures=FIGURES,
+    drawn_figures=DIAGRAMS,
     figures=(draw_looks,),
 )
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_emotion.datasets import Reader, Recordings
 from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.evaluation import LabelRule
+from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.registry import (
     Demo,
     Method,
     Paper,
     Presets,
+    PrintedData,
     Reproduction,
     Table,
     with_fields,
     with_system,
 )
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_deap, write_recordings, write_seed, write_stimuli
 from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.ave_kelm import AVEKELM, AVEKELMExperiment
@@ -28,6 +31,9 @@ from keras_emotion.systems.ave_lstm import AVELSTM, AVELSTMExperiment
 from keras_emotion.systems.ave_rt import AVERT, AVERTExperiment
 from keras_emotion.systems.mercl import MERCLExperiment, MERCLSystem
 from keras_emotion.systems.ve_bilstm import VEBiLSTM, VEBiLSTMExperiment
+
+if TYPE_CHECKING:
+    import keras
 
 PRINTED_NUMBERS = Path(__file__).with_name("mercl.csv")
 
@@ -185,6 +191,37 @@ def _ablations(labels: Mapping[str, Any]) -> dict[str, Table]:
     }
 
 
+TABLE_CAPTIONS = {
+    "3": "Methods on two levels of each rating",
+    "4": "Methods on three levels of each rating",
+    "5": "Methods on four classes",
+    "6": "Methods on four classes, on data that are not distributed",
+    "7": "Modalities",
+    "8": "With and without contrastive learning and attention between modalities",
+    "9": "With and without silent blocks",
+}
+
+# --- figures
+
+
+def _encoder(experiment: Experiment) -> dict[str, keras.Model]:
+    first = experiment.system.stages()[0]
+    if len(experiment.system.stages()) == 1:
+        raise InputError("--figure: without contrastive learning nothing is trained before; leave out the option")
+    return {"pre-training": trained_network(experiment, first.system)}
+
+
+def _fine_tuned(experiment: Experiment) -> dict[str, keras.Model]:
+    return {"fine-tuning": trained_network(experiment)}
+
+
+FIGURES = {
+    "1": diagram("Pre-training and fine-tuning", lambda one: {**_encoder(one), **_fine_tuned(one)}, "MERCL"),
+    "2": diagram("Encoders of picture, sound and EEG", _encoder, "MERCL"),
+    "4": diagram("Attention between modalities, and the classifier", _fine_tuned, "MERCL"),
+}
+
+
 # --- who takes part
 
 
@@ -224,6 +261,25 @@ def _comparison(kind: type[Experiment], demo: Mapping[str, Any]) -> Callable[[Ma
 _FEW_EPOCHS = {"training.epochs": 20, "training.learning_rate": 3e-3, "system.picture.image_size": 32}
 
 # --- the paper on its datasets
+
+
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    lines = []
+    if getattr(experiment.system, "contrastive", False):
+        lines.append(
+            "contrastive losses take logarithms of sums of exp(similarity / temperature); Eq. (3) to (6) print sums of "
+            "similarities, which may be negative"
+        )
+    if getattr(experiment.system, "cross_modal_attention", False):
+        lines.append("attention between modalities has a softmax, which Eq. (12) does not print")
+    if dataset.name == "deap" and dataset.file_format != "original":
+        lines.append(
+            "EEG of the preprocessed files, 128 Hz and filtered at 4 Hz, so that delta is what is left below; the "
+            "paper names 512 Hz"
+        )
+    return tuple(lines)
+
 
 _DEMO_SUBJECTS = (1, 2, 3, 4)
 
@@ -270,12 +326,16 @@ Examples:
         options={"n_subjects": len(_DEMO_SUBJECTS), "n_trials": 12, "effect_size": 2.0, "stimuli": True},
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=20),
+    unlike_the_paper=_unlike_the_paper,
     tables={
         "3": _methods(TWO_LEVELS),
         "4": _methods(THREE_LEVELS),
         "5": _methods(FOUR_LEVELS),
         **_ablations(FOUR_LEVELS),
     },
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
     choose_subjects=lambda dataset: _as_many_women_as_men(dataset, 10),
 )
 
@@ -313,7 +373,11 @@ Examples:
         options={"n_subjects": 3, "n_sessions": 1, "clip_seconds": 30, "files": ("preprocessed",), "stimuli": True},
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=10),
+    unlike_the_paper=_unlike_the_paper,
     tables={"5": _methods({}), **_ablations({})},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
     choose_subjects=lambda dataset: _as_many_women_as_men(dataset, 5),
 )
 
@@ -372,6 +436,8 @@ Examples:
         },
     ),
     tables={"6": _methods({}), **_ablations({})},
+    table_captions=TABLE_CAPTIONS,
+    drawn_figures=FIGURES,
 )
 
 PAPER = Paper(

@@ -1,13 +1,34 @@
-"""The documentation page of the registry, `docs/papers.md`: `python -m keras_emotion.papers.page > docs/papers.md`."""
+"""The documentation page of the registry, `docs/papers.md`: `python -m keras_emotion.papers.page > docs/papers.md`.
+
+Its pictures of networks are drawn by `python -m keras_emotion.papers.page --figures docs/figures`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import PIL.Image
+import PIL.PngImagePlugin
 
 from keras_emotion.datasets import READERS
 from keras_emotion.evaluation import PROTOCOLS, joint_ratings
-from keras_emotion.papers import Paper, Reproduction, find_reproduction, papers
-from keras_emotion.papers.registry import PRESETS
+from keras_emotion.papers import (
+    FigureSource,
+    Item,
+    Paper,
+    Reproduction,
+    differences_from_the_paper,
+    find_reproduction,
+    papers,
+)
+from keras_emotion.papers.registry import PRESETS, Table
+
+_MOST_NAMES = 10
+"""Of more methods, as in grids, the first ones and the last stand for all."""
 
 _NO_EDIT = (
     "<!-- Written by `python -m keras_emotion.papers.page > docs/papers.md`; change the registry, not this page. -->"
@@ -21,7 +42,11 @@ def markdown_page() -> str:
         _NO_EDIT,
         "`keras-emotion run NAME`, or the script in `reproductions/`, runs one paper on one dataset; "
         "`keras-emotion run --model MODEL` runs a model on any dataset, your own recordings included. Every field of a "
-        "configuration is an option (`--help-all`).",
+        "configuration is an option (`--help-all`). `keras-emotion papers` lists all tables and figures with their "
+        "commands, the state of their runs and the time; `keras-emotion papers --run PAPER` makes all of one paper on "
+        "synthetic data.",
+        "The pictures are drawn from the networks as they are built: "
+        "`python -m keras_emotion.papers.page --figures docs/figures`.",
     ]
     parts += [_section(paper) for paper in papers().values()]
     return "\n\n".join(parts) + "\n"
@@ -31,6 +56,12 @@ def _section(paper: Paper) -> str:
     lines = [f"## {paper.name}", paper.citation + "."]
     if paper.models:
         lines.append(f"`--model` {', '.join(f'`{name}`' for name in paper.models)}")
+    for name, one, number in network_figures(paper):
+        caption = one.drawn_figures[number].caption
+        lines.append(
+            f"![{caption}](figures/{name})\n\nFigure {number}: {caption[0].lower() + caption[1:]} (`keras-emotion "
+            f"run {one.name} --figure {number}`)."
+        )
     lines += [_reproduction(one) for one in paper.reproductions]
     return "\n\n".join(lines)
 
@@ -48,16 +79,14 @@ def _reproduction(one: Reproduction) -> str:
     ]
     if one.command == "run":
         rows.insert(3, ("protocols", ", ".join(_protocol(name) for name in full.protocols)))
-    for number, table in one.tables.items():
-        rows.append((f"`--table {number}`", "; ".join(table)))
-    for number, figure in one.compared_figures.items():
-        rows.append((f"`--figure {number}`", f"{figure.metric}: {'; '.join(figure.methods)}"))
+    for item in one.items():
+        rows.append((f"`{item.option}`", _told(one, item)))
     if one.pretraining is not None:
         before = find_reproduction(one.pretraining.reproduction)
         what = f"`{before.name}` first, on {before.dataset.replace('_', '-').upper()}"
         rows.append(("`--pretraining-data FOLDER`", what))
-    if unlike := full.system.unlike_the_paper():
-        rows.append(("`--preset paper` differs from the paper", "; ".join(unlike)))
+    if one.is_on_data_of_paper and (lines := differences_from_the_paper(one, full, None)):
+        rows.append(("`--preset paper` differs from the paper in (a run lists what the data add)", "; ".join(lines)))
     small = {name: one.presets[name] for name in PRESETS if one.presets[name] is not full}
     for name, preset in small.items():
         changed = {field: getattr(preset.training, field) for field in ("epochs", "batch_size", "learning_rate")}
@@ -66,6 +95,54 @@ def _reproduction(one: Reproduction) -> str:
         rows.append((f"`--preset {name}`", f"{epochs} epochs, batch size {batch_size}, learning rate {rate:g}{folds}"))
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
     return f"### `reproductions/{one.name}.py`\n\n{table}"
+
+
+def _told(one: Reproduction, item: Item) -> str:
+    """What a table or figure shows, and the methods that it compares."""
+    if item.kind == "table":
+        return _with_methods(one.table_captions.get(item.number, ""), one.tables[item.number])
+    if item.number in one.drawn_figures:
+        return item.caption
+    figure = one.compared_figures[item.number]
+    return _with_methods(figure.caption, figure.methods, f"{figure.metric}: ")
+
+
+def _with_methods(caption: str, methods: Table, before: str = "") -> str:
+    names = list(methods)
+    if len(names) > _MOST_NAMES:
+        names = [*names[:2], "...", f"{names[-1]}: {len(names)} runs"]
+    listed = f"{before}{'; '.join(names)}"
+    return f"{caption} ({listed})" if caption else listed
+
+
+def network_figures(paper: Paper) -> Iterator[tuple[str, Reproduction, str]]:
+    """File name, reproduction and number of each figure of a paper that shows a network, of its first reproduction."""
+    found = set()
+    for one in paper.reproductions:
+        for number, figure in one.drawn_figures.items():
+            if figure.needs == "network" and number not in found:
+                found.add(number)
+                yield f"{paper.name}_figure{number}.png", one, number
+
+
+def draw_network_figures(folder: Path) -> None:
+    """Write the pictures of the page into a folder, in few colours; each carries the hash of what it shows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for paper in papers().values():
+        for name, one, number in network_figures(paper):
+            source, png = network_figure(one, number)
+            information = PIL.PngImagePlugin.PngInfo()
+            information.add_text("Source", source)
+            with PIL.Image.open(io.BytesIO(png)) as image:
+                small = image.convert("RGB").quantize(32, dither=PIL.Image.Dither.NONE)
+            small.save(folder / name, optimize=True, pnginfo=information)
+
+
+def network_figure(one: Reproduction, number: str) -> tuple[str, bytes]:
+    """The hash of what a figure of a network shows, and the picture."""
+    (drawing,) = one.drawn_figures[number].draw(FigureSource(number, one.presets["paper"]))
+    content = drawing.table.to_csv(index=False).encode()
+    return hashlib.blake2b(content, digest_size=8).hexdigest(), drawing.picture.png
 
 
 def _classes(experiment) -> str:
@@ -88,4 +165,7 @@ def _protocol(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown_page())
+    if sys.argv[1:2] == ["--figures"]:
+        draw_network_figures(Path(sys.argv[2]))
+    else:
+        sys.stdout.write(markdown_page())

@@ -9,9 +9,9 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import create_model
 
@@ -21,6 +21,12 @@ from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.registry import installed_papers, registered_systems
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from keras_emotion.experiment.records import RunFolder
+    from keras_emotion.reports import Drawing
 
 PRESETS = ("paper", "converged", "reduced", "demo")
 
@@ -42,15 +48,71 @@ class ComparedFigure:
         methods: what is compared, by the names below the bars, in their order.
         metric: the score that is drawn.
         reference: the method that the others are tested against; by default the first.
+        caption: what the figure shows, in a line; by default the names of the methods.
     """
 
     methods: Table
     metric: str = "accuracy"
     reference: str | None = None
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FigureSource:
+    """What a figure is drawn from.
+
+    Args:
+        number: number of the figure.
+        experiment: the experiment that was asked for.
+        dataset: the dataset; `None` for a figure that needs none.
+        folder: the folder of the finished run; `None` for a figure that needs none.
+        printed: rows of the paper's numbers of this dataset; `None` where it prints none.
+    """
+
+    number: str
+    experiment: Experiment
+    dataset: Reader | None = None
+    folder: RunFolder | None = None
+    printed: pd.DataFrame | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnFigure:
+    """A figure of the paper that is drawn from one experiment.
+
+    Args:
+        caption: what it shows, in a line.
+        draw: draws it, in one picture or several.
+        needs: `"network"`: the fields of the experiment are enough. `"dataset"`: networks of some folds are trained for
+            it. `"run"`: it is drawn from the records of a finished run.
+        method: makes the experiment of the figure from the one that was asked for; by default it is that one.
+    """
+
+    caption: str
+    draw: Callable[[FigureSource], Sequence[Drawing]]
+    needs: Literal["network", "dataset", "run"] = "run"
+    method: Method | None = None
 
 
 Figure = Callable[[Experiment, Reader, Path], str]
 """Is called with the experiment, the dataset and the run folder once a run is finished; its result is printed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrintedData:
+    """How much of a dataset the paper used.
+
+    Args:
+        n_subjects: number of subjects; `None` where the paper does not say it.
+        n_windows: windows or samples of all subjects together; `None` likewise.
+    """
+
+    n_subjects: int | None = None
+    n_windows: int | None = None
+
+
+def _nothing_more(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    return ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +139,31 @@ class Demo:
         for path in sorted(sources):
             content.update(path.read_bytes())
         return content.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A table or a figure of a paper.
+
+    Args:
+        kind: which of the two.
+        number: its number in the paper; of a grid of which the paper prints the choice alone, a name.
+        caption: what it shows, in a line.
+    """
+
+    kind: Literal["table", "figure"]
+    number: str
+    caption: str
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the paper prints it."""
+        return self.number.isdigit()
+
+    @property
+    def option(self) -> str:
+        """The option of the command that makes it: `--table 3`."""
+        return f"--{self.kind} {self.number}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,10 +195,16 @@ class Reproduction:
         tables: tables of the paper that compare methods, by number.
         compared_figures: figures of the paper that compare variants or methods, by number; in `printed_numbers`, their
             `table` is `figure` and the number.
+        drawn_figures: figures of the paper that are drawn from one experiment, by number.
+        table_captions: what the tables compare, in a line, by number; of others the names of their rows stand for it.
         figures: drawn when a run is finished, in this order.
         command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
         validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
+        reader_options: arguments of the reader by name, as the paper reads the dataset.
+        printed_data: how much of this dataset the paper used; `None` where it used none.
+        unlike_the_paper: what a run differs in from the paper besides what its system says and its fields show, a line
+            each; see `keras_emotion.papers.differences`.
         pretraining: what is trained first where data for it are given; `None` where the paper trains nothing before.
         choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
             `None`: they are the presets'.
@@ -124,16 +217,44 @@ class Reproduction:
     printed_numbers: Path | None = None
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
     compared_figures: Mapping[str, ComparedFigure] = dataclasses.field(default_factory=dict)
+    drawn_figures: Mapping[str, DrawnFigure] = dataclasses.field(default_factory=dict)
+    table_captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()
+    reader_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    printed_data: PrintedData | None = None
+    unlike_the_paper: Callable[[Experiment, Reader], tuple[str, ...]] = _nothing_more
     pretraining: Pretraining | None = None
     choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
+
+    @property
+    def is_on_data_of_paper(self) -> bool:
+        """Whether the paper used this dataset: a run is then compared with the paper, and not with the full size."""
+        return self.printed_data is not None or self.printed_numbers is not None
 
     @property
     def dataset(self) -> str:
         """Name of the dataset."""
         return self.presets["paper"].dataset
+
+    def items(self) -> tuple[Item, ...]:
+        """Tables and figures of the paper that can be made on this dataset: tables first, by number; grids follow."""
+        found = [
+            Item("table", number, self.table_captions.get(number) or _listed(methods))
+            for number, methods in self.tables.items()
+        ]
+        found += [
+            Item("figure", number, one.caption or _listed(one.methods)) for number, one in self.compared_figures.items()
+        ]
+        found += [Item("figure", number, one.caption) for number, one in self.drawn_figures.items()]
+        of_tables, of_figures = ([one for one in found if one.kind == kind] for kind in ("table", "figure"))
+        in_order = [
+            *sorted((one for one in of_tables if one.is_numbered), key=lambda item: int(item.number)),
+            *(one for one in of_tables if not one.is_numbered),
+            *sorted(of_figures, key=lambda item: int(item.number)),
+        ]
+        return tuple(in_order)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,6 +276,9 @@ class Paper:
     reproductions: tuple[Reproduction, ...] = ()
     models: Mapping[str, Callable[[Mapping[str, Any]], Presets]] = dataclasses.field(default_factory=dict)
 
+
+REFERENCES = Path(__file__).with_name("references.csv")
+"""What others measured under protocols without leaks, see `keras_emotion.reports.read_references`."""
 
 _REGISTERED: dict[str, Paper] = {}
 
@@ -241,6 +365,10 @@ def find_reproduction(name: str) -> Reproduction:
     if name not in found:
         raise InputError(f"unknown reproduction {name!r}; expected one of {', '.join(sorted(found))}")
     return found[name]
+
+
+def _listed(methods: Table) -> str:
+    return "; ".join(methods)
 
 
 def _all_reproductions(rows: Mapping[str, Paper]) -> list[Reproduction]:

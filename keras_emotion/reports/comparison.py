@@ -184,7 +184,7 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
             ],
             runs=[_facts_of_run(run) for run in runs],
             labels=labels,
-            differences=_differences(runs),
+            differences=differing_fields([run.tables.scientific_config for run in runs]),
         )
     )
     if output is None:
@@ -311,7 +311,7 @@ def _differing_runs(runs: Sequence[ComparedRun], evaluated: Mapping[str, Sequenc
             yield f"{target} is no target of {join(without)}"
     for name, fields in _differing_protocols(runs).items():
         yield f"{name} is not the same protocol in all runs: {'; '.join(fields)}"
-    differing = _differences(runs)
+    differing = differing_fields([run.tables.scientific_config for run in runs])
     for field, values in differing[:_FIELDS_SHOWN]:
         shown = ", ".join(f"{value} in {run.short}" for run, value in zip(runs, values, strict=True))
         yield f"the runs differ in {field}: {shown}"
@@ -508,9 +508,13 @@ def _differing_protocols(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
     return differing
 
 
-def _differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
-    """Scientific fields in which the runs differ, with the value of each run; protocols are not among them."""
-    flat = [dict(_flat(run.tables.scientific_config)) for run in runs]
+def differing_fields(configurations: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Scientific fields in which runs differ, with the value of each run; protocols are not among them.
+
+    Args:
+        configurations: the scientific configuration of each run.
+    """
+    flat = [dict(_flat(one)) for one in configurations]
     fields = dict.fromkeys(field for one in flat for field in one)
     rows = [(field, [one.get(field, "–") for one in flat]) for field in fields]
     return [(field, values) for field, values in rows if len(set(values)) > 1]

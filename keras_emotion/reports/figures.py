@@ -20,11 +20,12 @@ from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.file_names import word_file_name
 from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
+from keras_emotion.reports.references import draw_references, reference_caption, reference_handles
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; markers differ too, for print in grey.
-_COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
+COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
 _MARKERS = ("o", "D", "s", "v", "^", "P")
 _WARNING = "#8A3C00"
 
@@ -63,12 +64,18 @@ class Picture:
     png: bytes
 
 
-def draw(numbers: RunNumbers, paper: pd.DataFrame | None) -> list[Picture]:
-    """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded."""
+def draw(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> list[Picture]:
+    """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded.
+
+    Args:
+        numbers: of the run.
+        paper: rows of `paper_numbers`; `None` for none.
+        published: what others measured, rows of `references_of`.
+    """
     with matplotlib.style.context(["default", STYLE]):
         return [
             picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
-            for name, what, caption, figure in _figures(numbers, paper)
+            for name, what, caption, figure in _figures(numbers, paper, published)
         ]
 
 
@@ -149,6 +156,51 @@ def draw_features(
         title: what is shown.
         mark: mark of synthetic data, or empty.
     """
+    return draw_feature_places(place_features(features), class_names, title, mark)
+
+
+def place_features(features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]]) -> pd.DataFrame:
+    """Place windows in two dimensions by t-SNE of their standardised features.
+
+    Args:
+        features: by target, the `(windows, features)` by name and the `(windows,)` labels.
+
+    Returns:
+        `target`, `features` (their name), `x`, `y`, `label`, and `silhouette` (of the classes among the features; NaN
+        where there is one class alone).
+
+    Raises:
+        InputError: there are fewer than three windows.
+    """
+    # Here, since no other figure needs what takes a second to import.
+    from sklearn.manifold import TSNE
+    from sklearn.metrics import silhouette_score
+    from sklearn.preprocessing import StandardScaler
+
+    parts = []
+    for target, (kinds, labels) in features.items():
+        for name, values in kinds.items():
+            values = StandardScaler().fit_transform(values)
+            if len(values) < 3:
+                raise InputError(f"{target}: {len(values)} windows are too few for a picture of them")
+            # Its own default perplexity, as far as there are that many neighbours.
+            places = TSNE(init="pca", perplexity=min(30.0, (len(values) - 1) / 3), random_state=0).fit_transform(values)
+            apart = len(np.unique(labels)) in range(2, len(labels))
+            columns = {"x": places[:, 0], "y": places[:, 1], "label": labels}
+            silhouette = silhouette_score(values, labels) if apart else np.nan
+            parts.append(pd.DataFrame({"target": target, "features": name, **columns, "silhouette": silhouette}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw_feature_places(places: pd.DataFrame, class_names: Sequence[str], title: str, mark: str) -> Picture:
+    """Windows at the places that `place_features` gave them, as `draw_features` draws them.
+
+    Args:
+        places: what `place_features` returned.
+        class_names: names of the classes, in the order of their index.
+        title: what is shown.
+        mark: mark of synthetic data, or empty.
+    """
     with matplotlib.style.context(["default", STYLE]):
         return picture(
             "features",
@@ -156,39 +208,28 @@ def draw_features(
             mark,
             "Windows that the network was not trained on, by t-SNE of their standardised features; only what lies near "
             "each other means something. Silhouette: of the classes among the features, 0 where they are mixed.",
-            _features(features, class_names),
+            _features(places, class_names),
         )
 
 
-def _features(
-    features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]], class_names: Sequence[str]
-) -> Figure:
-    # Here, since no other figure needs what takes a second to import.
-    from sklearn.manifold import TSNE
-    from sklearn.metrics import silhouette_score
-    from sklearn.preprocessing import StandardScaler
-
-    names = list(dict.fromkeys(name for kinds, _ in features.values() for name in kinds))
-    figure = Figure(figsize=(2.5 * len(names) + 0.6, 2.4 * len(features) + 0.8), layout="constrained")
-    panels = figure.subplots(len(features), len(names), squeeze=False)
-    for row, (target, (kinds, labels)) in zip(panels, features.items(), strict=True):
+def _features(places: pd.DataFrame, class_names: Sequence[str]) -> Figure:
+    names, targets = (list(dict.fromkeys(places[column])) for column in ("features", "target"))
+    figure = Figure(figsize=(2.5 * len(names) + 0.6, 2.4 * len(targets) + 0.8), layout="constrained")
+    panels = figure.subplots(len(targets), len(names), squeeze=False)
+    for row, target in zip(panels, targets, strict=True):
         for axes, name in zip(row, names, strict=True):
-            values = StandardScaler().fit_transform(kinds[name])
-            if len(values) < 3:
-                raise InputError(f"{target}: {len(values)} windows are too few for a picture of them")
-            # Its own default perplexity, as far as there are that many neighbours.
-            places = TSNE(init="pca", perplexity=min(30.0, (len(values) - 1) / 3), random_state=0).fit_transform(values)
+            own = places[(places["target"] == target) & (places["features"] == name)]
             for index in range(len(class_names)):
-                mine = places[labels == index]
-                axes.scatter(*mine.T, s=9, marker=_MARKERS[index], color=_COLOURS[2 * index % 6])
-            apart = len(np.unique(labels)) in range(2, len(labels))
-            said = f"silhouette {silhouette_score(values, labels):.2f}" if apart else "one class alone"
+                mine = own[own["label"] == index]
+                axes.scatter(mine["x"], mine["y"], s=9, marker=_MARKERS[index], color=COLOURS[2 * index % 6])
+            silhouette = own["silhouette"].iloc[0]
+            said = "one class alone" if np.isnan(silhouette) else f"silhouette {silhouette:.2f}"
             axes.set_title(f"{name}: {said}", loc="left")
             axes.set_xticks([])
             axes.set_yticks([])
         row[0].set_ylabel(target)
     handles = [
-        Line2D([], [], marker=_MARKERS[index], color=_COLOURS[2 * index % 6], linestyle="", label=class_name)
+        Line2D([], [], marker=_MARKERS[index], color=COLOURS[2 * index % 6], linestyle="", label=class_name)
         for index, class_name in enumerate(class_names)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -203,7 +244,7 @@ def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
     for ax, (_, row) in zip(axes, scores.iterrows(), strict=True):
         own = null[(null[keys] == row[keys]).all(axis=1) & (null["permutation"] > 0)]
         ax.hist(own["score"], bins=bins, color="#8A8A8A", edgecolor="white", linewidth=0.3)
-        ax.axvline(row["score"], color=_COLOURS[0], linewidth=2)
+        ax.axvline(row["score"], color=COLOURS[0], linewidth=2)
         ax.axvline(row["constant"], color="black", linewidth=1, linestyle=":")
         ax.set_title(
             f"{row['protocol']}, {row['target']}, {row['model']}: real {row['score']:.1%}, shuffled "
@@ -247,7 +288,9 @@ def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
             yield said["Title"], said["Description"], content
 
 
-def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(
+    numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame
+) -> Iterator[tuple[str, str, str, Figure]]:
     unit = f"Scored by {numbers.scored_unit}."
     flags = "".join(
         f" {name}: {', '.join(protocol['flags'])}." for name, protocol in numbers.protocols.items() if protocol["flags"]
@@ -257,8 +300,9 @@ def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[
         "accuracy by protocol",
         "Dot: mean over subjects, with a 95 % bootstrap interval where there are ten subjects or more, else with the "
         "subjects as small dots below it. Grey: the middle 95 % of accuracies when labels are shuffled between trials. "
-        f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}",
-        _overview(numbers, paper),
+        f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}"
+        f"{reference_caption(published, numbers.mark)}",
+        _overview(numbers, paper, published),
     )
     yield (
         "accuracy_by_subject",
@@ -273,7 +317,7 @@ def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[
             f"confusion matrix, {target}",
             "Share of the windows of each label that were given each prediction; below it the number of windows, all "
             "subjects, folds and repetitions together.",
-            _confusion(numbers, target),
+            draw_confusions(numbers, target),
         )
     if len(numbers.band_attention):
         yield (
@@ -281,7 +325,7 @@ def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[
             "mean attention to each band",
             "Weights over the test windows, mean over folds and then over subjects; bars: standard deviation "
             "over subjects. 0.5 is what a network gives that prefers nothing.",
-            _band_attention(numbers),
+            draw_band_attention(numbers),
         )
 
 
@@ -295,7 +339,7 @@ def _methods(table: MethodTable, metric: str) -> Figure:
         for number, protocol in enumerate(protocols):
             own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").reindex(methods)
             places = np.arange(len(methods)) + (number - (len(protocols) - 1) / 2) * width
-            colour = _COLOURS[number % len(_COLOURS)]
+            colour = COLOURS[number % len(COLOURS)]
             # Of one subject there is no deviation.
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
@@ -325,7 +369,7 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     return figure
 
 
-def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
+def _overview(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> Figure:
     printed = printed_numbers(numbers, paper)
     targets = list(numbers.evaluated)
     has_paper = any((target, "accuracy") in printed for target in targets)
@@ -342,6 +386,7 @@ def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
                     _write_beside(axes, row.value + (spread or 0), place, f"{row.value:.2f}")
                 continue
             _overview_row(axes, numbers, target, name, place)
+            draw_references(axes, published, name, target, place)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_title(_with_subjects(numbers, target), loc="left")
@@ -356,9 +401,10 @@ def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
             Line2D([], [], marker="o", color="#555555", label="mean over subjects"),
             Patch(color="#CCCCCC", label="chance, 95 % band"),
             Line2D([], [], marker="|", color="black", linestyle="", markersize=11, label="majority class of training"),
+            *reference_handles(published),
         ],
         loc="outside lower center",
-        ncols=3,
+        ncols=2 + published.empty,
     )
     return figure
 
@@ -417,7 +463,8 @@ def _accuracy_by_subject(numbers: RunNumbers) -> Figure:
     return figure
 
 
-def _confusion(numbers: RunNumbers, target: str) -> Figure:
+def draw_confusions(numbers: RunNumbers, target: str) -> Figure:
+    """The confusion matrices of a target, a panel for each protocol, without a title."""
     protocols = numbers.protocols_of(target)
     names = numbers.class_names[target]
     side = max(1.7, 0.62 * len(names))
@@ -449,7 +496,13 @@ def _confusion(numbers: RunNumbers, target: str) -> Figure:
     return figure
 
 
-def _band_attention(numbers: RunNumbers) -> Figure:
+def draw_band_attention(numbers: RunNumbers, networks: pd.DataFrame | None = None) -> Figure:
+    """The mean attention to each band, a panel for each target, without a title.
+
+    Args:
+        numbers: what a run found.
+        networks: of each trained network `protocol`, `target`, `band` and `weight`, drawn as dots; `None` for none.
+    """
     table = numbers.band_attention
     targets = [target for target in numbers.evaluated if target in set(table["target"])]
     bands = band_order(table["band"].unique())
@@ -466,6 +519,10 @@ def _band_attention(numbers: RunNumbers) -> Figure:
             x = np.arange(len(bands)) + (index - (len(numbers.protocols) - 1) / 2) * width
             spread = weights.std(ddof=1) if len(weights) > 1 else None
             axes.bar(x, weights.mean(), width * 0.92, color=colour, yerr=spread, capsize=2, error_kw={"linewidth": 0.9})
+            if networks is not None:
+                own = networks[(networks["protocol"] == protocol) & (networks["target"] == target)]
+                places = own["band"].map(dict(zip(bands, x, strict=True))) + 0.3 * width
+                axes.plot(places, own["weight"], ".", color="black", markersize=3, alpha=0.6)
             for place, value in zip(x, weights.mean(), strict=True):
                 axes.text(place, 0.02, f"{value:.2f}", ha="center", color="white", fontsize=7, rotation=90)
         axes.set_xticks(range(len(bands)), bands)
@@ -546,7 +603,7 @@ def _set_title(figure: Figure, title: str, mark: str) -> None:
 def _look(numbers: RunNumbers, protocol: str) -> tuple[str, str]:
     """Colour and marker of a protocol: the same in every figure of every run."""
     place = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols])).index(protocol)
-    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
 
 
 def _handle(numbers: RunNumbers, protocol: str) -> Line2D:

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
-from keras_emotion.experiment.record_tables import dropped_lines
+from keras_emotion.evaluation.comparison import TRAINING_WINDOWS
+from keras_emotion.experiment.record_tables import FITTED_WINDOWS, dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
@@ -144,8 +145,8 @@ class MethodTable:
         tested = tested if is_compared else ""
         below = ", below it a 95 % interval of the mean" if np.isfinite(rows["low"]).any() else ""
         console.print(
-            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; {tested}the chance band is that "
-            f"of {name}{averaged}",
+            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; {tested}the chance band is "
+            f"that of {name}{averaged}",
             highlight=False,
             markup=False,
         )
@@ -203,7 +204,7 @@ def build_method_table(
     for method, own in numbers.items():
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
-    notes = tuple(_dropped_notes(numbers))
+    notes = (*_trained_on_notes(runs), *_dropped_notes(numbers))
     quoted = tuple(_printed_only(paper, runs))
     title = first.title_of_dataset
     return MethodTable(title, first.mark, flags, feature_flags, metrics, table, path, reference, notes, quoted)
@@ -218,11 +219,32 @@ def _printed_only(paper: pd.DataFrame | None, runs: Mapping[str, RunFolder]) -> 
     if paper is None:
         return
     for method, rows in paper[~paper["variant"].isin(list(runs))].groupby("variant", sort=False):
-        # A number without a name is an accuracy.
-        names = ["" if name == "accuracy" else f" {METRIC_NAMES.get(name, name)}" for name in rows["metric"]]
-        words = [f"{row.target}{name} {row.value:.2f}" for row, name in zip(rows.itertuples(), names, strict=True)]
+        words = []
+        for row in rows.itertuples():
+            # A number without a name is an accuracy.
+            name = "" if row.metric == "accuracy" else f" {METRIC_NAMES.get(row.metric, row.metric)}"
+            spread = "" if np.isnan(row.standard_deviation) else f" ± {row.standard_deviation:.2f}"
+            words.append(f"{row.target}{name} {row.value:.2f}{spread}")
         notes = [note for note in dict.fromkeys(rows["note"].fillna("")) if note]
         yield f"printed only: {method}: {', '.join(words)}{f' ({join(notes)})' if notes else ''}"
+
+
+def _trained_on_notes(runs: Mapping[str, RunFolder]) -> Iterator[str]:
+    """A line where methods have learned from different numbers of windows."""
+    learned: dict[int, list[str]] = {}
+    has_estimator = False
+    for method, folder in runs.items():
+        results = folder.results()
+        # Of an estimator, which has no epoch to choose, the validation windows too.
+        is_fitted = results["metric"] == FITTED_WINDOWS
+        has_estimator = has_estimator or bool(is_fitted.any())
+        counts = results.loc[is_fitted if is_fitted.any() else results["metric"] == TRAINING_WINDOWS, "value"]
+        if len(counts):
+            learned.setdefault(round(counts.mean()), []).append(method)
+    if len(learned) > 1:
+        why = "; estimators have no epoch to choose, and learn from the validation windows too" if has_estimator else ""
+        each = "; ".join(f"{join(methods)} from {count:,}" for count, methods in learned.items())
+        yield f"windows that a fold is learned from, on average: {each}{why}"
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:

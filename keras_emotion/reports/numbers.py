@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from keras_emotion.evaluation import METRICS, Summary, is_property_of_stimulus, overlap_in_time, summarise
 from keras_emotion.experiment.record_schema import schema_problem
-from keras_emotion.experiment.record_tables import FAILED
+from keras_emotion.experiment.record_tables import FAILED, FITTED_WINDOWS
 from keras_emotion.experiment.records import FINISHED, Jobs, RunFolder
 from keras_emotion.json_files import DamagedFile
 from keras_emotion.schema import InputError
@@ -26,7 +26,9 @@ ENOUGH_SUBJECTS = 10
 N_PERMUTATIONS = 999
 
 _PROBABILITY = "probability_"
-_BAND_ATTENTION = "band_attention_"
+BAND_ATTENTION = "band_attention_"
+"""Begin the names of the metrics in the results that are the attention to a band."""
+
 _RECORDED_OF_ALL = {
     *METRICS,
     "roc_auc",
@@ -34,6 +36,7 @@ _RECORDED_OF_ALL = {
     "training_majority",
     "n_training_windows",
     "n_validation_windows",
+    FITTED_WINDOWS,
     FAILED,
 }
 _BANDS_BY_FREQUENCY = ("delta", "theta", "alpha", "beta", "gamma")
@@ -428,13 +431,13 @@ def _confusion(
 
 
 def _band_attention(results: pd.DataFrame) -> pd.DataFrame:
-    rows = results[results["metric"].str.startswith(_BAND_ATTENTION)]
-    rows = rows.assign(band=rows["metric"].str.removeprefix(_BAND_ATTENTION))
+    rows = results[results["metric"].str.startswith(BAND_ATTENTION)]
+    rows = rows.assign(band=rows["metric"].str.removeprefix(BAND_ATTENTION))
     return rows.groupby(["protocol", "target", "subject", "band"], as_index=False)["value"].mean()
 
 
 def _recorded(results: pd.DataFrame) -> pd.DataFrame:
-    is_other = ~results["metric"].isin(_RECORDED_OF_ALL) & ~results["metric"].str.startswith(_BAND_ATTENTION)
+    is_other = ~results["metric"].isin(_RECORDED_OF_ALL) & ~results["metric"].str.startswith(BAND_ATTENTION)
     rows = results[is_other].rename(columns={"metric": "quantity"})
     return rows.groupby(["protocol", "target", "subject", "quantity"], as_index=False)["value"].mean()
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from keras_emotion.reports.figures import _COLOURS, STYLE, _set_title
+from keras_emotion.reports.figures import COLOURS, STYLE, _set_title
 from keras_emotion.reports.networks import LooksPanel
 
 _WIDTH_INCHES = 9.0
@@ -62,8 +62,8 @@ def draw_timeline(
                 for place, name in enumerate(shown):
                     # Of more classes than colours, the further ones are dashed.
                     line = {
-                        "color": _COLOURS[(place + 2) % len(_COLOURS)],
-                        "linestyle": "-:"[place // len(_COLOURS) % 2],
+                        "color": COLOURS[(place + 2) % len(COLOURS)],
+                        "linestyle": "-:"[place // len(COLOURS) % 2],
                     }
                     label = name.removeprefix("probability_")
                     axes.stairs(

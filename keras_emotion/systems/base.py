@@ -60,6 +60,8 @@ class System(BaseModel, abc.ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     hint: ClassVar[str] = ""
     """How to do without a modality that the data lack, for the user who is told so."""
+    worded_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields (dotted names) of which `unlike_the_paper` says what a change means."""
 
     @classmethod
     def of_record(cls, fields: Mapping[str, Any]) -> Self:
@@ -70,18 +72,18 @@ class System(BaseModel, abc.ABC):
         """JSON-able fields that decide the numbers; paths are replaced by what lies there."""
         return self.model_dump(mode="json")
 
-    def printed_config(self) -> dict[str, Any]:
-        """`scientific_config()` as the paper has it, where a preset that stands for the paper cannot be quite that."""
-        return self.scientific_config()
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """What this system differs in from the paper although it may be a default, a line each.
+
+        Such as weights that are not distributed, or a reading that was chosen against the print. Fields of which these
+        lines speak are `worded_fields`.
+        """
+        return ()
 
     @property
     def paper_variant(self) -> str | None:
         """The line of the paper's tables that this configuration stands for, as printed; `None` for the main one."""
         return None
-
-    def unlike_the_paper(self) -> tuple[str, ...]:
-        """What this configuration does in another way than the paper, a sentence each, where no field shows it."""
-        return ()
 
     @abc.abstractmethod
     def parts(self) -> dict[str, FeaturePart]:

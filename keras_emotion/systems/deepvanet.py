@@ -128,9 +128,14 @@ class DeepVANetSystem(NetworkSystem):
 
     def unlike_the_paper(self) -> tuple[str, ...]:
         """See `System`."""
-        if not self._has["faces"] or self.face_weights is not None:
+        if not self._has["faces"]:
             return ()
-        return ("face network trained from scratch: the paper pre-trains it on AFEW-VA",)
+        lines = [
+            f"faces are found and aligned by {self.faces.detector}; in the paper by Bulat and Tzimiropoulos (2017)"
+        ]
+        if self.face_weights is None:
+            lines.append("face network trained from scratch; in the paper pre-trained on AFEW-VA")
+        return tuple(lines)
 
     def source_files(self) -> tuple[Path, ...]:
         """See `System`."""

@@ -54,6 +54,11 @@ class FACRNN(NetworkSystem):
     Args:
         features: the 3D feature construction, see `EEGGridFeatures`.
         faces: how faces come from videos, see `FaceFeatures`; length and steps of a window are those of `features`.
+        scale_features: how features are scaled before the network, of which the paper says nothing. `"standard"`: each
+            band of each cell with mean 0 and standard deviation 1 over the training windows. `"overall"`: all bands
+            and cells with one mean and one deviation, so that bands keep their levels. `"none"`: as they are. The
+            band attention starts from the mean of a band over the grid, which is about 0 after `"standard"`: with its
+            kernel of one every weight is then about 0.5.
         band_attention: attention over bands, Eq. (4)-(5).
         band_attention_kernel_size: width of its convolution; `None` is the adaptive size of Eq. (4), 1 for four bands.
         self_attention: attention over steps, Eq. (18)-(20).
@@ -79,9 +84,11 @@ class FACRNN(NetworkSystem):
     """
 
     hint: ClassVar[str] = "--teacher none trains on EEG alone"
+    worded_fields: ClassVar[tuple[str, ...]] = ("teacher", "cell", "scale_features", "w_grid", "faces.detector")
 
     features: EEGGridFeatures = EEGGridFeatures()
     faces: FaceFeatures = Field(default_factory=FaceFeatures)
+    scale_features: Literal["standard", "overall", "none"] = "standard"
     band_attention: bool = True
     band_attention_kernel_size: int | None = None
     self_attention: bool = True
@@ -138,6 +145,9 @@ class FACRNN(NetworkSystem):
     def scientific_config(self) -> dict[str, Any]:
         """See `System`; the teacher's path is replaced by its kind (its content is fingerprinted)."""
         fields = self.model_dump(mode="json")
+        # As it was before there was a choice, so that those runs can be taken up.
+        if self.scale_features == "standard":
+            del fields["scale_features"]
         if self.teacher == "none":
             # What nothing is done with does not make another experiment.
             for field in ("faces", "teacher_training", "teacher_scaling", "w", "w_grid", "rho"):
@@ -150,13 +160,31 @@ class FACRNN(NetworkSystem):
         )
         return {**fields, "teacher": kind, "faces": self._cut_faces().key()}
 
-    def printed_config(self) -> dict[str, Any]:
-        """See `System`; the paper's teacher learnt from AFEW-VA and AffectNet, which a preset cannot bring along."""
-        fields = self.scientific_config()
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`."""
+        lines = []
+        if self.cell == "lstm":
+            lines.append("LSTM without the peephole terms of Eq. (12), (13) and (15) (--system.cell peephole)")
+        if self.scale_features != "none":
+            lines.append("features are scaled by the training windows; the paper prints no scaling")
+        if self.teacher == "none":
+            return (*lines, "trained without the visual teacher")
         if self.teacher == "fold":
-            del fields["teacher_training"]
-            fields["teacher"] = "networks"
-        return fields
+            lines.append(
+                "the visual teacher is trained on the faces of each fold's training windows; in the paper on AffectNet "
+                "and AFEW-VA (--teacher PATH)"
+            )
+        if not self._has_network_of_file and self.teacher != "fold":
+            return (*lines, "features of the visual teacher are read from a file")
+        chosen = "is chosen on validation windows" if self.w_grid else f"= {self.w:g} is given"
+        lines.append(f"w {chosen}; in the paper it is chosen among eleven values, on the test set")
+        lines.append(f"faces are found by {self.faces.detector}; in the paper by OpenFace")
+        if self.faces.frame_rate_hz is None:
+            lines.append(
+                "a step of a window has the frame in its middle; in the paper videos have 60 frames a second, and how "
+                "T of them come of these is not printed (--system.faces.frame-rate-hz 60 averages them)"
+            )
+        return tuple(lines)
 
     def source_files(self) -> tuple[Path, ...]:
         """See `System`."""
@@ -254,6 +282,7 @@ class FACRNN(NetworkSystem):
             width_multiplier=self.width_multiplier,
             units=units,
             distillation_features=self.distillation_features,
+            scale_features=self.scale_features != "none",
             inference=inference,
         )
 
@@ -276,7 +305,12 @@ class FACRNN(NetworkSystem):
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
         """See `System`; the scaler of the network."""
-        model.feature_scaling.set_statistics(*feature_statistics(arrays["eeg"], rows))
+        if self.scale_features == "none":
+            return
+        mean, deviation = feature_statistics(arrays["eeg"], rows)
+        if self.scale_features == "overall":
+            mean, deviation = _overall(mean, deviation)
+        model.feature_scaling.set_statistics(mean, deviation)
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
         """Mean band attention over the test windows and their steps (the paper's Fig. 7)."""
@@ -291,6 +325,16 @@ class FACRNN(NetworkSystem):
     def model_inputs(self) -> dict[str, ModelInput]:
         """See `System`; of EEG alone, as in the test."""
         return {"eeg": ModelInput(part="eeg", array="eeg")}
+
+
+def _overall(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One mean and deviation of all cells that vary, in their places; empty cells of the grid keep theirs, 0."""
+    varies = deviation > 0
+    if not varies.any():
+        return mean, deviation
+    means = mean[varies].astype(np.float64)
+    variance = (deviation[varies].astype(np.float64) ** 2).mean() + means.var()
+    return np.where(varies, means.mean(), mean), np.where(varies, np.sqrt(variance), deviation)
 
 
 class FACRNNExperiment(Experiment):

@@ -75,9 +75,10 @@ class FACRNNVisual(NetworkSystem):
 
     def unlike_the_paper(self) -> tuple[str, ...]:
         """See `System`; section 3.2: "as a fine-tuning step"."""
-        if self.initial_weights is not None or not self.first_trained_on:
-            return ()
-        return (f"trained on this dataset alone: the paper trains on {self.first_trained_on} first",)
+        lines = [f"faces are found by {self.faces.detector}; in the paper by OpenFace"]
+        if self.initial_weights is None and self.first_trained_on:
+            lines.append(f"trained on this dataset alone; in the paper on {self.first_trained_on} first")
+        return tuple(lines)
 
     def source_files(self) -> tuple[Path, ...]:
         """See `System`."""

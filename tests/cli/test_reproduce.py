@@ -70,7 +70,9 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
     code, out, err = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE)
     assert code == 0, err
     assert "says nothing about emotion" in out
-    assert "differs from the paper: system.width_multiplier: 1.0 -> 0.02" in out
+    assert "differs from the paper: system.width_multiplier: 0.02 in place of 1" in out
+    assert "differs from the paper: trained without the visual teacher" in out
+    assert "differs from the paper: windows: 180 in place of 26,400 (0.682 %)" in out
     assert "W/O visual feature" in out
     for file in ("config.json", "environment.json", "results.csv", "predictions.csv", "report.html"):
         assert (tmp_path / "run" / file).is_file(), file
@@ -245,7 +247,7 @@ def test_a_teacher_of_each_fold_is_what_a_run_has(script, deap_with_faces, tmp_p
         "deap_3facrnn.py", "--data-root", deap_with_faces, "--output", tmp_path / "run", *SMALL, *few
     )
     assert code == 0, err
-    assert 'differs from the paper: system.teacher: "networks" -> "fold"' in out
+    assert "differs from the paper: the visual teacher is trained on the faces of each fold" in out
     assert "windows dropped: subject 1: 30 (no face video)" in out
     pairing = pd.read_csv(tmp_path / "run" / "pairing.csv")
     assert pairing["n_windows"].tolist() == [30]
@@ -287,7 +289,7 @@ def test_a_teacher_is_trained_on_one_dataset_after_another_saved_and_used(script
     assert (origin.dataset, {before.dataset for before in origin.taught_by}) == ("afew_va", {"affectnet"})
     code, out, err = script("deap_3facrnn.py", "--data-root", few_faces, *SMALL, "--teacher", teacher)
     assert code == 0, err
-    assert "system.teacher" not in out
+    assert "the visual teacher is trained on the faces of each fold" not in out
 
 
 def test_pictures_teach_too(script, tmp_path):
@@ -337,8 +339,9 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     rows = pd.read_csv(folder / "methods.csv").set_index(["method", "target", "metric"])
     assert len(rows) == 3 * 2 * 2
     scores = {}
-    for name, place in (("Ours", "ours"), ("Coarse", "coarse")):
-        predictions = pd.read_csv(folder / place / "predictions.csv")
+    # The run that was asked for is the first row: it is not run a second time in the folder of the table.
+    for name, place in (("Ours", tmp_path / "run"), ("Coarse", folder / "coarse")):
+        predictions = pd.read_csv(place / "predictions.csv")
         predictions = predictions[predictions["target"] == "valence"]
         scores[name] = (predictions["label"] == predictions["prediction"]).groupby(predictions["subject"]).mean()
         row = rows.loc[(name, "valence", "accuracy")]
@@ -358,9 +361,20 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     assert corrected[others.index[0]] == pytest.approx(smaller)
     assert corrected[others.index[1]] == pytest.approx(min(1, max(smaller, others.iloc[1])))
     # A second time, nothing is done again.
-    before = (folder / "ours" / "predictions.csv").stat().st_mtime_ns
+    runs = [tmp_path / "run", folder / "coarse", folder / "much_regularised"]
+    assert sorted(path for path in folder.iterdir() if path.is_dir()) == sorted(runs[1:])
+    before = [(run / "predictions.csv").stat().st_mtime_ns for run in runs]
     _tables(four_subjects, tmp_path / "run", "--table", "1")
-    assert (folder / "ours" / "predictions.csv").stat().st_mtime_ns == before
+    assert [(run / "predictions.csv").stat().st_mtime_ns for run in runs] == before
+    # The page has the numbers of the table.
+    page = (folder / "table1.html").read_text()
+    assert "says nothing about emotion" in page
+    assert "Where their configurations differ" in page
+    assert "system.inverse_regularisation" in page
+    row = rows.loc[("Coarse", "valence", "accuracy")]
+    assert f"{100 * row['mean']:.1f} ± {100 * row['standard_deviation']:.1f}" in page
+    assert reports.tables.shown_p_value(row["p_value_holm"]).replace("<", "&lt;") in page
+    assert f"{100 * rows.loc[('Ours', 'valence', 'accuracy'), 'chance_high']:.1f}" in page
 
 
 def _draw_nothing(wanted, dataset, folder):
@@ -399,13 +413,16 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     folder = tmp_path / "run-figure6"
     assert f"figure: {folder / 'figure6.png'}" in out
     assert (folder / "figure6.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "figure6.html").read_text()
+    assert "85.90" in page
+    assert "Bar: mean over subjects" in page
     rows = pd.read_csv(folder / "methods.csv")
     assert rows.groupby("method")["p_value"].count().to_dict() == {"Less": 0, "Ours": 2}
     assert rows.loc[rows["printed"].notna(), ["method", "metric", "printed"]].values.tolist() == [
         ["Less", "accuracy", 85.9]
     ]
     for words, message in (
-        (["--figure", "7"], "--figure 7: no such figure of methods; there are 6"),
+        (["--figure", "7"], "--figure 7: no such figure; there are 6"),
         (["--figure", "6", "--table", "1"], "--figure 6: --table 1 is asked for, too; leave out one"),
         (["--table", "1"], "--table 1: no such table of methods; this reproduction has none"),
     ):

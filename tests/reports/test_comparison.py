@@ -17,6 +17,7 @@ from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports import (
+    PAPER_COLUMNS,
     SYNTHETIC_MARK,
     as_json,
     build_comparison,
@@ -430,6 +431,29 @@ def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counte
     assert build_method_table(runs, None, tmp_path / "table").reference == "A"
 
 
+def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
+    folder = make_run(tmp_path / "one", {"2": 6, "3": 5})
+    (target,) = build_method_table({"A": folder}, None, tmp_path / "table").rows["target"].unique()
+    paper = pd.DataFrame(
+        [
+            ("6", "deap", "A", target, "accuracy", 90.0, 1.5, ""),
+            ("6", "deap", "DBN", target, "accuracy", 60.9, np.nan, ""),
+            ("6", "deap", "DBN", target, "f1", 50.0, np.nan, ""),
+            ("6", "deap", "DBN", "another", "accuracy", 1.0, np.nan, ""),
+            ("6", "deap", "TR&CA", target, "accuracy", 95.58, 2.28, ""),
+        ],
+        columns=PAPER_COLUMNS,
+    )
+    found = build_method_table({"A": folder}, paper, tmp_path / "table")
+    assert found.printed_only == (
+        f"printed only: DBN: {target} 60.90, {target} F1 50.00, another 1.00",
+        f"printed only: TR&CA: {target} 95.58 ± 2.28",
+    )
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    found.print(console)
+    assert set(found.printed_only) <= set(console.file.getvalue().splitlines())
+
+
 def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
     protocols = {"alone": ("as_published_deepvanet", "trial_disjoint"), "mixed": ("subject_disjoint",)}
     n_right = {"A": {"2": 6, "3": 5}, "B": {"2": 3, "3": 1}, "C": {"2": 2, "3": 2}}
@@ -663,3 +687,19 @@ def test_lists_and_comparisons_need_no_keras(pair, tmp_path):
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]"
     shutil.rmtree(tmp_path / "out")
+
+
+def test_methods_that_learn_from_more_windows_are_named(tmp_path):
+    runs = {name: make_run(tmp_path / name, {"2": 6, "3": 5}, identity=name) for name in "ABC"}
+    assert build_method_table(runs, None, tmp_path / "table").notes == ()
+    path = runs["C"].path / "results.csv"
+    results = pd.read_csv(path)
+    known = results[results["metric"] == "n_training_windows"]
+    fitted = known.assign(metric="n_fitted_windows", value=known["value"] + 12)
+    pd.concat([results, fitted]).to_csv(path, index=False)
+    (note,) = build_method_table(runs, None, tmp_path / "table").notes
+    n_windows = round(known["value"].mean())
+    assert note == (
+        f"windows that a fold is learned from, on average: A and B from {n_windows}; C from {n_windows + 12}; "
+        "estimators have no epoch to choose, and learn from the validation windows too"
+    )

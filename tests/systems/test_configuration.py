@@ -88,8 +88,10 @@ def test_presets_say_what_they_reduce():
         "maximum_repetitions: 0 -> 1",
         "system.width_multiplier: 1.0 -> 0.25",
         "training.learning_rate: 1e-06 -> 0.001",
+        'training.restore_best: "each_epoch" -> "end"',
     ]
-    assert all_presets["paper"].training == Training(epochs=100, batch_size=128, learning_rate=1e-6)
+    as_printed = Training(epochs=100, batch_size=128, learning_rate=1e-6, restore_best="each_epoch")
+    assert all_presets["paper"].training == as_printed
 
 
 def test_an_ablation_without_features_turns_band_attention_off():

@@ -1,0 +1,238 @@
+"""A table or a figure of a paper: run what it needs, print it, and write its page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import rich.console
+
+from keras_emotion import experiment, reports
+from keras_emotion.cli.interruptions import command_line
+from keras_emotion.cli.request import Request
+from keras_emotion.cli.run_output import error_after_failures, print_cost, print_failed, print_left_out, run_console
+from keras_emotion.file_names import word_file_name
+from keras_emotion.papers import FigureSource, Item, Reproduction
+from keras_emotion.papers.registry import Method, Table, with_fields
+from keras_emotion.schema import InputError
+from keras_emotion.systems import Experiment
+from keras_emotion.tables import csv_bytes
+
+RESULTS = {"run": "report.html", "train_teachers": "teacher", "pretrain": "network.keras"}
+"""What is in the folder of a command without `--table` and `--figure` when it is done."""
+
+
+def make_item(request: Request, reductions: Sequence[str], reference: str) -> int:
+    """Make the table or the figure that is asked for; what is finished is not run again.
+
+    Args:
+        request: what the command line asks for.
+        reductions: how the experiment that is asked for differs from `reference`, one line each.
+        reference: what `reductions` compares with.
+
+    Returns:
+        The exit code: 1 where trainings diverged.
+
+    Raises:
+        InputError: there is no such table or figure, or the data, the options or a folder cannot be used.
+    """
+    item = asked_item(request)
+    is_drawn = item.kind == "figure" and item.number in request.reproduction.drawn_figures
+    return (_draw_figure if is_drawn else _run_methods)(request, item, reductions, reference)
+
+
+def asked_item(request: Request) -> Item:
+    """The table or the figure that is asked for.
+
+    Raises:
+        InputError: there is none of this number, or both are asked for.
+    """
+    kind, number = "table", request.options.table
+    if request.options.figure:
+        if number:
+            raise InputError(f"--figure {request.options.figure}: --table {number} is asked for, too; leave out one")
+        kind, number = "figure", request.options.figure
+    there = {item.number: item for item in request.reproduction.items() if item.kind == kind}
+    if number not in there:
+        known = f"there are {', '.join(there)}" if there else "this reproduction has none"
+        what = "table of methods" if kind == "table" else "figure"
+        raise InputError(f"--{kind} {number}: no such {what}; {known}")
+    return there[number]
+
+
+def item_page(request: Request) -> Path:
+    """The file that is there when what is asked for is done."""
+    options = request.options
+    if options.table or options.figure:
+        item = asked_item(request)
+        return request.item_output / f"{item.kind}{item.number}.html"
+    return request.output / RESULTS[request.reproduction.command]
+
+
+def item_runs(request: Request, item: Item) -> dict[str, tuple[Experiment, Path]]:
+    """The runs that a table or a figure is made of, and their folders, by the names of the methods.
+
+    Raises:
+        InputError: the options of the user do not go with those of a method.
+    """
+    reproduction, number = request.reproduction, item.number
+    methods: Table
+    if item.kind == "table":
+        methods = reproduction.tables[number]
+    elif number in reproduction.compared_figures:
+        methods = reproduction.compared_figures[number].methods
+    elif reproduction.drawn_figures[number].needs == "run":
+        methods = {"run": reproduction.drawn_figures[number].method or with_fields({})}
+    else:
+        methods = {}
+    runs = {}
+    for name, method in methods.items():
+        wanted = _row(method, request, item, name)
+        place = request.item_output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
+        # The experiment that was asked for has its own folder, which its tables and figures share; where an earlier
+        # version ran it in the folder of a table, it stays there.
+        is_same = wanted.identity() == request.experiment.identity() and not place.exists()
+        runs[name] = wanted, request.output if is_same else place
+    return runs
+
+
+def _draw_figure(request: Request, item: Item, reductions: Sequence[str], reference: str) -> int:
+    """Run what a figure is drawn from, draw it, and write its numbers and its page."""
+    figure = request.reproduction.drawn_figures[item.number]
+    wanted = request.experiment
+    console, output = run_console(), request.item_output
+    folder = None
+    if figure.needs == "run":
+        ((wanted, place),) = item_runs(request, item).values()
+        folder = _run(request, wanted, place, console, "")
+    if request.options.dry_run:
+        if figure.needs != "run":
+            drawn = "the network alone" if figure.needs == "network" else "networks of the first folds"
+            _say(console, f"{item.kind} {item.number}: no run is needed; drawn from {drawn}")
+        return 0
+    n_failed = 0 if folder is None else print_failed(folder)
+    mark = reports.SYNTHETIC_MARK if request.dataset is not None and request.dataset.synthetic else ""
+    with error_after_failures(n_failed):
+        printed, _ = _printed(request.reproduction, None)
+        drawings = figure.draw(FigureSource(item.number, wanted, request.dataset, folder, printed))
+        files = reports.output_folder(output)
+        _say(console, f"figure {item.number}: {item.caption}{f' ({mark})' if mark else ''}")
+        for drawing in drawings:
+            stem = f"figure{item.number}{f'_{word_file_name(drawing.part)}' if drawing.part else ''}"
+            files.write_bytes(f"{stem}.png", drawing.picture.png)
+            files.write_bytes(f"{stem}.csv", csv_bytes(drawing.table))
+            _say(console, drawing.picture.caption)
+            _say(console, f"figure: {output / f'{stem}.png'}, its numbers: {output / f'{stem}.csv'}")
+        page = reports.build_item_page(
+            output,
+            f"figure{item.number}",
+            _title(request, item),
+            item.caption,
+            pictures=[drawing.picture for drawing in drawings],
+            runs={} if folder is None else {"run": folder},
+            mark=mark,
+            reductions=() if figure.needs == "network" else reductions,
+            reference=reference,
+            command=command_line(),
+        )
+        _say(console, f"report: {page}")
+    return int(n_failed > 0)
+
+
+def _run_methods(request: Request, item: Item, reductions: Sequence[str], reference: str) -> int:
+    """Run the methods of a table or of a figure of the paper, print the table, draw the figure, write the page."""
+    reproduction, is_figure = request.reproduction, item.kind == "figure"
+    drawn = reproduction.compared_figures[item.number] if is_figure else None
+    console, output = run_console(), request.item_output
+    folders = {}
+    for name, (wanted, place) in item_runs(request, item).items():
+        folder = _run(request, wanted, place, console, name)
+        if folder is not None:
+            folders[name] = folder
+    if not folders:
+        return 0
+    n_failed = sum(print_failed(folder) for folder in folders.values())
+    printed, everywhere = _printed(reproduction, f"figure {item.number}" if is_figure else item.number)
+    with error_after_failures(n_failed):
+        compared = reports.build_method_table(folders, printed, output, drawn and drawn.reference)
+        compared.print(console)
+        notes = []
+        if printed is not None and printed.empty:
+            notes = _other_datasets(item, everywhere)
+        for note in notes:
+            _say(console, note)
+        metric = "accuracy" if drawn is None else drawn.metric
+        picture = reports.draw_methods(compared, metric, f"{item.kind} {item.number} of the paper")
+        if is_figure:
+            file = output / f"figure{item.number}.png"
+            file.write_bytes(picture.png)
+            _say(console, f"figure: {file}")
+        page = reports.build_item_page(
+            output,
+            f"{item.kind}{item.number}",
+            _title(request, item),
+            item.caption,
+            table=compared,
+            pictures=[picture],
+            runs=folders,
+            mark=compared.mark,
+            notes=notes,
+            reductions=reductions,
+            reference=reference,
+            command=command_line(),
+        )
+        _say(console, f"report: {page}")
+    return int(n_failed > 0)
+
+
+def _row(method: Method, request: Request, item: Item, name: str) -> Experiment:
+    """The experiment of a row of a table, or of a figure."""
+    try:
+        return method(request.experiment)
+    except InputError:
+        raise
+    except ValueError as error:
+        # The options of the user do not go with those of the row.
+        raise InputError(f"{item.option}, {name}: {error}") from None
+
+
+def _run(
+    request: Request, wanted: Experiment, folder: Path, console: rich.console.Console, name: str
+) -> experiment.RunFolder | None:
+    """Run an experiment, or print its estimate."""
+    _say(console, f"[bold]{name}[/]: {folder}" if name else f"run: {folder}", markup=bool(name))
+    if request.options.dry_run:
+        plan, _ = experiment.prepare(wanted, request.dataset, verify=request.options.verify)
+        print_cost(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
+        print_left_out(console, plan)
+        return None
+    return experiment.run(wanted, request.dataset, folder, **request.start)
+
+
+def _printed(reproduction: Reproduction, place: str | None) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """What the paper prints in a table (`None`: in all of them) of this dataset, and of all."""
+    if reproduction.printed_numbers is None:
+        return None, None
+    everywhere = reports.paper_numbers(reproduction.printed_numbers, table=place)
+    return everywhere[everywhere["dataset"] == reproduction.dataset], everywhere
+
+
+def _other_datasets(item: Item, printed: pd.DataFrame) -> list[str]:
+    """What a table of the paper has for the datasets that it is of, where this is not one of them."""
+    lines = []
+    for (dataset, target), rows in printed[printed["metric"] == "accuracy"].groupby(["dataset", "target"], sort=False):
+        cells = ", ".join(f"{row.variant} {row.value:.1f}" for row in rows.itertuples())
+        title = dataset.replace("_", "-").upper()
+        lines.append(f"the paper's table {item.number} is of {title}; its accuracies of {target}: {cells}")
+    return lines
+
+
+def _title(request: Request, item: Item) -> str:
+    dataset = request.reproduction.dataset.replace("_", "-").upper()
+    return f"{request.reproduction.name}: {item.kind} {item.number} of the paper, {dataset}"
+
+
+def _say(console: rich.console.Console, text: str, markup: bool = False) -> None:
+    console.print(text, highlight=False, markup=markup, soft_wrap=True)

@@ -1,0 +1,307 @@
+"""The command `keras-emotion papers`: the papers with their tables and figures, and all of one paper at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from keras_emotion.cli.output import make_console, print_json
+from keras_emotion.options import Option
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    from keras_emotion.papers import Reproduction
+
+_RUNS = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Papers:
+    """List the papers, their tables and figures, or make all of one paper.
+
+    Each line has the command that makes it, the state of its newest run in `runs`, and the time: for preset demo
+    minutes as measured on two CPU cores, else hours where --estimate computes them. With --run, the run, all tables and
+    all figures of a paper are made, one after another; what is finished is left as it is, what was interrupted is
+    continued, and after a failure the rest goes on. Exit code 0: done; 1: something failed, or trainings diverged.
+
+    Args:
+        paper: name of a paper, or of one of its reproductions, of which everything is made.
+        preset: values to start from, as for `keras-emotion run`.
+        data_root: name of a dataset and its folder; may be given several times. Without one, synthetic data are used.
+        estimate: estimate the hours of what is not finished; features that are not stored are computed for it.
+        workers: number of workers, 0 for one per GPU or core.
+        json: print one JSON object in place of a table.
+
+    Examples:
+        keras-emotion papers
+        keras-emotion papers --run 3facrnn              # on synthetic data
+        keras-emotion papers --run deap_3facrnn --preset reduced --data-root deap=/data/DEAP
+        keras-emotion papers --preset paper --data-root deap=/data/DEAP --estimate
+    """
+
+    paper: Annotated[str | None, Option(name="run", metavar="PAPER")] = None
+    preset: Literal["paper", "converged", "reduced", "demo"] = "demo"
+    data_root: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=FOLDER")] = ()
+    estimate: bool = False
+    workers: int = 0
+    json: bool = False
+
+    def run(self) -> int:
+        """List or make, and return the exit code."""
+        roots = _roots(self.data_root)
+        if self.preset != "demo" and not roots and (self.paper or self.estimate):
+            raise InputError(f"--preset {self.preset}: --data-root is missing; give NAME=FOLDER of a dataset")
+        works = list(_works(self.paper, self.preset, roots))
+        if self.paper is None:
+            return self._list(works)
+        if not works:
+            raise InputError(f"--run {self.paper}: runs on no dataset of --data-root; see keras-emotion papers")
+        return self._make(works)
+
+    def _list(self, works: Sequence[_Work]) -> int:
+        rows = [_described(work, self._time(work)) for work in works]
+        if self.json:
+            print_json(preset=self.preset, papers=rows)
+        else:
+            _print_list(rows, self.preset)
+        return 0
+
+    def _time(self, work: _Work) -> str:
+        if self.estimate:
+            try:
+                return _estimated(work, self.workers)
+            except InputError as error:
+                return f"no estimate: {error}"
+        if self.preset != "demo":
+            return "--estimate" if work.has_data else f"needs --data-root {work.reproduction.dataset}=FOLDER"
+        return _demo_minutes().get((work.reproduction.name, work.option), "")
+
+    def _make(self, works: Sequence[_Work]) -> int:
+        from keras_emotion.cli.interruptions import on_interruption
+
+        results = []
+        with on_interruption("what is finished is kept; continue with: {command}"):
+            for number, work in enumerate(works, start=1):
+                print(f"--- {number} of {len(works)}: {work.command}", flush=True)
+                started = time.monotonic()
+                state, place = _made(work, self.workers)
+                results.append({"command": work.command, "state": state, "seconds": time.monotonic() - started})
+                results[-1]["place"] = place
+        if self.json:
+            print_json(results=results)
+        else:
+            _print_results(results)
+        return int(any(one["state"] not in ("made", "done before") for one in results))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """One table, one figure, or the run itself (without an option) of a reproduction."""
+
+    paper: str
+    citation: str
+    reproduction: Reproduction
+    option: str
+    caption: str
+    preset: str
+    root: Path | None
+    needs_data: bool
+
+    @property
+    def has_data(self) -> bool:
+        return self.root is not None or not self.needs_data
+
+    @property
+    def words(self) -> list[str]:
+        words = [self.reproduction.name, *self.option.split()]
+        if self.needs_data:
+            words += ["--preset", self.preset] if self.preset != "demo" else []
+            words += [] if self.root is None else ["--data-root", str(self.root)]
+        return words
+
+    @property
+    def command(self) -> str:
+        return f"keras-emotion run {' '.join(self.words)}"
+
+
+def _roots(given: Sequence[str]) -> dict[str, Path]:
+    from keras_emotion.cli.names import check_name
+
+    roots = {}
+    for word in given:
+        name, equals, folder = word.partition("=")
+        if not equals or not folder:
+            raise InputError(f"--data-root {word}: expected NAME=FOLDER, such as deap=/data/DEAP")
+        check_name("--data-root", "dataset", name)
+        roots[name] = Path(folder)
+    return roots
+
+
+def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator[_Work]:
+    """What there is to make, of a paper or a reproduction of this name, or of all."""
+    from keras_emotion.papers import papers
+
+    known = papers()
+    reproductions = [one.name for paper in known.values() for one in paper.reproductions]
+    if name is not None and name not in known and name not in reproductions:
+        raise InputError(f"--run {name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one")
+    for paper in known.values():
+        for one in paper.reproductions:
+            if name not in (None, paper.name, one.name):
+                continue
+            root = roots.get(one.dataset)
+            if name is not None and roots and root is None:
+                continue
+            shared = {"paper": paper.name, "citation": paper.citation, "reproduction": one, "preset": preset}
+            title = one.description.split("\n\n")[0].strip().rstrip(".")
+            yield _Work(**shared, option="", caption=title, root=root, needs_data=True)
+            for item in one.items():
+                drawn = one.drawn_figures.get(item.number) if item.kind == "figure" else None
+                needs_data = drawn is None or drawn.needs != "network"
+                yield _Work(**shared, option=item.option, caption=item.caption, root=root, needs_data=needs_data)
+
+
+# --- the list
+
+
+def _described(work: _Work, minutes: str) -> dict[str, str]:
+    return {
+        "paper": work.paper,
+        "citation": work.citation,
+        "command": work.command,
+        "caption": work.caption,
+        "state": _state(work),
+        "time": minutes,
+    }
+
+
+def _state(work: _Work) -> str:
+    """State of the newest run in `runs`, whatever its configuration."""
+    from keras_emotion.cli.items import RESULTS
+
+    kind, _, number = work.option.removeprefix("--").partition(" ")
+    suffix = f"-{kind}{number}" if kind else ""
+    preset = work.preset if work.needs_data else "paper"
+    identity = "[0-9a-f]" * 16
+    folders = list(_RUNS.glob(f"{work.reproduction.name}-{preset}-{identity}{suffix}"))
+    page = f"{kind}{number}.html" if kind else RESULTS[work.reproduction.command]
+    found = [folder / page for folder in folders if (folder / page).exists()]
+    if found:
+        return f"finished: {max(found, key=lambda one: one.stat().st_mtime)}"
+    jobs = sum(len(_finished_jobs(folder)) for folder in folders)
+    return f"interrupted or running, {jobs} job{'' if jobs == 1 else 's'} done" if folders else ""
+
+
+def _finished_jobs(folder: Path) -> set[str]:
+    from keras_emotion.experiment import RunFolder
+
+    places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    return {
+        f"{place}/{job}"
+        for place in places
+        if (place / "config.json").is_file()
+        for job in RunFolder(place).finished_jobs()
+    }
+
+
+def _demo_minutes() -> dict[tuple[str, str], str]:
+    """Minutes of each command at preset demo, by reproduction and option, as they were measured."""
+    import csv
+
+    import keras_emotion.papers
+
+    path = Path(keras_emotion.papers.__file__).with_name("demo_minutes.csv")
+    with path.open(newline="") as file:
+        return {(row["reproduction"], row["option"]): f"{row['minutes']} min" for row in csv.DictReader(file)}
+
+
+def _estimated(work: _Work, workers: int) -> str:
+    """Hours of the jobs that are not finished, or what is done in place of jobs."""
+    from keras_emotion import experiment
+    from keras_emotion.cli.items import asked_item, item_runs
+
+    request = _request(work, workers)
+    if request.reproduction.command != "run":
+        return "trained without folds: no estimate"
+    runs = item_runs(request, asked_item(request)) if work.option else {"": (request.experiment, request.output)}
+    hours = 0.0
+    for wanted, folder in runs.values():
+        plan, _ = experiment.prepare(wanted, request.dataset)
+        hours += experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()).hours
+    return f"{hours:.1f} h" if runs else "no run is needed"
+
+
+def _print_list(rows: Sequence[Mapping[str, str]], preset: str) -> None:
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = make_console()
+    for paper in dict.fromkeys(row["paper"] for row in rows):
+        own = [row for row in rows if row["paper"] == paper]
+        table = Table(
+            title=Text(f"{paper}: {own[0]['citation']}", style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
+        )
+        for heading in ("command", "what", "state", "time"):
+            table.add_column(heading, overflow="fold")
+        for row in own:
+            table.add_row(*(Text(row[name]) for name in ("command", "caption", "state", "time")))
+        console.print(table)
+    note = "; minutes were measured on two CPU cores, what is shared with other commands included" * (preset == "demo")
+    console.print(f"preset {preset}{note}", highlight=False, markup=False, soft_wrap=True)
+
+
+# --- all of a paper
+
+
+def _made(work: _Work, workers: int) -> tuple[str, str]:
+    """Make one table or figure, or run the reproduction; gives the state and the path, or the reason of a failure."""
+    from keras_emotion.cli.items import item_page
+    from keras_emotion.cli.reproduce import perform
+
+    try:
+        request = _request(work, workers)
+        page = item_page(request)
+        if page.exists():
+            return "done before", str(page)
+        code = perform(request)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return "failed", str(error)
+    except Exception as error:
+        # A bug in one of them: it is printed in full, and the rest goes on.
+        traceback.print_exc()
+        return "failed", f"internal error: {error!r}"
+    return ("made" if not code else "trainings diverged"), str(page)
+
+
+def _request(work: _Work, workers: int) -> Any:
+    from keras_emotion.cli.request import named, parse_request
+
+    more = ["--resume"] if work.needs_data else []
+    more += ["--workers", str(workers)] if workers and work.reproduction.command == "run" else []
+    return parse_request(named(work.reproduction.name), [*work.words, *more])
+
+
+def _print_results(results: Sequence[Mapping[str, Any]]) -> None:
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=rich.box.SIMPLE_HEAD)
+    for heading in ("command", "state", "seconds", "page, or reason"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "seconds" else "left")
+    for one in results:
+        style = "" if one["state"] in ("made", "done before") else "red"
+        cells = (one["command"], one["state"], f"{one['seconds']:.0f}", one["place"])
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    make_console().print(table)
+    counts = {
+        state: sum(one["state"] == state for one in results) for state in dict.fromkeys(r["state"] for r in results)
+    }
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))

@@ -1,0 +1,187 @@
+"""The page of one table or figure of a paper: printed, as published and without leakage, side by side."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_emotion.experiment.records import RunFolder
+from keras_emotion.reports.comparison import differing_fields
+from keras_emotion.reports.figures import Picture
+from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
+from keras_emotion.reports.numbers import ENOUGH_SUBJECTS
+from keras_emotion.reports.report import output_folder, page_templates
+from keras_emotion.reports.tables import (
+    EMPTY,
+    Cell,
+    MainTable,
+    Row,
+    Section,
+    count_of_subjects,
+    join,
+    numbered_flags,
+    percent,
+    shown_p_value,
+)
+
+
+def build_item_page(
+    output: Path,
+    name: str,
+    title: str,
+    caption: str,
+    *,
+    table: MethodTable | None = None,
+    pictures: Sequence[Picture] = (),
+    runs: Mapping[str, RunFolder] | None = None,
+    mark: str = "",
+    notes: Sequence[str] = (),
+    reductions: Sequence[str] = (),
+    reference: str = "the paper",
+    command: str = "",
+) -> Path:
+    """Write the page of a table or a figure, `<name>.html`.
+
+    Args:
+        output: folder to write into.
+        name: file name without ending.
+        title: what it is (`"3facrnn, table 3, on DEAP"`).
+        caption: what it shows, in a line.
+        table: scores of methods; `None` where none are compared.
+        pictures: pictures, with titles and captions.
+        runs: finished runs that it is made of, by the names of the methods.
+        mark: mark of synthetic data, or empty.
+        notes: what has to be read with it besides what the table says.
+        reductions: how the experiment that was asked for differs from `reference`, one line each.
+        reference: what `reductions` compares with.
+        command: the command that made it.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    runs = runs or {}
+    shown = None if table is None else method_main_table(table, title, reductions, reference)
+    flags = {} if table is not None else _flags(runs)
+    page = (
+        page_templates()
+        .get_template("paper_item.html")
+        .render(
+            title=title,
+            caption=caption,
+            mark=mark,
+            table=shown,
+            pictures=[
+                {"title": one.title, "caption": one.caption, "png": base64.b64encode(one.png).decode()}
+                for one in pictures
+            ],
+            notes=[*(f"{name}: {flag}" for name, own in flags.items() for flag in own), *notes],
+            runs=[(method, folder.path.resolve().name, folder.config["identity"]) for method, folder in runs.items()],
+            labels=list(runs),
+            differences=differing_fields([folder.config["science"] for folder in runs.values()]),
+            reductions=list(reductions),
+            reference=reference,
+            command=command,
+        )
+    )
+    output_folder(output).write_bytes(f"{name}.html", page.encode())
+    return output / f"{name}.html"
+
+
+def method_main_table(
+    table: MethodTable, title: str, reductions: Sequence[str] = (), reference: str = "the paper"
+) -> MainTable:
+    """The scores of methods as a table with a column for each protocol, beside the numbers as printed.
+
+    Args:
+        table: the scores.
+        title: title of the table.
+        reductions: how the experiment differs from `reference`, one line each.
+        reference: what `reductions` compares with.
+    """
+    protocols = list(dict.fromkeys(table.rows["protocol"]))
+    marks, notes = numbered_flags({name: {"flags": table.flags.get(name, ())} for name in protocols})
+    has_print = bool(table.rows["printed"].notna().any())
+    sections = []
+    for target in dict.fromkeys(table.rows["target"]):
+        for metric in table.metrics:
+            own = table.rows[(table.rows["target"] == target) & (table.rows["metric"] == metric)]
+            n_classes, n_subjects = int(own["n_classes"].iloc[0]), int(own["n_subjects"].iloc[0])
+            averaged = ", mean over classes" if metric != "accuracy" and n_classes > 2 else ""
+            heading = f"{target}: {METRIC_NAMES.get(metric, metric)}{averaged}, {count_of_subjects(n_subjects)}"
+            rows = [_method_row(own, method, protocols, has_print) for method in dict.fromkeys(own["method"])]
+            if metric == "accuracy":
+                rows += _references(own[own["method"] == table.reference], protocols, has_print)
+            sections.append(Section(target, heading, tuple(rows)))
+    notes += [
+        "percent, mean ± standard deviation over subjects; below it a 95 % bootstrap interval of the mean, where there "
+        f"are {ENOUGH_SUBJECTS} subjects or more",
+        f"p: paired t-test over subjects of the accuracies with those of {table.reference}, by Holm's correction for "
+        "the methods of a target under a protocol",
+        f"chance: the middle 95 % of accuracies of {table.reference} when labels are shuffled between trials; the "
+        "majority class is that of the training part",
+    ]
+    if table.rows["knows_stimulus"].notna().any():
+        notes.append(
+            "knows the stimulus: the accuracy of guessing each window by the labels that its stimulus had in training"
+        )
+    if has_print:
+        notes.append("printed: as the paper prints it, under its own protocol; it is no number without leakage")
+    if table.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
+        notes.append(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
+    notes += [f"features of {join(methods)}: {flag}" for flag, methods in table.feature_flags.items()]
+    notes += [*table.notes, *(f"differs from {reference}: {line}" for line in reductions)]
+    columns = (*(["printed"] if has_print else []), *(name + marks[name] for name in protocols))
+    return MainTable(title, table.mark, columns, tuple(sections), tuple(notes))
+
+
+def _method_row(rows: pd.DataFrame, method: str, protocols: Sequence[str], has_print: bool) -> Row:
+    own = rows[rows["method"] == method].set_index("protocol")
+    first = own.iloc[0]
+    cells = []
+    if has_print:
+        spread = first["printed_standard_deviation"]
+        text = f"{first['printed']:.2f}" + (f" ± {spread:.2f}" if np.isfinite(spread) else "")
+        cells.append(EMPTY if np.isnan(first["printed"]) else Cell(text))
+    return Row(str(method), (*cells, *(_score(own.loc[name]) if name in own.index else EMPTY for name in protocols)))
+
+
+def _score(row: pd.Series) -> Cell:
+    # Of one subject there is no deviation.
+    deviation = row["standard_deviation"]
+    spread = f" ± {percent(deviation)}" if np.isfinite(deviation) else ""
+    details = [f"{percent(row['low'])} – {percent(row['high'])}"] if np.isfinite(row["low"]) else []
+    if row["metric"] == "accuracy" and np.isfinite(row["p_value_holm"]):
+        details.append(shown_p_value(row["p_value_holm"]))
+    return Cell(f"{percent(row['mean'])}{spread}", ", ".join(details))
+
+
+def _references(rows: pd.DataFrame, protocols: Sequence[str], has_print: bool) -> list[Row]:
+    """What the accuracies are read against; of the reference method."""
+    own = rows.set_index("protocol")
+    empty = [Cell("")] if has_print else []
+
+    def row(label: str, shown) -> Row:
+        cells = [shown(own.loc[name]) if name in own.index else EMPTY for name in protocols]
+        return Row(label, (*empty, *cells), is_reference=True)
+
+    def share(column: str):
+        return lambda one: EMPTY if np.isnan(one[column]) else Cell(percent(one[column]))
+
+    found = [row("majority class of training", share("majority"))]
+    if own["knows_stimulus"].notna().any():
+        found.append(row("knows the stimulus", share("knows_stimulus")))
+    band = row("chance, 95 % band", lambda one: Cell(f"{percent(one['chance_low'])} – {percent(one['chance_high'])}"))
+    return [*found, band]
+
+
+def _flags(runs: Mapping[str, RunFolder]) -> dict[str, list[str]]:
+    """Flags of the protocols of runs, by the names of the protocols."""
+    definitions: list[dict[str, Any]] = [
+        one for folder in runs.values() for one in folder.config["science"]["protocols"]
+    ]
+    return {one["name"]: one["flags"] for one in definitions if one["flags"]}

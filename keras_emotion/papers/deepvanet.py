@@ -118,6 +118,11 @@ TABLES: Mapping[str, Table] = {
 }
 """Rows of the paper's Table 2, and of its grid of feature sizes."""
 
+TABLE_CAPTIONS = {
+    "2": "Per-subject and inter-subject experiments",
+    "lambda": "Grid of the sizes of face and bio features, section 3",
+}
+
 
 def _bar(modalities: str = "both", channels: str = "all", fusion: str = "feature") -> Method:
     return with_fields({"system.modalities": modalities, "system.bio.channels": channels, "system.fusion": fusion})
@@ -187,6 +192,7 @@ Examples:
     printed_data=PrintedData(n_subjects=22),
     drawn_figures=FIGURES,
     tables=TABLES,
+    table_captions=TABLE_CAPTIONS,
     pretraining=_PRETRAINING,
     compared_figures={"2": ABLATION},
     figures=(draw_features,),
@@ -232,6 +238,7 @@ Examples:
     unlike_the_paper=_unlike_the_paper,
     drawn_figures=FIGURES,
     tables=TABLES,
+    table_captions=TABLE_CAPTIONS,
     pretraining=_PRETRAINING,
     figures=(draw_features,),
 )

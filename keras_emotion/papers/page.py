@@ -24,6 +24,10 @@ _NO_EDIT = (
 )
 
 
+_MANY = 12
+"""So many rows of a table are named; of a grid with more, their number."""
+
+
 def markdown_page() -> str:
     """The registry as Markdown: each paper, what it is run on, and what its tables compare."""
     parts = [
@@ -91,7 +95,8 @@ def _told(one: Reproduction, item: Item) -> str:
 
 
 def _with_methods(caption: str, methods: Table, before: str = "") -> str:
-    listed = f"{before}{'; '.join(methods)}"
+    names = "; ".join(methods) if len(methods) <= _MANY else f"{len(methods)} rows"
+    listed = f"{before}{names}"
     return f"{caption} ({listed})" if caption else listed
 
 

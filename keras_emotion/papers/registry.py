@@ -161,6 +161,12 @@ class Item:
         return f"--{self.kind} {self.number}"
 
 
+def _place_in_paper(item: Item) -> tuple[bool, bool, int]:
+    """Tables before figures, by number; grids, which the paper prints no table of, behind the tables."""
+    is_numbered = item.number.isdigit()
+    return item.kind != "table", not is_numbered, int(item.number) if is_numbered else 0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretraining:
     """A reproduction that trains what another one starts from, on a dataset of its own.
@@ -243,7 +249,7 @@ class Reproduction:
             Item("figure", number, one.caption or _listed(one.methods)) for number, one in self.compared_figures.items()
         ]
         found += [Item("figure", number, one.caption) for number, one in self.drawn_figures.items()]
-        return tuple(sorted(found, key=lambda item: (item.kind != "table", int(item.number))))
+        return tuple(sorted(found, key=_place_in_paper))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

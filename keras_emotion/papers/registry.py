@@ -147,7 +147,7 @@ class Item:
 
     Args:
         kind: which of the two.
-        number: its number in the paper.
+        number: its number in the paper; of a grid of which the paper prints the choice alone, a name.
         caption: what it shows, in a line.
     """
 
@@ -156,15 +156,14 @@ class Item:
     caption: str
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether the paper prints it."""
+        return self.number.isdigit()
+
+    @property
     def option(self) -> str:
         """The option of the command that makes it: `--table 3`."""
         return f"--{self.kind} {self.number}"
-
-
-def _place_in_paper(item: Item) -> tuple[bool, bool, int]:
-    """Tables before figures, by number; grids, which the paper prints no table of, behind the tables."""
-    is_numbered = item.number.isdigit()
-    return item.kind != "table", not is_numbered, int(item.number) if is_numbered else 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -240,7 +239,7 @@ class Reproduction:
         return self.presets["paper"].dataset
 
     def items(self) -> tuple[Item, ...]:
-        """Tables and figures of the paper that can be made on this dataset, tables first, by number."""
+        """Tables and figures of the paper that can be made on this dataset: tables first, by number; grids follow."""
         found = [
             Item("table", number, self.table_captions.get(number) or _listed(methods))
             for number, methods in self.tables.items()
@@ -249,7 +248,13 @@ class Reproduction:
             Item("figure", number, one.caption or _listed(one.methods)) for number, one in self.compared_figures.items()
         ]
         found += [Item("figure", number, one.caption) for number, one in self.drawn_figures.items()]
-        return tuple(sorted(found, key=_place_in_paper))
+        of_tables, of_figures = ([one for one in found if one.kind == kind] for kind in ("table", "figure"))
+        in_order = [
+            *sorted((one for one in of_tables if one.is_numbered), key=lambda item: int(item.number)),
+            *(one for one in of_tables if not one.is_numbered),
+            *sorted(of_figures, key=lambda item: int(item.number)),
+        ]
+        return tuple(in_order)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

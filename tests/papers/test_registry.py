@@ -50,6 +50,10 @@ def test_printed_numbers_are_there_and_name_the_rows_of_the_tables(one):
             # A grid, of which the paper prints the choice and no table.
             assert printed.empty
             continue
+        if (one.printed_numbers, number) == (facrnn.PRINTED_NUMBERS, "6"):
+            # Its methods are of other papers, each printed for one dataset: some are here, the others are quoted.
+            assert set(table) < set(printed["variant"])
+            continue
         # A table that the paper has of another dataset has the same rows.
         own = printed[printed["dataset"] == one.dataset]
         own = own if len(own) else printed

@@ -446,7 +446,7 @@ def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
     )
     found = build_method_table({"A": folder}, paper, tmp_path / "table")
     assert found.printed_only == (
-        f"printed only: DBN: {target} 60.90, {target} F1 50.00, another 1.00",
+        f"printed only: DBN: {target} 60.90, {target} F1 50.00",
         f"printed only: TR&CA: {target} 95.58 ± 2.28",
     )
     console = rich.console.Console(file=io.StringIO(), width=400)

@@ -150,7 +150,7 @@ def test_the_released_head_is_a_field_that_older_trainings_do_not_have():
     ratings = model.predict({"faces": np.full((1, 64, 64, 3), 255, np.uint8)}, verbose=0)
     assert (abs(ratings) < 10).all()
     for values in ((1, 1), (1, -1), (0, float("inf"))):
-        with pytest.raises(ValueError, match="rating_range: .*; expected a smaller and a greater number"):
+        with pytest.raises(ValueError, match=r"rating_range: .*; expected a smaller and a greater number"):
             FaceAffect(rating_range=values)
 
 

@@ -225,7 +225,7 @@ Examples:
         writer=write_mahnob_hci,
         options={
             "n_subjects": 3,
-            "n_trials": 8,
+            "n_trials": 10,
             "effect_size": 2.0,
             "lead_seconds": 5.0,
             "stimulus_seconds": 24.0,

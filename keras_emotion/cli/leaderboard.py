@@ -201,12 +201,15 @@ class Leaderboard:
         left_out: Mapping[str, str],
         impossible: Mapping[tuple[str, str], str],
     ) -> None:
+        from keras_emotion.datasets import READERS
         from keras_emotion.reports.leaderboard import build_leaderboard
         from keras_emotion.tables import csv_bytes
 
         entries = list(self._entries(chosen, costs, impossible))
         title = f"Leaderboard: {self.dataset.replace('_', '-').upper()}, {self.target}"
-        made = build_leaderboard(entries, title, left_out, self._facts(entries))
+        meaning = READERS[self.dataset].meaning_of_stimulus
+        notes = [f"a stimulus is {meaning}"] if meaning else []
+        made = build_leaderboard(entries, title, left_out, self._facts(entries), notes)
         page, tables = self.page or self.output / "leaderboard.md", self.tables or self.output
         names = {"scores": made.scores, "pairs": made.pairs}
         files = {tables / f"{self.dataset}_leaderboard_{name}.csv": csv_bytes(table) for name, table in names.items()}

@@ -12,11 +12,14 @@ import pandas as pd
 from keras_emotion.evaluation import holm_correction, paired_subject_test
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
-from keras_emotion.reports.tables import join, percent, shown_p_value, stimulus_notes
+from keras_emotion.reports.tables import percent, shown_p_value
 from keras_emotion.schema import InputError
 
 _LATE = 0.9
 """A best epoch above this share of the epochs lies in their last tenth."""
+
+_MOST_PAIRS = 6
+"""So many pairs without a difference are named; more are counted."""
 
 STILL_LEARNING = "still learning"
 
@@ -61,7 +64,11 @@ class LeaderboardPage:
 
 
 def build_leaderboard(
-    entries: Sequence[Entry], title: str, left_out: Mapping[str, str], facts: Mapping[str, str]
+    entries: Sequence[Entry],
+    title: str,
+    left_out: Mapping[str, str],
+    facts: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> LeaderboardPage:
     """Build the page, the protocols in the order of the entries and the best model first.
 
@@ -70,6 +77,7 @@ def build_leaderboard(
         title: of the page.
         left_out: models that do not take part, with the reason.
         facts: what the numbers were computed with, by name.
+        notes: what else has to be read with the numbers.
 
     Raises:
         InputError: a finished run is damaged, has several targets, or the runs are of different datasets.
@@ -90,7 +98,7 @@ def build_leaderboard(
         [row for protocol in dict.fromkeys(scores["protocol"]) for row in _pairs(numbers, protocol)],
         columns=["protocol", "first", "second", "difference", "p_value", "p_value_holm"],
     )
-    lines = [f"# {title}", "", *_introduction(numbers, left_out, facts)]
+    lines = [f"# {title}", "", *_introduction(numbers, left_out, facts, notes)]
     for protocol in dict.fromkeys(scores["protocol"]):
         lines += _section(protocol, scores[scores["protocol"] == protocol], pairs, numbers)
     return LeaderboardPage("\n".join(lines) + "\n", scores, pairs)
@@ -177,7 +185,10 @@ def _pairs(numbers: Mapping[tuple[str, str], RunNumbers], protocol: str) -> list
 
 
 def _introduction(
-    numbers: Mapping[tuple[str, str], RunNumbers], left_out: Mapping[str, str], facts: Mapping[str, str]
+    numbers: Mapping[tuple[str, str], RunNumbers],
+    left_out: Mapping[str, str],
+    facts: Mapping[str, str],
+    notes: Sequence[str],
 ) -> Iterator[str]:
     if any(one.mark for one in numbers.values()):
         yield f"**{next(iter(numbers.values())).mark}**"
@@ -192,20 +203,18 @@ def _introduction(
         "that more epochs may give more."
     )
     yield ""
-    notes = [note for one in numbers.values() for note in stimulus_notes(dataclasses.replace(one, protocols={}))]
-    notes += ["knows the stimulus: the commonest label that training gives to the stimulus, without any signal"]
-    yield from (f"- {_without_protocols(note)}" for note in dict.fromkeys(notes))
+    targets = dict.fromkeys(target for one in numbers.values() for target in one.labels_of_stimuli)
+    yield from (
+        f"- {target}: the label is a property of the stimulus, so that knowing the stimulus is knowing the label; only "
+        "protocols that keep stimuli apart judge"
+        for target in targets
+    )
+    yield from (f"- {note}" for note in notes)
+    yield "- knows the stimulus: the commonest label that training gives to the stimulus, without any signal"
     yield from (f"- left out: {model}, {reason}" for model, reason in left_out.items())
     yield from ("", "| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in facts.items())
     yield ""
-
-
-def _without_protocols(note: str) -> str:
-    """A note on stimuli without what each run keeps apart, which differs from section to section."""
-    return note.split("; only protocols")[0] + (
-        "; only protocols that keep stimuli apart judge" if "; only protocols" in note else ""
-    )
 
 
 def _section(
@@ -262,11 +271,11 @@ def _tests(pairs: pd.DataFrame) -> Iterator[str]:
     shown = pairs[pairs["p_value_holm"] < 0.05].sort_values("p_value_holm")
     for row in shown.itertuples():
         better, worse = (row.first, row.second) if row.difference > 0 else (row.second, row.first)
-        yield f"- `{better}` above `{worse}` by {percent(abs(row.difference))} points, {shown_p_value(row.p_value_holm)}"
+        points = percent(abs(row.difference))
+        yield f"- `{better}` is above `{worse}` by {points} points, {shown_p_value(row.p_value_holm)}"
     rest = pairs[~(pairs["p_value_holm"] < 0.05)]
-    if len(rest):
-        which = "none of the pairs" if shown.empty else "not the other pairs"
-        listed = join(f"{row.first} and {row.second}" for row in rest.itertuples()) if len(rest) <= 6 else ""
-        said = f" ({listed})" if listed else f" ({len(rest)} of {len(pairs)})"
-        yield f"- these data tell apart {which}{said}"
+    if 0 < len(rest) <= _MOST_PAIRS:
+        yield f"- no difference shown: {'; '.join(f'`{row.first}` and `{row.second}`' for row in rest.itertuples())}"
+    elif len(rest):
+        yield f"- no difference shown: {len(rest)} of {len(pairs)} pairs"
     yield ""

@@ -26,11 +26,11 @@ _COSTS = "costs.json"
 
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
-    """Compare all models that need nothing but EEG on one target of a dataset, in sittings of some minutes.
+    """Compare all models of EEG alone on a dataset, in sittings.
 
-    One repetition of at most five folds. Each model has a run for each protocol, the cheapest model first. After the
-    given minutes no training is started; called again, the command goes on where it stopped. The page is written from
-    the runs that are finished.
+    One target, one repetition of at most five folds. Each model has a run for each protocol, the cheapest model
+    first. After the given minutes no training is started; called again, the command goes on where it stopped. The
+    page is written from the runs that are finished.
 
     Args:
         data_root: folder of the dataset.
@@ -48,8 +48,8 @@ class Leaderboard:
 
     Examples:
         keras-emotion leaderboard --data-root /data/SAM40
-        keras-emotion leaderboard --data-root /data/SAM40 --minutes 0 --page docs/leaderboard.md
-        keras-emotion leaderboard --data-root my_study --dataset recordings --target valence --models svm eegnet
+        keras-emotion leaderboard --data-root /data/SAM40 --minutes 0
+        keras-emotion leaderboard --data-root . --models svm eegnet
     """
 
     data_root: Path

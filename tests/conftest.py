@@ -21,7 +21,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # No test takes the power away: what is written need not be on the disk.
 os.fsync = lambda file: None
 
-# What is imported for tests stays, and graphs leave many objects: to go through them all that often is 5 % of the time.
+# What is imported for tests stays: no collection goes through it, now or later (see `pytest_collection_finish`).
+gc.disable()
+# Graphs leave many objects: to go through them all that often is 5 % of the time.
 gc.set_threshold(50_000, 20, 20)
 
 
@@ -47,8 +49,14 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is imported for tests stays: no collection goes through it again."""
+    """What is imported for tests stays: no collection goes through it."""
     _keep_kernels()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
+    """One last collection, in which files that nobody closed are found; not the six of pytest and Python."""
     gc.collect()
     gc.freeze()
 

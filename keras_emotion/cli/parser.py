@@ -121,16 +121,18 @@ class Argument:
 
 
 def arguments_of(source: Any) -> list[Argument]:
-    """The arguments that set the fields of a dataclass or a pydantic model, or call a function.
+    """The arguments that set the fields of a dataclass or a pydantic model, or call a function or another class.
 
     Args:
-        source: a dataclass or a function; a pydantic model, or a value of one, whose fields are then the defaults.
+        source: a dataclass, another class or a function; a pydantic model, or a value of one, whose fields are then the
+            defaults.
     """
     if _is_model(source if isinstance(source, type) else type(source)):
         found = _arguments_of_model(source)
     else:
         documented = _documented([source])
-        hints = typing.get_type_hints(source, include_extras=True)
+        is_made = isinstance(source, type) and not dataclasses.is_dataclass(source)
+        hints = typing.get_type_hints(source.__init__ if is_made else source, include_extras=True)
         found = [
             Argument(name, hints[name], one.default, documented.get(name, ""), _option_in(hints[name]))
             for name, one in inspect.signature(source).parameters.items()
@@ -424,10 +426,15 @@ def _problem(error: Mapping[str, Any]) -> str:
     return text[0].lower() + text[1:] if text[:2].istitle() else text
 
 
-def as_option(error: ValueError) -> InputError:
-    """The error of a function about one of its arguments, `` `n_trials` is 50; ... ``, as one about the option."""
+def as_option(error: ValueError, prefix: str = "") -> InputError:
+    """The error of a function about one of its arguments, `` `n_trials` is 50; ... ``, as one about the option.
+
+    Args:
+        error: the error.
+        prefix: what precedes the names of the arguments in those of the options.
+    """
     found = re.match(r"`(?:n_)?(\w+)` is '?(.*?)'?; ", str(error))
-    return InputError(f"--{_dashed(found[1])} {found[2]}: {str(error)[found.end() :]}" if found else str(error))
+    return InputError(f"--{prefix}{_dashed(found[1])} {found[2]}: {str(error)[found.end() :]}" if found else str(error))
 
 
 def changed(value: Any, changes: Mapping[str, Any]) -> Any:

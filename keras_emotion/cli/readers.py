@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_emotion.cli.parser import as_option
+from keras_emotion.cli.parser import Argument, arguments_of, as_option
 from keras_emotion.datasets import READERS, Reader, with_stimuli
 from keras_emotion.schema import InputError
 
 
 def open_dataset(
-    name: str, root: Path, file_format: str | None = None, stimuli: Path | None = None, **options: Any
+    name: str,
+    root: Path,
+    file_format: str | None = None,
+    stimuli: Path | None = None,
+    *,
+    option_prefix: str = "",
+    **options: Any,
 ) -> Reader:
     """Return the reader of a dataset.
 
@@ -22,6 +30,7 @@ def open_dataset(
         root: its folder.
         file_format: format to read; by default the first one found.
         stimuli: stimulus folder that the trials have their clips from, see `with_stimuli`.
+        option_prefix: what precedes the names of further arguments on the command line, for messages.
         options: further arguments of the reader.
 
     Raises:
@@ -35,8 +44,34 @@ def open_dataset(
     except InputError:
         raise
     except ValueError as error:
-        raise as_option(error) from None
+        raise as_option(error, "" if str(error).startswith("`file_format`") else option_prefix) from None
     return reader if stimuli is None else with_stimuli(reader, stimuli)
+
+
+READER_PREFIX = "reader."
+"""What precedes the names of a reader's arguments in those of the options."""
+
+
+def reader_arguments(dataset: str, chosen: Mapping[str, Any]) -> list[Argument]:
+    """The options that set the arguments of a reader: how its recordings are cleaned and resampled.
+
+    Args:
+        dataset: name of the dataset, registered.
+        chosen: defaults by name that go before those of the reader.
+    """
+    kind = READERS[dataset]
+    group = (READER_PREFIX.rstrip("."), f"how the files of {dataset} are read")
+    return [
+        dataclasses.replace(
+            one,
+            name=f"{READER_PREFIX}{one.name}",
+            default=chosen.get(one.name, one.default),
+            option=dataclasses.replace(one.option, common=False),
+            group=group,
+        )
+        for one in arguments_of(kind)
+        if one.name not in ("root", "file_format")
+    ]
 
 
 SAMPLING_RATE_HZ = 128.0

@@ -35,12 +35,14 @@ class Report:
         """Writes, and returns the exit code."""
         from keras_emotion import reports
         from keras_emotion.experiment.records import RunFolder
+        from keras_emotion.papers import REFERENCES
 
         folders = [RunFolder(path) for path in self.runs]
         report: reports.Report | reports.ComparisonReport
         if len(folders) == 1:
             output = self.output or Path("runs") / f"report-{folders[0].config['identity']}"
-            report = reports.build_report(folders[0], output=output)
+            references = reports.read_references(REFERENCES)
+            report = reports.build_report(folders[0], output=output, references=references)
         else:
             report = reports.build_comparison(folders, self.output)
         if self.json:

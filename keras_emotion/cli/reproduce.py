@@ -16,12 +16,13 @@ from keras_emotion import experiment, reports
 from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.items import make_item
+from keras_emotion.cli.pretraining import with_pretraining
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
 from keras_emotion.cli.run_output import error_after_failures, print_cost, print_failed, print_left_out, run_console
 from keras_emotion.datasets import Reader
-from keras_emotion.papers import Demo, Reproduction
+from keras_emotion.papers import REFERENCES, Demo, Reproduction, differences_from_the_paper
 from keras_emotion.papers.registry import Presets, Table
-from keras_emotion.systems import Experiment, differences
+from keras_emotion.systems import Experiment
 
 _KEPT = {
     "run": "finished jobs and stored features are kept; continue with: {resume}",
@@ -134,25 +135,35 @@ def run_reproduction(
 
 def _run(request: Request) -> int:
     """Run, report, and draw the figures; or estimate the costs, or make a table or a figure of the paper."""
-    reproduction, wanted = request.reproduction, request.experiment
-    reductions = _differences_from_full_size(reproduction, wanted)
+    request = with_pretraining(request, run_console())
+    reproduction, wanted, dataset = request.reproduction, request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
-    reference = "the paper" if has_paper else _FULL_SIZE
+    reference = _reference(reproduction)
     if request.options.table or request.options.figure:
-        return make_item(request, reductions, reference)
-    console, dataset = run_console(), request.dataset
+        return make_item(request, differences_from_the_paper(reproduction, wanted, dataset), reference)
+    console = run_console()
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
         jobs = experiment.RunFolder(request.output).check_jobs()
         finished = jobs.finished - (jobs.failed.keys() if request.options.retry_failed else set())
+        reductions = differences_from_the_paper(reproduction, wanted, dataset, plan.n_windows())
         _print_estimate(console, experiment.estimate(plan, finished), reductions, reference)
         print_left_out(console, plan)
         return 0
     folder = experiment.run(wanted, dataset, request.output, **request.start)
+    n_windows = folder.summary.get("n_windows")
+    reductions = differences_from_the_paper(reproduction, wanted, dataset, n_windows)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
     n_failed = print_failed(folder)
     with error_after_failures(n_failed):
-        build_report = functools.partial(reports.build_report, folder, numbers, reductions, reference=reference)
+        build_report = functools.partial(
+            reports.build_report,
+            folder,
+            numbers,
+            reductions,
+            reference=reference,
+            references=reports.read_references(REFERENCES),
+        )
         build_report().print(console)
         console.print(
             f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True
@@ -174,6 +185,7 @@ def _train_teachers(request: Request) -> int:
         request.experiment, request.dataset, folder, request.reproduction.validation_subjects, verify=verify
     )
     mark = f" ({reports.SYNTHETIC_MARK})" if request.dataset.synthetic else ""
+    _print_differences(request)
     run_console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -187,22 +199,20 @@ def _pretrain(request: Request) -> int:
     console = run_console()
     title = f"{request.dataset.name}: ratings of pictures of unseen people"
     console.print(reports.rating_table(scores, title, request.dataset.synthetic))
+    _print_differences(request)
     console.print(f"network: {network}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
-def _differences_from_full_size(reproduction: Reproduction, wanted: Experiment) -> list[str]:
-    full = reproduction.presets["paper"]
-    as_printed = {
-        **full.scientific_config(),
-        "system": {"kind": type(full.system).__name__, **full.system.printed_config()},
-    }
-    # Of a protocol its name says enough.
-    named = [
-        {**science, "protocols": [protocol["name"] for protocol in science["protocols"]]}
-        for science in (as_printed, wanted.scientific_config())
-    ]
-    return differences(*named)
+def _reference(reproduction: Reproduction) -> str:
+    return "the paper" if reproduction.is_on_data_of_paper else _FULL_SIZE
+
+
+def _print_differences(request: Request) -> None:
+    lines = differences_from_the_paper(request.reproduction, request.experiment, request.dataset)
+    reference = _reference(request.reproduction)
+    for line in lines:
+        run_console().print(f"differs from {reference}: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reductions: list[str]) -> pd.DataFrame:

@@ -7,6 +7,8 @@ experiment. `keras-emotion run` and the scripts in `reproductions/` share it.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from typing import Annotated, Any, Literal
 from keras_emotion.cli.names import check_name
 from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
-from keras_emotion.cli.readers import open_dataset, rate_options
+from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
@@ -37,6 +39,8 @@ class RunOptions:
         data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
         stimuli: folder that holds the clips of the stimuli, for models that see them: one file each, or files and a
             stimuli.csv; by default `stimuli` in the folder of the dataset, if there is one.
+        pretraining_data: folder of the dataset that the paper trains a network on before; it is trained first, by the
+            reproduction that the help names, and used again by later runs of the same preset and data.
         output: run folder; by default one in `runs/`, named after experiment, preset and configuration.
         preset: values to start from; further options change single values. `paper`: as printed. `converged`: the same
             with a learning rate at which the network learns. `reduced`: that with a quarter of the channels, one
@@ -53,6 +57,7 @@ class RunOptions:
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
     stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
+    pretraining_data: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Annotated[Path | None, Option(metavar="FOLDER")] = None
     preset: Literal[PRESETS] = "demo"
     file_format: Annotated[str | None, Option(names="file format", common=False)] = None
@@ -101,7 +106,7 @@ class Choice:
         reproduction: what is run.
         prog: name of the command, for its help.
         own: arguments besides those of all runs.
-        reader_options: further arguments of the reader.
+        reader_options: arguments of the reader that go before those of the reproduction.
     """
 
     reproduction: Reproduction
@@ -116,20 +121,26 @@ class Request:
 
     Args:
         reproduction: what is run.
-        options: how it is run.
-        experiment: the experiment that is asked for.
-        dataset: the dataset; `None` for a figure that needs none.
+        options: of the run.
+        experiment: with the options of its fields.
+        dataset: the reader; `None` for a figure that needs none.
+        reader_changes: arguments of the reader that were given, and are not those of the reproduction.
     """
 
     reproduction: Reproduction
     options: RunOptions
     experiment: Experiment
     dataset: Reader | None
+    reader_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def output(self) -> Path:
         """The folder to write to."""
         name = f"{self.experiment.name}-{self.options.preset}-{self.experiment.identity()}"
+        if self.reader_changes:
+            # They are part of what the data are, and not of the experiment.
+            text = json.dumps(self.reader_changes, sort_keys=True)
+            name = f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return self.options.output or Path("runs") / name
 
     @property
@@ -269,11 +280,13 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
         dataclasses.replace(one, default=preset) if one.name == "preset" else one for one in arguments_of(RunOptions)
     ]
     of_experiment = arguments_of(default)
-    known = [*choice.own, *of_runs, *of_experiment, *EVERYWHERE]
+    of_reader = reader_arguments(default.dataset, {**reproduction.reader_options, **choice.reader_options})
+    known = [*choice.own, *of_runs, *of_experiment, *of_reader, *EVERYWHERE]
     given = parse(words, known, choice.prog)
     # What is run is part of the name of the command there.
     items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
-    shown = [one for one in known if one.default is not REQUIRED and items.get(one.name, True)]
+    there = {**items, "pretraining_data": reproduction.pretraining}
+    shown = [one for one in known if one.default is not REQUIRED and there.get(one.name, True)]
     listed = {f"{kind}s of the paper": {one.option: one.caption for one in own} for kind, own in items.items() if own}
     print_help(given, shown, choice.prog, reproduction.description, listed=lambda: listed)
     options = RunOptions(**{"preset": preset, **{one.name: given[one.name] for one in of_runs if one.name in given}})
@@ -286,7 +299,18 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     if root is None:
         raise InputError("--data-root: give the folder of the dataset; there are no demo data")
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
-    dataset = open_dataset(wanted.dataset, root, options.file_format, stimuli, **choice.reader_options)
+    given_of_reader = {one.name: given.get(one.name, one.default) for one in of_reader}
+    reader_changes = {
+        one.name: given_of_reader[one.name] for one in of_reader if given_of_reader[one.name] != one.default
+    }
+    dataset = open_dataset(
+        wanted.dataset,
+        root,
+        options.file_format,
+        stimuli,
+        option_prefix=READER_PREFIX,
+        **{name.removeprefix(READER_PREFIX): value for name, value in given_of_reader.items()},
+    )
     dataset = dataset.for_sources(wanted.system.sources)
     if reproduction.choose_subjects is not None and preset != "demo" and "subjects" not in given:
         chosen, how = reproduction.choose_subjects(dataset)
@@ -296,7 +320,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    return Request(reproduction, options, wanted, dataset)
+    return Request(reproduction, options, wanted, dataset, reader_changes)
 
 
 def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path | None:

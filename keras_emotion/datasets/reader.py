@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -229,6 +230,14 @@ class Reader(abc.ABC):
     def options(self) -> dict[str, Any]:
         """Arguments of this reader, besides root and form, that change what `trials` gives; JSON-able."""
         return {}
+
+    @classmethod
+    def default_options(cls) -> dict[str, Any]:
+        """Arguments of this reader that have a default, by name, besides the form of the files."""
+        parameters = inspect.signature(cls).parameters.values()
+        return {
+            one.name: one.default for one in parameters if one.default is not one.empty and one.name != "file_format"
+        }
 
     @property
     def synthetic(self) -> bool:

@@ -42,7 +42,8 @@ class Protocol(pydantic.BaseModel):
         holdout: only the first of the folds is run: a fixed training, validation and test part.
         n_repetitions: repetitions of the cross-validation, each with folds of its own.
         fitted_on: rows to which scalers, thresholds, teachers, feature selection and smoothing are fitted.
-        epoch_chosen_by: the part that chooses the epoch and, where any are searched, the hyper-parameters.
+        epoch_chosen_by: the part that chooses the epoch and, where any are searched, the hyper-parameters;
+            `"last_epoch"`: none, the weights of the last epoch are tested, and nothing can be searched.
         scored_unit: `"window"`, or `"trial"` by the windows' mean probability.
         folds_averaged: `"pooled"`: the test rows of all folds of a repetition are scored together, the repetitions
             averaged.
@@ -77,7 +78,7 @@ class Protocol(pydantic.BaseModel):
     n_splits: int | None = pydantic.Field(default=10, ge=3)
     n_repetitions: int = pydantic.Field(default=1, ge=1)
     fitted_on: Literal["training_rows", "all_rows"] = "training_rows"
-    epoch_chosen_by: Literal["inner_validation", "test_fold"] = "inner_validation"
+    epoch_chosen_by: Literal["inner_validation", "test_fold", "last_epoch"] = "inner_validation"
     scored_unit: Literal["window", "trial"] = "window"
     folds_averaged: Literal["pooled"] = "pooled"
     holdout: bool = False
@@ -163,7 +164,7 @@ class Protocol(pydantic.BaseModel):
         """Row positions of training, validation and test part, fold by fold.
 
         Where the epoch is chosen on the test fold, the validation part *is* the test part, and the training part is
-        all the rest.
+        all the rest. Where it is the last one, the validation part is empty, and the training part is the same.
 
         Args:
             table: window table of one pool (see `pools`).
@@ -186,10 +187,11 @@ class Protocol(pydantic.BaseModel):
                 )
         # A holdout is one fold of as many as the shares of its parts say, however much a run reduces folds.
         splitter = self.splitter(seed, repetition, None if self.holdout else maximum_folds)
-        if self.epoch_chosen_by == "test_fold":
-            folds = ((train, test, test) for train, test in splitter.split(table, labels))
-        else:
+        if self.epoch_chosen_by == "inner_validation":
             folds = splitter.nested_split(table, labels)
+        else:
+            n_choosing = None if self.epoch_chosen_by == "test_fold" else 0
+            folds = ((train, test[:n_choosing], test) for train, test in splitter.split(table, labels))
         return itertools.islice(folds, 1) if self.holdout else folds
 
 
@@ -204,6 +206,7 @@ _SPLITTERS: Mapping[str, type[UnitKFold]] = {
 
 
 _FOURFOLD = "the paper prints fourfold cross-validation and no more"
+_NO_EPOCH = "the paper prints no rule for the epoch: that the last of them is tested is an assumption"
 
 PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
     {
@@ -234,6 +237,24 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
                 disjoint="windows",
                 scope="across_subjects",
                 epoch_chosen_by="test_fold",
+            ),
+            # The same folds read to the letter: the paper prints ten-fold cross-validation and a number of epochs, and
+            # that the released code selects on the test fold is no part of it.
+            Protocol(
+                name="as_published_deepvanet_literal",
+                setting="deepvanet, per subject, to the letter",
+                disjoint="windows",
+                scope="within_subject",
+                epoch_chosen_by="last_epoch",
+                assumed=_NO_EPOCH,
+            ),
+            Protocol(
+                name="as_published_deepvanet_inter_subject_literal",
+                setting="deepvanet, inter-subject, to the letter",
+                disjoint="windows",
+                scope="across_subjects",
+                epoch_chosen_by="last_epoch",
+                assumed=_NO_EPOCH,
             ),
             # "Fourfold cross-validation" is all that is printed.
             Protocol(

@@ -18,6 +18,7 @@ from keras_emotion.experiment.record_schema import readable_name, record_name
 from keras_emotion.file_names import file_name, refuse_unusable_words, word_file_name
 from keras_emotion.pipelines import JoinedArrays, StoredFeatures, StudyChannels, pair_windows
 from keras_emotion.pipelines.features import STEP_RATINGS, UNUSABLE
+from keras_emotion.pipelines.windowing import Windowing
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
@@ -301,7 +302,10 @@ class Plan:
         }
         if self.replacement is not None:
             parts = {name: self.replacement.apply(one) for name, one in parts.items()}
-        return pair_windows(parts)
+        seconds = self.experiment.middle_seconds
+        table = next(iter(parts.values())).table
+        asked = None if seconds is None else _middle_rows(table, self.experiment.system.windowing, seconds)
+        return pair_windows(parts, asked)
 
     def _permuted(
         self, table: pd.DataFrame, ratings: np.ndarray, target: str, place: tuple[int | str, int | str]
@@ -359,6 +363,13 @@ class Plan:
             raise InputError(f"no window is left, for want of a partner in another modality{hint}:\n  {lines}")
         return dropped
 
+    def n_windows(self) -> dict[int | str, int]:
+        """Number of windows of each subject, of the sessions that were asked for."""
+        tables = {subject: _joined(self, subject)[0].table for subject in self.feature_folders}
+        if self.experiment.sessions:
+            tables = {subject: table[self._is_of_the_sessions(table)] for subject, table in tables.items()}
+        return {subject: len(table) for subject, table in tables.items()}
+
     def check_words(self) -> None:
         """Refuse ids of sessions, trials and stimuli that no table of results can hold, before anything is trained.
 
@@ -404,6 +415,25 @@ class Plan:
         return session.isin(wanted).to_numpy()
 
 
+def _middle_rows(table: pd.DataFrame, windowing: Windowing, seconds: float) -> np.ndarray:
+    """Rows of the windows in the middle of each trial, in the order of the table.
+
+    Raises:
+        InputError: trials are shorter than their middle; all of them are listed.
+    """
+    chosen, faults = [], []
+    for (_, subject, session, trial), rows in table.groupby(list(TRIAL_KEY), sort=False).indices.items():
+        try:
+            chosen.append(rows[windowing.middle(len(rows), seconds)])
+        except ValueError as error:
+            faults.append(f"subject {subject}, session {session}, trial {trial}: {error}")
+    if faults:
+        advice = "give fewer seconds, or leave out the subjects"
+        lines = [f"--middle-seconds {seconds:g}: trials are shorter; {advice}:", *faults]
+        raise InputError("\n  ".join(lines))
+    return np.sort(np.concatenate(chosen))
+
+
 def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iterable[str]) -> None:
     (first, reference), *others = stored.items()
     for name in names:
@@ -434,7 +464,8 @@ def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFram
     # An entry of the store that was damaged, and computed anew, has the same path and is another folder.
     entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
     replaced = "" if plan.replacement is None else plan.replacement.key
-    key = (system.model_dump_json(), json.dumps(path_contents(system)), names, replaced, *entries)
+    middle = str(plan.experiment.middle_seconds)
+    key = (system.model_dump_json(), middle, json.dumps(path_contents(system)), names, replaced, *entries)
     if key not in _OPENED:
         paired, dropped = plan.paired(subject)
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])

@@ -11,6 +11,10 @@ from keras_emotion.evaluation import PREDICTION_COLUMNS, STIMULUS_COLUMNS
 
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
 
+FITTED_WINDOWS = "n_fitted_windows"
+"""Metric in the results of an estimator: how many windows it learned from; it has no epoch to choose, and learns from
+the validation windows too."""
+
 FAILED = "training_failed"
 """Metric in the results of a fold whose training diverged, 1 for each subject that it would have tested."""
 

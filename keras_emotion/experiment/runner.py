@@ -556,6 +556,7 @@ def run(
     folder.finish(
         {
             "not_evaluable": not_evaluable,
+            "n_windows": {str(subject): number for subject, number in plan.n_windows().items()},
             "dropped_windows": count_by_reason(dropped),
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
             "channels": channel_notes,

@@ -25,6 +25,7 @@ from keras_emotion.experiment.fit import (
 from keras_emotion.experiment.fold import Fold, complete_arrays, fitted_arrays, job_fold, training_part
 from keras_emotion.experiment.jobs import Job, Plan, WindowSet
 from keras_emotion.experiment.origin import Origin
+from keras_emotion.experiment.record_tables import FITTED_WINDOWS
 from keras_emotion.experiment.stage_files import load_stage, save_stage
 from keras_emotion.moved import moved_name
 from keras_emotion.pipelines import prepare_backend
@@ -215,7 +216,8 @@ def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) ->
     epochs = {}
     for name, member in system.members().items():
         own = {array: fold.arrays[array] for array in member.parts()}
-        alone = dataclasses.replace(fold, system=member, arrays=own)
+        choosing = fold.validation[:0] if system.members_keep_last_epoch else fold.validation
+        alone = dataclasses.replace(fold, system=member, arrays=own, validation=choosing)
         trained, model, stages, _ = yield from train_network(plan, job, alone, name)
         epochs[name] = stages[-1].best_epoch
         for part, rows in parts.items():
@@ -265,7 +267,7 @@ def train_estimator(plan: Plan, job: Job, fold: Fold, vectors: np.ndarray) -> Fo
     if job.candidate:
         of_training = tested if chosen_on_test else fitted(fold.train)
         score = _validation_score(probabilities(of_training, fold.validation), fold, chosen_on_test)
-    return FoldResult(fold, probabilities(tested, fold.test), 1, score, {})
+    return FoldResult(fold, probabilities(tested, fold.test), 1, score, {FITTED_WINDOWS: float(len(known))})
 
 
 def run_job(plan: Plan, job: Job) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from keras_emotion.layers.importance_selection import ImportanceSelection
 from keras_emotion.layers.max_pooling2d import MaxPooling2D
 from keras_emotion.layers.modality_attention import ModalityAttention
 from keras_emotion.layers.multimodal_lstm import MultimodalLSTM
+from keras_emotion.layers.nearest_neighbor_graph import NearestNeighborGraph
 from keras_emotion.layers.non_local_3d import NonLocal3D
 from keras_emotion.layers.pairwise_attention import PairwiseAttention
 from keras_emotion.layers.pairwise_cross_modal_attention import PairwiseCrossModalAttention
@@ -46,6 +47,7 @@ __all__ = [
     "MaxPooling2D",
     "ModalityAttention",
     "MultimodalLSTM",
+    "NearestNeighborGraph",
     "NonLocal3D",
     "PairwiseAttention",
     "PairwiseCrossModalAttention",

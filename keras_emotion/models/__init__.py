@@ -2,7 +2,9 @@
 
 from keras_emotion.models.alexnet import AlexNet
 from keras_emotion.models.ave_lstm import AVELSTMNetwork
+from keras_emotion.models.cnn_lstm import CNNLSTM
 from keras_emotion.models.conti_cnn import ContiCNN
+from keras_emotion.models.cram import CRAM
 from keras_emotion.models.crnn_4d import CRNN4D
 from keras_emotion.models.dcca import DCCA, correlation_losses
 from keras_emotion.models.deepvanet import DeepVANet, FaceAffectNetwork
@@ -12,6 +14,7 @@ from keras_emotion.models.emotion_transformer_fusion import EmotionTransformerFu
 from keras_emotion.models.face_eeg_lstm import FaceEEGLSTM
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
+from keras_emotion.models.gcn_lstm import GCNLSTM
 from keras_emotion.models.graph_sleep_net import GraphSleepNet
 from keras_emotion.models.legacy_weights import LegacyWeights, load_legacy_weights
 from keras_emotion.models.mercl import MERCL, MERCLEncoder
@@ -23,9 +26,12 @@ from keras_emotion.models.vggish import VGGish
 from keras_emotion.models.video_eeg_hierarchical_lstm import VideoEEGHierarchicalLSTM
 
 __all__ = [
+    "CNNLSTM",
+    "CRAM",
     "CRNN4D",
     "DCCA",
     "DGCNN",
+    "GCNLSTM",
     "MERCL",
     "AVELSTMNetwork",
     "AlexNet",

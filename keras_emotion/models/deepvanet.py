@@ -404,8 +404,10 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         model = DeepVANet(pixel_maximum=255)
         model.take_face_weights(pretrained)
 
-    **Deviations.** [1] says only that the convolutions are pre-trained. The head is that of the released code.
-    Both ratings are a linear output in the unit of the targets, which are the user's to scale.
+    **Deviations.** [1] says only that the convolutions are pre-trained. Flatten, the hidden layer, dropout and two
+    outputs are those of the released code, where a sigmoid follows: its ratings lie between 0 and 1, and how those of
+    AFEW-VA, from -10 to 10, were brought there is not part of it. Here both ratings are a linear output in the unit of
+    the targets; `rating_range=(0, 1)` is the released head, `(-10, 10)` the same stretched to the unit of AFEW-VA.
 
     Args:
         image_size: rows and columns of a face in pixels, 21 or more; default 64 [1].
@@ -416,6 +418,8 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
             from 0 to 1 as in [1]; 255 for faces as videos have them.
         inference: what a user of the saved model must know and the network does not: how faces are found, cropped
             and aligned, the scale of the ratings. A mapping that JSON can hold; default `None`.
+        rating_range: the smallest and the greatest rating that a sigmoid gives (released: 0 and 1); default `None`, a
+            linear output.
         name: name of the model.
         trainable: whether its weights are trained.
         dtype: dtype policy of every layer but the output, which is float32.
@@ -450,6 +454,7 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         dropout=0.5,
         pixel_maximum=1.0,
         inference=None,
+        rating_range=None,
         *,
         name=None,
         trainable=True,
@@ -461,6 +466,12 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
             dropout,
             pixel_maximum,
         )
+        if rating_range is not None:
+            low, high = rating_range = tuple(float(value) for value in rating_range)
+            if not -math.inf < low < high < math.inf:
+                raise ValueError(
+                    f"`rating_range` must be a smaller and a greater number; received rating_range={rating_range}"
+                )
 
         # === Layers ===
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -471,8 +482,14 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
             keras.layers.Dense(units, activation="relu", dtype=policy, name="dense"),
             keras.layers.Dropout(dropout, dtype=policy, name="dropout"),
             keras.layers.Dense(2, dtype=policy, name="regression"),
-            keras.layers.Identity(dtype="float32", name="ratings"),
         )
+        if rating_range is None:
+            layers += (keras.layers.Identity(dtype="float32", name="ratings"),)
+        else:
+            layers += (
+                keras.layers.Activation("sigmoid", dtype="float32", name="share_of_range"),
+                keras.layers.Rescaling(high - low, offset=low, dtype="float32", name="ratings"),
+            )
 
         # === Graph ===
         inputs = {"faces": keras.Input((image_size, image_size, 3), name="faces")}
@@ -489,6 +506,7 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         self.width_multiplier = width_multiplier
         self.dropout = dropout
         self.pixel_maximum = pixel_maximum
+        self.rating_range = rating_range
         self._keep_inference(inference)
 
     def get_config(self):
@@ -500,4 +518,5 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
             "width_multiplier": self.width_multiplier,
             "dropout": self.dropout,
             "pixel_maximum": self.pixel_maximum,
+            "rating_range": None if self.rating_range is None else list(self.rating_range),
         }

@@ -4,14 +4,18 @@ A new paper has its own files (a system, a row as those beside this one, its pri
 """
 
 from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn
+from keras_emotion.papers.differences import differences_from_the_paper
 from keras_emotion.papers.registry import (
     PRESETS,
+    REFERENCES,
     ComparedFigure,
     Demo,
     DrawnFigure,
     FigureSource,
     Item,
     Paper,
+    Pretraining,
+    PrintedData,
     Reproduction,
     find_reproduction,
     models,
@@ -36,13 +40,17 @@ for _row in (
 
 __all__ = [
     "PRESETS",
+    "REFERENCES",
     "ComparedFigure",
     "Demo",
     "DrawnFigure",
     "FigureSource",
     "Item",
     "Paper",
+    "Pretraining",
+    "PrintedData",
     "Reproduction",
+    "differences_from_the_paper",
     "find_reproduction",
     "models",
     "papers",

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import create_model
 
+from keras_emotion import signals
 from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction
-from keras_emotion.pipelines import EEGGridFeatures, RawSignals
+from keras_emotion.pipelines import EEGChannelFeatures, EEGGridFeatures, RawSignals
 from keras_emotion.synthetic import write_sam40
 from keras_emotion.systems import Experiment, System, Training
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator
@@ -18,6 +19,12 @@ from keras_emotion.systems.logistic_regression import BandPowerRegression, BandP
 # For recordings without a baseline; `--system...baseline signal` is for those that have one.
 _ON_GRID = EEGGridFeatures(baseline="none")
 _RAW = RawSignals(channels="eeg", baseline="none", sampling_rate_hz=None)
+# Long enough for slices; as long as a window of 3FACRNN, which CRAM is compared with.
+_RAW_SLICES = _RAW.changed(window_seconds=2.0)
+# Segments of 6 s, of which each second is a step, and the five bands of the public code (see `GCNLSTM`).
+_SECONDS = EEGChannelFeatures(
+    window_seconds=6.0, steps=6, baseline="none", bands={"delta": (1.0, 3.0), **signals.THREE_FACRNN_BANDS}
+)
 
 
 def comparison_presets(system: System) -> Callable[[Mapping[str, Any]], Presets]:
@@ -96,6 +103,9 @@ PAPER = Paper(
         "eegnet": comparison_presets(ComparisonNetwork(network="eegnet", raw=_RAW)),
         "crnn_4d": comparison_presets(ComparisonNetwork(network="crnn_4d", grid=_ON_GRID)),
         "conti_cnn": comparison_presets(ComparisonNetwork(network="conti_cnn", grid=_ON_GRID)),
+        "cnn_lstm": comparison_presets(ComparisonNetwork(network="cnn_lstm", grid=_ON_GRID)),
+        "cram": comparison_presets(ComparisonNetwork(network="cram", raw=_RAW_SLICES)),
+        "gcn_lstm": comparison_presets(ComparisonNetwork(network="gcn_lstm", entropies=_SECONDS)),
         "svm": comparison_presets(ComparisonEstimator(estimator_name="svm")),
         "logistic_regression": _regression,
     },

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_emotion.datasets import Reader
 from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.figures import draw_features, window_features
-from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction
+from keras_emotion.papers.registry import (
+    ComparedFigure,
+    Demo,
+    Method,
+    Paper,
+    Presets,
+    Pretraining,
+    PrintedData,
+    Reproduction,
+    Table,
+    with_fields,
+)
 from keras_emotion.pipelines import RawSignals
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_afew_va, write_deap, write_mahnob_hci
 from keras_emotion.systems.deepvanet import DeepVANetExperiment, DeepVANetSystem
+from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.face_affect import FaceAffectExperiment
 
 PRINTED_NUMBERS = Path(__file__).with_name("deepvanet.csv")
 
 _PROTOCOLS = ("as_published_deepvanet", "trial_disjoint")
+_INTER_SUBJECT = ("as_published_deepvanet_inter_subject", "subject_disjoint")
 _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 10.0, "video_size": (160, 128)}
 
 
@@ -51,11 +67,81 @@ def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExpe
     return {"paper": paper, "converged": paper, "reduced": reduced, "demo": paper.changed(quarter)}
 
 
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    if "ica" not in dataset.options or experiment.system.modalities == "faces":
+        return ()
+    if dataset.options["ica"]:
+        return (
+            "independent components that go with the eyes are taken out of the EEG (--reader.ica); the paper removes "
+            "artefacts by EEGLAB and prints no method",
+        )
+    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica takes out those of the eyes)",)
+
+
 FIGURES = {
     "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
     "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
 }
 """Figures of the paper that are drawn from one experiment."""
+
+
+def _widths(face_units: int, bio_units: int) -> Method:
+    changed = with_fields({"system.face_units": face_units, "system.bio_units": bio_units})
+
+    def method(experiment: Experiment) -> Experiment:
+        if experiment.system.modalities != "both":
+            raise InputError(
+                f"--table lambda: changes the features of faces and of bio-signals; --modalities "
+                f"{experiment.system.modalities} has one of them; leave it out"
+            )
+        return changed(experiment)
+
+    return method
+
+
+_CHOSEN = (16, 64)
+_CANDIDATES = (16, 32, 64, 128, 256)
+
+TABLES: Mapping[str, Table] = {
+    # The settings are blocks of their own: they have no protocol in common.
+    "2": {
+        "per-subject": with_fields({"protocols": _PROTOCOLS}),
+        "inter-subject": with_fields({"protocols": _INTER_SUBJECT}),
+    },
+    # The grid of "Validation strategy", section 3, of which the paper prints the choice alone; that comes first, so
+    # that the others are compared with it.
+    "lambda": {
+        f"lambda_1 = {face_units}, lambda_2 = {bio_units}": _widths(face_units, bio_units)
+        for face_units, bio_units in dict.fromkeys([_CHOSEN, *itertools.product(_CANDIDATES, repeat=2)])
+    },
+}
+"""Rows of the paper's Table 2, and of its grid of feature sizes."""
+
+
+def _bar(modalities: str = "both", channels: str = "all", fusion: str = "feature") -> Method:
+    return with_fields({"system.modalities": modalities, "system.bio.channels": channels, "system.fusion": fusion})
+
+
+ABLATION = ComparedFigure(
+    {
+        "Face": _bar("faces"),
+        "EEG": _bar("bio", "eeg"),
+        "Peripheral": _bar("bio", "peripheral"),
+        "Bio-sensing": _bar("bio"),
+        "Decision-level fusion": _bar(fusion="decision"),
+        "Feature-level fusion": _bar(),
+    },
+    reference="Feature-level fusion",
+)
+"""Bars of the paper's Fig. 2."""
+
+
+_PRETRAINING = Pretraining(
+    reproduction="afew_va_deepvanet",
+    field="system.face_weights",
+    shared=("system.width_multiplier", "system.faces.image_size"),
+)
 
 
 def _own_data(fields: Mapping[str, Any]) -> Presets:
@@ -68,15 +154,21 @@ DEAP = Reproduction(
     description="""\
 DeepVANet (Zhang et al., 2021) on DEAP.
 
-INTERACT 2021: faces and raw signals in windows of 1 s. The ablations of Fig. 2 are options: --modalities faces,
---modalities bio with --system.bio.channels eeg (or peripheral, all), --system.fusion decision (or decision_released,
-as the released code computes it). The inter-subject half of Table 2 is --protocols
-as_published_deepvanet_inter_subject subject_disjoint.
+INTERACT 2021: faces and raw signals in windows of 1 s. --table 2 runs both settings, per-subject and inter-subject;
+--table lambda the grid of feature sizes, 25 runs; --figure 2 the ablation. Its bars are options, too: --modalities
+faces, --modalities bio with --system.bio.channels eeg (or peripheral, all), --system.fusion decision (or
+decision_released, as the released code computes it). As printed, and without selection on the test fold, is --protocols
+as_published_deepvanet_literal.
+
+The paper pre-trains the face network on AFEW-VA: --pretraining-data FOLDER does so first, once for all runs of the same
+preset, and --system.face-weights takes a network that afew_va_deepvanet has saved. Without either, the face network is
+trained from scratch, which is a difference from the paper.
 
 Examples:
     keras-emotion run deap_deepvanet            # minutes, on synthetic data
     keras-emotion run deap_deepvanet --data-root /data/DEAP
-    keras-emotion run deap_deepvanet --data-root /data/DEAP --modalities bio
+    keras-emotion run deap_deepvanet --data-root /data/DEAP --table 2 --pretraining-data /data/AFEW-VA
+    keras-emotion run deap_deepvanet --data-root /data/DEAP --figure 2
 """,
     presets=deepvanet_presets(
         DeepVANetExperiment(
@@ -87,11 +179,16 @@ Examples:
             protocols=_PROTOCOLS,
             maximum_repetitions=1,
         ),
-        {"subjects": (1, 2)},
+        # A window of three: the demo is to take minutes.
+        {"subjects": (1, 2, 3), "system.bio.hop_seconds": 3.0},
     ),
-    demo=Demo(writer=write_deap, options={"n_subjects": 2, "n_trials": 10, "effect_size": 2.0, **_SMALL_VIDEO}),
+    demo=Demo(writer=write_deap, options={"n_subjects": 3, "n_trials": 8, "effect_size": 2.0, **_SMALL_VIDEO}),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=22),
     drawn_figures=FIGURES,
+    tables=TABLES,
+    pretraining=_PRETRAINING,
+    compared_figures={"2": ABLATION},
     figures=(draw_features,),
 )
 
@@ -100,11 +197,13 @@ MAHNOB_HCI = Reproduction(
     description="""\
 DeepVANet (Zhang et al., 2021) on MAHNOB-HCI.
 
-INTERACT 2021: faces and raw signals in windows of 1 s. Ablations and protocols are those of deap_deepvanet.
+INTERACT 2021: faces and raw signals in windows of 1 s. --table 2 runs both settings, per-subject and inter-subject;
+--table lambda the grid of feature sizes, 25 runs. Ablations, protocols and pre-training are those of deap_deepvanet.
 
 Examples:
     keras-emotion run mahnob_deepvanet          # minutes, on synthetic data
     keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI
+    keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI --table 2 --pretraining-data /data/AFEW-VA
 """,
     presets=deepvanet_presets(
         DeepVANetExperiment(
@@ -114,13 +213,13 @@ Examples:
             protocols=_PROTOCOLS,
             maximum_repetitions=1,
         ),
-        {"subjects": (1, 2)},
+        {"subjects": (1, 2, 3)},
     ),
     demo=Demo(
         writer=write_mahnob_hci,
         options={
-            "n_subjects": 2,
-            "n_trials": 12,
+            "n_subjects": 3,
+            "n_trials": 8,
             "effect_size": 2.0,
             "lead_seconds": 5.0,
             "stimulus_seconds": 24.0,
@@ -129,7 +228,11 @@ Examples:
         },
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=27),
+    unlike_the_paper=_unlike_the_paper,
     drawn_figures=FIGURES,
+    tables=TABLES,
+    pretraining=_PRETRAINING,
     figures=(draw_features,),
 )
 
@@ -149,6 +252,7 @@ Examples:
     keras-emotion run deap_deepvanet --system.face-weights network.keras
 """,
     presets=face_affect_presets(FaceAffectExperiment(name="afew_va_deepvanet", dataset="afew_va", maximum_folds=5)),
+    printed_data=PrintedData(),
     demo=Demo(
         writer=write_afew_va,
         options={"n_clips": 160, "n_actors": 40, "frames_per_clip": 8, "frame_size": (160, 128)},

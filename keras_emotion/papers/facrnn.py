@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_emotion.datasets import AFEWVA, Reader
+from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import train_teachers
 from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.figures import confusion_matrices, electrode_grid, mean_band_attention, subject_accuracies
-from keras_emotion.papers.registry import Demo, DrawnFigure, Method, Paper, Presets, Reproduction, with_fields
-from keras_emotion.pipelines import EEGGridFeatures, FaceFeatures
+from keras_emotion.papers.registry import (
+    Demo,
+    DrawnFigure,
+    Method,
+    Paper,
+    Presets,
+    Pretraining,
+    PrintedData,
+    Reproduction,
+    with_fields,
+    with_system,
+)
+from keras_emotion.pipelines import EEGChannelFeatures, EEGGridFeatures, FaceFeatures, RawSignals
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import (
     write_afew_va,
@@ -22,7 +34,8 @@ from keras_emotion.synthetic import (
     write_sam40,
     write_seed,
 )
-from keras_emotion.systems import Experiment
+from keras_emotion.systems import Experiment, System
+from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.facrnn_visual import FACRNNVisual, FACRNNVisualExperiment
 
@@ -44,10 +57,12 @@ def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRN
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
-        channels, one repetition and at most five folds besides; `demo`, that on few subjects, folds and epochs.
+        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
+        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels, one repetition
+        and at most five folds besides; `demo`, that on few subjects, folds and epochs.
     """
     converged = paper.changed({"training.learning_rate": 1e-3, "system.teacher_training.learning_rate": 1e-3})
+    paper = paper.changed({"training.restore_best": "each_epoch"})
     reduced = converged.changed(
         {
             "system.width_multiplier": 0.25,
@@ -68,10 +83,12 @@ def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExper
         paper: the experiment as printed.
 
     Returns:
-        By name: `paper`; `converged`, with a learning rate at which the network learns; `reduced`, a quarter of the
-        channels and at most five folds besides; `demo`, for the few hundred windows of the synthetic clips.
+        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
+        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels and at most five
+        folds besides; `demo`, for the few hundred windows of the synthetic clips.
     """
     converged = paper.changed({"training.learning_rate": 1e-3})
+    paper = paper.changed({"training.restore_best": "each_epoch"})
     reduced = converged.changed({"system.width_multiplier": 0.25, "training.epochs": 30, "maximum_folds": 5})
     few_batches = {"training.epochs": 60, "training.batch_size": 32, "training.learning_rate": 3e-3}
     demo = reduced.changed({"maximum_folds": 3, "system.dropout": 0.2, **few_batches})
@@ -85,6 +102,15 @@ def _needs_a_teacher(experiment: Experiment) -> Experiment:
     if experiment.system.teacher == "none":
         raise InputError("--table 5: compares with and without visual features; --teacher none leaves out the first")
     return experiment
+
+
+def _distillation_weight(w: float) -> Method:
+    def method(experiment: Experiment) -> Experiment:
+        if experiment.system.teacher == "none":
+            raise InputError("--table w: weighs the features of a teacher; --teacher none has none; leave it out")
+        return experiment.changed({"system.w": w, "system.w_grid": ()})
+
+    return method
 
 
 _WITHOUT_TEACHER = {"system.teacher": "none", "system.w_grid": ()}
@@ -105,10 +131,68 @@ TABLES: Mapping[str, Mapping[str, Method]] = {
         "With raw EEG signals": with_fields({"system.features.representation": "raw_slices"}),
     },
     "5": {"With visual feature": _needs_a_teacher, "W/O visual feature": with_fields(_WITHOUT_TEACHER)},
+    # The grid of section 3.2, of which the paper prints the choice alone; that comes first, so that the others are
+    # compared with it.
+    "w": {f"w = {w:g}": _distillation_weight(w) for w in dict.fromkeys([1.0, *(n / 10 for n in range(5, 16))])},
 }
-"""Rows of the paper's Tables 2 to 5, by the names that they have in print."""
+"""Rows of the paper's Tables 2 to 5, by the names that they have in print, and of its grid of w."""
 
 
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    lines = ["differential entropies take the variance; Eq. (2) prints the standard deviation"]
+    if dataset.name == "deap" and dataset.file_format == "original":
+        lines.append("read from the original recordings; the paper has 128 Hz, the rate of the preprocessed files")
+    return tuple(lines)
+
+
+# --- the methods of Table 6 that there are here: the same windows, features and width
+
+
+def _slices(system: FACRNN) -> dict[str, Any]:
+    features = system.features
+    # Whatever a sequence is made of, in one window: methods without steps have the same windows.
+    fields = {**dict(features), "sequence": "slices", "window_seconds": features.sample_seconds}
+    return {name: one for name, one in fields.items() if name != "grid"}
+
+
+def _on_grid(network: str) -> Callable[[FACRNN], System]:
+    def system(own: FACRNN) -> ComparisonNetwork:
+        grid = EEGGridFeatures(**_slices(own), grid=own.features.grid)
+        return ComparisonNetwork(network=network, grid=grid, width_multiplier=own.width_multiplier)
+
+    return system
+
+
+def _of_channels(network: str) -> Callable[[FACRNN], System]:
+    return lambda own: ComparisonNetwork(network=network, entropies=EEGChannelFeatures(**_slices(own)))
+
+
+def _cram(own: FACRNN) -> ComparisonNetwork:
+    windowing = own.features.windowing
+    raw = RawSignals(
+        channels="eeg",
+        baseline="none" if own.features.baseline == "none" else "segments",
+        sampling_rate_hz=None,
+        window_seconds=windowing.window_seconds,
+        hop_seconds=windowing.hop_seconds,
+    )
+    return ComparisonNetwork(network="cram", raw=raw)
+
+
+METHODS: Mapping[str, Callable[[FACRNN], System]] = {
+    "3FACRNN": lambda system: system,
+    "GCNN": _of_channels("gcnn"),
+    "Conti-CNN": _on_grid("conti_cnn"),
+    "CRAM": _cram,
+    "CNN-LSTM": _on_grid("cnn_lstm"),
+    "4D-CRNN": _on_grid("crnn_4d"),
+    "GCN-LSTM": _of_channels("gcn_lstm"),
+}
+"""Lines of Table 6 by their names: the system, made of 3FACRNN's. The others are quoted as printed."""
+
+COMPARISON: Mapping[str, Method] = {name: with_system(change) for name, change in METHODS.items()}
+"""Table 6. The paper quotes other papers; here all methods have the same windows, folds and training."""
 TABLE_CAPTIONS = {
     "2": "Accuracy, precision, recall and F1",
     "3": "With and without band attention and self-attention",
@@ -175,7 +259,8 @@ AFEW_VA = FACRNNVisualExperiment(
     label_rule=LabelRule(threshold=0),
     protocols=("subject_disjoint",),
     # Clips are short and actors kept apart: windows that overlap give a network more to learn from.
-    system=FACRNNVisual(faces=FaceFeatures(hop_seconds=0.2)),
+    # Section 3.2 calls AFEW-VA the fine-tuning step, section 2.2 names AffectNet beside it: so that is the first.
+    system=FACRNNVisual(faces=FaceFeatures(hop_seconds=0.2), first_trained_on="AffectNet"),
 )
 
 
@@ -201,8 +286,13 @@ Front. Neurosci. 17:1330077. The table has the accuracies in print beside those 
 default (--teacher fold) the visual network that serves as teacher is trained on the training windows of each fold;
 --teacher PATH takes one that afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
 
---table takes 2 to 5. Their rows are options too: --system.no-band-attention, --system.no-self-attention,
---system.features.representation raw_slices, --teacher none.
+--table takes 2 to 6, and w: the grid of the weight of the distillation loss, 11 runs. The rows of 3 to 5 are options
+too: --system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher
+none. Table 6 quotes other papers in print; --table 6 trains six
+of its methods on the same windows and folds, with the same learning rate, and lists the others as printed.
+--table takes 2 to 5, and w: the grid of the weight of the distillation loss, 11 runs. Their rows are options too:
+--system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher none,
+--system.w.
 
 Examples:
     keras-emotion run deap_3facrnn              # minutes, on synthetic data
@@ -226,10 +316,22 @@ Examples:
         files={"system.teacher": "teacher"},
     ),
     printed_numbers=PRINTED_NUMBERS,
-    tables=TABLES,
+    printed_data=PrintedData(n_subjects=22, n_windows=26_400),
+    unlike_the_paper=_unlike_the_paper,
+    tables={**TABLES, "6": COMPARISON},
     table_captions=TABLE_CAPTIONS,
     drawn_figures=FIGURES,
 )
+
+
+def _complete_subjects(dataset: Reader) -> tuple[tuple[SubjectId, ...], str]:
+    """The subjects with a recording and a face video of every clip; the paper names 25 and does not say which."""
+    n_clips = 20
+    complete = tuple(name for name in dataset.subjects if len(dataset.video_files(name)) >= n_clips)
+    if not complete:
+        return tuple(dataset.subjects), f"nobody has EEG and face video of all {n_clips} clips: everybody"
+    return complete, f"those with EEG and face video of all {n_clips} clips"
+
 
 MAHNOB_HCI = Reproduction(
     name="mahnob_3facrnn",
@@ -237,7 +339,10 @@ MAHNOB_HCI = Reproduction(
 3FACRNN (Du et al., 2024) on MAHNOB-HCI.
 
 Front. Neurosci. 17:1330077. The table has the accuracies in print beside those under leakage-free protocols. Tables,
-ablations and the teacher are those of deap_3facrnn.
+ablations and the teacher are those of deap_3facrnn. As in the paper, windows are 0.5 s long and come from the middle
+30 s of each clip, at 256 Hz. The paper prints no filter and no reference of this EEG, so it is read as recorded;
+--reader.preprocess eeg has an average reference and 4-45 Hz, which cuts the gamma band of 31-50 Hz. A teacher that is
+trained before sees eight frames a second too: afew_va_visual --system.faces.window-seconds 0.5.
 
 Examples:
     keras-emotion run mahnob_3facrnn            # minutes, on synthetic data
@@ -248,9 +353,11 @@ Examples:
             name="mahnob_3facrnn",
             dataset="mahnob_hci",
             targets=("arousal", "valence"),
-            system=FACRNN(teacher="fold"),
+            # 1,200 windows a subject, of the middle of each clip.
+            middle_seconds=30.0,
+            system=FACRNN(teacher="fold", features=EEGGridFeatures(window_seconds=0.5)),
         ),
-        {"subjects": (1, 2), "system.teacher_training.epochs": 10},
+        {"subjects": (1, 2), "system.teacher_training.epochs": 10, "middle_seconds": 12.0},
     ),
     demo=Demo(
         writer=write_mahnob_hci,
@@ -264,7 +371,11 @@ Examples:
         },
     ),
     printed_numbers=PRINTED_NUMBERS,
-    tables=TABLES,
+    printed_data=PrintedData(n_subjects=25, n_windows=30_000),
+    unlike_the_paper=_unlike_the_paper,
+    tables={**TABLES, "6": COMPARISON},
+    reader_options={"preprocess": "none", "sampling_rate_hz": 256.0},
+    choose_subjects=_complete_subjects,
     table_captions=TABLE_CAPTIONS,
     drawn_figures=FIGURES,
 )
@@ -353,14 +464,29 @@ Du et al., Front. Neurosci. 17:1330077, 2024. Each frame is labelled by its own 
 no accuracy of this network; the table has its accuracy on unseen actors. The teacher is then trained on all actors but
 a few, which choose the epoch, one network for each target. It serves deap_3facrnn --teacher.
 
+The paper trains on AffectNet and AFEW-VA, and calls AFEW-VA the fine-tuning step. --pretraining-data FOLDER trains on
+AffectNet first, as affectnet_visual does, and goes on from there; --system.initial-weights takes networks that
+affectnet_visual has saved. Without either, the run says so: a difference from the paper.
+
 Examples:
     keras-emotion run afew_va_visual            # minutes, on synthetic faces
     keras-emotion run afew_va_visual --data-root /data/AFEW-VA
-    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher TEACHER
+    keras-emotion run afew_va_visual --data-root /data/AFEW-VA --pretraining-data /data/AffectNet
+    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher runs/RUN/teacher
 """,
     presets=visual_presets(AFEW_VA),
+    printed_data=PrintedData(),
     demo=Demo(writer=write_afew_va, options=_CLIPS),
     figures=(_train_teachers,),
+    pretraining=Pretraining(
+        reproduction="affectnet_visual",
+        field="system.initial_weights",
+        shared=(
+            "targets",
+            *(f"system.{name}" for name in ("width_multiplier", "padding", "share_modules", "normalization")),
+            *(f"system.faces.{name}" for name in ("image_size", "margin", "steps")),
+        ),
+    ),
 )
 
 AFFECTNET_VISUAL = Reproduction(
@@ -370,12 +496,13 @@ Visual network of 3FACRNN on AffectNet, a teacher.
 
 Du et al., Front. Neurosci. 17:1330077, 2024. AffectNet's own lists are used: `training` for training, `validation` to
 choose the epoch. The people on the pictures are unknown, so no accuracy on unseen people is reported. A picture is a
-window whose steps are all the same. The network serves deap_3facrnn --teacher.
+window whose steps are all the same. In the paper, training goes on on AFEW-VA: afew_va_visual starts from these
+networks. They serve deap_3facrnn --teacher, too.
 
 Examples:
     keras-emotion run affectnet_visual          # minutes, on synthetic faces
     keras-emotion run affectnet_visual --data-root /data/AffectNet
-    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher TEACHER
+    keras-emotion run afew_va_visual --data-root /data/AFEW-VA --system.initial-weights runs/RUN/teacher
 """,
     presets=visual_presets(
         FACRNNVisualExperiment(
@@ -386,6 +513,7 @@ Examples:
             system=FACRNNVisual(),
         )
     ),
+    printed_data=PrintedData(),
     demo=Demo(writer=write_affectnet, options={"n_training": 200, "n_validation": 60}),
     command="train_teachers",
     validation_subjects=("validation",),

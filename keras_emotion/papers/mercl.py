@@ -17,6 +17,7 @@ from keras_emotion.papers.registry import (
     Method,
     Paper,
     Presets,
+    PrintedData,
     Reproduction,
     Table,
     with_fields,
@@ -261,6 +262,25 @@ _FEW_EPOCHS = {"training.epochs": 20, "training.learning_rate": 3e-3, "system.pi
 
 # --- the paper on its datasets
 
+
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    lines = []
+    if getattr(experiment.system, "contrastive", False):
+        lines.append(
+            "contrastive losses take logarithms of sums of exp(similarity / temperature); Eq. (3) to (6) print sums of "
+            "similarities, which may be negative"
+        )
+    if getattr(experiment.system, "cross_modal_attention", False):
+        lines.append("attention between modalities has a softmax, which Eq. (12) does not print")
+    if dataset.name == "deap" and dataset.file_format != "original":
+        lines.append(
+            "EEG of the preprocessed files, 128 Hz and filtered at 4 Hz, so that delta is what is left below; the "
+            "paper names 512 Hz"
+        )
+    return tuple(lines)
+
+
 _DEMO_SUBJECTS = (1, 2, 3, 4)
 
 _STIMULI_HELP = """\
@@ -306,6 +326,8 @@ Examples:
         options={"n_subjects": len(_DEMO_SUBJECTS), "n_trials": 12, "effect_size": 2.0, "stimuli": True},
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=20),
+    unlike_the_paper=_unlike_the_paper,
     tables={
         "3": _methods(TWO_LEVELS),
         "4": _methods(THREE_LEVELS),
@@ -351,6 +373,8 @@ Examples:
         options={"n_subjects": 3, "n_sessions": 1, "clip_seconds": 30, "files": ("preprocessed",), "stimuli": True},
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=10),
+    unlike_the_paper=_unlike_the_paper,
     tables={"5": _methods({}), **_ablations({})},
     table_captions=TABLE_CAPTIONS,
     drawn_figures=FIGURES,

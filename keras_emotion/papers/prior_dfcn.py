@@ -6,12 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_emotion.datasets import Reader
 from keras_emotion.papers.diagrams import diagram, trained_network
 from keras_emotion.papers.figures import channel_priors, draw_priors
-from keras_emotion.papers.registry import Demo, Paper, Presets, Reproduction, with_fields, with_system
+from keras_emotion.papers.registry import (
+    Demo,
+    Paper,
+    Presets,
+    PrintedData,
+    Reproduction,
+    with_fields,
+    with_system,
+)
 from keras_emotion.pipelines import ConnectivityFeatures
 from keras_emotion.synthetic import write_deap, write_sam40
-from keras_emotion.systems import System
+from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.prior_dfcn import PriorDFCNExperiment, PriorDFCNSystem
@@ -81,6 +90,14 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
     return prior_dfcn_presets(PriorDFCNExperiment(**fields, system=PriorDFCNSystem(prior="none")), {})
 
 
+def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    lines = ["of the training subjects one chooses the epoch, and the network does not learn from it"]
+    if getattr(experiment.system, "prior", "none") == "sum":
+        lines.append("the 29 quantities of the face are mapped to 32, since the sum of Eq. (5) is no 32 x 32 matrix")
+    return tuple(lines)
+
+
 _DEMO_SUBJECTS = (1, 2, 4, 6, 7)
 
 DEAP = Reproduction(
@@ -128,6 +145,8 @@ Examples:
         files={"system.face.openface_folder": "openface"},
     ),
     printed_numbers=PRINTED_NUMBERS,
+    printed_data=PrintedData(n_subjects=18, n_windows=720),
+    unlike_the_paper=_unlike_the_paper,
     tables={
         "1": {name: with_system(system) for name, system in TABLE_1.items()},
         "2": {name: with_fields(changes) for name, changes in TABLE_2.items()},

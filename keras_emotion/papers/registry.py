@@ -99,6 +99,23 @@ Figure = Callable[[Experiment, Reader, Path], str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PrintedData:
+    """How much of a dataset the paper used.
+
+    Args:
+        n_subjects: number of subjects; `None` where the paper does not say it.
+        n_windows: windows or samples of all subjects together; `None` likewise.
+    """
+
+    n_subjects: int | None = None
+    n_windows: int | None = None
+
+
+def _nothing_more(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
+    return ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Demo:
     """Synthetic data on which a reproduction runs without a dataset.
 
@@ -145,6 +162,21 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """A reproduction that trains what another one starts from, on a dataset of its own.
+
+    Args:
+        reproduction: its name; its command is `"pretrain"` (one network), or it trains one for each target.
+        field: field of the experiment (dotted name) that takes the network, or the folder of the networks.
+        shared: fields that the two have in common: their values are those of the experiment that starts from it.
+    """
+
+    reproduction: str
+    field: str
+    shared: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Reproduction:
     """One paper on one dataset: what a script in `reproductions/` runs.
 
@@ -164,6 +196,11 @@ class Reproduction:
         command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
             for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
         validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
+        reader_options: arguments of the reader by name, as the paper reads the dataset.
+        printed_data: how much of this dataset the paper used; `None` where it used none.
+        unlike_the_paper: what a run differs in from the paper besides what its system says and its fields show, a line
+            each; see `keras_emotion.papers.differences`.
+        pretraining: what is trained first where data for it are given; `None` where the paper trains nothing before.
         choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
             `None`: they are the presets'.
     """
@@ -180,7 +217,16 @@ class Reproduction:
     figures: tuple[Figure, ...] = ()
     command: Literal["run", "train_teachers", "pretrain"] = "run"
     validation_subjects: tuple[int | str, ...] = ()
+    reader_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    printed_data: PrintedData | None = None
+    unlike_the_paper: Callable[[Experiment, Reader], tuple[str, ...]] = _nothing_more
+    pretraining: Pretraining | None = None
     choose_subjects: Callable[[Reader], tuple[tuple[SubjectId, ...], str]] | None = None
+
+    @property
+    def is_on_data_of_paper(self) -> bool:
+        """Whether the paper used this dataset: a run is then compared with the paper, and not with the full size."""
+        return self.printed_data is not None or self.printed_numbers is not None
 
     @property
     def dataset(self) -> str:
@@ -219,6 +265,9 @@ class Paper:
     reproductions: tuple[Reproduction, ...] = ()
     models: Mapping[str, Callable[[Mapping[str, Any]], Presets]] = dataclasses.field(default_factory=dict)
 
+
+REFERENCES = Path(__file__).with_name("references.csv")
+"""What others measured under protocols without leaks, see `keras_emotion.reports.read_references`."""
 
 _REGISTERED: dict[str, Paper] = {}
 

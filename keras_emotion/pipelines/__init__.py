@@ -23,7 +23,15 @@ from keras_emotion.pipelines.feature_store import (
     file_hash,
     path_hash,
 )
-from keras_emotion.pipelines.features import EEGGridFeatures, FeaturePart, Features, Source, find_part
+from keras_emotion.pipelines.features import (
+    EEGChannelFeatures,
+    EEGGridFeatures,
+    EEGStepFeatures,
+    FeaturePart,
+    Features,
+    Source,
+    find_part,
+)
 from keras_emotion.pipelines.media_features import (
     MediaFrames,
     MediaLogMel,
@@ -51,8 +59,10 @@ __all__ = [
     "ChannelSet",
     "ConnectivityFeatures",
     "EEGBlocks",
+    "EEGChannelFeatures",
     "EEGGridFeatures",
     "EEGImages",
+    "EEGStepFeatures",
     "FaceFeatures",
     "FaceQuantities",
     "FeaturePart",

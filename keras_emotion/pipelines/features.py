@@ -344,14 +344,8 @@ def _cells_of(names: tuple[str, ...], directions: tuple[Direction | None, ...], 
     return signals.grid_positions(names, grid, direction_array(directions))
 
 
-class EEGGridFeatures(FeaturePart):
-    """The 3D feature construction of 3FACRNN [1]: `E_i = [E_1, ..., E_T]`, Eq. (3), bands last.
-
-    A window is cut into `steps` slices; each slice gives one map `(rows, columns, bands)` of differential entropies
-    (Eq. (1)-(2), see `keras_emotion.signals.differential_entropy`), electrodes at their cells, empty cells zero.
-
-    Deviations: the paper does not print T, the length of a slice, nor how the raw EEG of its Table 4 enters the
-    network; the fields below name each choice.
+class EEGStepFeatures(FeaturePart):
+    """Differential entropies, or the raw EEG, of the slices of a window; subclasses lay out the channels.
 
     Args:
         representation: `"differential_entropy"`; or, for the ablation without features, `"raw_slices"` (the samples of
@@ -368,11 +362,6 @@ class EEGGridFeatures(FeaturePart):
         convention: name of the differential entropy convention (`keras_emotion.signals.CONVENTIONS`).
         baseline: `"signal"` subtracts the mean one-second baseline waveform, `"feature"` the mean baseline feature,
             `"none"` neither (for data without a baseline).
-        grid: electrode grid, `"9x9"` or `"8x9"`.
-
-    References:
-        [1] Du et al., Attention-based 3D convolutional recurrent neural network model for multimodal emotion
-        recognition, Front. Neurosci. 17:1330077, 2024.
     """
 
     code_version: ClassVar[int] = 2
@@ -387,7 +376,14 @@ class EEGGridFeatures(FeaturePart):
     bands: Bands = Field(default_factory=lambda: dict(signals.THREE_FACRNN_BANDS))
     convention: str = "default"
     baseline: Literal["signal", "feature", "none"] = "signal"
-    grid: Literal["9x9", "8x9"] = "9x9"
+
+    @abc.abstractmethod
+    def _layout_shape(self, n_channels: int) -> tuple[int, ...]:
+        """Axes that stand in the place of that of the channels."""
+
+    @abc.abstractmethod
+    def _laid_out(self, steps: np.ndarray, eeg: Recording) -> np.ndarray:
+        """`(steps, ..., bands)` of `(steps, channels, bands)`."""
 
     @model_validator(mode="after")
     def _combination_exists(self):
@@ -432,18 +428,14 @@ class EEGGridFeatures(FeaturePart):
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
         """See `FeaturePart`."""
         step = signals.sample_count(self.slice_seconds, sampling_rate_hz, "window_seconds / steps")
-        rows, columns = signals.GRID_SHAPES[self.grid]
+        layout = self._layout_shape(n_channels)
         return {
             "eeg": {
-                "differential_entropy": (self.steps, rows, columns, len(self.bands)),
-                "raw_slices": (self.steps, rows, columns, step),
-                "raw_samples": (self.steps * step, rows, columns, 1),
+                "differential_entropy": (self.steps, *layout, len(self.bands)),
+                "raw_slices": (self.steps, *layout, step),
+                "raw_samples": (self.steps * step, *layout, 1),
             }[self.representation]
         }
-
-    def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
-        """See `FeaturePart`; each has a cell of its own."""
-        signals.grid_positions(list(channel_names), self.grid, directions)
 
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
         """See `FeaturePart`; until the slowest pole of the band-pass filters has decayed."""
@@ -471,25 +463,11 @@ class EEGGridFeatures(FeaturePart):
         """See `FeaturePart`."""
         return self.changed(baseline="none")
 
-    def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
-        """See `FeaturePart`; an electrode goes from its cell in the file to its cell in the study."""
-        here, there = (_cells_of(one.names, one.directions, self.grid) for one in (present, wanted))
-        places = present.places_of(wanted)
-        is_there = places >= 0
-        if is_there.all() and len(here) == len(there) and (here[places] == there).all():
-            return values
-        aligned = np.zeros_like(values)
-        ahead = values.ndim - 4  # axes between that of the windows and the rows
-        before = (slice(None),) * (1 + ahead)
-        aligned[(*before, *there[~is_there].T)] = np.nan
-        aligned[(*before, *there[is_there].T)] = values[(*before, *here[places[is_there]].T)]
-        return aligned
-
     def extract(self, trials: Iterable[Trial]) -> Features:
         """Features and window table of all the trials, read one at a time.
 
         Returns:
-            `({"eeg": (windows, steps, rows, columns, bands) float32}, window table)`.
+            `({"eeg": (windows, steps, ..., bands) float32}, window table)`.
 
         Raises:
             InputError: a trial is shorter than one sample, lacks the baseline that `baseline` needs, or there is none.
@@ -543,13 +521,10 @@ class EEGGridFeatures(FeaturePart):
             )
         else:
             steps = self._raw_steps(eeg, unit_seconds)
-        # (steps, channels, bands) -> the channels go last, onto the grid, and come back in front of the bands.
-        cells = signals.grid_positions(eeg.channel_names, self.grid, eeg.electrode_directions)
-        on_grid = signals.to_grid(np.swapaxes(steps, 1, 2), cells, self.grid)
-        maps = np.moveaxis(on_grid, 1, -1).astype(np.float32)
+        maps = self._laid_out(steps, eeg).astype(np.float32)
         if self.representation == "raw_samples":
             maps = np.moveaxis(maps, -1, 1)[..., np.newaxis]
-        # (windows, steps, rows, columns, bands); of raw samples (windows, steps, samples, rows, columns, 1).
+        # (windows, steps, ..., bands); of raw samples (windows, steps, samples, ..., 1).
         cut = maps[steps_of_windows(len(maps), self.steps, step // unit, hop // unit)]
         return cut.reshape(len(cut), -1, *cut.shape[3:]) if self.representation == "raw_samples" else cut
 
@@ -570,6 +545,69 @@ class EEGGridFeatures(FeaturePart):
         high_hz = max(high for _, high in self.bands.values())
         signal = signals.band_pass(signal, eeg.sampling_rate_hz, low_hz, high_hz)[:, eeg.n_baseline_samples :]
         return np.swapaxes(signals.windows(signal, eeg.sampling_rate_hz, self.slice_seconds, unit_seconds), 0, 1)
+
+
+class EEGGridFeatures(EEGStepFeatures):
+    """The 3D feature construction of 3FACRNN [1]: `E_i = [E_1, ..., E_T]`, Eq. (3), bands last.
+
+    A window is cut into `steps` slices; each slice gives one map `(rows, columns, bands)` of differential entropies
+    (Eq. (1)-(2), see `keras_emotion.signals.differential_entropy`), electrodes at their cells, empty cells zero:
+    `{"eeg": (windows, steps, rows, columns, bands)}`, float32.
+
+    Deviations: the paper does not print T, the length of a slice, nor how the raw EEG of its Table 4 enters the
+    network; the fields of `EEGStepFeatures` name each choice.
+
+    Args:
+        grid: electrode grid, `"9x9"` or `"8x9"`.
+
+    References:
+        [1] Du et al., Attention-based 3D convolutional recurrent neural network model for multimodal emotion
+        recognition, Front. Neurosci. 17:1330077, 2024.
+    """
+
+    grid: Literal["9x9", "8x9"] = "9x9"
+
+    def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
+        """See `FeaturePart`; each has a cell of its own."""
+        signals.grid_positions(list(channel_names), self.grid, directions)
+
+    def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
+        """See `FeaturePart`; an electrode goes from its cell in the file to its cell in the study."""
+        here, there = (_cells_of(one.names, one.directions, self.grid) for one in (present, wanted))
+        places = present.places_of(wanted)
+        is_there = places >= 0
+        if is_there.all() and len(here) == len(there) and (here[places] == there).all():
+            return values
+        aligned = np.zeros_like(values)
+        ahead = values.ndim - 4  # axes between that of the windows and the rows
+        before = (slice(None),) * (1 + ahead)
+        aligned[(*before, *there[~is_there].T)] = np.nan
+        aligned[(*before, *there[is_there].T)] = values[(*before, *here[places[is_there]].T)]
+        return aligned
+
+    def _layout_shape(self, n_channels: int) -> tuple[int, ...]:
+        return signals.GRID_SHAPES[self.grid]
+
+    def _laid_out(self, steps: np.ndarray, eeg: Recording) -> np.ndarray:
+        # (steps, channels, bands) -> the channels go last, onto the grid, and come back in front of the bands.
+        cells = signals.grid_positions(eeg.channel_names, self.grid, eeg.electrode_directions)
+        return np.moveaxis(signals.to_grid(np.swapaxes(steps, 1, 2), cells, self.grid), 1, -1)
+
+
+class EEGChannelFeatures(EEGStepFeatures):
+    """The features of `EEGGridFeatures` without a grid: `{"eeg": (windows, steps, channels, bands)}`, float32.
+
+    Scalp channels are in the recording's order. For networks on graphs.
+    """
+
+    code_version: ClassVar[int] = 1
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"eeg": (2,)}
+
+    def _layout_shape(self, n_channels: int) -> tuple[int, ...]:
+        return (n_channels,)
+
+    def _laid_out(self, steps: np.ndarray, eeg: Recording) -> np.ndarray:
+        return steps
 
 
 def filter_memory_seconds(

@@ -53,17 +53,19 @@ def _keys(table: pd.DataFrame, key: list[str], step: float, shift: float) -> pd.
     return pd.MultiIndex.from_arrays([*ids, place])
 
 
-def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, pd.DataFrame]:
+def pair_windows(
+    parts: Mapping[str, StoredFeatures], asked: np.ndarray | None = None
+) -> tuple[StoredFeatures, pd.DataFrame]:
     """The windows that every part has, with the arrays of all parts.
 
     Args:
         parts: features by name of their part; the first one's windows and table are those that the others are matched
             to. Where a part's table has a column `unusable` that is not empty, the window counts as missing there.
+        asked: rows of the first one's table that are asked for, in order; all of them by default.
 
     Returns:
-        The paired features (memory-mapped still, where nothing was dropped, or where windows are
-        shared), and what was dropped: one row for each
-        `subject`, `session`, `trial` and `reason`, with `n_windows`.
+        The paired features (memory-mapped still, where all windows are kept, or where they are shared), and what was
+        dropped of those asked for: one row for each `subject`, `session`, `trial` and `reason`, with `n_windows`.
 
     Raises:
         ValueError: two parts have arrays of the same name.
@@ -71,11 +73,13 @@ def pair_windows(parts: Mapping[str, StoredFeatures]) -> tuple[StoredFeatures, p
     names = [name for part in parts.values() for name in part.arrays]
     if len(set(names)) < len(names):
         raise ValueError(f"parts {', '.join(parts)} have arrays of the same name: {', '.join(sorted(names))}")
-    table = next(iter(parts.values())).table
+    leading = next(iter(parts.values())).table
+    asked = np.arange(len(leading)) if asked is None else asked
+    table = leading.iloc[asked].reset_index(drop=True)
     reasons = np.full(len(table), "", dtype=object)
     rows = {}
     for name, part in parts.items():
-        rows[name] = np.arange(len(table)) if part.table is table else match_windows(table, part.table)
+        rows[name] = asked if part.table is leading else match_windows(table, part.table)
         missing = rows[name] < 0
         reasons[missing & (reasons == "")] = f"{name}: no window at this time"
         if UNUSABLE in part.table:

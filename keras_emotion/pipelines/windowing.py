@@ -64,6 +64,31 @@ class Windowing(BaseModel):
         """
         return starts_within(duration_seconds - self.lag_seconds, self.window_seconds, self.hop_seconds)
 
+    def middle(self, n_windows: int, seconds: float) -> slice:
+        """Which windows of a trial lie in its middle.
+
+        Args:
+            n_windows: windows of the trial, in order.
+            seconds: length of the middle.
+
+        Returns:
+            As many windows as `seconds` hold, with equally many before and after them, or one more after them.
+
+        Raises:
+            ValueError: the trial has fewer.
+
+        Example:
+            >>> Windowing(window_seconds=0.5).middle(n_windows=163, seconds=30.0)
+            slice(51, 111, None)
+        """
+        n_wanted = len(starts_within(seconds, self.window_seconds, self.hop_seconds))
+        if not 0 < n_wanted <= n_windows:
+            raise ValueError(
+                f"{n_windows} windows of {self.window_seconds:g} s; expected the {n_wanted} that {seconds:g} s hold"
+            )
+        first = (n_windows - n_wanted) // 2
+        return slice(first, first + n_wanted)
+
 
 def starts_within(duration_seconds: float, window_seconds: float, hop_seconds: float | None) -> np.ndarray:
     """Seconds from the onset of the stimulus at which the whole windows of a trial start.

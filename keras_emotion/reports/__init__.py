@@ -18,11 +18,15 @@ from keras_emotion.reports.paper_figures import (
     draw_subject_accuracies,
 )
 from keras_emotion.reports.ratings import rating_table
+from keras_emotion.reports.references import NO_COMPARISON, PUBLISHED, REFERENCE_COLUMNS, read_references
 from keras_emotion.reports.report import Report, build_report, output_folder
 
 __all__ = [
     "CLASSES_COLUMN",
+    "NO_COMPARISON",
     "PAPER_COLUMNS",
+    "PUBLISHED",
+    "REFERENCE_COLUMNS",
     "SYNTHETIC_MARK",
     "AuditReport",
     "Box",
@@ -55,4 +59,5 @@ __all__ = [
     "place_features",
     "rating_table",
     "read_numbers",
+    "read_references",
 ]

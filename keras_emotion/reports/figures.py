@@ -20,6 +20,7 @@ from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.file_names import word_file_name
 from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
+from keras_emotion.reports.references import draw_references, reference_caption, reference_handles
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
 
@@ -63,12 +64,18 @@ class Picture:
     png: bytes
 
 
-def draw(numbers: RunNumbers, paper: pd.DataFrame | None) -> list[Picture]:
-    """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded."""
+def draw(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> list[Picture]:
+    """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded.
+
+    Args:
+        numbers: of the run.
+        paper: rows of `paper_numbers`; `None` for none.
+        published: what others measured, rows of `references_of`.
+    """
     with matplotlib.style.context(["default", STYLE]):
         return [
             picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
-            for name, what, caption, figure in _figures(numbers, paper)
+            for name, what, caption, figure in _figures(numbers, paper, published)
         ]
 
 
@@ -281,7 +288,9 @@ def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
             yield said["Title"], said["Description"], content
 
 
-def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(
+    numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame
+) -> Iterator[tuple[str, str, str, Figure]]:
     unit = f"Scored by {numbers.scored_unit}."
     flags = "".join(
         f" {name}: {', '.join(protocol['flags'])}." for name, protocol in numbers.protocols.items() if protocol["flags"]
@@ -291,8 +300,9 @@ def _figures(numbers: RunNumbers, paper: pd.DataFrame | None) -> Iterator[tuple[
         "accuracy by protocol",
         "Dot: mean over subjects, with a 95 % bootstrap interval where there are ten subjects or more, else with the "
         "subjects as small dots below it. Grey: the middle 95 % of accuracies when labels are shuffled between trials. "
-        f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}",
-        _overview(numbers, paper),
+        f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}"
+        f"{reference_caption(published, numbers.mark)}",
+        _overview(numbers, paper, published),
     )
     yield (
         "accuracy_by_subject",
@@ -327,14 +337,19 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     panels = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
     for axes, target in zip(panels, targets, strict=True):
         for number, protocol in enumerate(protocols):
-            own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").loc[methods]
+            own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").reindex(methods)
             places = np.arange(len(methods)) + (number - (len(protocols) - 1) / 2) * width
             colour = COLOURS[number % len(COLOURS)]
             # Of one subject there is no deviation.
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
             if metric == "accuracy":
-                axes.axhline(100 * own.loc[table.reference, "chance_high"], color=colour, linestyle="--", linewidth=0.8)
+                axes.axhline(
+                    100 * own.loc[table.reference_of(protocol), "chance_high"],
+                    color=colour,
+                    linestyle="--",
+                    linewidth=0.8,
+                )
         for place, value in enumerate(own["printed"]):
             if np.isfinite(value):
                 axes.hlines(value, place - 0.45, place + 0.45, color="black", linewidth=1.5)
@@ -354,7 +369,7 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     return figure
 
 
-def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
+def _overview(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> Figure:
     printed = printed_numbers(numbers, paper)
     targets = list(numbers.evaluated)
     has_paper = any((target, "accuracy") in printed for target in targets)
@@ -371,6 +386,7 @@ def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
                     _write_beside(axes, row.value + (spread or 0), place, f"{row.value:.2f}")
                 continue
             _overview_row(axes, numbers, target, name, place)
+            draw_references(axes, published, name, target, place)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_title(_with_subjects(numbers, target), loc="left")
@@ -385,9 +401,10 @@ def _overview(numbers: RunNumbers, paper: pd.DataFrame | None) -> Figure:
             Line2D([], [], marker="o", color="#555555", label="mean over subjects"),
             Patch(color="#CCCCCC", label="chance, 95 % band"),
             Line2D([], [], marker="|", color="black", linestyle="", markersize=11, label="majority class of training"),
+            *reference_handles(published),
         ],
         loc="outside lower center",
-        ncols=3,
+        ncols=2 + published.empty,
     )
     return figure
 

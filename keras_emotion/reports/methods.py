@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_emotion.evaluation import METRICS, holm_correction, paired_subject_test
-from keras_emotion.experiment.record_tables import dropped_lines
+from keras_emotion.evaluation.comparison import TRAINING_WINDOWS
+from keras_emotion.experiment.record_tables import FITTED_WINDOWS, dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
@@ -34,6 +35,9 @@ METRIC_NAMES = {"f1": "F1", "f1_macro": "F1, mean over classes"}
 class MethodTable:
     """Scores of several methods on the same subjects and folds, under one protocol or several.
 
+    A table may have several blocks, each of methods under protocols that no other block has: settings of a paper that
+    are evaluated in different ways. Methods are compared within a block.
+
     Args:
         title: name of the dataset.
         mark: mark of synthetic data, or empty.
@@ -47,8 +51,9 @@ class MethodTable:
             subjects against the reference, NaN of that), `p_value_holm` (corrected for all methods of a target),
             `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
         path: the csv file.
-        reference: the method that the others are tested against.
+        reference: the method that the others are tested against; in a block without it, that is the first.
         notes: windows that were dropped, for each subject the methods and the reasons.
+        printed_only: numbers as printed of methods that were not run, a line each.
     """
 
     title: str
@@ -60,6 +65,11 @@ class MethodTable:
     path: Path
     reference: str
     notes: tuple[str, ...]
+    printed_only: tuple[str, ...] = ()
+
+    def reference_of(self, protocol: str) -> str:
+        """The method that the others are tested against under a protocol."""
+        return _reference_among(list(self.rows.loc[self.rows["protocol"] == protocol, "method"]), self.reference)
 
     def print(self, console: rich.console.Console) -> None:
         """Print the table, and how it is read.
@@ -69,6 +79,8 @@ class MethodTable:
         """
         for protocol, rows in self.rows.groupby("protocol", sort=False):
             self._print_protocol(console, str(protocol), rows)
+        for line in self.printed_only:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         for flag, methods in self.feature_flags.items():
             console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
         for note in self.notes:
@@ -81,6 +93,8 @@ class MethodTable:
         title = f"{self.title}, {protocol} – {self.mark}" if self.mark else f"{self.title}, {protocol}"
         shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         shown.add_column("")
+        # A block of one row has nothing to be tested against.
+        is_compared = rows["method"].nunique() > 1
         targets = list(dict.fromkeys(rows["target"]))
         has_print = {metric: bool(own["printed"].notna().any()) for metric, own in rows.groupby("metric")}
         for target in targets:
@@ -88,7 +102,8 @@ class MethodTable:
                 shown.add_column(f"{target}\n{METRIC_NAMES.get(metric, metric)}", justify="right")
                 if has_print[metric]:
                     shown.add_column("paper", justify="right", style="dim")
-            shown.add_column("p", justify="right")
+            if is_compared:
+                shown.add_column("p", justify="right")
         for method, own in rows.groupby("method", sort=False):
             cells = []
             for target in targets:
@@ -102,13 +117,12 @@ class MethodTable:
                     if has_print[metric]:
                         cells.append("–" if np.isnan(row["printed"]) else f"{row['printed']:.1f}")
                 p_value = own[(own["target"] == target) & (own["metric"] == "accuracy")].squeeze()["p_value_holm"]
-                cells.append(
-                    "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
-                )
+                p_cell = "" if np.isnan(p_value) else shown_p_value(p_value).removeprefix("p = ").removeprefix("p ")
+                cells += [p_cell] if is_compared else []
             shown.add_row(str(method), *cells)
-        name = self.reference
+        name = self.reference_of(protocol)
         first = rows[(rows["method"] == name) & (rows["metric"] == "accuracy")]
-        n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + 1
+        n_columns = len(self.metrics) + sum(has_print[metric] for metric in self.metrics) + is_compared
         references = [("majority class of training", "majority"), ("chance, 95 % band", None)]
         if first["knows_stimulus"].notna().any():
             references.insert(1, ("knows the stimulus", "knows_stimulus"))
@@ -127,11 +141,12 @@ class MethodTable:
         )
         of_classes = [name for name in targets if first.loc[first["target"] == name, "n_classes"].iloc[0] > 2]
         averaged = f"; F1, precision and recall of {join(of_classes)}: mean over classes" if of_classes else ""
+        tested = f"p: paired t-test of the accuracies with {name}, Holm-corrected for the methods of a target; "
+        tested = tested if is_compared else ""
         below = ", below it a 95 % interval of the mean" if np.isfinite(rows["low"]).any() else ""
         console.print(
-            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; p: paired t-test of the "
-            f"accuracies with {name}, Holm-corrected for the methods of a target; the chance band is that of "
-            f"{name}{averaged}",
+            f"percent, mean ± standard deviation over subjects ({n_subjects}){below}; {tested}the chance band is "
+            f"that of {name}{averaged}",
             highlight=False,
             markup=False,
         )
@@ -142,22 +157,31 @@ def build_method_table(
 ) -> MethodTable:
     """Compare finished runs of one dataset, under the same protocols and scored unit, and write `methods.csv`.
 
+    Runs that share no protocol are blocks of the table, which are not compared with each other.
+
     Args:
         runs: a run a method, in the order of the table.
         paper: numbers as printed (`paper_numbers`), `variant` the name of the method; `None` for none.
         output: folder to write into.
-        reference: the method that the others are tested against; by default the first.
+        reference: the method that the others are tested against; by default the first, as in each block without it.
 
     Raises:
-        InputError: the runs are of different datasets, protocols or units, or have not tested the same subjects.
+        InputError: the runs are of different datasets, or those of a block of different protocols or units, or they
+            have not tested the same subjects.
     """
     numbers = {method: read_numbers(folder) for method, folder in runs.items()}
     reference = reference or next(iter(numbers))
     first = numbers[reference]
-    protocols = list(first.protocols)
+    blocks: dict[str, dict[str, RunNumbers]] = {}
     for method, own in numbers.items():
+        for protocol in own.protocols:
+            blocks.setdefault(protocol, {})[method] = own
+    for method, own in numbers.items():
+        others = [next(iter(blocks[protocol].values())) for protocol in own.protocols]
         same = (own.dataset, list(own.protocols), own.scored_unit, own.evaluated)
-        if same != (first.dataset, protocols, first.scored_unit, first.evaluated):
+        if own.dataset != first.dataset or any(
+            same != (other.dataset, list(other.protocols), other.scored_unit, other.evaluated) for other in others
+        ):
             raise InputError(
                 f"{runs[method].path}: methods are compared on one dataset, under the same protocols and on the same "
                 f"subjects; {method} has others"
@@ -167,20 +191,60 @@ def build_method_table(
     printed_metrics = set() if paper is None else set(paper["metric"])
     metrics = tuple(name for name in METRICS if name in METHOD_METRICS or name in printed_metrics)
     rows = []
-    for protocol in protocols:
-        for target in first.evaluated:
-            if first.overall(protocol, target, "accuracy") is not None:
-                rows += _rows(numbers, reference, paper, protocol, target, metrics)
+    for protocol, block in blocks.items():
+        own_reference = _reference_among(list(block), reference)
+        for target in block[own_reference].evaluated:
+            if block[own_reference].overall(protocol, target, "accuracy") is not None:
+                rows += _rows(block, own_reference, paper, protocol, target, metrics)
     table = pd.DataFrame(rows)
     RunFolder(output).write_bytes("methods.csv", csv_bytes(table))
     path = output / "methods.csv"
-    flags = {name: definition["flags"] for name, definition in first.protocols.items()}
+    flags = {name: block[next(iter(block))].protocols[name]["flags"] for name, block in blocks.items()}
     feature_flags: dict[str, list[str]] = {}
     for method, own in numbers.items():
         for flag in own.feature_flags:
             feature_flags.setdefault(flag, []).append(method)
-    notes = tuple(_dropped_notes(numbers))
-    return MethodTable(first.title_of_dataset, first.mark, flags, feature_flags, metrics, table, path, reference, notes)
+    notes = (*_trained_on_notes(runs), *_dropped_notes(numbers))
+    quoted = tuple(_printed_only(paper, runs))
+    title = first.title_of_dataset
+    return MethodTable(title, first.mark, flags, feature_flags, metrics, table, path, reference, notes, quoted)
+
+
+def _reference_among(methods: Sequence[str], reference: str) -> str:
+    return reference if reference in methods else methods[0]
+
+
+def _printed_only(paper: pd.DataFrame | None, runs: Mapping[str, RunFolder]) -> Iterator[str]:
+    """A line for each method that the paper has numbers of and that was not run."""
+    if paper is None:
+        return
+    for method, rows in paper[~paper["variant"].isin(list(runs))].groupby("variant", sort=False):
+        words = []
+        for row in rows.itertuples():
+            # A number without a name is an accuracy.
+            name = "" if row.metric == "accuracy" else f" {METRIC_NAMES.get(row.metric, row.metric)}"
+            spread = "" if np.isnan(row.standard_deviation) else f" ± {row.standard_deviation:.2f}"
+            words.append(f"{row.target}{name} {row.value:.2f}{spread}")
+        notes = [note for note in dict.fromkeys(rows["note"].fillna("")) if note]
+        yield f"printed only: {method}: {', '.join(words)}{f' ({join(notes)})' if notes else ''}"
+
+
+def _trained_on_notes(runs: Mapping[str, RunFolder]) -> Iterator[str]:
+    """A line where methods have learned from different numbers of windows."""
+    learned: dict[int, list[str]] = {}
+    has_estimator = False
+    for method, folder in runs.items():
+        results = folder.results()
+        # Of an estimator, which has no epoch to choose, the validation windows too.
+        is_fitted = results["metric"] == FITTED_WINDOWS
+        has_estimator = has_estimator or bool(is_fitted.any())
+        counts = results.loc[is_fitted if is_fitted.any() else results["metric"] == TRAINING_WINDOWS, "value"]
+        if len(counts):
+            learned.setdefault(round(counts.mean()), []).append(method)
+    if len(learned) > 1:
+        why = "; estimators have no epoch to choose, and learn from the validation windows too" if has_estimator else ""
+        each = "; ".join(f"{join(methods)} from {count:,}" for count, methods in learned.items())
+        yield f"windows that a fold is learned from, on average: {each}{why}"
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:

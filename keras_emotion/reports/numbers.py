@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from keras_emotion.evaluation import METRICS, Summary, is_property_of_stimulus, overlap_in_time, summarise
 from keras_emotion.experiment.record_schema import schema_problem
-from keras_emotion.experiment.record_tables import FAILED
+from keras_emotion.experiment.record_tables import FAILED, FITTED_WINDOWS
 from keras_emotion.experiment.records import FINISHED, Jobs, RunFolder
 from keras_emotion.json_files import DamagedFile
 from keras_emotion.schema import InputError
@@ -36,6 +36,7 @@ _RECORDED_OF_ALL = {
     "training_majority",
     "n_training_windows",
     "n_validation_windows",
+    FITTED_WINDOWS,
     FAILED,
 }
 _BANDS_BY_FREQUENCY = ("delta", "theta", "alpha", "beta", "gamma")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,23 +41,14 @@ def paper_numbers(
             the same number twice, a value that is no percentage, or a number of classes below 2.
     """
     path = Path(path)
-    try:
-        numbers = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected a csv of a paper's numbers") from error
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not readable as csv: {error}") from error
+    numbers = read_text_csv(path, "a csv of a paper's numbers")
     if tuple(numbers.columns) not in (PAPER_COLUMNS, (*PAPER_COLUMNS, CLASSES_COLUMN)):
         raise InputError(
             f"{path}: has the columns {', '.join(numbers.columns)}; expected {', '.join(PAPER_COLUMNS)}, and "
             f"{CLASSES_COLUMN} or not"
         )
 
-    def refuse(wrong: pd.Series, what: str):
-        if wrong.any():
-            # The first line of the file holds the names of the columns.
-            raise InputError(f"{path}: line {wrong.argmax() + 2}: {what}")
-
+    refuse = functools.partial(refuse_rows, path)
     for column in [*_KEYS, "value"]:
         refuse(numbers[column].str.strip() == "", f"{column} is empty")
     refuse(~numbers["metric"].isin(METRICS), f"metric is none of {', '.join(METRICS)}")
@@ -74,6 +66,40 @@ def paper_numbers(
         if wanted is not None:
             numbers = numbers[numbers[column] == str(wanted)]
     return numbers.reset_index(drop=True)
+
+
+def read_text_csv(path: Path, expected: str) -> pd.DataFrame:
+    """Read a csv file without a guess at types: all cells are strings.
+
+    Args:
+        path: the file.
+        expected: what it should hold, for the error.
+
+    Raises:
+        InputError: the file is missing or cannot be parsed.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected {expected}") from error
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not readable as csv: {error}") from error
+
+
+def refuse_rows(path: Path, wrong: pd.Series, what: str) -> None:
+    """Refuse a csv file in which some rows are wrong.
+
+    Args:
+        path: the file.
+        wrong: which rows.
+        what: what is wrong with them.
+
+    Raises:
+        InputError: there are any; it names the line of the first.
+    """
+    if wrong.any():
+        # The first line of the file holds the names of the columns.
+        raise InputError(f"{path}: line {wrong.argmax() + 2}: {what}")
 
 
 def numbers_of_classes(numbers: pd.DataFrame, n_classes: Mapping[str, int]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from rich.text import Text
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.figures import Picture, described_pictures, draw
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
+from keras_emotion.reports.references import references_of
 from keras_emotion.reports.tables import (
     FEW_COLUMNS,
     MainTable,
@@ -90,6 +91,7 @@ def build_report(
     reductions: Sequence[str] = (),
     output: Path | None = None,
     reference: str = "the paper",
+    references: pd.DataFrame | None = None,
 ) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished run.
 
@@ -104,13 +106,16 @@ def build_report(
         reductions: how the run differs from `reference`, one line each.
         output: another folder to write into; made where it is missing.
         reference: what `reductions` compares with.
+        references: what others measured, from `read_references`; only accuracies of the same dataset, target, number of
+            classes and kind of protocol are shown.
 
     Raises:
         InputError: the run is not finished, its tables are damaged, or the folder cannot be written.
     """
     numbers = read_numbers(folder)
-    table, sentence = main_table(numbers, paper, reductions, reference), gap_sentence(numbers)
-    pictures = tuple(draw(numbers, paper))
+    published = references_of(numbers, references)
+    table, sentence = main_table(numbers, paper, reductions, reference, published), gap_sentence(numbers)
+    pictures = tuple(draw(numbers, paper, published))
     page = (
         page_templates()
         .get_template("report.html")

@@ -17,6 +17,7 @@ from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.experiment.record_tables import dropped_lines
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, N_PERMUTATIONS, NotEvaluated, RunNumbers
 from keras_emotion.reports.paper import numbers_of_classes
+from keras_emotion.reports.references import PUBLISHED, reference_notes, references_of
 
 _STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "stimuli" in protocol.disjoint)
 
@@ -92,7 +93,11 @@ class MainTable:
 
 
 def main_table(
-    numbers: RunNumbers, paper: pd.DataFrame | None, reductions: Sequence[str], reference: str = "the paper"
+    numbers: RunNumbers,
+    paper: pd.DataFrame | None,
+    reductions: Sequence[str],
+    reference: str = "the paper",
+    published: pd.DataFrame | None = None,
 ) -> MainTable:
     """Put the main table together.
 
@@ -102,15 +107,21 @@ def main_table(
             several rows hold a number of the same target and metric, the first counts.
         reductions: how the run differs from `reference`, a line each.
         reference: what `reductions` compares with.
+        published: what others measured, rows of `references_of`; by default nothing.
     """
     printed = printed_numbers(numbers, paper)
+    published = references_of(numbers, None) if published is None else published
     marks, flag_notes = numbered_flags(numbers.protocols)
     headings = [name + marks[name] for name in numbers.protocols]
     columns = [(numbers, name) for name in numbers.protocols]
-    sections = tuple(target_section(columns, target, printed) for target in numbers.evaluated)
+    sections = tuple(
+        with_references(target_section(columns, target, printed), numbers, published, bool(printed))
+        for target in numbers.evaluated
+    )
     notes = [*flag_notes, *feature_notes(numbers)]
     notes += [*reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
     notes += stimulus_notes(numbers)
+    notes += reference_notes(published, numbers.mark)
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
         notes.append(f"paper: {'; '.join(sources)}, as printed; ± is over subjects")
@@ -332,6 +343,28 @@ def target_section(
         score("recall", f"recall{positive}"),
     ]
     return Section(target, f"{target}, {len(names)} classes, {count_of_subjects(len(subjects))}", tuple(rows))
+
+
+def with_references(section: Section, numbers: RunNumbers, published: pd.DataFrame, has_paper: bool) -> Section:
+    """A section with the range of what others measured, below the lines that an accuracy is read against.
+
+    Args:
+        section: the lines of a target.
+        numbers: of the run.
+        published: rows of `references_of`.
+        has_paper: whether the first column is the paper's.
+    """
+    own = published[published["target"] == section.target]
+    if own.empty:
+        return section
+    cells = [Cell("")] if has_paper else []
+    for name in numbers.protocols:
+        values = own.loc[own["protocol"] == name, "value"]
+        shown = " – ".join(f"{value:.1f}" for value in dict.fromkeys((values.min(), values.max())))
+        cells.append(Cell(shown, f"{len(values)} results") if len(values) else EMPTY)
+    place = next(number for number, row in enumerate(section.rows) if not row.is_reference and number)
+    line = Row(PUBLISHED, tuple(cells), is_reference=True)
+    return dataclasses.replace(section, rows=(*section.rows[:place], line, *section.rows[place:]))
 
 
 def _is_told(metric: str, numbers: RunNumbers, protocol: str, target: str) -> bool:

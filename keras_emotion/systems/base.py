@@ -60,6 +60,8 @@ class System(BaseModel, abc.ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     hint: ClassVar[str] = ""
     """How to do without a modality that the data lack, for the user who is told so."""
+    worded_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields (dotted names) of which `unlike_the_paper` says what a change means."""
 
     @classmethod
     def of_record(cls, fields: Mapping[str, Any]) -> Self:
@@ -70,9 +72,13 @@ class System(BaseModel, abc.ABC):
         """JSON-able fields that decide the numbers; paths are replaced by what lies there."""
         return self.model_dump(mode="json")
 
-    def printed_config(self) -> dict[str, Any]:
-        """`scientific_config()` as the paper has it, where a preset that stands for the paper cannot be quite that."""
-        return self.scientific_config()
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """What this system differs in from the paper although it may be a default, a line each.
+
+        Such as weights that are not distributed, or a reading that was chosen against the print. Fields of which these
+        lines speak are `worded_fields`.
+        """
+        return ()
 
     @property
     def paper_variant(self) -> str | None:
@@ -231,6 +237,11 @@ class NetworkSystem(System):
     def members(self) -> dict[str, NetworkSystem]:
         """Systems by name that are trained apart, each on its own parts, and combined by `combine`; none by default."""
         return {}
+
+    @property
+    def members_keep_last_epoch(self) -> bool:
+        """Whether the weights of a member are those of its last epoch, whatever the protocol chooses the epoch by."""
+        return False
 
     def combine(
         self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from keras_emotion.pipelines import (
     ConnectivityFeatures,
+    EEGChannelFeatures,
     EEGGridFeatures,
     FaceQuantities,
     FeaturePart,
@@ -43,9 +44,14 @@ class ComparisonNetwork(NetworkSystem):
     | `eegnet` | `EEGNet` | raw EEG, window by window |
     | `crnn_4d` | `CRNN4D` (4D-CRNN) | differential entropies on the grid, slice by slice |
     | `conti_cnn` | `ContiCNN` | differential entropies on the grid, one map a window |
+    | `cnn_lstm` | `CNNLSTM` (CNN-LSTM) | raw EEG on the grid, slice by slice |
+    | `cram` | `CRAM` | raw EEG, window by window |
+    | `gcn_lstm` | `GCNLSTM` (GCN-LSTM) | differential entropies of channels, slice by slice |
+    | `gcnn` | `DGCNN` (GCNN) | differential entropies of channels, one slice a window |
 
-    The first five are what Zheng et al. (2023) compare PriorDFCN with; their sample is a trial. That of the other three
-    is a window, and a trial's prediction is the vote of its windows.
+    The first five are what Zheng et al. (2023) compare PriorDFCN with; their sample is a trial. That of the others is a
+    window, and a trial's prediction is the vote of its windows. Du et al. (2024) compare 3FACRNN with the last six;
+    GCNN is their name of DGCNN.
 
     **Deviations**: what of the trials each of the first five was given, Zheng et al. do not say. They get what
     PriorDFCN gets: the same powers in the same windows, the same quantities of the face.
@@ -55,10 +61,20 @@ class ComparisonNetwork(NetworkSystem):
         features: band powers of the windows of a trial.
         face: the 29 quantities of the face in the same windows.
         raw: windows of raw EEG.
-        grid: differential entropies on the grid.
+        grid: differential entropies on the grid; of `cnn_lstm` raw EEG, `representation="raw_samples"` or, whatever
+            else it says, `"raw_slices"`.
+        entropies: differential entropies of the channels.
+        width_multiplier: scales the maps, dense units and, of `cnn_lstm`, LSTM units of the networks on the grid, for
+            reduced runs.
+
+    Raises:
+        ValueError: a width of a network that has none, or features that do not exist.
     """
 
-    hint: ClassVar[str] = "networks without faces are dgcnn, graph_sleep_net, eegnet, crnn_4d and conti_cnn"
+    hint: ClassVar[str] = (
+        "networks without faces are dgcnn, graph_sleep_net, eegnet, crnn_4d, conti_cnn, cnn_lstm, cram, gcn_lstm and "
+        "gcnn"
+    )
 
     network: Literal[
         "dgcnn",
@@ -69,11 +85,24 @@ class ComparisonNetwork(NetworkSystem):
         "eegnet",
         "crnn_4d",
         "conti_cnn",
+        "cnn_lstm",
+        "cram",
+        "gcn_lstm",
+        "gcnn",
     ]
     features: ConnectivityFeatures = Field(default_factory=ConnectivityFeatures)
     face: FaceQuantities = Field(default_factory=FaceQuantities)
     raw: RawSignals = RawSignals(channels="eeg")
     grid: EEGGridFeatures = EEGGridFeatures()
+    entropies: EEGChannelFeatures = EEGChannelFeatures()
+    width_multiplier: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _network_can_be_made(self):
+        self.parts()
+        if self.width_multiplier != 1 and not self._known.has_width:
+            raise ValueError(f"width_multiplier: {self.network} has one width; expected 1")
+        return self
 
     @property
     def _known(self) -> _Network:
@@ -81,7 +110,8 @@ class ComparisonNetwork(NetworkSystem):
 
     def scientific_config(self) -> dict[str, Any]:
         """See `System`; the features that the network does not read do not make another experiment."""
-        return {"network": self.network, **{name: part.key() for name, part in self.parts().items()}}
+        width = {} if self.width_multiplier == 1 else {"width_multiplier": self.width_multiplier}
+        return {"network": self.network, **{name: part.key() for name, part in self.parts().items()}, **width}
 
     @property
     def paper_variant(self) -> str | None:
@@ -109,7 +139,8 @@ class ComparisonNetwork(NetworkSystem):
         """See `System`."""
         from keras_emotion import models
 
-        return self._known.build(models, shapes, {"n_classes": n_classes, "inference": inference})
+        width = {"width_multiplier": self.width_multiplier} if self._known.has_width else {}
+        return self._known.build(models, shapes, {"n_classes": n_classes, "inference": inference, **width})
 
     def losses(self) -> dict[str, Any]:
         """See `System`."""
@@ -170,6 +201,7 @@ class _Network:
         model_inputs: where its inputs come from, by their names.
         targets: its targets, of labels.
         losses: arguments of `compile`, of `keras_emotion.models`.
+        has_width: whether its width can be scaled.
     """
 
     line: str | None
@@ -178,6 +210,7 @@ class _Network:
     model_inputs: Mapping[str, ModelInput] = dataclasses.field(default_factory=lambda: {"eeg": _EEG})
     targets: Callable[[np.ndarray], Any] = lambda labels: labels
     losses: Callable[[Any], dict[str, Any]] = lambda models: {"loss": "sparse_categorical_crossentropy"}
+    has_width: bool = False
 
     def inputs(self, elements: Elements) -> Elements:
         """The inputs of the network from the arrays of a batch."""
@@ -228,6 +261,29 @@ def _eegnet(models: Any, shapes: Shapes, more: dict[str, Any]) -> keras.Model:
     return models.EEGNet(n_samples=n_samples, n_channels=n_channels, sampling_rate_hz=rate, **more)
 
 
+def _cram(models: Any, shapes: Shapes, more: dict[str, Any]) -> keras.Model:
+    n_samples, n_channels = shapes["bio"]
+    rate = more["inference"].get("sampling_rate_hz") or 128.0
+    return models.CRAM(n_samples=n_samples, n_channels=n_channels, sampling_rate_hz=rate, **more)
+
+
+def _cnn_lstm(models: Any, shapes: Shapes, more: dict[str, Any]) -> keras.Model:
+    n_steps, *grid_shape, n_samples = shapes["eeg"]
+    sizes = {"n_steps": n_steps, "grid_shape": tuple(grid_shape), "n_samples": n_samples}
+    return models.CNNLSTM(**sizes, units=max(1, round(1024 * more["width_multiplier"])), **more)
+
+
+def _gcn_lstm(models: Any, shapes: Shapes, more: dict[str, Any]) -> keras.Model:
+    n_steps, n_channels, n_features = shapes["eeg"]
+    return models.GCNLSTM(n_steps=n_steps, n_channels=n_channels, n_features=n_features, **more)
+
+
+def _raw_on_grid(system: ComparisonNetwork) -> dict[str, FeaturePart]:
+    grid = system.grid
+    is_raw = grid.representation != "differential_entropy"
+    return {"eeg": grid if is_raw else grid.changed(representation="raw_slices")}
+
+
 def _from(array: str, transform: str = "identity") -> dict[str, ModelInput]:
     return {"eeg": ModelInput(part="eeg", array=array, transform=transform)}
 
@@ -259,11 +315,21 @@ _NETWORKS: dict[str, _Network] = {
         _BOTH,
     ),
     "eegnet": _Network(None, lambda system: {"eeg": system.raw}, _eegnet, _from("bio")),
-    "crnn_4d": _Network(None, lambda system: {"eeg": system.grid}, _crnn_4d),
+    "crnn_4d": _Network(None, lambda system: {"eeg": system.grid}, _crnn_4d, has_width=True),
     "conti_cnn": _Network(
         None,
         lambda system: {"eeg": system.grid.model_copy(update={"steps": 1})},
         _conti_cnn,
         _from("eeg", "first_step"),
+        has_width=True,
+    ),
+    "cnn_lstm": _Network(None, _raw_on_grid, _cnn_lstm, has_width=True),
+    "cram": _Network(None, lambda system: {"eeg": system.raw}, _cram, _from("bio")),
+    "gcn_lstm": _Network(None, lambda system: {"eeg": system.entropies}, _gcn_lstm),
+    "gcnn": _Network(
+        None,
+        lambda system: {"eeg": system.entropies.model_copy(update={"steps": 1})},
+        _dgcnn,
+        _from("eeg", "steps_as_features"),
     ),
 }

@@ -31,6 +31,9 @@ from keras_emotion.systems.settings import Training
 if TYPE_CHECKING:
     import keras
 
+_BIO_BARS = {"eeg": "EEG", "peripheral": "Peripheral", "all": "Bio-sensing"}
+"""Bars of Fig. 2 by what `RawSignals.channels` takes."""
+
 _SMALLEST_ERROR = 1e-6
 """Of a member that is right on every training window: its weight stays finite."""
 
@@ -41,10 +44,10 @@ class DeepVANetSystem(NetworkSystem):
 
     | bar of Fig. 2 | fields |
     |---|---|
-    | face | `modalities="faces"` |
-    | EEG, peripheral, bio-sensing | `modalities="bio"` with `bio.channels` `"eeg"`, `"peripheral"`, `"all"` |
-    | decision level fusion | `fusion="decision"` |
-    | feature level fusion | the default |
+    | Face | `modalities="faces"` |
+    | EEG, Peripheral, Bio-sensing | `modalities="bio"` with `bio.channels` `"eeg"`, `"peripheral"`, `"all"` |
+    | Decision-level fusion | `fusion="decision"` |
+    | Feature-level fusion | the default |
 
     Decision level fusion is AdaBoost over the face and the bio network, trained apart. With their scores `s` on the
     training windows, labels `y` and weights `w = 1/n`: `e = sum w |s - y|`, `alpha = 1/2 ln((1 - e) / e)` for the face
@@ -55,9 +58,11 @@ class DeepVANetSystem(NetworkSystem):
     The windows that weigh the networks are those that they were trained on, as in the paper: one that has learnt them
     by heart weighs as much as one that has understood them, and noise has half a say.
 
-    **Deviations**: `"decision"` is what the paper describes. `"decision_released"` is what the released code computes,
-    for comparison only: whether a window was right is asked by `score == label`, which is hardly ever true of a score,
-    so that all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and
+    **Deviations**: `"decision"` is what the paper describes; each network has the weights of the epoch that the
+    protocol chooses. `"decision_released"` is what the released code computes, for comparison only: the networks have
+    the weights of their last epoch under every protocol (the released code saves those of the best epoch, too, and does
+    not fuse them); whether a window was right is asked by `score == label`, which is hardly ever true of a score, so
+    that all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and
     the networks stay in training mode (dropout on, statistics of the batch) while they are weighed and tested.
 
     Args:
@@ -70,7 +75,8 @@ class DeepVANetSystem(NetworkSystem):
         width_multiplier: scales the channels of the convolutions, for reduced runs.
         dropout: share of the hidden units of the head that a training step leaves out.
         face_weights: a saved `keras_emotion.models.FaceAffectNetwork` (or `DeepVANet`), its convolutions taken over;
-            the paper pre-trains on AFEW-VA. `None` starts from random weights.
+            the paper pre-trains on AFEW-VA, as `afew_va_deepvanet` does. `None` starts from random weights, which is a
+            difference from the paper.
     """
 
     hint: ClassVar[str] = "--system.modalities bio trains on signals alone"
@@ -115,10 +121,21 @@ class DeepVANetSystem(NetworkSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; Fig. 2 prints no numbers, so that the main line is all there is to compare with."""
-        if self.modalities == "both" and self.fusion == "feature":
-            return None
-        return {"faces": "Face", "bio": f"Bio, {self.bio.channels}"}.get(self.modalities, "Decision level fusion")
+        """See `System`; the bar of Fig. 2, `None` for the feature-level fusion of Table 2."""
+        if self.modalities != "both":
+            return "Face" if self.modalities == "faces" else _BIO_BARS[self.bio.channels]
+        return None if self.fusion == "feature" else "Decision-level fusion"
+
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`."""
+        if not self._has["faces"]:
+            return ()
+        lines = [
+            f"faces are found and aligned by {self.faces.detector}; in the paper by Bulat and Tzimiropoulos (2017)"
+        ]
+        if self.face_weights is None:
+            lines.append("face network trained from scratch; in the paper pre-trained on AFEW-VA")
+        return tuple(lines)
 
     def source_files(self) -> tuple[Path, ...]:
         """See `System`."""
@@ -134,6 +151,11 @@ class DeepVANetSystem(NetworkSystem):
         if self.modalities != "both" or self.fusion == "feature":
             return {}
         return {name: self.model_copy(update={"modalities": name}) for name in ("faces", "bio")}
+
+    @property
+    def members_keep_last_epoch(self) -> bool:
+        """See `NetworkSystem`; the released code fuses the networks as their training ends."""
+        return self.fusion == "decision_released"
 
     def combine(
         self, known: Mapping[str, np.ndarray], labels: np.ndarray, asked: Mapping[str, np.ndarray]
@@ -153,16 +175,17 @@ class DeepVANetSystem(NetworkSystem):
 
         probabilities = []
         for indices in batches.order(0):
-            inputs = batches.gather_inputs(indices)
+            # As there, the last batch is smaller: what would fill it up would count in its statistics.
+            inputs = batches.gather_inputs(indices[indices >= 0])
             outputs = model.window_probabilities(model(inputs, training=True))
             probabilities.append(keras.ops.convert_to_numpy(outputs))
-        return np.concatenate(probabilities)[: len(batches.rows)].astype(np.float64)
+        return np.concatenate(probabilities).astype(np.float64)
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
         """See `System`.
 
         Raises:
-            InputError: there are more than two classes: the network has one output.
+            InputError: there are more than two classes: the network has one output; or `face_weights` does not fit.
         """
         from keras_emotion.models import DeepVANet
 
@@ -178,7 +201,13 @@ class DeepVANetSystem(NetworkSystem):
         modalities = tuple(name for name in ("faces", "bio") if self._has[name])
         model = DeepVANet(modalities=modalities, dropout=self.dropout, inference=inference, **sizes)
         if self.face_weights is not None and self._has["faces"]:
-            model.take_face_weights(_pretrained(self.face_weights, path_hash(self.face_weights)))
+            try:
+                model.take_face_weights(_pretrained(self.face_weights, path_hash(self.face_weights)))
+            except ValueError as error:
+                raise InputError(
+                    f"{self.face_weights}: {error}; train it by afew_va_deepvanet with the same preset or "
+                    "--system.width-multiplier"
+                ) from None
         return model
 
     def losses(self) -> dict[str, Any]:
@@ -246,7 +275,7 @@ class DeepVANetExperiment(Experiment):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `Experiment`; the paper has a line for each setting, and its ablations in a figure without numbers."""
+        """See `Experiment`; the paper has a line for each setting in Table 2, and its ablations in Fig. 2."""
         mixed = any(PROTOCOLS[name].scope == "across_subjects" for name in self.protocols)
         own = self.system.paper_variant
         return ", ".join(filter(None, ["inter-subject" if mixed else "per-subject", own]))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from keras_emotion.evaluation import (
     PROTOCOLS,
@@ -17,6 +17,7 @@ from keras_emotion.evaluation import (
     joint_ratings,
 )
 from keras_emotion.options import Option
+from keras_emotion.pipelines.windowing import Seconds
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import System
 from keras_emotion.systems.settings import Configuration, Runtime, Training
@@ -39,6 +40,8 @@ class Experiment(Configuration):
         maximum_folds: at most so many folds of each protocol; 0 is as many as it defines.
         study_channels: the channels of a study whose files have different ones: the `"union"`, where a channel that a
             file lacks is imputed from the training rows of each fold, or the `"intersection"`.
+        middle_seconds: only the windows of the middle of each trial, of so many seconds; `None`: all of them. Of
+            trials of different lengths each then gives as many windows. A trial that is shorter is refused.
         system: the paper's features, network and loss.
         training: see `Training`.
         seed: seed of folds, weights and shuffling.
@@ -62,6 +65,7 @@ class Experiment(Configuration):
     maximum_repetitions: Annotated[int, Field(ge=0)] = 0
     maximum_folds: Annotated[int, Field(ge=0)] = 0
     study_channels: Literal["union", "intersection"] = "union"
+    middle_seconds: Seconds | None = None
     system: SerializeAsAny[System]
     training: Training = Training()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -81,6 +85,29 @@ class Experiment(Configuration):
         if number and number < SMALLEST_NUMBER_OF_FOLDS:
             raise ValueError(f"maximum_folds: {number}; training, validation and test need 3 folds, and 0 is all")
         return number
+
+    @model_validator(mode="after")
+    def _middle_holds_a_window(self):
+        if self.middle_seconds is not None:
+            try:
+                window_seconds = self.system.windowing.window_seconds
+            except NotImplementedError as error:
+                raise ValueError(f"middle_seconds: {error}") from None
+            if window_seconds > self.middle_seconds:
+                raise ValueError(
+                    f"middle_seconds: {self.middle_seconds:g}; expected a window of {window_seconds:g} s or more"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _something_chooses_among_candidates(self):
+        nothing = [name for name in self.protocols if PROTOCOLS[name].epoch_chosen_by == "last_epoch"]
+        if nothing and len(self.system.candidates()) > 1:
+            raise ValueError(
+                f"protocols: {nothing[0]} has no validation windows to choose among "
+                f"{len(self.system.candidates())} candidates; give one value in place of the grid"
+            )
+        return self
 
     @property
     def paper_variant(self) -> str | None:
@@ -125,7 +152,7 @@ class Experiment(Configuration):
         # As it was before there was a choice, so that those runs can be taken up.
         if self.study_channels == "union":
             del fields["study_channels"]
-        for name in ("class_names", "sessions"):
+        for name in ("class_names", "sessions", "middle_seconds"):
             if not fields[name]:
                 del fields[name]
         fields["system"] = {"kind": type(self.system).__name__, **self.system.scientific_config()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.pipelines import FaceFeatures, FeaturePart, ModelInput
@@ -28,16 +29,30 @@ class FaceAffect(NetworkSystem):
         units: hidden units of the head.
         width_multiplier: scales the channels of the convolutions, as that of the network that takes them over.
         dropout: share of the hidden units that a training step leaves out.
+        rating_range: the smallest and the greatest rating that the sigmoid of the released head gives, -10 and 10 of
+            AFEW-VA; `None`: a linear output. The paper leaves this open.
     """
 
     faces: FaceFeatures = Field(default_factory=lambda: FaceFeatures(window_seconds=0.04, steps=1, image_size=64))
     units: Annotated[int, Field(ge=1)] = 1000
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    rating_range: tuple[float, float] | None = None
+
+    @field_validator("rating_range")
+    @classmethod
+    def _range_increases(cls, values):
+        if values is not None and not -math.inf < values[0] < values[1] < math.inf:
+            raise ValueError(f"rating_range: {values[0]:g} {values[1]:g}; expected a smaller and a greater number")
+        return values
 
     def scientific_config(self) -> dict[str, Any]:
         """See `System`."""
-        return {**self.model_dump(mode="json"), "faces": self.faces.key()}
+        fields = {**self.model_dump(mode="json"), "faces": self.faces.key()}
+        # As it was before there was a choice: the identities of those trainings stay.
+        if self.rating_range is None:
+            del fields["rating_range"]
+        return fields
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
@@ -53,6 +68,7 @@ class FaceAffect(NetworkSystem):
             width_multiplier=self.width_multiplier,
             dropout=self.dropout,
             pixel_maximum=255,
+            rating_range=self.rating_range,
             inference=inference,
         )
 

@@ -84,6 +84,7 @@ class FACRNN(NetworkSystem):
     """
 
     hint: ClassVar[str] = "--teacher none trains on EEG alone"
+    worded_fields: ClassVar[tuple[str, ...]] = ("teacher", "cell", "scale_features", "w_grid", "faces.detector")
 
     features: EEGGridFeatures = EEGGridFeatures()
     faces: FaceFeatures = Field(default_factory=FaceFeatures)
@@ -159,13 +160,31 @@ class FACRNN(NetworkSystem):
         )
         return {**fields, "teacher": kind, "faces": self._cut_faces().key()}
 
-    def printed_config(self) -> dict[str, Any]:
-        """See `System`; the paper's teacher learnt from AFEW-VA and AffectNet, which a preset cannot bring along."""
-        fields = self.scientific_config()
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`."""
+        lines = []
+        if self.cell == "lstm":
+            lines.append("LSTM without the peephole terms of Eq. (12), (13) and (15) (--system.cell peephole)")
+        if self.scale_features != "none":
+            lines.append("features are scaled by the training windows; the paper prints no scaling")
+        if self.teacher == "none":
+            return (*lines, "trained without the visual teacher")
         if self.teacher == "fold":
-            del fields["teacher_training"]
-            fields["teacher"] = "networks"
-        return fields
+            lines.append(
+                "the visual teacher is trained on the faces of each fold's training windows; in the paper on AffectNet "
+                "and AFEW-VA (--teacher PATH)"
+            )
+        if not self._has_network_of_file and self.teacher != "fold":
+            return (*lines, "features of the visual teacher are read from a file")
+        chosen = "is chosen on validation windows" if self.w_grid else f"= {self.w:g} is given"
+        lines.append(f"w {chosen}; in the paper it is chosen among eleven values, on the test set")
+        lines.append(f"faces are found by {self.faces.detector}; in the paper by OpenFace")
+        if self.faces.frame_rate_hz is None:
+            lines.append(
+                "a step of a window has the frame in its middle; in the paper videos have 60 frames a second, and how "
+                "T of them come of these is not printed (--system.faces.frame-rate-hz 60 averages them)"
+            )
+        return tuple(lines)
 
     def source_files(self) -> tuple[Path, ...]:
         """See `System`."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from keras_emotion.file_names import word_file_name
 from keras_emotion.keras_settings import own_keras_settings
+from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     FaceFeatures,
     FeaturePart,
@@ -44,6 +46,11 @@ class FACRNNVisual(NetworkSystem):
             `"batch"`, whose moving averages need hundreds of steps and count windows that fill a last batch.
         dropout: share of the temporal network's values that a training step leaves out.
         step_reduction: `"sum"` of the cross-entropy over the steps, or `"mean"`.
+        initial_weights: saved visual networks that training starts from, a `.keras` file or a folder with
+            `<target>.keras`, as `affectnet_visual` and `afew_va_visual` save them; `None`: random weights. All weights
+            are taken over and trained on.
+        first_trained_on: the dataset that the paper trains the network on before this one, empty where this is the
+            first. It changes no number: without `initial_weights` it is a difference from the paper.
     """
 
     faces: FaceFeatures = Field(default_factory=FaceFeatures)
@@ -53,20 +60,45 @@ class FACRNNVisual(NetworkSystem):
     normalization: Literal["layer", "batch"] = "layer"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     step_reduction: Literal["sum", "mean"] = "sum"
+    initial_weights: Path | None = None
+    first_trained_on: Annotated[str, Option(fixed=True)] = ""
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; of the detector's file what its key in the feature store has."""
-        return {**self.model_dump(mode="json"), "faces": self.faces.key()}
+        """See `System`; of the detector's file what its key in the feature store has, of networks their contents."""
+        fields = {**self.model_dump(mode="json", exclude={"first_trained_on"}), "faces": self.faces.key()}
+        # Without one, experiments of earlier versions and their identities stay what they are.
+        del fields["initial_weights"]
+        if self.initial_weights is not None:
+            files = _saved_networks(self.initial_weights, "--system.initial-weights")
+            fields["initial_weights"] = {target: path_hash(file) for target, file in files.items()}
+        return fields
+
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`; section 3.2: "as a fine-tuning step"."""
+        lines = [f"faces are found by {self.faces.detector}; in the paper by OpenFace"]
+        if self.initial_weights is None and self.first_trained_on:
+            lines.append(f"trained on this dataset alone; in the paper on {self.first_trained_on} first")
+        return tuple(lines)
+
+    def source_files(self) -> tuple[Path, ...]:
+        """See `System`."""
+        if self.initial_weights is None:
+            return ()
+        return tuple(_saved_networks(self.initial_weights, "--system.initial-weights").values())
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
         return {"faces": self.faces}
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `System`."""
+        """See `System`.
+
+        Raises:
+            InputError: `initial_weights` has no network of this target, or one of another architecture.
+        """
         from keras_emotion.models import FACRNNVisualNetwork
 
-        return FACRNNVisualNetwork(
+        model = FACRNNVisualNetwork(
             n_steps=self.faces.steps,
             image_size=self.faces.image_size,
             n_classes=n_classes,
@@ -77,6 +109,31 @@ class FACRNNVisual(NetworkSystem):
             dropout=self.dropout,
             inference=inference,
         )
+        if self.initial_weights is not None:
+            self._start_from_saved(model, str(inference.get("target", "")))
+        return model
+
+    def _start_from_saved(self, model: keras.Model, target: str) -> None:
+        files = _saved_networks(self.initial_weights, "--system.initial-weights")
+        # Whoever builds a network without a target looks at its shapes.
+        file = files.get("", files.get(word_file_name(target)) if target else next(iter(files.values())))
+        if file is None:
+            raise InputError(
+                f"{self.initial_weights}: has no network of target {target!r}; it has {', '.join(files)}; train one "
+                f"with --targets {target}"
+            )
+        saved = _load(file, path_hash(file), self.faces, "faces.steps")
+        learnt = (saved.inference or {}).get("target", "")
+        if target and learnt and learnt != target:
+            raise InputError(f"{file}: a network of target {learnt!r}; expected one of {target!r}")
+        for field in ("width_multiplier", "padding", "share_modules", "normalization", "n_classes"):
+            there, here = getattr(saved, field), getattr(model, field)
+            if there != here:
+                raise InputError(
+                    f"{file}: a network with {field} {there}, here it is {here}; expected the same; train both with "
+                    "the same preset and options"
+                )
+        model.set_weights(saved.get_weights())
 
     def losses(self) -> dict[str, Any]:
         """See `System`: cross-entropy of the steps."""
@@ -154,9 +211,11 @@ class TeacherOfFile:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(file: Path, content: str | None, faces: FaceFeatures) -> keras.Model:
+def _load(file: Path, content: str | None, faces: FaceFeatures, steps_option: str = "features.steps") -> keras.Model:
     """A saved visual network, checked against how faces are cropped; once a process for each file content."""
     import keras
+
+    from keras_emotion.models import FACRNNVisualNetwork
 
     try:
         with own_keras_settings():
@@ -166,12 +225,12 @@ def _load(file: Path, content: str | None, faces: FaceFeatures) -> keras.Model:
     known = getattr(model, "inference", None) or {}
     # Version 0.1.0 kept the fields under another name.
     learnt = known.get("parts", {}).get("faces", {}).get("fields") or known.get("features", {})
-    if "image_size" not in learnt:
+    if "image_size" not in learnt or not isinstance(model, FACRNNVisualNetwork):
         raise InputError(f"{file}: not a visual network that this package trained; train one with afew_va_visual.py")
     for field in ("image_size", "margin", "steps"):
         wanted = getattr(faces, field)
         if learnt[field] != wanted:
-            option = "features.steps" if field == "steps" else f"faces.{field.replace('_', '-')}"
+            option = steps_option if field == "steps" else f"faces.{field.replace('_', '-')}"
             raise InputError(
                 f"{file}: learnt from faces with {field} {learnt[field]}, here it is {wanted}; "
                 f"use --system.{option} {learnt[field]}"
@@ -185,11 +244,15 @@ def teacher_files(path: Path) -> dict[str, Path]:
     Raises:
         InputError: there is none.
     """
+    return _saved_networks(path, "--teacher", ", or features (.npz)")
+
+
+def _saved_networks(path: Path, option: str, or_else: str = "") -> dict[str, Path]:
     if path.is_dir():
         files = {file.stem: file for file in sorted(path.glob("[!.]*.keras"))}
         if not files:
             raise InputError(f"{path}: holds no <target>.keras; give a teacher that afew_va_visual.py saved")
         return files
     if not path.is_file():
-        raise InputError(f"{path}: no such file; --teacher takes a saved network, a folder of them, or features (.npz)")
+        raise InputError(f"{path}: no such file; {option} takes a saved network, a folder of them{or_else}")
     return {"": path}

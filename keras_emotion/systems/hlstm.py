@@ -138,12 +138,21 @@ class HLSTMSystem(NetworkSystem):
             del fields["policy_gradient"]
         return fields
 
-    def printed_config(self) -> dict[str, Any]:
-        """See `System`; the paper's faces are features of a trained AlexNet, which a preset cannot bring along."""
-        fields = self.scientific_config()
-        if "face" in self.modalities and (self.face_encoder == "small" or self.face_features.encoder.is_random):
-            fields["face_encoder"] = "alexnet, trained"
-        return fields
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`."""
+        lines = []
+        if "face" in self.modalities:
+            if self.face_encoder == "small":
+                side = self.faces.image_size
+                lines.append(
+                    f"faces of {side} x {side} pixels are encoded by a small network that is trained with the rest; in "
+                    "the paper of 227 x 227, by AlexNet"
+                )
+            elif self.face_features.encoder.is_random:
+                lines.append("faces are encoded by an AlexNet with random weights; in the paper it is trained")
+            lines.append(f"faces are found by {self._face_part.detector}; in the paper by Faster R-CNN")
+        lines.append("batches are shuffled windows; in the paper they come from an experience replay")
+        return tuple(lines)
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""

@@ -168,13 +168,15 @@ class MERCLSystem(NetworkSystem):
         unused |= dict.fromkeys(contrastive_alone, self.contrastive)
         return {name: value for name, value in fields.items() if unused.get(name, True)}
 
-    def printed_config(self) -> dict[str, Any]:
-        """See `System`; the paper's picture and sound networks were pre-trained, which a preset cannot bring along."""
-        fields = self.scientific_config()
-        for name, part in (("picture", self.picture), ("sound", self.sound)):
-            if name in fields and part.encoder.is_random:
-                fields[name] = {**fields[name], "encoder": "pre-trained"}
-        return fields
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`."""
+        lines = []
+        for modality, name, part in (("visual", "picture", self.picture), ("audio", "sound", self.sound)):
+            if modality in self.modalities and part.encoder.is_random:
+                lines.append(f"{name} features by a network with random weights; in the paper it is pre-trained")
+        if not self.eeg.lag_seconds:
+            lines.append("EEG is not cut later than picture and sound; the paper names a time lag and prints none")
+        return tuple(lines)
 
     @property
     def paper_variant(self) -> str | None:

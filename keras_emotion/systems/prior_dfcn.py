@@ -43,6 +43,7 @@ class PriorDFCNSystem(NetworkSystem):
     """
 
     hint: ClassVar[str] = "--system.prior none trains on EEG alone"
+    worded_fields: ClassVar[tuple[str, ...]] = ("prior", "face.source")
 
     features: ConnectivityFeatures = Field(default_factory=ConnectivityFeatures)
     face: FaceQuantities = Field(default_factory=FaceQuantities)
@@ -82,6 +83,14 @@ class PriorDFCNSystem(NetworkSystem):
         if not has_prior:
             return "w/o PKE"
         return None if self.non_local else "w/o NL block"
+
+    def unlike_the_paper(self) -> tuple[str, ...]:
+        """See `System`."""
+        if self.prior == "none":
+            return ("trained without the prior of the face",)
+        if self.face.source == "openface":
+            return ()
+        return ("quantities of the face come from MediaPipe's Face Landmarker; in the paper from OpenFace",)
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""

@@ -11,10 +11,12 @@ import pytest
 import scipy.stats
 
 from keras_emotion import reports
+from keras_emotion.cli import pretraining
 from keras_emotion.cli.reproduce import _numbers_to_compare, main, run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
 from keras_emotion.datasets import DEAP
-from keras_emotion.papers import ComparedFigure, Demo, Reproduction, hlstm, with_system
+from keras_emotion.experiment.origin import Origin
+from keras_emotion.papers import ComparedFigure, Demo, Reproduction, find_reproduction, hlstm, with_system
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.facrnn import presets
 from keras_emotion.pipelines import EEGGridFeatures
@@ -68,7 +70,9 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
     code, out, err = script("deap_3facrnn.py", "--data-root", deap, "--output", tmp_path / "run", *EEG_ALONE)
     assert code == 0, err
     assert "says nothing about emotion" in out
-    assert "differs from the paper: system.width_multiplier: 1.0 -> 0.02" in out
+    assert "differs from the paper: system.width_multiplier: 0.02 in place of 1" in out
+    assert "differs from the paper: trained without the visual teacher" in out
+    assert "differs from the paper: windows: 180 in place of 26,400 (0.682 %)" in out
     assert "W/O visual feature" in out
     for file in ("config.json", "environment.json", "results.csv", "predictions.csv", "report.html"):
         assert (tmp_path / "run" / file).is_file(), file
@@ -243,7 +247,7 @@ def test_a_teacher_of_each_fold_is_what_a_run_has(script, deap_with_faces, tmp_p
         "deap_3facrnn.py", "--data-root", deap_with_faces, "--output", tmp_path / "run", *SMALL, *few
     )
     assert code == 0, err
-    assert 'differs from the paper: system.teacher: "networks" -> "fold"' in out
+    assert "differs from the paper: the visual teacher is trained on the faces of each fold" in out
     assert "windows dropped: subject 1: 30 (no face video)" in out
     pairing = pd.read_csv(tmp_path / "run" / "pairing.csv")
     assert pairing["n_windows"].tolist() == [30]
@@ -266,18 +270,26 @@ def few_faces(tmp_path_factory):
     return write_deap(tmp_path_factory.mktemp("few") / "deap", n_subjects=1, n_trials=6, face_videos=True, **video)
 
 
-def test_a_teacher_is_trained_saved_and_used(script, few_faces, tmp_path):
+def test_a_teacher_is_trained_on_one_dataset_after_another_saved_and_used(script, few_faces, tmp_path, monkeypatch):
+    write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
     write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=5, frame_size=(96, 80))
     small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")
+    first = find_reproduction("affectnet_visual")
+    quick = {name: one.changed({"training.epochs": 1}) for name, one in first.presets.items()}
+    monkeypatch.setattr(pretraining, "find_reproduction", lambda name: dataclasses.replace(first, presets=quick))
     arguments = ("--data-root", tmp_path / "afew_va", "--output", tmp_path / "visual", *small)
+    arguments += ("--pretraining-data", tmp_path / "affectnet")
     code, out, err = script("afew_va_visual.py", *arguments, "--system.width-multiplier", "0.1")
     assert code == 0, err
     assert "subject_disjoint" in out
+    assert f"pre-training: affectnet_visual on {tmp_path / 'affectnet'}: {tmp_path / 'affectnet_visual-demo-'}" in out
     teacher = tmp_path / "visual" / "teacher"
     assert sorted(path.name for path in teacher.iterdir()) == ["trained_on.json", "valence.keras"]
+    origin = Origin.read(teacher / "valence.keras")
+    assert (origin.dataset, {before.dataset for before in origin.taught_by}) == ("afew_va", {"affectnet"})
     code, out, err = script("deap_3facrnn.py", "--data-root", few_faces, *SMALL, "--teacher", teacher)
     assert code == 0, err
-    assert "system.teacher" not in out
+    assert "the visual teacher is trained on the faces of each fold" not in out
 
 
 def test_pictures_teach_too(script, tmp_path):

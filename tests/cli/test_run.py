@@ -53,7 +53,7 @@ def test_a_model_is_run_and_reported(data, tmp_path, monkeypatch, capsys):
     assert "keras-emotion audit run" in told
     # There is no paper on one's own data to differ from.
     assert "differs from the paper" not in told
-    assert "differs from the full-size experiment: maximum_folds: 0 -> 3" in told
+    assert "differs from the full-size experiment: at most 3 folds of each protocol" in told
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Differs from the full-size experiment" in page
     assert "Differs from the paper" not in page

@@ -27,6 +27,7 @@ from keras_emotion.layers import (
     MaxPooling2D,
     ModalityAttention,
     MultimodalLSTM,
+    NearestNeighborGraph,
     NonLocal3D,
     PairwiseAttention,
     PairwiseCrossModalAttention,
@@ -41,9 +42,12 @@ from keras_emotion.layers import (
 )
 from keras_emotion.losses import MERCLLoss
 from keras_emotion.models import (
+    CNNLSTM,
+    CRAM,
     CRNN4D,
     DCCA,
     DGCNN,
+    GCNLSTM,
     MERCL,
     AlexNet,
     AVELSTMNetwork,
@@ -174,6 +178,9 @@ _SMALL_DEEPVANET = {
     "dropout": 0.0,
 }
 _DEEPVANET_OFF_POLICY = {"probability": "sigmoid in float32; the output leaves the network in float32"}
+_FACE_AFFECT_TRAINING = Training(
+    lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
+)
 _DEEPVANET_TRAINING = Training(lambda: {"loss": "binary_crossentropy"}, _high_or_low)
 _PRIOR_DFCN_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 # Small steps: from weights without any normalisation behind them a large one ends in probabilities of less than 1e-7,
@@ -702,6 +709,16 @@ ROWS = (
     ),
     Row(AdaptiveGraph, {}, inputs=(4, 5), n_trainable=5),
     Row(
+        NearestNeighborGraph,
+        {"n_neighbors": 2, "kernel_width": 0.7},
+        inputs=(2, 5, 3),
+        alive={"n_neighbors": 1, "kernel_width": 2.0},
+        rejected=(("n_neighbors", 0), ("kernel_width", 0.0)),
+        rejected_inputs=((2, 3), (2, 1, 3), (2, None, 3)),
+    ),
+    # More neighbors than there are.
+    Row(NearestNeighborGraph, {}, inputs=(4, 2)),
+    Row(
         PairwiseAttention,
         {"axis": "channels", "kernel_initializer": "he_normal", "bias_initializer": "ones"},
         inputs=(2, 4, 3),
@@ -1105,6 +1122,7 @@ ROWS = (
             "dropout": 0.0,
             "pixel_maximum": 2.0,
             "inference": {"ratings": [-10, 10]},
+            "rating_range": (-2.0, 3.0),
         },
         alive={
             "image_size": 37,
@@ -1113,6 +1131,7 @@ ROWS = (
             "dropout": 0.5,
             "pixel_maximum": 1.0,
             "inference": {"ratings": [-1, 1]},
+            "rating_range": (0.0, 1.0),
         },
         rejected=(
             ("image_size", 20),
@@ -1121,13 +1140,23 @@ ROWS = (
             ("dropout", 1.0),
             ("pixel_maximum", -1.0),
             ("inference", {"scale": float("nan")}),
+            ("rating_range", (1.0, 1.0)),
+            ("rating_range", (0.0, float("inf"))),
         ),
         rejected_inputs=({"faces": (2, 29, 29)}, {"faces": (2, 28, 29, 3)}),
-        off_policy={"ratings": "the output leaves the network in float32"},
+        off_policy={
+            "share_of_range": "a saturating function runs in float32",
+            "ratings": "the output leaves the network in float32",
+        },
         observed=lambda model: (model.inference, _dropout_rates(model)),
-        training=Training(
-            lambda: {"loss": "mean_squared_error"}, lambda model, rng, batch: rng.standard_normal((batch, 2))
-        ),
+        training=_FACE_AFFECT_TRAINING,
+    ),
+    Row(
+        FaceAffectNetwork,
+        {"image_size": 29, "units": 6, "width_multiplier": 1 / 8, "dropout": 0.0},
+        rejected_inputs=({"faces": (2, 29, 29)}, {"faces": (2, 28, 29, 3)}),
+        off_policy={"ratings": "the output leaves the network in float32"},
+        training=_FACE_AFFECT_TRAINING,
     ),
     Row(
         PriorDFCN,
@@ -1527,6 +1556,212 @@ ROWS = (
         + (1 * 8 + 8)
         + 4 * (8 + 3 + 1) * 3
         + (3 * 2 + 2),
+    ),
+    Row(
+        CNNLSTM,
+        {
+            "n_steps": 3,
+            "grid_shape": (3, 2),
+            "n_samples": 2,
+            "n_classes": 3,
+            "activation": "relu",
+            "units": 4,
+            "n_recurrent_layers": 1,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "width_multiplier": 1 / 32,
+            "inference": {"grid": "9x9", "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "grid_shape": (2, 3),
+            "n_samples": 3,
+            "n_classes": 2,
+            "activation": "elu",
+            "units": 3,
+            "n_recurrent_layers": 2,
+            "dropout": 0.5,
+            "width_multiplier": 1 / 16,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("grid_shape", (0, 9)),
+            ("n_samples", 0),
+            ("n_classes", 1),
+            ("activation", "tanh"),
+            ("units", 0),
+            ("n_recurrent_layers", 0),
+            ("dropout", 1.0),
+            ("width_multiplier", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 3, 2)}, {"eeg": (2, 2, 3, 2, 2)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASSIFIER_TRAINING,
+        # 1, 2 and 4 maps, 32 dense units on 3 x 2 x 4, four gates of 4 units, 32 dense units, head.
+        n_trainable=(9 * 2 * 1 + 1)
+        + (9 * 1 * 2 + 2)
+        + (9 * 2 * 4 + 4)
+        + (24 * 32 + 32)
+        + 4 * (32 + 4 + 1) * 4
+        + (4 * 32 + 32)
+        + (32 * 3 + 3),
+    ),
+    Row(
+        CNNLSTM,
+        {
+            "n_steps": 2,
+            "grid_shape": (2, 2),
+            "n_samples": 1,
+            "units": 3,
+            "dropout": 0.0,
+            "width_multiplier": 1 / 64,
+            "scale_features": False,
+        },
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        # Half a map is one.
+        n_trainable=(9 * 1 * 1 + 1)
+        + (9 * 1 * 1 + 1)
+        + (9 * 1 * 2 + 2)
+        + (8 * 16 + 16)
+        + 4 * (16 + 3 + 1) * 3
+        + 4 * (3 + 3 + 1) * 3
+        + (3 * 16 + 16)
+        + (16 * 2 + 2),
+    ),
+    Row(
+        CRAM,
+        {
+            "n_samples": 20,
+            "n_channels": 3,
+            "n_classes": 3,
+            "sampling_rate_hz": 20.0,
+            "slice_samples": 12,
+            "slice_hop_samples": 4,
+            "filters": 3,
+            "units": 4,
+            "n_recurrent_layers": 1,
+            "attention_units": 5,
+            # Without dropout, which draws other numbers on each backend, so that training can be compared.
+            "dropout": 0.0,
+            "inference": {"sampling_rate_hz": 20.0, "label_rule": "> 5"},
+        },
+        alive={
+            "n_samples": 24,
+            "n_channels": 2,
+            "n_classes": 2,
+            "sampling_rate_hz": 40.0,
+            "slice_samples": None,
+            "slice_hop_samples": None,
+            "filters": 2,
+            "units": 3,
+            "n_recurrent_layers": 2,
+            "attention_units": 4,
+            "dropout": 0.5,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_samples", 7),
+            ("n_channels", 0),
+            ("n_classes", 1),
+            ("sampling_rate_hz", 0.0),
+            ("slice_samples", 0),
+            ("slice_samples", 20),
+            ("slice_hop_samples", 0),
+            ("slice_hop_samples", 9),
+            ("filters", 0),
+            ("units", 0),
+            ("n_recurrent_layers", 0),
+            ("attention_units", 0),
+            ("dropout", 1.0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 20)}, {"eeg": (2, 3, 20)}),
+        off_policy={
+            **_CLASSIFIER_OFF_POLICY,
+            "attention_weights": "softmax in float32",
+        },
+        observed=lambda model: (model.inference, _dropout_rates(model)),
+        training=_CLASSIFIER_TRAINING,
+        # A kernel of 4 samples leaves 9 places of a slice, the pooling of 6, every sample, 4 of them.
+        n_trainable=4 * 3 * 3 + 3 + 4 * (4 * 3 + 4 + 1) * 4 + (4 * 5 + 5) + 5 + (4 * 3 + 3),
+    ),
+    Row(
+        CRAM,
+        {"n_samples": 16, "n_channels": 2, "filters": 2, "units": 3, "attention_units": 2, "dropout": 0.0},
+        off_policy={**_CLASSIFIER_OFF_POLICY, "attention_weights": "softmax in float32"},
+        training=_CLASSIFIER_TRAINING,
+        # A slice has 6 samples, fewer than a kernel of 0.18 s: one place.
+        n_trainable=6 * 2 * 2 + 2 + 4 * (2 + 3 + 1) * 3 + 4 * (3 + 3 + 1) * 3 + (3 * 2 + 2) + 2 + (3 * 2 + 2),
+    ),
+    Row(
+        GCNLSTM,
+        {
+            "n_steps": 3,
+            "n_channels": 5,
+            "n_features": 2,
+            "n_classes": 3,
+            "n_neighbors": 2,
+            "filters": 3,
+            "n_polynomials": 3,
+            "activation": "relu",
+            "units": 4,
+            "inference": {"bands_hz": {"theta": [4.0, 7.0]}, "label_rule": "> 5"},
+        },
+        alive={
+            "n_steps": 2,
+            "n_channels": 4,
+            "n_features": 3,
+            "n_classes": 2,
+            "graph": "learned",
+            "n_neighbors": 1,
+            "share_convolution": True,
+            "filters": 2,
+            "n_polynomials": 2,
+            "activation": "sigmoid",
+            "units": 3,
+            "scale_features": False,
+            "inference": {"label_rule": ">= 5"},
+        },
+        rejected=(
+            ("n_steps", 0),
+            ("n_channels", 1),
+            ("n_features", 0),
+            ("n_classes", 1),
+            ("graph", "distances"),
+            ("n_neighbors", 0),
+            ("filters", 0),
+            ("n_polynomials", 0),
+            ("activation", "tanh"),
+            ("units", 0),
+            *_UNFIT_INFERENCE,
+        ),
+        rejected_inputs=({"eeg": (2, 3, 5)}, {"eeg": (2, 3, 2, 5)}),
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        observed=lambda model: model.inference,
+        training=_CLASSIFIER_TRAINING,
+        # Three convolutions of three polynomials, each with gammas and betas; four gates of 4 units; head on all steps.
+        n_trainable=3 * (3 * 2 * 3 + 2 * 3) + 4 * (5 * 3 + 4 + 1) * 4 + (3 * 4 * 3 + 3),
+    ),
+    Row(
+        GCNLSTM,
+        {
+            "n_steps": 2,
+            "n_channels": 3,
+            "n_features": 2,
+            "graph": "learned",
+            "share_convolution": True,
+            "filters": 2,
+            "units": 3,
+            "scale_features": False,
+        },
+        off_policy=_CLASSIFIER_OFF_POLICY,
+        training=_CLASSIFIER_TRAINING,
+        n_trainable=(3 * 3 + 2 * 2 * 2 + 2 * 2) + 4 * (3 * 2 + 3 + 1) * 3 + (2 * 3 * 2 + 2),
     ),
     Row(
         GraphSleepNet,

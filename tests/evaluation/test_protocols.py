@@ -32,6 +32,8 @@ def test_the_protocols_are_those_of_the_specification():
         "as_published",
         "as_published_deepvanet",
         "as_published_deepvanet_inter_subject",
+        "as_published_deepvanet_literal",
+        "as_published_deepvanet_inter_subject_literal",
         "as_published_mercl",
         "as_published_mercl_within_subject",
         "as_published_hlstm",
@@ -69,6 +71,27 @@ def test_as_published_selects_on_the_test_fold_five_times_ten_fold():
     assert len(seen) == 5
     assert "epoch chosen on the test fold" in protocol.flags
     assert "windows of one trial in training and test" in protocol.flags
+
+
+@pytest.mark.parametrize(
+    ("selected", "subjects", "n_flags"),
+    [("as_published_deepvanet", ONE_SUBJECT, 2), ("as_published_deepvanet_inter_subject", FOUR_SUBJECTS, 3)],
+)
+def test_to_the_letter_deepvanet_has_the_same_folds_and_nothing_selects_on_them(selected, subjects, n_flags):
+    table, labels = window_table(subjects)
+    protocol, literal = PROTOCOLS[selected], PROTOCOLS[f"{selected}_literal"]
+    pairs = list(zip(protocol.folds(table, labels, seed=2), literal.folds(table, labels, seed=2), strict=True))
+    assert len(pairs) == 10
+    for (train, _, test), (own_train, validation, own_test) in pairs:
+        np.testing.assert_array_equal(own_train, train)
+        np.testing.assert_array_equal(own_test, test)
+        assert len(validation) == 0
+    assert len(protocol.flags) == n_flags
+    # What follows from the folds stays flagged; that the paper prints no rule for the epoch comes in its place.
+    *others, assumed = literal.flags
+    assert others == [flag for flag in protocol.flags if flag != "epoch chosen on the test fold"]
+    assert assumed == "the paper prints no rule for the epoch: that the last of them is tested is an assumption"
+    assert list(literal.pools(table)) == list(protocol.pools(table))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Teachers: what they see, what they give, and that none of it comes from test windows."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from keras_emotion.datasets import Reader, SubjectReport
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import Runtime, Training, compiled_model, prepare, train_teachers, training
 from keras_emotion.experiment.fit import FitResult
+from keras_emotion.experiment.origin import Origin
 from keras_emotion.pipelines import FaceFeatures, StoredFeatures
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
@@ -260,6 +262,76 @@ def test_a_teacher_that_is_not_there_is_said(tmp_path, make, message):
     folder.mkdir()
     with pytest.raises(InputError, match=message):
         prepare(experiment(tmp_path, teacher=make(folder)), MemoryTrials(tmp_path))
+
+
+def test_training_goes_on_from_a_saved_network(tmp_path, teacher):
+    saved = keras.models.load_model(teacher / "valence.keras")
+    shapes, inference = {"faces": (4, 32, 32, 3)}, {"target": "valence"}
+    asked = visual(tmp_path).changed({"system.initial_weights": teacher, "training.epochs": 1})
+    for path in (teacher, teacher / "valence.keras"):
+        model = asked.system.model_copy(update={"initial_weights": path}).model(shapes, 2, inference)
+        for ours, theirs in zip(model.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    # Set back for the next fold, it starts there again, whatever the seed.
+    plan, data = prepare(asked, MemoryTrials(tmp_path))
+    training.prepare_backend(1)
+    fold = training.job_fold(plan, plan.jobs()[0][0][0])
+    compiled = compiled_model.compiled_model(fold, inference)
+    for variable in compiled.model.weights:
+        variable.assign(keras.ops.zeros_like(variable))
+    compiled.reset(7)
+    for ours, theirs in zip(compiled.model.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # What it started from is part of what the run is, and of what its own networks know.
+    assert data["system_files"]
+    (file,) = train_teachers(asked, MemoryTrials(tmp_path), tmp_path / "second").values()
+    (before, *_) = Origin.read(file).taught_by
+    assert (before.dataset, before.subjects) == ("memory", ("1", "2", "3"))
+
+
+def test_the_network_that_training_starts_from_is_part_of_the_identity(tmp_path, teacher):
+    plain = visual(tmp_path)
+    assert "initial_weights" not in plain.scientific_config()["system"]
+    assert plain.changed({"system.first_trained_on": "AffectNet"}).identity() == plain.identity()
+    started = plain.changed({"system.initial_weights": teacher / "valence.keras"})
+    moved = shutil.copy(teacher / "valence.keras", tmp_path / "elsewhere.keras")
+    assert started.identity() == plain.changed({"system.initial_weights": moved}).identity() != plain.identity()
+    with open(moved, "ab") as file:
+        file.write(b"another network")
+    assert started.identity() != plain.changed({"system.initial_weights": moved}).identity()
+
+
+@pytest.mark.parametrize(
+    ("changes", "inference", "message"),
+    [
+        ({"width_multiplier": 0.2}, {"target": "valence"}, r"valence\.keras: .*width_multiplier 0\.1, here it is 0\.2"),
+        ({"padding": "same"}, {"target": "valence"}, "padding causal, here it is same"),
+        ({"faces": FaceFeatures(image_size=40)}, {}, "image_size 32, here it is 40; use --system.faces.image-size 32"),
+        ({"faces": FaceFeatures(image_size=32, steps=2)}, {}, "steps 4, here it is 2; use --system.faces.steps 4"),
+        ({}, {"target": "arousal"}, "has no network of target 'arousal'; it has valence; train one with --targets"),
+    ],
+)
+def test_a_network_to_start_from_that_does_not_fit_is_named(teacher, changes, inference, message):
+    fields = {"faces": FaceFeatures(image_size=32), "width_multiplier": 0.1, "initial_weights": teacher, **changes}
+    system = FACRNNVisual(**fields)
+    faces = system.faces
+    shapes = {"faces": (faces.steps, faces.image_size, faces.image_size, 3)}
+    with pytest.raises(InputError, match=message):
+        system.model(shapes, 2, inference)
+
+
+def test_files_to_start_from_that_are_no_visual_network_of_the_target_are_named(tmp_path, teacher):
+    system = FACRNNVisual(faces=faces(), width_multiplier=0.1, initial_weights=teacher / "valence.keras")
+    shapes = {"faces": (4, 32, 32, 3)}
+    with pytest.raises(InputError, match=r"valence\.keras: a network of target 'valence'; expected one of 'arousal'"):
+        system.model(shapes, 2, {"target": "arousal"})
+    with pytest.raises(InputError, match="with n_classes 2, here it is 3"):
+        system.model(shapes, 3, {"target": "valence"})
+    with pytest.raises(InputError, match=r"nowhere: no such file; --system\.initial-weights takes a saved network"):
+        system.model_copy(update={"initial_weights": tmp_path / "nowhere"}).scientific_config()
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "dense.keras")
+    with pytest.raises(InputError, match=r"dense\.keras: not a visual network that this package trained"):
+        system.model_copy(update={"initial_weights": tmp_path / "dense.keras"}).model(shapes, 2, {})
 
 
 def test_a_file_that_is_no_teacher_is_said(tmp_path):

@@ -133,6 +133,85 @@ def crnn_4d(windows, weights, model):
     return softmax(dense(state, weights, "classifier"), axis=-1)
 
 
+def lstm(steps, weights, name):
+    """States at all steps of `(windows, steps, features)`, from zeros."""
+    cell = {part: weights[f"{name}/lstm_cell/{part}"] for part in ("kernel", "recurrent_kernel", "bias")}
+    state = memory = np.zeros((len(steps), len(cell["recurrent_kernel"])))
+    states = []
+    for x in np.swapaxes(steps, 0, 1):
+        gates = x @ cell["kernel"] + state @ cell["recurrent_kernel"] + cell["bias"]
+        input_gate, forget_gate, candidate, output_gate = np.split(gates, 4, axis=1)
+        memory = expit(forget_gate) * memory + expit(input_gate) * np.tanh(candidate)
+        state = expit(output_gate) * np.tanh(memory)
+        states.append(state)
+    return np.stack(states, axis=1)
+
+
+def cnn_lstm(windows, weights, model):
+    activation = {"relu": relu, "elu": elu}[model.activation]
+    windows = scaled(windows, weights)
+    steps = []
+    for step in range(windows.shape[1]):
+        maps = windows[:, step]
+        for number in (1, 2, 3):
+            maps = activation(convolution(maps, weights, f"convolution_{number}"))
+        steps.append(activation(dense(maps.reshape(len(maps), -1), weights, "dense_1")))
+    states = np.stack(steps, axis=1)
+    for number in range(1, model.n_recurrent_layers + 1):
+        states = lstm(states, weights, f"recurrent_{number}")
+    return softmax(dense(activation(dense(states[:, -1], weights, "dense_2")), weights, "classifier"), axis=-1)
+
+
+def cram(windows, weights, model):
+    """Slice by slice, as the authors do it."""
+    n_samples, rate = windows.shape[1], model.sampling_rate_hz
+    length, hop = (
+        model.slice_samples or round(n_samples * 16 / 45),
+        model.slice_hop_samples or round(n_samples * 2 / 45),
+    )
+    kernel = weights["convolution/kernel"][:, :, :]
+    own = {part: weights[f"normalization/{part}"] for part in ("beta", "moving_mean", "moving_variance")}
+    slices = []
+    for start in range(0, n_samples - length + 1, hop):
+        patches = sliding_window_view(windows[:, start : start + length], len(kernel), axis=1)
+        maps = np.einsum("ntck,kcf->ntf", patches, kernel)
+        maps = relu((maps - own["moving_mean"]) / np.sqrt(own["moving_variance"] + 1e-5) + own["beta"])
+        size, pooling_hop = min(round(0.3 * rate), maps.shape[1]), round(0.04 * rate)
+        pooled = [maps[:, at : at + size].max(axis=1) for at in range(0, maps.shape[1] - size + 1, pooling_hop)]
+        slices.append(np.stack(pooled, axis=1).reshape(len(windows), -1))
+    states = np.stack(slices, axis=1)
+    for number in range(1, model.n_recurrent_layers + 1):
+        states = lstm(states, weights, f"recurrent_{number}")
+    scores = np.tanh(dense(states, weights, "attention")) @ weights["attention_score/kernel"]
+    return softmax(dense((softmax(scores, axis=1) * states).sum(axis=1), weights, "classifier"), axis=-1)
+
+
+def gcn_lstm(windows, weights, model):
+    """Window by window and step by step."""
+    activation = {"relu": relu, "sigmoid": expit}[model.activation]
+    sequences = []
+    for window in scaled(windows, weights):
+        steps = []
+        for step, features in enumerate(window, start=1):
+            number = "" if model.share_convolution else f"_{step}"
+            if model.graph == "learned":
+                positive = relu(weights[f"graph_convolution{number}/adjacency"])
+                terms = chebyshev_terms((positive + positive.T) / 2 * (1 - np.eye(len(features))), model.n_polynomials)
+            else:
+                squares = ((features[:, None] - features[None]) ** 2).sum(axis=-1)
+                near = np.argsort(np.argsort(squares + np.diag([np.inf] * len(features)))) < model.n_neighbors
+                graph = np.where(near | near.T, np.exp(-squares / 2), 0)
+                terms = chebyshev_terms(graph / graph.sum(axis=1, keepdims=True), model.n_polynomials, 2)
+            kernels = weights[f"graph_convolution{number}/kernel"]
+            x = sum(term @ features @ kernel for term, kernel in zip(terms, kernels, strict=True))
+            own = {part: weights[f"normalization{number}/{part}"] for part in ("gamma", "beta", "moving_mean")}
+            spread = np.sqrt(weights[f"normalization{number}/moving_variance"] + 1e-3)
+            steps.append(activation((x - own["moving_mean"]) / spread * own["gamma"] + own["beta"]).reshape(-1))
+        sequences.append(steps)
+    states = lstm(np.array(sequences), weights, "recurrent")
+    return softmax(dense(states.reshape(len(states), -1), weights, "classifier"), axis=-1)
+
+
 def graph_sleep_net(windows, weights, model):
     """Window by window and step by step."""
 
@@ -163,6 +242,9 @@ def graph_sleep_net(windows, weights, model):
 
 
 _SMALL_GRID = {"n_bands": 3, "width_multiplier": 1 / 16}
+_SMALL_CASCADE = {"width_multiplier": 1 / 16, "units": 6}
+_SMALL_CRAM = {"filters": 4, "units": 5, "attention_units": 3}
+_SMALL_GRAPHS = {"n_channels": 7, "n_features": 3, "filters": 4, "units": 5}
 FORWARD_PASSES = [
     # model, arguments, forward pass
     (models.DGCNN, {"n_channels": 6, "n_features": 3, "filters": 4, "n_polynomials": 4, "hidden_units": 5}, dgcnn),
@@ -172,6 +254,13 @@ FORWARD_PASSES = [
     (models.ContiCNN, {**_SMALL_GRID, "grid_shape": (5, 4), "activation": "selu"}, conti_cnn),
     (models.CRNN4D, {**_SMALL_GRID, "grid_shape": (5, 4), "n_steps": 3, "units": 6}, crnn_4d),
     (models.GraphSleepNet, {"n_steps": 3, "n_channels": 5, "n_features": 2, "filters": 4}, graph_sleep_net),
+    (models.CNNLSTM, {"n_steps": 3, "grid_shape": (4, 3), "n_samples": 2, **_SMALL_CASCADE}, cnn_lstm),
+    (models.CNNLSTM, {"grid_shape": (3, 4), "activation": "relu", "n_recurrent_layers": 1, **_SMALL_CASCADE}, cnn_lstm),
+    (models.CRAM, {"n_samples": 90, "n_channels": 3, "sampling_rate_hz": 50.0, **_SMALL_CRAM}, cram),
+    (models.CRAM, {"n_samples": 80, "slice_samples": 50, "slice_hop_samples": 9, **_SMALL_CRAM}, cram),
+    (models.GCNLSTM, {"n_steps": 3, **_SMALL_GRAPHS, "n_neighbors": 2, "n_polynomials": 3}, gcn_lstm),
+    (models.GCNLSTM, {**_SMALL_GRAPHS, "share_convolution": True, "activation": "relu"}, gcn_lstm),
+    (models.GCNLSTM, {"n_steps": 2, **_SMALL_GRAPHS, "graph": "learned"}, gcn_lstm),
 ]
 
 
@@ -250,6 +339,36 @@ PARAMETER_COUNTS = [
         2 * 8 * 9 * 4,
     ),
     (
+        models.CNNLSTM,
+        {},
+        (9 * 64 * 32 + 32)
+        + (9 * 32 * 64 + 64)
+        + (9 * 64 * 128 + 128)
+        + (9 * 9 * 128 * 1024 + 1024)
+        + 2 * 4 * (1024 + 1024 + 1) * 1024
+        + (1024 * 1024 + 1024)
+        + (1024 * 2 + 2),  # 28,564,322
+        2 * 9 * 9 * 64,
+    ),
+    # As the authors' code: 22 channels, slices of 400 samples at 250 Hz, 29 maxima of 40 maps.
+    (
+        models.CRAM,
+        {"n_samples": 1125, "n_channels": 22, "n_classes": 4, "sampling_rate_hz": 250.0},
+        (45 * 22 * 40 + 40)
+        + 4 * (29 * 40 + 64 + 1) * 64
+        + 4 * (64 + 64 + 1) * 64
+        + (64 * 512 + 512)
+        + 512
+        + (64 * 4 + 4),
+        2 * 40,
+    ),
+    (
+        models.GCNLSTM,
+        {},
+        6 * (2 * 5 * 5 + 2 * 5) + 4 * (32 * 5 + 30 + 1) * 30 + (6 * 30 * 2 + 2),  # 23,642
+        2 * 32 * 5 + 6 * 2 * 5,
+    ),
+    (
         models.GraphSleepNet,
         {},
         5  # graph
@@ -320,6 +439,17 @@ def test_a_later_slice_counts_for_crnn_4d_as_does_their_order():
     assert np.abs(outputs[0] - outputs[2]).max() > 1e-4
 
 
+def test_cram_has_the_slices_of_its_authors_and_attends_to_each():
+    model = models.CRAM(n_samples=1125, n_channels=2, sampling_rate_hz=250.0, filters=2, units=3, attention_units=2)
+    # `range(0, 1125 - 400, 50)`.
+    assert model.n_slices == 15
+    weights = keras.ops.convert_to_numpy(model.attention_model()(windows_for(model, np.random.default_rng(6))))
+    assert weights.shape == (4, 15, 1)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+    assert weights.min() > 0
+
+
 def test_graph_sleep_net_shows_its_graphs_and_learns_by_their_loss():
     rng = np.random.default_rng(5)
     arguments = {"n_steps": 2, "n_channels": 4, "n_features": 3, "dropout": 0.0}
@@ -355,6 +485,7 @@ def test_models_take_what_the_pipelines_give():
     rows, columns = signals.grid_positions(CHANNELS).T
     slices = EEGGridFeatures().extract([one])[0]["eeg"]
     seconds = EEGGridFeatures(window_seconds=1.0, steps=1).extract([one])[0]["eeg"]
+    raw_slices = EEGGridFeatures(representation="raw_slices").extract([one])[0]["eeg"]
     raw = RawSignals(channels="eeg").extract([one])[0]["bio"]
     for model, windows in (
         (models.CRNN4D(grid_shape=(9, 9), width_multiplier=1 / 64, units=3), slices),
@@ -362,9 +493,12 @@ def test_models_take_what_the_pipelines_give():
         (models.DGCNN(n_channels=4, n_features=4), seconds[:, 0, rows, columns]),
         (models.GraphSleepNet(n_steps=4, n_channels=4, n_features=4), slices[:, :, rows, columns]),
         (models.EEGNet(n_channels=4), raw),
+        (models.CRAM(n_samples=128, n_channels=4), raw),
+        (models.CNNLSTM(width_multiplier=1 / 64, units=3), raw_slices),
+        (models.GCNLSTM(n_steps=4, n_channels=4, n_features=4), slices[:, :, rows, columns]),
     ):
         assert len(windows) in (4, 9)  # of 2 s and of 1 s
-        if not isinstance(model, models.EEGNet):
+        if not isinstance(model, (models.EEGNet, models.CRAM)):
             axes = tuple(range(windows.ndim - len(model.feature_scaling.axes)))
             model.feature_scaling.set_statistics(windows.mean(axis=axes), windows.std(axis=axes))
         probabilities = keras.ops.convert_to_numpy(model({"eeg": windows}))

@@ -100,6 +100,21 @@ def test_face_affect_network_has_the_parts_of_the_released_one():
     assert model.output.shape == (None, 2)
 
 
+@pytest.mark.parametrize("rating_range", [(0, 1), (-10, 10)])
+def test_the_released_head_ends_in_a_sigmoid(rating_range):
+    linear, released = (
+        FaceAffectNetwork(image_size=32, units=8, width_multiplier=1 / 8, rating_range=one)
+        for one in (None, rating_range)
+    )
+    released.set_weights(linear.get_weights())
+    # Large enough that a linear output leaves the range.
+    faces = {"faces": 300 * np.random.default_rng(3).standard_normal((4, 32, 32, 3)).astype("float32")}
+    low, high = rating_range
+    values = array(linear(faces)).astype("float64")
+    assert abs(values).max() > high
+    np.testing.assert_allclose(array(released(faces)), low + (high - low) / (1 + np.exp(-values)), rtol=1e-5, atol=1e-5)
+
+
 # The released layout: channels-first, and every part written a second time with NumPy.
 
 

@@ -1,15 +1,12 @@
 """MERCL's tables, and whom its reproductions take."""
 
-import io
-
 import pandas as pd
 import pytest
-import rich.console
 
-from keras_emotion.cli.reproduce import _print_other_dataset
+from keras_emotion.cli.items import _other_datasets
 from keras_emotion.cli.request import choose, parse_request
 from keras_emotion.datasets import DEAP, Recordings, with_stimuli
-from keras_emotion.papers import mercl, models
+from keras_emotion.papers import Item, mercl, models
 from keras_emotion.reports import paper_numbers
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_deap
@@ -98,12 +95,10 @@ def test_an_ablation_needs_what_it_is_of():
 
 
 def test_a_table_of_another_dataset_is_printed_as_such():
-    console = rich.console.Console(file=io.StringIO(), width=80)
-    _print_other_dataset(console, "7", paper_numbers(mercl.PRINTED_NUMBERS, table=7))
-    assert console.file.getvalue() == (
+    assert _other_datasets(Item("table", "7", ""), paper_numbers(mercl.PRINTED_NUMBERS, table=7)) == [
         "the paper's table 7 is of DEHBA; its accuracies of valence+arousal: Audio + EEG + Video 96.5, "
-        "Audio + Video 78.4, Audio + EEG 82.5, Video + EEG 84.6\n"
-    )
+        "Audio + Video 78.4, Audio + EEG 82.5, Video + EEG 84.6"
+    ]
 
 
 # --- who takes part

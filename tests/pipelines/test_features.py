@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_emotion import signals
-from keras_emotion.pipelines import EEGGridFeatures, feature_statistics
+from keras_emotion.pipelines import EEGChannelFeatures, EEGGridFeatures, feature_statistics
 from keras_emotion.schema import InputError, Recording, Trial
 
 CHANNELS = ("Fp1", "C3", "Oz", "T8")
@@ -35,6 +35,19 @@ def test_differential_entropies_lie_at_their_electrodes_in_time_order():
     assert table["start_seconds"].tolist() == [0, 2, 4, 6]
     assert table["stop_seconds"].tolist() == [2, 4, 6, 8]
     assert table["valence"].tolist() == [6.5] * 4
+
+
+@pytest.mark.parametrize("representation", ["differential_entropy", "raw_slices", "raw_samples"])
+def test_features_of_channels_are_those_of_their_cells(representation):
+    fields = {"representation": representation, "window_seconds": 1.0, "hop_seconds": 0.5}
+    maps, table = EEGGridFeatures(**fields).extract([_trial()])
+    part = EEGChannelFeatures(**fields)
+    arrays, same_table = part.extract([_trial()])
+    rows, columns = signals.grid_positions(CHANNELS).T
+    np.testing.assert_array_equal(arrays["eeg"], maps["eeg"][:, :, rows, columns])
+    assert arrays["eeg"].shape[1:] == part.array_shapes(4, 128.0)["eeg"]
+    assert arrays["eeg"].dtype == np.float32
+    assert table.equals(same_table)
 
 
 def test_a_sequence_of_windows_spans_them_all():

@@ -89,3 +89,13 @@ def test_arrays_of_the_same_name_are_refused():
     one = part([(1, 1, 0.0)], "eeg")
     with pytest.raises(ValueError, match="arrays of the same name"):
         pair_windows({"eeg": one, "other": one})
+
+
+def test_of_windows_that_are_not_asked_for_nothing_is_kept_or_counted_as_dropped():
+    eeg = part([(1, 1, float(start)) for start in range(6)], "eeg")
+    faces = part([(1, 1, 2.0), (1, 1, 4.0), (1, 1, 5.0)], "faces")
+    paired, dropped = pair_windows({"eeg": eeg, "faces": faces}, asked=np.array([1, 2, 3, 4]))
+    assert paired.table["start_seconds"].tolist() == [2.0, 4.0]
+    np.testing.assert_array_equal(paired.arrays["eeg"], eeg.arrays["eeg"][[2, 4]])
+    np.testing.assert_array_equal(paired.arrays["faces"], faces.arrays["faces"][[0, 1]])
+    assert dropped["n_windows"].tolist() == [2]

@@ -16,7 +16,15 @@ import scipy.stats
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.evaluation.power import detectable_difference
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports import SYNTHETIC_MARK, as_json, build_comparison, build_method_table, build_report
+from keras_emotion.reports import (
+    PAPER_COLUMNS,
+    SYNTHETIC_MARK,
+    as_json,
+    build_comparison,
+    build_method_table,
+    build_report,
+    draw_methods,
+)
 from keras_emotion.reports.listing import list_runs, rendered_runs
 from keras_emotion.schema import InputError
 
@@ -423,6 +431,79 @@ def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counte
     assert build_method_table(runs, None, tmp_path / "table").reference == "A"
 
 
+def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
+    folder = make_run(tmp_path / "one", {"2": 6, "3": 5})
+    (target,) = build_method_table({"A": folder}, None, tmp_path / "table").rows["target"].unique()
+    paper = pd.DataFrame(
+        [
+            ("6", "deap", "A", target, "accuracy", 90.0, 1.5, ""),
+            ("6", "deap", "DBN", target, "accuracy", 60.9, np.nan, ""),
+            ("6", "deap", "DBN", target, "f1", 50.0, np.nan, ""),
+            ("6", "deap", "DBN", "another", "accuracy", 1.0, np.nan, ""),
+            ("6", "deap", "TR&CA", target, "accuracy", 95.58, 2.28, ""),
+        ],
+        columns=PAPER_COLUMNS,
+    )
+    found = build_method_table({"A": folder}, paper, tmp_path / "table")
+    assert found.printed_only == (
+        f"printed only: DBN: {target} 60.90, {target} F1 50.00, another 1.00",
+        f"printed only: TR&CA: {target} 95.58 ± 2.28",
+    )
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    found.print(console)
+    assert set(found.printed_only) <= set(console.file.getvalue().splitlines())
+
+
+def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
+    protocols = {"alone": ("as_published_deepvanet", "trial_disjoint"), "mixed": ("subject_disjoint",)}
+    n_right = {"A": {"2": 6, "3": 5}, "B": {"2": 3, "3": 1}, "C": {"2": 2, "3": 2}}
+    blocks = {"A": "alone", "B": "mixed", "C": "mixed"}
+    runs = {
+        name: make_run(tmp_path / name, n_right[name], identity=name, protocols=protocols[block])
+        for name, block in blocks.items()
+    }
+    numbers = pd.DataFrame(
+        [
+            ("2", "deap", "A", "arousal", "accuracy", 98.0, np.nan, ""),
+            ("2", "deap", "D [7]", "arousal", "accuracy", 57.0, np.nan, "EEG; quoted from its own paper"),
+            ("2", "deap", "D [7]", "arousal", "f1", 61.5, np.nan, "EEG; quoted from its own paper"),
+        ],
+        columns=["table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note"],
+    )
+    table = build_method_table(runs, numbers, tmp_path / "table")
+    accuracy = table.rows[table.rows["metric"] == "accuracy"].set_index(["protocol", "method"])
+    assert list(accuracy.index) == [
+        *(("as_published_deepvanet", "A"), ("trial_disjoint", "A")),
+        *(("subject_disjoint", "B"), ("subject_disjoint", "C")),
+    ]
+    # Methods are compared within a block.
+    assert accuracy["p_value"].notna().tolist() == [False, False, False, True]
+    expected = scipy.stats.ttest_rel(*(list(n_right[name].values()) for name in "CB")).pvalue
+    assert accuracy.loc[("subject_disjoint", "C"), "p_value"] == pytest.approx(expected)
+    assert {name: table.reference_of(name) for name in ("trial_disjoint", "subject_disjoint")} == {
+        "trial_disjoint": "A",
+        "subject_disjoint": "B",
+    }
+    assert table.printed_only == (
+        "printed only: D [7]: arousal 57.00, arousal F1 61.50 (EEG; quoted from its own paper)",
+    )
+    console = rich.console.Console(file=io.StringIO(), width=400)
+    table.print(console)
+    text = console.file.getvalue()
+    assert text.count("paired t-test of the accuracies with B") == 1
+    # A block of one method has no tests, and no column of them.
+    assert "paired t-test of the accuracies with A" not in text
+    heads = [line.split() for line in text.splitlines() if "F1" in line]
+    assert [head.count("p") for head in heads] == [0, 0, 1]
+    assert "printed only: D [7]: arousal 57.00" in text
+    assert "as_published_deepvanet: epoch chosen on the test fold" in text
+    assert draw_methods(table, "accuracy", "table 2").png.startswith(b"\x89PNG")
+    # Settings that share one protocol of two are neither one block nor two.
+    other = make_run(tmp_path / "other", n_right["A"], identity="other", protocols=("trial_disjoint",))
+    with pytest.raises(InputError, match="under the same protocols"):
+        build_method_table({**runs, "E": other}, None, tmp_path / "table")
+
+
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
     folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
     console = rich.console.Console(file=io.StringIO(), width=400)
@@ -606,3 +687,19 @@ def test_lists_and_comparisons_need_no_keras(pair, tmp_path):
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]"
     shutil.rmtree(tmp_path / "out")
+
+
+def test_methods_that_learn_from_more_windows_are_named(tmp_path):
+    runs = {name: make_run(tmp_path / name, {"2": 6, "3": 5}, identity=name) for name in "ABC"}
+    assert build_method_table(runs, None, tmp_path / "table").notes == ()
+    path = runs["C"].path / "results.csv"
+    results = pd.read_csv(path)
+    known = results[results["metric"] == "n_training_windows"]
+    fitted = known.assign(metric="n_fitted_windows", value=known["value"] + 12)
+    pd.concat([results, fitted]).to_csv(path, index=False)
+    (note,) = build_method_table(runs, None, tmp_path / "table").notes
+    n_windows = round(known["value"].mean())
+    assert note == (
+        f"windows that a fold is learned from, on average: A and B from {n_windows}; C from {n_windows + 12}; "
+        "estimators have no epoch to choose, and learn from the validation windows too"
+    )

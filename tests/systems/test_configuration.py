@@ -60,6 +60,14 @@ def test_science_survives_json_and_carries_the_protocols():
         ({"targets": ()}, "targets"),
         ({"system.rho": 2}, "rho"),
         ({"system.cell": "gru"}, "cell"),
+        (
+            {
+                "system.teacher": "fold",
+                "system.w_grid": (0.5, 1.5),
+                "protocols": ("trial_disjoint", "as_published_deepvanet_literal"),
+            },
+            "as_published_deepvanet_literal has no validation windows to choose among 2 candidates",
+        ),
     ],
 )
 def test_bad_values_and_unknown_names_are_refused(change, message):
@@ -80,8 +88,10 @@ def test_presets_say_what_they_reduce():
         "maximum_repetitions: 0 -> 1",
         "system.width_multiplier: 1.0 -> 0.25",
         "training.learning_rate: 1e-06 -> 0.001",
+        'training.restore_best: "each_epoch" -> "end"',
     ]
-    assert all_presets["paper"].training == Training(epochs=100, batch_size=128, learning_rate=1e-6)
+    as_printed = Training(epochs=100, batch_size=128, learning_rate=1e-6, restore_best="each_epoch")
+    assert all_presets["paper"].training == as_printed
 
 
 def test_an_ablation_without_features_turns_band_attention_off():

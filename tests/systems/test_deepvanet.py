@@ -1,11 +1,14 @@
 """DeepVANet as a system: what is fed, what it stands for, and decision level fusion."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from keras_emotion.experiment import Runtime, Training, run
-from keras_emotion.models import DeepVANet
+from keras_emotion.experiment import Runtime, Training, prepare, run, training
+from keras_emotion.experiment.fit import FitResult
+from keras_emotion.models import DeepVANet, FaceAffectNetwork
 from keras_emotion.papers.deepvanet import deepvanet_presets
 from keras_emotion.pipelines import FaceFeatures, RawSignals
 from keras_emotion.schema import InputError
@@ -120,7 +123,7 @@ def test_pictures_go_in_as_videos_have_them_and_labels_as_one_column():
         (("as_published_deepvanet", "trial_disjoint"), {}, "per-subject"),
         (("as_published_deepvanet_inter_subject", "subject_disjoint"), {}, "inter-subject"),
         (("as_published_deepvanet",), {"modalities": "faces"}, "per-subject, Face"),
-        (("as_published_deepvanet",), {"fusion": "decision"}, "per-subject, Decision level fusion"),
+        (("as_published_deepvanet",), {"fusion": "decision"}, "per-subject, Decision-level fusion"),
     ],
 )
 def test_which_line_of_the_paper_it_stands_for(protocols, fields, variant):
@@ -198,6 +201,90 @@ def test_faces_that_show_the_rating_are_found(tmp_path, memory_reader, fusion):
     else:
         assert weights["fusion_weight_faces"] > 0
         assert saved == {"faces", "bio"}
+
+
+def plan_of(tmp_path, memory_reader, protocol, **fields):
+    faces = FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
+    experiment = DeepVANetExperiment(
+        name="test",
+        dataset="memory",
+        targets=("valence",),
+        protocols=(protocol,),
+        maximum_folds=3,
+        maximum_repetitions=1,
+        system=DeepVANetSystem(faces=faces, width_multiplier=0.1, bio_units=8, **fields),
+        training=Training(epochs=2, batch_size=16),
+        runtime=Runtime(workers=1, feature_store=tmp_path / "features"),
+    )
+    reader = memory_reader(tmp_path, n_subjects=1, n_trials=8, seconds=3)
+    reader.shows_faces = True
+    plan, _ = prepare(experiment, reader)
+    return plan, plan.jobs()[0][0][0]
+
+
+@pytest.mark.parametrize(
+    ("fusion", "protocol", "chosen_by"),
+    [
+        ("decision", "as_published_deepvanet", "accuracy"),
+        ("decision", "trial_disjoint", "loss"),
+        ("decision", "as_published_deepvanet_literal", None),
+        ("decision_released", "as_published_deepvanet", None),
+        ("decision_released", "trial_disjoint", None),
+    ],
+)
+def test_the_released_code_fuses_networks_of_their_last_epoch(tmp_path, memory_reader, fusion, protocol, chosen_by):
+    plan, job = plan_of(tmp_path, memory_reader, protocol, fusion=fusion)
+    training.prepare_backend(1)
+    fold = training.job_fold(plan, job)
+    requests = []
+
+    def fit(request):
+        requests.append(request)
+        request.start()
+        return FitResult(1, float("nan"))
+
+    training.run_fits(training.fold_training(fold.system, plan, job, fold), fit)
+    assert [list(request.compiled.model.input) for request in requests] == [["faces"], ["bio"]]
+    for request in requests:
+        # Without windows that choose an epoch the weights of the last one stay.
+        assert (request.stage.chosen_by if len(request.fold.validation) else None) == chosen_by
+
+
+def test_to_the_letter_the_last_epoch_is_tested(tmp_path, memory_reader):
+    plan, job = plan_of(tmp_path, memory_reader, "as_published_deepvanet_literal", modalities="bio")
+    record = training.run_job(plan, job)
+    assert (record["best_epoch"], record["n_validation_windows"]) == (2, 0)
+    assert record["n_training_windows"] == 8 * 3 - len(record["predictions"]["label"])
+
+
+def test_the_last_batch_of_the_released_code_is_not_filled_up(tmp_path, memory_reader):
+    plan, job = plan_of(tmp_path, memory_reader, "trial_disjoint", fusion="decision_released", dropout=0.0)
+    training.prepare_backend(1)
+    fold = training.job_fold(plan, job)
+    member = fold.system.members()["bio"]
+    alone = dataclasses.replace(fold, system=member, arrays={"bio": fold.arrays["bio"]})
+    model = member.model({"bio": fold.arrays["bio"].shape[1:]}, 2, {})
+    # One batch and some: what the normalisation sees of the second is its own windows.
+    rows = np.arange(20)
+    given = fold.system.member_probabilities(model, alone.batches(rows))
+    windows = fold.arrays["bio"][rows]
+    expected = [np.asarray(model({"bio": windows[part]}, training=True)) for part in (slice(16), slice(16, 20))]
+    assert given.shape == (20, 2)
+    np.testing.assert_allclose(given[:, 1:], np.concatenate(expected), atol=1e-6)
+
+
+def test_a_face_network_from_scratch_is_a_difference_from_the_paper(tmp_path):
+    said = ("face network trained from scratch: the paper pre-trains it on AFEW-VA",)
+    assert DeepVANetSystem().unlike_the_paper() == DeepVANetSystem(modalities="faces").unlike_the_paper() == said
+    assert DeepVANetSystem(modalities="bio").unlike_the_paper() == ()
+    assert DeepVANetSystem(face_weights=tmp_path / "network.keras").unlike_the_paper() == ()
+
+
+def test_a_face_network_of_another_width_is_named(tmp_path):
+    FaceAffectNetwork(image_size=32, units=4, width_multiplier=0.2).save(tmp_path / "network.keras")
+    system = DeepVANetSystem(width_multiplier=0.1, modalities="faces", face_weights=tmp_path / "network.keras")
+    with pytest.raises(InputError, match=r"network\.keras: .*face_convolution_1.*train it by afew_va_deepvanet"):
+        system.model({"faces": (2, 32, 32, 3)}, 2, {})
 
 
 def test_more_than_two_classes_are_refused(tmp_path):

@@ -63,8 +63,9 @@ WITH_EEG = {
     "SVM": ComparisonEstimator(estimator_name="svm", features=PIECES),
     **{
         name: ComparisonNetwork(network=name, features=PIECES)
-        for name in ("dgcnn", "graph_sleep_net", "eegnet", "crnn_4d", "conti_cnn")
+        for name in ("dgcnn", "graph_sleep_net", "eegnet", "crnn_4d", "conti_cnn", "cram", "gcn_lstm", "gcnn")
     },
+    "cnn_lstm": ComparisonNetwork(network="cnn_lstm", width_multiplier=1 / 32),
 }
 """Fed by the session's reader of trials in memory."""
 

@@ -1,0 +1,128 @@
+"""What a run differs in from the paper that it reproduces, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from keras_emotion.datasets import Reader
+from keras_emotion.papers.registry import Reproduction
+from keras_emotion.systems import Experiment
+from keras_emotion.systems.base import configured_paths
+
+_OF_NO_PAPER = frozenset({"name", "seed", "protocols", "class_names"})
+"""Fields that no paper prints, or that are spoken of in another way."""
+
+
+def differences_from_the_paper(
+    reproduction: Reproduction,
+    wanted: Experiment,
+    dataset: Reader | None,
+    n_windows: Mapping[Any, int] | None = None,
+) -> list[str]:
+    """List everything that a run differs in from the paper, or of one without a paper, from the full-size experiment.
+
+    That are fields of the configuration, arguments of the reader, what no preset can bring along or change (weights
+    that are not distributed, programs that the paper names), and how much of the data there is.
+
+    Args:
+        reproduction: what is run.
+        wanted: the experiment.
+        dataset: its reader; `None` where nothing is read.
+        n_windows: windows of each subject that the run has, where they are known.
+
+    Returns:
+        A line each; of a run that is all that the paper prints none.
+    """
+    full, printed = reproduction.presets["paper"], reproduction.printed_data
+    lines = list(_of_amounts(reproduction, wanted, n_windows))
+    if reproduction.is_on_data_of_paper:
+        if type(full.system) is type(wanted.system):
+            lines += wanted.system.unlike_the_paper()
+        lines += reproduction.unlike_the_paper(wanted, dataset) if dataset is not None else ()
+        if missing := [name for name in full.protocols[:1] if name not in wanted.protocols]:
+            lines.append(f"without the protocol of the paper, {missing[0]}")
+    # An argument of which a line speaks is not listed again.
+    told = " ".join(lines)
+    arguments = () if dataset is None else _of_reader(reproduction, dataset)
+    lines += [line for name, line in arguments if f"--reader.{name}" not in told]
+    for path, there, here in _of_fields(
+        full, wanted, {*_OF_NO_PAPER, *(["subjects"] if printed and printed.n_subjects else [])}
+    ):
+        lines.append(_in_words(path, there, here))
+    return list(dict.fromkeys(lines))
+
+
+def _of_fields(full: Experiment, wanted: Experiment, left_out: set[str]) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, value there and value here of the fields that differ and have a meaning here.
+
+    Not those that name files: what is in them, a system says itself.
+    """
+    there, here = (one.model_dump(mode="json", exclude={*left_out, "runtime"}) for one in (full, wanted))
+    if type(full.system) is type(wanted.system):
+        # What the full-size experiment has and this one has not is without a meaning here.
+        gone = full.system.scientific_config().keys() - wanted.system.scientific_config().keys()
+        for fields in (there, here):
+            fields["system"] = {name: value for name, value in fields["system"].items() if name not in gone}
+    else:
+        del there["system"], here["system"]
+    unlisted = [f"system.{name}" for name in wanted.system.worded_fields]
+    unlisted += [*configured_paths(full), *configured_paths(wanted)]
+    for path, old, new in _changed_values(there, here):
+        if not any(path == name or path.startswith(f"{name}.") for name in unlisted):
+            yield path, old, new
+
+
+def _changed_values(there: Any, here: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for key in sorted(there.keys() | here.keys()):
+            yield from _changed_values(there.get(key), here.get(key), f"{path}.{key}" if path else key)
+    elif there != here:
+        yield path, there, here
+
+
+def _of_amounts(reproduction: Reproduction, wanted: Experiment, n_windows: Mapping[Any, int] | None) -> Iterator[str]:
+    printed = reproduction.printed_data
+    if printed is None:
+        return
+    n_subjects = len(wanted.subjects) if n_windows is None else len(n_windows)
+    if printed.n_subjects and n_subjects and n_subjects != printed.n_subjects:
+        yield f"subjects: {n_subjects} in place of {printed.n_subjects}"
+    if printed.n_windows and n_windows is not None:
+        here = sum(n_windows.values())
+        if here != printed.n_windows:
+            yield f"windows: {here:,} in place of {printed.n_windows:,} ({100 * here / printed.n_windows:.3g} %)"
+
+
+def _of_reader(reproduction: Reproduction, dataset: Reader) -> Iterator[tuple[str, str]]:
+    """Names of the arguments of the reader that are not those of the reproduction, and a line of each."""
+    theirs = {**type(dataset).default_options(), **reproduction.reader_options}
+    for name, here in dataset.options.items():
+        if name in theirs and here != theirs[name]:
+            yield name.replace("_", "-"), f"reader.{name}: {_shown(here)} in place of {_shown(theirs[name])}"
+
+
+def _in_words(path: str, there: Any, here: Any) -> str:
+    if path == "maximum_folds" and here and not there:
+        return f"at most {here} folds of each protocol"
+    if path == "maximum_repetitions" and here and not there:
+        return f"at most {here} repetition{'' if here == 1 else 's'} of each protocol"
+    if path == "subjects":
+        return f"subjects: {_count(here)} in place of {_count(there)}"
+    return f"{path}: {_shown(here)} in place of {_shown(there)}"
+
+
+def _count(subjects: Sequence[Any]) -> str:
+    return str(len(subjects)) if subjects else "all"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{name} {_shown(one)}' for name, one in value.items())})"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value)) or "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value in (None, "") else str(value)

@@ -248,13 +248,7 @@ class Reproduction:
             Item("figure", number, one.caption or _listed(one.methods)) for number, one in self.compared_figures.items()
         ]
         found += [Item("figure", number, one.caption) for number, one in self.drawn_figures.items()]
-        of_tables, of_figures = ([one for one in found if one.kind == kind] for kind in ("table", "figure"))
-        in_order = [
-            *sorted((one for one in of_tables if one.is_numbered), key=lambda item: int(item.number)),
-            *(one for one in of_tables if not one.is_numbered),
-            *sorted(of_figures, key=lambda item: int(item.number)),
-        ]
-        return tuple(in_order)
+        return tuple(sorted(found, key=lambda item: (item.kind != "table", _place(item.number))))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -365,6 +359,11 @@ def find_reproduction(name: str) -> Reproduction:
     if name not in found:
         raise InputError(f"unknown reproduction {name!r}; expected one of {', '.join(sorted(found))}")
     return found[name]
+
+
+def _place(number: str) -> tuple[bool, int, str]:
+    """Where a table or figure comes: by its number; those without one, such as a grid of a weight, at the end."""
+    return (False, int(number), "") if number.isdigit() else (True, 0, number)
 
 
 def _listed(methods: Table) -> str:

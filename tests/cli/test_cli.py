@@ -191,7 +191,9 @@ def test_report_for_a_thesis_prints_text_and_nothing_else(runs, tmp_path, capsys
         ((one, str(runs / "two"), "--latex"), "--latex: takes one run; 2 are given"),
         ((one, str(runs / "two"), "--share", "x"), "--share x: takes one run; 2 are given"),
     ):
-        assert cli.main(["report", *words]) == 2
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["report", *words])
+        assert stop.value.code == 2
         assert message in capsys.readouterr().err
 
 

@@ -43,6 +43,7 @@ OF_PRESET_PAPER = {
     "deap_hlstm": (
         "faces of 64 x 64 pixels are encoded by a small network",
         "in the paper by Faster R-CNN",
+        "EEG images are encoded by small convolutions",
         "batches are shuffled windows; in the paper they come from an experience replay",
     ),
 }

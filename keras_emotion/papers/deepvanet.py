@@ -79,6 +79,11 @@ def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...
     return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica takes out those of the eyes)",)
 
 
+TABLE_CAPTIONS = {
+    "2": "Per-subject and inter-subject accuracy",
+    "lambda": "Widths lambda_1 and lambda_2 of the features of faces and signals",
+}
+
 FIGURES = {
     "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
     "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
@@ -132,6 +137,7 @@ ABLATION = ComparedFigure(
         "Decision-level fusion": _bar(fusion="decision"),
         "Feature-level fusion": _bar(),
     },
+    caption="Ablation: modalities and levels of fusion",
     reference="Feature-level fusion",
 )
 """Bars of the paper's Fig. 2."""
@@ -187,6 +193,7 @@ Examples:
     printed_data=PrintedData(n_subjects=22),
     drawn_figures=FIGURES,
     tables=TABLES,
+    table_captions=TABLE_CAPTIONS,
     pretraining=_PRETRAINING,
     compared_figures={"2": ABLATION},
     figures=(draw_features,),
@@ -232,6 +239,7 @@ Examples:
     unlike_the_paper=_unlike_the_paper,
     drawn_figures=FIGURES,
     tables=TABLES,
+    table_captions=TABLE_CAPTIONS,
     pretraining=_PRETRAINING,
     figures=(draw_features,),
 )

@@ -199,6 +199,7 @@ TABLE_CAPTIONS = {
     "4": "Differential entropy on a grid, or raw EEG",
     "5": "With and without the visual teacher",
     "6": "Other methods",
+    "w": "Weights w of the distillation loss",
 }
 
 

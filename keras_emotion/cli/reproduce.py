@@ -156,6 +156,7 @@ def _run(request: Request) -> int:
     n_windows = folder.summary.get("n_windows")
     reductions = differences_from_the_paper(reproduction, wanted, dataset, n_windows)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
+    reports.ComparedWith(reproduction.name, reference, tuple(reductions), numbers).write(folder)
     n_failed = print_failed(folder)
     with error_after_failures(n_failed):
         build_report = functools.partial(

@@ -95,6 +95,11 @@ class Protocol(pydantic.BaseModel):
         return self
 
     @property
+    def paper(self) -> str:
+        """The paper whose protocol this is in one of its settings, empty for one that is of none."""
+        return self.setting.partition(",")[0]
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """What a reader has to know before believing a number of this protocol; empty for a clean one."""
         shares_trials = self.disjoint in ("windows", "overlapping_windows")

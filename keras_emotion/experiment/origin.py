@@ -149,10 +149,13 @@ def brought_files(system: System) -> list[Path]:
     """Files of a system that may have learnt from somebody: teachers, encoders, networks to start from.
 
     Args:
-        system: the system; besides its `source_files`, every path in a field whose name contains `weights`.
+        system: the system; besides its `source_files`, every path in a field whose name contains `weights`, unless it
+            is the folder of some of these.
     """
+    files = system.source_files()
     weights = [path for name, path in configured_paths(system).items() if "weights" in name.rpartition(".")[2]]
-    return list(dict.fromkeys([*system.source_files(), *weights]))
+    weights = [path for path in weights if path not in {file.parent for file in files}]
+    return list(dict.fromkeys([*files, *weights]))
 
 
 def _known(files: Iterable[Path]) -> Iterator[Origin]:

@@ -79,11 +79,6 @@ def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...
     return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica takes out those of the eyes)",)
 
 
-TABLE_CAPTIONS = {
-    "2": "Per-subject and inter-subject accuracy",
-    "lambda": "Widths lambda_1 and lambda_2 of the features of faces and signals",
-}
-
 FIGURES = {
     "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
     "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
@@ -122,6 +117,11 @@ TABLES: Mapping[str, Table] = {
     },
 }
 """Rows of the paper's Table 2, and of its grid of feature sizes."""
+
+TABLE_CAPTIONS = {
+    "2": "Each subject alone, and all subjects in one network",
+    "lambda": "Sizes of the features of faces and of signals, each from 16 to 256",
+}
 
 
 def _bar(modalities: str = "both", channels: str = "all", fusion: str = "feature") -> Method:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_emotion.datasets import Reader
+from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.papers.registry import Reproduction
 from keras_emotion.systems import Experiment
 from keras_emotion.systems.base import configured_paths
@@ -40,8 +41,10 @@ def differences_from_the_paper(
         if type(full.system) is type(wanted.system):
             lines += wanted.system.unlike_the_paper()
         lines += reproduction.unlike_the_paper(wanted, dataset) if dataset is not None else ()
-        if missing := [name for name in full.protocols[:1] if name not in wanted.protocols]:
-            lines.append(f"without the protocol of the paper, {missing[0]}")
+        own = PROTOCOLS[full.protocols[0]]
+        # One of another setting of the paper is the paper's, too.
+        if not any(name == own.name or PROTOCOLS[name].paper == (own.paper or None) for name in wanted.protocols):
+            lines.append(f"without the protocol of the paper, {own.name}")
     # An argument of which a line speaks is not listed again.
     told = " ".join(lines)
     arguments = () if dataset is None else _of_reader(reproduction, dataset)

@@ -16,8 +16,19 @@ import PIL.PngImagePlugin
 
 from keras_emotion.datasets import READERS
 from keras_emotion.evaluation import PROTOCOLS, joint_ratings
-from keras_emotion.papers import FigureSource, Item, Paper, Reproduction, papers
+from keras_emotion.papers import (
+    FigureSource,
+    Item,
+    Paper,
+    Reproduction,
+    differences_from_the_paper,
+    find_reproduction,
+    papers,
+)
 from keras_emotion.papers.registry import PRESETS, Table
+
+_MOST_NAMES = 10
+"""Of more methods, as in grids, the first ones and the last stand for all."""
 
 _NO_EDIT = (
     "<!-- Written by `python -m keras_emotion.papers.page > docs/papers.md`; change the registry, not this page. -->"
@@ -70,6 +81,12 @@ def _reproduction(one: Reproduction) -> str:
         rows.insert(3, ("protocols", ", ".join(_protocol(name) for name in full.protocols)))
     for item in one.items():
         rows.append((f"`{item.option}`", _told(one, item)))
+    if one.pretraining is not None:
+        before = find_reproduction(one.pretraining.reproduction)
+        what = f"`{before.name}` first, on {before.dataset.replace('_', '-').upper()}"
+        rows.append(("`--pretraining-data FOLDER`", what))
+    if one.is_on_data_of_paper and (lines := differences_from_the_paper(one, full, None)):
+        rows.append(("`--preset paper` differs from the paper in (a run lists what the data add)", "; ".join(lines)))
     small = {name: one.presets[name] for name in PRESETS if one.presets[name] is not full}
     for name, preset in small.items():
         changed = {field: getattr(preset.training, field) for field in ("epochs", "batch_size", "learning_rate")}
@@ -91,7 +108,10 @@ def _told(one: Reproduction, item: Item) -> str:
 
 
 def _with_methods(caption: str, methods: Table, before: str = "") -> str:
-    listed = f"{before}{'; '.join(methods)}"
+    names = list(methods)
+    if len(names) > _MOST_NAMES:
+        names = [*names[:2], "...", f"{names[-1]}: {len(names)} runs"]
+    listed = f"{before}{'; '.join(names)}"
     return f"{caption} ({listed})" if caption else listed
 
 

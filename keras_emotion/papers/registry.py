@@ -147,13 +147,18 @@ class Item:
 
     Args:
         kind: which of the two.
-        number: its number in the paper.
+        number: its number in the paper; of a grid of which the paper prints the choice alone, a name.
         caption: what it shows, in a line.
     """
 
     kind: Literal["table", "figure"]
     number: str
     caption: str
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the paper prints it."""
+        return self.number.isdigit()
 
     @property
     def option(self) -> str:

@@ -35,7 +35,8 @@ class Stage:
         trainable: patterns of the names of layers that are trained; the others keep their weights.
         chosen_by: what chooses the epoch, on the validation windows: `"loss"`, `"accuracy"`, the name of another logged
             quantity (the smaller the better where it ends with `loss`), or `"none"`: the last epoch. Under a protocol
-            that chooses on the test fold the last stage chooses by accuracy there, and the others by none.
+            that chooses on the test fold the last stage chooses by accuracy there, and the others by none; under one
+            without validation windows all choose by none.
         sampling: how batches are drawn: `"plain"`, or `"stratified"`: the shuffled rows of each class are spread in
             proportion over the batches of an epoch.
         arrays: names of the arrays of the fold that it reads; all by default.

@@ -60,7 +60,7 @@ def test_the_face_network_is_trained_as_wide_as_it_was_asked_for(tmp_path, train
     assert network.name == "network.keras"
     assert network.parent.parent == tmp_path
     assert text == f"pre-training: afew_va_deepvanet on {tmp_path}: {network}\n"
-    assert started.experiment.system.unlike_the_paper() == ()
+    assert not any("scratch" in line for line in started.experiment.system.unlike_the_paper())
 
 
 def test_what_trains_one_network_leaves_it_in_the_folder(tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_the_visual_teacher_is_trained_on_affectnet_first(tmp_path, trained):
     assert (trainer, wanted.targets, wanted.system.padding) == ("affectnet_visual", ("valence",), "same")
     assert (wanted.system.faces.image_size, wanted.system.faces.hop_seconds) == (36, None)
     assert started.experiment.system.initial_weights.name == "teacher"
-    assert started.experiment.system.unlike_the_paper() == ()
+    assert not any("alone" in line for line in started.experiment.system.unlike_the_paper())
 
 
 def test_a_dry_run_trains_nothing(tmp_path, trained):

@@ -141,6 +141,19 @@ def test_too_few_people_are_refused(tmp_path):
         pretrain(experiment_of(tmp_path, subjects=(1, 2)), Actors(tmp_path), tmp_path / "pretrained")
 
 
+def test_the_released_head_is_a_field_that_older_trainings_do_not_have():
+    plain, released = FaceAffect(), FaceAffect(rating_range=(-10, 10), units=5)
+    assert "rating_range" not in plain.scientific_config()
+    assert released.scientific_config()["rating_range"] == [-10.0, 10.0]
+    model = released.model({"faces": (1, 64, 64, 3)}, 2, {})
+    assert model.rating_range == (-10.0, 10.0)
+    ratings = model.predict({"faces": np.full((1, 64, 64, 3), 255, np.uint8)}, verbose=0)
+    assert (abs(ratings) < 10).all()
+    for values in ((1, 1), (1, -1), (0, float("inf"))):
+        with pytest.raises(ValueError, match=r"rating_range: .*; expected a smaller and a greater number"):
+            FaceAffect(rating_range=values)
+
+
 def test_all_presets_have_the_field_that_the_network_needs(tmp_path):
     presets = face_affect_presets(FaceAffectExperiment(name="test", dataset="afew_va"))
     assert presets["paper"].system.units == 1000

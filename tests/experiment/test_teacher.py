@@ -13,6 +13,7 @@ from keras_emotion.evaluation import LabelRule
 from keras_emotion.experiment import Runtime, Training, compiled_model, prepare, train_teachers, training
 from keras_emotion.experiment.fit import FitResult
 from keras_emotion.experiment.origin import Origin
+from keras_emotion.models import FaceAffectNetwork
 from keras_emotion.pipelines import FaceFeatures, StoredFeatures
 from keras_emotion.schema import InputError, Recording, Trial
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
@@ -283,9 +284,10 @@ def test_training_goes_on_from_a_saved_network(tmp_path, teacher):
     for ours, theirs in zip(compiled.model.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     # What it started from is part of what the run is, and of what its own networks know.
-    assert data["system_files"]
+    assert asked.system.source_files() == (teacher / "valence.keras",)
+    assert data["system_files"] != prepare(visual(tmp_path), MemoryTrials(tmp_path))[1]["system_files"]
     (file,) = train_teachers(asked, MemoryTrials(tmp_path), tmp_path / "second").values()
-    (before, *_) = Origin.read(file).taught_by
+    (before,) = Origin.read(file).taught_by
     assert (before.dataset, before.subjects) == ("memory", ("1", "2", "3"))
 
 
@@ -330,8 +332,12 @@ def test_files_to_start_from_that_are_no_visual_network_of_the_target_are_named(
     with pytest.raises(InputError, match=r"nowhere: no such file; --system\.initial-weights takes a saved network"):
         system.model_copy(update={"initial_weights": tmp_path / "nowhere"}).scientific_config()
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "dense.keras")
-    with pytest.raises(InputError, match=r"dense\.keras: not a visual network that this package trained"):
-        system.model_copy(update={"initial_weights": tmp_path / "dense.keras"}).model(shapes, 2, {})
+    # It saw the same faces, and is another network.
+    known = keras.models.load_model(teacher / "valence.keras").inference
+    FaceAffectNetwork(image_size=32, units=2, width_multiplier=0.1, inference=known).save(tmp_path / "affect.keras")
+    for name in ("dense", "affect"):
+        with pytest.raises(InputError, match=rf"{name}\.keras: not a visual network that this package trained"):
+            system.model_copy(update={"initial_weights": tmp_path / f"{name}.keras"}).model(shapes, 2, {})
 
 
 def test_a_file_that_is_no_teacher_is_said(tmp_path):

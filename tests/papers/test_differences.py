@@ -113,6 +113,22 @@ def test_components_that_were_taken_out_are_one_line():
     assert sum("--reader.ica" in line or "reader.ica" in line for line in lines) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "protocols", "without"),
+    [
+        ("deap_deepvanet", ("as_published_deepvanet_inter_subject", "subject_disjoint"), ""),
+        ("deap_deepvanet", ("as_published_deepvanet_literal",), ""),
+        ("deap_deepvanet", ("trial_disjoint",), "as_published_deepvanet"),
+        ("deap_deepvanet", ("as_published",), "as_published_deepvanet"),
+        ("deap_dfcn", ("subject_disjoint",), ""),
+        ("deap_dfcn", ("trial_disjoint",), "subject_disjoint"),
+    ],
+)
+def test_each_setting_of_a_paper_has_its_protocol(name, protocols, without):
+    lines = [line for line in lines_of(name, {"protocols": protocols}) if line.startswith("without the protocol")]
+    assert lines == ([f"without the protocol of the paper, {without}"] if without else [])
+
+
 def test_how_much_of_the_data_there_is_is_said():
     n_windows = dict.fromkeys(range(1, 23), 1200)
     assert not any(line.startswith(("subjects", "windows")) for line in lines_of("deap_3facrnn", n_windows=n_windows))

@@ -51,9 +51,18 @@ def test_printed_numbers_are_there_and_name_the_rows_of_the_tables(one):
             # A grid, of which the paper prints the choice and no table.
             assert printed.empty
             continue
+        if (one.printed_numbers, number) == (facrnn.PRINTED_NUMBERS, "6"):
+            # Its methods are of other papers, each printed for one dataset: some are here, the others are quoted.
+            assert set(table) < set(printed["variant"])
+            continue
         # A table that the paper has of another dataset has the same rows.
         own = printed[printed["dataset"] == one.dataset]
         own = own if len(own) else printed
+        if (one.printed_numbers, number) == (facrnn.PRINTED_NUMBERS, "6"):
+            # Its methods are of other papers, each printed for one dataset: some are here, the others are quoted.
+            assert set(table) < set(printed["variant"])
+            assert next(iter(table)) in set(own["variant"])
+            continue
         # Numbers that the paper quotes may be of methods that are not here.
         quoted = own["note"].str.contains("quoted")
         assert set(own.loc[~quoted, "variant"]) <= set(table) <= set(own["variant"]), number
@@ -100,11 +109,13 @@ def test_the_grid_of_w_starts_with_the_one_that_the_paper_chose():
 
 
 def test_the_visual_teacher_says_that_it_was_not_trained_on_affectnet_first():
+    def says_so(system):
+        return "trained on this dataset alone; in the paper on AffectNet first" in system.unlike_the_paper()
+
     for name in papers.PRESETS:
         first, second = (one.presets[name].system for one in (facrnn.AFFECTNET_VISUAL, facrnn.AFEW_VA_VISUAL))
-        assert first.unlike_the_paper() == ()
-        assert second.unlike_the_paper() == ("trained on this dataset alone: the paper trains on AffectNet first",)
-        assert second.model_copy(update={"initial_weights": ROOT / "teacher"}).unlike_the_paper() == ()
+        assert (says_so(first), says_so(second)) == (False, True)
+        assert not says_so(second.model_copy(update={"initial_weights": ROOT / "teacher"}))
 
 
 def test_both_networks_of_3facrnn_are_trained_as_section_3_2_prints():

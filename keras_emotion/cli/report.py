@@ -99,7 +99,9 @@ class Report:
             texts.append(reports.latex_table(table))
         if self.bibtex:
             entries = [
-                bibtex(folder.config["science"], folder.environment.get("packages", {})).split("\n\n")
+                bibtex(
+                    folder.config["science"]["name"], folder.data["dataset"], folder.environment.get("packages", {})
+                ).split("\n\n")
                 for folder in folders
             ]
             texts += dict.fromkeys(entry for own in entries for entry in own)

@@ -6,7 +6,6 @@ import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from keras_emotion.papers.registry import Paper, papers
 
@@ -21,23 +20,24 @@ def _entries() -> Mapping[str, str]:
     return {re.match(r"@\w+\{([^,]+),", text)[1]: text.strip() for text in texts}
 
 
-def bibtex(science: Mapping[str, Any], packages: Mapping[str, str]) -> str:
+def bibtex(name: str, dataset: str, packages: Mapping[str, str]) -> str:
     """The entries of BibTeX to cite for a run, sorted: paper, dataset, this package, libraries.
 
     A paper that another package registers is cited by its line in the registry; a dataset without an entry, such as
     one's own recordings, by none.
 
     Args:
-        science: the scientific fields of the run, with `name` and `dataset`.
+        name: name of the run.
+        dataset: name of its dataset.
         packages: versions of the libraries that the run used, by name.
     """
-    paper = paper_of(str(science["name"]))
+    paper = paper_of(name)
     found = []
     if paper is not None:
         note = f"@misc{{{paper.name},\n  note = {{{paper.citation}}}\n}}"
         found.append(_entries().get(paper.name, note))
-    names = [str(science["dataset"]), "keras_emotion", *(name for name in _LIBRARIES if name in packages)]
-    found += [_entries()[name] for name in names if name in _entries()]
+    names = [dataset, "keras_emotion", *(one for one in _LIBRARIES if one in packages)]
+    found += [_entries()[one] for one in names if one in _entries()]
     return "\n\n".join(found)
 
 

@@ -156,11 +156,6 @@ class Item:
     caption: str
 
     @property
-    def is_numbered(self) -> bool:
-        """Whether the paper prints it."""
-        return self.number.isdigit()
-
-    @property
     def option(self) -> str:
         """The option of the command that makes it: `--table 3`."""
         return f"--{self.kind} {self.number}"

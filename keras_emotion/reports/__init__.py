@@ -3,7 +3,7 @@
 from keras_emotion.reports.audit import AuditReport, build_audit_report
 from keras_emotion.reports.compared import ComparedWith
 from keras_emotion.reports.comparison import ComparisonReport, build_comparison
-from keras_emotion.reports.feature_places import draw_feature_places, draw_features, place_features
+from keras_emotion.reports.feature_figures import draw_feature_places, draw_features, place_features
 from keras_emotion.reports.figures import draw_methods
 from keras_emotion.reports.graphs import Box, draw_graphs
 from keras_emotion.reports.json_values import as_json

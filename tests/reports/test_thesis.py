@@ -136,6 +136,6 @@ def test_runs_of_earlier_versions_are_compared_with_nothing(run):
     ],
 )
 def test_a_run_cites_its_paper_its_dataset_and_the_libraries(name, dataset, expected):
-    text = bibtex({"name": name, "dataset": dataset}, {"keras": "3", "scipy": "1"})
+    text = bibtex(name, dataset, {"keras": "3", "scipy": "1"})
     assert re.findall(r"@\w+\{([^,]+),", text) == [*expected, "keras_emotion", "keras", "scipy"]
     assert text.count("{") == text.count("}")

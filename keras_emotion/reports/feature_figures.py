@@ -1,4 +1,4 @@
-"""What networks hand to their heads, in two dimensions."""
+"""The picture of what a network hands to its head, window by window."""
 
 from __future__ import annotations
 

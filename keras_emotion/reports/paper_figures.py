@@ -157,8 +157,11 @@ def draw_mean_band_attention(numbers: RunNumbers, results: pd.DataFrame, number:
     """
     networks = results[results["metric"].str.startswith(BAND_ATTENTION)]
     networks = networks.assign(band=networks["metric"].str.removeprefix(BAND_ATTENTION), weight=networks["value"])
-    columns = ["protocol", "target", "subject", "repetition", "fold", "band", "weight"]
-    networks = networks[columns].reset_index(drop=True)
+    # Of the subjects that are compared, as the bars are.
+    keys = ["protocol", "target", "subject"]
+    compared = pd.MultiIndex.from_frame(numbers.band_attention[keys].astype(str))
+    networks = networks[pd.MultiIndex.from_frame(networks[keys].astype(str)).isin(compared)]
+    networks = networks[[*keys, "repetition", "fold", "band", "weight"]].reset_index(drop=True)
     with matplotlib.style.context(["default", STYLE]):
         drawn = picture(
             f"figure{number}",

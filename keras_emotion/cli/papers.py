@@ -288,7 +288,8 @@ def _request(work: _Work, workers: int) -> Any:
 
     more = ["--resume"] if work.needs_data else []
     more += ["--workers", str(workers)] if workers and work.reproduction.command == "run" else []
-    return parse_request(named(work.reproduction.name), [*work.words, *more])
+    request = parse_request(named(work.reproduction.name), [*work.words, *more])
+    return dataclasses.replace(request, command=work.command)
 
 
 def _print_results(results: Sequence[Mapping[str, Any]]) -> None:

@@ -140,7 +140,9 @@ def _run(request: Request) -> int:
     has_paper = reproduction.printed_numbers is not None
     reference = _reference(reproduction)
     if request.options.table or request.options.figure:
-        return make_item(request, differences_from_the_paper(reproduction, wanted, dataset), reference)
+        # A network is drawn without a dataset.
+        reductions = [] if dataset is None else differences_from_the_paper(reproduction, wanted, dataset)
+        return make_item(request, reductions, reference)
     console = run_console()
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)

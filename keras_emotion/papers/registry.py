@@ -234,7 +234,7 @@ class Reproduction:
         return self.presets["paper"].dataset
 
     def items(self) -> tuple[Item, ...]:
-        """Tables and figures of the paper that can be made on this dataset: tables first, by number; grids follow."""
+        """Tables and figures of the paper that can be made on this dataset, tables first, by number, and grids."""
         found = [
             Item("table", number, self.table_captions.get(number) or _listed(methods))
             for number, methods in self.tables.items()
@@ -243,7 +243,7 @@ class Reproduction:
             Item("figure", number, one.caption or _listed(one.methods)) for number, one in self.compared_figures.items()
         ]
         found += [Item("figure", number, one.caption) for number, one in self.drawn_figures.items()]
-        return tuple(sorted(found, key=lambda item: (item.kind != "table", _place(item.number))))
+        return tuple(sorted(found, key=_place))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -356,9 +356,10 @@ def find_reproduction(name: str) -> Reproduction:
     return found[name]
 
 
-def _place(number: str) -> tuple[bool, int, str]:
-    """Where a table or figure comes: by its number; those without one, such as a grid of a weight, at the end."""
-    return (False, int(number), "") if number.isdigit() else (True, 0, number)
+def _place(item: Item) -> tuple[bool, str, int]:
+    """Where a table or figure comes: by its number; those without one, which take longest, at the end."""
+    has_number = item.number.isdigit()
+    return not has_number, "" if item.kind == "table" else item.kind, int(item.number) if has_number else 0
 
 
 def _listed(methods: Table) -> str:

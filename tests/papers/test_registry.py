@@ -79,10 +79,10 @@ def test_items_are_in_the_order_of_their_numbers():
     assert [(item.option, item.caption) for item in one.items()] == [
         ("--table 2", ""),
         ("--table 10", ""),
-        ("--table w", "Weights"),
         ("--figure 1", "Both networks, the visual one and the EEG one"),
         ("--figure 5", "A; B"),
         ("--figure 11", "Mean attention to each frequency band"),
+        ("--table w", "Weights"),
     ]
 
 

@@ -131,7 +131,7 @@ class Leaderboard:
             wanted = presets(fields)[self.preset]
             other = [source for source in wanted.system.sources if source != "recording"]
             if other:
-                left_out[name] = f"which reads {' and '.join(other)} besides or in place of EEG"
+                left_out[name] = f"reading {', '.join(other)}"
                 continue
             wanted = wanted.changed(
                 {
@@ -244,15 +244,16 @@ class Leaderboard:
 
     def _facts(self, entries: list[Entry]) -> dict[str, str]:
         from keras_emotion import __version__
-        from keras_emotion.environment import environment
 
-        now = environment(1, 1)
+        made = [one.folder.environment for one in entries if one.folder.is_started]
+        dates = sorted({one["started"][:10] for one in made if "started" in one})
+        machines = sorted({f"{one.get('cpu')}, {one.get('n_cores')} cores" for one in made})
         command = f"keras-emotion leaderboard --data-root {self.data_root.name} --dataset {self.dataset}"
         return {
             "command": f"`{command} --target {self.target} --preset {self.preset}`",
             "protocols": ", ".join(self.protocols),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": f"{now['cpu']}, {now['n_cores']} cores",
+            "trained on": ", ".join(dates) or "–",
+            "machine": "; ".join(machines) or "–",
             "keras-emotion": __version__,
             "runs": f"{sum(one.folder.is_started and one.folder.is_finished for one in entries)} of {len(entries)} "
             "finished",

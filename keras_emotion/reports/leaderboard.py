@@ -211,7 +211,8 @@ def _introduction(
     )
     yield from (f"- {note}" for note in notes)
     yield "- knows the stimulus: the commonest label that training gives to the stimulus, without any signal"
-    yield from (f"- left out: {model}, {reason}" for model, reason in left_out.items())
+    for reason in dict.fromkeys(left_out.values()):
+        yield f"- left out, {reason}: {', '.join(model for model, own in left_out.items() if own == reason)}"
     yield from ("", "| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in facts.items())
     yield ""

@@ -85,7 +85,11 @@ def page(tmp_path_factory):
         Entry("good", "stimulus_disjoint", RunFolder(root / "none"), impossible="too few stimuli of a class"),
     ]
     return build_leaderboard(
-        entries, "Leaderboard: X", {"faces": "which reads video"}, {"machine": "one"}, ["a stimulus is a sound"]
+        entries,
+        "Leaderboard: X",
+        {"faces": "reading video", "looks": "reading video"},
+        {"machine": "one"},
+        ["a stimulus is a sound"],
     )
 
 
@@ -130,7 +134,7 @@ def test_the_page_lists_the_best_first_and_what_is_missing(page):
     assert "- not finished: 2 trainings done: half" in lines
     assert "- not started: new" in lines
     assert "- cannot be evaluated: too few stimuli of a class: good" in lines
-    assert "- left out: faces, which reads video" in lines
+    assert "- left out, reading video: faces, looks" in lines
     assert "- a stimulus is a sound" in lines
     assert "| machine | one |" in lines
     assert any(line.startswith("- `good` is above `middle` by 28.1 points, p < 0.001") for line in lines)

@@ -1,18 +1,23 @@
-"""Suppress the start-up log of native libraries (TensorFlow, MediaPipe, LiteRT); their errors are still printed.
+"""Start native libraries (TensorFlow, MediaPipe, LiteRT) without their start-up log, and import Keras in less time.
 
 Environment variables alone are not enough: TensorFlow and MediaPipe write some lines before they read any, or read
-none. These lines are removed from standard error while the libraries start, and only then.
+none. These lines are removed from standard error while the libraries start, and only then; errors are still printed.
+
+Keras imports 4500 modules, and Python's garbage collector goes through all their objects again and again: while Keras
+is imported and when the process ends. Without it, both together take 3.4 s instead of 5.7.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.abc
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 """Environment variable of TensorFlow. A user who sets it to 0 gets every line of every library."""
@@ -34,20 +39,27 @@ _START_UP_LINES = (
 
 
 def quiet_start_up() -> None:
-    """Set TensorFlow's log level where the user has set none, and filter its log while it is imported.
+    """Set TensorFlow's log level where the user has set none, filter its log, and import Keras without collections.
 
-    To be called before TensorFlow is imported; afterwards it has no effect on this process.
+    To be called before TensorFlow and Keras are imported; afterwards it has no effect on this process.
     """
     os.environ.setdefault(LOG_LEVEL, _QUIET_LEVEL)
-    if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _QuietImport())
+    for name, block in (("tensorflow", without_start_up_log), ("keras", without_collections)):
+        is_awaited = any(isinstance(finder, _ImportWithin) and finder.name == name for finder in sys.meta_path)
+        if name not in sys.modules and not is_awaited:
+            # Behind hooks (ours on Keras is one): theirs wrap the loader that is changed here.
+            place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+            sys.meta_path.insert(place, _ImportWithin(name, block))
 
 
-class _QuietImport(importlib.abc.MetaPathFinder):
-    """Finder that filters standard error while `tensorflow` is imported, whoever imports it."""
+class _ImportWithin(importlib.abc.MetaPathFinder):
+    """Finder that imports a module within a block, whoever imports it."""
+
+    def __init__(self, name: str, block: Callable[[], contextlib.AbstractContextManager]):
+        self.name, self._block = name, block
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != "tensorflow":
+        if fullname != self.name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
@@ -55,11 +67,24 @@ class _QuietImport(importlib.abc.MetaPathFinder):
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                with without_start_up_log():
+                with self._block():
                     execute(module)
 
             spec.loader.exec_module = exec_module
         return spec
+
+
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """A block without garbage collections; what is there at its end, no later collection goes through."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # No test takes the power away: what is written need not be on the disk.
 os.fsync = lambda file: None
 
-# What is imported for tests stays, and graphs leave many objects: to go through them all that often is 5 % of the time.
+# Graphs leave many objects: to go through them all that often is 5 % of the time.
 gc.set_threshold(50_000, 20, 20)
 
 
@@ -30,7 +31,11 @@ LONG_FILES = ("experiment", "contract", "papers", "audit", "cli", "systems", "mo
 
 
 def pytest_configure(config):
-    """Let pytest-xdist, where it is, begin files in the order below, and not those with most tests first."""
+    """Let pytest-xdist, where it is, begin files in the order below, and not those with most tests first.
+
+    What is imported for tests stays: until they are there (`pytest_collection_finish`), nothing is garbage.
+    """
+    gc.disable()
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
 
@@ -47,8 +52,14 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is imported for tests stays: no collection goes through it again."""
+    """What is imported for tests stays: no collection goes through it."""
     _keep_kernels()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
+    """One last collection, in which files that nobody closed are found; not the six of pytest and Python."""
     gc.collect()
     gc.freeze()
 
@@ -62,6 +73,31 @@ def _keep_kernels():
         from tensorflow.python import pywrap_tfe
 
         pywrap_tfe.TFE_ContextClearCaches = lambda context: None
+
+
+WITHOUT_COLLECTIONS = """
+import atexit, gc, os, runpy, sys
+gc.disable()
+atexit.register(gc.freeze)
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="session")
+def run_script():
+    """A function that runs a Python file in a new process: its words, and variables of the environment.
+
+    Without garbage collections, which are a sixth of what such a process does.
+    """
+
+    def run(file, *words, **variables):
+        command = [sys.executable, "-c", WITHOUT_COLLECTIONS, *map(str, (file, *words))]
+        answer = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr[-5000:]
+
+    return run
 
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

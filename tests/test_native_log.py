@@ -1,9 +1,11 @@
-"""The start-up log of native libraries is removed, and nothing else."""
+"""The start-up log of native libraries is removed, and nothing else; Keras is imported without collections."""
 
+import gc
 import importlib
 import os
 import sys
 
+import keras  # noqa: F401 - as where all tests run: what is registered with Keras when it is imported, is
 import pytest
 
 from keras_emotion.native_log import LOG_LEVEL, quiet_start_up, without_start_up_log
@@ -73,6 +75,25 @@ def test_an_import_of_tensorflow_is_filtered_whoever_does_it(capfd, monkeypatch,
     module = importlib.import_module("tensorflow")
     assert module.__file__ == str(tmp_path / "tensorflow.py")
     assert capfd.readouterr().err.splitlines() == [line for line in LINES if line in ERRORS]
-    assert not any(type(finder).__name__ == "_QuietImport" for finder in sys.meta_path)
+    assert not any(getattr(finder, "name", None) == "tensorflow" for finder in sys.meta_path)
     # So that the next test does not get this one.
     del sys.modules["tensorflow"]
+
+
+def test_keras_is_imported_without_collections_and_later_ones_leave_it_out(monkeypatch, tmp_path):
+    """Of another module of this name, too."""
+    (tmp_path / "keras.py").write_text("import gc\nlist_of_its_own, collects = [], gc.isenabled()\n")
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    quiet_start_up()
+    quiet_start_up()
+    module = importlib.import_module("keras")
+    assert module.__file__ == str(tmp_path / "keras.py")
+    assert not module.collects
+    assert gc.isenabled()
+    # It is frozen: no object that a collection goes through.
+    assert gc.is_tracked(module.list_of_its_own)
+    assert not any(held is module.list_of_its_own for held in gc.get_objects())
+    assert not any(getattr(finder, "name", None) == "keras" for finder in sys.meta_path)
+    del sys.modules["keras"]

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "runs": "Runs",
     "report": "Report",
     "audit": "Audit",
+    "leaderboard": "Leaderboard",
     "plan": "Plan",
     "describe": "Describe",
     "init-trials": "InitTrials",

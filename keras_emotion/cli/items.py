@@ -135,7 +135,7 @@ def _draw_figure(request: Request, item: Item, reductions: Sequence[str], refere
             mark=mark,
             reductions=() if figure.needs == "network" else reductions,
             reference=reference,
-            command=command_line(),
+            command=request.command or command_line(),
         )
         _say(console, f"report: {page}")
     return int(n_failed > 0)
@@ -164,7 +164,7 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
         for note in notes:
             _say(console, note)
         metric = "accuracy" if drawn is None else drawn.metric
-        picture = reports.draw_methods(compared, metric, f"{item.kind} {item.number} of the paper")
+        picture = reports.draw_methods(compared, metric, _name(item))
         if is_figure:
             file = output / f"figure{item.number}.png"
             file.write_bytes(picture.png)
@@ -181,7 +181,7 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
             notes=notes,
             reductions=reductions,
             reference=reference,
-            command=command_line(),
+            command=request.command or command_line(),
         )
         _say(console, f"report: {page}")
     return int(n_failed > 0)
@@ -231,7 +231,12 @@ def _other_datasets(item: Item, printed: pd.DataFrame) -> list[str]:
 
 def _title(request: Request, item: Item) -> str:
     dataset = request.reproduction.dataset.replace("_", "-").upper()
-    return f"{request.reproduction.name}: {item.kind} {item.number} of the paper, {dataset}"
+    return f"{request.reproduction.name}: {_name(item)}, {dataset}"
+
+
+def _name(item: Item) -> str:
+    # A grid is no table of the paper: it tells of it in words.
+    return f"{item.kind} {item.number} of the paper" if item.number.isdigit() else item.caption
 
 
 def _say(console: rich.console.Console, text: str, markup: bool = False) -> None:

@@ -30,6 +30,7 @@ class Papers:
     continued, and after a failure the rest goes on. Exit code 0: done; 1: something failed, or trainings diverged.
 
     Args:
+        listed: names of papers or reproductions to list; by default all.
         paper: name of a paper, or of one of its reproductions, of which everything is made.
         preset: values to start from, as for `keras-emotion run`.
         data_root: name of a dataset and its folder; may be given several times. Without one, synthetic data are used.
@@ -41,9 +42,10 @@ class Papers:
         keras-emotion papers
         keras-emotion papers --run 3facrnn              # on synthetic data
         keras-emotion papers --run deap_3facrnn --preset reduced --data-root deap=/data/DEAP
-        keras-emotion papers --preset paper --data-root deap=/data/DEAP --estimate
+        keras-emotion papers deap_3facrnn --preset paper --data-root deap=/data/DEAP --estimate
     """
 
+    listed: Annotated[tuple[str, ...], Option(positional=True, metavar="NAME")] = ()
     paper: Annotated[str | None, Option(name="run", metavar="PAPER")] = None
     preset: Literal["paper", "converged", "reduced", "demo"] = "demo"
     data_root: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=FOLDER")] = ()
@@ -56,9 +58,12 @@ class Papers:
         roots = _roots(self.data_root)
         if self.preset != "demo" and not roots and (self.paper or self.estimate):
             raise InputError(f"--preset {self.preset}: --data-root is missing; give NAME=FOLDER of a dataset")
-        works = list(_works(self.paper, self.preset, roots))
         if self.paper is None:
+            works = [work for name in self.listed or [None] for work in _works(name, self.preset, roots)]
             return self._list(works)
+        if self.listed:
+            raise InputError(f"--run {self.paper}: {self.listed[0]} is named, too; --run makes all of one paper")
+        works = [work for work in _works(self.paper, self.preset, roots) if not roots or work.root is not None]
         if not works:
             raise InputError(f"--run {self.paper}: runs on no dataset of --data-root; see keras-emotion papers")
         return self._make(works)
@@ -149,14 +154,12 @@ def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator
     known = papers()
     reproductions = [one.name for paper in known.values() for one in paper.reproductions]
     if name is not None and name not in known and name not in reproductions:
-        raise InputError(f"--run {name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one")
+        raise InputError(f"{name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one")
     for paper in known.values():
         for one in paper.reproductions:
             if name not in (None, paper.name, one.name):
                 continue
             root = roots.get(one.dataset)
-            if name is not None and roots and root is None:
-                continue
             shared = {"paper": paper.name, "citation": paper.citation, "reproduction": one, "preset": preset}
             title = one.description.split("\n\n")[0].strip().rstrip(".")
             yield _Work(**shared, option="", caption=title, root=root, needs_data=True)
@@ -285,7 +288,8 @@ def _request(work: _Work, workers: int) -> Any:
 
     more = ["--resume"] if work.needs_data else []
     more += ["--workers", str(workers)] if workers and work.reproduction.command == "run" else []
-    return parse_request(named(work.reproduction.name), [*work.words, *more])
+    request = parse_request(named(work.reproduction.name), [*work.words, *more])
+    return dataclasses.replace(request, command=work.command)
 
 
 def _print_results(results: Sequence[Mapping[str, Any]]) -> None:

@@ -1,35 +1,50 @@
-"""The command `keras-emotion report`: the report of a run, or a comparison of several."""
+"""The command `keras-emotion report`: the report of a run, a comparison of several, and what a thesis needs of them."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from keras_emotion.cli.output import make_console, print_json
 from keras_emotion.options import Option
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    from keras_emotion.experiment.records import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
     """Report on a finished run, or compare several on their common subjects.
 
-    For one run: table, page and figures, without the numbers of the paper. For several: one table, and tests of the
-    difference for each pair of runs with the same folds. The run folders are not changed.
+    For one run: table, page and figures. For several: one table, and tests of the difference for each pair of runs with
+    the same folds. The run folders are not changed.
 
     Args:
         runs: run folders.
         output: folder to write to; by default `runs/report-...` or `runs/comparison-...`, named after the identities.
         json: print one JSON object in place of tables.
+        methods_text: print the methods paragraph of each run instead (data, features, protocol, statistics, versions).
+        latex: print the table for LaTeX instead.
+        bibtex: print what to cite for each run instead, as BibTeX.
+        share: write a report to hand on into a folder instead, without ids of subjects, pictures of faces, commands and
+            paths.
 
     Examples:
         keras-emotion report runs/A
         keras-emotion report runs/A runs/B
+        keras-emotion report runs/A --methods-text > methods.txt
+        keras-emotion report runs/A --share to_hand_on
     """
 
     runs: Annotated[tuple[Path, ...], Option(positional=True, metavar="RUN")]
     output: Annotated[Path | None, Option(old="--out")] = None
     json: bool = False
+    methods_text: bool = False
+    latex: bool = False
+    bibtex: bool = False
+    share: Annotated[Path | None, Option(metavar="FOLDER")] = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
@@ -38,15 +53,63 @@ class Report:
         from keras_emotion.papers import REFERENCES
 
         folders = [RunFolder(path) for path in self.runs]
+        if self.methods_text or self.latex or self.bibtex or self.share is not None:
+            return self._for_a_thesis(folders)
         report: reports.Report | reports.ComparisonReport
         if len(folders) == 1:
             output = self.output or Path("runs") / f"report-{folders[0].config['identity']}"
-            references = reports.read_references(REFERENCES)
-            report = reports.build_report(folders[0], output=output, references=references)
+            known = reports.ComparedWith.read(folders[0])
+            report = reports.build_report(
+                folders[0],
+                known.printed,
+                known.differences,
+                output,
+                known.reference,
+                reports.read_references(REFERENCES),
+            )
         else:
             report = reports.build_comparison(folders, self.output)
         if self.json:
             print_json(**reports.as_json(report))
         else:
             report.print(make_console())
+        return 0
+
+    def _for_a_thesis(self, folders: list[RunFolder]) -> int:
+        from keras_emotion import reports
+        from keras_emotion.papers import bibtex
+
+        if self.json or self.output is not None:
+            other = "--json" if self.json else "--output"
+            raise InputError(f"{other}: does not go with --methods-text, --latex, --bibtex and --share; leave it out")
+        if self.share is not None and len(folders) > 1:
+            raise InputError(f"--share {self.share}: takes one run; {len(folders)} are given")
+        if self.latex and len(folders) > 1:
+            raise InputError(f"--latex: takes one run; {len(folders)} are given")
+        texts = []
+        known = [reports.ComparedWith.read(folder) for folder in folders]
+        if self.methods_text:
+            texts += [
+                reports.methods_text(folder, one.differences, one.reference)
+                for folder, one in zip(folders, known, strict=True)
+            ]
+        if self.latex:
+            numbers = reports.read_numbers(folders[0])
+            table = reports.main_table(numbers, known[0].printed, known[0].differences, known[0].reference)
+            texts.append(reports.latex_table(table))
+        if self.bibtex:
+            entries = [
+                bibtex(
+                    folder.config["science"]["name"], folder.data["dataset"], folder.environment.get("packages", {})
+                ).split("\n\n")
+                for folder in folders
+            ]
+            texts += dict.fromkeys(entry for own in entries for entry in own)
+        if texts:
+            print("\n\n".join(texts))
+        if self.share is not None:
+            shared = reports.share_report(
+                folders[0], self.share, known[0].printed, known[0].differences, known[0].reference
+            )
+            print(f"report to hand on: {shared.path}")
         return 0

@@ -140,7 +140,9 @@ def _run(request: Request) -> int:
     has_paper = reproduction.printed_numbers is not None
     reference = _reference(reproduction)
     if request.options.table or request.options.figure:
-        return make_item(request, differences_from_the_paper(reproduction, wanted, dataset), reference)
+        # A network is drawn without a dataset.
+        reductions = [] if dataset is None else differences_from_the_paper(reproduction, wanted, dataset)
+        return make_item(request, reductions, reference)
     console = run_console()
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
@@ -154,6 +156,7 @@ def _run(request: Request) -> int:
     n_windows = folder.summary.get("n_windows")
     reductions = differences_from_the_paper(reproduction, wanted, dataset, n_windows)
     numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
+    reports.ComparedWith(reproduction.name, reference, tuple(reductions), numbers).write(folder)
     n_failed = print_failed(folder)
     with error_after_failures(n_failed):
         build_report = functools.partial(

@@ -125,6 +125,7 @@ class Request:
         experiment: with the options of its fields.
         dataset: the reader; `None` for a figure that needs none.
         reader_changes: arguments of the reader that were given, and are not those of the reproduction.
+        command: the command that asks for it, where it is part of a larger one.
     """
 
     reproduction: Reproduction
@@ -132,6 +133,7 @@ class Request:
     experiment: Experiment
     dataset: Reader | None
     reader_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    command: str = ""
 
     @property
     def output(self) -> Path:

@@ -25,11 +25,12 @@ _UNKNOWN = "unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """List the feature store: the runs that use each entry, its dataset, features, size and last use; or prune it.
+    """List the feature store, or prune it.
 
-    Runs record which entries they use; entries of runs of earlier versions, and of runs elsewhere, are of an unknown
-    run. Pruning deletes entries, never anything else in the folder; a run that needs one computes it again. It is
-    refused while a run works with the store.
+    Listed are the runs that use each entry, its dataset, features, size and last use. Runs record which entries
+    they use; entries of runs of earlier versions, and of runs elsewhere, are of an unknown run. Pruning deletes
+    entries, never anything else in the folder; a run that needs one computes it again. It is refused while a run
+    works with the store.
 
     Args:
         folder: the feature store.

@@ -87,6 +87,7 @@ class Reader(abc.ABC):
         class_names: classes of those ratings that are the index of a class and not a scale.
         code_version: to be raised when a reader gives other trials for the same files: stored features are then
             computed again.
+        meaning_of_stimulus: what a stimulus is where it is no clip or picture that was shown.
         missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
         file_format: name of the format that is read, of those that the data set comes in; `None` where there is one.
@@ -99,6 +100,7 @@ class Reader(abc.ABC):
     name: ClassVar[str]
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     code_version: ClassVar[int] = 1
+    meaning_of_stimulus: ClassVar[str] = ""
     missing_files_block: ClassVar[bool] = False
     file_format: str | None
     stimuli: Path | None = None

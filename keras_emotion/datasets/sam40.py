@@ -84,6 +84,10 @@ class SAM40(Reader):
 
     name = "sam40"
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"task": TASKS}
+    meaning_of_stimulus = (
+        "the first, second or third repetition of a task, the same for all subjects: where stimuli are kept apart, "
+        "training has the other repetitions of the task, by the same people"
+    )
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):
         super().__init__(root)

@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -480,6 +481,7 @@ def run(
     resume: bool = False,
     verify: bool = False,
     retry_failed: bool = False,
+    stop_at: float | None = None,
 ) -> RunFolder:
     """Run an experiment into a folder; a finished run that is started again looks whether its data are the same.
 
@@ -494,6 +496,7 @@ def run(
             record are done. Damaged files of the run are moved to its folder `damaged`, and made again.
         verify: see `inspect_data`.
         retry_failed: as `resume`, and jobs that failed are repeated.
+        stop_at: time (`time.time()`) from which on no job is started. The run is then left unfinished, to be resumed.
 
     Raises:
         InputError: the data cannot be used, the folder belongs to another run, or no subject can be evaluated.
@@ -547,12 +550,15 @@ def run(
         plan = dataclasses.replace(plan, log_folder=shared.path / "tensorboard")
     if runtime.engine == "vectorized":
         groups = group_jobs(remaining, runtime.folds_at_once)
-        tasks = [(_recorded_jobs, (plan, group, shared, to_retry)) for group in groups]
+        tasks = [(_recorded_jobs, (plan, group, shared, to_retry, stop_at)) for group in groups]
         done = itertools.chain.from_iterable(in_workers(runtime, tasks, trains=True))
     else:
-        tasks = [(_recorded_job, (plan, job, shared, to_retry)) for job in remaining]
+        tasks = [(_recorded_job, (plan, job, shared, to_retry, stop_at)) for job in remaining]
         done = in_workers(runtime, tasks, trains=True)
-    show_progress(done, len(jobs), len(jobs) - len(remaining), mark)
+    started = (one for one in done if one is not None)
+    show_progress(started, len(jobs), len(jobs) - len(remaining), mark)
+    if stop_at is not None and {job.name for job, _ in jobs} - folder.check_jobs().finished:
+        return folder
     folder.finish(
         {
             "not_evaluable": not_evaluable,
@@ -610,8 +616,12 @@ def _is_recorded(job: Job, folder: RunFolder, to_retry: frozenset[str]) -> bool:
     return record is not None and not ("failed" in record and job.name in to_retry)
 
 
-def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str]) -> JobDone:
+def _recorded_job(
+    plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str], stop_at: float | None
+) -> JobDone | None:
     # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
+    if _is_over(stop_at):
+        return None
     if _is_recorded(job, folder, to_retry):
         return JobDone(job.title)
     with disk_full_as_input_error(folder.path):
@@ -619,8 +629,16 @@ def _recorded_job(plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[s
     return _written(plan, job, record, folder)
 
 
-def _recorded_jobs(plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str]) -> list[JobDone]:
+def _is_over(stop_at: float | None) -> bool:
+    return stop_at is not None and time.time() >= stop_at
+
+
+def _recorded_jobs(
+    plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str], stop_at: float | None
+) -> list[JobDone]:
     """`_recorded_job` for jobs that are done at once."""
+    if _is_over(stop_at):
+        return []
     left = [job for job in jobs if not _is_recorded(job, folder, to_retry)]
     with disk_full_as_input_error(folder.path):
         records = run_jobs([(plan, job) for job in left])

@@ -4,6 +4,7 @@ A new paper has its own files (a system, a row as those beside this one, its pri
 """
 
 from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn
+from keras_emotion.papers.citations import bibtex
 from keras_emotion.papers.differences import differences_from_the_paper
 from keras_emotion.papers.registry import (
     PRESETS,
@@ -50,6 +51,7 @@ __all__ = [
     "Pretraining",
     "PrintedData",
     "Reproduction",
+    "bibtex",
     "differences_from_the_paper",
     "find_reproduction",
     "models",

@@ -137,6 +137,7 @@ ABLATION = ComparedFigure(
         "Decision-level fusion": _bar(fusion="decision"),
         "Feature-level fusion": _bar(),
     },
+    caption="Ablation: modalities and levels of fusion",
     reference="Feature-level fusion",
 )
 """Bars of the paper's Fig. 2."""

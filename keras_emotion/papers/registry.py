@@ -156,11 +156,6 @@ class Item:
     caption: str
 
     @property
-    def is_numbered(self) -> bool:
-        """Whether the paper prints it."""
-        return self.number.isdigit()
-
-    @property
     def option(self) -> str:
         """The option of the command that makes it: `--table 3`."""
         return f"--{self.kind} {self.number}"
@@ -239,7 +234,7 @@ class Reproduction:
         return self.presets["paper"].dataset
 
     def items(self) -> tuple[Item, ...]:
-        """Tables and figures of the paper that can be made on this dataset: tables first, by number; grids follow."""
+        """Tables and figures of the paper that can be made on this dataset, tables first, by number, and grids."""
         found = [
             Item("table", number, self.table_captions.get(number) or _listed(methods))
             for number, methods in self.tables.items()
@@ -248,13 +243,7 @@ class Reproduction:
             Item("figure", number, one.caption or _listed(one.methods)) for number, one in self.compared_figures.items()
         ]
         found += [Item("figure", number, one.caption) for number, one in self.drawn_figures.items()]
-        of_tables, of_figures = ([one for one in found if one.kind == kind] for kind in ("table", "figure"))
-        in_order = [
-            *sorted((one for one in of_tables if one.is_numbered), key=lambda item: int(item.number)),
-            *(one for one in of_tables if not one.is_numbered),
-            *sorted(of_figures, key=lambda item: int(item.number)),
-        ]
-        return tuple(in_order)
+        return tuple(sorted(found, key=_place))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -365,6 +354,12 @@ def find_reproduction(name: str) -> Reproduction:
     if name not in found:
         raise InputError(f"unknown reproduction {name!r}; expected one of {', '.join(sorted(found))}")
     return found[name]
+
+
+def _place(item: Item) -> tuple[bool, str, int]:
+    """Where a table or figure comes: by its number; those without one, which take longest, at the end."""
+    has_number = item.number.isdigit()
+    return not has_number, "" if item.kind == "table" else item.kind, int(item.number) if has_number else 0
 
 
 def _listed(methods: Table) -> str:

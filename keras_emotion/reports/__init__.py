@@ -1,8 +1,10 @@
 """Tables and figures from the records of a run. No Keras."""
 
 from keras_emotion.reports.audit import AuditReport, build_audit_report
+from keras_emotion.reports.compared import ComparedWith
 from keras_emotion.reports.comparison import ComparisonReport, build_comparison
-from keras_emotion.reports.figures import draw_feature_places, draw_features, draw_methods, place_features
+from keras_emotion.reports.feature_figures import draw_feature_places, draw_features, place_features
+from keras_emotion.reports.figures import draw_methods
 from keras_emotion.reports.graphs import Box, draw_graphs
 from keras_emotion.reports.json_values import as_json
 from keras_emotion.reports.method_page import build_item_page
@@ -20,6 +22,9 @@ from keras_emotion.reports.paper_figures import (
 from keras_emotion.reports.ratings import rating_table
 from keras_emotion.reports.references import NO_COMPARISON, PUBLISHED, REFERENCE_COLUMNS, read_references
 from keras_emotion.reports.report import Report, build_report, output_folder
+from keras_emotion.reports.share import share_report
+from keras_emotion.reports.tables import main_table
+from keras_emotion.reports.thesis import latex_table, methods_text
 
 __all__ = [
     "CLASSES_COLUMN",
@@ -30,6 +35,7 @@ __all__ = [
     "SYNTHETIC_MARK",
     "AuditReport",
     "Box",
+    "ComparedWith",
     "ComparisonReport",
     "Drawing",
     "LooksPanel",
@@ -53,6 +59,9 @@ __all__ = [
     "draw_methods",
     "draw_scalp_maps",
     "draw_subject_accuracies",
+    "latex_table",
+    "main_table",
+    "methods_text",
     "numbers_of_classes",
     "output_folder",
     "paper_numbers",
@@ -60,4 +69,5 @@ __all__ = [
     "rating_table",
     "read_numbers",
     "read_references",
+    "share_report",
 ]

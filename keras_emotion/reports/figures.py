@@ -26,7 +26,7 @@ from keras_emotion.schema import InputError
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; markers differ too, for print in grey.
 COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
-_MARKERS = ("o", "D", "s", "v", "^", "P")
+MARKERS = ("o", "D", "s", "v", "^", "P")
 _WARNING = "#8A3C00"
 
 STYLE = {
@@ -137,103 +137,6 @@ def draw_audit(scores: pd.DataFrame, null: pd.DataFrame, dataset: str, mark: str
             "model that knows nothing about emotion; a line within the grey is no evidence of emotion.",
             _audit(scores, null),
         )
-
-
-def draw_features(
-    features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]],
-    class_names: Sequence[str],
-    title: str,
-    mark: str,
-) -> Picture:
-    """What a network hands to its head, in two dimensions by t-SNE: a row a target, a column a kind of features.
-
-    Each panel says the mean silhouette of the classes among the features themselves, not among their picture: 1 where
-    the classes lie far apart, 0 where they lie in each other.
-
-    Args:
-        features: by target, the `(windows, features)` by name and the `(windows,)` labels.
-        class_names: names of the classes, in the order of their index.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
-    """
-    return draw_feature_places(place_features(features), class_names, title, mark)
-
-
-def place_features(features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]]) -> pd.DataFrame:
-    """Place windows in two dimensions by t-SNE of their standardised features.
-
-    Args:
-        features: by target, the `(windows, features)` by name and the `(windows,)` labels.
-
-    Returns:
-        `target`, `features` (their name), `x`, `y`, `label`, and `silhouette` (of the classes among the features; NaN
-        where there is one class alone).
-
-    Raises:
-        InputError: there are fewer than three windows.
-    """
-    # Here, since no other figure needs what takes a second to import.
-    from sklearn.manifold import TSNE
-    from sklearn.metrics import silhouette_score
-    from sklearn.preprocessing import StandardScaler
-
-    parts = []
-    for target, (kinds, labels) in features.items():
-        for name, values in kinds.items():
-            values = StandardScaler().fit_transform(values)
-            if len(values) < 3:
-                raise InputError(f"{target}: {len(values)} windows are too few for a picture of them")
-            # Its own default perplexity, as far as there are that many neighbours.
-            places = TSNE(init="pca", perplexity=min(30.0, (len(values) - 1) / 3), random_state=0).fit_transform(values)
-            apart = len(np.unique(labels)) in range(2, len(labels))
-            columns = {"x": places[:, 0], "y": places[:, 1], "label": labels}
-            silhouette = silhouette_score(values, labels) if apart else np.nan
-            parts.append(pd.DataFrame({"target": target, "features": name, **columns, "silhouette": silhouette}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def draw_feature_places(places: pd.DataFrame, class_names: Sequence[str], title: str, mark: str) -> Picture:
-    """Windows at the places that `place_features` gave them, as `draw_features` draws them.
-
-    Args:
-        places: what `place_features` returned.
-        class_names: names of the classes, in the order of their index.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
-    """
-    with matplotlib.style.context(["default", STYLE]):
-        return picture(
-            "features",
-            title,
-            mark,
-            "Windows that the network was not trained on, by t-SNE of their standardised features; only what lies near "
-            "each other means something. Silhouette: of the classes among the features, 0 where they are mixed.",
-            _features(places, class_names),
-        )
-
-
-def _features(places: pd.DataFrame, class_names: Sequence[str]) -> Figure:
-    names, targets = (list(dict.fromkeys(places[column])) for column in ("features", "target"))
-    figure = Figure(figsize=(2.5 * len(names) + 0.6, 2.4 * len(targets) + 0.8), layout="constrained")
-    panels = figure.subplots(len(targets), len(names), squeeze=False)
-    for row, target in zip(panels, targets, strict=True):
-        for axes, name in zip(row, names, strict=True):
-            own = places[(places["target"] == target) & (places["features"] == name)]
-            for index in range(len(class_names)):
-                mine = own[own["label"] == index]
-                axes.scatter(mine["x"], mine["y"], s=9, marker=_MARKERS[index], color=COLOURS[2 * index % 6])
-            silhouette = own["silhouette"].iloc[0]
-            said = "one class alone" if np.isnan(silhouette) else f"silhouette {silhouette:.2f}"
-            axes.set_title(f"{name}: {said}", loc="left")
-            axes.set_xticks([])
-            axes.set_yticks([])
-        row[0].set_ylabel(target)
-    handles = [
-        Line2D([], [], marker=_MARKERS[index], color=COLOURS[2 * index % 6], linestyle="", label=class_name)
-        for index, class_name in enumerate(class_names)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return figure
 
 
 def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
@@ -603,7 +506,7 @@ def _set_title(figure: Figure, title: str, mark: str) -> None:
 def _look(numbers: RunNumbers, protocol: str) -> tuple[str, str]:
     """Colour and marker of a protocol: the same in every figure of every run."""
     place = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols])).index(protocol)
-    return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
 
 
 def _handle(numbers: RunNumbers, protocol: str) -> Line2D:

@@ -65,7 +65,7 @@ def build_item_page(
         InputError: the folder cannot be written.
     """
     runs = runs or {}
-    shown = None if table is None else method_main_table(table, title, reductions, reference)
+    shown = None if table is None else method_main_table(table, title)
     flags = {} if table is not None else _flags(runs)
     page = (
         page_templates()
@@ -92,20 +92,18 @@ def build_item_page(
     return output / f"{name}.html"
 
 
-def method_main_table(
-    table: MethodTable, title: str, reductions: Sequence[str] = (), reference: str = "the paper"
-) -> MainTable:
+def method_main_table(table: MethodTable, title: str) -> MainTable:
     """The scores of methods as a table with a column for each protocol, beside the numbers as printed.
 
     Args:
         table: the scores.
         title: title of the table.
-        reductions: how the experiment differs from `reference`, one line each.
-        reference: what `reductions` compares with.
     """
     protocols = list(dict.fromkeys(table.rows["protocol"]))
     marks, notes = numbered_flags({name: {"flags": table.flags.get(name, ())} for name in protocols})
     has_print = bool(table.rows["printed"].notna().any())
+    references = {name: table.reference_of(name) for name in protocols}
+    compared_with = join(dict.fromkeys(references.values()))
     sections = []
     for target in dict.fromkeys(table.rows["target"]):
         for metric in table.metrics:
@@ -115,14 +113,15 @@ def method_main_table(
             heading = f"{target}: {METRIC_NAMES.get(metric, metric)}{averaged}, {count_of_subjects(n_subjects)}"
             rows = [_method_row(own, method, protocols, has_print) for method in dict.fromkeys(own["method"])]
             if metric == "accuracy":
-                rows += _references(own[own["method"] == table.reference], protocols, has_print)
+                is_reference = own["method"] == own["protocol"].map(references)
+                rows += _references(own[is_reference], protocols, has_print)
             sections.append(Section(target, heading, tuple(rows)))
     notes += [
         "percent, mean ± standard deviation over subjects; below it a 95 % bootstrap interval of the mean, where there "
         f"are {ENOUGH_SUBJECTS} subjects or more",
-        f"p: paired t-test over subjects of the accuracies with those of {table.reference}, by Holm's correction for "
+        f"p: paired t-test over subjects of the accuracies with those of {compared_with}, by Holm's correction for "
         "the methods of a target under a protocol",
-        f"chance: the middle 95 % of accuracies of {table.reference} when labels are shuffled between trials; the "
+        f"chance: the middle 95 % of accuracies of {compared_with} when labels are shuffled between trials; the "
         "majority class is that of the training part",
     ]
     if table.rows["knows_stimulus"].notna().any():
@@ -130,11 +129,11 @@ def method_main_table(
             "knows the stimulus: the accuracy of guessing each window by the labels that its stimulus had in training"
         )
     if has_print:
-        notes.append("printed: as the paper prints it, under its own protocol; it is no number without leakage")
+        notes.append("printed: as the paper prints it, under its own protocol")
     if table.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
         notes.append(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
     notes += [f"features of {join(methods)}: {flag}" for flag, methods in table.feature_flags.items()]
-    notes += [*table.notes, *(f"differs from {reference}: {line}" for line in reductions)]
+    notes += [*table.printed_only, *table.notes]
     columns = (*(["printed"] if has_print else []), *(name + marks[name] for name in protocols))
     return MainTable(title, table.mark, columns, tuple(sections), tuple(notes))
 

@@ -50,10 +50,13 @@ def draw_subject_accuracies(numbers: RunNumbers, printed: pd.DataFrame | None, n
         The picture, and of each bar `protocol`, `target`, `subject`, `accuracy`, `majority` (shares) and
         `printed_mean` (percent; NaN where none is printed).
     """
-    rows = []
+    rows, lines = [], ""
     for target, subjects in numbers.evaluated.items():
         own = () if printed is None else printed[(printed["target"] == target) & (printed["metric"] == "accuracy")]
         mean = own["value"].iloc[0] if len(own) else np.nan
+        if len(own):
+            source = f"table {own['table'].iloc[0]}, {own['variant'].iloc[0]}"
+            lines = f"; lines of the same colour: mean over subjects as the paper prints it ({source})"
         for protocol in numbers.protocols_of(target):
             accuracy = numbers.by_subject(protocol, target, "accuracy")
             majority = numbers.by_subject(protocol, target, "majority_accuracy")
@@ -64,9 +67,8 @@ def draw_subject_accuracies(numbers: RunNumbers, printed: pd.DataFrame | None, n
             f"figure{number}",
             f"{numbers.title_of_dataset}: accuracy of each subject, figure {number} of the paper",
             numbers.mark,
-            "Bars: mean over folds and repetitions of one subject; lines of the same colour: mean over subjects as the "
-            f"paper prints it. Black dashes: majority class of the training part. Scored by {numbers.scored_unit}. "
-            f"{_flags(numbers)}",
+            f"Bars: mean over folds and repetitions of one subject{lines}. Black dashes: majority class of the "
+            f"training part. Scored by {numbers.scored_unit}. {_flags(numbers)}",
             _subject_accuracies(table),
         )
     return Drawing(drawn, table)
@@ -155,8 +157,11 @@ def draw_mean_band_attention(numbers: RunNumbers, results: pd.DataFrame, number:
     """
     networks = results[results["metric"].str.startswith(BAND_ATTENTION)]
     networks = networks.assign(band=networks["metric"].str.removeprefix(BAND_ATTENTION), weight=networks["value"])
-    columns = ["protocol", "target", "subject", "repetition", "fold", "band", "weight"]
-    networks = networks[columns].reset_index(drop=True)
+    # Of the subjects that are compared, as the bars are.
+    keys = ["protocol", "target", "subject"]
+    compared = pd.MultiIndex.from_frame(numbers.band_attention[keys].astype(str))
+    networks = networks[pd.MultiIndex.from_frame(networks[keys].astype(str)).isin(compared)]
+    networks = networks[[*keys, "repetition", "fold", "band", "weight"]].reset_index(drop=True)
     with matplotlib.style.context(["default", STYLE]):
         drawn = picture(
             f"figure{number}",

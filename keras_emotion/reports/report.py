@@ -92,6 +92,8 @@ def build_report(
     output: Path | None = None,
     reference: str = "the paper",
     references: pd.DataFrame | None = None,
+    *,
+    with_drawn: bool = True,
 ) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished run.
 
@@ -108,6 +110,7 @@ def build_report(
         reference: what `reductions` compares with.
         references: what others measured, from `read_references`; only accuracies of the same dataset, target, number of
             classes and kind of protocol are shown.
+        with_drawn: whether pictures that were drawn into the run folder are on the page.
 
     Raises:
         InputError: the run is not finished, its tables are damaged, or the folder cannot be written.
@@ -129,7 +132,7 @@ def build_report(
                 {"title": title, "caption": caption, "png": base64.b64encode(png).decode()}
                 for title, caption, png in [
                     *((one.title, one.caption, one.png) for one in pictures),
-                    *described_pictures(folder.path),
+                    *(described_pictures(folder.path) if with_drawn else ()),
                 ]
             ],
             protocols=[_definition(numbers, name) for name in numbers.protocols],

@@ -57,11 +57,13 @@ class Row:
         label: name of the score or of what it is read against.
         cells: one by column of `MainTable.columns`.
         is_reference: whether it is no score but what a score is read against.
+        is_published: whether others measured it, on real data.
     """
 
     label: str
     cells: tuple[Cell, ...]
     is_reference: bool = False
+    is_published: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +168,8 @@ def rendered(table: MainTable, width: int) -> Table:
         for row in section.rows:
             style = "dim" if row.is_reference else ""
             label = Text(f"  {row.label}" if row.is_reference else row.label, style=style)
-            shown.add_row(label, *(_text(cell, style) for cell in row.cells), *mark)
+            own_mark = [Text("real")] if mark and row.is_published else mark
+            shown.add_row(label, *(_text(cell, style) for cell in row.cells), *own_mark)
         shown.add_section()
     return shown
 
@@ -361,9 +364,10 @@ def with_references(section: Section, numbers: RunNumbers, published: pd.DataFra
     for name in numbers.protocols:
         values = own.loc[own["protocol"] == name, "value"]
         shown = " – ".join(f"{value:.1f}" for value in dict.fromkeys((values.min(), values.max())))
-        cells.append(Cell(shown, f"{len(values)} results") if len(values) else EMPTY)
+        count = f"{len(values)} result{'' if len(values) == 1 else 's'}"
+        cells.append(Cell(shown, count) if len(values) else EMPTY)
     place = next(number for number, row in enumerate(section.rows) if not row.is_reference and number)
-    line = Row(PUBLISHED, tuple(cells), is_reference=True)
+    line = Row(PUBLISHED, tuple(cells), is_reference=True, is_published=True)
     return dataclasses.replace(section, rows=(*section.rows[:place], line, *section.rows[place:]))
 
 

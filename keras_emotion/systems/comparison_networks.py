@@ -61,8 +61,8 @@ class ComparisonNetwork(NetworkSystem):
         features: band powers of the windows of a trial.
         face: the 29 quantities of the face in the same windows.
         raw: windows of raw EEG.
-        grid: differential entropies on the grid; of `cnn_lstm` raw EEG, `representation="raw_samples"` or, whatever
-            else it says, `"raw_slices"`.
+        grid: differential entropies on the grid; for `cnn_lstm` raw EEG: `"raw_samples"` where its representation says
+            so, else `"raw_slices"`.
         entropies: differential entropies of the channels.
         width_multiplier: scales the maps, dense units and, of `cnn_lstm`, LSTM units of the networks on the grid, for
             reduced runs.

@@ -176,6 +176,27 @@ def test_report_writes_below_runs_unless_told_otherwise(runs, tmp_path, capsys, 
     assert (tmp_path / "runs" / f"report-{'0' * 16}" / "report.html").is_file()
 
 
+def test_report_for_a_thesis_prints_text_and_nothing_else(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = str(runs / "one")
+    assert cli.main(["report", one, "--latex", "--bibtex"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("% needs \\usepackage{booktabs}")
+    assert "@article{deap," in out
+    assert list(tmp_path.iterdir()) == []
+    assert cli.main(["report", one, "--share", "shared"]) == 0
+    assert capsys.readouterr().out == "report to hand on: shared/report.html\n"
+    for words, message in (
+        ((one, "--latex", "--json"), "--json: does not go with"),
+        ((one, str(runs / "two"), "--latex"), "--latex: takes one run; 2 are given"),
+        ((one, str(runs / "two"), "--share", "x"), "--share x: takes one run; 2 are given"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["report", *words])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
 def test_plan_says_what_a_study_needs(capsys):
     assert cli.main(["plan", "--difference", "5", "--subjects", "20", "--trials", "40"]) == 0
     out = capsys.readouterr().out

@@ -56,10 +56,11 @@ def test_hours_that_are_not_known_name_the_option(tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--run", "4facrnn"], "--run 4facrnn: no such paper; expected one of 3facrnn, "),
+        (["--run", "4facrnn"], "4facrnn: no such paper; expected one of 3facrnn, "),
         (["--data-root", "deap"], "--data-root deap: expected NAME=FOLDER, such as deap=/data/DEAP"),
         (["--data-root", "dea=x"], "--data-root dea: unknown dataset"),
         (["--run", "mercl", "--preset", "paper"], "--preset paper: --data-root is missing"),
+        (["deap_dfcn", "--run", "mercl"], "--run mercl: deap_dfcn is named, too"),
         (["--run", "mercl", "--data-root", "sam40=x"], "--run mercl: runs on no dataset of --data-root"),
     ],
 )
@@ -124,3 +125,15 @@ def test_all_of_a_paper_is_made_and_a_failure_stops_nothing(small_paper, tmp_pat
         assert all((tmp_path / place).is_file() for place in made)
     assert states[0] == ["made", "made", "failed", "made", "failed"]
     assert states[1] == ["done before", "done before", "failed", "done before", "failed"]
+
+
+def test_hours_are_those_of_what_is_not_finished(small_paper, tmp_path, capsys):
+    write_sam40(tmp_path / "sam40", n_subjects=2)
+    words = ["small", "--preset", "reduced", "--data-root", f"sam40={tmp_path / 'sam40'}", "--estimate"]
+    rows = listed(capsys, *words)
+    assert len(rows) == 5
+    assert [row["time"] for row in rows.values()][:2] == ["0.0 h", "0.0 h"]
+    (refused,) = (row["time"] for command, row in rows.items() if "--table 2" in command)
+    assert refused == "no estimate: --table 2: cannot be run"
+    (drawn,) = (row["time"] for command, row in rows.items() if "--figure 6" in command)
+    assert drawn == "no run is needed"

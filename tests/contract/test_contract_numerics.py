@@ -7,8 +7,6 @@ A file of its own, so that two workers share the contract. The rows are those of
 import functools
 import importlib.util
 import os
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -95,7 +93,7 @@ def results_of(numbers, folder):
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
+def compared(tmp_path_factory, run_script):
     """A function of backend and group of rows: results of the group here, and the folder with those of the backend."""
 
     @functools.cache
@@ -111,17 +109,8 @@ def compared(tmp_path_factory):
             np.savez(folder / ENCODERS, **given)
             results["encoders"] = encoded(**given)
         search_path = os.pathsep.join([str(Path(keras_emotion.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        process = subprocess.run(
-            [sys.executable, Path(__file__).with_name("other_backend.py"), folder],
-            env={
-                **os.environ,
-                "KERAS_BACKEND": backend,
-                "PYTHONPATH": search_path,
-            },
-            capture_output=True,
-            text=True,
-        )
-        assert process.returncode == 0, process.stderr
+        script = Path(__file__).with_name("other_backend.py")
+        run_script(script, folder, KERAS_BACKEND=backend, PYTHONPATH=search_path)
         return results, folder
 
     return compute

@@ -2,8 +2,6 @@ import importlib.util
 import itertools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -20,24 +18,24 @@ from keras_emotion.layers import ConvLSTM2D
 from keras_emotion.schema import InputError
 
 
-def _told(folder, what):
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip("jax is not installed")
-    answer = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("folds_at_once.py")), str(folder), what],
+@pytest.fixture(scope="module")
+def told(run_script):
+    """A function of a folder and what is asked of `folds_at_once.py` there: its answer."""
+
+    def ask(folder, what):
+        if importlib.util.find_spec("jax") is None:
+            pytest.skip("jax is not installed")
         # Here much more is computed than compiled.
-        env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr[-5000:]
-    return json.loads((folder / "told.json").read_text())
+        run_script(Path(__file__).with_name("folds_at_once.py"), folder, what, KERAS_BACKEND="jax", XLA_FLAGS="")
+        return json.loads((folder / "told.json").read_text())
+
+    return ask
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory):
+def cases(told, tmp_path_factory):
     """What folds give one by one and at once, on the JAX backend (see `folds_at_once.py`)."""
-    return _told(tmp_path_factory.mktemp("cases"), "cases")
+    return told(tmp_path_factory.mktemp("cases"), "cases")
 
 
 def _probabilities(record):
@@ -47,15 +45,15 @@ def _probabilities(record):
 # Sums over other numbers of windows run in another order; dropout and batch normalisation let that grow for an epoch.
 @pytest.mark.parametrize(
     ("case", "tolerance"),
-    [("chosen_by_loss", 1e-6), ("chosen_by_accuracy", 1e-5), ("eegnet", 1e-4), ("with_teacher", 1e-6)],
+    [("chosen_by_loss", 1e-6), ("chosen_by_accuracy", 1e-6), ("eegnet", 1e-4), ("with_teacher", 1e-6)],
 )
 def test_folds_at_once_give_what_they_give_one_by_one(cases, case, tolerance):
     _assert_alike(cases[case], tolerance)
 
 
 @pytest.mark.slow
-def test_a_policy_draws_at_once_what_it_draws_one_by_one(tmp_path):
-    _assert_alike(_told(tmp_path, "slow_cases")["hlstm"], 1e-5)
+def test_a_policy_draws_at_once_what_it_draws_one_by_one(told, tmp_path):
+    _assert_alike(told(tmp_path, "slow_cases")["hlstm"], 1e-5)
 
 
 def _assert_alike(records, tolerance):
@@ -90,8 +88,8 @@ def test_the_cases_are_worth_comparing(cases):
 
 
 @pytest.mark.slow
-def test_runs_and_audits_of_both_engines_agree(tmp_path):
-    runs = _told(tmp_path, "runs")
+def test_runs_and_audits_of_both_engines_agree(told, tmp_path):
+    runs = told(tmp_path, "runs")
     alone, together = runs["processes"], runs["vectorized"]
     for table in ("results", "scores"):
         one, other = (pd.read_csv(pd.io.common.StringIO(said[table])) for said in (alone, together))

@@ -10,6 +10,8 @@ from keras_emotion.layers import MaxPooling2D
 CASES = (((9, 9), 2, None), ((13, 12), 3, 2), ((7, 8), (2, 3), (1, 4)), ((3, 3), 3, 1))
 PROGRAM = f"""
 import sys
+from keras_emotion.native_log import quiet_start_up
+quiet_start_up()
 import keras, jax
 import numpy as np
 from keras_emotion.layers import MaxPooling2D

@@ -267,6 +267,7 @@ def test_released_weights_give_the_released_outputs_on_other_backends(backend, t
     np.savez(tmp_path / "weights.npz", **state)
     np.savez(tmp_path / "inputs.npz", **ours(faces, bio))
     lines = (
+        "from keras_emotion.native_log import quiet_start_up; quiet_start_up()",
         "import keras, numpy as np",
         "from keras_emotion.models import DeepVANet",
         f"assert keras.backend.backend() == {backend!r}",

@@ -1,5 +1,6 @@
 """The registry of papers: rows, scripts, documentation, and papers from outside."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from keras_emotion import cli, papers
 from keras_emotion.papers import facrnn
 from keras_emotion.papers.page import markdown_page
-from keras_emotion.papers.registry import PRESETS, Demo, Paper, register_paper
+from keras_emotion.papers.registry import PRESETS, ComparedFigure, Demo, Paper, register_paper
 from keras_emotion.reports import paper_numbers
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_deap, write_sam40
@@ -65,6 +66,24 @@ def test_printed_numbers_are_there_and_name_the_rows_of_the_tables(one):
         # Numbers that the paper quotes may be of methods that are not here.
         quoted = own["note"].str.contains("quoted")
         assert set(own.loc[~quoted, "variant"]) <= set(table) <= set(own["variant"]), number
+
+
+def test_items_are_in_the_order_of_their_numbers():
+    one = dataclasses.replace(
+        facrnn.DEAP,
+        tables={number: {} for number in ("10", "w", "2")},
+        table_captions={"w": "Weights"},
+        compared_figures={"5": ComparedFigure({"A": lambda wanted: wanted, "B": lambda wanted: wanted})},
+        drawn_figures={"11": facrnn.FIGURES["7"], "1": facrnn.FIGURES["1"]},
+    )
+    assert [(item.option, item.caption) for item in one.items()] == [
+        ("--table 2", ""),
+        ("--table 10", ""),
+        ("--figure 1", "Both networks, the visual one and the EEG one"),
+        ("--figure 5", "A; B"),
+        ("--figure 11", "Mean attention to each frequency band"),
+        ("--table w", "Weights"),
+    ]
 
 
 def test_the_tables_of_3facrnn_change_what_their_rows_say():

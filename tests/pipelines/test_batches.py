@@ -61,6 +61,8 @@ def test_an_unshuffled_dataset_ends_after_its_epoch():
 def test_without_tensorflow_fit_is_given_the_same_batches():
     program = """
 import sys, json, numpy as np
+from keras_emotion.native_log import quiet_start_up
+quiet_start_up()
 sys.modules["tensorflow"] = None  # as if it were not installed
 import jax, keras
 from keras_emotion.pipelines import WindowBatches

@@ -116,6 +116,10 @@ def test_a_report_shows_the_values_of_its_dataset_target_and_kinds_of_protocol(t
         assert "RGNN" not in text
         assert "DeepConvNet" not in text
         assert (NO_COMPARISON in text) == synthetic
+    (line,) = [line for line in printed(report).splitlines() if line.strip().startswith(PUBLISHED) and "50.3" in line]
+    # Elsewhere each line of a table of synthetic data says that they are synthetic.
+    assert line.rstrip().endswith(" real") == synthetic
+    assert ('<td class="mark">real data</td>' in report.path.read_text()) == synthetic
     overview = report.pictures[0]
     lines = {
         round(float(segment[0, 0]), 2)

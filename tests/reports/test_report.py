@@ -22,7 +22,7 @@ import rich.console
 
 from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report
+from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report, draw_mean_band_attention
 from keras_emotion.reports import figures as of_reports
 from keras_emotion.reports.listing import list_runs
 from keras_emotion.reports.numbers import NotEvaluated, compute_numbers, read_numbers, read_tables
@@ -337,6 +337,29 @@ def test_real_data_carry_no_mark(hand_report):
         "confusion_arousal": "DEAP: confusion matrix, arousal",
         "band_attention": "DEAP: mean attention to each band",
     }
+
+
+def test_the_attention_of_each_network_is_a_dot_beside_the_mean(tmp_path):
+    folder = start(tmp_path, ("as_published", "trial_disjoint"))
+    for subject in (2, 10, 3):
+        for fold in (0, 1):
+            attention = {f"band_attention_{band}": subject / 20 + fold / 10 for band in ("theta", "alpha")}
+            write_fold(folder, "as_published", subject, [0, 1], [0, 1], 1, fold=fold, diagnostics=attention)
+            if subject != 3:
+                write_fold(folder, "trial_disjoint", subject, [0, 1], [0, 1], 1, fold=fold)
+    # Who is not compared has no dots either.
+    reason = {"protocol": "trial_disjoint", "target": "arousal", "subject": 3, "reason": "too few trials"}
+    finish(folder, [reason])
+    drawing = draw_mean_band_attention(read_numbers(folder), folder.results(), "7", "A remark.")
+    alpha = drawing.table[drawing.table["band"] == "alpha"]
+    assert sorted(alpha["weight"]) == pytest.approx([0.1, 0.2, 0.5, 0.6])
+    assert drawing.picture.caption.endswith("A remark.")
+    axes = drawing.picture.figure.axes[0]
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.35, 0.35])
+    (dots,) = [
+        line.get_ydata() for line in axes.lines if line.get_linestyle() == "None" and line.get_color() == "black"
+    ]
+    assert sorted(dots) == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.5, 0.5, 0.6, 0.6])
 
 
 def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):

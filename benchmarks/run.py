@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import faces
 import features
 import folds
+import gpu
 import images
 import pipeline
 import rich.box
@@ -39,28 +40,31 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "folds": folds.benchmark,
     "seed": seed.benchmark,
     "images": images.benchmark,
+    "gpu": gpu.benchmark,
 }
-"""By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full` and `threads` that it
-has as parameters."""
+"""By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full`, `threads` and `minutes`
+that it has as parameters."""
 
 
 def main(
-    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(BENCHMARKS),
+    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(name for name in BENCHMARKS if name != "gpu"),
     data_root: Path | None = None,
     repeats: int | None = None,
     full: bool = False,
     threads: int | None = None,
+    minutes: float = 10.0,
     json_file: Annotated[Path | None, Option(name="json")] = None,
 ) -> int:
     """Run benchmarks and print a table of each.
 
     Args:
-        only: the benchmarks to run, by default all.
+        only: the benchmarks to run, by default all but `gpu`.
         data_root: folder of DEAP, for faces also a video; without it, synthetic data of the same size are written to a
             temporary folder.
         repeats: runs of each contender, of which the median is printed; by default 5, of `train` 3.
         full: measure slow peers on all of the data, too, and not on a stated part of it.
         threads: threads of the contenders of `train`, by default one for each core; the others have one.
+        minutes: that `gpu` takes at most.
         json_file: file to write every single measurement to.
 
     Returns:
@@ -70,7 +74,7 @@ def main(
         python benchmarks/run.py --only features
     """
     console = rich.console.Console()
-    options = {"data_root": data_root, "repeats": repeats, "full": full, "threads": threads}
+    options = {"data_root": data_root, "repeats": repeats, "full": full, "threads": threads, "minutes": minutes}
     machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
     try:
         outcomes = {name: BENCHMARKS[name](**_accepted(BENCHMARKS[name], options)) for name in only}

@@ -22,8 +22,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # No test takes the power away: what is written need not be on the disk.
 os.fsync = lambda file: None
 
-# What is imported for tests stays: no collection goes through it, now or later (see `pytest_collection_finish`).
-gc.disable()
 # Graphs leave many objects: to go through them all that often is 5 % of the time.
 gc.set_threshold(50_000, 20, 20)
 
@@ -33,7 +31,11 @@ LONG_FILES = ("experiment", "contract", "papers", "audit", "cli", "systems", "mo
 
 
 def pytest_configure(config):
-    """Let pytest-xdist, where it is, begin files in the order below, and not those with most tests first."""
+    """Let pytest-xdist, where it is, begin files in the order below, and not those with most tests first.
+
+    What is imported for tests stays: until they are there (`pytest_collection_finish`), nothing is garbage.
+    """
+    gc.disable()
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
 

@@ -50,7 +50,7 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def checked_plan(plan: Plan) -> Plan:
-    """The plan under the protocols that claim that test rows are not used; where all use them, one that does not."""
+    """The plan under the protocols that claim that test trials are not used; where all use them, one that does not."""
     experiment = plan.experiment
     honest = [name for name in experiment.protocols if _is_honest(name)]
     if not honest:
@@ -63,7 +63,9 @@ def checked_plan(plan: Plan) -> Plan:
 
 def _is_honest(name: str) -> bool:
     protocol = PROTOCOLS[name]
-    return protocol.epoch_chosen_by != "test_fold" and protocol.fitted_on != "all_rows"
+    # What is replaced are trials: where training has windows of them, that is the protocol and nothing that is fitted.
+    shares_trials = protocol.disjoint in ("windows", "overlapping_windows")
+    return not shares_trials and protocol.epoch_chosen_by != "test_fold" and protocol.fitted_on != "all_rows"
 
 
 def first_folds(plan: Plan) -> Iterator[tuple[Job, list[Rows]]]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console
 from keras_emotion.options import Option
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
     from keras_emotion.systems import System
 
 _COSTS = "costs.json"
+
+
+class _Cost(BaseModel):
+    """What a model costs under all protocols, of an experiment of this identity."""
+
+    identity: str
+    hours: float
+    n_parameters: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Leaderboard:
         costs = self._costs(chosen, reader, trial, measure=self.minutes > 0)
         stop_at = started + 60 * self.minutes
         impossible: dict[tuple[str, str], str] = {}
-        for model in sorted(chosen, key=lambda name: costs.get(name, {}).get("hours", 0.0)):
+        for model in sorted(chosen, key=lambda name: costs[name].hours if name in costs else 0.0):
             for protocol in self.protocols:
                 if time.time() < stop_at:
                     reason = self._train(chosen[model].changed({"protocols": (protocol,)}), reader, stop_at)
@@ -121,7 +131,7 @@ class Leaderboard:
             wanted = presets(fields)[self.preset]
             other = [source for source in wanted.system.sources if source != "recording"]
             if other:
-                left_out[name] = f"which reads {' and '.join(other)} besides or in place of EEG"
+                left_out[name] = f"reading {', '.join(other)}"
                 continue
             wanted = wanted.changed(
                 {
@@ -140,27 +150,34 @@ class Leaderboard:
 
     def _costs(
         self, chosen: Mapping[str, Experiment], reader: Reader, trial: Any, *, measure: bool
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, _Cost]:
         """Hours and parameters of each model; what earlier sittings have measured is not measured again."""
         from keras_emotion import experiment
-        from keras_emotion.json_files import read_json
+        from keras_emotion.reports.report import output_folder
 
-        file = self.output / _COSTS
-        known: dict[str, dict[str, Any]] = read_json(file)[0] if file.exists() else {}
+        known = self._known_costs()
         for name, wanted in chosen.items():
-            if known.get(name, {}).get("identity") == wanted.identity() or not measure:
+            if (name in known and known[name].identity == wanted.identity()) or not measure:
                 continue
             plan, _ = experiment.prepare(wanted, reader)
             hours = experiment.estimate(plan).hours
-            known[name] = {
-                "identity": wanted.identity(),
-                "hours": hours,
-                "n_parameters": _n_parameters(wanted, reader, trial),
-            }
+            n_parameters = _n_parameters(wanted, reader, trial)
+            known[name] = _Cost(identity=wanted.identity(), hours=hours, n_parameters=n_parameters)
             make_console().print(f"{name}: about {hours:.2f} hours", highlight=False)
-            self.output.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(known, indent=1), encoding="utf-8")
+            content = json.dumps({model: cost.model_dump() for model, cost in known.items()}, indent=1)
+            output_folder(self.output).write_bytes(_COSTS, content.encode())
         return known
+
+    def _known_costs(self) -> dict[str, _Cost]:
+        file = self.output / _COSTS
+        if not file.exists():
+            return {}
+        try:
+            return TypeAdapter(dict[str, _Cost]).validate_json(file.read_bytes())
+        except ValidationError:
+            raise InputError(
+                f"{file}: damaged; expected hours and parameters by model; delete it, and they are measured again"
+            ) from None
 
     def _train(self, wanted: Experiment, reader: Reader, stop_at: float) -> str:
         """Run one model under one protocol; gives why it cannot be, or nothing."""
@@ -182,7 +199,7 @@ class Leaderboard:
     def _entries(
         self,
         chosen: Mapping[str, Experiment],
-        costs: Mapping[str, Mapping[str, Any]],
+        costs: Mapping[str, _Cost],
         impossible: Mapping[tuple[str, str], str],
     ) -> Iterator[Entry]:
         from keras_emotion.experiment import RunFolder
@@ -191,18 +208,19 @@ class Leaderboard:
         for protocol in self.protocols:
             for model, wanted in chosen.items():
                 folder = RunFolder(self._folder(wanted.name, protocol))
-                n_parameters = costs.get(model, {}).get("n_parameters")
+                n_parameters = costs[model].n_parameters if model in costs else None
                 yield Entry(model, protocol, folder, n_parameters, impossible.get((model, protocol), ""))
 
     def _write(
         self,
         chosen: Mapping[str, Experiment],
-        costs: Mapping[str, Mapping[str, Any]],
+        costs: Mapping[str, _Cost],
         left_out: Mapping[str, str],
         impossible: Mapping[tuple[str, str], str],
     ) -> None:
         from keras_emotion.datasets import READERS
         from keras_emotion.reports.leaderboard import build_leaderboard
+        from keras_emotion.reports.report import output_folder
         from keras_emotion.tables import csv_bytes
 
         entries = list(self._entries(chosen, costs, impossible))
@@ -214,29 +232,28 @@ class Leaderboard:
         names = {"scores": made.scores, "pairs": made.pairs}
         files = {tables / f"{self.dataset}_leaderboard_{name}.csv": csv_bytes(table) for name, table in names.items()}
         for file, content in {page: made.markdown.encode(), **files}.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+            output_folder(file.parent).write_bytes(file.name, content)
         console = make_console()
         left = made.scores[made.scores["status"] != "finished"]
         n_finished = len(made.scores) - len(left)
         console.print(f"{n_finished} of {len(made.scores)} runs finished", highlight=False)
         for row in left.itertuples():
-            hours = costs.get(row.model, {}).get("hours")
-            cost = "" if hours is None else f"; about {hours:.1f} hours for all protocols of the model"
-            console.print(f"left: {row.model}, {row.protocol}: {row.status}{cost}", highlight=False, soft_wrap=True)
+            hours = f"; about {costs[row.model].hours:.1f} hours for all protocols" if row.model in costs else ""
+            console.print(f"left: {row.model}, {row.protocol}: {row.status}{hours}", highlight=False, soft_wrap=True)
         console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
     def _facts(self, entries: list[Entry]) -> dict[str, str]:
         from keras_emotion import __version__
-        from keras_emotion.environment import environment
 
-        now = environment(1, 1)
+        made = [one.folder.environment for one in entries if one.folder.is_started]
+        dates = sorted({one["started"][:10] for one in made if "started" in one})
+        machines = sorted({f"{one.get('cpu')}, {one.get('n_cores')} cores" for one in made})
         command = f"keras-emotion leaderboard --data-root {self.data_root.name} --dataset {self.dataset}"
         return {
             "command": f"`{command} --target {self.target} --preset {self.preset}`",
             "protocols": ", ".join(self.protocols),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": f"{now['cpu']}, {now['n_cores']} cores",
+            "trained on": ", ".join(dates) or "–",
+            "machine": "; ".join(machines) or "–",
             "keras-emotion": __version__,
             "runs": f"{sum(one.folder.is_started and one.folder.is_finished for one in entries)} of {len(entries)} "
             "finished",

@@ -24,6 +24,7 @@ import pickle
 import re
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -241,8 +242,24 @@ def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: An
     if conditions.own_gpu:
         claim_gpu()
     # Also of libraries that are loaded already, which read no variables of the environment any more.
-    with threadpoolctl.threadpool_limits(conditions.threads), restored_keras_settings():
+    with _thread_pools().limit(limits=conditions.threads), restored_keras_settings():
         return function(*arguments)
+
+
+_pools: tuple[int, threadpoolctl.ThreadpoolController] | None = None
+
+
+def _thread_pools() -> threadpoolctl.ThreadpoolController:
+    """The thread pools of the libraries that this process has loaded.
+
+    Looked for again only where modules were imported since: to go through all libraries takes 6 ms beside Keras, longer
+    than many tasks of an audit.
+    """
+    global _pools
+    n_modules = len(sys.modules)
+    if _pools is None or _pools[0] != n_modules:
+        _pools = n_modules, threadpoolctl.ThreadpoolController()
+    return _pools[1]
 
 
 _claimed: list[Any] = []

@@ -22,7 +22,7 @@ _DENSE_UNITS = 1024
 class CNNLSTM(WindowClassifierMixin, keras.Model):
     r"""Raw EEG laid out on the grid of the electrodes: one convolutional network for each step, an LSTM over the steps.
 
-    At each step the samples of the electrodes lie in a mesh `(rows, columns)` with zeros between [1]. The mesh passes
+    At each step the samples of the electrodes lie in a mesh `(rows, columns)` with zeros between [3]. The mesh passes
     three convolutions of 3 x 3 with 32, 64 and 128 maps, zero-padded, without a pooling, and a dense layer of 1,024,
     shared by the steps; two LSTM layers of 1,024 run over the steps from a state of zeros; the last state passes a
     dense layer of 1,024 and a dense softmax. `FeatureScaling` comes first, so that a saved model carries the statistics
@@ -32,18 +32,19 @@ class CNNLSTM(WindowClassifierMixin, keras.Model):
     `EEGGridFeatures(representation="raw_slices")` gives the samples of a slice as maps of one mesh,
     `representation="raw_samples"` one mesh a sample.
 
-    **Deviations.** [1] was not at hand. What is public of it (its abstract and that of [2], the same method on
-    valence): meshes of raw EEG, a sliding window, a cascade of a convolutional network and an LSTM. The sizes and the
-    activation are those of the cascade network that the method comes from [3], in its authors' code [4]. There a step
-    is one sample and a window ten of them; a window of 2 s at 128 Hz would be 256 steps, so that a step is a slice here
-    by default and its samples are maps. [4] standardises each mesh by the electrodes of that sample; here each cell is
-    standardised over the training windows. Dropout follows each dense layer and each LSTM layer.
+    **Deviations.** [1] was not at hand, nor are its sizes public. Du et al. (2024) describe it as a hybrid of a
+    convolutional network and an LSTM; the abstract of [2], with DEAP too, has meshes of raw EEG, a sliding window
+    and such a cascade. Here are the sizes and the activation of the cascade on meshes of [3], in its authors' code
+    [4], which are assumptions for [1]. There a step is one sample and a window ten of them; a window of 2 s at 128
+    Hz would be 256 steps, so that a step is a slice here by default and its samples are maps. [4] standardises each
+    mesh by the electrodes of that sample; here each cell is standardised over the training windows. Dropout follows
+    each dense layer and each LSTM layer.
 
     Args:
         n_steps: steps of a window, 1 or more; default 4.
         grid_shape: rows and columns of the mesh, each 1 or more; default `(9, 9)`.
         n_samples: samples of a step, maps of the mesh, 1 or more; default 64 (0.5 s at 128 Hz).
-        n_classes: classes, 2 or more; default 2 [1].
+        n_classes: classes, 2 or more; default 2.
         activation: activation of convolutions and dense layers, `"elu"` (default) [4] or `"relu"`.
         units: size of each LSTM layer, 1 or more; default 1,024 [4].
         n_recurrent_layers: LSTM layers, 1 or more; default 2 [4].
@@ -76,7 +77,7 @@ class CNNLSTM(WindowClassifierMixin, keras.Model):
     References:
         [1] Chen, Jiang, Zhang and Zhang (2020). Emotion recognition from spatiotemporal EEG representations with hybrid
         convolutional recurrent neural networks via wearable multi-channel headset. Computer Communications 154, 58-65.
-        [2] Chen et al. (2021), networks CASC_CNN_LSTM and CASC_CNN_CNN, Journal of Software (in Chinese), abstract at
+        [2] The networks CASC_CNN_LSTM and CASC_CNN_CNN, Journal of Software (in Chinese), abstract at
         https://jos.org.cn/josen/article/abstract/6123.
         [3] Zhang, Yao, Zhang, Wang, Chen, Boots and Benatallah (2018). Cascade and parallel convolutional recurrent
         neural networks on EEG-based intention recognition for brain computer interface. AAAI. arXiv:1708.06578.

@@ -20,7 +20,7 @@ class GCNLSTM(WindowClassifierMixin, keras.Model):
     `FeatureScaling` comes first, so that a saved model carries the statistics of its training windows:
     `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(channels, features)`.
 
-    [1] cuts segments of 6 s, of which each second is a step: `EEGChannelFeatures(window_seconds=6.0, steps=6)`.
+    [1] cuts segments of 6 s; in [2] each second is a step: `EEGChannelFeatures(window_seconds=6.0, steps=6)`.
 
     **Deviations.** [1] was not at hand: its abstract has several graph convolutions, an LSTM and a dense layer. The
     rest is that of public code for it [2], by others: one convolution for each step, `K = 2`, as many filters as
@@ -30,10 +30,10 @@ class GCNLSTM(WindowClassifierMixin, keras.Model):
     the optimizer (`weight_decay`).
 
     Args:
-        n_steps: steps of a window, 1 or more; default 6 [1].
+        n_steps: steps of a window, 1 or more; default 6 [2].
         n_channels: channels, 2 or more; default 32.
         n_features: features of a channel at a step, 1 or more; default 5, one for each band [2].
-        n_classes: classes, 2 or more; default 2 [1].
+        n_classes: classes, 2 or more; default 2.
         graph: `"nearest"` (default) [2] or `"learned"`.
         n_neighbors: neighbors of a channel in a graph `"nearest"`, 1 or more; default 5 [2].
         share_convolution: one graph convolution for all steps in place of one for each; default `False`.

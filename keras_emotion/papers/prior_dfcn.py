@@ -92,7 +92,10 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
 
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
     """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
-    lines = ["of the training subjects one chooses the epoch, and the network does not learn from it"]
+    lines = [
+        "of the training subjects one chooses the epoch, and the network does not learn from it",
+        "powers of bands are logarithmic, and gamma ends at 45 Hz; the paper prints neither, and gamma from 30 Hz on",
+    ]
     if getattr(experiment.system, "prior", "none") == "sum":
         lines.append("the 29 quantities of the face are mapped to 32, since the sum of Eq. (5) is no 32 x 32 matrix")
     return tuple(lines)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from keras_emotion.evaluation import holm_correction, paired_subject_test
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
+from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, RunTables, compute_numbers, read_tables
 from keras_emotion.reports.tables import percent, shown_p_value
 from keras_emotion.schema import InputError
 
@@ -52,8 +52,8 @@ class LeaderboardPage:
         scores: a row for each protocol and model: `protocol`, `model`, `status`, and of finished runs `target`,
             `accuracy`, `standard_deviation` (over subjects), `low` and `high` (95 % interval of the mean, NaN of fewer
             than ten subjects), `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`,
-            `balanced_accuracy`, `f1`, `n_parameters`, `seconds` (of all trainings), `late_share` (of the trainings
-            whose best epoch lies in the last tenth of the epochs), `still_learning`; scores are shares.
+            `balanced_accuracy`, `f1`, `window_seconds`, `n_parameters`, `seconds` (of all trainings), `late_share` (of
+            the trainings whose best epoch lies in the last tenth of the epochs), `still_learning`; scores are shares.
         pairs: a row for each pair of models under a protocol: `protocol`, `first`, `second`, `difference` (of the mean
             accuracies), `p_value` (paired t-test over subjects), `p_value_holm` (for all pairs of the protocol).
     """
@@ -88,9 +88,10 @@ def build_leaderboard(
         status = _status(entry)
         row = {"protocol": entry.protocol, "model": entry.model, "status": status}
         if status == "finished":
-            own = read_numbers(entry.folder)
+            tables = read_tables(entry.folder)
+            own = compute_numbers(_scored_by_trial(tables))
             numbers[entry.protocol, entry.model] = own
-            row |= _scores(entry, own)
+            row |= _scores(entry, own, tables)
         rows.append(row)
     _refuse_different(numbers)
     scores = pd.DataFrame(rows)
@@ -115,7 +116,14 @@ def _status(entry: Entry) -> str:
     return f"not finished: {n_jobs} training{'' if n_jobs == 1 else 's'} done"
 
 
-def _scores(entry: Entry, numbers: RunNumbers) -> dict[str, object]:
+def _scored_by_trial(tables: RunTables) -> RunTables:
+    """The tables of a run with trials as what is scored: windows of one model are seconds, of another whole trials."""
+    science = tables.scientific_config
+    protocols = [{**protocol, "scored_unit": "trial"} for protocol in science["protocols"]]
+    return dataclasses.replace(tables, scientific_config={**science, "protocols": protocols})
+
+
+def _scores(entry: Entry, numbers: RunNumbers, tables: RunTables) -> dict[str, object]:
     (target, *others) = numbers.targets
     if others:
         raise InputError(f"{entry.folder.path}: has the targets {', '.join(numbers.targets)}; expected one")
@@ -126,6 +134,7 @@ def _scores(entry: Entry, numbers: RunNumbers) -> dict[str, object]:
     accuracy, knows = overall["accuracy"], overall["knows_stimulus_accuracy"]
     has_interval = accuracy["n_subjects"] >= ENOUGH_SUBJECTS
     late = _late_share(entry)
+    lengths = tables.predictions["stop_seconds"] - tables.predictions["start_seconds"]
     return {
         "target": target,
         "accuracy": accuracy["mean"],
@@ -139,6 +148,7 @@ def _scores(entry: Entry, numbers: RunNumbers) -> dict[str, object]:
         "knows_stimulus": np.nan if knows is None else knows["mean"],
         "balanced_accuracy": overall["balanced_accuracy"]["mean"],
         "f1": overall["f1"]["mean"],
+        "window_seconds": float(lengths.median()),
         "n_parameters": np.nan if entry.n_parameters is None else entry.n_parameters,
         "seconds": sum(record["seconds"] for record in entry.folder.jobs()),
         "late_share": late,
@@ -194,6 +204,7 @@ def _introduction(
         yield f"**{next(iter(numbers.values())).mark}**"
         yield ""
     yield (
+        "Trials are scored, each by the mean probability over its windows, since the windows of the models differ. "
         "Mean accuracy over subjects in percent, with the standard deviation over subjects and a 95 % bootstrap "
         "interval of the mean (ten subjects or more). Chance: the middle 95 % of accuracies when labels are exchanged "
         "between the stimuli of a subject, or of all subjects where these are trained on together. Parameters: "
@@ -211,7 +222,8 @@ def _introduction(
     )
     yield from (f"- {note}" for note in notes)
     yield "- knows the stimulus: the commonest label that training gives to the stimulus, without any signal"
-    yield from (f"- left out: {model}, {reason}" for model, reason in left_out.items())
+    for reason in dict.fromkeys(left_out.values()):
+        yield f"- left out, {reason}: {', '.join(model for model, own in left_out.items() if own == reason)}"
     yield from ("", "| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in facts.items())
     yield ""
@@ -230,21 +242,18 @@ def _section(
         definition = next(iter(one for (name, _), one in numbers.items() if name == protocol)).protocols[protocol]
         n_folds = next(iter(one for (name, _), one in numbers.items() if name == protocol)).n_folds[protocol]
         disjoint, scope = (definition[field].replace("_", " ") for field in ("disjoint", "scope"))
-        yield (
-            f"Training and test share no {disjoint}; trained {scope}; {n_folds} folds, one repetition; scored by "
-            f"{definition['scored_unit']}."
-        )
+        yield (f"Training and test share no {disjoint}; trained {scope}; {n_folds} folds, one repetition.")
         yield from (f"- {flag}" for flag in definition["flags"])
         yield from (
             "",
-            "| model | accuracy | 95 % interval | chance, 95 % band | parameters | seconds | |",
-            "|---|---|---|---|---|---|---|",
+            "| model | accuracy | 95 % interval | chance, 95 % band | window, s | parameters | seconds | |",
+            "|---|---|---|---|---|---|---|---|",
         )
         yield from (_line(row) for row in done.itertuples())
         best = done.iloc[0]
-        yield f"| *majority class of training* | {percent(best.majority)} | | | | | |"
+        yield f"| *majority class of training* | {percent(best.majority)} | | | | | | |"
         if np.isfinite(best.knows_stimulus):
-            yield f"| *knows the stimulus* | {percent(best.knows_stimulus)} | | | | | |"
+            yield f"| *knows the stimulus* | {percent(best.knows_stimulus)} | | | | | | |"
         yield ""
         yield from _tests(pairs[pairs["protocol"] == protocol])
     others = scores[scores["status"] != "finished"]
@@ -260,7 +269,8 @@ def _line(row) -> str:
     remark = f"{STILL_LEARNING} ({row.late_share:.0%} of the trainings)" if row.still_learning else ""
     chance = f"{percent(row.chance_low)} – {percent(row.chance_high)}"
     return (
-        f"| `{row.model}` | {percent(row.accuracy)}{spread} | {interval} | {chance} | {parameters} | "
+        f"| `{row.model}` | {percent(row.accuracy)}{spread} | {interval} | {chance} | "
+        f"{row.window_seconds:g} | {parameters} | "
         f"{row.seconds:,.0f} | {remark} |"
     )
 

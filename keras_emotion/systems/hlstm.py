@@ -151,6 +151,11 @@ class HLSTMSystem(NetworkSystem):
             elif self.face_features.encoder.is_random:
                 lines.append("faces are encoded by an AlexNet with random weights; in the paper it is trained")
             lines.append(f"faces are found by {self._face_part.detector}; in the paper by Faster R-CNN")
+        if "eeg" in self.modalities:
+            lines.append(
+                "EEG images are encoded by small convolutions; in the paper by the network of the faces, of which no "
+                "layers are printed"
+            )
         lines.append("batches are shuffled windows; in the paper they come from an experience replay")
         return tuple(lines)
 

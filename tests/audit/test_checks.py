@@ -23,6 +23,7 @@ from keras_emotion.experiment.runner import prepare
 from keras_emotion.pipelines import ConnectivityFeatures, StoredFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
+from keras_emotion.systems.logistic_regression import BandPowerRegression
 from tests.audit.planted.leaks import experiment, noise, part
 from tests.audit.planted.recipes import Powers, Recipes, memory
 
@@ -163,9 +164,27 @@ def test_a_network_is_trained_on_the_fold_that_tests_most_trials(tmp_path, monke
     assert (job.protocol, len(folds)) == ("subject_disjoint", 1)
 
 
+@pytest.mark.parametrize(
+    ("protocols", "checked"),
+    [
+        (("as_published",), ("trial_disjoint",)),
+        # Of a test trial these have windows in training: its ratings are used, and nothing is fitted to test rows.
+        (("window_disjoint",), ("trial_disjoint",)),
+        (("as_published_deepvanet_literal", "as_published_hlstm"), ("trial_disjoint",)),
+        (("as_published_deepvanet_inter_subject_literal",), ("subject_disjoint",)),
+        (("window_disjoint", "stimulus_disjoint", "predefined_split"), ("stimulus_disjoint", "predefined_split")),
+    ],
+)
+def test_what_is_fitted_is_checked_where_trials_are_apart(tmp_path, protocols, checked):
+    fixed = BandPowerRegression(inverse_regularisation_grid=())
+    assert checked_plan(planned(tmp_path, fixed, protocols=protocols)).experiment.protocols == checked
+
+
+def test_whatever_shares_trials_is_not_accused_for_it(tmp_path):
+    assert not list(fold_findings(planned(tmp_path, protocols=("window_disjoint",))))
+
+
 def test_where_all_protocols_use_test_rows_another_one_is_trained_under(tmp_path):
-    plan = planned(tmp_path, protocols=("as_published",))
-    assert checked_plan(plan).experiment.protocols == ("trial_disjoint",)
     assert checked_plan(planned(tmp_path)).experiment.protocols == ("trial_disjoint",)
     few = planned(tmp_path, reader=noise(tmp_path, 7, n_trials=4))
     assert [(one.kind, one.severity) for one in fold_findings(few)] == [("not checkable", "note")]

@@ -44,7 +44,7 @@ def test_sittings_end_with_the_page_of_one_that_was_not_interrupted(root, tmp_pa
     assert "left:" not in printed
     text = page.read_text()
     assert "synthetic data" in text
-    assert "- left out: face_network_eeg_svm, which reads images and video" in text
+    assert "- left out, reading images, video: face_network_eeg_svm" in text
     assert "a stimulus is the first, second or third repetition of a task" in text
     assert "task: the label is a property of the stimulus" in text
     assert "| *knows the stimulus* | 100.0 |" in text
@@ -53,6 +53,11 @@ def test_sittings_end_with_the_page_of_one_that_was_not_interrupted(root, tmp_pa
     assert set(scores["status"]) == {"finished"}
     assert (scores["accuracy"] > 0.5).all()
     assert len(pd.read_csv(tables / "sam40_leaderboard_pairs.csv")) == 2
+    (output / "costs.json").write_text('{"svm": 3}')
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(words(root, output, "--minutes", "0"))
+    assert "costs.json: damaged; expected hours and parameters by model; delete it" in capsys.readouterr().err
+    (output / "costs.json").write_text(json.dumps(costs))
     # Nothing is trained again.
     before = {file: file.stat().st_mtime_ns for file in output.rglob("jobs/*")}
     assert cli.main(words(root, output, "--minutes", "30")) == 0

@@ -104,6 +104,23 @@ def _family():
     return os.getpid(), os.getppid()
 
 
+def test_thread_pools_are_looked_for_again_where_modules_came(monkeypatch):
+    of_threadpoolctl, made = threadpoolctl.ThreadpoolController, []
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", lambda: made.append(of_threadpoolctl()) or made[-1])
+    monkeypatch.setattr(engine, "_pools", None)
+
+    def limits():
+        return {pool["num_threads"] for pool in of_threadpoolctl().info()}
+
+    for n_looks in (1, 1, 2):
+        if n_looks == 2:
+            monkeypatch.setitem(sys.modules, "imported_meanwhile", types.ModuleType("imported_meanwhile"))
+        with of_threadpoolctl().limit(limits=3):
+            assert _done(Runtime(workers=1, threads_per_worker=2), (limits, ()), trains=True) == [{2}]
+            assert limits() == {3}
+        assert len(made) == n_looks
+
+
 def _unhappy():
     raise InputError("subject 3: truncated")
 

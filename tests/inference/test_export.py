@@ -25,6 +25,9 @@ SMALL = {
     "EEGNet": lambda: models.EEGNet(n_samples=64, n_channels=4),
     "CRNN4D": lambda: models.CRNN4D(width_multiplier=0.05, units=4),
     "ContiCNN": lambda: models.ContiCNN(),
+    "CNNLSTM": lambda: models.CNNLSTM(n_samples=4, width_multiplier=1 / 64, units=4),
+    "CRAM": lambda: models.CRAM(n_samples=64, n_channels=4, units=4),
+    "GCNLSTM": lambda: models.GCNLSTM(n_steps=2, n_channels=7),
     "GraphSleepNet": lambda: models.GraphSleepNet(n_channels=4),
     "MERCL": lambda: models.MERCL(n_picture_features=6, n_sound_features=5, n_channels=4, units=8),
     "MERCL with its encoders": lambda: models.MERCL(

@@ -305,7 +305,7 @@ def test_learns_a_planted_effect_and_from_its_teacher(cell):
     teacher = np.where(classes, 0.3, -0.3)[:, None, None] * np.ones((64, model.n_steps, model.units), "float32")
     targets = {"probabilities": np.repeat(classes[:, None], model.n_steps, axis=1), "features": teacher}
     model.compile(keras.optimizers.Adam(0.01), **distillation_losses(distillation_weight=20.0))
-    model.fit(windows, targets, batch_size=32, epochs=25, verbose=0)
+    model.fit(windows, targets, batch_size=32, epochs=18, verbose=0)
     outputs = arrays(model(windows))
     probabilities = keras.ops.convert_to_numpy(model.window_probabilities(outputs))
     assert (probabilities.argmax(axis=1) == classes).mean() > 0.95

@@ -229,7 +229,7 @@ def test_scaling_and_inference_travel_with_the_model(tmp_path):
 @pytest.mark.parametrize(
     ("normalization", "share_modules", "n_epochs"),
     # The moving averages of batch normalisation (momentum 0.99 of Keras) need more steps than the weights.
-    [("batch", False, 60), ("layer", True, 12)],
+    [("batch", False, 60), ("layer", True, 8)],
 )
 def test_learns_a_planted_effect(normalization, share_modules, n_epochs):
     rng = np.random.default_rng(5)

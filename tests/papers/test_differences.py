@@ -37,12 +37,14 @@ OF_PRESET_PAPER = {
         "quantities of the face come from MediaPipe's Face Landmarker; in the paper from OpenFace",
         "of the training subjects one chooses the epoch, and the network does not learn from it",
         "the 29 quantities of the face are mapped to 32",
+        "powers of bands are logarithmic, and gamma ends at 45 Hz",
     ),
     "deap_mercl": (*MERCL_LINES, "the paper names 512 Hz"),
     "seed_mercl": MERCL_LINES,
     "deap_hlstm": (
         "faces of 64 x 64 pixels are encoded by a small network",
         "in the paper by Faster R-CNN",
+        "EEG images are encoded by small convolutions",
         "batches are shuffled windows; in the paper they come from an experience replay",
     ),
 }

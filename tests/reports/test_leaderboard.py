@@ -14,8 +14,21 @@ N_TRIALS = 8
 N_SUBJECTS = 12
 
 
-def made_run(path, n_right, *, protocol="trial_disjoint", best_epoch=3, seconds=1.5, target="task", is_finished=True):
-    """A run of 12 subjects with 8 trials each, of which subject `i` has `n_right[i]` right; half of each class."""
+def made_run(
+    path,
+    n_right,
+    *,
+    protocol="trial_disjoint",
+    best_epoch=3,
+    seconds=1.5,
+    target="task",
+    is_finished=True,
+    window_votes=(1,),
+):
+    """A run of 12 subjects with 8 trials each, of which subject `i` has `n_right[i]` right; half of each class.
+
+    Each trial has a window for each of `window_votes`: the trial's prediction with this certainty, or against it.
+    """
     folder = RunFolder(path)
     science = {
         "name": "x",
@@ -27,18 +40,22 @@ def made_run(path, n_right, *, protocol="trial_disjoint", best_epoch=3, seconds=
     folder.start(science, "0011223344556677", data, resume=False)
     folder.write_json("environment.json", {"command": "x", "python": "3.11", "packages": {}, "gpu": []})
     for subject, right in enumerate(n_right):
-        labels = np.arange(N_TRIALS) % 2
-        predictions = np.where(np.arange(N_TRIALS) < right, labels, 1 - labels)
+        n_windows = len(window_votes)
+        trials = np.repeat(np.arange(N_TRIALS), n_windows)
+        labels = trials % 2
+        starts = np.tile(2.0 * np.arange(n_windows), N_TRIALS)
+        of_trial = np.where(trials < right, labels, 1 - labels)
+        high = 0.5 + np.tile(window_votes, N_TRIALS) * (of_trial - 0.5) * 0.4
         columns = {
-            "subject": [subject] * N_TRIALS,
-            "trial": list(range(1, N_TRIALS + 1)),
-            "stimulus": [str(trial) for trial in range(1, N_TRIALS + 1)],
-            "start_seconds": [0.0] * N_TRIALS,
-            "stop_seconds": [2.0] * N_TRIALS,
+            "subject": [subject] * len(trials),
+            "trial": (trials + 1).tolist(),
+            "stimulus": [str(trial + 1) for trial in trials],
+            "start_seconds": starts.tolist(),
+            "stop_seconds": (starts + 2.0).tolist(),
             "label": labels.tolist(),
-            "prediction": predictions.tolist(),
-            "probability_low": (0.3 + 0.4 * (predictions == 0)).tolist(),
-            "probability_high": (0.3 + 0.4 * (predictions == 1)).tolist(),
+            "prediction": (high > 0.5).astype(int).tolist(),
+            "probability_low": (1 - high).tolist(),
+            "probability_high": high.tolist(),
         }
         job = {"protocol": protocol, "target": target, "subject": subject, "repetition": 0, "fold": 0}
         folder.write_job(
@@ -85,7 +102,11 @@ def page(tmp_path_factory):
         Entry("good", "stimulus_disjoint", RunFolder(root / "none"), impossible="too few stimuli of a class"),
     ]
     return build_leaderboard(
-        entries, "Leaderboard: X", {"faces": "which reads video"}, {"machine": "one"}, ["a stimulus is a sound"]
+        entries,
+        "Leaderboard: X",
+        {"faces": "reading video", "looks": "reading video"},
+        {"machine": "one"},
+        ["a stimulus is a sound"],
     )
 
 
@@ -101,6 +122,15 @@ def test_scores_are_those_of_the_runs(page):
         assert own.loc[name, "seconds"] == pytest.approx(1.5 * N_SUBJECTS)
     assert own["late_share"].to_dict() == pytest.approx({"good": 0, "middle": 6 / 12, "like it": 5 / 12})
     assert own["still_learning"].to_dict() == {"good": False, "middle": True, "like it": False}
+
+
+def test_trials_are_scored_whatever_the_windows_are(tmp_path):
+    # Two windows of three are against the trial's prediction, but less certain than the third.
+    folder = made_run(tmp_path / "run", RIGHT["middle"], window_votes=(2, -0.5, -0.5))
+    made = build_leaderboard([Entry("x", "trial_disjoint", folder, 1)], "X", {}, {})
+    assert made.scores["accuracy"].item() == pytest.approx(np.mean(RIGHT["middle"]) / N_TRIALS)
+    assert made.scores["window_seconds"].item() == 2
+    assert "Trials are scored, each by the mean probability over its windows" in made.markdown
 
 
 def test_pairs_are_tested_over_subjects_and_corrected_for_all(page):
@@ -126,11 +156,11 @@ def test_the_page_lists_the_best_first_and_what_is_missing(page):
     (still,) = [line for line in lines if STILL_LEARNING in line and line.startswith("|")]
     assert still.startswith("| `middle` | 66.7 ± ")
     assert f"{STILL_LEARNING} (50% of the trainings)" in still
-    assert "| 12,345 | 18 |" in lines[places[0]]
+    assert "| 2 | 12,345 | 18 |" in lines[places[0]]
     assert "- not finished: 2 trainings done: half" in lines
     assert "- not started: new" in lines
     assert "- cannot be evaluated: too few stimuli of a class: good" in lines
-    assert "- left out: faces, which reads video" in lines
+    assert "- left out, reading video: faces, looks" in lines
     assert "- a stimulus is a sound" in lines
     assert "| machine | one |" in lines
     assert any(line.startswith("- `good` is above `middle` by 28.1 points, p < 0.001") for line in lines)

@@ -22,6 +22,7 @@ from keras_emotion.schema import InputError
 from tests.reports.test_comparison import make_run
 
 SCIENCE = {
+    "subjects": ["anna", "bert", "carla"],
     "label_rule": {"kind": "greater_than", "threshold": 5.0},
     "system": {"kind": "FACRNN", "features": {"window_seconds": 2.0, "steps": 4}},
     "training": {"epochs": 3, "batch_size": 32, "learning_rate": 0.001, "precision": "float32"},

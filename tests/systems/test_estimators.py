@@ -66,6 +66,7 @@ def test_predictions_are_those_of_scikit_learn_on_the_rows_that_may_be_known(pla
     found = np.stack([record["predictions"][f"probability_{name}"] for name in ("low", "high")], axis=1)
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert record["best_epoch"] == 1
+    assert record["diagnostics"]["n_fitted_windows"] == len(known)
     assert record["predictions"]["label"] == fold.labels[fold.test].tolist()
 
 

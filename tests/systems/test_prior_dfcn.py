@@ -129,7 +129,7 @@ def test_what_eeg_and_face_have_in_common_is_found_by_the_prior_alone(tmp_path, 
     accuracy = {}
     for prior in ("sum", "none"):
         system = WithFaces(features=FEATURES, stfenet=False, prior=prior)
-        experiment = experiment_of(tmp_path, system, 25).changed({"maximum_folds": 3})
+        experiment = experiment_of(tmp_path, system, 12).changed({"maximum_folds": 3})
         folder = run(experiment, reader, tmp_path / prior)
         predictions = folder.predictions()
         assert len(predictions) == 6 * 16

@@ -149,12 +149,14 @@ def _roots(given: Sequence[str]) -> dict[str, Path]:
 
 def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator[_Work]:
     """What there is to make, of a paper or a reproduction of this name, or of all."""
+    from keras_emotion.cli.names import did_you_mean
     from keras_emotion.papers import papers
 
     known = papers()
     reproductions = [one.name for paper in known.values() for one in paper.reproductions]
     if name is not None and name not in known and name not in reproductions:
-        raise InputError(f"{name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one")
+        near = did_you_mean(name, [*known, *reproductions])
+        raise InputError(f"{name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one{near}")
     for paper in known.values():
         for one in paper.reproductions:
             if name not in (None, paper.name, one.name):

@@ -36,7 +36,7 @@ class _Cost(BaseModel):
 
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
-    """Compare all models of EEG alone on a dataset, in sittings.
+    """Compare all models of EEG on a dataset, in sittings.
 
     One target, one repetition of at most five folds. Each model has a run for each protocol, the cheapest model
     first. After the given minutes no training is started; called again, the command goes on where it stopped. The

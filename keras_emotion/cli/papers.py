@@ -22,10 +22,10 @@ _RUNS = Path("runs")
 
 @dataclasses.dataclass(frozen=True)
 class Papers:
-    """List the papers, their tables and figures, or make all of one paper.
+    """List the papers' tables and figures, or make them.
 
     Each line has the command that makes it, the state of its newest run in `runs`, and the time: for preset demo
-    minutes as measured on two CPU cores, else hours where --estimate computes them. With --run, the run, all tables and
+    minutes where they were measured, else hours where --estimate computes them. With --run, the run, all tables and
     all figures of a paper are made, one after another; what is finished is left as it is, what was interrupted is
     continued, and after a failure the rest goes on. Exit code 0: done; 1: something failed, or trainings diverged.
 
@@ -41,8 +41,8 @@ class Papers:
     Examples:
         keras-emotion papers
         keras-emotion papers --run 3facrnn              # on synthetic data
-        keras-emotion papers --run deap_3facrnn --preset reduced --data-root deap=/data/DEAP
-        keras-emotion papers deap_3facrnn --preset paper --data-root deap=/data/DEAP --estimate
+        keras-emotion papers --run hlstm --preset reduced --data-root deap=/data/DEAP
+        keras-emotion papers deap_dfcn --data-root deap=/data/DEAP --estimate
     """
 
     listed: Annotated[tuple[str, ...], Option(positional=True, metavar="NAME")] = ()
@@ -149,12 +149,14 @@ def _roots(given: Sequence[str]) -> dict[str, Path]:
 
 def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator[_Work]:
     """What there is to make, of a paper or a reproduction of this name, or of all."""
+    from keras_emotion.cli.names import did_you_mean
     from keras_emotion.papers import papers
 
     known = papers()
     reproductions = [one.name for paper in known.values() for one in paper.reproductions]
     if name is not None and name not in known and name not in reproductions:
-        raise InputError(f"{name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one")
+        near = did_you_mean(name, [*known, *reproductions])
+        raise InputError(f"{name}: no such paper; expected one of {', '.join(known)}, or a reproduction of one{near}")
     for paper in known.values():
         for one in paper.reproductions:
             if name not in (None, paper.name, one.name):
@@ -213,7 +215,7 @@ def _finished_jobs(folder: Path) -> set[str]:
 
 
 def _demo_minutes() -> dict[tuple[str, str], str]:
-    """Minutes of each command at preset demo, by reproduction and option, as they were measured."""
+    """Minutes of each command at preset demo, by reproduction and option, where they were measured."""
     import csv
 
     import keras_emotion.papers
@@ -255,8 +257,8 @@ def _print_list(rows: Sequence[Mapping[str, str]], preset: str) -> None:
         for row in own:
             table.add_row(*(Text(row[name]) for name in ("command", "caption", "state", "time")))
         console.print(table)
-    note = "; minutes were measured on two CPU cores, what is shared with other commands included" * (preset == "demo")
-    console.print(f"preset {preset}{note}", highlight=False, markup=False, soft_wrap=True)
+    note = "; minutes were measured with one worker on a busy machine of two CPU cores, after the commands above"
+    console.print(f"preset {preset}{note * (preset == 'demo')}", highlight=False, markup=False, soft_wrap=True)
 
 
 # --- all of a paper

@@ -60,6 +60,7 @@ def chain(*sources_of):
         chain(("a", ()), ("b", ("a",)), ("c", ("a", "b"))),
         chain(("a", ()), ("b", ()), ("c", ("a",)), ("d", ("b", "c")), ("e", ("d",)), ("f", ("d",)), ("g", ("d",))),
         chain(("a", ()), ("b", ("a",)), ("c", ("a",)), ("d", ("b",)), ("e", ("c",)), ("f", ("d", "e"))),
+        chain(("a", ()), ("b", ()), ("c", ("a", "b")), ("d", ("a", "b")), ("e", ("c", "d"))),
     ],
 )
 def test_a_box_is_below_what_it_reads_and_covers_no_other(boxes):

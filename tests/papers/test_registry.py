@@ -295,3 +295,9 @@ def test_an_entry_point_that_is_broken_names_its_package(tmp_path):
     done = run_cli(tmp_path, ["run", "--model", "facrnn", "--help"], path=[tmp_path])
     assert done.returncode == 2
     assert "broken: its entry point keras_emotion.papers (no_module_of_this_name:PAPER)" in done.stderr
+
+
+def test_grids_follow_the_tables_that_the_paper_numbers():
+    items = papers.find_reproduction("deap_3facrnn").items()
+    tables = [one.number for one in items if one.kind == "table"]
+    assert tables == ["2", "3", "4", "5", "6", "w"]

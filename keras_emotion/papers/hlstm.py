@@ -153,9 +153,10 @@ DIAGRAMS = {
     for number, caption, depth in (
         ("1", "Faces, EEG images, looks, classification", 1),
         ("3", "The layers that choose frames and go through them", 3),
+        ("4", "Levels of the LSTM and the attention between them, within the layer looking", 3),
     )
 }
-"""Figures 2 (extraction of features) and 4 (attention between levels) are parts of these."""
+"""Figure 2, the extraction of features, is the upper part of these."""
 
 # --- models on any dataset
 

@@ -68,6 +68,26 @@ def test_printed_numbers_are_there_and_name_the_rows_of_the_tables(one):
         assert set(own.loc[~quoted, "variant"]) <= set(table) <= set(own["variant"]), number
 
 
+@pytest.mark.parametrize(
+    ("name", "tables", "figures"),
+    [
+        ("3facrnn", "23456", "1234567"),
+        ("deepvanet", "2", "123"),
+        ("prior_dfcn", "12", "12"),
+        # Figure 3 shows losses, and no network.
+        ("mercl", "3456789", "124"),
+        # Figure 2 is a part of figure 1.
+        ("hlstm", "", "13456789"),
+    ],
+)
+def test_each_table_and_figure_of_a_paper_has_a_command(name, tables, figures):
+    items = [item for one in papers.papers()[name].reproductions for item in one.items()]
+    found = {kind: {item.number for item in items if item.kind == kind} for kind in ("table", "figure")}
+    assert {number for number in found["table"] if number.isdigit()} == set(tables)
+    assert found["figure"] == set(figures)
+    assert all(item.caption and len(item.caption) < 100 for item in items)
+
+
 def test_items_are_in_the_order_of_their_numbers():
     one = dataclasses.replace(
         facrnn.DEAP,

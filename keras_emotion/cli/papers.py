@@ -188,6 +188,7 @@ def _described(work: _Work, minutes: str) -> dict[str, str]:
 def _state(work: _Work) -> str:
     """State of the newest run in `runs`, whatever its configuration."""
     from keras_emotion.cli.items import RESULTS
+    from keras_emotion.experiment import RunFolder
 
     kind, _, number = work.option.removeprefix("--").partition(" ")
     suffix = f"-{kind}{number}" if kind else ""
@@ -198,6 +199,8 @@ def _state(work: _Work) -> str:
     found = [folder / page for folder in folders if (folder / page).exists()]
     if found:
         return f"finished: {max(found, key=lambda one: one.stat().st_mtime)}"
+    if not kind and any(RunFolder(folder).is_finished for folder in folders):
+        return "finished but for its page"
     jobs = sum(len(_finished_jobs(folder)) for folder in folders)
     return f"interrupted or running, {jobs} job{'' if jobs == 1 else 's'} done" if folders else ""
 

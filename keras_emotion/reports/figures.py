@@ -268,7 +268,9 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     if metric == "accuracy":
         handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=0.8))
         names.append(f"chance, {table.reference}: upper end of the 95 % band")
-    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    # Beside each other where there is room for the longest two.
+    inches = 0.07 * sum(sorted(map(len, names))[-2:]) + 1.2
+    figure.legend(handles, names, loc="outside lower center", ncols=2 if inches < figure.get_figwidth() else 1)
     return figure
 
 

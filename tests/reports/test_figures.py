@@ -1,5 +1,6 @@
 """Figures that are drawn of other things than the tables of a run."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,16 @@ def test_methods_are_bars_beside_what_is_printed(metric, offset, n_chance):
     np.testing.assert_allclose(of_paper[0][:, 0], [0.55, 1.45])
     without = draw_methods(scores_of(np.nan), metric, "figure 6 of the paper").figure
     assert [text.get_text() for text in without.legends[0].get_texts()] == [*names[:2], *chance]
+
+
+def test_the_legend_of_few_methods_is_within_the_figure():
+    table = scores_of(85.9)
+    renamed = {"Ours": "Hierarchical attention", "Less": "Common stacked LSTM"}
+    table = dataclasses.replace(table, rows=table.rows.replace({"method": renamed}), reference=renamed["Ours"])
+    figure = draw_methods(table, "accuracy", "figure 6 of the paper").figure
+    (legend,) = figure.legends
+    assert figure.bbox.x0 <= legend.get_window_extent().x0
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_maps_of_the_scalp_have_one_scale_and_stand_below_what_was_seen():

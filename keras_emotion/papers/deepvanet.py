@@ -173,7 +173,8 @@ trained from scratch, which is a difference from the paper.
 Examples:
     keras-emotion run deap_deepvanet            # minutes, on synthetic data
     keras-emotion run deap_deepvanet --data-root /data/DEAP
-    keras-emotion run deap_deepvanet --data-root /data/DEAP --table 2 --pretraining-data /data/AFEW-VA
+    keras-emotion run deap_deepvanet --data-root DEAP --pretraining-data AFEW
+    keras-emotion run deap_deepvanet --data-root DEAP --table 2
     keras-emotion run deap_deepvanet --data-root /data/DEAP --figure 2
 """,
     presets=deepvanet_presets(
@@ -210,7 +211,7 @@ INTERACT 2021: faces and raw signals in windows of 1 s. --table 2 runs both sett
 Examples:
     keras-emotion run mahnob_deepvanet          # minutes, on synthetic data
     keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI
-    keras-emotion run mahnob_deepvanet --data-root /data/MAHNOB-HCI --table 2 --pretraining-data /data/AFEW-VA
+    keras-emotion run mahnob_deepvanet --data-root MAHNOB --table 2
 """,
     presets=deepvanet_presets(
         DeepVANetExperiment(

@@ -472,8 +472,8 @@ affectnet_visual has saved. Without either, the run says so: a difference from t
 Examples:
     keras-emotion run afew_va_visual            # minutes, on synthetic faces
     keras-emotion run afew_va_visual --data-root /data/AFEW-VA
-    keras-emotion run afew_va_visual --data-root /data/AFEW-VA --pretraining-data /data/AffectNet
-    keras-emotion run deap_3facrnn --data-root /data/DEAP --teacher runs/RUN/teacher
+    keras-emotion run afew_va_visual --data-root AFEW --pretraining-data AFFECT
+    keras-emotion run deap_3facrnn --data-root DEAP --teacher runs/RUN/teacher
 """,
     presets=visual_presets(AFEW_VA),
     printed_data=PrintedData(),
@@ -503,7 +503,7 @@ networks. They serve deap_3facrnn --teacher, too.
 Examples:
     keras-emotion run affectnet_visual          # minutes, on synthetic faces
     keras-emotion run affectnet_visual --data-root /data/AffectNet
-    keras-emotion run afew_va_visual --data-root /data/AFEW-VA --system.initial-weights runs/RUN/teacher
+    keras-emotion run afew_va_visual --system.initial-weights runs/RUN/teacher
 """,
     presets=visual_presets(
         FACRNNVisualExperiment(

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console
 from keras_emotion.options import Option
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
 _COSTS = "costs.json"
 
 
-class _Cost(BaseModel):
+@dataclasses.dataclass(frozen=True)
+class _Cost:
     """What a model costs under all protocols, of an experiment of this identity."""
 
     identity: str
@@ -164,11 +163,14 @@ class Leaderboard:
             n_parameters = _n_parameters(wanted, reader, trial)
             known[name] = _Cost(identity=wanted.identity(), hours=hours, n_parameters=n_parameters)
             make_console().print(f"{name}: about {hours:.2f} hours", highlight=False)
-            content = json.dumps({model: cost.model_dump() for model, cost in known.items()}, indent=1)
+            content = json.dumps({model: dataclasses.asdict(cost) for model, cost in known.items()}, indent=1)
             output_folder(self.output).write_bytes(_COSTS, content.encode())
         return known
 
     def _known_costs(self) -> dict[str, _Cost]:
+        # Not before: the list of commands is to be quick.
+        from pydantic import TypeAdapter, ValidationError
+
         file = self.output / _COSTS
         if not file.exists():
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import difflib
 import functools
 import json
 import math
@@ -320,6 +321,10 @@ class FeaturePart(BaseModel, abc.ABC):
         return filled
 
 
+_NAMED = 6
+"""So many kinds are named in a message."""
+
+
 def find_part(kind: str) -> type[FeaturePart]:
     """Return the part of a kind, as `FeaturePart.key` has it.
 
@@ -334,7 +339,9 @@ def find_part(kind: str) -> type[FeaturePart]:
         if not part.__abstractmethods__:
             known.setdefault(part.kind or part.__name__, part)
     if kind not in known:
-        raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(sorted(known))}")
+        near = difflib.get_close_matches(kind, known) or sorted(known)
+        others = f" or {len(known) - _NAMED} others" if len(near) > _NAMED else ""
+        raise ValueError(f"unknown kind {kind!r}; expected {', '.join(near[:_NAMED])}{others}")
     return known[kind]
 
 

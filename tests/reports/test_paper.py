@@ -154,7 +154,7 @@ def test_the_cells_of_deepvanet_are_those_of_the_text():
         elif cells := re.search(r"(\d\d\.\d\d)/ (\d\d\.\d\d)$", line):
             reference = re.search(r"\[\d+\]", name)
             lines.append((dataset, setting, reference[0] if reference else "", *map(float, cells.groups())))
-    numbers = paper_numbers(DEEPVANET).pivot(index=["dataset", "variant"], columns="target", values="value")
+    numbers = paper_numbers(DEEPVANET, table=2).pivot(index=["dataset", "variant"], columns="target", values="value")
     found = []
     for (dataset, variant), row in numbers.iterrows():
         reference = re.search(r"\[\d+\]", variant)

@@ -29,7 +29,7 @@ class Report:
         latex: print the table for LaTeX instead.
         bibtex: print what to cite for each run instead, as BibTeX.
         share: write a report to hand on into a folder instead, without ids of subjects, pictures of faces, commands and
-            paths.
+            paths. Whoever has the data can still tell people by their numbers.
 
     Examples:
         keras-emotion report runs/A

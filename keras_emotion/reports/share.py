@@ -128,7 +128,8 @@ def share_report(
     """Write a report that can be handed on: `report.html` and the figures made of its numbers.
 
     Subjects have names drawn anew; pictures that show faces or single trials, the command, environment variables and
-    paths are left out. Names of targets, classes and protocols stay.
+    paths are left out. Names of targets, classes and protocols stay, and the scores of each subject: whoever has the
+    data and the models can tell people by them.
 
     Args:
         folder: a finished run.

@@ -12,7 +12,14 @@ import rich.console
 from keras_emotion import experiment, reports
 from keras_emotion.cli.interruptions import command_line
 from keras_emotion.cli.request import Request
-from keras_emotion.cli.run_output import error_after_failures, print_cost, print_failed, print_left_out, run_console
+from keras_emotion.cli.run_output import (
+    error_after_failures,
+    print_cost,
+    print_failed,
+    print_left_out,
+    print_line,
+    run_console,
+)
 from keras_emotion.file_names import word_file_name
 from keras_emotion.papers import FigureSource, Item, Reproduction
 from keras_emotion.papers.registry import Method, Table, with_fields
@@ -110,7 +117,7 @@ def _draw_figure(request: Request, item: Item, reductions: Sequence[str], refere
     if request.options.dry_run:
         if figure.needs != "run":
             drawn = "the network alone" if figure.needs == "network" else "networks of the first folds"
-            _say(console, f"{item.kind} {item.number}: no run is needed; drawn from {drawn}")
+            print_line(console, f"{item.kind} {item.number}: no run is needed; drawn from {drawn}")
         return 0
     n_failed = 0 if folder is None else print_failed(folder)
     mark = reports.SYNTHETIC_MARK if request.dataset is not None and request.dataset.synthetic else ""
@@ -118,13 +125,13 @@ def _draw_figure(request: Request, item: Item, reductions: Sequence[str], refere
         printed, _ = _printed(request.reproduction, None)
         drawings = figure.draw(FigureSource(item.number, wanted, request.dataset, folder, printed))
         files = reports.output_folder(output)
-        _say(console, f"figure {item.number}: {item.caption}{f' ({mark})' if mark else ''}")
+        print_line(console, f"figure {item.number}: {item.caption}{f' ({mark})' if mark else ''}")
         for drawing in drawings:
             stem = f"figure{item.number}{f'_{word_file_name(drawing.part)}' if drawing.part else ''}"
             files.write_bytes(f"{stem}.png", drawing.picture.png)
             files.write_bytes(f"{stem}.csv", csv_bytes(drawing.table))
-            _say(console, drawing.picture.caption)
-            _say(console, f"figure: {output / f'{stem}.png'}, its numbers: {output / f'{stem}.csv'}")
+            print_line(console, drawing.picture.caption)
+            print_line(console, f"figure: {output / f'{stem}.png'}, its numbers: {output / f'{stem}.csv'}")
         page = reports.build_item_page(
             output,
             f"figure{item.number}",
@@ -137,7 +144,7 @@ def _draw_figure(request: Request, item: Item, reductions: Sequence[str], refere
             reference=reference,
             command=request.command or command_line(),
         )
-        _say(console, f"report: {page}")
+        print_line(console, f"report: {page}")
     return int(n_failed > 0)
 
 
@@ -162,13 +169,13 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
         if printed is not None and printed.empty:
             notes = _other_datasets(item, everywhere)
         for note in notes:
-            _say(console, note)
+            print_line(console, note)
         metric = "accuracy" if drawn is None else drawn.metric
         picture = reports.draw_methods(compared, metric, _name(item))
         if is_figure:
             file = output / f"figure{item.number}.png"
             file.write_bytes(picture.png)
-            _say(console, f"figure: {file}")
+            print_line(console, f"figure: {file}")
         page = reports.build_item_page(
             output,
             f"{item.kind}{item.number}",
@@ -183,7 +190,7 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
             reference=reference,
             command=request.command or command_line(),
         )
-        _say(console, f"report: {page}")
+        print_line(console, f"report: {page}")
     return int(n_failed > 0)
 
 
@@ -202,7 +209,7 @@ def _run(
     request: Request, wanted: Experiment, folder: Path, console: rich.console.Console, name: str
 ) -> experiment.RunFolder | None:
     """Run an experiment, or print its estimate."""
-    _say(console, f"[bold]{name}[/]: {folder}" if name else f"run: {folder}", markup=bool(name))
+    print_line(console, f"[bold]{name}[/]: {folder}" if name else f"run: {folder}", markup=bool(name))
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, request.dataset, verify=request.options.verify)
         print_cost(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
@@ -237,7 +244,3 @@ def _title(request: Request, item: Item) -> str:
 def _name(item: Item) -> str:
     # A grid is no table of the paper: it tells of it in words.
     return f"{item.kind} {item.number} of the paper" if item.number.isdigit() else item.caption
-
-
-def _say(console: rich.console.Console, text: str, markup: bool = False) -> None:
-    console.print(text, highlight=False, markup=markup, soft_wrap=True)

@@ -13,6 +13,7 @@ import rich.console
 from keras_emotion import experiment
 from keras_emotion.cli.readers import open_dataset
 from keras_emotion.cli.request import Request
+from keras_emotion.cli.run_output import print_line
 from keras_emotion.papers import Reproduction, find_reproduction
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
@@ -54,9 +55,9 @@ def with_pretraining(request: Request, console: rich.console.Console) -> Request
     folder = request.output.parent / name
     network = folder / ("network.keras" if one.command == "pretrain" else "teacher")
     if request.options.dry_run and not network.exists():
-        _print(console, f"pre-training: {one.name} on {root} comes first; its time is not part of the estimate")
+        print_line(console, f"pre-training: {one.name} on {root} comes first; its time is not part of the estimate")
         return request
-    _print(console, f"pre-training: {one.name} on {root}: {network}")
+    print_line(console, f"pre-training: {one.name} on {root}: {network}")
     _train(one, wanted, root, folder, verify=request.options.verify)
     return dataclasses.replace(request, experiment=request.experiment.changed({known.field: network}))
 
@@ -71,7 +72,3 @@ def _train(one: Reproduction, wanted: Experiment, root: Path, folder: Path, *, v
 
 def _value(value: Any, name: str) -> Any:
     return functools.reduce(getattr, name.split("."), value)
-
-
-def _print(console: rich.console.Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)

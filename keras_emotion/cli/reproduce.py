@@ -18,7 +18,15 @@ from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.items import make_item
 from keras_emotion.cli.pretraining import with_pretraining
 from keras_emotion.cli.request import PROG, Choice, Request, first_pass, named, parse_request
-from keras_emotion.cli.run_output import error_after_failures, print_cost, print_failed, print_left_out, run_console
+from keras_emotion.cli.run_output import (
+    error_after_failures,
+    print_cost,
+    print_differences,
+    print_failed,
+    print_left_out,
+    print_line,
+    run_console,
+)
 from keras_emotion.datasets import Reader
 from keras_emotion.papers import REFERENCES, Demo, Reproduction, differences_from_the_paper
 from keras_emotion.papers.registry import Presets, Table
@@ -168,11 +176,9 @@ def _run(request: Request) -> int:
             references=reports.read_references(REFERENCES),
         )
         build_report().print(console)
-        console.print(
-            f"is it leaking? keras-emotion audit {folder.path}", highlight=False, markup=False, soft_wrap=True
-        )
+        print_line(console, f"is it leaking? keras-emotion audit {folder.path}")
         for figure in reproduction.figures:
-            console.print(figure(wanted, dataset, folder.path), highlight=False, markup=False, soft_wrap=True)
+            print_line(console, figure(wanted, dataset, folder.path))
         if reproduction.figures:
             # Networks are trained again for some figures: the numbers do not wait for them, and the page gets them now.
             build_report()
@@ -188,8 +194,9 @@ def _train_teachers(request: Request) -> int:
         request.experiment, request.dataset, folder, request.reproduction.validation_subjects, verify=verify
     )
     mark = f" ({reports.SYNTHETIC_MARK})" if request.dataset.synthetic else ""
-    _print_differences(request)
-    run_console().print(f"teacher: {folder}{mark}", highlight=False, markup=False, soft_wrap=True)
+    console = run_console()
+    _print_own_differences(request, console)
+    print_line(console, f"teacher: {folder}{mark}")
     return 0
 
 
@@ -202,8 +209,8 @@ def _pretrain(request: Request) -> int:
     console = run_console()
     title = f"{request.dataset.name}: ratings of pictures of unseen people"
     console.print(reports.rating_table(scores, title, request.dataset.synthetic))
-    _print_differences(request)
-    console.print(f"network: {network}", highlight=False, markup=False, soft_wrap=True)
+    _print_own_differences(request, console)
+    print_line(console, f"network: {network}")
     return 0
 
 
@@ -211,11 +218,9 @@ def _reference(reproduction: Reproduction) -> str:
     return "the paper" if reproduction.is_on_data_of_paper else _FULL_SIZE
 
 
-def _print_differences(request: Request) -> None:
+def _print_own_differences(request: Request, console: rich.console.Console) -> None:
     lines = differences_from_the_paper(request.reproduction, request.experiment, request.dataset)
-    reference = _reference(request.reproduction)
-    for line in lines:
-        run_console().print(f"differs from {reference}: {line}", highlight=False, markup=False, soft_wrap=True)
+    print_differences(console, lines, _reference(request.reproduction))
 
 
 def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reductions: list[str]) -> pd.DataFrame:
@@ -240,8 +245,7 @@ def _print_estimate(
     console: rich.console.Console, cost: experiment.Estimate, reductions: Sequence[str] = (), reference: str = ""
 ) -> None:
     print_cost(console, cost)
-    for line in reductions:
-        console.print(f"differs from {reference}: {line}", highlight=False, markup=False, soft_wrap=True)
+    print_differences(console, reductions, reference)
     if cost.hours > 24:
         console.print(
             "ways out: --preset reduced (a night), a GPU, more cores (--workers), fewer --subjects or --targets, "

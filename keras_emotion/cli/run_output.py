@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import rich.console
 
@@ -18,6 +18,17 @@ def run_console() -> rich.console.Console:
     """Return the console of a run, on standard output."""
     # Where nobody looks at a terminal, lines are not cut to its width.
     return rich.console.Console(width=None if sys.stdout.isatty() else 120)
+
+
+def print_line(console: rich.console.Console, text: str, *, markup: bool = False) -> None:
+    """Print a line as it is: not cut to the width of the terminal, nothing in it highlighted."""
+    console.print(text, highlight=False, markup=markup, soft_wrap=True)
+
+
+def print_differences(console: rich.console.Console, lines: Iterable[str], reference: str) -> None:
+    """Print what a run differs in from `reference`, a line each."""
+    for line in lines:
+        print_line(console, f"differs from {reference}: {line}")
 
 
 def print_failed(folder: experiment.RunFolder) -> int:
@@ -65,4 +76,4 @@ def print_cost(console: rich.console.Console, cost: experiment.Estimate) -> None
 def print_left_out(console: rich.console.Console, plan: experiment.Plan) -> None:
     """Print what a run leaves out, and why."""
     for line in experiment.left_out(plan):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)

@@ -212,6 +212,77 @@ class ReleasedFeatures:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class EyeEvents:
+    """What an eye tracker reported of one trial, event by event; without the times at which the events happened.
+
+    Args:
+        pupil: `(fixations, 4)` float64: mean horizontal and vertical diameter of the pupil in pixels during each
+            fixation, and horizontal and vertical dispersion.
+        fixations_ms: `(fixations,)` duration of each fixation in milliseconds.
+        saccades: `(saccades, 2)`: duration in milliseconds and amplitude in degrees of each saccade.
+        blinks_ms: `(blinks,)` duration of each blink in milliseconds.
+        statistics: `(28,)` statistics of the events that the tracker's own program computed; empty without.
+    """
+
+    pupil: np.ndarray
+    fixations_ms: np.ndarray
+    saccades: np.ndarray
+    blinks_ms: np.ndarray
+    statistics: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EyeMovements:
+    """Eye movements of a trial, read from the files when asked for.
+
+    Args:
+        sources: the files.
+        feature_names: names of the features that the authors computed, in the order of their columns; empty where they
+            distribute none.
+        window_seconds: length in seconds of a window of these features; windows are side by side from the onset of the
+            stimulus.
+        is_smoothed: whether the authors smoothed the features over the whole trial.
+        read_features: reads the features: `(windows, features)` float64. `None` where there are none. Raises an
+            `InputError` that names the file where it cannot.
+        read_events: reads the events; `None` where there are none. Raises as `read_features`.
+    """
+
+    sources: tuple[Path, ...]
+    feature_names: tuple[str, ...] = ()
+    window_seconds: float = 0.0
+    is_smoothed: bool = False
+    read_features: Callable[[], np.ndarray] | None = None
+    read_events: Callable[[], EyeEvents] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ContinuousRating:
+    """A rating that follows the time of a trial, such as one given while the person watched, or later by others.
+
+    Args:
+        times_seconds: `(values,)` float64, increasing: seconds from the onset of the stimulus.
+        values: `(values,)` float64, the rating at each time; NaN where there is none.
+        scale: lowest and highest value that can be given.
+
+    Raises:
+        ValueError: the lengths differ, or times do not increase.
+    """
+
+    times_seconds: np.ndarray
+    values: np.ndarray
+    scale: tuple[float, float]
+
+    def __post_init__(self):
+        shapes = self.times_seconds.shape, self.values.shape
+        if len(shapes[0]) != 1 or shapes[0] != shapes[1]:
+            raise ValueError(
+                f"`times_seconds` has shape {shapes[0]} and `values` {shapes[1]}; expected both `(values,)`"
+            )
+        if (self.times_seconds[1:] <= self.times_seconds[:-1]).any():
+            raise ValueError("`times_seconds` does not increase")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """A recording under one stimulus, with the ratings that the subject gave to it.
 
@@ -235,6 +306,11 @@ class Trial:
         video_frame_rate_hz: frames a second of the video by the data, whatever its header says; `None` likewise.
         images: the frames of the trial where they are files of their own, else `None`.
         media: the stimulus itself, where the data bring it along or a stimulus folder has it.
+        voice: what the person said, or another sound of the person, where it was recorded.
+        eye_movements: the person's eye movements, where they were recorded and are read.
+        continuous_ratings: ratings that follow the time of the trial, by target name.
+        group: id of those persons who were recorded together in this trial, so that what one of them felt depends on
+            the others; empty for a person alone.
         released_features: the authors' own features of the trial, where they are read.
         split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
             the data bring none along.
@@ -257,11 +333,15 @@ class Trial:
     split: str = ""
     media: Clip | None = None
     released_features: ReleasedFeatures | None = None
+    voice: Clip | None = None
+    eye_movements: EyeMovements | None = None
+    continuous_ratings: Mapping[str, ContinuousRating] = dataclasses.field(default_factory=dict)
+    group: str = ""
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
         images = self.images if self.images is None else dataclasses.replace(self.images, ratings={})
-        return dataclasses.replace(self, ratings={}, images=images)
+        return dataclasses.replace(self, ratings={}, continuous_ratings={}, images=images)
 
     @property
     def duration_seconds(self) -> float:
@@ -298,7 +378,7 @@ class Trial:
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial: a row for each start, `WINDOW_COLUMNS`, the ratings, and `split` if there is one.
+        """Window table of this trial: a row for each start: `WINDOW_COLUMNS`, ratings, `split`, `group`.
 
         Args:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.
@@ -319,5 +399,6 @@ class Trial:
             "stop_seconds": start_seconds + window_seconds,
             **self.ratings,
             **({"split": self.split} if self.split else {}),
+            **({"group": self.group} if self.group else {}),
         }
         return pd.DataFrame(columns, index=range(len(start_seconds)))

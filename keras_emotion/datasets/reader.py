@@ -152,6 +152,24 @@ class Reader(abc.ABC):
         self.select([subject])
         return ()
 
+    def voice_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """The sound files of the person, `Trial.voice`, which count only where a part reads them.
+
+        Raises:
+            InputError: the subject is not there.
+        """
+        self.select([subject])
+        return ()
+
+    def eye_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """The files of the eye movements, `Trial.eye_movements`, which count only where a part reads them.
+
+        Raises:
+            InputError: the subject is not there.
+        """
+        self.select([subject])
+        return ()
+
     @property
     def kind(self) -> str:
         """Class that reads the dataset, which names it in the keys of stored features."""
@@ -204,7 +222,12 @@ class Reader(abc.ABC):
             subject: the subject.
             sources: what is read of its trials, see `keras_emotion.pipelines.FeaturePart.sources`.
         """
-        more = {"video": self.video_files, "media": self.media_files}
+        more = {
+            "video": self.video_files,
+            "media": self.media_files,
+            "voice": self.voice_files,
+            "eye_movements": self.eye_files,
+        }
         files = [path for source, listed in more.items() if source in sources for path in listed(subject)]
         return (*self.source_files(subject), *files)
 

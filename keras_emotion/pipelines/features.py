@@ -25,10 +25,12 @@ Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 """Arrays by modality, all `(windows, ...)`, and the window table with one row for each of those windows."""
 
 
-Source = Literal["recording", "video", "images", "media", "picture", "sound", "released_features"]
+Source = Literal[
+    "recording", "video", "images", "media", "picture", "sound", "voice", "eye_movements", "released_features"
+]
 """What a part reads of a trial: the signals, the video of the face, frames that are files of their own, the stimulus
-itself (and beside it which track of that: its picture, its sound), or features that the authors of the dataset
-distribute."""
+itself (and beside it which track of that: its picture, its sound), sound of the person, eye movements, or features that
+the authors of the dataset distribute."""
 
 UNUSABLE = "unusable"
 """Optional column of a part's window table: why the window has no features in this part; empty where it has."""

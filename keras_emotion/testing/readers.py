@@ -371,7 +371,9 @@ def check_source_files(case: ReaderCase) -> None:
     with opened_files() as opened:
         for _ in reader.trials([subject]):
             pass
-    known = _real([*reader.files_of(subject, ("video", "media")), reader.root / SYNTHETIC_MARKER])
+    known = _real(
+        [*reader.files_of(subject, ("video", "media", "voice", "eye_movements")), reader.root / SYNTHETIC_MARKER]
+    )
     # Files may be links to elsewhere, or name others there.
     folders = {Path(os.path.realpath(reader.root)), *(Path(path).parent for path in known)}
     # Locks and the like are gone by now.

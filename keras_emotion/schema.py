@@ -378,7 +378,7 @@ class Trial:
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial: a row for each start: `WINDOW_COLUMNS`, ratings, `split`, `group`.
+        """Window table of this trial: a row for each start, `WINDOW_COLUMNS`, ratings, `split` and `group` where known.
 
         Args:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.

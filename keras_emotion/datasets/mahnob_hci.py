@@ -135,6 +135,7 @@ class MAHNOBHCI(Reader):
     """
 
     name = "mahnob_hci"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     # A session of which nobody can say whose it is may be one of the subjects asked for.
     missing_files_block = True
     # 2: every trial is of session 1; the session of the files is one clip. 3: trials say how long their video lasts.

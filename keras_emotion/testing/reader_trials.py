@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_emotion.schema import SPLIT_PARTS, Trial
+from keras_emotion.schema import SPLIT_PARTS, Trial, is_part_of_split
 from keras_emotion.testing.named_checks import input_error, listed, require
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ def _check_identity(case: ReaderCase, trial: Trial) -> None:
     is_text = isinstance(trial.stimulus, str) and trial.stimulus
     require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
     require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
-    is_part = trial.split in ("", *SPLIT_PARTS)
-    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
+    is_part = not trial.split or is_part_of_split(trial.split)
+    require(
+        is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, fold_1, or nothing"
+    )
 
 
 def _check_channels(case: ReaderCase, trial: Trial) -> None:

@@ -17,8 +17,8 @@ class ConcordanceLoss(keras.losses.Loss):
     mean has a loss of 1.
 
     A batch is one sample of the coefficient: there is no loss of a window to be averaged, and the loss of two batches
-    is not the mean of theirs. All axes are values. Sample weights weigh the means, variances and the covariance, and only
-    their ratios count; a window of weight 0, such as the padding of a last batch, changes nothing.
+    is not the mean of theirs. All axes are values. Sample weights weigh the means, variances and the covariance, and
+    only their ratios count; a window of weight 0, such as the padding of a last batch, changes nothing.
 
     Args:
         name: name of the loss.

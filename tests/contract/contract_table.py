@@ -1031,6 +1031,7 @@ ROWS = (
             lambda: {"loss": ConcordanceLoss()},
             lambda model, rng, batch: rng.standard_normal((batch, model.n_steps)).astype("float32"),
         ),
+        observed=lambda model: model.inference,
     ),
     Row(
         FACRNNVisualNetwork,

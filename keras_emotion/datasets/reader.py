@@ -361,6 +361,7 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
         "duration_seconds": trial.duration_seconds,
         "ratings": dict(trial.ratings),
         "video": None if trial.video is None else str(trial.video),
+        **({"continuous_ratings": sorted(trial.continuous_ratings)} if trial.continuous_ratings else {}),
     }
 
 

@@ -33,6 +33,18 @@ def _check_identity(case: ReaderCase, trial: Trial) -> None:
     )
 
 
+def _check_continuous_ratings(case: ReaderCase, trial: Trial) -> None:
+    for name, rating in trial.continuous_ratings.items():
+        times_seconds, (low, high) = rating.times_seconds, rating.scale
+        require(name not in trial.ratings, f"{name} is a rating and a continuous rating; expected two names")
+        require(low < high, f"scale of {name} is {low:g} to {high:g}; expected the lowest and the highest value")
+        values = rating.values[~np.isnan(rating.values)]
+        is_inside = not len(values) or (low <= values.min() and values.max() <= high)
+        require(is_inside, f"values of {name} are not all from {low:g} to {high:g}")
+        is_in_time = not len(times_seconds) or times_seconds[0] >= 0
+        require(is_in_time, f"{name} starts at {times_seconds[:1]} s, before the stimulus")
+
+
 def _check_channels(case: ReaderCase, trial: Trial) -> None:
     recording = trial.recording
     if recording is None:
@@ -162,6 +174,7 @@ TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "rate": _check_rate,
     "bad_spans": _check_bad_spans,
     "ratings": _check_ratings,
+    "continuous_ratings": _check_continuous_ratings,
     "source": _check_source,
     "pictures": _check_pictures,
     "released_features": _check_released_features,

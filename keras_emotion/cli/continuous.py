@@ -21,7 +21,7 @@ class Continuous:
     Folds that the output folder holds are not trained again. Exit code 0: done.
 
     Args:
-        data_root: folder of the dataset.
+        folder: folder of the dataset.
         rating: name of the continuous rating; `describe` lists those of each trial.
         dataset: name of the dataset.
         models: models to compare, ridge or facrnn.
@@ -41,12 +41,12 @@ class Continuous:
         json: print one JSON object in place of a table.
 
     Examples:
-        keras-emotion continuous /data/MAHNOB-HCI --dataset mahnob_hci --rating continuous_valence
-        keras-emotion synthesize mahnob_hci M --continuous-valence --effect-follows expression --effect-size 3
-        keras-emotion continuous M --dataset mahnob_hci --rating continuous_valence
+        keras-emotion continuous /data/MAHNOB-HCI --rating continuous_valence
+        keras-emotion synthesize mahnob_hci M --continuous-valence
+        keras-emotion continuous M --rating continuous_valence
     """
 
-    data_root: Annotated[Path, Option(positional=True, metavar="FOLDER")]
+    folder: Annotated[Path, Option(positional=True)]
     rating: Annotated[str, Option(metavar="NAME")]
     dataset: Annotated[str, Option(names="dataset")] = "mahnob_hci"
     models: Annotated[tuple[str, ...], Option(metavar="NAME ...")] = ("ridge", "facrnn")
@@ -78,7 +78,7 @@ class Continuous:
         from keras_emotion.systems.settings import Runtime
         from keras_emotion.tables import csv_bytes
 
-        reader = open_dataset(self.dataset, self.data_root)
+        reader = open_dataset(self.dataset, self.folder)
         experiment = self._experiment(reader)
         output = self.output or Path("runs") / f"{self.dataset}-{self.rating}-continuous"
         console = make_console()

@@ -1,4 +1,4 @@
-"""Files that hold the trials of one session of SEED-IV, SEED-V or SEED-VII: MATLAB, Neuroscan `.cnt`, pickles in npz."""
+"""Files with the trials of a session of SEED-IV, SEED-V or SEED-VII: MATLAB, Neuroscan `.cnt`, pickles in npz."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class MatFeatures(SessionFile):
             for name, shape in own.items():
                 if shape is None:
                     fault = f"no {name}"
-                elif len(shape) != 3 or any(sizes.get(axis, size) != size for axis, size in zip(axes, shape)):
+                elif len(shape) != 3 or any(shape[axes.index(axis)] != size for axis, size in sizes.items()):
                     fault = f"{name} of shape {shape}; expected ({wanted})"
                 else:
                     windows.add(shape[axes.index("windows")])
@@ -231,7 +231,7 @@ class CntSignals(SessionFile):
         lasts = raw.n_times / self._file_rate
         faults = {
             trial: [
-                f"{start:g} to {stop:g} s in the recording, which lasts {lasts:.3f} s; expected at least 1 s within it; "
+                f"{start:g} to {stop:g} s in a recording that lasts {lasts:.3f} s; expected at least 1 s within it; "
                 "copy the file again"
             ]
             for trial, (start, stop) in spans.items()
@@ -296,14 +296,10 @@ def open_cnt(path: Path) -> mne.io.BaseRaw:
             # Of dates and positions of electrodes, which nothing here goes by.
             warnings.simplefilter("ignore", RuntimeWarning)
             raw = mne.io.read_raw_cnt(path, data_format=_data_format(path), preload=False, verbose="ERROR")
-    except (OSError, ValueError, RuntimeError, IndexError, KeyError, ZeroDivisionError, EOFError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: damaged or no Neuroscan .cnt file ({reason[0]}); copy it again") from None
     except Exception as error:
-        # `struct.error` of a table of events that is cut off, and what else a damaged header leads to.
-        raise InputError(
-            f"{path}: damaged or no Neuroscan .cnt file ({type(error).__name__}: {error}); copy it again"
-        ) from None
+        # A damaged header leads MNE to errors of many kinds.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: damaged or no Neuroscan .cnt file ({reason}); copy it again") from None
     return raw
 
 

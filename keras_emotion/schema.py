@@ -8,6 +8,7 @@ is a `pandas.DataFrame` with one row a window (see `WINDOW_COLUMNS`).
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +40,18 @@ the place of the trial in the order in which it was shown (1-based; -1 where it 
 SPLIT_PARTS = ("train", "validation", "test")
 """Parts of a split that a dataset brings along."""
 
+_SPLIT_FOLD = re.compile(r"fold_[1-9]\d*")
+
 TRIAL_KEY = ("dataset", "subject", "session", "trial")
 """Columns that name a trial: trials are numbered anew in each session, a session being one visit of a subject."""
+
+
+def is_part_of_split(text: str) -> bool:
+    """Return whether a text names a part of a split: one of `SPLIT_PARTS`, or a fold (`"fold_1"`, `"fold_2"`, ...).
+
+    Of folds, each is the test part once, and the others are trained on.
+    """
+    return text in SPLIT_PARTS or _SPLIT_FOLD.fullmatch(text) is not None
 
 
 class InputError(ValueError):
@@ -312,8 +323,8 @@ class Trial:
         group: id of those persons who were recorded together in this trial, so that what one of them felt depends on
             the others; empty for a person alone.
         released_features: the authors' own features of the trial, where they are read.
-        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
-            the data bring none along.
+        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`, or of a
+            cross-validation `"fold_1"`, `"fold_2"`, ...); empty where the data bring none along.
     """
 
     dataset: str

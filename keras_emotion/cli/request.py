@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from keras_emotion.cli.names import check_name
+from keras_emotion.cli.names import check_name, with_usual_protocols
 from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
 from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
@@ -214,7 +214,7 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
     check_name("--model", "model", asked["model"])
     check_name("--dataset", "dataset", dataset)
     for protocol in asked.get("protocols", ()):
-        check_name("--protocols", "protocol", protocol)
+        check_name("--protocols", "protocol of a run", protocol)
     wants_help = asked.get("help") or asked.get("help_all")
     reader_options = rate_options(dataset, asked.get("sampling_rate_hz"))
     if not wants_help:
@@ -223,7 +223,7 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
         "name": f"{dataset}_{asked['model']}",
         "dataset": dataset,
         "targets": asked.get("targets") or ("valence",),
-        "protocols": asked.get("protocols") or ("trial_disjoint",),
+        "protocols": with_usual_protocols(asked.get("protocols") or ("trial_disjoint",), dataset),
     }
     presets = models()[asked["model"]](fields)
     if asked.get("features") == "official":
@@ -285,6 +285,8 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     of_reader = reader_arguments(default.dataset, {**reproduction.reader_options, **choice.reader_options})
     known = [*choice.own, *of_runs, *of_experiment, *of_reader, *EVERYWHERE]
     given = parse(words, known, choice.prog)
+    if "protocols" in given:
+        given["protocols"] = with_usual_protocols(given["protocols"], default.dataset)
     # What is run is part of the name of the command there.
     items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
     there = {**items, "pretraining_data": reproduction.pretraining}

@@ -83,7 +83,8 @@ class Reader(abc.ABC):
       who is not there raises one that names those who are. What `check` passes, `trials` can read.
     - **Descriptions** are JSON and agree with the trials. A whole copy has no problems.
 
-    A reader knows no splits.
+    A reader splits nothing. It says which part of its authors' split a trial belongs to (`Trial.split`), and under
+    which protocols the data set is usually evaluated.
 
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
@@ -91,6 +92,8 @@ class Reader(abc.ABC):
         code_version: to be raised when a reader gives other trials for the same files: stored features are then
             computed again.
         meaning_of_stimulus: what a stimulus is where it is no clip or picture that was shown.
+        usual_protocols: names of the protocols (`keras_emotion.evaluation.PROTOCOLS`) under which the data set is
+            usually evaluated, as far as they keep trials whole: `--protocols usual`.
         missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
         root: the folder.
         file_format: name of the format that is read, of those that the data set comes in; `None` where there is one.
@@ -104,6 +107,7 @@ class Reader(abc.ABC):
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     code_version: ClassVar[int] = 1
     meaning_of_stimulus: ClassVar[str] = ""
+    usual_protocols: ClassVar[tuple[str, ...]] = ()
     missing_files_block: ClassVar[bool] = False
     file_format: str | None
     stimuli: Path | None = None
@@ -360,6 +364,7 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
         "duration_seconds": trial.duration_seconds,
         "ratings": dict(trial.ratings),
         "video": None if trial.video is None else str(trial.video),
+        **({"continuous_ratings": sorted(trial.continuous_ratings)} if trial.continuous_ratings else {}),
     }
 
 

@@ -97,6 +97,11 @@ class SEED(Reader):
     """
 
     name = "seed"
+    usual_protocols: ClassVar[tuple[str, ...]] = (
+        "predefined_split_within_session",
+        "session_disjoint",
+        "subject_disjoint",
+    )
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {TARGET: tuple(FACTS["class_names"])}
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.datasets.reader import Problem, SubjectId
-from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError
+from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError, is_part_of_split
 from keras_emotion.tables import read_cells
 
 TRIAL_FILE = "trials.csv"
@@ -227,8 +227,10 @@ class _Parser:
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
             faults.append("video_offset_seconds without a video")
-        if "split" in cells and cells["split"] not in SPLIT_PARTS:
-            faults.append(f"split is {cells['split']!r}; expected one of {', '.join(SPLIT_PARTS)}")
+        if "split" in cells and not is_part_of_split(cells["split"]):
+            faults.append(
+                f"split is {cells['split']!r}; expected one of {', '.join(SPLIT_PARTS)}, or fold_1, fold_2, ..."
+            )
         path = self.root / cells["file"] if cells.get("file") else None
         if path is not None and not os.path.exists(path):
             faults.append(f"file {cells['file']}: no such file")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_emotion.schema import SPLIT_PARTS, Trial
+from keras_emotion.schema import SPLIT_PARTS, Trial, is_part_of_split
 from keras_emotion.testing.named_checks import input_error, listed, require
 
 if TYPE_CHECKING:
@@ -27,8 +27,22 @@ def _check_identity(case: ReaderCase, trial: Trial) -> None:
     is_text = isinstance(trial.stimulus, str) and trial.stimulus
     require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
     require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
-    is_part = trial.split in ("", *SPLIT_PARTS)
-    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
+    is_part = not trial.split or is_part_of_split(trial.split)
+    require(
+        is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, fold_1, or nothing"
+    )
+
+
+def _check_continuous_ratings(case: ReaderCase, trial: Trial) -> None:
+    for name, rating in trial.continuous_ratings.items():
+        times_seconds, (low, high) = rating.times_seconds, rating.scale
+        require(name not in trial.ratings, f"{name} is a rating and a continuous rating; expected two names")
+        require(low < high, f"scale of {name} is {low:g} to {high:g}; expected the lowest and the highest value")
+        values = rating.values[~np.isnan(rating.values)]
+        is_inside = not len(values) or (low <= values.min() and values.max() <= high)
+        require(is_inside, f"values of {name} are not all from {low:g} to {high:g}")
+        is_in_time = not len(times_seconds) or times_seconds[0] >= 0
+        require(is_in_time, f"{name} starts at {times_seconds[:1]} s, before the stimulus")
 
 
 def _check_channels(case: ReaderCase, trial: Trial) -> None:
@@ -191,6 +205,7 @@ TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "rate": _check_rate,
     "bad_spans": _check_bad_spans,
     "ratings": _check_ratings,
+    "continuous_ratings": _check_continuous_ratings,
     "source": _check_source,
     "pictures": _check_pictures,
     "released_features": _check_released_features,

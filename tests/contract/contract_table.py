@@ -40,7 +40,7 @@ from keras_emotion.layers import (
     StepSelfAttention,
     TemporalBlock,
 )
-from keras_emotion.losses import MERCLLoss
+from keras_emotion.losses import ConcordanceLoss, MERCLLoss
 from keras_emotion.models import (
     CNNLSTM,
     CRAM,
@@ -58,6 +58,7 @@ from keras_emotion.models import (
     FaceAffectNetwork,
     FaceEEGLSTM,
     FACRNNEEGNetwork,
+    FACRNNRegressor,
     FACRNNVisualNetwork,
     GraphSleepNet,
     MERCLEncoder,
@@ -1011,6 +1012,26 @@ ROWS = (
         training=Training(
             lambda: distillation_losses(rho=0.6, distillation_weight=1.5, step_reduction="mean"), _facrnn_targets
         ),
+    ),
+    Row(
+        FACRNNRegressor,
+        {**_SMALL_FACRNN, "n_bands": 5, "self_attention": True, "inference": {"rating": "arousal"}},
+        alive={
+            "n_steps": 2,
+            "grid_shape": (4, 5),
+            "n_bands": 3,
+            "self_attention": False,
+            "width_multiplier": 1 / 8,
+            "units": 4,
+            "inference": {"rating": "continuous_valence"},
+        },
+        rejected=(("n_steps", 0), ("grid_shape", (1, 9)), ("inference", {"object": object()})),
+        off_policy=dict.fromkeys(("features", "values"), "the output leaves the network in float32"),
+        training=Training(
+            lambda: {"loss": ConcordanceLoss()},
+            lambda model, rng, batch: rng.standard_normal((batch, model.n_steps)).astype("float32"),
+        ),
+        observed=lambda model: model.inference,
     ),
     Row(
         FACRNNVisualNetwork,

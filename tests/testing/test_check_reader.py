@@ -10,7 +10,7 @@ import pytest
 
 from keras_emotion.datasets import READERS, SAM40, Problem, Recordings, SubjectReport
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES
-from keras_emotion.schema import InputError, ReleasedFeatures
+from keras_emotion.schema import ContinuousRating, InputError, ReleasedFeatures
 from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
@@ -172,6 +172,8 @@ def released(array=None, **changes):
     return of_trial(released_features=features)
 
 
+CONTINUOUS = ContinuousRating(np.array([0.0, 1.0]), np.array([0.5, np.nan]), (-1.0, 1.0))
+
 TRIAL_FAULTS = {
     "name of another dataset": ("identity", of_trial(dataset="deap")),
     "subject of another type": ("identity", of_trial(subject=1)),
@@ -207,6 +209,22 @@ TRIAL_FAULTS = {
     "NaN for a rating": ("ratings", of_trial(ratings={"valence": float("nan")})),
     "None for a rating": ("ratings", of_trial(ratings={"valence": None})),
     "rating that is an int": ("ratings", of_trial(ratings={"valence": 5})),
+    "continuous rating named like a rating": (
+        "continuous_ratings",
+        of_trial(continuous_ratings=lambda trial: {next(iter(trial.ratings)): CONTINUOUS}),
+    ),
+    "continuous rating out of its scale": (
+        "continuous_ratings",
+        of_trial(continuous_ratings={"v": dataclasses.replace(CONTINUOUS, values=np.array([0.0, 2.0]))}),
+    ),
+    "continuous rating without a scale": (
+        "continuous_ratings",
+        of_trial(continuous_ratings={"v": dataclasses.replace(CONTINUOUS, scale=(1.0, 1.0))}),
+    ),
+    "continuous rating before the stimulus": (
+        "continuous_ratings",
+        of_trial(continuous_ratings={"v": dataclasses.replace(CONTINUOUS, times_seconds=np.array([-1.0, 0.0]))}),
+    ),
     "unlisted class": ("ratings", of_trial(ratings={"task": 2.0})),
     "half a class": ("ratings", of_trial(ratings={"task": 0.5})),
     "feature twice": ("released_features", released(names=("de", "de"))),

@@ -69,6 +69,7 @@ class SEEDIV(SEEDSeries):
     signal_formats = ("raw",)
     example = "1/1_20160518.mat"
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {TARGET: tuple(FACTS["class_names"])}
+    usual_protocols: ClassVar[tuple[str, ...]] = ("within_session", "subject_disjoint")
 
     def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
         folder = self._folder(file_format)

@@ -257,10 +257,16 @@ class SEEDSeries(Reader):
             recording=recording,
             eeg_channel_names=() if recording is None else CHANNEL_NAMES,
             ratings=self._ratings(visit, number),
+            split=self._split(number),
             released_features=file.released_features(number),
             eye_movements=self._eye(subject, visit, number),
             continuous_ratings=self._continuous(subject, visit, number),
         )
+
+    def _split(self, number: int) -> str:
+        """The fold of the usual cross-validation: consecutive clips of every session, as many in each fold."""
+        length = self.facts.get("n_trials_per_fold")
+        return f"fold_{(number - 1) // length + 1}" if length else ""
 
     def _clip(self, visit: Visit, number: int) -> int:
         """Number of a clip, through all sessions."""

@@ -123,7 +123,7 @@ class ReaderCase:
         return self.reader.describe() if self._chosen is None else None
 
     def files(self, kind: str, subject: SubjectId) -> frozenset[Path]:
-        """Return what `source_files`, `video_files`, `media_files` or `eye_files` lists of a subject; asked for once."""
+        """Return the files of a subject that a method of the reader lists (`source_files`, ...); asked for once."""
         key = kind, subject
         if key not in self._files:
             self._files[key] = frozenset(getattr(self.reader, kind)(subject))

@@ -109,7 +109,7 @@ PAPER = Paper(
         # With faces; with `--features official` eye movements take their place.
         "dcca": comparison_presets(ComparisonNetwork(network="dcca")),
         "mmreslstm": comparison_presets(ComparisonNetwork(network="mmreslstm")),
-        "emotion_transformer_fusion": comparison_presets(ComparisonNetwork(network="emotion_transformer_fusion")),
+        "etf": comparison_presets(ComparisonNetwork(network="emotion_transformer_fusion")),
         "svm": comparison_presets(ComparisonEstimator(estimator_name="svm")),
         "logistic_regression": _regression,
     },

@@ -111,7 +111,7 @@ _CLASSIFIER_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentrop
 _CLASSIFIER_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 _UNFIT_INFERENCE = (("inference", {"scale": float("nan")}), ("inference", {1.0, 2.0}))
 # For the networks on features of windows.
-_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5}
+_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_eye_channels": 6}
 _OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_channels": 4, "n_classes": 2}
 _OTHER_EYES = Given(4, {"modalities": ("eeg", "eye")})
 _REJECTED_WINDOW_FEATURES = (
@@ -1333,8 +1333,8 @@ ROWS = (
     ),
     Row(
         DCCA,
-        {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
-        n_trainable=(8 * 3 + 3) + (5 * 3 + 3) + 3 + (3 * 2 + 2),
+        {**_SMALL_WINDOW_FEATURES, "modalities": ("eeg", "eye"), "hidden_units": (), "units": 3, "fusion": "attention"},
+        n_trainable=(8 * 3 + 3) + (6 * 3 + 3) + 3 + (3 * 2 + 2),
         off_policy=_VIEWS_OFF_POLICY,
         training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
     ),

@@ -25,7 +25,7 @@ from keras_emotion.datasets import Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.options import Option
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction, models, released_presets
-from keras_emotion.schema import InputError
+from keras_emotion.schema import InputError, ReleasedFeatures
 from keras_emotion.systems import Experiment
 
 PROG = "keras-emotion run"
@@ -227,7 +227,8 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
     }
     presets = models()[asked["model"]](fields)
     if asked.get("features") == "official":
-        presets = released_presets(presets)
+        has_data = not wants_help and "data_root" in asked
+        presets = released_presets(presets, _released(asked, dataset, reader_options) if has_data else None)
     reproduction = Reproduction(
         name=fields["name"],
         presets=presets,
@@ -236,6 +237,17 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
         f"    {PROG} --model {asked['model']} --help-all      # every field\n",
     )
     return Choice(reproduction, f"{PROG} --model {asked['model']}", tuple(own), reader_options)
+
+
+def _released(asked: Mapping[str, Any], dataset: str, reader_options: Mapping[str, Any]) -> ReleasedFeatures | None:
+    """What the dataset distributes of its first trial; `None` where it distributes no features or files are damaged."""
+    try:
+        reader = open_dataset(dataset, asked["data_root"], asked.get("file_format"), **reader_options)
+        reader = reader.for_sources(("released_features",))
+        return next(iter(reader.trials(reader.subjects[:1]))).released_features
+    except InputError:
+        # Raised again when the dataset is opened for the run, with all else that is wrong.
+        return None
 
 
 def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_options: Mapping[str, Any]) -> None:

@@ -13,10 +13,11 @@ from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
+from keras_emotion.datasets.seed_iv import SEEDIV
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, SEED, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader for reader in (DEAP, SAM40, SEED, SEEDIV, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -42,6 +43,7 @@ __all__ = [
     "READERS",
     "SAM40",
     "SEED",
+    "SEEDIV",
     "AffectNet",
     "Problem",
     "Reader",

@@ -14,12 +14,14 @@ from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
+from keras_emotion.synthetic.seed_iv import write_seed_iv
 from keras_emotion.synthetic.stimuli import write_stimuli
 
 WRITERS: dict[str, Callable[..., Path]] = {
     "deap": write_deap,
     "sam40": write_sam40,
     "seed": write_seed,
+    "seed_iv": write_seed_iv,
     "mahnob_hci": write_mahnob_hci,
     "afew_va": write_afew_va,
     "affectnet": write_affectnet,
@@ -36,5 +38,6 @@ __all__ = [
     "write_recordings",
     "write_sam40",
     "write_seed",
+    "write_seed_iv",
     "write_stimuli",
 ]

@@ -10,6 +10,7 @@ from keras_emotion.synthetic import (
     write_recordings,
     write_sam40,
     write_seed,
+    write_seed_iv,
 )
 
 _SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size": (64, 64)}
@@ -20,6 +21,7 @@ _WRITERS = {
     "deap": lambda out: write_deap(out, subjects=(1, 24), n_trials=2, files=("python", "matlab", "original")),
     "sam40": lambda out: write_sam40(out, n_subjects=2, files=("filtered", "raw")),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
+    "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from keras_emotion.datasets.afew_va import AFEWVA
 from keras_emotion.datasets.affectnet import AffectNet
+from keras_emotion.datasets.amigos import AMIGOS
 from keras_emotion.datasets.deap import DEAP
 from keras_emotion.datasets.dreamer import DREAMER
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
@@ -17,7 +18,7 @@ from keras_emotion.datasets.seed import SEED
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, SEED, DREAMER, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader for reader in (DEAP, SAM40, SEED, DREAMER, AMIGOS, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -38,6 +39,7 @@ def register_reader(reader: ReaderType) -> ReaderType:
 
 __all__ = [
     "AFEWVA",
+    "AMIGOS",
     "DEAP",
     "DREAMER",
     "MAHNOBHCI",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_emotion.synthetic.afew_va import write_afew_va
 from keras_emotion.synthetic.affectnet import write_affectnet
+from keras_emotion.synthetic.amigos import write_amigos
 from keras_emotion.synthetic.deap import write_deap
 from keras_emotion.synthetic.dreamer import write_dreamer
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
@@ -22,6 +23,7 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "sam40": write_sam40,
     "seed": write_seed,
     "dreamer": write_dreamer,
+    "amigos": write_amigos,
     "mahnob_hci": write_mahnob_hci,
     "afew_va": write_afew_va,
     "affectnet": write_affectnet,
@@ -33,6 +35,7 @@ __all__ = [
     "WRITERS",
     "write_afew_va",
     "write_affectnet",
+    "write_amigos",
     "write_deap",
     "write_dreamer",
     "write_mahnob_hci",

@@ -67,6 +67,8 @@ def test_the_middle_is_part_of_the_identity_and_holds_a_window(planned):
     assert experiment.changed({"middle_seconds": 4.0}).identity() != experiment.identity()
     with pytest.raises(ValueError, match="middle_seconds: 1; expected a window of 2 s or more"):
         experiment.changed({"middle_seconds": 1.0})
-    assert experiment.changed({"last_seconds": 4.0}).identity() != experiment.changed({"middle_seconds": 4.0}).identity()
+    assert (
+        experiment.changed({"last_seconds": 4.0}).identity() != experiment.changed({"middle_seconds": 4.0}).identity()
+    )
     with pytest.raises(ValueError, match="middle_seconds and last_seconds: give one of them"):
         experiment.changed({"middle_seconds": 4.0, "last_seconds": 4.0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -216,7 +217,10 @@ class DREAMER(Reader):
         return problems + [Problem(self.path, line, subject, False) for line in self._lines(subject, person.flaws)]
 
     def _unusable(self, trial: Trial) -> tuple[str, ...]:
-        return unusable_channels(trial.recording, trial.eeg_channel_names)
+        recording, names = trial.recording, trial.eeg_channel_names
+        # The clip by itself, too: what is flat there need not be so in the baseline.
+        clip = dataclasses.replace(recording, signal=recording.signal[:, recording.n_baseline_samples :])
+        return tuple(dict.fromkeys([*unusable_channels(recording, names), *unusable_channels(clip, names)]))
 
     def _problems_of_signals(self, subject: int, faults: Mapping[int, Sequence[str]]) -> list[Problem]:
         return [Problem(self.path, line, subject) for line in self._lines(subject, faults)]

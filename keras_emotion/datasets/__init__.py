@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from keras_emotion.datasets.afew_va import AFEWVA
 from keras_emotion.datasets.affectnet import AffectNet
+from keras_emotion.datasets.amigos import AMIGOS
 from keras_emotion.datasets.deap import DEAP
+from keras_emotion.datasets.dreamer import DREAMER
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
@@ -17,7 +19,19 @@ from keras_emotion.datasets.seed_iv import SEEDIV
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, SEED, SEEDIV, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader
+    for reader in (
+        DEAP,
+        SAM40,
+        SEED,
+        SEEDIV,
+        DREAMER,
+        AMIGOS,
+        MAHNOBHCI,
+        AFEWVA,
+        AffectNet,
+        Recordings,
+    )
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -38,7 +52,9 @@ def register_reader(reader: ReaderType) -> ReaderType:
 
 __all__ = [
     "AFEWVA",
+    "AMIGOS",
     "DEAP",
+    "DREAMER",
     "MAHNOBHCI",
     "READERS",
     "SAM40",

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from keras_emotion.synthetic.afew_va import write_afew_va
 from keras_emotion.synthetic.affectnet import write_affectnet
+from keras_emotion.synthetic.amigos import write_amigos
 from keras_emotion.synthetic.deap import write_deap
+from keras_emotion.synthetic.dreamer import write_dreamer
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
@@ -22,6 +24,8 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "sam40": write_sam40,
     "seed": write_seed,
     "seed_iv": write_seed_iv,
+    "dreamer": write_dreamer,
+    "amigos": write_amigos,
     "mahnob_hci": write_mahnob_hci,
     "afew_va": write_afew_va,
     "affectnet": write_affectnet,
@@ -33,7 +37,9 @@ __all__ = [
     "WRITERS",
     "write_afew_va",
     "write_affectnet",
+    "write_amigos",
     "write_deap",
+    "write_dreamer",
     "write_mahnob_hci",
     "write_recordings",
     "write_sam40",

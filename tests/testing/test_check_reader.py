@@ -15,7 +15,15 @@ from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "seed": (1, 2), "seed_iv": (1, 2), "mahnob_hci": (1, 2)}
+NUMBERS = {
+    "deap": (1, 24),
+    "sam40": (1, 2),
+    "seed": (1, 2),
+    "seed_iv": (1, 2),
+    "dreamer": (1, 2),
+    "amigos": (2, 8, 12),
+    "mahnob_hci": (1, 2),
+}
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
     "affectnet": ("training", "validation"),
@@ -34,6 +42,9 @@ CASES = {
     "seed features": {"file_format": "features"},
     "seed_iv": {},
     "seed_iv features": {"file_format": "features"},
+    "dreamer": {},
+    "dreamer 7.3": {},
+    "amigos": {},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},

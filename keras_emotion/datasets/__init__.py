@@ -8,6 +8,7 @@ from typing import TypeVar
 from keras_emotion.datasets.afew_va import AFEWVA
 from keras_emotion.datasets.affectnet import AffectNet
 from keras_emotion.datasets.deap import DEAP
+from keras_emotion.datasets.eav import EAV
 from keras_emotion.datasets.faced import FACED
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
@@ -17,7 +18,7 @@ from keras_emotion.datasets.seed import SEED
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, SEED, FACED, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader for reader in (DEAP, SAM40, SEED, FACED, EAV, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -39,6 +40,7 @@ def register_reader(reader: ReaderType) -> ReaderType:
 __all__ = [
     "AFEWVA",
     "DEAP",
+    "EAV",
     "FACED",
     "MAHNOBHCI",
     "READERS",

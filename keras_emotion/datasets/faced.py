@@ -32,7 +32,7 @@ from keras_emotion.datasets.faced_files import (
     stimuli_differences,
 )
 from keras_emotion.datasets.faced_raw import RawRecording, ShownClip, open_recording, read_events
-from keras_emotion.datasets.plausibility import PLAUSIBLE_UV, deviations_uv
+from keras_emotion.datasets.plausibility import PLAUSIBLE_UV, deviations_uv, microvolt_factor
 from keras_emotion.datasets.reader import (
     SYNTHETIC_MARKER,
     Gender,
@@ -483,9 +483,9 @@ def _factor_of(path: Path, array: np.ndarray) -> float:
         InputError: they are EEG in neither unit.
     """
     size = float(np.median(deviations_uv(array[0], FACTS["processed"]["sampling_rate_hz"])))
-    low, high = PLAUSIBLE_UV
-    factor = next((factor for factor in (1.0, 1e6) if low <= size * factor <= high), None)
+    factor = microvolt_factor(size)
     if factor is None and np.isfinite(size) and size > 0:
+        low, high = PLAUSIBLE_UV
         raise InputError(
             f"{path}: EEG has a standard deviation of {size:.3g} within a second (median over channels and seconds); "
             f"expected {low:g} to {high:g} microvolts, or as many millionths; copy the file again"

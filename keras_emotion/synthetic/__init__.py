@@ -10,6 +10,7 @@ from pathlib import Path
 from keras_emotion.synthetic.afew_va import write_afew_va
 from keras_emotion.synthetic.affectnet import write_affectnet
 from keras_emotion.synthetic.deap import write_deap
+from keras_emotion.synthetic.eav import write_eav
 from keras_emotion.synthetic.faced import write_faced
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
@@ -22,6 +23,7 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "sam40": write_sam40,
     "seed": write_seed,
     "faced": write_faced,
+    "eav": write_eav,
     "mahnob_hci": write_mahnob_hci,
     "afew_va": write_afew_va,
     "affectnet": write_affectnet,
@@ -34,6 +36,7 @@ __all__ = [
     "write_afew_va",
     "write_affectnet",
     "write_deap",
+    "write_eav",
     "write_faced",
     "write_mahnob_hci",
     "write_recordings",

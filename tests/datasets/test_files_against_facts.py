@@ -288,7 +288,7 @@ def test_faced(tmp_path):
         array = pickle.loads((root / "EEG_Features" / feature / "sub061.pkl.pkl").read_bytes())
         assert array.shape == (28, 32, 30, 5)
     # Three videos of each emotion in this order, four neutral ones: published, and in the table of videos.
-    order = "anger disgust fear sadness neutral amusement inspiration joy tenderness".split()
+    order = ["anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy", "tenderness"]
     expected = [name for name in order for _ in range(4 if name == "neutral" else 3)]
     assert [row["emotion"] for row in videos] == expected
     assert facts["class_names"] == order

@@ -10,6 +10,8 @@ from keras_emotion.datasets.affectnet import AffectNet
 from keras_emotion.datasets.amigos import AMIGOS
 from keras_emotion.datasets.deap import DEAP
 from keras_emotion.datasets.dreamer import DREAMER
+from keras_emotion.datasets.eav import EAV
+from keras_emotion.datasets.faced import FACED
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
@@ -27,6 +29,8 @@ READERS: dict[str, type[Reader]] = {
         SEEDIV,
         DREAMER,
         AMIGOS,
+        FACED,
+        EAV,
         MAHNOBHCI,
         AFEWVA,
         AffectNet,
@@ -55,6 +59,8 @@ __all__ = [
     "AMIGOS",
     "DEAP",
     "DREAMER",
+    "EAV",
+    "FACED",
     "MAHNOBHCI",
     "READERS",
     "SAM40",

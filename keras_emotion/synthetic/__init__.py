@@ -12,6 +12,8 @@ from keras_emotion.synthetic.affectnet import write_affectnet
 from keras_emotion.synthetic.amigos import write_amigos
 from keras_emotion.synthetic.deap import write_deap
 from keras_emotion.synthetic.dreamer import write_dreamer
+from keras_emotion.synthetic.eav import write_eav
+from keras_emotion.synthetic.faced import write_faced
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
@@ -26,6 +28,8 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "seed_iv": write_seed_iv,
     "dreamer": write_dreamer,
     "amigos": write_amigos,
+    "faced": write_faced,
+    "eav": write_eav,
     "mahnob_hci": write_mahnob_hci,
     "afew_va": write_afew_va,
     "affectnet": write_affectnet,
@@ -40,6 +44,8 @@ __all__ = [
     "write_amigos",
     "write_deap",
     "write_dreamer",
+    "write_eav",
+    "write_faced",
     "write_mahnob_hci",
     "write_recordings",
     "write_sam40",

@@ -8,6 +8,7 @@ from keras_emotion.synthetic import (
     write_amigos,
     write_deap,
     write_dreamer,
+    write_faced,
     write_mahnob_hci,
     write_recordings,
     write_sam40,
@@ -27,6 +28,7 @@ _WRITERS = {
     "amigos": lambda out: write_amigos(out, subjects=(2, 8, 12), clip_seconds=16),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
     "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "faced": lambda out: write_faced(out, subjects=(4,), files=("processed", "raw", "features"), clip_seconds=2),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

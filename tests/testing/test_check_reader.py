@@ -22,6 +22,7 @@ NUMBERS = {
     "seed_iv": (1, 2),
     "dreamer": (1, 2),
     "amigos": (2, 8, 12),
+    "faced": (4,),
     "mahnob_hci": (1, 2),
 }
 NAMES = {
@@ -45,6 +46,9 @@ CASES = {
     "dreamer": {},
     "dreamer 7.3": {},
     "amigos": {},
+    "faced": {},
+    "faced raw": {"file_format": "raw", "sampling_rate_hz": 128.0},
+    "faced features": {"file_format": "features", "channel_order": "first_batch"},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.datasets.matlab_check import check_matlab_file
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
+
+_DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
 
 
 def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -26,11 +28,13 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         Arrays by name, without those that are not in the file.
 
     Raises:
-        InputError: the file is missing, damaged, truncated, or of version 7.3.
+        InputError: the file is missing, damaged, truncated, of version 7.3, or declares more than `Limits.memory_gib`.
     """
     import scipy.io
 
-    with _mat_errors(path):
+    _refuse_version_73(path)
+    check_matlab_file(path, names)
+    with refusing_unreadable(path, _DAMAGED):
         variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
     return {name: variables[name] for name in names if name in variables}
 
@@ -52,18 +56,14 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     import scipy.io
 
-    with _mat_errors(path):
+    _refuse_version_73(path)
+    with refusing_unreadable(path, _DAMAGED):
         return {name: tuple(map(int, shape)) for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
 
 
-@contextlib.contextmanager
-def _mat_errors(path: Path) -> Iterator[None]:
-    """Turn what SciPy raises for files that it cannot read into an `InputError`."""
-    from scipy.io.matlab import MatReadError
-
-    try:
-        yield
-    except NotImplementedError:
-        raise InputError(f"{path}: a MATLAB 7.3 file; expected versions 5 to 7; save it with `-v7`") from None
-    except (ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, MatReadError) as error:
-        raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
+def _refuse_version_73(path: Path) -> None:
+    with refusing_unreadable(path, _DAMAGED), path.open("rb") as file:
+        # Version and order of bytes; an HDF5 file begins behind them.
+        is_version_73 = file.read(128)[124:] in (b"\x00\x02IM", b"\x02\x00MI")
+    if is_version_73:
+        raise InputError(f"{path}: a MATLAB 7.3 file; expected versions 5 to 7; save it with `-v7`")

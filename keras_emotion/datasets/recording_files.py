@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import numpy as np
 import pydantic
 
+from keras_emotion.array_files import map_npy
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
@@ -22,9 +21,12 @@ from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.matlab_check import check_matlab_file
 from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
+from keras_emotion.json_files import read_user_json
+from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.signals import ResampledSignal
 
@@ -43,6 +45,9 @@ _ALONE = (*EDF_SUFFIXES, ".gdf", ".cnt", *ARRAY_SUFFIXES)
 
 _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
 """Formats in which each channel has a rate of its own."""
+
+PLAUSIBLE_RATES_HZ = (0.01, 1e7)
+"""Samples a second that a device can have; a header or sidecar of another rate is damaged."""
 
 _VOLTAGES = ("V", "mV", "uV", "nV")
 _KINDS_OF_MNE = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "bio")
@@ -81,12 +86,10 @@ class Sidecar(pydantic.BaseModel):
                 'with "sampling_rate_hz", "channel_names", "unit" and "axes" ["channels", "samples"]'
             )
         try:
-            return cls.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
+            return cls.model_validate(read_user_json(file))
         except pydantic.ValidationError as error:
             faults = (f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors())
             raise InputError(f"{file}: {'; '.join(faults)}") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: cannot be read as JSON ({error})") from None
 
 
 def sidecar_file(path: Path) -> Path | None:
@@ -183,9 +186,16 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _open_array(path, table, any_names)
-    return _open_with_mne(path, root, table, any_names)
+    refuse_special_file(path)
+    is_array = path.suffix.lower() in ARRAY_SUFFIXES
+    opened = _open_array(path, table, any_names) if is_array else _open_with_mne(path, root, table, any_names)
+    low, high = PLAUSIBLE_RATES_HZ
+    if not low <= opened.sampling_rate_hz <= high:
+        raise InputError(
+            f"{path}: has {opened.sampling_rate_hz:g} samples a second; expected {low:g} to {high:g}; correct the "
+            "header or sidecar"
+        )
+    return opened
 
 
 def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.BaseRaw:
@@ -200,20 +210,11 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
         InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
     """
     has_own_marks = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
-    with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()):
-        try:
-            raw = _read_raw(path, root)
-        except InputError:
-            raise
-        except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
-            if isinstance(error, TypeError) and "must be 1 for raw files" in str(error):
-                reason = "it holds epochs; export the continuous recording, before it was cut"
-            else:
-                says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
-                # Some readers pass on where in them it happened: what happened stands last.
-                said = re.sub(r".*\w+Error: ", "", " ".join(str(error).split()))
-                reason = said[:200] if says_why else "damaged, or not of this format"
-            raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
+    message = f"{{path}}: cannot be read as {path.suffix or 'a recording'} ({{reason}})"
+    with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()), refusing_unreadable(path, message):
+        if path.suffix.lower() == ".set":
+            check_matlab_file(path)
+        raw = _read_raw(path, root)
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
         raise InputError(f"{path}: holds {what}; name the file with the recording itself")
@@ -234,7 +235,9 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
         with path.open("rb") as file:
             is_ant = file.read(4) == b"RIFF"
         return (mne.io.read_raw_ant if is_ant else mne.io.read_raw_cnt)(path, preload=False, verbose="WARNING")
-    return mne.io.read_raw(path, preload=False, verbose="WARNING")
+    # Annotations of these are read here; MNE refuses a file of which one is not in UTF-8.
+    options = {"encoding": "latin1"} if path.suffix.lower() in EDF_SUFFIXES else {}
+    return mne.io.read_raw(path, preload=False, verbose="WARNING", **options)
 
 
 def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
@@ -327,10 +330,9 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
     bad_names = tuple(channel.name for channel in channels if raw.ch_names[channel.row] in raw.info["bads"])
 
     def read(start: int, stop: int) -> np.ndarray:
-        try:
+        message = f"{{path}}: samples {start} to {stop} cannot be read ({{reason}}); copy it again"
+        with refusing_unreadable(path, message):
             return read_rows(start, stop) * scale[:, np.newaxis]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"{path}: samples {start} to {stop} cannot be read ({error}); copy it again") from None
 
     return RecordingFile(
         path,
@@ -438,10 +440,7 @@ def _array(path: Path, sidecar: Sidecar) -> np.ndarray:
         if sidecar.variable not in variables:
             raise InputError(f"{path}: no variable `{sidecar.variable}`, which its sidecar names")
         return variables[sidecar.variable]
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: no array of numbers ({error}); copy it again") from None
+    return map_npy(path)
 
 
 def _raise_faults(path: Path, faults: list[str]) -> None:

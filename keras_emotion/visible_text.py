@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import rich.console
 
 # C0 and C1 controls (ESC among them) except tab and newline; separators of lines and paragraphs; marks, embeddings,
 # overrides and isolates of the writing direction (UAX #9); and half characters, which no encoding has.
@@ -43,11 +46,26 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+class _Encodable:
+    """A text stream that writes characters that its encoding lacks as escapes."""
+
+    def __init__(self, raw: TextIO):
+        self.raw = raw
+
+    def write(self, text: str) -> int:
+        encoding = getattr(self.raw, "encoding", None)
+        if encoding and not text.isascii():
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+        return self.raw.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
 class VisibleStream:
     """A text stream that writes control characters as escapes, and characters that its encoding lacks too.
 
-    A carriage return passes: progress lines start with it. What draws on a terminal by escape sequences (a bar of
-    `rich`) writes to `raw`, after it made texts visible.
+    What draws on a terminal by escape sequences (a bar of `rich`, see `visible_console`) writes to `raw`.
 
     Args:
         raw: the stream that is written to.
@@ -58,11 +76,7 @@ class VisibleStream:
 
     def write(self, text: str) -> int:
         """Write a text, and return its length."""
-        shown = _ACTING.sub(lambda match: "\r" if match[0] == "\r" else _escape(match), text)
-        encoding = getattr(self.raw, "encoding", None)
-        if encoding and not shown.isascii():
-            shown = shown.encode(encoding, "backslashreplace").decode(encoding)
-        self.raw.write(shown)
+        _Encodable(self.raw).write(visible(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -72,3 +86,36 @@ class VisibleStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
+
+
+def visible_stream(stream: TextIO | None) -> VisibleStream | None:
+    """The stream with control characters as escapes; `None` where there is none (a closed standard error)."""
+    return stream if stream is None or isinstance(stream, VisibleStream) else VisibleStream(stream)
+
+
+def visible_console(file: TextIO | None = None, width: int | None = None) -> rich.console.Console:
+    """Return a console of rich that writes control characters of what it prints as escapes.
+
+    Args:
+        file: what it writes to; by default standard output, whatever that is at the time.
+        width: characters of a line; by default those of the terminal.
+    """
+    import rich.console
+    import rich.segment
+
+    class VisibleConsole(rich.console.Console):
+        @property
+        def file(self):
+            stream = super().file
+            return _Encodable(stream.raw) if isinstance(stream, VisibleStream) else stream
+
+        @file.setter
+        def file(self, stream):
+            rich.console.Console.file.fset(self, stream)
+
+        def render(self, renderable, options=None):
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else rich.segment.Segment(visible(segment.text), segment.style)
+
+    # In a notebook what goes to standard error is text all the same.
+    return VisibleConsole(file=file, width=width, force_jupyter=None if file is None else False)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import rich.console
 import rich.progress
 
+from keras_emotion.visible_text import visible_console
+
 
 @dataclasses.dataclass(frozen=True)
 class JobDone:
@@ -37,7 +39,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
     """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
-    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
+    console = visible_console(sys.stderr)
     columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
     bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
     started = time.perf_counter()

@@ -12,6 +12,9 @@ FOLLOW_VARIABLE = "KERAS_EMOTION_FOLLOW_LINKS"
 
 OPTION = "--follow-links"
 
+ADVICE = f"expected a path from the folder that stays within it; link the file there, or give {OPTION} to read it"
+"""What to do about a path that leads out of the folder of the data."""
+
 
 def may_leave_folder() -> bool:
     """Whether paths in tables and headers may lead out of the folder of the data."""
@@ -21,7 +24,7 @@ def may_leave_folder() -> bool:
 def leaves_folder(path: Path, root: Path) -> bool:
     """Whether a path that a table or header names lies outside of a folder, by its words.
 
-    Symbolic links within the folder are the user's own and count as what is in it.
+    Symbolic links within the folder are the user's own, and what they lead to counts as what is in it.
 
     Example:
         >>> leaves_folder(Path("study/../other/a.edf"), Path("study"))
@@ -45,9 +48,4 @@ def refuse_outside(path: Path, root: Path, where: Path | str, named: str) -> Non
         InputError: it leads out of the folder.
     """
     if leaves_folder(path, root) and not may_leave_folder():
-        raise InputError(f"{where}: names {named!r}, {outside_advice(root)}")
-
-
-def outside_advice(root: Path) -> str:
-    """What is wrong with a path outside of a folder, and what to do."""
-    return f"which is outside of {root}; expected a path within; link it there, or give {OPTION} to read it"
+        raise InputError(f"{where}: names {named!r}; {ADVICE}")

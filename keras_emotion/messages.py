@@ -90,7 +90,8 @@ def cut_lists(line: str) -> str:
     parts = re.split(r"(; |: )", line)
     for place, part in enumerate(parts):
         items = part.split(", ")
-        if len(items) > _LONGEST_LIST:
+        # Names that a user chooses from stay.
+        if len(items) > _LONGEST_LIST and "expected one of" not in part:
             # A bracket that the list stands in is closed behind it.
             last = re.search(r"\)*$", items[-1] if part.count("(") < part.count(")") or "(" in items[0] else "")
             end = last[0] if last else ""

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from keras_emotion.limits import check_table
-from keras_emotion.refusals import refusing_unreadable
+from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import has_control_characters, visible
 
@@ -165,12 +165,23 @@ def reading_csv(path: Path, message: str = "{path}: cannot be read as csv ({reas
     """
     with refusing_unreadable(path, message):
         check_table(path, path.stat().st_size)
-        with path.open("rb") as file:
-            if len(file.readline(_LONGEST_HEADING)) == _LONGEST_HEADING:
-                raise InputError(
-                    f"{path}: its first line has more than {_LONGEST_HEADING >> 20} MiB; expected the names of columns"
-                )
+        refuse_long_heading(path)
         yield
+
+
+def refuse_long_heading(path: Path) -> None:
+    """Refuse a csv file whose first line is longer than the names of columns can be: it may be all of the file.
+
+    Raises:
+        InputError: it is.
+        OSError: the file cannot be read.
+    """
+    refuse_special_file(path)
+    with path.open("rb") as file:
+        if len(file.readline(_LONGEST_HEADING)) == _LONGEST_HEADING:
+            raise InputError(
+                f"{path}: its first line has more than {_LONGEST_HEADING >> 20} MiB; expected the names of columns"
+            )
 
 
 # --- cells that a spreadsheet would run

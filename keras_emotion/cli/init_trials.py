@@ -55,9 +55,8 @@ class InitTrials:
 
         choice = Choice(self.annotations, self.seconds, self.begin, self.end)
         written = write_first_trials(self.folder, choice, self.subject_pattern)
-        recordings = [f"{file}: {what}" for file, what in written.recordings]
-        for line in condensed(recordings):
-            print(line)
+        for file, what in written.recordings:
+            print(f"{file}: {what}")
         _print_kinds(written.kinds)
         if written.kinds and not choice.patterns:
             print(
@@ -73,7 +72,7 @@ class InitTrials:
         )
         for fault in condensed(written.faults):
             print(f"error: {fault}", file=sys.stderr)
-        if any(map(is_shortened, (recordings, written.notes, written.faults))):
+        if any(map(is_shortened, (written.notes, written.faults))):
             print("note: --verbose prints all files and lists")
         if written.faults:
             print(

@@ -56,7 +56,7 @@ class Everywhere:
     register: Annotated[tuple[str, ...], Option(repeated=True, metavar="MODULE")] = ()
     limit: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=VALUE", common=False)] = ()
     follow_links: Annotated[bool, Option(common=False)] = False
-    verbose: bool = False
+    verbose: Annotated[bool, Option(common=False)] = False
     help: Annotated[bool, Option(aliases=("-h",))] = False
     help_all: bool = False
 
@@ -550,7 +550,8 @@ def help_text(
         lines += ["", *_wrapped(f"--{_dashed(name)}.*: {_plain(text)}" if name else "options:", hanging=2)]
         of_group = [one for one in common if not is_full or one.group == (name, text)]
         lines += [line for one in of_group for line in _entry(_invocation(one), _told(one, is_full))]
-    if len(common) < len(options):
+    # Those of all commands are no reason to look further: a message names the option that it is about.
+    if {one.name for one in options} - {one.name for one in (*common, *EVERYWHERE)}:
         lines += ["", *_wrapped(f"{len(options) - len(common)} more options: {prog} --help-all")]
     examples = docstring_section(documented, "Examples")
     if examples:

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial, raise_problems
 from keras_emotion.json_files import read_user_json
+from keras_emotion.media_files import check_picture_file
 from keras_emotion.schema import ImageSequence, InputError, Trial
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "afew_va.json").read_text(encoding="utf-8"))
@@ -346,6 +347,10 @@ def _image_problems(subject: str, folder: Path, files: Sequence[Path]) -> list[P
 
 def _image_fault(path: Path) -> str | None:
     """What is wrong with an image, as far as its first and last bytes tell: decoding every pixel takes too long."""
+    try:
+        check_picture_file(path)
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial
 from keras_emotion.schema import ImageSequence, InputError, Trial
+from keras_emotion.tables import refuse_long_heading
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "affectnet.json").read_text(encoding="utf-8"))
 """Classes, ranges, names of columns and of folders of AffectNet (`facts/affectnet.json`)."""
@@ -281,6 +282,7 @@ class AffectNet(Reader):
         """
         path = self._places[subject]
         try:
+            refuse_long_heading(path)
             with path.open(encoding="utf-8-sig", errors="replace") as file:
                 header = [name.strip().strip('"') for name in file.readline().split(",")]
                 if missing := [column for column in FACTS["list_columns"] if header.count(column) != 1]:

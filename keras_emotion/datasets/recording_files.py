@@ -26,6 +26,7 @@ from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
 from keras_emotion.json_files import read_user_json
+from keras_emotion.links import refuse_outside
 from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.signals import ResampledSignal
@@ -214,11 +215,24 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()), refusing_unreadable(path, message):
         if path.suffix.lower() == ".set":
             check_matlab_file(path)
+        if path.suffix.lower() in BRAINVISION_SUFFIXES:
+            header = BrainVisionHeader.read(path)
+            _check_parts(path, root, [header.data_file, *filter(None, [header.marker_file])])
         raw = _read_raw(path, root)
+    _check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
         raise InputError(f"{path}: holds {what}; name the file with the recording itself")
     return raw
+
+
+def _check_parts(path: Path, root: Path, files: Sequence[Path]) -> None:
+    """Refuse files that a header names where they are devices, or lie neither below the root nor beside the header."""
+    folders = (root.resolve(), path.resolve().parent)
+    for file in files:
+        refuse_special_file(file)
+        if not any(file.resolve().is_relative_to(folder) for folder in folders):
+            refuse_outside(file, root, path, str(file))
 
 
 def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from keras_emotion.limits import check_memory
-from keras_emotion.refusals import refusing_unreadable
+from keras_emotion.refusals import reason_of, refusing_unreadable
 
 _UNREADABLE = "{path}: not a readable .npz file of plain arrays ({reason}); copy it again"
 
@@ -63,20 +65,45 @@ def _opened(path: Path, message: str) -> Iterator[np.lib.npyio.NpzFile]:
 def _header(archive: np.lib.npyio.NpzFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     member = f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name
     with archive.zip.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, _, dtype = _read_header(file, np.lib.format.read_magic(file))
     return shape, dtype
 
 
-def _declared_bytes(archive: np.lib.npyio.NpzFile, name: str) -> int:
-    """Bytes of an array by its own header."""
-    shape, dtype = _header(archive, name)
+def _read_header(file: IO[bytes], version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
     # In Python's own numbers: NumPy's would wrap around.
     n_bytes = dtype.itemsize
     for length in shape:
         n_bytes *= int(length)
     return n_bytes
+
+
+def _declared_bytes(archive: np.lib.npyio.NpzFile, name: str) -> int:
+    """Bytes of an array by its own header."""
+    return _n_bytes(*_header(archive, name))
+
+
+def parse_npy(content: bytes) -> np.ndarray:
+    """Return the array in the bytes of an `.npy` file, which are all that is there of it; objects are refused.
+
+    Raises:
+        ValueError: it is none, is truncated or holds objects.
+    """
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = _read_header(file, version)
+    except Exception as error:
+        # Headers are parsed as Python, which raises anything.
+        raise ValueError(f"no header of an .npy file ({reason_of(error)})") from error
+    # NumPy allocates what the header declares.
+    if _n_bytes(shape, dtype) > len(content):
+        raise ValueError(f"its header declares shape {shape}, but it has {len(content)} bytes")
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def map_npy(path: Path) -> np.ndarray:

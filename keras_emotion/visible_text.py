@@ -113,9 +113,31 @@ def visible_console(file: TextIO | None = None, width: int | None = None) -> ric
         def file(self, stream):
             rich.console.Console.file.fset(self, stream)
 
+        def print(self, *objects, **options):
+            # Before widths are measured.
+            super().print(*map(_visible_renderable, objects), **options)
+
         def render(self, renderable, options=None):
+            # Whatever else was made of texts.
             for segment in super().render(renderable, options):
                 yield segment if segment.control else rich.segment.Segment(visible(segment.text), segment.style)
 
     # In a notebook what goes to standard error is text all the same.
     return VisibleConsole(file=file, width=width, force_jupyter=None if file is None else False)
+
+
+def _visible_renderable(item: Any) -> Any:
+    """A string, a text or the cells of a table of rich with control characters as escapes."""
+    import rich.table
+    import rich.text
+
+    if isinstance(item, str):
+        return visible(item)
+    if isinstance(item, rich.text.Text):
+        return item if _ACTING.search(item.plain) is None else rich.text.Text(visible(item.plain), item.style)
+    if isinstance(item, rich.table.Table):
+        item.title = _visible_renderable(item.title)
+        for column in item.columns:
+            column.header = _visible_renderable(column.header)
+            column._cells = [_visible_renderable(cell) for cell in column._cells]
+    return item

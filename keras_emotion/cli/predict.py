@@ -56,8 +56,8 @@ class Predict:
         face_weights: weights of the network that encodes faces, likewise.
         shown_windows: windows whose chosen frames are drawn below the probabilities (faces and EEG images), for models
             that choose frames; evenly spread over those that can be used.
-        output: folder to write to; by default `predictions/<recording>`, with a part of a hash of its path where that is
-            the prediction of another recording.
+        output: folder to write to; by default `predictions/<recording>`, with a hash of its path where that is the
+            prediction of another recording.
         baseline_seconds: length of the baseline at the start, for models that subtract one.
         block_seconds: length of the blocks that are read at once.
 

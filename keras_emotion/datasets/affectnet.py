@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import itertools
 import json
 import re
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from keras_emotion.array_files import parse_npy
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial
 from keras_emotion.schema import ImageSequence, InputError, Trial
 from keras_emotion.tables import refuse_long_heading
@@ -444,7 +444,7 @@ def _read_array(path: Path) -> np.ndarray:
         content = file.read(_LARGEST_ARRAY_BYTES + 1)
     if len(content) > _LARGEST_ARRAY_BYTES:
         raise ValueError("too large")
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return parse_npy(content)
 
 
 def _as_number(array: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_emotion.datasets.matlab_check import check_matlab_file
+from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
@@ -245,6 +246,7 @@ def _plain_hdf5(file: Any, item: Any) -> Any:
 
     if isinstance(item, h5py.Group):
         return {name: _plain_hdf5(file, item[name]) for name in item}
+    check_memory(file.filename, item.nbytes)
     if item.attrs.get("MATLAB_empty", 0):
         return np.empty(tuple(map(int, item[()])))
     if h5py.check_ref_dtype(item.dtype) is not None:

@@ -216,8 +216,7 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
         if path.suffix.lower() == ".set":
             check_matlab_file(path)
         if path.suffix.lower() in BRAINVISION_SUFFIXES:
-            header = BrainVisionHeader.read(path)
-            _check_parts(path, root, [header.data_file, *filter(None, [header.marker_file])])
+            _check_parts(path, root, _named_by_header(path))
         raw = _read_raw(path, root)
     _check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:
@@ -233,6 +232,15 @@ def _check_parts(path: Path, root: Path, files: Sequence[Path]) -> None:
         refuse_special_file(file)
         if not any(file.resolve().is_relative_to(folder) for folder in folders):
             refuse_outside(file, root, path, str(file))
+
+
+def _named_by_header(path: Path) -> list[Path]:
+    """Files that the header of a BrainVision recording names; of what is no such header MNE says what is wrong."""
+    try:
+        header = BrainVisionHeader.read(path)
+    except InputError:
+        return []
+    return [header.data_file, *filter(None, [header.marker_file])]
 
 
 def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:

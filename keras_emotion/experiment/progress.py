@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import rich.console
 import rich.progress
 
+from keras_emotion.messages import condensed
 from keras_emotion.visible_text import visible_console
 
 
@@ -32,8 +33,8 @@ class JobDone:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines to standard error."""
-    for line in lines:
+    """Print lines to standard error, shortened unless `--verbose` is given."""
+    for line in condensed(lines):
         sys.stderr.write(f"{line}\n")
 
 

@@ -449,9 +449,27 @@ def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         dropped = dropped_lines(count_by_reason(plan.dropped_windows()))
-        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped])
+        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped, *_lines_on_rules(plan)])
         raise InputError(f"nothing can be evaluated:\n  {reasons}")
     return jobs, not_evaluable
+
+
+def _lines_on_rules(plan: Plan) -> list[str]:
+    """A line for each rating of which none, or each, is above a limit of the label rule."""
+    lines, rule = [], plan.experiment.label_rule
+    for rating in dict.fromkeys(
+        one for target in plan.experiment.targets for one in joint_ratings(target) or (target,)
+    ):
+        if rating in plan.class_names:
+            continue
+        values = plan.window_set(POOL, rating).table[rating].dropna()
+        if rule.limits and len(values) and len(set(rule.apply(values.to_numpy(float)))) == 1:
+            low, high = values.min(), values.max()
+            lines.append(
+                f"{rating}: rated from {low:g} to {high:g}, all in one class under the label rule {rule.name}; give "
+                f"--label-rule.threshold, such as {(low + high) / 2:g}, or --label-rule.kind median"
+            )
+    return lines
 
 
 def left_out(plan: Plan) -> list[str]:

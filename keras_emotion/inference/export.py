@@ -219,8 +219,8 @@ def export_model(
     built-in operations have no loop over lists of tensors, and no pooling in three dimensions. For ONNX the exact GELU
     is written by the error function. A model with `exported_model()` says itself what is exported, such as
     `VideoEEGHierarchicalLSTM`: greedy and unrolled, with the positions that it looks at among the outputs. Of a model
-    with `is_decided`, windows whose positions rounding errors may change are not compared. A model of mixed precision is
-    exported in float32, and compared with itself in float32.
+    with `is_decided`, windows whose positions rounding errors may change are not compared. A model of mixed precision
+    is exported in float32, and compared with itself in float32.
 
     Args:
         model: a functional model whose inputs have names.

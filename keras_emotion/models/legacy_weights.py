@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 
+from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
@@ -104,6 +105,7 @@ def _layers_of_file(path):
         for layer in _attribute(group, "layer_names"):
             names = _attribute(group[layer], "weight_names")
             if names:
+                check_memory(path, sum(group[layer][name].nbytes for name in names))
                 layers[layer] = [(name, group[layer][name][()]) for name in names]
     return layers
 

@@ -14,10 +14,13 @@ from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
 from keras_emotion.datasets.seed_iv import SEEDIV
+from keras_emotion.datasets.seed_v import SEEDV
+from keras_emotion.datasets.seed_vii import SEEDVII
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, SEED, SEEDIV, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader
+    for reader in (DEAP, SAM40, SEED, SEEDIV, SEEDV, SEEDVII, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -44,6 +47,8 @@ __all__ = [
     "SAM40",
     "SEED",
     "SEEDIV",
+    "SEEDV",
+    "SEEDVII",
     "AffectNet",
     "Problem",
     "Reader",

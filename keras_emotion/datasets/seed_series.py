@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import datetime
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,19 @@ def parse_date(text: str) -> datetime.date | None:
         return datetime.datetime.strptime(text, "%Y%m%d").date()
     except ValueError:
         return None
+
+
+def checked_rate(sampling_rate_hz: float | None) -> float | None:
+    """Return a rate that signals are resampled to, `None` for none.
+
+    Raises:
+        ValueError: it is not a number above 0.
+    """
+    if sampling_rate_hz is None:
+        return None
+    if not 0 < sampling_rate_hz < math.inf:
+        raise ValueError(f"`sampling_rate_hz` is {sampling_rate_hz}; expected a number above 0, or None")
+    return float(sampling_rate_hz)
 
 
 class SEEDSeries(Reader):

@@ -67,6 +67,7 @@ class MatSignals(SessionFile):
         example: name of a variable as it should be.
         initials: what the names begin with.
         dtype: type of the samples that are given.
+        resampled_to_hz: samples a second that signals are resampled to; `None`: as stored.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class MatSignals(SessionFile):
         example: str,
         initials: str = "",
         dtype: type = np.float64,
+        resampled_to_hz: float | None = None,
     ):
         shapes = variable_shapes(path)
-        self._path, self._variables, self._rate, self._dtype = path, variables, sampling_rate_hz, dtype
+        self._path, self._variables, self._rate, self._dtype = path, variables, float(sampling_rate_hz), dtype
+        self._new_rate = resampled_to_hz or self._rate
         self._shapes = {trial: shapes[name] for trial, name in variables.items()}
         n_channels = len(CHANNEL_NAMES)
         faults = {
@@ -96,11 +99,12 @@ class MatSignals(SessionFile):
     def recording(self, trial: int) -> Recording:
         """See `SessionFile`."""
         (array,) = read_numbers(self._path, (self._variables[trial],), ("channels", "samples"))
+        signal = np.array(array, dtype=self._dtype, order="C")
         return Recording(
-            signal=np.array(array, dtype=self._dtype, order="C"),
+            signal=signal if self._new_rate == self._rate else resample(signal, self._rate, self._new_rate),
             channel_names=CHANNEL_NAMES,
             units=("uV",) * len(CHANNEL_NAMES),
-            sampling_rate_hz=float(self._rate),
+            sampling_rate_hz=self._new_rate,
             source=self._path,
         )
 

@@ -378,7 +378,8 @@ def pickled_trials(path: Path, array: str, width: int) -> PickledTrials:
 
 def _stored_bytes(path: Path, array: str) -> bytes:
     """The bytes of a pickle that an `.npz` file holds as one array without axes."""
-    with _npz_errors(path), np.load(path, allow_pickle=False) as archive:
+    # Opened here: NumPy leaves a file open that is no archive.
+    with _npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if array not in archive:
             raise InputError(f"{path}: no array `{array}`; found {', '.join(archive.files) or 'none'}; copy it again")
         stored = archive[array]
@@ -394,7 +395,7 @@ def _npz_errors(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged, or no .npz file ({error}); copy it again") from None
 
 

@@ -11,6 +11,8 @@ from keras_emotion.synthetic import (
     write_sam40,
     write_seed,
     write_seed_iv,
+    write_seed_v,
+    write_seed_vii,
 )
 
 _SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size": (64, 64)}
@@ -22,6 +24,12 @@ _WRITERS = {
     "sam40": lambda out: write_sam40(out, n_subjects=2, files=("filtered", "raw")),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
     "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_v": lambda out: write_seed_v(
+        out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("features", "eye_features")
+    ),
+    "seed_v raw": lambda out: write_seed_v(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_vii": lambda out: write_seed_vii(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_vii raw": lambda out: write_seed_vii(out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("raw",)),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

@@ -123,7 +123,7 @@ class ReaderCase:
         return self.reader.describe() if self._chosen is None else None
 
     def files(self, kind: str, subject: SubjectId) -> frozenset[Path]:
-        """Return what `source_files`, `video_files` or `media_files` lists of a subject; asked for once."""
+        """Return what `source_files`, `video_files` and the like list of a subject; asked for once."""
         key = kind, subject
         if key not in self._files:
             self._files[key] = frozenset(getattr(self.reader, kind)(subject))
@@ -141,6 +141,7 @@ class ReaderCase:
             files |= {
                 trial.video,
                 trial.media and trial.media.path,
+                trial.voice and trial.voice.path,
                 *(trial.images.files if trial.images is not None else ()),
             }
             files |= {trial.released_features.source} if trial.released_features is not None else set()

@@ -11,17 +11,35 @@ from keras_emotion.datasets.amigos import AMIGOS
 from keras_emotion.datasets.crema_d import CREMAD
 from keras_emotion.datasets.deap import DEAP
 from keras_emotion.datasets.dreamer import DREAMER
+from keras_emotion.datasets.eav import EAV
+from keras_emotion.datasets.faced import FACED
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
 from keras_emotion.datasets.ravdess import RAVDESS
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
+from keras_emotion.datasets.seed_iv import SEEDIV
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
     reader.name: reader
-    for reader in (DEAP, SAM40, SEED, DREAMER, AMIGOS, MAHNOBHCI, AFEWVA, AffectNet, RAVDESS, CREMAD, Recordings)
+    for reader in (
+        DEAP,
+        SAM40,
+        SEED,
+        SEEDIV,
+        DREAMER,
+        AMIGOS,
+        FACED,
+        EAV,
+        MAHNOBHCI,
+        AFEWVA,
+        AffectNet,
+        RAVDESS,
+        CREMAD,
+        Recordings,
+    )
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -46,11 +64,14 @@ __all__ = [
     "CREMAD",
     "DEAP",
     "DREAMER",
+    "EAV",
+    "FACED",
     "MAHNOBHCI",
     "RAVDESS",
     "READERS",
     "SAM40",
     "SEED",
+    "SEEDIV",
     "AffectNet",
     "Problem",
     "Reader",

@@ -54,6 +54,23 @@ def size_advice(size_uv: float) -> str | None:
     return f"{_SLIPS[factor]}? if so, set factor {factor:g} in {CHANNEL_FILE} (name `*` for all channels)"
 
 
+def microvolt_factor(size: float) -> float | None:
+    """What EEG of an unknown unit is multiplied by to be in microvolts: 1, or a million where it is in volts.
+
+    Args:
+        size: median of `deviations_uv`, in the unit of the signal.
+
+    Returns:
+        `None` where the signal is EEG in neither of them.
+
+    Example:
+        >>> microvolt_factor(20.0), microvolt_factor(2e-5), microvolt_factor(0.02)
+        (1.0, 1000000.0, None)
+    """
+    low, high = PLAUSIBLE_UV
+    return next((factor for factor in (1.0, 1e6) if low <= size * factor <= high), None)
+
+
 def size_fault(advice: str, *sizes_uv: float) -> str:
     """The sentence about EEG whose size no scalp has.
 

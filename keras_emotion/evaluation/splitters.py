@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
 from keras_emotion.evaluation.identifiers import crossed_counts, people_codes, row_codes, trial_key
-from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_split
 
 SMALLEST_NUMBER_OF_FOLDS = 3
 
@@ -459,13 +459,14 @@ class SubjectAndStimulusKFold(UnitKFold):
 
 
 class PredefinedSplit(UnitKFold):
-    """The one split that the data bring along, in a column `split`: `train`, `validation`, `test`.
+    """The split that the data bring along, in a column `split`: `train`, `validation`, `test`; or the folds.
 
-    Where no row says `validation`, trials of the training part are held out, whole and stratified: a tenth, or one of
-    each class where a class has fewer than ten (three at least).
+    Folds are `fold_1`, `fold_2` and so on, two at least: each is the test part once, in this order, and the others are
+    the training part. Where no row says `validation`, trials of the training part are held out, whole and stratified:
+    a tenth, or one of each class where a class has fewer than ten (three at least).
 
     Args:
-        n_splits: not used: there is one split.
+        n_splits: not used: the data say how many there are.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
         maximum_folds: not used.
@@ -478,19 +479,19 @@ class PredefinedSplit(UnitKFold):
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """See `UnitKFold`; validation rows are training rows here."""
-        parts = self._parts(X if groups is None else groups, np.asarray(y))
-        yield np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
+        for parts in self._parts(X if groups is None else groups, np.asarray(y)):
+            yield np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
 
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """See `UnitKFold`."""
         table, labels = X if groups is None else groups, np.asarray(y)
-        parts = self._parts(table, labels)
-        train, validation = parts["train"], parts["validation"]
-        if not len(validation):
-            train, validation = _held_out_trials(table, labels, train, self.seed, self.repetition)
-        yield train, validation, parts["test"]
+        for parts in self._parts(table, labels):
+            train, validation = parts["train"], parts["validation"]
+            if not len(validation):
+                train, validation = _held_out_trials(table, labels, train, self.seed, self.repetition)
+            yield train, validation, parts["test"]
 
     def get_n_splits(
         self,
@@ -498,22 +499,38 @@ class PredefinedSplit(UnitKFold):
         y: npt.ArrayLike | None = None,
         groups: pd.DataFrame | None = None,
     ) -> int:
-        """One."""
-        return 1
+        """See `UnitKFold`; without a table one, since the data say how many there are."""
+        return 1 if y is None else len(self._parts(X if groups is None else groups, np.asarray(y)))
 
-    def _parts(self, table: pd.DataFrame, labels: np.ndarray) -> dict[str, np.ndarray]:
+    def _parts(self, table: pd.DataFrame, labels: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """Row positions of each part of `SPLIT_PARTS`, fold by fold."""
         if "split" not in table:
             raise NotEvaluable(
                 f"{_whose(table)}: not evaluable: the data have no predefined split; give a column split with "
                 f"{', '.join(SPLIT_PARTS)}"
             )
         split = table["split"].astype(str).to_numpy()
-        if unknown := sorted(set(split) - set(SPLIT_PARTS)):
-            raise InputError(f"split: {', '.join(map(repr, unknown))}; expected one of {', '.join(SPLIT_PARTS)}")
-        parts = {name: np.flatnonzero(split == name) for name in SPLIT_PARTS}
-        if empty := [name for name in ("train", "test") if not len(parts[name])]:
-            raise NotEvaluable(f"{_whose(table)}: not evaluable: no row of the predefined split is {empty[0]}")
-        self._require_labels(labels, parts["train"], "training part of the predefined split")
+        found = set(split)
+        if unknown := sorted(name for name in found if not is_part_of_split(name)):
+            raise InputError(
+                f"split: {', '.join(map(repr, unknown))}; expected one of {', '.join(SPLIT_PARTS)}, fold_1"
+            )
+        folds = sorted(found - set(SPLIT_PARTS), key=lambda name: int(name.partition("_")[2]))
+        if folds and len(folds) < len(found):
+            named = ", ".join(sorted(found - set(folds)))
+            raise InputError(f"split: {', '.join(folds)} and {named}; expected folds, or {', '.join(SPLIT_PARTS)}")
+        if not folds:
+            parts = [{name: np.flatnonzero(split == name) for name in SPLIT_PARTS}]
+        else:
+            none = np.empty(0, dtype=np.int64)
+            parts = [
+                {"train": np.flatnonzero(split != name), "validation": none, "test": np.flatnonzero(split == name)}
+                for name in folds
+            ]
+        for one in parts:
+            if empty := [name for name in ("train", "test") if not len(one[name])]:
+                raise NotEvaluable(f"{_whose(table)}: not evaluable: no row of the predefined split is {empty[0]}")
+            self._require_labels(labels, one["train"], "training part of the predefined split")
         return parts
 
 

@@ -36,7 +36,7 @@ _STIMULI, _IDENTITY, _COURSE = 40, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class _Look:
+class Look:
     """Means of the look and sound of a clip; within the clip they wander around these.
 
     Args:
@@ -62,7 +62,8 @@ class _Look:
     @classmethod
     def draw(
         cls, rng: np.random.Generator, identity_size: float, emotion_size: float, emotion: Mapping[str, float]
-    ) -> _Look:
+    ) -> Look:
+        """Draw a look and sound of its own, moved by valence and arousal of -1 to 1; see `write_stimuli`."""
         valence, arousal = (emotion_size * emotion.get(name, 0.0) for name in ("valence", "arousal"))
         own = lambda *shape: identity_size * rng.standard_normal(shape)  # noqa: E731
         # Warm and bright, or cold and dark.
@@ -173,7 +174,7 @@ def write_stimuli(
 
     def write(number: int, stimulus: str) -> None:
         identity, course = (np.random.default_rng([seed, _STIMULI, number, tag]) for tag in (_IDENTITY, _COURSE))
-        look = _Look.draw(identity, identity_size, emotion_size, emotions[stimulus])
+        look = Look.draw(identity, identity_size, emotion_size, emotions[stimulus])
         times = np.arange(round(seconds[stimulus] * frame_rate_hz)) / frame_rate_hz
         sound = look.sound(course, seconds[stimulus], stimulus in silent)
         write_clip(folder / f"{stimulus}.mp4", look.frames(course, times, size), sound, frame_rate_hz, size)

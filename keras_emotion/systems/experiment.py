@@ -61,7 +61,7 @@ class Experiment(Configuration):
     protocols: Annotated[
         tuple[str, ...],
         Field(min_length=1),
-        Option(aliases=("--protocol",), metavar="NAME ...", names="protocol", common=True),
+        Option(aliases=("--protocol",), metavar="NAME ...", names="protocol of a run", common=True),
     ] = ("as_published", "trial_disjoint")
     maximum_repetitions: Annotated[int, Field(ge=0)] = 0
     maximum_folds: Annotated[int, Field(ge=0)] = 0

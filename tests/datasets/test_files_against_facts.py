@@ -63,7 +63,7 @@ def band_power(signal, rate_hz, low_hz, high_hz):
 
 
 def test_every_writer_is_opened():
-    opened = {"deap", "sam40", "seed", "dreamer", "amigos", "mahnob_hci", "afew_va", "affectnet", "recordings"}
+    opened = {"deap", "sam40", "seed", "dreamer", "amigos", "faced", "mahnob_hci", "afew_va", "affectnet", "recordings"}
     assert opened == set(synthetic.WRITERS)
 
 
@@ -420,6 +420,81 @@ def test_amigos(tmp_path):
     assert sorted(orders[2]) == sorted(orders[1])
     rise = np.array([np.corrcoef(column, rated)[0, 1] for column in np.array(powers).T])
     assert {facts["eeg_channels"][row] for row in rise.argsort()[-2:]} == {"T7", "T8"}
+
+
+# --- FACED
+
+
+def test_faced(tmp_path):
+    facts, channels = facts_of("faced"), channels_of("faced")
+    videos = rows_of(FACTS / "faced_videos.csv")
+    seconds, rate_hz, subject = 4, 1000, 61
+    files = ("processed", "raw", "features")
+    root = synthetic.write_faced(tmp_path, subjects=(subject,), clip_seconds=seconds, effect_size=3.0, files=files)
+    # As its users open them; these files are our own.
+    processed = pickle.loads((root / "Processed_data" / "sub061.pkl").read_bytes(), encoding="iso-8859-1")
+    assert (processed.shape, processed.dtype) == ((28, 32, 30 * 250), np.float64)
+    for feature in facts["features"]["names"]:
+        array = pickle.loads((root / "EEG_Features" / feature / "sub061.pkl.pkl").read_bytes())
+        assert array.shape == (28, 32, 30, 5)
+    # Three videos of each emotion in this order, four neutral ones: published, and in the table of videos.
+    order = ["anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy", "tenderness"]
+    expected = [name for name in order for _ in range(4 if name == "neutral" else 3)]
+    assert [row["emotion"] for row in videos] == expected
+    assert facts["class_names"] == order
+    assert [row["targeted_valence"] for row in videos] == ["negative"] * 12 + ["neutral"] * 4 + ["positive"] * 12
+    with zipfile.ZipFile(root / "Stimuli_info.xlsx") as archive:
+        texts = list(ElementTree.fromstring(archive.read("xl/sharedStrings.xml")).itertext())
+    assert texts[:6] == [
+        "Video index",
+        "Duration\uff08s\uff09",
+        "Source Film",
+        "Source Database",
+        "Valence",
+        "Targeted Emotion",
+    ]
+    assert "\\" in texts
+    # A row for each place in the order of presentation; `vid` is the video.
+    rows = scipy.io.loadmat(root / "Data" / "sub061" / "After_remarks.mat")["After_remark"]
+    assert rows.shape == (28, 1)
+    assert rows.dtype.names == ("score", "trial", "vid", "Accuracy", "ResponseTime")
+    assert [int(row["trial"].item()) for row in rows[:, 0]] == list(range(1, 29))
+    shown = [int(row["vid"].item()) for row in rows[:, 0]]
+    assert (sorted(shown), shown != sorted(shown)) == (list(range(1, 29)), True)
+    assert all(
+        row["score"].shape == (1, 12) and 0 <= row["score"].min() <= row["score"].max() <= 7 for row in rows[:, 0]
+    )
+    assert all(row["Accuracy"].shape == row["ResponseTime"].shape == (1, 0) for row in rows[:, 0])
+    assert facts["remarks"]["items"][8:] == ["arousal", "valence", "familiarity", "liking"]
+    # 68 people were recorded at 1000 Hz and 55 at 250 Hz; 33 recordings give no unit.
+    ranges = facts["raw"]["rates_hz"]
+    counts = {rate: sum(last - first + 1 for first, last, one in ranges if one == rate) for rate in (250, 1000)}
+    assert counts == {250: 55, 1000: 68}
+    assert sum(last - first + 1 for first, last in facts["raw"]["subjects_without_unit"]) == 33
+    header, record_seconds = header_of(root / "Data" / "sub061" / "data.bdf")
+    assert header["label"] == [channel["second_batch"] for channel in channels if channel["second_batch"]]
+    assert header["label"][-2:] == ["HEOR", "HEOL"]
+    assert {int(samples) / record_seconds for samples in header["samples"]} == {rate_hz}
+    assert set(header["unit"]) == {"uV"}
+    raw = mne.io.read_raw_bdf(root / "Data" / "sub061" / "data.bdf", verbose="ERROR")
+    recorded = raw.get_data()[:30] * MICROVOLT_PER_VOLT
+    marks = mne.read_annotations(root / "Data" / "sub061" / "evt.bdf")
+    codes = [str(mark["description"]) for mark in marks]
+    assert codes[0] == "100"
+    assert codes[1:] == [code for video in shown for code in (str(video), "101", "102")]
+    names = facts["channel_orders"]["second_batch"]
+    powers = {}
+    for place, video in enumerate(shown):
+        start, stop = (mark["onset"] for mark in (marks[3 * place + 2], marks[3 * place + 3]))
+        assert stop - start == pytest.approx(seconds)
+        clip = scipy.signal.detrend(recorded[:, round(start * rate_hz) : round(stop * rate_hz) : 4])
+        # The pickle holds the end of the video, in the order of the videos and not of presentation.
+        end = scipy.signal.detrend(processed[video - 1, :30, -clip.shape[1] :])
+        agreement = np.corrcoef(clip[:, 50:-50], end[:, 50:-50])[:30, 30:]
+        np.testing.assert_array_equal(agreement.argmax(axis=1), np.arange(30))
+        powers.setdefault(expected[video - 1], []).append(np.log(band_power(end, 250, 8, 13)))
+    rise = np.mean(powers.pop("neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
+    assert {names[row] for row in rise.argsort()[-4:]} == {"P3", "Pz", "P4", "Oz"}
 
 
 # --- MAHNOB-HCI

@@ -8,10 +8,12 @@ from keras_emotion.synthetic import (
     write_amigos,
     write_deap,
     write_dreamer,
+    write_faced,
     write_mahnob_hci,
     write_recordings,
     write_sam40,
     write_seed,
+    write_seed_iv,
 )
 
 _SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size": (64, 64)}
@@ -25,6 +27,8 @@ _WRITERS = {
     "dreamer 7.3": lambda out: write_dreamer(out, n_subjects=2, clip_seconds=4, version="7.3"),
     "amigos": lambda out: write_amigos(out, subjects=(2, 8, 12), clip_seconds=16),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
+    "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "faced": lambda out: write_faced(out, subjects=(4,), files=("processed", "raw", "features"), clip_seconds=2),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

@@ -19,6 +19,7 @@ FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 
 Medium = Literal["audio", "video"]
 
+_VIDEO_SUFFIXES = (".mp4", ".flv")
 _LFS_POINTER = b"version https://git-lfs"
 _N_NAMED = 8
 
@@ -227,6 +228,9 @@ class ActedClips(Reader):
             path = media["audio"].path
             _refuse_pointer(path)
             seconds = audio_facts(path).duration_seconds
+            if not seconds and path.suffix.lower() in _VIDEO_SUFFIXES:
+                # Flash videos announce one length for picture and sound.
+                seconds = video_facts(path).duration_seconds
             if not seconds > 0:
                 raise InputError(f"{path}: no sound; expected an utterance; copy the file again")
             voice = Clip(path, stop_seconds=seconds)

@@ -136,7 +136,8 @@ class CREMAD(ActedClips):
     # --- votes
 
     def _ratings(self, utterance: Utterance) -> dict[str, float]:
-        vote = self._votes.get(utterance.stimulus)
+        # A table that cannot be read is a problem of its own.
+        vote = None if self._shared_problems else self._votes.get(utterance.stimulus)
         return {**utterance.ratings, **({} if vote is None else {"perceived_emotion": vote})}
 
     @functools.cached_property

@@ -24,6 +24,8 @@ NUMBERS = {
     "amigos": (2, 8, 12),
     "faced": (4,),
     "mahnob_hci": (1, 2),
+    "ravdess": (1, 2),
+    "crema_d": (1001, 1002),
 }
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
@@ -55,6 +57,9 @@ CASES = {
     "afew_va flat": {},
     "affectnet": {},
     "affectnet arrays": {},
+    "ravdess": {},
+    "ravdess sound": {"file_format": "audio"},
+    "crema_d": {},
     "recordings": {},
     "recordings at 128 Hz": {"sampling_rate_hz": 128.0},
     "recordings fif": {},

@@ -10,11 +10,13 @@ from pathlib import Path
 from keras_emotion.synthetic.afew_va import write_afew_va
 from keras_emotion.synthetic.affectnet import write_affectnet
 from keras_emotion.synthetic.amigos import write_amigos
+from keras_emotion.synthetic.crema_d import write_crema_d
 from keras_emotion.synthetic.deap import write_deap
 from keras_emotion.synthetic.dreamer import write_dreamer
 from keras_emotion.synthetic.eav import write_eav
 from keras_emotion.synthetic.faced import write_faced
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
+from keras_emotion.synthetic.ravdess import write_ravdess
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
@@ -37,6 +39,8 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "mahnob_hci": write_mahnob_hci,
     "afew_va": write_afew_va,
     "affectnet": write_affectnet,
+    "ravdess": write_ravdess,
+    "crema_d": write_crema_d,
     "recordings": write_recordings,
 }
 """The writers by the name of the dataset, as `keras-emotion synthesize` takes it: its options are their parameters."""
@@ -46,11 +50,13 @@ __all__ = [
     "write_afew_va",
     "write_affectnet",
     "write_amigos",
+    "write_crema_d",
     "write_deap",
     "write_dreamer",
     "write_eav",
     "write_faced",
     "write_mahnob_hci",
+    "write_ravdess",
     "write_recordings",
     "write_sam40",
     "write_seed",

@@ -7,6 +7,7 @@ it. Here files are opened by SciPy, MNE, OpenCV, NumPy and the standard library,
 import csv
 import json
 import pickle
+import wave
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
@@ -73,6 +74,8 @@ def test_every_writer_is_opened():
         "dreamer",
         "amigos",
         "faced",
+        "ravdess",
+        "crema_d",
         "mahnob_hci",
         "afew_va",
         "affectnet",
@@ -809,6 +812,82 @@ def test_affectnet_arrays(tmp_path):
             assert values["lnd"].shape == (2 * facts["n_landmarks"],)
             assert values["lnd"][0] < values["lnd"][2 * 16]
             assert cv2.imread(str(folder / "images" / f"{number}.jpg")) is not None
+
+
+# --- actors
+
+
+def pitch_hz(path):
+    """Frequency of the strongest partial of a wav file, and the file's rate."""
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        rate_hz, samples = file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return spectrum.argmax() * rate_hz / len(samples), rate_hz
+
+
+def seconds_of(path):
+    """Length of picture and sound of a video, and the codecs, by decoding it."""
+    with av.open(str(path)) as container:
+        picture, sound = container.streams.video[0], container.streams.audio[0]
+        n_frames, n_samples = 0, 0
+        for frame in container.decode(picture, sound):
+            n_frames, n_samples = n_frames + isinstance(frame, av.VideoFrame), n_samples + getattr(frame, "samples", 0)
+        lengths = n_frames / float(picture.average_rate), n_samples / sound.rate
+        return lengths, picture.codec_context.name, sound.codec_context.name, sound.rate
+
+
+def test_ravdess(tmp_path):
+    facts = facts_of("ravdess")
+    options = {"clip_seconds": 1, "video_size": (32, 32), "effect_size": 2.0}
+    root = synthetic.write_ravdess(tmp_path, 1, n_emotions=8, n_statements=1, **options)
+    emotions = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
+    assert (emotions, ["normal", "strong"]) == (facts["emotions"], facts["intensities"])
+    names = {path.name for path in (root / "Actor_01").iterdir()}
+    codes = [(1, 1), *((emotion, intensity) for emotion in range(2, 9) for intensity in (1, 2))]
+    stems = [f"01-{emotion:02d}-{intensity:02d}-01-01-01" for emotion, intensity in codes]
+    assert names == {f"{kind}-{stem}{suffix}" for stem in stems for kind, suffix in (("03", ".wav"), ("01", ".mp4"))}
+    (picture, sound), *codecs = seconds_of(root / "Actor_01" / f"01-{stems[0]}.mp4")
+    assert codecs == ["h264", "aac", 48000]
+    assert 1 <= picture <= 1.1
+    assert sound == pytest.approx(picture, abs=0.05)
+    pitches = dict(zip(codes, (pitch_hz(root / "Actor_01" / f"03-{stem}.wav") for stem in stems), strict=True))
+    assert {rate_hz for _, rate_hz in pitches.values()} == {48000} == {facts["sampling_rate_hz"]}
+    # Anger is higher than sadness, and more so where it is strong.
+    assert pitches[5, 2][0] > pitches[5, 1][0] > pitches[4, 1][0]
+    # Of all three kinds of files, of speech and song, without the songs of actor 18.
+    counts = facts["n_utterances"]
+    assert counts == {"speech": 4 + 7 * 8, "song": 4 + 5 * 8}
+    assert 3 * (24 * counts["speech"] + 23 * counts["song"]) == facts["n_files"]
+
+
+def test_crema_d(tmp_path):
+    facts = facts_of("crema_d")
+    options = {"clip_seconds": 1, "video_size": (32, 32), "effect_size": 2.0}
+    root = synthetic.write_crema_d(tmp_path, 2, n_sentences=2, **options)
+    # As the page of the dataset lists them.
+    sentences = ["IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI"]
+    emotions = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+    assert (sentences, emotions) == (facts["sentences"], facts["emotions"])
+    assert facts["levels"] == {"LO": "low", "MD": "medium", "HI": "high"}
+    names = {f"IEO_{emotion}_{level}" for emotion in emotions if emotion != "NEU" for level in ("LO", "MD", "HI")}
+    names |= {"IEO_NEU_XX", *(f"TIE_{emotion}_XX" for emotion in emotions)}
+    # Neutral, of actor 1002, is one of those that were never there.
+    expected = {f"{actor}_{name}" for actor in (1001, 1002) for name in names} - {"1002_TIE_NEU_XX"}
+    for folder, suffix in (("AudioWAV", ".wav"), ("VideoFlash", ".flv")):
+        assert {path.name for path in (root / folder).iterdir()} == {f"{name}{suffix}" for name in expected}
+    (picture, sound), *codecs = seconds_of(root / "VideoFlash" / "1001_IEO_ANG_HI.flv")
+    assert codecs[:2] == ["flv", "mp3float"]
+    assert sound == pytest.approx(picture, abs=0.15)
+    pitches = [pitch_hz(root / "AudioWAV" / f"1001_IEO_{name}.wav") for name in ("SAD_HI", "ANG_LO", "ANG_HI")]
+    assert {rate_hz for _, rate_hz in pitches} == {16000} == {facts["sampling_rate_hz"]}
+    assert [pitch for pitch, _ in pitches] == sorted(pitch for pitch, _ in pitches)
+    people = rows_of(root / "VideoDemographics.csv")
+    assert list(people[0]) == ["ActorID", "Age", "Sex", "Race", "Ethnicity"]
+    assert [(row["ActorID"], row["Sex"]) for row in people] == [("1001", "Male"), ("1002", "Female")]
+    votes = rows_of(root / "processedResults" / "summaryTable.csv")
+    assert {row["FileName"] for row in votes} == expected
+    assert {len(row["MultiModalVote"]) for row in votes} == {1, 3}
 
 
 # --- recordings of one's own, of which no facts file speaks but the docstrings of reader and writer

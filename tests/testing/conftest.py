@@ -6,10 +6,12 @@ from keras_emotion.synthetic import (
     write_afew_va,
     write_affectnet,
     write_amigos,
+    write_crema_d,
     write_deap,
     write_dreamer,
     write_faced,
     write_mahnob_hci,
+    write_ravdess,
     write_recordings,
     write_sam40,
     write_seed,
@@ -22,7 +24,11 @@ _SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size":
 _SMALL_IMAGES = {"n_training": 3, "n_validation": 2}
 _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 2, "video_size": (64, 48)}
 
+_SMALL_UTTERANCES = {"clip_seconds": 0.5, "video_size": (32, 32), "n_emotions": 2}
+
 _WRITERS = {
+    "ravdess": lambda out: write_ravdess(out, 2, n_statements=1, **_SMALL_UTTERANCES),
+    "crema_d": lambda out: write_crema_d(out, 2, n_sentences=1, **_SMALL_UTTERANCES),
     "deap": lambda out: write_deap(out, subjects=(1, 24), n_trials=2, files=("python", "matlab", "original")),
     "sam40": lambda out: write_sam40(out, n_subjects=2, files=("filtered", "raw")),
     "dreamer": lambda out: write_dreamer(out, n_subjects=2, clip_seconds=4, compressed=False),

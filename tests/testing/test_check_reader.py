@@ -19,6 +19,8 @@ NUMBERS = dict.fromkeys(("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "drea
     "deap": (1, 24),
     "amigos": (2, 8, 12),
     "faced": (4,),
+    "ravdess": (1, 2),
+    "crema_d": (1001, 1002),
 }
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
@@ -55,6 +57,9 @@ CASES = {
     "afew_va flat": {},
     "affectnet": {},
     "affectnet arrays": {},
+    "ravdess": {},
+    "ravdess sound": {"file_format": "audio"},
+    "crema_d": {},
     "recordings": {},
     "recordings at 128 Hz": {"sampling_rate_hz": 128.0},
     "recordings fif": {},

@@ -6,6 +6,7 @@ from keras_emotion.synthetic import (
     write_afew_va,
     write_affectnet,
     write_deap,
+    write_eav,
     write_faced,
     write_mahnob_hci,
     write_recordings,
@@ -22,6 +23,7 @@ _WRITERS = {
     "sam40": lambda out: write_sam40(out, n_subjects=2, files=("filtered", "raw")),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
     "faced": lambda out: write_faced(out, subjects=(4,), files=("processed", "raw", "features"), clip_seconds=2),
+    "eav": lambda out: write_eav(out, n_conversations=1, trial_seconds=2, video_frame_rate_hz=2, video_size=(32, 32)),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

@@ -15,7 +15,7 @@ from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "seed": (1, 2), "faced": (4,), "mahnob_hci": (1, 2)}
+NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "seed": (1, 2), "faced": (4,), "eav": (1, 2), "mahnob_hci": (1, 2)}
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
     "affectnet": ("training", "validation"),
@@ -35,6 +35,8 @@ CASES = {
     "faced": {},
     "faced raw": {"file_format": "raw", "sampling_rate_hz": 128.0},
     "faced features": {"file_format": "features", "channel_order": "first_batch"},
+    "eav": {},
+    "eav speaking": {"task": "speaking", "sampling_rate_hz": 128.0},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},

@@ -8,6 +8,7 @@ is a `pandas.DataFrame` with one row a window (see `WINDOW_COLUMNS`).
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +40,18 @@ the place of the trial in the order in which it was shown (1-based; -1 where it 
 SPLIT_PARTS = ("train", "validation", "test")
 """Parts of a split that a dataset brings along."""
 
+_SPLIT_FOLD = re.compile(r"fold_[1-9]\d*")
+
 TRIAL_KEY = ("dataset", "subject", "session", "trial")
 """Columns that name a trial: trials are numbered anew in each session, a session being one visit of a subject."""
+
+
+def is_part_of_split(text: str) -> bool:
+    """Return whether a text names a part of a split: one of `SPLIT_PARTS`, or a fold (`"fold_1"`, `"fold_2"`, ...).
+
+    Of folds, each is the test part once, and the others are trained on.
+    """
+    return text in SPLIT_PARTS or _SPLIT_FOLD.fullmatch(text) is not None
 
 
 class InputError(ValueError):
@@ -309,11 +320,11 @@ class Trial:
         voice: what the person said, or another sound of the person, where it was recorded.
         eye_movements: the person's eye movements, where they were recorded and are read.
         continuous_ratings: ratings that follow the time of the trial, by target name.
-        group: id of those persons who were recorded together in this trial, so that what one of them felt depends on
-            the others; empty for a person alone.
+        recorded_together: id of those persons who were recorded together in this trial, so that what one of them felt
+            depends on the others; empty for a person alone.
         released_features: the authors' own features of the trial, where they are read.
-        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`); empty where
-            the data bring none along.
+        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`, or of a
+            cross-validation `"fold_1"`, `"fold_2"`, ...); empty where the data bring none along.
     """
 
     dataset: str
@@ -336,7 +347,7 @@ class Trial:
     voice: Clip | None = None
     eye_movements: EyeMovements | None = None
     continuous_ratings: Mapping[str, ContinuousRating] = dataclasses.field(default_factory=dict)
-    group: str = ""
+    recorded_together: str = ""
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
@@ -378,7 +389,9 @@ class Trial:
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial: a row for each start, `WINDOW_COLUMNS`, ratings, `split` and `group` where known.
+        """Window table of this trial, a row for each start.
+
+        It has `WINDOW_COLUMNS`, the ratings, and `split` and `recorded_together` where they are not empty.
 
         Args:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.
@@ -399,6 +412,6 @@ class Trial:
             "stop_seconds": start_seconds + window_seconds,
             **self.ratings,
             **({"split": self.split} if self.split else {}),
-            **({"group": self.group} if self.group else {}),
+            **({"recorded_together": self.recorded_together} if self.recorded_together else {}),
         }
         return pd.DataFrame(columns, index=range(len(start_seconds)))

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from keras_emotion.schema import InputError
 
+USUAL = "usual"
+"""Stands for the protocols under which a dataset is usually evaluated."""
+
 
 def _datasets() -> Iterable[str]:
     from keras_emotion.datasets import READERS
@@ -43,6 +46,10 @@ def _protocols() -> Iterable[str]:
     return PROTOCOLS
 
 
+def _protocols_of_a_run() -> Iterable[str]:
+    return (*_protocols(), USUAL)
+
+
 def _reproductions() -> Iterable[str]:
     from keras_emotion.papers import reproductions
 
@@ -59,6 +66,7 @@ REGISTRIES: Mapping[str, Callable[[], Iterable[str]]] = {
     "dataset": _datasets,
     "model": _models,
     "protocol": _protocols,
+    "protocol of a run": _protocols_of_a_run,
     "reproduction": _reproductions,
     "synthetic dataset": _writers,
 }
@@ -89,3 +97,19 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`; did you mean ...?` with the nearest of the known words, or nothing where none is near."""
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def with_usual_protocols(names: Sequence[str], dataset: str) -> tuple[str, ...]:
+    """Names of protocols, each once, with those of a dataset in place of `usual`.
+
+    Raises:
+        InputError: the dataset has none.
+    """
+    from keras_emotion.datasets import READERS
+
+    usual = READERS[dataset].usual_protocols
+    if USUAL in names and not usual:
+        raise InputError(
+            f"--protocols {USUAL}: no protocol is usual for {dataset}; expected one of {', '.join(_protocols())}"
+        )
+    return tuple(dict.fromkeys(one for name in names for one in (usual if name == USUAL else (name,))))

@@ -13,7 +13,7 @@ _USAGE = (
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a reproduction, or a model on a dataset: training, evaluation, report.
+    """Run a reproduction, or a model on a dataset.
 
     Args:
         words: the words of the command line. Without any, reproductions and models are listed.
@@ -53,7 +53,7 @@ def _listed(is_full: bool) -> dict[str, dict[str, str]]:
 
     titles = {name: _title(one.description) for name, one in reproductions().items()}
     options = {"--model MODEL": "model", "--dataset NAME": "dataset"}
-    options |= {"--protocols NAME ...": "protocol"} if is_full else {}
+    options |= {"--protocols NAME ...": "protocol of a run"} if is_full else {}
     listed = {option: ", ".join(REGISTRIES[kind]()) for option, kind in options.items()}
     return {"reproductions": titles, "models on any dataset": listed}
 

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from keras_emotion.datasets.afew_va import AFEWVA
 from keras_emotion.datasets.affectnet import AffectNet
+from keras_emotion.datasets.amigos import AMIGOS
 from keras_emotion.datasets.deap import DEAP
+from keras_emotion.datasets.dreamer import DREAMER
 from keras_emotion.datasets.eav import EAV
 from keras_emotion.datasets.faced import FACED
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
@@ -15,10 +17,25 @@ from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
+from keras_emotion.datasets.seed_iv import SEEDIV
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (DEAP, SAM40, SEED, FACED, EAV, MAHNOBHCI, AFEWVA, AffectNet, Recordings)
+    reader.name: reader
+    for reader in (
+        DEAP,
+        SAM40,
+        SEED,
+        SEEDIV,
+        DREAMER,
+        AMIGOS,
+        FACED,
+        EAV,
+        MAHNOBHCI,
+        AFEWVA,
+        AffectNet,
+        Recordings,
+    )
 }
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
@@ -39,13 +56,16 @@ def register_reader(reader: ReaderType) -> ReaderType:
 
 __all__ = [
     "AFEWVA",
+    "AMIGOS",
     "DEAP",
+    "DREAMER",
     "EAV",
     "FACED",
     "MAHNOBHCI",
     "READERS",
     "SAM40",
     "SEED",
+    "SEEDIV",
     "AffectNet",
     "Problem",
     "Reader",

@@ -9,7 +9,7 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -70,6 +70,7 @@ class AFEWVA(Reader):
     """
 
     name = "afew_va"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("subject_disjoint",)
     # A clip of an unknown actor may be one of anybody who is asked for.
     missing_files_block = True
 

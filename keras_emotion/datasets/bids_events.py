@@ -61,7 +61,7 @@ class EventTable:
             notes.append(f"events of {self.path.name}, whose task is spelt in another case than that of the recording")
         if self.is_in_milliseconds:
             notes.append(
-                f"{self.path.name}: most times are after the end of the recording, and fit as milliseconds: read as such"
+                f"{self.path.name}: most times are after the end of the recording and fit as milliseconds: read as such"
             )
         return notes
 

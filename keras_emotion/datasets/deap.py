@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -96,6 +96,7 @@ class DEAP(Reader):
     """
 
     name = "deap"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None, preprocess: bool = False):
         super().__init__(root)

@@ -19,6 +19,7 @@ from keras_emotion.datasets.mahnob_hci_session import (
     Session,
     owner_by_file_names,
 )
+from keras_emotion.datasets.mahnob_hci_valence import CONTINUOUS_VALENCE, LABEL_FILE, read_continuous_valence
 from keras_emotion.datasets.reader import (
     Problem,
     Reader,
@@ -28,7 +29,7 @@ from keras_emotion.datasets.reader import (
     raise_problems,
 )
 from keras_emotion.faces import same_frame_rate, video_facts
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.schema import ContinuousRating, InputError, Trial
 from keras_emotion.signals import band_pass
 
 FileFormat = Literal["original"]
@@ -84,6 +85,9 @@ class MAHNOBHCI(Reader):
     Ratings: `feltVlnc` -> valence, `feltArsl` -> arousal, `feltCtrl` -> control (DEAP's dominance), `feltPred` ->
     predictability, 1 to 9; `feltEmo` -> emotion, the number of a keyword (`class_names`).
 
+    `Trial.continuous_ratings` has `continuous_valence`, 4 values a second of how others rated the face, where the file
+    `lable_continous_Mahnob.mat` [2] lies in `root` and holds the session.
+
     Neutral clips (`_N_` in the name of the recording, or without ratings and `isStim` 0) and sessions without ratings
     (the other experiments) are no trials: `describe` lists them as skipped. A rated session whose recording
     `session.xml` does not name and that is not there either is an incomplete one: listed, left out. One that is named
@@ -132,9 +136,13 @@ class MAHNOBHCI(Reader):
     References:
         Soleymani et al., "A Multimodal Database for Affect Recognition and Implicit Tagging", IEEE Transactions on
         Affective Computing 3(1), 2012.
+
+        [2] Soleymani et al., "Analysis of EEG Signals and Facial Expressions for Continuous Emotion Detection", IEEE
+        Transactions on Affective Computing 7(1), 2016; the file is beside its code.
     """
 
     name = "mahnob_hci"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     # A session of which nobody can say whose it is may be one of the subjects asked for.
     missing_files_block = True
     # 2: every trial is of session 1; the session of the files is one clip. 3: trials say how long their video lasts.
@@ -188,7 +196,18 @@ class MAHNOBHCI(Reader):
     def source_files(self, subject: int) -> tuple[Path, ...]:
         """`session.xml` and recording of every trial of the subject."""
         (subject,) = self.select([subject])
-        return tuple(path for session in self._index.trials[subject] for path in (session.xml, session.recording))
+        files = tuple(path for session in self._index.trials[subject] for path in (session.xml, session.recording))
+        return (*files, self.label_file) if self.label_file.is_file() else files
+
+    @property
+    def label_file(self) -> Path:
+        """Where the ratings over time are, if they are there."""
+        return self.root / LABEL_FILE
+
+    @functools.cached_property
+    def _valence(self) -> Mapping[int, ContinuousRating]:
+        """Ratings over time by the id of the session."""
+        return read_continuous_valence(self.label_file) if self.label_file.is_file() else {}
 
     def video_files(self, subject: int) -> tuple[Path, ...]:
         """See `Reader.video_files`."""
@@ -217,7 +236,7 @@ class MAHNOBHCI(Reader):
             try:
                 trial = self._trial(session)
             except InputError as error:
-                problems.append(as_problem(error, subject, session.recording))
+                problems.append(as_problem(error, subject, session.recording, self.label_file))
                 continue
             trials.append(describe_trial(trial) | {"folder": str(session.folder)})
             rates.add(trial.recording.sampling_rate_hz)
@@ -328,6 +347,7 @@ class MAHNOBHCI(Reader):
             eeg_channel_names=EEG_CHANNEL_NAMES,
             ratings=session.ratings,
             presentation=self._index.presentations[session.id],
+            continuous_ratings={CONTINUOUS_VALENCE: valence} if (valence := self._valence.get(session.id)) else {},
             video=session.video,
             video_seconds=session.video_seconds,
             video_frame_rate_hz=session.video_frame_rate_hz,
@@ -339,6 +359,13 @@ class MAHNOBHCI(Reader):
         if expected is not None and abs(duration_seconds - expected) > LENGTH_TOLERANCE_SECONDS:
             message = f"the marks are {duration_seconds:.1f} s apart; expected {expected} s, as clip {session.stimulus}"
             yield Problem(session.recording, message, session.subject, False)
+        valence = self._valence.get(session.id)
+        if valence is not None and abs(valence.times_seconds[-1] - duration_seconds) > LENGTH_TOLERANCE_SECONDS:
+            message = (
+                f"{CONTINUOUS_VALENCE} of session {session.id} ends at {valence.times_seconds[-1]:.1f} s; expected "
+                f"{duration_seconds:.1f} s, as the clip: is it the file of another copy?"
+            )
+            yield Problem(self.label_file, message, session.subject, False)
         if session.video is None:
             return
         try:

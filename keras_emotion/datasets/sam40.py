@@ -83,6 +83,7 @@ class SAM40(Reader):
     """
 
     name = "sam40"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"task": TASKS}
     meaning_of_stimulus = (
         "the first, second or third repetition of a task, the same for all subjects: where stimuli are kept apart, "

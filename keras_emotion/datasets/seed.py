@@ -21,16 +21,13 @@ from keras_emotion.datasets.reader import (
     raise_problems,
     unusable_channels,
 )
+from keras_emotion.datasets.seed_common import CHANNEL_NAMES, Contents, channel_differences, differences
 from keras_emotion.datasets.seed_files import (
-    CHANNEL_NAMES,
     FACTS,
     FEATURE_NAMES,
     FILE_FORMATS,
-    Contents,
     FileFormat,
     Session,
-    channel_differences,
-    differences,
     feature_contents,
     find_sessions,
     format_of,
@@ -100,6 +97,11 @@ class SEED(Reader):
     """
 
     name = "seed"
+    usual_protocols: ClassVar[tuple[str, ...]] = (
+        "predefined_split_within_session",
+        "session_disjoint",
+        "subject_disjoint",
+    )
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {TARGET: tuple(FACTS["class_names"])}
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):

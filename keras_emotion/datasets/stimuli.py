@@ -344,6 +344,7 @@ class StimulusReader(Reader):
         self._reader, self._folder, self._sources = reader, folder, tuple(sources)
         self.name, self.class_names, self.code_version = reader.name, reader.class_names, reader.code_version
         self.missing_files_block, self.file_format = reader.missing_files_block, reader.file_format
+        self.usual_protocols, self.meaning_of_stimulus = reader.usual_protocols, reader.meaning_of_stimulus
         self.stimuli = folder.root
 
     @property
@@ -389,6 +390,14 @@ class StimulusReader(Reader):
     def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
         """See `Reader`."""
         return self._reader.video_files(subject)
+
+    def voice_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """See `Reader`."""
+        return self._reader.voice_files(subject)
+
+    def eye_files(self, subject: SubjectId) -> tuple[Path, ...]:
+        """See `Reader`."""
+        return self._reader.eye_files(subject)
 
     def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
         """All clips of the folder, and `stimuli.csv`; those that the dataset brings along, too."""

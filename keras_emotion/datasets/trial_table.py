@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.datasets.reader import Problem, SubjectId
-from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError
+from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError, is_part_of_split
 from keras_emotion.tables import read_cells
 
 TRIAL_FILE = "trials.csv"
@@ -25,6 +25,7 @@ OPTIONAL_COLUMNS = (
     "video",
     "video_offset_seconds",
     "split",
+    "recorded_together",
 )
 
 _NOT_RATED = ("", "nan", "n/a", "na")
@@ -36,8 +37,8 @@ class TrialRow:
 
     Args:
         line: its number in the file, 1 for the heading.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split: as in
-            `schema.Trial`.
+        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split,
+            recorded_together: as in `schema.Trial`.
         file: the recording.
         start_seconds: onset of the stimulus, from the first sample of the recording.
         stop_seconds: end of the trial.
@@ -58,6 +59,7 @@ class TrialRow:
     video_offset_seconds: float | None
     ratings: Mapping[str, float]
     split: str = ""
+    recorded_together: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -227,8 +229,10 @@ class _Parser:
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
             faults.append("video_offset_seconds without a video")
-        if "split" in cells and cells["split"] not in SPLIT_PARTS:
-            faults.append(f"split is {cells['split']!r}; expected one of {', '.join(SPLIT_PARTS)}")
+        if "split" in cells and not is_part_of_split(cells["split"]):
+            faults.append(
+                f"split is {cells['split']!r}; expected one of {', '.join(SPLIT_PARTS)}, or fold_1, fold_2, ..."
+            )
         path = self.root / cells["file"] if cells.get("file") else None
         if path is not None and not os.path.exists(path):
             faults.append(f"file {cells['file']}: no such file")
@@ -252,6 +256,7 @@ class _Parser:
             video=video,
             ratings=ratings,
             split=cells.get("split", ""),
+            recorded_together=cells.get("recorded_together", ""),
             **row,
         )
 

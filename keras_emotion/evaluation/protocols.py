@@ -35,7 +35,7 @@ class Protocol(pydantic.BaseModel):
         name: `"as_published"`, with the paper where it is not the first one, or what is disjoint (`"trial_disjoint"`).
         setting: the paper and the setting of it that `"as_published"` stands for (`"3facrnn"`).
         disjoint: what training, validation and test do not share; `"overlapping_windows"` are windows, those that
-            overlap in time kept together; `"predefined"` is what the data's own column `split` says.
+            overlap in time kept together; `"predefined"` is what the data's own column `split` says (parts or folds).
         scope: `"within_subject"` trains and tests on one subject at a time, `"within_session"` on one session of a
             subject, `"across_subjects"` on all rows together.
         n_splits: number of folds, at least 3; `None` leaves one subject (or session) out.

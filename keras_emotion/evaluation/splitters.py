@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
-from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError
+from keras_emotion.evaluation.identifiers import crossed_counts, people_codes, row_codes, trial_key
+from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_split
 
 SMALLEST_NUMBER_OF_FOLDS = 3
 
@@ -306,14 +306,17 @@ class StimulusKFold(UnitKFold):
 class SubjectKFold(UnitKFold):
     """Leave one subject out, or folds over groups of subjects.
 
+    Subjects who were recorded together (column `group` of the window table) are one unit: they are left out together.
+    A column `group` that is missing or empty means nobody else was there.
+
     Unlike for the other splitters the number of folds has nothing to do with the rarest class: a test subject may
     have constant labels, the training part may not lack a class.
 
     Args:
-        n_splits: number of groups, at most the number of subjects; `None` leaves one subject out at a time.
+        n_splits: number of parts, at most the number of units; `None` leaves one unit out at a time.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
-        maximum_folds: as for `UnitKFold`; with more subjects than this, groups of them are left out.
+        maximum_folds: as for `UnitKFold`; with more subjects than this, several of them are left out.
     """
 
     unit = "subject"
@@ -323,6 +326,16 @@ class SubjectKFold(UnitKFold):
         self, n_splits: int | None = None, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None
     ):
         super().__init__(n_splits, seed, repetition, maximum_folds)
+
+    def units(self, table: pd.DataFrame) -> np.ndarray:
+        """Unit of each row: the subject, with all who were recorded together.
+
+        Raises:
+            InputError: a column is missing, or an id in it.
+        """
+        # Refused without these columns, as by the other splitters.
+        row_codes(table, self.unit_columns)
+        return people_codes(table)
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
         return n_units
@@ -368,7 +381,8 @@ class SubjectAndStimulusKFold(UnitKFold):
     With k groups of each, the k x k test parts hold every row once. The training part of a fold has the rows of the
     other subjects on other stimuli; rows of a test subject on a training stimulus, and the reverse, are left out of the
     fold. The validation part is one more group of subjects on one more group of stimuli, kept apart in the same way.
-    Subjects and stimuli are dealt to the groups in the order of their commonest labels.
+    Subjects and stimuli are dealt to the groups in the order of their commonest labels. Subjects who were recorded
+    together (column `group`) are one.
 
     Args:
         n_splits: groups of subjects, and of stimuli; at most the number of either.
@@ -422,7 +436,8 @@ class SubjectAndStimulusKFold(UnitKFold):
 
     def _groups(self, X, y, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         table, labels = X if groups is None else groups, np.asarray(y)
-        codes = [row_codes(table, columns) for columns in (("dataset", "subject"), ("dataset", "stimulus"))]
+        row_codes(table, ("dataset", "subject"))
+        codes = [people_codes(table), row_codes(table, ("dataset", "stimulus"))]
         sizes = [own.max(initial=-1) + 1 for own in codes]
         limits = [limit for limit in (self.n_splits, self.maximum_folds, *sizes) if limit is not None]
         n_groups = min(limits)
@@ -444,13 +459,14 @@ class SubjectAndStimulusKFold(UnitKFold):
 
 
 class PredefinedSplit(UnitKFold):
-    """The one split that the data bring along, in a column `split`: `train`, `validation`, `test`.
+    """The split that the data bring along, in a column `split`: `train`, `validation`, `test`; or the folds.
 
-    Where no row says `validation`, trials of the training part are held out, whole and stratified: a tenth, or one of
-    each class where a class has fewer than ten (three at least).
+    Folds are `fold_1`, `fold_2` and so on, two at least: each is the test part once, in this order, and the others are
+    the training part. Where no row says `validation`, trials of the training part are held out, whole and stratified:
+    a tenth, or one of each class where a class has fewer than ten (three at least).
 
     Args:
-        n_splits: not used: there is one split.
+        n_splits: not used: the data say how many there are.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
         maximum_folds: not used.
@@ -463,19 +479,19 @@ class PredefinedSplit(UnitKFold):
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """See `UnitKFold`; validation rows are training rows here."""
-        parts = self._parts(X if groups is None else groups, np.asarray(y))
-        yield np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
+        for parts in self._parts(X if groups is None else groups, np.asarray(y)):
+            yield np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
 
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """See `UnitKFold`."""
         table, labels = X if groups is None else groups, np.asarray(y)
-        parts = self._parts(table, labels)
-        train, validation = parts["train"], parts["validation"]
-        if not len(validation):
-            train, validation = _held_out_trials(table, labels, train, self.seed, self.repetition)
-        yield train, validation, parts["test"]
+        for parts in self._parts(table, labels):
+            train, validation = parts["train"], parts["validation"]
+            if not len(validation):
+                train, validation = _held_out_trials(table, labels, train, self.seed, self.repetition)
+            yield train, validation, parts["test"]
 
     def get_n_splits(
         self,
@@ -483,22 +499,38 @@ class PredefinedSplit(UnitKFold):
         y: npt.ArrayLike | None = None,
         groups: pd.DataFrame | None = None,
     ) -> int:
-        """One."""
-        return 1
+        """See `UnitKFold`; without a table one, since the data say how many there are."""
+        return 1 if y is None else len(self._parts(X if groups is None else groups, np.asarray(y)))
 
-    def _parts(self, table: pd.DataFrame, labels: np.ndarray) -> dict[str, np.ndarray]:
+    def _parts(self, table: pd.DataFrame, labels: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """Row positions of each part of `SPLIT_PARTS`, fold by fold."""
         if "split" not in table:
             raise NotEvaluable(
                 f"{_whose(table)}: not evaluable: the data have no predefined split; give a column split with "
                 f"{', '.join(SPLIT_PARTS)}"
             )
         split = table["split"].astype(str).to_numpy()
-        if unknown := sorted(set(split) - set(SPLIT_PARTS)):
-            raise InputError(f"split: {', '.join(map(repr, unknown))}; expected one of {', '.join(SPLIT_PARTS)}")
-        parts = {name: np.flatnonzero(split == name) for name in SPLIT_PARTS}
-        if empty := [name for name in ("train", "test") if not len(parts[name])]:
-            raise NotEvaluable(f"{_whose(table)}: not evaluable: no row of the predefined split is {empty[0]}")
-        self._require_labels(labels, parts["train"], "training part of the predefined split")
+        found = set(split)
+        if unknown := sorted(name for name in found if not is_part_of_split(name)):
+            raise InputError(
+                f"split: {', '.join(map(repr, unknown))}; expected one of {', '.join(SPLIT_PARTS)}, fold_1"
+            )
+        folds = sorted(found - set(SPLIT_PARTS), key=lambda name: int(name.partition("_")[2]))
+        if folds and len(folds) < len(found):
+            named = ", ".join(sorted(found - set(folds)))
+            raise InputError(f"split: {', '.join(folds)} and {named}; expected folds, or {', '.join(SPLIT_PARTS)}")
+        if not folds:
+            parts = [{name: np.flatnonzero(split == name) for name in SPLIT_PARTS}]
+        else:
+            none = np.empty(0, dtype=np.int64)
+            parts = [
+                {"train": np.flatnonzero(split != name), "validation": none, "test": np.flatnonzero(split == name)}
+                for name in folds
+            ]
+        for one in parts:
+            if empty := [name for name in ("train", "test") if not len(one[name])]:
+                raise NotEvaluable(f"{_whose(table)}: not evaluable: no row of the predefined split is {empty[0]}")
+            self._require_labels(labels, one["train"], "training part of the predefined split")
         return parts
 
 

@@ -1,6 +1,7 @@
 """Losses."""
 
 from keras_emotion.losses.canonical_correlation import CanonicalCorrelationLoss
+from keras_emotion.losses.concordance import ConcordanceLoss
 from keras_emotion.losses.multimodal_contrastive import (
     InterModalContrastiveLoss,
     IntraModalContrastiveLoss,
@@ -11,6 +12,7 @@ from keras_emotion.losses.window_loss import WindowLoss
 
 __all__ = [
     "CanonicalCorrelationLoss",
+    "ConcordanceLoss",
     "InterModalContrastiveLoss",
     "IntraModalContrastiveLoss",
     "MERCLLoss",

@@ -13,6 +13,7 @@ from keras_emotion.models.eegnet import EEGNet
 from keras_emotion.models.emotion_transformer_fusion import EmotionTransformerFusion
 from keras_emotion.models.face_eeg_lstm import FaceEEGLSTM
 from keras_emotion.models.facrnn import FACRNNEEGNetwork, distillation_losses
+from keras_emotion.models.facrnn_regressor import FACRNNRegressor
 from keras_emotion.models.facrnn_visual import FACRNNVisualNetwork
 from keras_emotion.models.gcn_lstm import GCNLSTM
 from keras_emotion.models.graph_sleep_net import GraphSleepNet
@@ -40,6 +41,7 @@ __all__ = [
     "EEGNet",
     "EmotionTransformerFusion",
     "FACRNNEEGNetwork",
+    "FACRNNRegressor",
     "FACRNNVisualNetwork",
     "FaceAffectNetwork",
     "FaceEEGLSTM",

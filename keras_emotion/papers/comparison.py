@@ -106,6 +106,10 @@ PAPER = Paper(
         "cnn_lstm": comparison_presets(ComparisonNetwork(network="cnn_lstm", grid=_ON_GRID)),
         "cram": comparison_presets(ComparisonNetwork(network="cram", raw=_RAW_SLICES)),
         "gcn_lstm": comparison_presets(ComparisonNetwork(network="gcn_lstm", entropies=_SECONDS)),
+        # With faces; with `--features official` eye movements take their place.
+        "dcca": comparison_presets(ComparisonNetwork(network="dcca")),
+        "mmreslstm": comparison_presets(ComparisonNetwork(network="mmreslstm")),
+        "etf": comparison_presets(ComparisonNetwork(network="emotion_transformer_fusion")),
         "svm": comparison_presets(ComparisonEstimator(estimator_name="svm")),
         "logistic_regression": _regression,
     },

@@ -9,19 +9,25 @@ from pathlib import Path
 
 from keras_emotion.synthetic.afew_va import write_afew_va
 from keras_emotion.synthetic.affectnet import write_affectnet
+from keras_emotion.synthetic.amigos import write_amigos
 from keras_emotion.synthetic.deap import write_deap
+from keras_emotion.synthetic.dreamer import write_dreamer
 from keras_emotion.synthetic.eav import write_eav
 from keras_emotion.synthetic.faced import write_faced
 from keras_emotion.synthetic.mahnob_hci import write_mahnob_hci
 from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
+from keras_emotion.synthetic.seed_iv import write_seed_iv
 from keras_emotion.synthetic.stimuli import write_stimuli
 
 WRITERS: dict[str, Callable[..., Path]] = {
     "deap": write_deap,
     "sam40": write_sam40,
     "seed": write_seed,
+    "seed_iv": write_seed_iv,
+    "dreamer": write_dreamer,
+    "amigos": write_amigos,
     "faced": write_faced,
     "eav": write_eav,
     "mahnob_hci": write_mahnob_hci,
@@ -35,12 +41,15 @@ __all__ = [
     "WRITERS",
     "write_afew_va",
     "write_affectnet",
+    "write_amigos",
     "write_deap",
+    "write_dreamer",
     "write_eav",
     "write_faced",
     "write_mahnob_hci",
     "write_recordings",
     "write_sam40",
     "write_seed",
+    "write_seed_iv",
     "write_stimuli",
 ]

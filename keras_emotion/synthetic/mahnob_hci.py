@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.fft
+import scipy.io
 import scipy.special
 
 from keras_emotion.synthetic.deap import (
@@ -40,6 +41,7 @@ FACTS = read_facts("mahnob_hci")
 CHANNELS = read_channels("mahnob_hci")
 EEG_CHANNEL_NAMES = tuple(CHANNELS["name"][CHANNELS["kind"] == "eeg"])
 STIMULI = tuple(FACTS["stimulus_seconds"])
+CONTINUOUS = FACTS["continuous"]
 RATE_HZ: int = FACTS["sampling_rate_hz"]
 
 PASS_BAND_HZ = (0.5, 100.0)
@@ -115,6 +117,7 @@ def write_mahnob_hci(
     video_size: tuple[int, int] = (780, 580),
     video_tail_seconds: float | None = None,
     effect_follows: EffectFollows = "rating",
+    continuous_valence: bool = False,
 ) -> Path:
     """Write synthetic sessions of MAHNOB-HCI: `session.xml`, BioSemi file and face video.
 
@@ -163,6 +166,8 @@ def write_mahnob_hci(
             from trial to trial, 47 s to 25 s.
         effect_follows: what the effect on the signals is proportional to; the `"rating"`, or the `"expression"` of the
             face at that moment, see `write_deap`.
+        continuous_valence: write the file of valence over time too: what the face shows, 4 times a second, with or
+            without videos; the signals say something of it where `effect_follows` is `"expression"`.
 
     Returns:
         `out`.
@@ -205,6 +210,7 @@ def write_mahnob_hci(
     }
     if stimulus_fingerprint_size:
         recorded["stimulus_fingerprint_size"] = stimulus_fingerprint_size
+    valence_of: dict[tuple[int, int], np.ndarray] = {}
     followed = face_effect_size if effect_follows == "expression" else None
     for subject in chosen:
         clips = _clips(seed, subject, n_trials, stimulus_seconds, video_tail_seconds if face_videos else 0.0)
@@ -239,6 +245,15 @@ def write_mahnob_hci(
             span = begin_seconds, clip.seconds + clip.tail_seconds
             _write_xml(folder, *identity_fields, span, video_frame_rate_hz, fields, recording, video)
             begin_seconds += clip.seconds + clip.tail_seconds
+            if continuous_valence:
+                times = np.arange(0, clip.seconds, 1 / CONTINUOUS["rate_hz"])
+                shown = trial_expression(seed, subject, clip.stimulus, _deviations(clip), times, face_effect_size)
+                valence_of[subject, session_id(1, clip.place)] = shown["valence"]
+    if continuous_valence:
+        labels = np.empty((1, len(valence_of)), dtype=object)
+        labels[0] = list(valence_of.values())
+        included = np.array(list(valence_of), dtype=np.uint8)
+        scipy.io.savemat(out / CONTINUOUS["file"], {"labels": labels, "trials_included": included})
     of_faces: dict[str, Any] = {}
     if face_videos or effect_follows == "expression":
         of_faces = {"effect_follows": effect_follows, "face_effect_size": face_effect_size, "face_videos": face_videos}
@@ -258,6 +273,7 @@ def write_mahnob_hci(
         stimulus_seconds=stimulus_seconds,
         neutral_clips=neutral_clips,
         **of_faces,
+        **({"continuous_valence": True} if continuous_valence else {}),
     )
     return out
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_emotion.schema import SPLIT_PARTS, Trial
+from keras_emotion.schema import SPLIT_PARTS, Trial, is_part_of_split
 from keras_emotion.testing.named_checks import input_error, listed, require
 
 if TYPE_CHECKING:
@@ -27,8 +27,22 @@ def _check_identity(case: ReaderCase, trial: Trial) -> None:
     is_text = isinstance(trial.stimulus, str) and trial.stimulus
     require(is_text, f"{where}: `stimulus` is {trial.stimulus!r}; expected a name")
     require(isinstance(trial.session, (int, str)), f"{where}: `session` is {trial.session!r}; expected an int or str")
-    is_part = trial.split in ("", *SPLIT_PARTS)
-    require(is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, or nothing")
+    is_part = not trial.split or is_part_of_split(trial.split)
+    require(
+        is_part, f"{where}: `split` is {trial.split!r}; expected one of {', '.join(SPLIT_PARTS)}, fold_1, or nothing"
+    )
+
+
+def _check_continuous_ratings(case: ReaderCase, trial: Trial) -> None:
+    for name, rating in trial.continuous_ratings.items():
+        times_seconds, (low, high) = rating.times_seconds, rating.scale
+        require(name not in trial.ratings, f"{name} is a rating and a continuous rating; expected two names")
+        require(low < high, f"scale of {name} is {low:g} to {high:g}; expected the lowest and the highest value")
+        values = rating.values[~np.isnan(rating.values)]
+        is_inside = not len(values) or (low <= values.min() and values.max() <= high)
+        require(is_inside, f"values of {name} are not all from {low:g} to {high:g}")
+        is_in_time = not len(times_seconds) or times_seconds[0] >= 0
+        require(is_in_time, f"{name} starts at {times_seconds[:1]} s, before the stimulus")
 
 
 def _check_channels(case: ReaderCase, trial: Trial) -> None:
@@ -152,6 +166,37 @@ def _check_released_features(case: ReaderCase, trial: Trial) -> None:
     input_error(lambda: released.read("no such feature"), f"{where}: a feature that is not there is read")
 
 
+def _check_eye_movements(case: ReaderCase, trial: Trial) -> None:
+    movements = trial.eye_movements
+    if movements is None:
+        return
+    where = f"eye movements of subject {trial.subject}, trial {trial.trial}"
+    unlisted = sorted(set(movements.sources) - case.files("eye_files", trial.subject))
+    require(movements.sources and not unlisted, f"{where}: `eye_files` lacks {listed(unlisted) or 'its `sources`'}")
+    names = movements.feature_names
+    is_unique = isinstance(names, tuple) and len(set(names)) == len(names)
+    require(is_unique, f"{where}: `feature_names` is {names!r}; expected a tuple of different names")
+    has_any = movements.read_features is not None or movements.read_events is not None
+    require(has_any, f"{where}: neither features nor events can be read")
+    if movements.read_features is not None:
+        require(movements.window_seconds > 0, f"{where}: `window_seconds` is {movements.window_seconds}; expected > 0")
+        _require_numbers(f"{where}: features", movements.read_features(), (len(names),))
+    if movements.read_events is not None:
+        events = movements.read_events()
+        tails = {"pupil": (4,), "fixations_ms": (), "saccades": (2,), "blinks_ms": (), "statistics": ()}
+        for name, tail in tails.items():
+            _require_numbers(f"{where}: {name}", getattr(events, name), tail)
+        n_pupils, n_fixations = len(events.pupil), len(events.fixations_ms)
+        require(n_pupils == n_fixations, f"{where}: {n_pupils} pupils and {n_fixations} fixations; expected as many")
+
+
+def _require_numbers(what: str, array: np.ndarray, tail: tuple[int, ...]) -> None:
+    is_fitting = array.ndim == 1 + len(tail) and array.shape[1:] == tail
+    require(is_fitting, f"{what} have the shape {array.shape}; expected {('n', *tail)}")
+    require(array.dtype == np.float64, f"{what} are {array.dtype}; expected float64")
+    require(np.isfinite(array).all(), f"{what} have values that are not finite; expected an InputError")
+
+
 TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "identity": _check_identity,
     "channels": _check_channels,
@@ -160,8 +205,10 @@ TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "rate": _check_rate,
     "bad_spans": _check_bad_spans,
     "ratings": _check_ratings,
+    "continuous_ratings": _check_continuous_ratings,
     "source": _check_source,
     "pictures": _check_pictures,
     "released_features": _check_released_features,
+    "eye_movements": _check_eye_movements,
 }
 """Checks by name; each takes the case and a trial."""

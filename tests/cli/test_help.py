@@ -132,7 +132,7 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
     ("words", "message"),
     [
         ([], "COMMAND: missing; see keras-emotion --help"),
-        (["rnu"], "rnu: unknown command; expected one of run, papers, runs, "),
+        (["rnu"], "rnu: unknown command; expected one of run, papers, continuous, runs, "),
         (["rnu"], "did you mean run"),
         (["--foo", "runs"], "--foo: unknown option"),
         (["runs", "--jsn"], "--jsn: unknown option; did you mean --json?; see keras-emotion runs --help"),
@@ -156,7 +156,10 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
         (["run", "deap_3facrnn", "more"], "more: unexpected argument"),
         (["run", "--model", "smv", "--data-root", "x"], "--model smv: unknown model; expected one of facrnn, "),
         (["run", "--model", "svm", "--dataset", "x"], "--dataset x: unknown dataset"),
-        (["run", "--model", "svm", "--protocol", "x"], "--protocols x: unknown protocol; expected one of as_published"),
+        (
+            ["run", "--model", "svm", "--protocol", "x"],
+            "--protocols x: unknown protocol of a run; expected one of as_published",
+        ),
         (["run", "--model", "svm"], "--data-root: missing; give the folder of the dataset"),
         (["audit"], "RUN or --table: give one of them"),
         (["plan", "--difference", "0"], "--difference 0: expected a number between 0 and 100"),

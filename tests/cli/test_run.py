@@ -7,7 +7,8 @@ import pytest
 from keras_emotion import cli, papers
 from keras_emotion.cli.reproduce import reproduce
 from keras_emotion.cli.request import choose, parse_request
-from keras_emotion.datasets import SAM40
+from keras_emotion.datasets import READERS, SAM40
+from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.experiment import runner
 from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import job_fold
@@ -28,6 +29,30 @@ def data(tmp_path_factory):
 
 def _run(*words):
     return cli.main(["run", *map(str, words)])
+
+
+def test_usual_protocols_are_those_of_the_dataset(data, capsys):
+    words = ["--model", "svm", "--dataset", "sam40", "--data-root", str(data), "--target", "stress"]
+    asked = ["--protocols", "subject_disjoint", "usual", "stimulus_disjoint"]
+    request = parse_request(choose([*words, *asked]), [*words, *asked])
+    assert request.experiment.protocols == ("subject_disjoint", "trial_disjoint", "stimulus_disjoint")
+    # The same run as with their names.
+    alone, by_name = (
+        parse_request(choose([*words, "--protocol", *names]), [*words, "--protocol", *names])
+        for names in (("usual",), SAM40.usual_protocols)
+    )
+    assert alone.experiment.identity() == by_name.experiment.identity()
+    own = ["--model", "svm", "--data-root", str(data), "--target", "stress", "--protocol", "usual"]
+    with pytest.raises(InputError, match="--protocols usual: no protocol is usual for recordings; expected one of as_"):
+        choose(own)
+    named = ["sam40_dfcn", "--data-root", str(data), "--protocol", "usual"]
+    assert parse_request(choose(named), named).experiment.protocols == SAM40.usual_protocols
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_usual_protocols_keep_trials_whole(name):
+    flags = {flag for protocol in READERS[name].usual_protocols for flag in PROTOCOLS[protocol].flags}
+    assert not flags
 
 
 @pytest.mark.parametrize("model", papers.models())
@@ -199,8 +224,8 @@ def test_official_features_are_what_the_system_makes_of_itself(data, monkeypatch
     monkeypatch.setattr(SAM40, "for_sources", lambda self, sources: asked_for.append(sources) or self)
     assert type(_asked(["--features", "official"], data).experiment.system) is OfficialSVM
     assert type(_asked(["--features", "own"], data).experiment.system) is ComparisonEstimator
-    # The reader is the one of what the system reads.
-    assert asked_for == [("released",), ("recording",)]
+    # The first trial says how long the windows are; then the reader is the one of what the system reads.
+    assert asked_for == [("released_features",), ("released",), ("recording",)]
 
 
 def test_a_system_without_released_features_is_refused_in_one_line(data):

@@ -153,7 +153,7 @@ def test_tables_are_found_whatever_the_case_of_the_task(dens):
     ]
     notes = " ".join(marks.notes)
     assert "whose task is spelt in another case" in notes
-    assert "and fit as milliseconds: read as such" in notes
+    assert "fit as milliseconds: read as such" in notes
     assert "Did not find any events.tsv" not in notes
 
 

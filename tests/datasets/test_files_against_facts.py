@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import cv2
+import h5py
 import mne
 import numpy as np
 import pytest
@@ -63,7 +64,19 @@ def band_power(signal, rate_hz, low_hz, high_hz):
 
 
 def test_every_writer_is_opened():
-    opened = {"deap", "sam40", "seed", "faced", "eav", "mahnob_hci", "afew_va", "affectnet", "recordings"}
+    opened = {
+        "deap",
+        "sam40",
+        "seed",
+        "dreamer",
+        "amigos",
+        "faced",
+        "eav",
+        "mahnob_hci",
+        "afew_va",
+        "affectnet",
+        "recordings",
+    }
     assert opened == set(synthetic.WRITERS)
 
 
@@ -271,6 +284,155 @@ def test_seed(tmp_path):
     # The rows are the channels of the table: gamma power rises with positive clips where the writer says it does.
     rise = np.mean(powers[1], axis=0) - np.mean(powers[0] + powers[-1], axis=0)
     assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+
+
+# --- DREAMER
+
+# Mean ratings of the videos, as a public listing of the real scores gives them.
+DREAMER_VALENCE = [3.17, 3.04, 4.57, 2.04, 3.22, 2.70, 4.52, 1.35, 1.39, 2.17, 3.96, 3.96, 4.39, 2.35, 2.48, 3.65]
+DREAMER_AROUSAL = [2.26, 3.00, 3.83, 4.26, 3.70, 3.83, 3.17, 3.96, 3.00, 3.30, 1.96, 2.61, 3.70, 2.22, 3.09, 3.35]
+DREAMER_VALENCE += [1.52, 2.65]
+DREAMER_AROUSAL += [3.00, 3.91]
+
+
+@pytest.fixture(scope="module")
+def dreamer(tmp_path_factory):
+    return synthetic.write_dreamer(
+        tmp_path_factory.mktemp("dreamer"), n_subjects=2, clip_seconds=4, effect_size=3.0, compressed=False
+    )
+
+
+def test_dreamer(dreamer):
+    facts = facts_of("dreamer")
+    variables = scipy.io.loadmat(dreamer / "DREAMER.mat")
+    assert [name for name in variables if not name.startswith("__")] == ["DREAMER"]
+    struct = variables["DREAMER"][0, 0]
+    names = ["Data", "EEG_SamplingRate", "ECG_SamplingRate", "EEG_Electrodes", "noOfSubjects", "noOfVideoSequences"]
+    names += ["Disclaimer", "Provider", "Version", "Acknowledgement"]
+    assert list(struct.dtype.names) == names == facts["fields"]
+    assert [struct[name].item() for name in ("EEG_SamplingRate", "ECG_SamplingRate")] == [128, 256]
+    assert struct["EEG_Electrodes"].shape == (1, 14)
+    electrodes = [one.item() for one in struct["EEG_Electrodes"][0]]
+    assert (
+        electrodes
+        == ["AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"]
+        == facts["channels"]
+    )
+    data = struct["Data"]
+    assert data.shape == (1, 2)
+    powers, valence = [], []
+    for place in range(data.shape[1]):
+        person = data[0, place]
+        assert list(person.dtype.names) == facts["subject_fields"]
+        assert person["Gender"][0, 0].item() in ("male", "female")
+        assert int(person["Age"][0, 0].item()) > 20
+        for kind, n_columns, rate in (("EEG", 14, 128), ("ECG", 2, 256)):
+            cells = {part: person[kind][0, 0][part][0, 0] for part in ("baseline", "stimuli")}
+            assert {cell.shape for cell in cells.values()} == {(18, 1)}
+            # 7808 samples of EEG, 61 s.
+            assert {one.shape for one in cells["baseline"][:, 0]} == {(61 * rate, n_columns)}
+            assert {one.shape[1] for one in cells["stimuli"][:, 0]} == {n_columns}
+            assert [len(one) / rate for one in cells["stimuli"][:, 0]] == [4 + video % 4 for video in range(18)]
+        scores = {name: person[f"Score{name}"][0, 0] for name in ("Valence", "Arousal", "Dominance")}
+        for score in scores.values():
+            assert score.shape == (18, 1)
+            assert set(score.ravel()) <= {1, 2, 3, 4, 5}
+        for clip, score in zip(person["EEG"][0, 0]["stimuli"][0, 0][:, 0], scores["Valence"][:, 0], strict=True):
+            # Counts of an amplifier: far from zero.
+            assert 4000 < clip.mean() < 4400
+            powers.append(np.log(band_power(scipy.signal.detrend(clip, axis=0).T, 128, 32, 44)))
+            valence.append(score)
+    # Within a person: people differ in power, whatever they rate.
+    powers, valence = np.reshape(powers, (2, 18, 14)), np.reshape(valence, (2, 18, 1))
+    rise = ((powers - powers.mean(axis=1, keepdims=True)) * (valence - valence.mean(axis=1, keepdims=True))).sum(
+        axis=(0, 1)
+    )
+    assert {electrodes[row] for row in rise.argsort()[-2:]} == {"T7", "T8"}
+
+
+def test_dreamer_in_matlab_7_3(dreamer, tmp_path):
+    root = synthetic.write_dreamer(tmp_path, n_subjects=1, clip_seconds=4, effect_size=3.0, version="7.3")
+    older = scipy.io.loadmat(dreamer / "DREAMER.mat")["DREAMER"][0, 0]["Data"][0, 0]
+    assert (root / "DREAMER.mat").read_bytes().startswith(b"MATLAB 7.3 MAT-file")
+    with h5py.File(root / "DREAMER.mat") as file:
+        assert file["DREAMER/Data"].attrs["MATLAB_class"] == b"cell"
+        person = file[file["DREAMER/Data"][0, 0]]
+        # HDF5 has the axes of MATLAB in reverse order.
+        stimuli = person["EEG/stimuli"]
+        assert stimuli.shape == (1, 18)
+        np.testing.assert_array_equal(file[stimuli[0, 2]][()].T, older["EEG"][0, 0]["stimuli"][0, 0][2, 0])
+        np.testing.assert_array_equal(person["ScoreArousal"][()].T, older["ScoreArousal"][0, 0])
+        assert "".join(map(chr, person["Gender"][()].ravel())) == older["Gender"][0, 0].item()
+
+
+def test_dreamer_mean_ratings():
+    rows = rows_of(FACTS / "dreamer_videos.csv")
+    assert [float(row["mean_valence"]) for row in rows] == DREAMER_VALENCE
+    assert [float(row["mean_arousal"]) for row in rows] == DREAMER_AROUSAL
+    # Means of whole numbers of 23 persons.
+    for mean in DREAMER_VALENCE + DREAMER_AROUSAL:
+        assert round(round(mean * 23) / 23, 2) == mean
+    targets = "calmness surprise amusement fear excitement disgust happiness anger sadness disgust calmness amusement"
+    targets += " happiness anger fear excitement sadness surprise"
+    assert [row["target_emotion"] for row in rows] == targets.split()
+    # Clips that are meant to be pleasant are.
+    by_target = {name: [] for name in targets.split()}
+    for row in rows:
+        by_target[row["target_emotion"]].append(float(row["mean_valence"]))
+    assert min(by_target["amusement"] + by_target["happiness"]) > max(by_target["anger"] + by_target["sadness"])
+
+
+# --- AMIGOS
+
+
+def test_amigos(tmp_path):
+    facts = facts_of("amigos")
+    root = synthetic.write_amigos(tmp_path, subjects=(1, 2, 8, 9), clip_seconds=16, effect_size=3.0)
+    short = ["4", "5", "9", "10", "13", "18", "19", "20", "23", "30", "31", "34", "36", "58", "80", "138"]
+    assert (short, ["N1", "P1", "B1", "U1"]) == (facts["short_videos"], facts["long_videos"])
+    names = ["arousal", "valence", "dominance", "liking", "familiarity", "neutral", "disgust", "happiness", "surprise"]
+    assert [*names, "anger", "fear", "sadness"] == facts["self_assessment"]
+    assert sorted(person for group in facts["groups"] for person in group) == sorted(
+        [7, 1, 2, 16, 6, 32, 4, 3, 29, 5, 27, 21, 18, 14, 17, 22, 15, 11, 12, 10]
+    )
+    valence = "6.99 7.58 3.74 7.14 3.88 3.56 3.46 3.55 3.30 2.91 3.15 5.81 6.75 6.93 7.64 6.34"
+    arousal = "4.08 4.23 4.12 3.84 4.42 5.15 5.01 6.79 6.00 5.59 6.52 5.64 6.05 4.38 5.50 5.53"
+    assert facts["mean_ratings"] == {
+        "valence": list(map(float, valence.split())),
+        "arousal": list(map(float, arousal.split())),
+    }
+    orders, powers, rated = {}, [], []
+    for person in (1, 2, 8, 9):
+        variables = scipy.io.loadmat(root / f"Data_Preprocessed_P{person:02d}.mat")
+        keys = [name for name in variables if not name.startswith("__")]
+        assert keys == ["VideoIDs", "joined_data", "labels_selfassessment", "labels_ext_annotation"]
+        assert {variables[name].shape for name in keys} == {(1, 20)}
+        cells = [dict(zip(keys, (variables[name][0, place] for name in keys), strict=True)) for place in range(20)]
+        orders[person] = [cell["VideoIDs"].item() for cell in cells]
+        assert {cell["VideoIDs"].shape for cell in cells} == {(1,)}
+        for cell in cells:
+            signal, rating, annotation = (cell[name] for name in keys[1:])
+            if person == 8 and cell["VideoIDs"].item() in facts["long_videos"]:
+                assert (signal.shape, rating.shape, annotation.shape) == ((0, 0), (1, 0), (0, 0))
+                continue
+            n_seconds = len(signal) / facts["sampling_rate_hz"]
+            assert signal.shape[1] == 17
+            assert (rating.shape, annotation.shape) == ((1, 12), (1 + -(-(int(n_seconds) - 5) // 20), 3))
+            low, high = facts["rating_range"]
+            assert ((low <= rating[0, :5]) & (rating[0, :5] <= high)).all()
+            assert set(rating[0, 5:]) <= {0, 1}
+            assert np.abs(annotation[:, 1:]).max() <= 1
+            # Referenced to the average of the electrodes.
+            assert np.abs(signal[:, :14].mean(axis=1)).max() < 1e-3
+            powers.append(np.log(band_power(signal[640:, :14].T, 128, 32, 44)))
+            rated.append(rating[0, 1])
+        broken = [cell for cell in cells if np.isnan(cell["joined_data"]).any()]
+        assert [np.isnan(cell["joined_data"]).all(axis=0).sum() for cell in broken] == [1] * (person == 9)
+    assert orders[1] == orders[8] == orders[9] == [*short, "N1", "P1", "B1", "U1"]
+    assert orders[2] != orders[1]
+    assert sorted(orders[2]) == sorted(orders[1])
+    rise = np.array([np.corrcoef(column, rated)[0, 1] for column in np.array(powers).T])
+    assert {facts["eeg_channels"][row] for row in rise.argsort()[-2:]} == {"T7", "T8"}
 
 
 # --- FACED

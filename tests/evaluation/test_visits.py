@@ -139,6 +139,30 @@ def test_a_predefined_split_is_what_the_column_says():
         list(PredefinedSplit().split(table.assign(split="train"), labels))
 
 
+def test_folds_of_a_predefined_split_are_each_tested_once():
+    """Three folds of five clips in each of three sessions, as SEED-V is split; also more than nine of them."""
+    table = study(n_subjects=1, n_sessions=3, n_stimuli=15)
+    labels = labels_of(table)
+    fold = (table["trial"].to_numpy() - 1) // 5 + 9
+    split = "fold_" + pd.Series(fold).astype(str)
+    assert PredefinedSplit().get_n_splits(table.assign(split=split), labels) == 3
+    found = list(PROTOCOLS["predefined_split"].folds(table.assign(split=split), labels, seed=3))
+    assert len(found) == 3
+    # By number: the ninth fold comes before the tenth.
+    for number, (train, validation, test) in enumerate(found, start=9):
+        assert test.tolist() == np.flatnonzero(fold == number).tolist()
+        assert sorted([*train, *validation]) == np.flatnonzero(fold != number).tolist()
+        assert len(validation)
+        assert not keys(table, train, ["session", "trial"]) & keys(table, validation, ["session", "trial"])
+    mixed = split.where(fold != 10, "train")
+    with pytest.raises(InputError, match="split: fold_9, fold_11 and train; expected folds, or train, validation"):
+        list(PredefinedSplit().split(table.assign(split=mixed), labels))
+    with pytest.raises(InputError, match="'fold_0', 'fold_x'; expected one of train"):
+        list(PredefinedSplit().split(table.assign(split=np.where(fold == 9, "fold_0", "fold_x")), labels))
+    with pytest.raises(NotEvaluable, match="no row of the predefined split is train"):
+        list(PredefinedSplit().split(table.assign(split="fold_1"), labels))
+
+
 @pytest.mark.parametrize("name", ["predefined_split", "predefined_split_within_session"])
 def test_a_predefined_split_without_validation_part_of_few_trials(name):
     """Nine trials of three classes to train on, six to test, as in each session of SEED."""

@@ -5,13 +5,16 @@ import pytest
 from keras_emotion.synthetic import (
     write_afew_va,
     write_affectnet,
+    write_amigos,
     write_deap,
+    write_dreamer,
     write_eav,
     write_faced,
     write_mahnob_hci,
     write_recordings,
     write_sam40,
     write_seed,
+    write_seed_iv,
 )
 
 _SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size": (64, 64)}
@@ -21,7 +24,11 @@ _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 2, "video_size": (64
 _WRITERS = {
     "deap": lambda out: write_deap(out, subjects=(1, 24), n_trials=2, files=("python", "matlab", "original")),
     "sam40": lambda out: write_sam40(out, n_subjects=2, files=("filtered", "raw")),
+    "dreamer": lambda out: write_dreamer(out, n_subjects=2, clip_seconds=4, compressed=False),
+    "dreamer 7.3": lambda out: write_dreamer(out, n_subjects=2, clip_seconds=4, version="7.3"),
+    "amigos": lambda out: write_amigos(out, subjects=(2, 8, 12), clip_seconds=16),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
+    "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
     "faced": lambda out: write_faced(out, subjects=(4,), files=("processed", "raw", "features"), clip_seconds=2),
     "eav": lambda out: write_eav(out, n_conversations=1, trial_seconds=2, video_frame_rate_hz=2, video_size=(32, 32)),
     "mahnob_hci": lambda out: write_mahnob_hci(

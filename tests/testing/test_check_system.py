@@ -24,14 +24,18 @@ from keras_emotion.pipelines import (
     StoredFeatures,
     Windowing,
 )
-from keras_emotion.schema import ReleasedFeatures
+from keras_emotion.schema import EyeMovements, ReleasedFeatures
 from keras_emotion.synthetic import write_afew_va, write_deap, write_recordings
 from keras_emotion.systems import Stage, registered_systems
 from keras_emotion.systems.ave_kelm import AVEKELM
 from keras_emotion.systems.ave_lstm import AVELSTM
 from keras_emotion.systems.ave_rt import AVERT
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator, OfficialComparisonEstimator
-from keras_emotion.systems.comparison_networks import ComparisonNetwork, OfficialComparisonNetwork
+from keras_emotion.systems.comparison_networks import (
+    ComparisonNetwork,
+    EyeComparisonNetwork,
+    OfficialComparisonNetwork,
+)
 from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.face_eeg_lstm import FaceEEGLSTMSystem
 from keras_emotion.systems.face_network_eeg_svm import FaceNetworkEEGSVM
@@ -71,10 +75,12 @@ WITH_EEG = {
 
 OFFICIAL = {
     "dgcnn": OfficialComparisonNetwork(network="dgcnn", features=OfficialFeatures(steps=2)),
+    "dcca": EyeComparisonNetwork(network="dcca", features=OfficialFeatures(steps=2)),
+    "mmreslstm": EyeComparisonNetwork(network="mmreslstm", features=OfficialFeatures(steps=2)),
     "svm": OfficialComparisonEstimator(),
     "logistic regression": OfficialFeatureRegression(),
 }
-"""Fed by features that their authors computed."""
+"""Fed by features that their authors computed, of EEG and of eye movements."""
 
 QUANTITIES = ("dcca", "mmreslstm", "emotion_transformer_fusion", "mkl", "prior", "face_eeg_lstm")
 _SHORT_SEGMENTS = {"window_seconds": 1.0, "faces": FaceFeatures(steps=2, image_size=16)}
@@ -188,7 +194,11 @@ class Released(Reader):
                 smoothed=frozenset({"de_LDS"}),
                 read=lambda name, values=values: values,
             )
-            yield dataclasses.replace(trial, recording=None, eeg_channel_names=(), released_features=released)
+            eyes = windows.std(-1)[:, :3].astype(float)
+            movements = EyeMovements((Path("1.mat"),), ("x", "y", "z"), 1.0, True, lambda eyes=eyes: eyes)
+            yield dataclasses.replace(
+                trial, recording=None, eeg_channel_names=(), released_features=released, eye_movements=movements
+            )
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

@@ -74,6 +74,7 @@ def test_every_writer_is_opened():
         "dreamer",
         "amigos",
         "faced",
+        "eav",
         "ravdess",
         "crema_d",
         "mahnob_hci",
@@ -676,6 +677,47 @@ def test_seed_vii(tmp_path):
             assert [str(mark["description"]) for mark in raw.annotations] == ["1", "2"] * 20
             assert np.diff(onsets).tolist() == [4, 2] * 19 + [4]
             assert onsets[0] == 2
+
+
+# --- EAV
+
+
+def test_eav(tmp_path):
+    facts, channels = facts_of("eav"), channels_of("eav")
+    options = {"trial_seconds": 2, "video_frame_rate_hz": 2, "video_size": (32, 32)}
+    root = synthetic.write_eav(tmp_path, n_subjects=1, n_conversations=3, effect_size=3.0, **options)
+    folder = root / "subject1"
+    assert {path.name for path in folder.iterdir()} == {"EEG", "Audio", "Video"}
+    names = [channel["name"] for channel in channels]
+    assert (len(names), names[0], names[-1], {one["unit"] for one in channels}) == (30, "Fp1", "PO10", {"uV"})
+    variables = scipy.io.loadmat(folder / "EEG" / "subject1_eeg.mat")
+    assert [name for name in variables if not name.startswith("__")] == ["seg1"]
+    signals = variables["seg1"]
+    assert (signals.shape, signals.dtype) == ((2 * facts["sampling_rate_hz"], 30, 30), np.float64)
+    assert facts["trial_seconds"] * facts["sampling_rate_hz"] == 10_000
+    labels = scipy.io.loadmat(folder / "EEG" / "subject1_eeg_label.mat")["label"]
+    assert (labels.shape, set(labels.sum(axis=0))) == ((10, 30), {1})
+    assert facts["class_names"] == ["neutral", "sadness", "anger", "happiness", "calmness"]
+    # The codes of the authors' loaders; even rows are listening, which the names of the files say too.
+    videos = sorted(path.name for path in (folder / "Video").iterdir())
+    assert len(videos) == 30
+    powers = {}
+    for number, name in enumerate(videos, 1):
+        tokens = name.removesuffix(".mp4").split("_")
+        assert (tokens[0], tokens[1]) == (f"{number:03d}", "Trial")
+        row = 2 * facts["class_names"].index(tokens[4].lower()) + ("Listening", "Speaking").index(tokens[3])
+        assert labels[row, number - 1] == 1
+        powers.setdefault(tokens[4], []).append(np.log(band_power(signals[:, :, number - 1].T, 500, 8, 13)))
+    voices = sorted(path.name for path in (folder / "Audio").iterdir())
+    assert voices == [name.replace(".mp4", "_Aud.wav") for name in videos if "Speaking" in name]
+    with av.open(str(folder / "Video" / videos[0])) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(video=0)) == 4
+    with wave.open(str(folder / "Audio" / voices[0])) as file:
+        assert file.getnframes() / file.getframerate() == 2
+    # The rows are the channels of the table: alpha power rises in neutral trials where the writer says it does.
+    rise = np.mean(powers.pop("Neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
+    assert "Pz" in {names[row] for row in rise.argsort()[-4:]} <= {"P3", "Pz", "P4", "Oz", "O1", "O2"}
 
 
 # --- MAHNOB-HCI

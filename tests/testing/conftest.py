@@ -9,6 +9,7 @@ from keras_emotion.synthetic import (
     write_crema_d,
     write_deap,
     write_dreamer,
+    write_eav,
     write_faced,
     write_mahnob_hci,
     write_ravdess,
@@ -43,6 +44,7 @@ _WRITERS = {
     "seed_vii": lambda out: write_seed_vii(out, n_subjects=2, n_sessions=1, clip_seconds=4),
     "seed_vii raw": lambda out: write_seed_vii(out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("raw",)),
     "faced": lambda out: write_faced(out, subjects=(4,), files=("processed", "raw", "features"), clip_seconds=2),
+    "eav": lambda out: write_eav(out, n_conversations=1, trial_seconds=2, video_frame_rate_hz=2, video_size=(32, 32)),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

@@ -19,6 +19,7 @@ NUMBERS = dict.fromkeys(("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "drea
     "deap": (1, 24),
     "amigos": (2, 8, 12),
     "faced": (4,),
+    "eav": (1, 2),
     "ravdess": (1, 2),
     "crema_d": (1001, 1002),
 }
@@ -51,6 +52,8 @@ CASES = {
     "faced": {},
     "faced raw": {"file_format": "raw", "sampling_rate_hz": 128.0},
     "faced features": {"file_format": "features", "channel_order": "first_batch"},
+    "eav": {},
+    "eav speaking": {"task": "speaking", "sampling_rate_hz": 128.0},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},

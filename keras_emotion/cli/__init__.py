@@ -21,6 +21,7 @@ from keras_emotion.schema import InputError
 COMMANDS: Mapping[str, str] = {
     "run": "run",
     "papers": "Papers",
+    "continuous": "Continuous",
     "runs": "Runs",
     "report": "Report",
     "audit": "Audit",

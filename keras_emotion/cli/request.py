@@ -21,7 +21,7 @@ from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
 from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
 from keras_emotion.cli.subjects import chosen_subjects
-from keras_emotion.datasets import Reader
+from keras_emotion.datasets import READERS, Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.options import Option
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction, models, released_presets
@@ -225,7 +225,8 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
         "targets": asked.get("targets") or ("valence",),
         "protocols": with_usual_protocols(asked.get("protocols") or ("trial_disjoint",), dataset),
     }
-    presets = models()[asked["model"]](fields)
+    scales = READERS[dataset].rating_scales
+    presets = {name: preset.on_scales(scales) for name, preset in models()[asked["model"]](fields).items()}
     if asked.get("features") == "official":
         has_data = not wants_help and "data_root" in asked
         presets = released_presets(presets, _released(asked, dataset, reader_options) if has_data else None)

@@ -13,7 +13,7 @@ _USAGE = (
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a reproduction, or a model on a dataset: training, evaluation, report.
+    """Run a reproduction, or a model on a dataset.
 
     Args:
         words: the words of the command line. Without any, reproductions and models are listed.

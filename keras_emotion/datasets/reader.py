@@ -89,6 +89,8 @@ class Reader(abc.ABC):
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
         class_names: classes of those ratings that are the index of a class and not a scale.
+        rating_scales: lowest and highest value of those ratings that are a scale, by name, as far as it is fixed. The
+            middle is where low ends and high begins for models that are run without a label rule of their own.
         code_version: to be raised when a reader gives other trials for the same files: stored features are then
             computed again.
         meaning_of_stimulus: what a stimulus is where it is no clip or picture that was shown.
@@ -105,6 +107,7 @@ class Reader(abc.ABC):
 
     name: ClassVar[str]
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = {}
     code_version: ClassVar[int] = 1
     meaning_of_stimulus: ClassVar[str] = ""
     usual_protocols: ClassVar[tuple[str, ...]] = ()

@@ -1,6 +1,7 @@
 """Splitters, protocols, metrics and their statistics: what a number means. No Keras."""
 
 from keras_emotion.evaluation.comparison import TRAINING_WINDOWS, Comparison, compare, holm_correction
+from keras_emotion.evaluation.continuous import BASELINES, PREDICTION, RATING, continuous_scores, continuous_summary
 from keras_emotion.evaluation.external_predictions import check_predictions, read_predictions, rescore
 from keras_emotion.evaluation.labels import LabelRule, QuadrantRule, joint_ratings
 from keras_emotion.evaluation.leaks import Finding, SplitChecks, content_hashes
@@ -53,11 +54,14 @@ from keras_emotion.evaluation.summary import (
 )
 
 __all__ = [
+    "BASELINES",
     "MAJORITY_COLUMNS",
     "METRICS",
     "POOL",
+    "PREDICTION",
     "PREDICTION_COLUMNS",
     "PROTOCOLS",
+    "RATING",
     "REQUIRED_COLUMNS",
     "SMALLEST_NUMBER_OF_FOLDS",
     "STIMULUS_COLUMNS",
@@ -90,6 +94,8 @@ __all__ = [
     "comparable_subjects",
     "compare",
     "content_hashes",
+    "continuous_scores",
+    "continuous_summary",
     "corrected_t_test",
     "evaluability",
     "grouped_metrics",

@@ -132,7 +132,7 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
     ("words", "message"),
     [
         ([], "COMMAND: missing; see keras-emotion --help"),
-        (["rnu"], "rnu: unknown command; expected one of run, papers, runs, "),
+        (["rnu"], "rnu: unknown command; expected one of run, papers, continuous, runs, "),
         (["rnu"], "did you mean run"),
         (["--foo", "runs"], "--foo: unknown option"),
         (["runs", "--jsn"], "--jsn: unknown option; did you mean --json?; see keras-emotion runs --help"),

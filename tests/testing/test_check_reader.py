@@ -15,7 +15,14 @@ from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = dict.fromkeys(("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "mahnob_hci"), (1, 2)) | {"deap": (1, 24)}
+NUMBERS = dict.fromkeys(("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "dreamer", "mahnob_hci"), (1, 2)) | {
+    "deap": (1, 24),
+    "amigos": (2, 8, 12),
+    "faced": (4,),
+    "eav": (1, 2),
+    "ravdess": (1, 2),
+    "crema_d": (1001, 1002),
+}
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
     "affectnet": ("training", "validation"),
@@ -39,12 +46,23 @@ CASES = {
     "seed_vii": {},
     "seed_vii raw": {},
     "seed_vii features": {"file_format": "features"},
+    "dreamer": {},
+    "dreamer 7.3": {},
+    "amigos": {},
+    "faced": {},
+    "faced raw": {"file_format": "raw", "sampling_rate_hz": 128.0},
+    "faced features": {"file_format": "features", "channel_order": "first_batch"},
+    "eav": {},
+    "eav speaking": {"task": "speaking", "sampling_rate_hz": 128.0},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},
     "afew_va flat": {},
     "affectnet": {},
     "affectnet arrays": {},
+    "ravdess": {},
+    "ravdess sound": {"file_format": "audio"},
+    "crema_d": {},
     "recordings": {},
     "recordings at 128 Hz": {"sampling_rate_hz": 128.0},
     "recordings fif": {},

@@ -20,6 +20,7 @@ from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
 from keras_emotion.datasets.seed_iv import SEEDIV
+from keras_emotion.datasets.seed_multimodal import SEEDMultimodal
 from keras_emotion.datasets.seed_v import SEEDV
 from keras_emotion.datasets.seed_vii import SEEDVII
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
@@ -33,6 +34,7 @@ READERS: dict[str, type[Reader]] = {
         SEEDIV,
         SEEDV,
         SEEDVII,
+        SEEDMultimodal,
         DREAMER,
         AMIGOS,
         FACED,
@@ -82,6 +84,7 @@ __all__ = [
     "Problem",
     "Reader",
     "Recordings",
+    "SEEDMultimodal",
     "StimulusFolder",
     "SubjectReport",
     "register_reader",

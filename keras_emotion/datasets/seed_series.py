@@ -318,7 +318,10 @@ class SEEDSeries(Reader):
                     problems.append(as_problem(error, subject, visit.path, *own))
             problems += [Problem(visit.path, line, subject) for line in group_by_trial(faults)]
             problems += self._length_problems(subject, visit, file)
-            problems += self._eye_problems(subject, visit)
+            try:
+                problems += self._eye_problems(subject, visit)
+            except InputError as error:
+                problems.append(as_problem(error, subject, visit.path))
         problems += self._missing_visits(subject)
         report: dict[str, Any] = {
             "subject": subject,

@@ -341,7 +341,7 @@ class PickledTrials:
     def __init__(self, path: Path, array: str, width: int):
         self.path = path
         self.arrays: dict[int, np.ndarray] = {}
-        content = restricted_pickle.loads(_stored_bytes(path, array), path)
+        content = restricted_pickle.loads(stored_bytes(path, array), path)
         if not isinstance(content, dict):
             raise InputError(f"{path}: `{array}` is a {type(content).__name__}; expected a dict of arrays by trial")
         self.faults: dict[int, str] = {}
@@ -376,10 +376,14 @@ def pickled_trials(path: Path, array: str, width: int) -> PickledTrials:
     return _cached_trials(path, array, width, status.st_size, status.st_mtime_ns)
 
 
-def _stored_bytes(path: Path, array: str) -> bytes:
-    """The bytes of a pickle that an `.npz` file holds as one array without axes."""
+def stored_bytes(path: Path, array: str) -> bytes:
+    """Return the bytes of a pickle that an `.npz` file holds as one array without axes.
+
+    Raises:
+        InputError: they are missing, or something else.
+    """
     # Opened here: NumPy leaves a file open that is no archive.
-    with _npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if array not in archive:
             raise InputError(f"{path}: no array `{array}`; found {', '.join(archive.files) or 'none'}; copy it again")
         stored = archive[array]
@@ -390,7 +394,8 @@ def _stored_bytes(path: Path, array: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _npz_errors(path: Path) -> Iterator[None]:
+def npz_errors(path: Path) -> Iterator[None]:
+    """Turn what NumPy raises for archives that it cannot read into an `InputError`."""
     try:
         yield
     except InputError:

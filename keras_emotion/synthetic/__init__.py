@@ -21,6 +21,7 @@ from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
 from keras_emotion.synthetic.seed_iv import write_seed_iv
+from keras_emotion.synthetic.seed_multimodal import write_seed_multimodal
 from keras_emotion.synthetic.seed_v import write_seed_v
 from keras_emotion.synthetic.seed_vii import write_seed_vii
 from keras_emotion.synthetic.stimuli import write_stimuli
@@ -32,6 +33,7 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "seed_iv": write_seed_iv,
     "seed_v": write_seed_v,
     "seed_vii": write_seed_vii,
+    "seed_multimodal": write_seed_multimodal,
     "dreamer": write_dreamer,
     "amigos": write_amigos,
     "faced": write_faced,
@@ -61,6 +63,7 @@ __all__ = [
     "write_sam40",
     "write_seed",
     "write_seed_iv",
+    "write_seed_multimodal",
     "write_seed_v",
     "write_seed_vii",
     "write_stimuli",

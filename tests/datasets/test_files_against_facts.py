@@ -71,6 +71,7 @@ def test_every_writer_is_opened():
         "seed_iv",
         "seed_v",
         "seed_vii",
+        "seed_multimodal",
         "dreamer",
         "amigos",
         "faced",
@@ -642,6 +643,26 @@ def test_seed_v(tmp_path):
         eyes = pickle.loads(archive["data"].tobytes())
     assert {array.shape for array in eyes.values()} == {(1, 33)}
     assert len(rows_of(FACTS / "seed_eye_features.csv")) == 33
+
+
+def test_seed_multimodal(tmp_path):
+    facts, of_seed = facts_of("seed_multimodal"), facts_of("seed")
+    assert facts["clip_seconds"] == of_seed["clip_seconds"]
+    assert facts["labels"] == [[label + 1 for label in of_seed["labels"]]] * 3
+    root = synthetic.write_seed_multimodal(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=8)
+    names = [f"1_{session}" for session in (1, 2)]
+    assert sorted(path.stem for path in (root / "eeg_used_4s").iterdir()) == names
+    for name in names:
+        with np.load(root / "eeg_used_4s" / f"{name}.npz") as archive:
+            assert set(archive.files) == {"train_data", "test_data", "train_label", "test_label"}
+            bands = {part: pickle.loads(archive[f"{part}_data"].tobytes()) for part in ("train", "test")}
+            labels = {part: archive[f"{part}_label"].astype(int).tolist() for part in bands}
+        eyes = pickle.loads((root / "eye_tracking_feature" / name).read_bytes())
+        for part, n_clips in (("train", 9), ("test", 6)):
+            assert list(bands[part]) == list(facts["bands"]) == ["delta", "theta", "alpha", "beta", "gamma"]
+            assert {array.shape for array in bands[part].values()} == {(2 * n_clips, 62)}
+            assert eyes[f"{part}_data_eye"].shape == (2 * n_clips, 33)
+        assert labels["train"] + labels["test"] == np.repeat(facts["labels"][0], 2).tolist()
 
 
 def test_seed_vii(tmp_path):

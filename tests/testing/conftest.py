@@ -17,6 +17,7 @@ from keras_emotion.synthetic import (
     write_sam40,
     write_seed,
     write_seed_iv,
+    write_seed_multimodal,
     write_seed_v,
     write_seed_vii,
 )
@@ -37,6 +38,7 @@ _WRITERS = {
     "amigos": lambda out: write_amigos(out, subjects=(2, 8, 12), clip_seconds=16),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
     "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_multimodal": lambda out: write_seed_multimodal(out, n_subjects=2, n_sessions=1, clip_seconds=4),
     "seed_v": lambda out: write_seed_v(
         out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("features", "eye_features")
     ),

@@ -15,7 +15,9 @@ from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = dict.fromkeys(("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "dreamer", "mahnob_hci"), (1, 2)) | {
+NUMBERS = dict.fromkeys(
+    ("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "seed_multimodal", "dreamer", "mahnob_hci"), (1, 2)
+) | {
     "deap": (1, 24),
     "amigos": (2, 8, 12),
     "faced": (4,),
@@ -41,6 +43,7 @@ CASES = {
     "seed features": {"file_format": "features"},
     "seed_iv": {},
     "seed_iv features": {"file_format": "features"},
+    "seed_multimodal": {},
     "seed_v": {},
     "seed_v raw": {},
     "seed_vii": {},

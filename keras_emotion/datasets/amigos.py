@@ -89,6 +89,7 @@ class AMIGOS(Reader):
     """
 
     name = "amigos"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(EMOTIONS, ("no", "yes"))
     rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = dict.fromkeys(
         SCALES, tuple(map(float, FACTS["rating_range"]))

@@ -73,6 +73,7 @@ class CREMAD(ActedClips):
     """
 
     name = "crema_d"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("subject_disjoint",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "emotion": EMOTIONS,
         "intensity": LEVELS,

@@ -77,6 +77,7 @@ class DREAMER(Reader):
     """
 
     name = "dreamer"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = dict.fromkeys(
         FACTS["ratings"], tuple(map(float, FACTS["rating_range"]))
     )

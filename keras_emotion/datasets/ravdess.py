@@ -64,6 +64,7 @@ class RAVDESS(ActedClips):
     """
 
     name = "ravdess"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("subject_disjoint",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": EMOTIONS, "intensity": INTENSITIES}
     meaning_of_stimulus = "one utterance of one actor: no stimulus is there for two people"
     example = "03-01-06-01-02-01-12.wav"

@@ -94,7 +94,7 @@ class DREAMER(Reader):
         if len(files) != 1:
             listed = f": {', '.join(map(str, files))}" if files else ""
             raise InputError(
-                f"{self.root}: holds {len(files)} files {FACTS['file']}{listed}; expected one, in it or in a folder below"
+                f"{self.root}: holds {len(files)} files {FACTS['file']}{listed}; expected one, in it or below"
             )
         self.path = files[0]
 

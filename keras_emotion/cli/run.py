@@ -8,7 +8,7 @@ from keras_emotion.cli.parser import EVERYWHERE, docstring_section, help_text, p
 
 _USAGE = (
     "keras-emotion run NAME [options]",
-    "keras-emotion run --model MODEL --dataset NAME --data-root FOLDER --targets RATING ... [options]",
+    "keras-emotion run --model MODEL --data-root FOLDER [options]",
 )
 
 

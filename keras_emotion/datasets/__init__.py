@@ -20,6 +20,8 @@ from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
 from keras_emotion.datasets.seed_iv import SEEDIV
+from keras_emotion.datasets.seed_v import SEEDV
+from keras_emotion.datasets.seed_vii import SEEDVII
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
@@ -29,6 +31,8 @@ READERS: dict[str, type[Reader]] = {
         SAM40,
         SEED,
         SEEDIV,
+        SEEDV,
+        SEEDVII,
         DREAMER,
         AMIGOS,
         FACED,
@@ -72,6 +76,8 @@ __all__ = [
     "SAM40",
     "SEED",
     "SEEDIV",
+    "SEEDV",
+    "SEEDVII",
     "AffectNet",
     "Problem",
     "Reader",

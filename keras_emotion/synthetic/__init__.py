@@ -21,6 +21,8 @@ from keras_emotion.synthetic.recordings import write_recordings
 from keras_emotion.synthetic.sam40 import write_sam40
 from keras_emotion.synthetic.seed import write_seed
 from keras_emotion.synthetic.seed_iv import write_seed_iv
+from keras_emotion.synthetic.seed_v import write_seed_v
+from keras_emotion.synthetic.seed_vii import write_seed_vii
 from keras_emotion.synthetic.stimuli import write_stimuli
 
 WRITERS: dict[str, Callable[..., Path]] = {
@@ -28,6 +30,8 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "sam40": write_sam40,
     "seed": write_seed,
     "seed_iv": write_seed_iv,
+    "seed_v": write_seed_v,
+    "seed_vii": write_seed_vii,
     "dreamer": write_dreamer,
     "amigos": write_amigos,
     "faced": write_faced,
@@ -57,5 +61,7 @@ __all__ = [
     "write_sam40",
     "write_seed",
     "write_seed_iv",
+    "write_seed_v",
+    "write_seed_vii",
     "write_stimuli",
 ]

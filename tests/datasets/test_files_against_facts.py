@@ -64,8 +64,24 @@ def band_power(signal, rate_hz, low_hz, high_hz):
 
 
 def test_every_writer_is_opened():
-    opened = {"deap", "sam40", "seed", "dreamer", "amigos", "faced", "mahnob_hci", "afew_va", "affectnet", "recordings"}
-    opened |= {"ravdess", "crema_d"}
+    opened = {
+        "deap",
+        "sam40",
+        "seed",
+        "seed_iv",
+        "seed_v",
+        "seed_vii",
+        "dreamer",
+        "amigos",
+        "faced",
+        "eav",
+        "ravdess",
+        "crema_d",
+        "mahnob_hci",
+        "afew_va",
+        "affectnet",
+        "recordings",
+    }
     assert opened == set(synthetic.WRITERS)
 
 
@@ -497,6 +513,211 @@ def test_faced(tmp_path):
         powers.setdefault(expected[video - 1], []).append(np.log(band_power(end, 250, 8, 13)))
     rise = np.mean(powers.pop("neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
     assert {names[row] for row in rise.argsort()[-4:]} == {"P3", "Pz", "P4", "Oz"}
+
+
+# --- SEED-IV, SEED-V, SEED-VII
+
+SEED_IV_LABELS = """
+    1 2 3 0 2 0 0 1 0 1 2 1 1 1 2 3 2 2 3 3 0 3 0 3
+    2 1 3 0 0 2 0 2 3 3 2 3 2 0 1 1 2 1 0 3 0 1 3 1
+    1 2 2 1 3 3 3 1 1 2 1 0 2 3 3 0 2 3 0 0 2 0 1 0
+"""
+SEED_V_LABELS = """
+    4 1 3 2 0 4 1 3 2 0 4 1 3 2 0
+    2 1 3 0 4 4 0 3 2 1 3 4 1 2 0
+    2 1 3 0 4 4 0 3 2 1 3 4 1 2 0
+"""
+SEED_VII_LABELS = """
+    4 3 0 2 5 5 2 0 3 4 4 3 0 2 5 5 2 0 3 4
+    5 2 1 3 6 6 3 1 2 5 5 2 1 3 6 6 3 1 2 5
+    4 6 0 1 5 5 1 0 6 4 4 6 0 1 5 5 1 0 6 4
+    0 2 1 6 4 4 6 1 2 0 0 2 1 6 4 4 6 1 2 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "n_each"),
+    [("seed_iv", SEED_IV_LABELS, 18), ("seed_v", SEED_V_LABELS, 9), ("seed_vii", SEED_VII_LABELS, 12)],
+)
+def test_labels_of_seeds(dataset, labels, n_each):
+    facts = facts_of(dataset)
+    assert facts["labels"] == [list(map(int, line.split())) for line in labels.strip().splitlines()]
+    assert [len(own) for own in facts["labels"]] == [facts["n_trials"]] * facts["n_sessions"]
+    counts = np.bincount(np.concatenate(facts["labels"]))
+    # As many clips of each class; of SEED-VII's neutral clips there are eight.
+    assert set(counts) - {8} == {n_each}
+    # Half of the sets of SEED-V and SEED-VII have one clip of each class that is in the session.
+    for own in facts["labels"] if "n_trials_per_fold" in facts else ():
+        folds = np.reshape(own, (-1, facts["n_trials_per_fold"]))
+        assert len({frozenset(fold) for fold in folds.tolist()}) == 1
+        assert len(set(folds[0])) == 5
+    assert len(facts["sex"]) == facts["n_subjects"]
+
+
+def test_seed_iv(tmp_path):
+    facts, channels = facts_of("seed_iv"), channels_of("seed")
+    root = synthetic.write_seed_iv(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=8, effect_size=3.0)
+    # A day is that of one person and session.
+    assert facts["session_dates"]["13"] == [20151115, 20151125, 20161130]
+    assert sum(len(dates) for dates in facts["session_dates"].values()) == 45
+    readme = (root / "ReadMe.txt").read_text()
+    assert "session1_label = [1,2,3,0,2,0,0,1,0,1,2,1,1,1,2,3,2,2,3,3,0,3,0,3];" in readme
+    names = rows_of(FACTS / "seed_iv_eye_features.csv")
+    assert len(names) == 31
+    powers = {label: [] for label in range(4)}
+    for session, date in enumerate(facts["session_dates"]["1"][:2], 1):
+        stem = f"1_{date}"
+        files = {
+            kind: scipy.io.loadmat(root / folder / str(session) / f"{stem}.mat")
+            for kind, (folder,) in facts["folders"].items()
+            if kind != "eye_events"
+        }
+        keys = {kind: [key for key in file if not key.startswith("__")] for kind, file in files.items()}
+        initials = keys["raw"][0].partition("_")[0]
+        assert keys["raw"] == [f"{initials}_eeg{trial}" for trial in range(1, 25)]
+        assert keys["features"] == [
+            f"{name}{trial}"
+            for trial in range(1, 25)
+            for name in ("de_movingAve", "de_LDS", "psd_movingAve", "psd_LDS")
+        ]
+        assert keys["eye_features"] == [f"eye_{trial}" for trial in range(1, 25)]
+        for trial, label in enumerate(facts["labels"][session - 1], 1):
+            signal = files["raw"][f"{initials}_eeg{trial}"]
+            assert (signal.shape, signal.dtype) == ((62, 8 * facts["sampling_rate_hz"]), np.float64)
+            assert files["features"][f"psd_LDS{trial}"].shape == (62, 2, len(facts["bands"]))
+            assert files["eye_features"][f"eye_{trial}"].shape == (31, 2)
+            powers[label].append(np.log(band_power(signal, facts["sampling_rate_hz"], 32, 48)))
+        events = {kind: scipy.io.loadmat(root / "eye_raw_data" / f"{stem}_{kind}.mat") for kind in facts["eye_events"]}
+        assert {kind: len([key for key in file if not key.startswith("__")]) for kind, file in events.items()} == (
+            dict.fromkeys(("blink", "event", "fixation", "pupil", "saccade"), 24)
+        )
+        n_fixations = events["fixation"]["fixation_3"].size
+        assert events["pupil"]["pupil_3"].shape == (n_fixations, 4)
+        assert events["saccade"]["saccade_3"].shape[1] == 2
+        assert events["event"]["event_3"].size == 28
+        # Milliseconds, pixels and degrees.
+        assert 100 < events["fixation"]["fixation_3"].mean() < 500
+        assert 20 < events["pupil"]["pupil_3"][:, :2].mean() < 60
+        assert 0.5 < events["saccade"]["saccade_3"][:, 1].mean() < 15
+    # The rows are the channels of the table: gamma power rises with happy clips where the writer says it does.
+    rise = np.mean(powers[3], axis=0) - np.mean(powers[0] + powers[1] + powers[2], axis=0)
+    assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+
+
+def test_seed_v(tmp_path):
+    facts, channels = facts_of("seed_v"), channels_of("seed")
+    root = synthetic.write_seed_v(tmp_path, n_subjects=1, n_sessions=1, clip_seconds=5, effect_size=3.0)
+    spans = facts["clip_spans"]
+    assert [own[0] for own in spans] == [[30, 102], [30, 267], [30, 321]]
+    assert [own[-1] for own in spans] == [[3204, 3359], [2741, 2817], [2888, 3066]]
+    for own in map(np.array, spans):
+        assert own.shape == (15, 2)
+        assert (np.diff(own.ravel()) > 0).all()
+        # Between clips are 29 s or more.
+        assert (own[1:, 0] - own[:-1, 1]).min() >= 29
+    (path,) = (root / "EEG_raw").iterdir()
+    assert path.name == "1_1_20180701.cnt"
+    raw = mne.io.read_raw_cnt(path, preload=True, verbose="ERROR")
+    originals = [channel["original"] for channel in channels]
+    assert raw.ch_names == [*originals, *facts["other_channels"]] == [*originals, "M1", "M2", "VEO", "HEO"]
+    assert raw.info["sfreq"] == facts["sampling_rate_hz"] == 1000
+    stated = json.loads((root / "synthetic.json").read_text())["clip_spans"][0]
+    data = raw.get_data(picks=originals) * MICROVOLT_PER_VOLT
+    assert 2 < data.std() < 50
+    rise = []
+    with np.load(root / "EEG_DE_features" / "1_1.npz") as archive:
+        # As users of SEED-V open it; these files are our own.
+        entropies, labels = (pickle.loads(archive[name].tobytes()) for name in ("data", "label"))
+    for trial, (start, stop) in enumerate(stated):
+        label = facts["labels"][0][trial]
+        signal = data[:, 1000 * start : 1000 * stop]
+        gamma = np.log(band_power(signal, 1000, 32, 48))
+        rise.append(gamma if label == 4 else -gamma / 4)
+        assert (entropies[trial].shape, set(labels[trial])) == ((1, 310), {label})
+        # Differential entropies are of the signal, bands innermost.
+        entropy = 0.5 * np.log(2 * np.pi * np.e * band_power(signal[:, :4000], 1000, 31, 49) * 18)
+        assert np.corrcoef(entropies[trial].reshape(62, 5)[:, 4], entropy)[0, 1] > 0.9
+    assert {channels[row]["name"] for row in np.sum(rise, axis=0).argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+    with np.load(root / "Eye_movement_features" / "1_1.npz") as archive:
+        eyes = pickle.loads(archive["data"].tobytes())
+    assert {array.shape for array in eyes.values()} == {(1, 33)}
+    assert len(rows_of(FACTS / "seed_eye_features.csv")) == 33
+
+
+def test_seed_vii(tmp_path):
+    facts, channels = facts_of("seed_vii"), channels_of("seed")
+    files = ("preprocessed", "raw", "features", "eye_features", "continuous_labels")
+    root = synthetic.write_seed_vii(tmp_path, subjects=(9,), n_sessions=3, clip_seconds=4, files=files)
+    signals, features, eyes, intensities = (
+        {key: array for key, array in scipy.io.loadmat(root / folder / "9.mat").items() if not key.startswith("__")}
+        for folder in ("EEG_preprocessed", "EEG_features", "EYE_features", "continuous_labels")
+    )
+    clips = [str(clip) for clip in range(1, 61)]
+    assert list(signals) == list(eyes) == list(intensities) == clips
+    assert {array.shape for array in signals.values()} == {(62, 4 * facts["preprocessed_rate_hz"])}
+    assert set(features) == {f"{name}_{clip}" for clip in clips for name in ("de_LDS", "de", "psd")}
+    assert {array.shape for array in features.values()} == {(1, 5, 62)}
+    assert {array.shape for array in eyes.values()} == {(1, 33)}
+    assert all(0 <= array.min() <= array.max() <= 1 for array in intensities.values())
+    names = {path.name for path in (root / "EEG_raw").iterdir()}
+    assert "9_20221111_3.cnt" in names
+    assert len(names) == 3
+    for name in names:
+        raw = mne.io.read_raw_cnt(root / "EEG_raw" / name, preload=False, verbose="ERROR")
+        originals = [channel["original"] for channel in channels]
+        assert raw.ch_names == [*originals, *facts["other_channels"]]
+        assert sorted(facts["other_channels"]) == ["ECG", "HEO", "M1", "M2", "VEO"]
+        triggers = (root / "save_info" / f"{name.removesuffix('.cnt')}_trigger_info.csv").read_text().splitlines()
+        assert [line.partition(",")[0] for line in triggers] == ["1", "2"] * 20
+        onsets = raw.annotations.onset.tolist()
+        if name.removesuffix(".cnt") in facts["recording_starts"]:
+            assert onsets == []
+            assert triggers[0] == "1,2022-11-11 14:01:29.000000"
+        else:
+            assert [str(mark["description"]) for mark in raw.annotations] == ["1", "2"] * 20
+            assert np.diff(onsets).tolist() == [4, 2] * 19 + [4]
+            assert onsets[0] == 2
+
+
+# --- EAV
+
+
+def test_eav(tmp_path):
+    facts, channels = facts_of("eav"), channels_of("eav")
+    options = {"trial_seconds": 2, "video_frame_rate_hz": 2, "video_size": (32, 32)}
+    root = synthetic.write_eav(tmp_path, n_subjects=1, n_conversations=3, effect_size=3.0, **options)
+    folder = root / "subject1"
+    assert {path.name for path in folder.iterdir()} == {"EEG", "Audio", "Video"}
+    names = [channel["name"] for channel in channels]
+    assert (len(names), names[0], names[-1], {one["unit"] for one in channels}) == (30, "Fp1", "PO10", {"uV"})
+    variables = scipy.io.loadmat(folder / "EEG" / "subject1_eeg.mat")
+    assert [name for name in variables if not name.startswith("__")] == ["seg1"]
+    signals = variables["seg1"]
+    assert (signals.shape, signals.dtype) == ((2 * facts["sampling_rate_hz"], 30, 30), np.float64)
+    assert facts["trial_seconds"] * facts["sampling_rate_hz"] == 10_000
+    labels = scipy.io.loadmat(folder / "EEG" / "subject1_eeg_label.mat")["label"]
+    assert (labels.shape, set(labels.sum(axis=0))) == ((10, 30), {1})
+    assert facts["class_names"] == ["neutral", "sadness", "anger", "happiness", "calmness"]
+    # The codes of the authors' loaders; even rows are listening, which the names of the files say too.
+    videos = sorted(path.name for path in (folder / "Video").iterdir())
+    assert len(videos) == 30
+    powers = {}
+    for number, name in enumerate(videos, 1):
+        tokens = name.removesuffix(".mp4").split("_")
+        assert (tokens[0], tokens[1]) == (f"{number:03d}", "Trial")
+        row = 2 * facts["class_names"].index(tokens[4].lower()) + ("Listening", "Speaking").index(tokens[3])
+        assert labels[row, number - 1] == 1
+        powers.setdefault(tokens[4], []).append(np.log(band_power(signals[:, :, number - 1].T, 500, 8, 13)))
+    voices = sorted(path.name for path in (folder / "Audio").iterdir())
+    assert voices == [name.replace(".mp4", "_Aud.wav") for name in videos if "Speaking" in name]
+    with av.open(str(folder / "Video" / videos[0])) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(video=0)) == 4
+    with wave.open(str(folder / "Audio" / voices[0])) as file:
+        assert file.getnframes() / file.getframerate() == 2
+    # The rows are the channels of the table: alpha power rises in neutral trials where the writer says it does.
+    rise = np.mean(powers.pop("Neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
+    assert "Pz" in {names[row] for row in rise.argsort()[-4:]} <= {"P3", "Pz", "P4", "Oz", "O1", "O2"}
 
 
 # --- MAHNOB-HCI

@@ -9,6 +9,7 @@ from keras_emotion.synthetic import (
     write_crema_d,
     write_deap,
     write_dreamer,
+    write_eav,
     write_faced,
     write_mahnob_hci,
     write_ravdess,
@@ -16,6 +17,8 @@ from keras_emotion.synthetic import (
     write_sam40,
     write_seed,
     write_seed_iv,
+    write_seed_v,
+    write_seed_vii,
 )
 
 _SMALL_FACES = {"n_clips": 4, "n_actors": 2, "frames_per_clip": 3, "frame_size": (64, 64)}
@@ -34,7 +37,14 @@ _WRITERS = {
     "amigos": lambda out: write_amigos(out, subjects=(2, 8, 12), clip_seconds=16),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
     "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_v": lambda out: write_seed_v(
+        out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("features", "eye_features")
+    ),
+    "seed_v raw": lambda out: write_seed_v(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_vii": lambda out: write_seed_vii(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_vii raw": lambda out: write_seed_vii(out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("raw",)),
     "faced": lambda out: write_faced(out, subjects=(4,), files=("processed", "raw", "features"), clip_seconds=2),
+    "eav": lambda out: write_eav(out, n_conversations=1, trial_seconds=2, video_frame_rate_hz=2, video_size=(32, 32)),
     "mahnob_hci": lambda out: write_mahnob_hci(
         out, n_subjects=2, n_trials=2, lead_seconds=4, stimulus_seconds=4, **_SMALL_VIDEO
     ),

@@ -127,6 +127,16 @@ def test_both_orders_agree_in_the_first_sixteen_rows():
     assert sorted(first) == sorted(second)
 
 
+def test_preprocessed_signals_at_another_rate(pickles, signals):
+    times = np.arange(7500) / 250
+    write_pickle(pickles, np.broadcast_to(10 * np.sin(2 * np.pi * 10 * times), signals.shape).astype(np.float32))
+    recording = next(FACED(pickles, sampling_rate_hz=128.0).trials()).recording
+    assert (recording.sampling_rate_hz, recording.signal.shape) == (128, (32, 30 * 128))
+    assert recording.signal.dtype == np.float32
+    expected = 10 * np.sin(2 * np.pi * 10 * np.arange(30 * 128) / 128)
+    np.testing.assert_allclose(recording.signal[0, 128:-128], expected[128:-128], atol=0.02)
+
+
 def test_preprocessed_signals_in_volts(pickles, signals):
     write_pickle(pickles, signals.astype(np.float64) * 1e-6)
     trial = next(FACED(pickles).trials())

@@ -313,7 +313,7 @@ class EAV(Reader):
                 eeg_channel_names=CHANNEL_NAMES,
                 ratings={"emotion": float(emotion), "task": float(task)},
                 video=None if video is None else video.path,
-                voice=None if voice is None or task == LISTENING else Clip(voice.path, 0.0, seconds),
+                voice=None if voice is None else Clip(voice.path, 0.0, seconds),
             )
 
     def _recording(self, path: Path, signal: np.ndarray, factor: float) -> Recording:

@@ -60,8 +60,8 @@ class AMIGOS(Reader):
     each stands at the middle of its segment. The first segment is the first 20 s of the signal, baseline included, the
     last one the last 20 s (one source).
 
-    **Groups**: some persons saw the long videos together (`Trial.group`, one source): splits that keep subjects apart
-    keep groups together.
+    **Groups**: some persons saw the long videos together (`Trial.recorded_together`, one source): splits that keep
+    subjects apart keep groups together.
 
     **Gaps**: a video without a signal, or with NaN in an EEG channel, is no trial; an ECG channel or skin response with
     NaN is left out of the recording; ratings may be missing. `notes` lists all of them. `describe` reports those as
@@ -81,7 +81,7 @@ class AMIGOS(Reader):
     Example:
         >>> from keras_emotion.datasets import AMIGOS
         >>> for trial in AMIGOS("AMIGOS").trials(subjects=[1]):  # doctest: +SKIP
-        ...     print(trial.stimulus, trial.ratings.get("valence"), trial.group, trial.eeg.signal.shape)
+        ...     print(trial.stimulus, trial.ratings.get("valence"), trial.recorded_together, trial.eeg.signal.shape)
 
     References:
         Miranda-Correa, Abadi, Sebe and Patras, "AMIGOS: A Dataset for Affect, Personality and Mood Research on
@@ -89,6 +89,7 @@ class AMIGOS(Reader):
     """
 
     name = "amigos"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(EMOTIONS, ("no", "yes"))
     rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = dict.fromkeys(
         SCALES, tuple(map(float, FACTS["rating_range"]))
@@ -117,7 +118,10 @@ class AMIGOS(Reader):
     def missing_files(self) -> tuple[Problem, ...]:
         """Persons without a file."""
         missing = [] if self.synthetic else sorted({*range(1, FACTS["n_subjects"] + 1)} - {*self._files})
-        message = f"no file of person {', '.join(map(str, missing))}; copy the rest, or name subjects"
+        some = f"{', '.join(map(str, missing[:8]))}{' and so on' if len(missing) > 8 else ''}"
+        message = (
+            f"{len(missing)} of {FACTS['n_subjects']} persons are missing: {some}; copy the rest, or name subjects"
+        )
         return (Problem(self.root, message, is_blocking=False),) if missing else ()
 
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
@@ -215,7 +219,7 @@ class AMIGOS(Reader):
             eeg_channel_names=CHANNEL_NAMES,
             ratings=cell.ratings,
             continuous_ratings=cell.annotation,
-            group=_GROUP_OF.get(subject, "") if is_long else "",
+            recorded_together=_GROUP_OF.get(subject, "") if is_long else "",
         )
 
     # --- what is wrong

@@ -13,20 +13,20 @@ import numpy as np
 import pydantic
 
 from keras_emotion.array_files import map_npy
+from keras_emotion.datasets.bids_events import attach_events
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
-from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
+from keras_emotion.datasets.file_lists import bids_tables, events_in_bids, is_in_bids, units_in_bids
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
-from keras_emotion.datasets.matlab_check import check_matlab_file
-from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
+from keras_emotion.datasets.reader_warnings import OF_MARKS, OF_OTHER_CASE, warnings_of_readers
+from keras_emotion.datasets.recording_parts import check_before_reading, check_parts
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
 from keras_emotion.json_files import read_user_json
-from keras_emotion.links import refuse_outside
 from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.signals import ResampledSignal
@@ -188,6 +188,7 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     if not path.exists():
         raise InputError(f"{path}: no such file")
     refuse_special_file(path)
+    table = table.of_file(path)
     is_array = path.suffix.lower() in ARRAY_SUFFIXES
     opened = _open_array(path, table, any_names) if is_array else _open_with_mne(path, root, table, any_names)
     low, high = PLAUSIBLE_RATES_HZ
@@ -210,37 +211,22 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     Raises:
         InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
     """
-    has_own_marks = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
+    in_bids = is_in_bids(path, root)
+    harmless = OF_MARKS if path.suffix.lower() in EDF_SUFFIXES and not in_bids else ()
+    if in_bids and events_in_bids(path, root) is not None:
+        harmless = OF_OTHER_CASE
     message = f"{{path}}: cannot be read as {path.suffix or 'a recording'} ({{reason}})"
-    with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()), refusing_unreadable(path, message):
-        if path.suffix.lower() == ".set":
-            check_matlab_file(path)
-        if path.suffix.lower() in BRAINVISION_SUFFIXES:
-            _check_parts(path, root, _named_by_header(path))
+    with warnings_of_readers(path, notes, harmless), refusing_unreadable(path, message):
+        check_before_reading(path, root)
         raw = _read_raw(path, root)
-    _check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
+        found = attach_events(raw, path, root) if in_bids else []
+    check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
         raise InputError(f"{path}: holds {what}; name the file with the recording itself")
+    if notes is not None:
+        notes += [note for note in found if note not in notes]
     return raw
-
-
-def _check_parts(path: Path, root: Path, files: Sequence[Path]) -> None:
-    """Refuse files that a header names where they are devices, or lie neither below the root nor beside the header."""
-    folders = (root.resolve(), path.resolve().parent)
-    for file in files:
-        refuse_special_file(file)
-        if not any(file.resolve().is_relative_to(folder) for folder in folders):
-            refuse_outside(file, root, path, str(file))
-
-
-def _named_by_header(path: Path) -> list[Path]:
-    """Files that the header of a BrainVision recording names; of what is no such header MNE says what is wrong."""
-    try:
-        header = BrainVisionHeader.read(path)
-    except InputError:
-        return []
-    return [header.data_file, *filter(None, [header.marker_file])]
 
 
 def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:

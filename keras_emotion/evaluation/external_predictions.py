@@ -34,7 +34,7 @@ _ALIASES = {"start": "start_seconds", "stop": "stop_seconds", "predicted": "pred
 
 _NEEDED = ("subject", "trial", "start_seconds", "stop_seconds", "fold", "label", "prediction")
 
-_NAMES = ("dataset", "subject", "session", "trial", "stimulus", "group", "protocol", "target", "content")
+_NAMES = ("dataset", "subject", "session", "trial", "stimulus", "recorded_together", "protocol", "target", "content")
 """Columns of names: somebody may be called `NA`, `01` or `1e5`."""
 
 _MISSING = ("", "nan", "n/a", "na", "<na>", "none", "null")
@@ -51,7 +51,7 @@ COLUMNS = (
     "dataset",
     "session",
     "stimulus",
-    "group",
+    "recorded_together",
     "protocol",
     "target",
     "repetition",
@@ -173,7 +173,7 @@ def read_predictions(
         """File and line in which a mask is first true."""
         return lines[mask.idxmax()]
 
-    for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table and name != "group"]:
+    for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table and name != "recorded_together"]:
         # Of files with different columns, the empty cells of those that lack one.
         table[name] = table[name].fillna("")
         is_missing = table[name] == "" if name in _NAMES else table[name].str.lower().isin(_MISSING)

@@ -42,15 +42,18 @@ def group_codes(table: pd.DataFrame) -> np.ndarray:
     """Number of the group that each row was recorded in.
 
     Args:
-        table: any table with `group`, an id of persons who were recorded together, and `dataset` where it has it.
+        table: any table with `recorded_together`, an id of persons who were recorded together, and `dataset` where it
+            has it.
 
     Returns:
-        `(rows,)` int64, 0 and up; -1 where a row is of no group, because `group` is missing, NaN or empty.
+        `(rows,)` int64, 0 and up; -1 where a row is of no group, because `recorded_together` is missing, NaN or empty.
     """
     codes = np.full(len(table), -1, dtype=np.int64)
-    if "group" in table:
-        has_group = (table["group"].notna() & (table["group"] != "")).to_numpy()
-        codes[has_group] = row_codes(table[has_group], [name for name in ("dataset", "group") if name in table])
+    if "recorded_together" in table:
+        has_group = (table["recorded_together"].notna() & (table["recorded_together"] != "")).to_numpy()
+        codes[has_group] = row_codes(
+            table[has_group], [name for name in ("dataset", "recorded_together") if name in table]
+        )
     return codes
 
 
@@ -61,7 +64,7 @@ def people_codes(table: pd.DataFrame) -> np.ndarray:
     one of them felt depends on the others.
 
     Args:
-        table: any table with `subject`, and `dataset` and `group` where it has them.
+        table: any table with `subject`, and `dataset` and `recorded_together` where it has them.
 
     Returns:
         `(rows,)` int64, in the order of the sorted ids of the first subject of each.
@@ -70,7 +73,7 @@ def people_codes(table: pd.DataFrame) -> np.ndarray:
         InputError: the column `subject` is missing, or an id in it.
 
     Example:
-        >>> people_codes(pd.DataFrame({"subject": [1, 2, 3, 4], "group": ["a", "", "a", None]}))
+        >>> people_codes(pd.DataFrame({"subject": [1, 2, 3, 4], "recorded_together": ["a", "", "a", None]}))
         array([0, 1, 0, 2])
     """
     import scipy.sparse.csgraph

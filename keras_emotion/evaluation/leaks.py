@@ -164,7 +164,7 @@ class SplitChecks:
 
         Args:
             table: window table with `subject`, `trial`, `start_seconds` and `stop_seconds`; `dataset`, `session`,
-                `stimulus` and `group` are used where they are.
+                `stimulus` and `recorded_together` are used where they are.
             train: row positions of the training part.
             validation: of the part that chooses epoch and hyper-parameters.
             test: of the part that is reported.

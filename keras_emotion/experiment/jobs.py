@@ -194,7 +194,9 @@ class _ReplacedWindows:
 
 def rating_columns(table: pd.DataFrame) -> list[str]:
     """Names of the ratings in a window table."""
-    return [name for name in table.columns[len(WINDOW_COLUMNS) :] if name not in ("split", "group", UNUSABLE)]
+    return [
+        name for name in table.columns[len(WINDOW_COLUMNS) :] if name not in ("split", "recorded_together", UNUSABLE)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

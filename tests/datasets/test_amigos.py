@@ -77,7 +77,7 @@ def test_trials_are_found_by_the_ids_of_their_videos(root, person):
         is_long = trial.trial > 16
         assert trial.session == ("long" if is_long else "short")
         # Persons 2 and 3 watched the long videos in two groups.
-        assert trial.group == ({2: "group_1", 3: "group_2"}[person] if is_long else "")
+        assert trial.recorded_together == ({2: "group_1", 3: "group_2"}[person] if is_long else "")
 
 
 def test_gaps_are_no_trials_and_are_listed(root):
@@ -88,7 +88,7 @@ def test_gaps_are_no_trials_and_are_listed(root):
     gsr = [trial for trial in of[9].values() if "GSR" not in trial.recording.channel_names]
     assert [trial.recording.signal.shape[0] for trial in gsr] == [16]
     assert [trial.ratings for trial in of[32].values() if trial.session == "long"] == [{}] * 4
-    assert of[8]["video_4"].group == of[8]["video_138"].group == ""
+    assert of[8]["video_4"].recorded_together == of[8]["video_138"].recorded_together == ""
     notes = dataset.notes()
     for text in (
         "subject 8: no signal: video N1, P1, B1, U1",
@@ -193,7 +193,7 @@ def test_missing_persons_are_a_problem_of_a_real_copy(root, tmp_path):
     assert AMIGOS(root).missing_files() == ()
     shutil.copy(root / "Data_Preprocessed_P03.mat", tmp_path)
     (problem,) = AMIGOS(tmp_path).missing_files()
-    assert problem.message.startswith("no file of person 1, 2, 4, 5,")
+    assert problem.message.startswith("39 of 40 persons are missing: 1, 2, 4, 5, 6, 7, 8, 9 and so on")
     assert not problem.is_blocking
 
 

@@ -29,7 +29,7 @@ def window_table(groups=TOGETHER, n_subjects=9, n_stimuli=6, no_group=""):
         group = groups.get(subject, no_group) if trial == n_stimuli else no_group
         start = 2.0 * window
         rows.append(("made", subject, 1, trial, trial, f"film{trial}", start, start + 2.0, group))
-    return pd.DataFrame(rows, columns=[*WINDOW_COLUMNS, "group"])
+    return pd.DataFrame(rows, columns=[*WINDOW_COLUMNS, "recorded_together"])
 
 
 def labels_of(table):
@@ -56,7 +56,7 @@ def test_subjects_of_a_group_are_left_out_together(no_group):
 
 def test_without_groups_each_subject_is_left_out_alone():
     table = window_table({})
-    plain = list(SubjectKFold().nested_split(table.drop(columns="group"), labels_of(table)))
+    plain = list(SubjectKFold().nested_split(table.drop(columns="recorded_together"), labels_of(table)))
     for with_column, without in zip(SubjectKFold().nested_split(table, labels_of(table)), plain, strict=True):
         for one, other in zip(with_column, without, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -65,11 +65,15 @@ def test_without_groups_each_subject_is_left_out_alone():
 
 def test_groups_that_share_a_subject_are_one():
     table = pd.DataFrame(
-        {"dataset": "made", "subject": [5, 4, 3, 2, 2, 1, 9, 9], "group": ["x", "x", "", "x", "y", "y", "", "z"]}
+        {
+            "dataset": "made",
+            "subject": [5, 4, 3, 2, 2, 1, 9, 9],
+            "recorded_together": ["x", "x", "", "x", "y", "y", "", "z"],
+        }
     )
     # 5, 4 and 2 by x, 1 by y of 2; numbered by the first subject of each.
     assert people_codes(table).tolist() == [0, 0, 1, 0, 0, 0, 2, 2]
-    others = pd.concat([table, table.assign(dataset="other", group="")], ignore_index=True)
+    others = pd.concat([table, table.assign(dataset="other", recorded_together="")], ignore_index=True)
     # The same names in another dataset are other people.
     assert people_codes(others)[8:].tolist() == [7, 6, 5, 4, 4, 3, 8, 8]
 
@@ -115,7 +119,7 @@ def test_audits_of_other_splitters_and_tables_know_groups(tmp_path):
         tuple(np.flatnonzero(((table["subject"] == one) == is_test).to_numpy()) for is_test in (False, True))
         for one in range(1, 10)
     ]
-    columns = ["subject", "trial", "stimulus", "group", "start_seconds", "stop_seconds"]
+    columns = ["subject", "trial", "stimulus", "recorded_together", "start_seconds", "stop_seconds"]
     assert kinds(audit_split(X, labels_of(table), table[columns], folds).findings) == {"shared group"}
     predictions = table.rename(columns={"start_seconds": "start", "stop_seconds": "stop"}).assign(
         fold=table["subject"], label=labels_of(table), prediction=1 - labels_of(table)

@@ -7,6 +7,7 @@ import datetime
 import re
 from pathlib import Path
 
+from keras_emotion.refusals import refuse_special_file
 from keras_emotion.schema import InputError
 
 BRAINVISION_SUFFIXES = (".vhdr", ".ahdr")
@@ -74,6 +75,7 @@ def _date(text: str) -> datetime.datetime | None:
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
     """Entries by section, names of both in lower case."""
+    refuse_special_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -21,7 +21,7 @@ import numpy as np
 from keras_emotion.datasets.deap_original import BDFHeader
 from keras_emotion.datasets.reader import unusable_channels
 from keras_emotion.datasets.reader_warnings import OF_LENGTH, warnings_of_readers
-from keras_emotion.refusals import refusing_unreadable
+from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError, Recording
 from keras_emotion.signals import rate_ratio, resample
 
@@ -211,6 +211,7 @@ def read_elements(path: Path) -> list[tuple[str, dict[str, str]]]:
         size = path.stat().st_size
         if size > LARGEST_XML_BYTES:
             raise InputError(f"{path}: {size} bytes; expected a session of at most {LARGEST_XML_BYTES}")
+        refuse_special_file(path)
         parser.Parse(path.read_bytes(), True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from keras_emotion.datasets.marks import MarkedRecording
 from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, BIDS_MARKER, RECORDING_SUFFIXES, sidecar_file
+from keras_emotion.refusals import refuse_special_file
+from keras_emotion.schema import InputError
 
 _FURTHER_PART = re.compile(
     r"(?P<before>.+[-_](?:raw|eeg|ieeg|meg|t?sss))-\d+(?P<after>\.fif(?:\.gz)?)"
@@ -75,6 +77,8 @@ def find_recordings(root: Path) -> Search:
             if not is_there and path.is_symlink():
                 if is_recording or not path.suffix:
                     faults.append(f"{_below(path, root)}: a link to nothing ({os.readlink(path)})")
+            elif is_recording and not is_folder and not os.path.isfile(path):
+                faults.append(f"{_below(path, root)}: {_fault_of_special(path)}")
             elif is_folder and not is_recording:
                 if path.is_symlink():
                     links.append(path)
@@ -89,6 +93,14 @@ def find_recordings(root: Path) -> Search:
     if no_sidecar:
         notes.append(f"no recordings, since no sidecar describes them: {', '.join(sorted(no_sidecar))}")
     return Search(tuple(sorted(found)), tuple(notes), tuple(faults))
+
+
+def _fault_of_special(path: Path) -> str:
+    try:
+        refuse_special_file(path)
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return "cannot be looked at"
 
 
 def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[list[MarkedRecording], list[str]]:

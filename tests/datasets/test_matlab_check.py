@@ -51,7 +51,8 @@ def test_other_byte_order(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        # Found by chance: with each of them SciPy 1.14 to 1.17 ended the process by a segmentation fault.
+        # Such a type ended the process of SciPy 1.17 by a segmentation fault.
+        ("type of numbers", 199, "numbers of type 199"),
         ("length of names", 0, "names of fields of 0 bytes"),
         ("length of names", 1 << 30, "names of fields of 1073741824 bytes"),
         ("type of a matrix", 9, "where type 14 belongs"),
@@ -69,6 +70,8 @@ def test_a_damaged_struct(place, value, message, tmp_path):
         "type of a matrix": data - 32,
         "size of a matrix": data - 28,
         "shape": data,
+        # Behind the shape, and an empty name of 8 bytes.
+        "type of numbers": data + 16,
     }
     struct.pack_into("<i", content, offsets[place], value)
     path = tmp_path / "a.mat"

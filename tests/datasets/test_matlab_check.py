@@ -54,6 +54,7 @@ def test_other_byte_order(tmp_path):
         # Such a type ended the process of SciPy 1.17 by a segmentation fault.
         ("type of numbers", 199, "numbers of type 199"),
         ("length of names", 0, "names of fields of 0 bytes"),
+        ("length of names", -1, "names of fields of -1 bytes"),
         ("length of names", 1 << 30, "names of fields of 1073741824 bytes"),
         ("type of a matrix", 9, "where type 14 belongs"),
         ("size of a matrix", 1 << 30, "beyond the end"),

@@ -360,7 +360,8 @@ class Trial:
 
         Without a recording, as long as the images: to the time of the last and one frame period more, which is the
         smallest step between two of them; a single image lasts 0 s. Without either, as long as the windows of the
-        features that the authors released (the first array is read), else as the clip of the stimulus.
+        features that the authors released (the first array is read), else as the video, the voice or the clip of the
+        stimulus, the first of these whose length is known.
 
         Raises:
             InputError: released features cannot be read.
@@ -375,7 +376,8 @@ class Trial:
         if self.released_features is not None:
             released = self.released_features
             return len(released.read(released.names[0])) * released.window_seconds
-        return (self.media.duration_seconds if self.media else None) or 0.0
+        clips = (clip.duration_seconds for clip in (self.voice, self.media) if clip is not None)
+        return next((seconds for seconds in (self.video_seconds, *clips) if seconds is not None), 0.0)
 
     @property
     def eeg(self) -> Recording:

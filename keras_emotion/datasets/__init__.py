@@ -8,16 +8,21 @@ from typing import TypeVar
 from keras_emotion.datasets.afew_va import AFEWVA
 from keras_emotion.datasets.affectnet import AffectNet
 from keras_emotion.datasets.amigos import AMIGOS
+from keras_emotion.datasets.crema_d import CREMAD
 from keras_emotion.datasets.deap import DEAP
 from keras_emotion.datasets.dreamer import DREAMER
 from keras_emotion.datasets.eav import EAV
 from keras_emotion.datasets.faced import FACED
 from keras_emotion.datasets.mahnob_hci import MAHNOBHCI
+from keras_emotion.datasets.ravdess import RAVDESS
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport
 from keras_emotion.datasets.recordings import Recordings
 from keras_emotion.datasets.sam40 import SAM40
 from keras_emotion.datasets.seed import SEED
 from keras_emotion.datasets.seed_iv import SEEDIV
+from keras_emotion.datasets.seed_multimodal import SEEDMultimodal
+from keras_emotion.datasets.seed_v import SEEDV
+from keras_emotion.datasets.seed_vii import SEEDVII
 from keras_emotion.datasets.stimuli import StimulusFolder, with_stimuli
 
 READERS: dict[str, type[Reader]] = {
@@ -27,6 +32,9 @@ READERS: dict[str, type[Reader]] = {
         SAM40,
         SEED,
         SEEDIV,
+        SEEDV,
+        SEEDVII,
+        SEEDMultimodal,
         DREAMER,
         AMIGOS,
         FACED,
@@ -34,6 +42,8 @@ READERS: dict[str, type[Reader]] = {
         MAHNOBHCI,
         AFEWVA,
         AffectNet,
+        RAVDESS,
+        CREMAD,
         Recordings,
     )
 }
@@ -57,19 +67,24 @@ def register_reader(reader: ReaderType) -> ReaderType:
 __all__ = [
     "AFEWVA",
     "AMIGOS",
+    "CREMAD",
     "DEAP",
     "DREAMER",
     "EAV",
     "FACED",
     "MAHNOBHCI",
+    "RAVDESS",
     "READERS",
     "SAM40",
     "SEED",
     "SEEDIV",
+    "SEEDV",
+    "SEEDVII",
     "AffectNet",
     "Problem",
     "Reader",
     "Recordings",
+    "SEEDMultimodal",
     "StimulusFolder",
     "SubjectReport",
     "register_reader",

@@ -64,6 +64,8 @@ class FACED(Reader):
     `Trial.presentation` is the place of the video in `After_remarks.mat`, or in the events of the recording; -1 without
     either.
 
+    `Trial.split` is the usual one of public benchmarks: people 0 to 79 train, 80 to 99 validate, 100 to 122 test.
+
     Ratings: `emotion` (nine classes) and `targeted_valence` (negative, neutral, positive) are what the video aims at,
     labels of the stimulus and not of what the person felt. Joy, tenderness, inspiration, amusement, anger, disgust,
     fear, sadness, arousal, valence, familiarity and liking are the person's own, 0 to 7, from `After_remarks.mat`. Its
@@ -107,6 +109,7 @@ class FACED(Reader):
     """
 
     name = "faced"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split_across_subjects", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {
         EMOTION: tuple(FACTS["class_names"]),
         VALENCE: tuple(FACTS["valence_names"]),
@@ -319,6 +322,7 @@ class FACED(Reader):
             eeg_channel_names=() if recording is None else tuple(n for n in recording.channel_names if n in SCALP),
             ratings=ratings,
             released_features=self._features(subject, video) if self.file_format == "features" else None,
+            split=_part_of(subject),
         )
 
     def _features(self, subject: int, video: int) -> ReleasedFeatures:
@@ -466,6 +470,12 @@ class FACED(Reader):
         if spelt.is_voltage:
             units[table] = "V" if spelt.factor > 1 else "uV"
         return {"rate": rates, "unit": units}
+
+
+def _part_of(subject: int) -> str:
+    """The part of the usual split that a person belongs to; nothing for one who is not of the dataset."""
+    spans = FACTS["usual_split"].items()
+    return next((part for part, (first, last) in spans if first <= subject <= last), "")
 
 
 def _read_named(files: Mapping[str, Path], video: int, rows: Sequence[int], name: str) -> np.ndarray:

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import datetime
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ from keras_emotion.schema import ContinuousRating, EyeMovements, InputError, Rel
 
 TARGET = "emotion"
 _CHANNEL_FILE = re.compile(r"channel[-_ ]order\.xlsx", re.IGNORECASE)
+_MOST_LINES = 3
+"""Faults of a file of eye movements that are listed."""
+
 _SEXES: Mapping[str, Gender] = {"F": "female", "M": "male"}
 
 
@@ -60,6 +64,19 @@ def parse_date(text: str) -> datetime.date | None:
         return datetime.datetime.strptime(text, "%Y%m%d").date()
     except ValueError:
         return None
+
+
+def checked_rate(sampling_rate_hz: float | None) -> float | None:
+    """Return a rate that signals are resampled to, `None` for none.
+
+    Raises:
+        ValueError: it is not a number above 0.
+    """
+    if sampling_rate_hz is None:
+        return None
+    if not 0 < sampling_rate_hz < math.inf:
+        raise ValueError(f"`sampling_rate_hz` is {sampling_rate_hz}; expected a number above 0, or None")
+    return float(sampling_rate_hz)
 
 
 class SEEDSeries(Reader):
@@ -301,7 +318,10 @@ class SEEDSeries(Reader):
                     problems.append(as_problem(error, subject, visit.path, *own))
             problems += [Problem(visit.path, line, subject) for line in group_by_trial(faults)]
             problems += self._length_problems(subject, visit, file)
-            problems += self._eye_problems(subject, visit)
+            try:
+                problems += self._eye_problems(subject, visit)
+            except InputError as error:
+                problems.append(as_problem(error, subject, visit.path))
         problems += self._missing_visits(subject)
         report: dict[str, Any] = {
             "subject": subject,
@@ -351,7 +371,7 @@ class SEEDSeries(Reader):
         problems = []
         if missing := sorted(set(range(1, n_expected + 1)) - {visit.number for visit in visits}):
             message = f"subject {subject}: no session {', '.join(map(str, missing))}; expected 1 to {n_expected}"
-            problems.append(Problem(visits[0].path.parent, message, subject, False))
+            problems.append(Problem(self._folder(self.file_format), message, subject, False))
         known = list(map(str, self.facts.get("session_dates", {}).get(str(subject), ())))
         for visit in visits:
             date = visit.date and f"{visit.date:%Y%m%d}"
@@ -463,12 +483,13 @@ def eye_problems(subject: int, movements: Mapping[int, EyeMovements | None]) -> 
             except InputError as error:
                 file = next((one for one in own.sources if str(error).startswith(f"{one}: ")), own.sources[0])
                 faults.setdefault(file, {}).setdefault(number, []).append(str(error).removeprefix(f"{file}: "))
-    # A fault of a file as a whole is the same for all of its trials.
-    return [
-        Problem(file, line, subject, False)
-        for file, by_trial in faults.items()
-        for line in dict.fromkeys(message for messages in by_trial.values() for message in messages)
-    ]
+    problems = []
+    for file, by_trial in faults.items():
+        # A fault of a file as a whole is the same for all of its trials.
+        lines = list(dict.fromkeys(message for messages in by_trial.values() for message in messages))
+        more = [f"and {len(lines) - _MOST_LINES} more faults of its trials"] if len(lines) > _MOST_LINES else []
+        problems += [Problem(file, line, subject, False) for line in [*lines[:_MOST_LINES], *more]]
+    return problems
 
 
 def _read_all(released: ReleasedFeatures) -> None:

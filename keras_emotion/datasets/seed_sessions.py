@@ -67,6 +67,7 @@ class MatSignals(SessionFile):
         example: name of a variable as it should be.
         initials: what the names begin with.
         dtype: type of the samples that are given.
+        resampled_to_hz: samples a second that signals are resampled to; `None`: as stored.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class MatSignals(SessionFile):
         example: str,
         initials: str = "",
         dtype: type = np.float64,
+        resampled_to_hz: float | None = None,
     ):
         shapes = variable_shapes(path)
-        self._path, self._variables, self._rate, self._dtype = path, variables, sampling_rate_hz, dtype
+        self._path, self._variables, self._rate, self._dtype = path, variables, float(sampling_rate_hz), dtype
+        self._new_rate = resampled_to_hz or self._rate
         self._shapes = {trial: shapes[name] for trial, name in variables.items()}
         n_channels = len(CHANNEL_NAMES)
         faults = {
@@ -96,11 +99,12 @@ class MatSignals(SessionFile):
     def recording(self, trial: int) -> Recording:
         """See `SessionFile`."""
         (array,) = read_numbers(self._path, (self._variables[trial],), ("channels", "samples"))
+        signal = np.array(array, dtype=self._dtype, order="C")
         return Recording(
-            signal=np.array(array, dtype=self._dtype, order="C"),
+            signal=signal if self._new_rate == self._rate else resample(signal, self._rate, self._new_rate),
             channel_names=CHANNEL_NAMES,
             units=("uV",) * len(CHANNEL_NAMES),
-            sampling_rate_hz=float(self._rate),
+            sampling_rate_hz=self._new_rate,
             source=self._path,
         )
 
@@ -337,7 +341,7 @@ class PickledTrials:
     def __init__(self, path: Path, array: str, width: int):
         self.path = path
         self.arrays: dict[int, np.ndarray] = {}
-        content = restricted_pickle.loads(_stored_bytes(path, array), path)
+        content = restricted_pickle.loads(stored_bytes(path, array), path)
         if not isinstance(content, dict):
             raise InputError(f"{path}: `{array}` is a {type(content).__name__}; expected a dict of arrays by trial")
         self.faults: dict[int, str] = {}
@@ -372,9 +376,14 @@ def pickled_trials(path: Path, array: str, width: int) -> PickledTrials:
     return _cached_trials(path, array, width, status.st_size, status.st_mtime_ns)
 
 
-def _stored_bytes(path: Path, array: str) -> bytes:
-    """The bytes of a pickle that an `.npz` file holds as one array without axes."""
-    with _npz_errors(path), np.load(path, allow_pickle=False) as archive:
+def stored_bytes(path: Path, array: str) -> bytes:
+    """Return the bytes of a pickle that an `.npz` file holds as one array without axes.
+
+    Raises:
+        InputError: they are missing, or something else.
+    """
+    # Opened here: NumPy leaves a file open that is no archive.
+    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if array not in archive:
             raise InputError(f"{path}: no array `{array}`; found {', '.join(archive.files) or 'none'}; copy it again")
         stored = archive[array]
@@ -385,12 +394,13 @@ def _stored_bytes(path: Path, array: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _npz_errors(path: Path) -> Iterator[None]:
+def npz_errors(path: Path) -> Iterator[None]:
+    """Turn what NumPy raises for archives that it cannot read into an `InputError`."""
     try:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged, or no .npz file ({error}); copy it again") from None
 
 

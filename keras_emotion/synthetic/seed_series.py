@@ -15,6 +15,7 @@ import scipy.signal
 
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
 from keras_emotion.synthetic.facts import read_channels
+from keras_emotion.synthetic.neuroscan_cnt import CntWriter
 from keras_emotion.synthetic.smoothing import smoothed_level
 from keras_emotion.synthetic.workbook import write_workbook
 
@@ -36,6 +37,9 @@ SESSION_LOG_POWER_SD = 0.2
 """Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
 
 PASS_BAND_HZ = (0.5, 75.0)
+
+GAP_RMS_UV = 15.0
+"""Of the noise between the clips of a recording."""
 
 INITIALS = (
     *("ab", "bc", "cde", "df", "eg", "fhi", "gj", "hk", "il", "jmn"),
@@ -189,6 +193,11 @@ def append_variables(file: BinaryIO, variables: Mapping[str, np.ndarray], compre
 def write_channel_order(path: Path) -> None:
     """Write `Channel Order.xlsx`, a name in each row."""
     write_workbook(path, [[name] for name in _CHANNELS["original"]])
+
+
+def write_gap(writer: CntWriter, rng: np.random.Generator, n_channels: int, n_samples: int) -> None:
+    """Write white noise, as between clips."""
+    writer.write(rng.normal(0, GAP_RMS_UV, (n_channels, n_samples)))
 
 
 def check_numbers(facts: Mapping[str, Any], n_subjects: int, n_sessions: int, clip_seconds: int) -> None:

@@ -70,8 +70,11 @@ def _check_units(case: ReaderCase, trial: Trial) -> None:
 
 def _check_signal(case: ReaderCase, trial: Trial) -> None:
     if trial.recording is None:
-        has_other = trial.images is not None or trial.video is not None or trial.released_features is not None
-        require(has_other, "a trial has no recording, images, video or released features")
+        others = (trial.images, trial.video, trial.voice, trial.released_features)
+        require(
+            any(one is not None for one in others),
+            "a trial has no recording, images, video, voice or released features",
+        )
         return
     signal = trial.recording.signal
     where = f"signal of subject {trial.subject}, trial {trial.trial}"
@@ -124,7 +127,8 @@ def _check_source(case: ReaderCase, trial: Trial) -> None:
 
 def _check_pictures(case: ReaderCase, trial: Trial) -> None:
     where = f"subject {trial.subject}, trial {trial.trial}"
-    for field, path in (("video", trial.video), ("media", trial.media and trial.media.path)):
+    clips = (("media", trial.media), ("voice", trial.voice))
+    for field, path in (("video", trial.video), *((field, clip and clip.path) for field, clip in clips)):
         require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
         islisted = path is None or path in case.files(f"{field}_files", trial.subject)
         require(islisted, f"{where}: `{field}_files` lacks {path}")

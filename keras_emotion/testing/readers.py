@@ -141,6 +141,7 @@ class ReaderCase:
             files |= {
                 trial.video,
                 trial.media and trial.media.path,
+                trial.voice and trial.voice.path,
                 *(trial.images.files if trial.images is not None else ()),
             }
             files |= {trial.released_features.source} if trial.released_features is not None else set()

@@ -1,4 +1,4 @@
-"""DREAMER and AMIGOS are described and run by commands, with the label rule of their scale."""
+"""Datasets are described and run by commands; label rules follow the scale of the ratings."""
 
 import pytest
 
@@ -7,13 +7,49 @@ from keras_emotion.datasets import READERS
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.synthetic import WRITERS
 
+_SMALL_UTTERANCES = {"n_subjects": 3, "clip_seconds": 1.0, "n_emotions": 2, "files": ("audio",)}
+
 COPIES = {
     "dreamer": {"n_subjects": 3, "clip_seconds": 6, "compressed": False},
     "amigos": {"n_subjects": 3, "clip_seconds": 18},
+    "seed_iv": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8, "files": ("features",)},
+    "seed_v": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8, "files": ("features",)},
+    "seed_vii": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8},
+    "faced": {"n_subjects": 3, "files": ("processed",), "clip_seconds": 3},
+    "eav": {
+        "n_subjects": 3,
+        "n_conversations": 4,
+        "trial_seconds": 3,
+        "video_frame_rate_hz": 2,
+        "video_size": (32, 32),
+    },
+    "ravdess": {**_SMALL_UTTERANCES, "n_statements": 1},
+    "crema_d": {**_SMALL_UTTERANCES, "n_sentences": 1},
 }
+
+_SAMPLES = ["--system.features.sample-seconds", "6"]
+
 RUNS = {
-    "dreamer": ("valence", "low and high by the label rule >3 of the ratings", ["--last-seconds", "6"]),
-    "amigos": ("arousal", "low and high by the label rule >5 of the ratings", ["--sessions", "short"]),
+    "dreamer": (
+        "svm",
+        "valence",
+        "low and high by the label rule >3 of the ratings",
+        ["--last-seconds", "6", *_SAMPLES],
+    ),
+    "amigos": (
+        "svm",
+        "arousal",
+        "low and high by the label rule >5 of the ratings",
+        ["--sessions", "short", *_SAMPLES],
+    ),
+    # A network, on the features that the authors distribute.
+    "seed_iv": ("dgcnn", "emotion", "", ["--features", "official", "--system.features.steps", "1"]),
+    "seed_v": ("svm", "emotion", "", ["--features", "official", "--system.features.steps", "1"]),
+    "seed_vii": ("svm", "emotion", "", ["--system.features.sample-seconds", "6"]),
+    "faced": ("svm", "emotion", "", ["--system.features.sample-seconds", "3"]),
+    "eav": ("svm", "emotion", "", ["--system.features.sample-seconds", "3"]),
+    "ravdess": ("voice_svm", "emotion", "", []),
+    "crema_d": ("voice_svm", "emotion", "", []),
 }
 
 
@@ -28,13 +64,14 @@ def test_describe_and_run(dataset, copies, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["describe", str(copies[dataset]), "--dataset", dataset, "--brief"]) == 0
     assert "the copy is whole" in capsys.readouterr().out
-    target, rule, more = RUNS[dataset]
+    model, target, rule, more = RUNS[dataset]
     words = ["--dataset", dataset, "--data-root", str(copies[dataset]), "--target", target, "--output", "run"]
     words += ["--protocol", "subject_disjoint", "--preset", "demo", "--workers", "1", *more]
-    assert cli.main(["run", "--model", "svm", *words, "--system.features.sample-seconds", "6"]) == 0
+    assert cli.main(["run", "--model", model, *words]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "knows the stimulus" in told
-    assert f"{target}: {rule}" in told
+    # Classes of a dataset have no rule.
+    assert f"{target}: {rule}" in told if rule else "label rule" not in told
     assert "differs from the full-size experiment: label_rule" not in told
 
 

@@ -51,6 +51,15 @@ def pickles(root, tmp_path, signals):
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("subject", "part"),
+    [(0, "train"), (79, "train"), (80, "validation"), (99, "validation"), (100, "test"), (122, "test")],
+)
+def test_the_usual_split_is_one_of_people(root, signals, tmp_path, subject, part):
+    write_pickle(tmp_path, signals, f"sub{subject:03d}.pkl")
+    assert {trial.split for trial in FACED(tmp_path).trials()} == {part}
+
+
 def write_pickle(folder, content, name="sub005.pkl"):
     (folder / "Processed_data").mkdir(exist_ok=True)
     (folder / "Processed_data" / name).write_bytes(pickle.dumps(content))

@@ -68,10 +68,16 @@ def test_every_writer_is_opened():
         "deap",
         "sam40",
         "seed",
+        "seed_iv",
+        "seed_v",
+        "seed_vii",
+        "seed_multimodal",
         "dreamer",
         "amigos",
         "faced",
         "eav",
+        "ravdess",
+        "crema_d",
         "mahnob_hci",
         "afew_va",
         "affectnet",
@@ -510,6 +516,190 @@ def test_faced(tmp_path):
     assert {names[row] for row in rise.argsort()[-4:]} == {"P3", "Pz", "P4", "Oz"}
 
 
+# --- SEED-IV, SEED-V, SEED-VII
+
+SEED_IV_LABELS = """
+    1 2 3 0 2 0 0 1 0 1 2 1 1 1 2 3 2 2 3 3 0 3 0 3
+    2 1 3 0 0 2 0 2 3 3 2 3 2 0 1 1 2 1 0 3 0 1 3 1
+    1 2 2 1 3 3 3 1 1 2 1 0 2 3 3 0 2 3 0 0 2 0 1 0
+"""
+SEED_V_LABELS = """
+    4 1 3 2 0 4 1 3 2 0 4 1 3 2 0
+    2 1 3 0 4 4 0 3 2 1 3 4 1 2 0
+    2 1 3 0 4 4 0 3 2 1 3 4 1 2 0
+"""
+SEED_VII_LABELS = """
+    4 3 0 2 5 5 2 0 3 4 4 3 0 2 5 5 2 0 3 4
+    5 2 1 3 6 6 3 1 2 5 5 2 1 3 6 6 3 1 2 5
+    4 6 0 1 5 5 1 0 6 4 4 6 0 1 5 5 1 0 6 4
+    0 2 1 6 4 4 6 1 2 0 0 2 1 6 4 4 6 1 2 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "n_each"),
+    [("seed_iv", SEED_IV_LABELS, 18), ("seed_v", SEED_V_LABELS, 9), ("seed_vii", SEED_VII_LABELS, 12)],
+)
+def test_labels_of_seeds(dataset, labels, n_each):
+    facts = facts_of(dataset)
+    assert facts["labels"] == [list(map(int, line.split())) for line in labels.strip().splitlines()]
+    assert [len(own) for own in facts["labels"]] == [facts["n_trials"]] * facts["n_sessions"]
+    counts = np.bincount(np.concatenate(facts["labels"]))
+    # As many clips of each class; of SEED-VII's neutral clips there are eight.
+    assert set(counts) - {8} == {n_each}
+    # Half of the sets of SEED-V and SEED-VII have one clip of each class that is in the session.
+    for own in facts["labels"] if "n_trials_per_fold" in facts else ():
+        folds = np.reshape(own, (-1, facts["n_trials_per_fold"]))
+        assert len({frozenset(fold) for fold in folds.tolist()}) == 1
+        assert len(set(folds[0])) == 5
+    assert len(facts["sex"]) == facts["n_subjects"]
+
+
+def test_seed_iv(tmp_path):
+    facts, channels = facts_of("seed_iv"), channels_of("seed")
+    root = synthetic.write_seed_iv(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=8, effect_size=3.0)
+    # A day is that of one person and session.
+    assert facts["session_dates"]["13"] == [20151115, 20151125, 20161130]
+    assert sum(len(dates) for dates in facts["session_dates"].values()) == 45
+    readme = (root / "ReadMe.txt").read_text()
+    assert "session1_label = [1,2,3,0,2,0,0,1,0,1,2,1,1,1,2,3,2,2,3,3,0,3,0,3];" in readme
+    names = rows_of(FACTS / "seed_iv_eye_features.csv")
+    assert len(names) == 31
+    powers = {label: [] for label in range(4)}
+    for session, date in enumerate(facts["session_dates"]["1"][:2], 1):
+        stem = f"1_{date}"
+        files = {
+            kind: scipy.io.loadmat(root / folder / str(session) / f"{stem}.mat")
+            for kind, (folder,) in facts["folders"].items()
+            if kind != "eye_events"
+        }
+        keys = {kind: [key for key in file if not key.startswith("__")] for kind, file in files.items()}
+        initials = keys["raw"][0].partition("_")[0]
+        assert keys["raw"] == [f"{initials}_eeg{trial}" for trial in range(1, 25)]
+        assert keys["features"] == [
+            f"{name}{trial}"
+            for trial in range(1, 25)
+            for name in ("de_movingAve", "de_LDS", "psd_movingAve", "psd_LDS")
+        ]
+        assert keys["eye_features"] == [f"eye_{trial}" for trial in range(1, 25)]
+        for trial, label in enumerate(facts["labels"][session - 1], 1):
+            signal = files["raw"][f"{initials}_eeg{trial}"]
+            assert (signal.shape, signal.dtype) == ((62, 8 * facts["sampling_rate_hz"]), np.float64)
+            assert files["features"][f"psd_LDS{trial}"].shape == (62, 2, len(facts["bands"]))
+            assert files["eye_features"][f"eye_{trial}"].shape == (31, 2)
+            powers[label].append(np.log(band_power(signal, facts["sampling_rate_hz"], 32, 48)))
+        events = {kind: scipy.io.loadmat(root / "eye_raw_data" / f"{stem}_{kind}.mat") for kind in facts["eye_events"]}
+        assert {kind: len([key for key in file if not key.startswith("__")]) for kind, file in events.items()} == (
+            dict.fromkeys(("blink", "event", "fixation", "pupil", "saccade"), 24)
+        )
+        n_fixations = events["fixation"]["fixation_3"].size
+        assert events["pupil"]["pupil_3"].shape == (n_fixations, 4)
+        assert events["saccade"]["saccade_3"].shape[1] == 2
+        assert events["event"]["event_3"].size == 28
+        # Milliseconds, pixels and degrees.
+        assert 100 < events["fixation"]["fixation_3"].mean() < 500
+        assert 20 < events["pupil"]["pupil_3"][:, :2].mean() < 60
+        assert 0.5 < events["saccade"]["saccade_3"][:, 1].mean() < 15
+    # The rows are the channels of the table: gamma power rises with happy clips where the writer says it does.
+    rise = np.mean(powers[3], axis=0) - np.mean(powers[0] + powers[1] + powers[2], axis=0)
+    assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+
+
+def test_seed_v(tmp_path):
+    facts, channels = facts_of("seed_v"), channels_of("seed")
+    root = synthetic.write_seed_v(tmp_path, n_subjects=1, n_sessions=1, clip_seconds=5, effect_size=3.0)
+    spans = facts["clip_spans"]
+    assert [own[0] for own in spans] == [[30, 102], [30, 267], [30, 321]]
+    assert [own[-1] for own in spans] == [[3204, 3359], [2741, 2817], [2888, 3066]]
+    for own in map(np.array, spans):
+        assert own.shape == (15, 2)
+        assert (np.diff(own.ravel()) > 0).all()
+        # Between clips are 29 s or more.
+        assert (own[1:, 0] - own[:-1, 1]).min() >= 29
+    (path,) = (root / "EEG_raw").iterdir()
+    assert path.name == "1_1_20180701.cnt"
+    raw = mne.io.read_raw_cnt(path, preload=True, verbose="ERROR")
+    originals = [channel["original"] for channel in channels]
+    assert raw.ch_names == [*originals, *facts["other_channels"]] == [*originals, "M1", "M2", "VEO", "HEO"]
+    assert raw.info["sfreq"] == facts["sampling_rate_hz"] == 1000
+    stated = json.loads((root / "synthetic.json").read_text())["clip_spans"][0]
+    data = raw.get_data(picks=originals) * MICROVOLT_PER_VOLT
+    assert 2 < data.std() < 50
+    rise = []
+    with np.load(root / "EEG_DE_features" / "1_1.npz") as archive:
+        # As users of SEED-V open it; these files are our own.
+        entropies, labels = (pickle.loads(archive[name].tobytes()) for name in ("data", "label"))
+    for trial, (start, stop) in enumerate(stated):
+        label = facts["labels"][0][trial]
+        signal = data[:, 1000 * start : 1000 * stop]
+        gamma = np.log(band_power(signal, 1000, 32, 48))
+        rise.append(gamma if label == 4 else -gamma / 4)
+        assert (entropies[trial].shape, set(labels[trial])) == ((1, 310), {label})
+        # Differential entropies are of the signal, bands innermost.
+        entropy = 0.5 * np.log(2 * np.pi * np.e * band_power(signal[:, :4000], 1000, 31, 49) * 18)
+        assert np.corrcoef(entropies[trial].reshape(62, 5)[:, 4], entropy)[0, 1] > 0.9
+    assert {channels[row]["name"] for row in np.sum(rise, axis=0).argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+    with np.load(root / "Eye_movement_features" / "1_1.npz") as archive:
+        eyes = pickle.loads(archive["data"].tobytes())
+    assert {array.shape for array in eyes.values()} == {(1, 33)}
+    assert len(rows_of(FACTS / "seed_eye_features.csv")) == 33
+
+
+def test_seed_multimodal(tmp_path):
+    facts, of_seed = facts_of("seed_multimodal"), facts_of("seed")
+    assert facts["clip_seconds"] == of_seed["clip_seconds"]
+    assert facts["labels"] == [[label + 1 for label in of_seed["labels"]]] * 3
+    root = synthetic.write_seed_multimodal(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=8)
+    names = [f"1_{session}" for session in (1, 2)]
+    assert sorted(path.stem for path in (root / "eeg_used_4s").iterdir()) == names
+    for name in names:
+        with np.load(root / "eeg_used_4s" / f"{name}.npz") as archive:
+            assert set(archive.files) == {"train_data", "test_data", "train_label", "test_label"}
+            bands = {part: pickle.loads(archive[f"{part}_data"].tobytes()) for part in ("train", "test")}
+            labels = {part: archive[f"{part}_label"].astype(int).tolist() for part in bands}
+        eyes = pickle.loads((root / "eye_tracking_feature" / name).read_bytes())
+        for part, n_clips in (("train", 9), ("test", 6)):
+            assert list(bands[part]) == list(facts["bands"]) == ["delta", "theta", "alpha", "beta", "gamma"]
+            assert {array.shape for array in bands[part].values()} == {(2 * n_clips, 62)}
+            assert eyes[f"{part}_data_eye"].shape == (2 * n_clips, 33)
+        assert labels["train"] + labels["test"] == np.repeat(facts["labels"][0], 2).tolist()
+
+
+def test_seed_vii(tmp_path):
+    facts, channels = facts_of("seed_vii"), channels_of("seed")
+    files = ("preprocessed", "raw", "features", "eye_features", "continuous_labels")
+    root = synthetic.write_seed_vii(tmp_path, subjects=(9,), n_sessions=3, clip_seconds=4, files=files)
+    signals, features, eyes, intensities = (
+        {key: array for key, array in scipy.io.loadmat(root / folder / "9.mat").items() if not key.startswith("__")}
+        for folder in ("EEG_preprocessed", "EEG_features", "EYE_features", "continuous_labels")
+    )
+    clips = [str(clip) for clip in range(1, 61)]
+    assert list(signals) == list(eyes) == list(intensities) == clips
+    assert {array.shape for array in signals.values()} == {(62, 4 * facts["preprocessed_rate_hz"])}
+    assert set(features) == {f"{name}_{clip}" for clip in clips for name in ("de_LDS", "de", "psd")}
+    assert {array.shape for array in features.values()} == {(1, 5, 62)}
+    assert {array.shape for array in eyes.values()} == {(1, 33)}
+    assert all(0 <= array.min() <= array.max() <= 1 for array in intensities.values())
+    names = {path.name for path in (root / "EEG_raw").iterdir()}
+    assert "9_20221111_3.cnt" in names
+    assert len(names) == 3
+    for name in names:
+        raw = mne.io.read_raw_cnt(root / "EEG_raw" / name, preload=False, verbose="ERROR")
+        originals = [channel["original"] for channel in channels]
+        assert raw.ch_names == [*originals, *facts["other_channels"]]
+        assert sorted(facts["other_channels"]) == ["ECG", "HEO", "M1", "M2", "VEO"]
+        triggers = (root / "save_info" / f"{name.removesuffix('.cnt')}_trigger_info.csv").read_text().splitlines()
+        assert [line.partition(",")[0] for line in triggers] == ["1", "2"] * 20
+        onsets = raw.annotations.onset.tolist()
+        if name.removesuffix(".cnt") in facts["recording_starts"]:
+            assert onsets == []
+            assert triggers[0] == "1,2022-11-11 14:01:29.000000"
+        else:
+            assert [str(mark["description"]) for mark in raw.annotations] == ["1", "2"] * 20
+            assert np.diff(onsets).tolist() == [4, 2] * 19 + [4]
+            assert onsets[0] == 2
+
+
 # --- EAV
 
 
@@ -685,6 +875,82 @@ def test_affectnet_arrays(tmp_path):
             assert values["lnd"].shape == (2 * facts["n_landmarks"],)
             assert values["lnd"][0] < values["lnd"][2 * 16]
             assert cv2.imread(str(folder / "images" / f"{number}.jpg")) is not None
+
+
+# --- actors
+
+
+def pitch_hz(path):
+    """Frequency of the strongest partial of a wav file, and the file's rate."""
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        rate_hz, samples = file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return spectrum.argmax() * rate_hz / len(samples), rate_hz
+
+
+def seconds_of(path):
+    """Length of picture and sound of a video, and the codecs, by decoding it."""
+    with av.open(str(path)) as container:
+        picture, sound = container.streams.video[0], container.streams.audio[0]
+        n_frames, n_samples = 0, 0
+        for frame in container.decode(picture, sound):
+            n_frames, n_samples = n_frames + isinstance(frame, av.VideoFrame), n_samples + getattr(frame, "samples", 0)
+        lengths = n_frames / float(picture.average_rate), n_samples / sound.rate
+        return lengths, picture.codec_context.name, sound.codec_context.name, sound.rate
+
+
+def test_ravdess(tmp_path):
+    facts = facts_of("ravdess")
+    options = {"clip_seconds": 1, "video_size": (32, 32), "effect_size": 2.0}
+    root = synthetic.write_ravdess(tmp_path, 1, n_emotions=8, n_statements=1, **options)
+    emotions = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
+    assert (emotions, ["normal", "strong"]) == (facts["emotions"], facts["intensities"])
+    names = {path.name for path in (root / "Actor_01").iterdir()}
+    codes = [(1, 1), *((emotion, intensity) for emotion in range(2, 9) for intensity in (1, 2))]
+    stems = [f"01-{emotion:02d}-{intensity:02d}-01-01-01" for emotion, intensity in codes]
+    assert names == {f"{kind}-{stem}{suffix}" for stem in stems for kind, suffix in (("03", ".wav"), ("01", ".mp4"))}
+    (picture, sound), *codecs = seconds_of(root / "Actor_01" / f"01-{stems[0]}.mp4")
+    assert codecs == ["h264", "aac", 48000]
+    assert 1 <= picture <= 1.1
+    assert sound == pytest.approx(picture, abs=0.05)
+    pitches = dict(zip(codes, (pitch_hz(root / "Actor_01" / f"03-{stem}.wav") for stem in stems), strict=True))
+    assert {rate_hz for _, rate_hz in pitches.values()} == {48000} == {facts["sampling_rate_hz"]}
+    # Anger is higher than sadness, and more so where it is strong.
+    assert pitches[5, 2][0] > pitches[5, 1][0] > pitches[4, 1][0]
+    # Of all three kinds of files, of speech and song, without the songs of actor 18.
+    counts = facts["n_utterances"]
+    assert counts == {"speech": 4 + 7 * 8, "song": 4 + 5 * 8}
+    assert 3 * (24 * counts["speech"] + 23 * counts["song"]) == facts["n_files"]
+
+
+def test_crema_d(tmp_path):
+    facts = facts_of("crema_d")
+    options = {"clip_seconds": 1, "video_size": (32, 32), "effect_size": 2.0}
+    root = synthetic.write_crema_d(tmp_path, 2, n_sentences=2, **options)
+    # As the page of the dataset lists them.
+    sentences = ["IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI"]
+    emotions = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+    assert (sentences, emotions) == (facts["sentences"], facts["emotions"])
+    assert facts["levels"] == {"LO": "low", "MD": "medium", "HI": "high"}
+    names = {f"IEO_{emotion}_{level}" for emotion in emotions if emotion != "NEU" for level in ("LO", "MD", "HI")}
+    names |= {"IEO_NEU_XX", *(f"TIE_{emotion}_XX" for emotion in emotions)}
+    # Neutral, of actor 1002, is one of those that were never there.
+    expected = {f"{actor}_{name}" for actor in (1001, 1002) for name in names} - {"1002_TIE_NEU_XX"}
+    for folder, suffix in (("AudioWAV", ".wav"), ("VideoFlash", ".flv")):
+        assert {path.name for path in (root / folder).iterdir()} == {f"{name}{suffix}" for name in expected}
+    (picture, sound), *codecs = seconds_of(root / "VideoFlash" / "1001_IEO_ANG_HI.flv")
+    assert codecs[:2] == ["flv", "mp3float"]
+    assert sound == pytest.approx(picture, abs=0.15)
+    pitches = [pitch_hz(root / "AudioWAV" / f"1001_IEO_{name}.wav") for name in ("SAD_HI", "ANG_LO", "ANG_HI")]
+    assert {rate_hz for _, rate_hz in pitches} == {16000} == {facts["sampling_rate_hz"]}
+    assert [pitch for pitch, _ in pitches] == sorted(pitch for pitch, _ in pitches)
+    people = rows_of(root / "VideoDemographics.csv")
+    assert list(people[0]) == ["ActorID", "Age", "Sex", "Race", "Ethnicity"]
+    assert [(row["ActorID"], row["Sex"]) for row in people] == [("1001", "Male"), ("1002", "Female")]
+    votes = rows_of(root / "processedResults" / "summaryTable.csv")
+    assert {row["FileName"] for row in votes} == expected
+    assert {len(row["MultiModalVote"]) for row in votes} == {1, 3}
 
 
 # --- recordings of one's own, of which no facts file speaks but the docstrings of reader and writer

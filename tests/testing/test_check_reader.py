@@ -15,16 +15,15 @@ from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = {
+NUMBERS = dict.fromkeys(
+    ("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "seed_multimodal", "dreamer", "mahnob_hci"), (1, 2)
+) | {
     "deap": (1, 24),
-    "sam40": (1, 2),
-    "seed": (1, 2),
-    "seed_iv": (1, 2),
-    "dreamer": (1, 2),
     "amigos": (2, 8, 12),
     "faced": (4,),
     "eav": (1, 2),
-    "mahnob_hci": (1, 2),
+    "ravdess": (1, 2),
+    "crema_d": (1001, 1002),
 }
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
@@ -44,6 +43,12 @@ CASES = {
     "seed features": {"file_format": "features"},
     "seed_iv": {},
     "seed_iv features": {"file_format": "features"},
+    "seed_multimodal": {},
+    "seed_v": {},
+    "seed_v raw": {},
+    "seed_vii": {},
+    "seed_vii raw": {},
+    "seed_vii features": {"file_format": "features"},
     "dreamer": {},
     "dreamer 7.3": {},
     "amigos": {},
@@ -58,12 +63,19 @@ CASES = {
     "afew_va flat": {},
     "affectnet": {},
     "affectnet arrays": {},
+    "ravdess": {},
+    "ravdess sound": {"file_format": "audio"},
+    "crema_d": {},
     "recordings": {},
     "recordings at 128 Hz": {"sampling_rate_hz": 128.0},
     "recordings fif": {},
     "recordings in two sessions": {},
 }
 """Arguments by name: the first word is that of the reader; the name, or the first word, that of the folder."""
+
+
+SLOW_CASES = ("deap original preprocessed", "seed_v raw", "seed_vii raw", "seed_vii features")
+"""Filters and changes of the rate take most of the time of all cases; features of SEED-VII are read as SEED-IV's."""
 
 
 def test_every_reader_has_a_case():
@@ -73,8 +85,7 @@ def test_every_reader_has_a_case():
 
 @pytest.mark.parametrize(
     "case",
-    # The filters of DEAP's recordings take most of the time of all cases.
-    [pytest.param(case, marks=pytest.mark.slow if case == "deap original preprocessed" else ()) for case in CASES],
+    [pytest.param(case, marks=pytest.mark.slow if case in SLOW_CASES else ()) for case in CASES],
 )
 def test_readers_keep_the_contract(case, synthetic_root):
     name, root = case.split()[0], synthetic_root(case)

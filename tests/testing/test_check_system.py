@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
-from keras_emotion.datasets import AFEWVA, DEAP, Reader, Recordings, with_stimuli
+from keras_emotion.datasets import AFEWVA, DEAP, RAVDESS, Reader, Recordings, with_stimuli
 from keras_emotion.models import DGCNN
 from keras_emotion.pipelines import (
     ConnectivityFeatures,
@@ -25,7 +25,7 @@ from keras_emotion.pipelines import (
     Windowing,
 )
 from keras_emotion.schema import EyeMovements, ReleasedFeatures
-from keras_emotion.synthetic import write_afew_va, write_deap, write_recordings
+from keras_emotion.synthetic import write_afew_va, write_deap, write_ravdess, write_recordings
 from keras_emotion.systems import Stage, registered_systems
 from keras_emotion.systems.ave_kelm import AVEKELM
 from keras_emotion.systems.ave_lstm import AVELSTM
@@ -46,6 +46,7 @@ from keras_emotion.systems.mind_reader import MindReader
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
 from keras_emotion.systems.ve_bilstm import VEBiLSTM
 from keras_emotion.systems.vgg19_frames import VGG19Frames
+from keras_emotion.systems.voice_svm import VoiceSVM
 from keras_emotion.testing import check_system
 from keras_emotion.testing.systems import SYSTEM_CHECKS
 
@@ -145,7 +146,7 @@ def deap_with_stimuli(tmp_path_factory):
 
 
 def test_every_registered_system_is_checked():
-    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual())
+    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual(), VoiceSVM())
     # MERCL and the hierarchical LSTM in tests of their own, LSTMs on quantities of the face by `with_quantities`.
     checked = {*(type(system).__name__ for system in systems), "MERCLSystem", "HLSTMSystem", "FaceEEGLSTMSystem"}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
@@ -232,6 +233,11 @@ def test_systems_on_stimuli_keep_the_contract(name, deap_with_stimuli):
 def test_systems_on_pictures_keep_the_contract(system, tmp_path):
     root = write_afew_va(tmp_path, n_clips=2, n_actors=1, frames_per_clip=60, frame_size=(64, 64))
     check_system(system, AFEWVA(root))
+
+
+def test_systems_on_voices_keep_the_contract(tmp_path):
+    write_ravdess(tmp_path, 1, n_emotions=2, n_statements=1, files=("audio",), clip_seconds=2.0)
+    check_system(VoiceSVM(), RAVDESS(tmp_path))
 
 
 # --- one fault each

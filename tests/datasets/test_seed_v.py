@@ -110,6 +110,19 @@ def test_what_is_read_is_what_was_written(tmp_path):
         np.testing.assert_allclose(found[:, 60:-60], expected[:, 60:-60], atol=0.1)
 
 
+@pytest.mark.parametrize("sample_bytes", [2, 4])
+def test_bytes_of_large_recordings_are_known_by_their_sizes(tmp_path, monkeypatch, sample_bytes):
+    """Of files of 2 GB MNE has to be told."""
+    signal = np.random.default_rng(0).normal(0, 20, (3, 1000))
+    path = tmp_path / "x.cnt"
+    with open_cnt_writer(path, ["Fz", "Cz", "M1"], 500, 1000, [(100, 1)] * 40, sample_bytes=sample_bytes) as writer:
+        writer.write(signal)
+    monkeypatch.setattr(seed_sessions, "_AUTO_FORMAT_BYTES", 0)
+    raw = seed_sessions.open_cnt(path)
+    np.testing.assert_allclose(1e6 * raw.get_data(), signal, atol=0.03)
+    assert len(raw.annotations) == 40
+
+
 def test_features_are_those_of_the_files(root):
     reader = SEEDV(root, "features")
     stored = contents(root / FEATURES / NPZ)["data"]

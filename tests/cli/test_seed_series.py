@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from keras_emotion import cli
@@ -69,6 +70,17 @@ def test_official_features_have_the_windows_of_the_files(name, model, array, ste
     assert (features.window_seconds, features.array, features.steps) == (4, array, steps)
     given = [*words, "--system.features.steps", "2"]
     assert parse_request(choose(given), given).experiment.system.features.steps == 2
+
+
+def test_features_have_the_windows_of_the_files(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["features", str(root("seed_v")), "--dataset", "seed_v", "--features", "official", "--workers", "1"]
+    assert cli.main([*words, "--output", "X.npz"]) == 0
+    with np.load("X.npz") as table:
+        assert table["X"].shape == (3 * 15, 1, 62, 5)
+        assert set(table["stop_seconds"] - table["start_seconds"]) == {4}
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*words, "--output", "Y.npz", "--window-seconds", "1"])
 
 
 def test_a_dataset_without_eye_movements_is_refused_in_one_line(root, tmp_path, monkeypatch, capsys):

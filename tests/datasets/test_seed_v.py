@@ -97,11 +97,13 @@ def test_what_is_read_is_what_was_written(tmp_path):
     times = np.arange(4000) / 1000
     signal = np.stack([row * np.sin(2 * np.pi * 7 * times) for row in range(len(names))])
     path = tmp_path / "x.cnt"
+    # Above half of the new rate: nothing of it is folded back.
+    high = 100 * np.sin(2 * np.pi * 200 * times)
     with open_cnt_writer(path, names, 1000, 4000, [], sample_bytes=4) as writer:
-        writer.write(signal)
+        writer.write(signal + high)
     raw = seed_sessions.open_cnt(path)
     file = seed_sessions.CntSignals(path, raw, {1: (1.0, 3.0), 2: (3.0, 4.0)}, (1, 2), None)
-    np.testing.assert_allclose(file.recording(1).signal, signal[:0:-1, 1000:3000], atol=0.03)
+    np.testing.assert_allclose(file.recording(1).signal, (signal + high)[:0:-1, 1000:3000], atol=0.03)
     resampled = seed_sessions.CntSignals(path, raw, {1: (1.0, 3.0), 2: (0.0, 2.0)}, (1, 2), 250)
     for trial, first in ((1, 1000), (2, 0)):
         expected = signal[:0:-1, first : first + 2000 : 4]

@@ -89,5 +89,5 @@ def test_a_dataset_without_eye_movements_is_refused_in_one_line(root, tmp_path, 
     with pytest.raises(SystemExit, match="2"):
         cli.main(["run", *words_of("seed_iv", "dcca", lambda name: copy)])
     error = capsys.readouterr().err
-    assert "seed_iv, subject 1: no trial has eye features; leave this subject out with --subjects, or choose a" in error
+    assert "seed_iv, subject 1: no trial has eye features (no eye movements); leave this subject out" in error
     assert "Traceback" not in error

@@ -118,7 +118,10 @@ class AMIGOS(Reader):
     def missing_files(self) -> tuple[Problem, ...]:
         """Persons without a file."""
         missing = [] if self.synthetic else sorted({*range(1, FACTS["n_subjects"] + 1)} - {*self._files})
-        message = f"no file of person {', '.join(map(str, missing))}; copy the rest, or name subjects"
+        some = f"{', '.join(map(str, missing[:8]))}{' and so on' if len(missing) > 8 else ''}"
+        message = (
+            f"{len(missing)} of {FACTS['n_subjects']} persons are missing: {some}; copy the rest, or name subjects"
+        )
         return (Problem(self.root, message, is_blocking=False),) if missing else ()
 
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:

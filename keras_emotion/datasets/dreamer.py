@@ -92,8 +92,10 @@ class DREAMER(Reader):
         self.baseline_seconds = float(baseline_seconds)
         files = sorted(path for path in self.root.rglob("*.mat") if path.name.lower() == FACTS["file"].lower())
         if len(files) != 1:
-            found = f"holds {len(files)} files {FACTS['file']}: {', '.join(map(str, files))}" if files else "holds none"
-            raise InputError(f"{self.root}: {found}; expected one file {FACTS['file']}, in it or in a folder below")
+            listed = f": {', '.join(map(str, files))}" if files else ""
+            raise InputError(
+                f"{self.root}: holds {len(files)} files {FACTS['file']}{listed}; expected one, in it or below"
+            )
         self.path = files[0]
 
     @property
@@ -233,6 +235,8 @@ class DREAMER(Reader):
     def _rating_differences(self) -> list[str]:
         """How the mean ratings of the videos differ from the known ones; nothing where persons or clips are missing."""
         people = self._contents.people
+        if self._contents.faults:
+            return []
         if len(people) != FACTS["n_subjects"]:
             return [f"{len(people)} persons; expected {FACTS['n_subjects']}"] if not self.synthetic else []
         messages = []

@@ -47,6 +47,7 @@ from keras_emotion.datasets.reader import (
 )
 from keras_emotion.datasets.units import read_unit
 from keras_emotion.schema import InputError, Recording, ReleasedFeatures, Trial
+from keras_emotion.signals import resample
 
 EMOTION, VALENCE = "emotion", "targeted_valence"
 _FORMAT_OF_SOURCE: Mapping[str, FileFormat] = {"recording": "processed", "released_features": "features"}
@@ -63,15 +64,18 @@ class FACED(Reader):
     `Trial.presentation` is the place of the video in `After_remarks.mat`, or in the events of the recording; -1 without
     either.
 
+    `Trial.split` is the usual one of public benchmarks: people 0 to 79 train, 80 to 99 validate, 100 to 122 test.
+
     Ratings: `emotion` (nine classes) and `targeted_valence` (negative, neutral, positive) are what the video aims at,
     labels of the stimulus and not of what the person felt. Joy, tenderness, inspiration, amusement, anger, disgust,
     fear, sadness, arousal, valence, familiarity and liking are the person's own, 0 to 7, from `After_remarks.mat`. Its
     rows are in the order of presentation, the preprocessed signals in that of the videos: they are joined by the index
     of the video. Without the file these ratings are left out, which `describe` reports.
 
-    **Preprocessed** (`"processed"`): the last 30 s of each video at 250 Hz, float32, in the order of the videos (three
-    public loaders have it so). The pickles do not name the channels: loaders in use take either of two orders, which
-    agree in the first 16 rows (`channel_order`; not verified). Volts become microvolts where their size tells them.
+    **Preprocessed** (`"processed"`): the last 30 s of each video, stored at 250 Hz, float32, in the order of the videos
+    (three public loaders have it so). The pickles do not name the channels: loaders in use take either of two orders,
+    which agree in the first 16 rows (`channel_order`; not verified). Volts become microvolts where their size tells
+    them.
 
     **Recordings** (`"raw"`): whole videos between their marks, by the names of the channels, resampled to
     `sampling_rate_hz`: 68 were recorded at 1000 Hz and 55 at 250 Hz. 33 give no unit: the size of the EEG decides
@@ -89,7 +93,7 @@ class FACED(Reader):
         file_format: `"processed"`, `"raw"` or `"features"`; by default the first that is there.
         channel_order: order of the channels of the preprocessed signals and the features: `"second_batch"` (A2 and A1
             last; TorchEEG, REVE) or `"first_batch"` (A1 and A2 in rows 17 and 18).
-        sampling_rate_hz: samples a second wanted of recordings; `None` keeps each file's own.
+        sampling_rate_hz: samples a second wanted of signals, without aliasing; `None` keeps each file's own.
 
     Raises:
         InputError: `root` holds no such files.
@@ -105,6 +109,7 @@ class FACED(Reader):
     """
 
     name = "faced"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split_across_subjects", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {
         EMOTION: tuple(FACTS["class_names"]),
         VALENCE: tuple(FACTS["valence_names"]),
@@ -286,18 +291,14 @@ class FACED(Reader):
             array = read_processed(path)
             factor = _factor_of(path, array)
             names = tuple(FACTS["channel_orders"][self.channel_order])
+            own_rate = FACTS["processed"]["sampling_rate_hz"]
+            rate = self.sampling_rate_hz or own_rate
             for video in VIDEOS:
-                yield (
-                    video,
-                    Recording(
-                        # As MATLAB and MNE gave them; a file of float64 holds noise beyond float32.
-                        signal=np.array(array[video - 1] * factor, dtype=np.float32, order="C"),
-                        channel_names=names,
-                        units=("uV",) * len(names),
-                        sampling_rate_hz=float(FACTS["processed"]["sampling_rate_hz"]),
-                        source=path,
-                    ),
-                )
+                # Recorded with 24 bits, some of them noise: float32 holds them all.
+                signal = np.array(array[video - 1] * factor, dtype=np.float32, order="C")
+                if rate != own_rate:
+                    signal = np.ascontiguousarray(resample(signal, own_rate, rate))
+                yield video, Recording(signal, names, ("uV",) * len(names), float(rate), source=path)
         else:
             for path in self._files[subject]:
                 read_features(path)
@@ -321,6 +322,7 @@ class FACED(Reader):
             eeg_channel_names=() if recording is None else tuple(n for n in recording.channel_names if n in SCALP),
             ratings=ratings,
             released_features=self._features(subject, video) if self.file_format == "features" else None,
+            split=_part_of(subject),
         )
 
     def _features(self, subject: int, video: int) -> ReleasedFeatures:
@@ -468,6 +470,12 @@ class FACED(Reader):
         if spelt.is_voltage:
             units[table] = "V" if spelt.factor > 1 else "uV"
         return {"rate": rates, "unit": units}
+
+
+def _part_of(subject: int) -> str:
+    """The part of the usual split that a person belongs to; nothing for one who is not of the dataset."""
+    spans = FACTS["usual_split"].items()
+    return next((part for part, (first, last) in spans if first <= subject <= last), "")
 
 
 def _read_named(files: Mapping[str, Path], video: int, rows: Sequence[int], name: str) -> np.ndarray:

@@ -193,7 +193,7 @@ def test_missing_persons_are_a_problem_of_a_real_copy(root, tmp_path):
     assert AMIGOS(root).missing_files() == ()
     shutil.copy(root / "Data_Preprocessed_P03.mat", tmp_path)
     (problem,) = AMIGOS(tmp_path).missing_files()
-    assert problem.message.startswith("no file of person 1, 2, 4, 5,")
+    assert problem.message.startswith("39 of 40 persons are missing: 1, 2, 4, 5, 6, 7, 8, 9 and so on")
     assert not problem.is_blocking
 
 

@@ -164,7 +164,7 @@ def test_ratings_of_a_whole_copy_are_compared_with_the_known_means(written):
 
 
 def test_nothing_there_and_twice_there(root, tmp_path):
-    with pytest.raises(InputError, match=r"holds none; expected one file DREAMER.mat"):
+    with pytest.raises(InputError, match=r"holds 0 files DREAMER.mat; expected one, in it or below"):
         DREAMER(tmp_path)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -51,6 +51,15 @@ def pickles(root, tmp_path, signals):
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("subject", "part"),
+    [(0, "train"), (79, "train"), (80, "validation"), (99, "validation"), (100, "test"), (122, "test")],
+)
+def test_the_usual_split_is_one_of_people(root, signals, tmp_path, subject, part):
+    write_pickle(tmp_path, signals, f"sub{subject:03d}.pkl")
+    assert {trial.split for trial in FACED(tmp_path).trials()} == {part}
+
+
 def write_pickle(folder, content, name="sub005.pkl"):
     (folder / "Processed_data").mkdir(exist_ok=True)
     (folder / "Processed_data" / name).write_bytes(pickle.dumps(content))
@@ -125,6 +134,16 @@ def test_both_orders_agree_in_the_first_sixteen_rows():
     assert first[:16] == second[:16]
     assert first[16:18] == second[:29:-1] == ["A1", "A2"]
     assert sorted(first) == sorted(second)
+
+
+def test_preprocessed_signals_at_another_rate(pickles, signals):
+    times = np.arange(7500) / 250
+    write_pickle(pickles, np.broadcast_to(10 * np.sin(2 * np.pi * 10 * times), signals.shape).astype(np.float32))
+    recording = next(FACED(pickles, sampling_rate_hz=128.0).trials()).recording
+    assert (recording.sampling_rate_hz, recording.signal.shape) == (128, (32, 30 * 128))
+    assert recording.signal.dtype == np.float32
+    expected = 10 * np.sin(2 * np.pi * 10 * np.arange(30 * 128) / 128)
+    np.testing.assert_allclose(recording.signal[0, 128:-128], expected[128:-128], atol=0.02)
 
 
 def test_preprocessed_signals_in_volts(pickles, signals):

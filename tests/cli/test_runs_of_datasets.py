@@ -19,7 +19,7 @@ COPIES = {
     "eav": {
         "n_subjects": 3,
         "n_conversations": 4,
-        "trial_seconds": 2,
+        "trial_seconds": 3,
         "video_frame_rate_hz": 2,
         "video_size": (32, 32),
     },

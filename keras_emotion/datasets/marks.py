@@ -13,7 +13,7 @@ import numpy as np
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_times
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.interruptions import is_border
-from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, open_raw, open_recording, time_of
+from keras_emotion.datasets.recording_files import is_array, open_raw, open_recording, time_of
 from keras_emotion.datasets.time_axis import BadSpan, TimeAxis
 from keras_emotion.schema import InputError
 
@@ -36,6 +36,9 @@ ABOUT_SIGNAL = (
     "syncstatus",
 )
 """Beginnings of annotations, in any case, by which devices and MNE say something of the signal itself."""
+
+_ABOUT_SIGNAL_OF_FORMAT = {".cnt": ("impedance",)}
+"""Whole annotations, in lower case, by which one format does: ANT marks where impedances were measured."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -98,7 +101,7 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     Raises:
         InputError: it cannot be read.
     """
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
         return MarkedRecording(path, opened.time_axis, (), (path.resolve(),))
     if (header := _header_without_signals(path)) is not None:
@@ -138,7 +141,8 @@ def is_about_signal(path: Path, kind: str) -> bool:
         path: the file; some formats have words of their own for it.
         kind: text of the mark.
     """
-    return kind.lower().startswith(ABOUT_SIGNAL) or is_border(path, kind)
+    of_format = _ABOUT_SIGNAL_OF_FORMAT.get(path.suffix.lower(), ())
+    return kind.lower().startswith(ABOUT_SIGNAL) or kind.lower() in of_format or is_border(path, kind)
 
 
 def _header_without_signals(path: Path) -> EdfHeader | None:

@@ -20,6 +20,8 @@ from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, ed
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
+from keras_emotion.datasets.formats.dispatch import ONE_FILE_SUFFIXES, SUFFIXES, read_raw
+from keras_emotion.datasets.formats.fieldtrip import fieldtrip_variable
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
@@ -32,13 +34,13 @@ if TYPE_CHECKING:
     import mne
 
 ARRAY_SUFFIXES = (".npy", ".mat")
-RECORDING_SUFFIXES = (".set", ".edf", ".bdf", ".gdf", ".vhdr", ".fif", ".fif.gz", ".cnt", ".mff", *ARRAY_SUFFIXES)
+RECORDING_SUFFIXES = (*SUFFIXES, *ARRAY_SUFFIXES)
 """Endings of the files that are looked for in a folder; a table of trials may name others that MNE reads."""
 
 COMMON_SIDECAR = "recordings.json"
 """Sidecar of all arrays of a folder that have none of their own."""
 
-_ALONE = (*EDF_SUFFIXES, ".gdf", ".cnt", *ARRAY_SUFFIXES)
+_ALONE = (*EDF_SUFFIXES, ".gdf", *ONE_FILE_SUFFIXES, *ARRAY_SUFFIXES)
 """Formats in which a recording is one file."""
 
 _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
@@ -94,6 +96,18 @@ def sidecar_file(path: Path) -> Path | None:
     return next((file for file in (path.with_suffix(".json"), path.parent / COMMON_SIDECAR) if file.is_file()), None)
 
 
+def is_array(path: Path) -> bool:
+    """Whether a file is a plain array, which a sidecar describes; a `.mat` without one may be FieldTrip's.
+
+    Raises:
+        InputError: it is a `.mat` without a sidecar, and damaged.
+    """
+    suffix = path.suffix.lower()
+    return suffix in ARRAY_SUFFIXES and (
+        suffix != ".mat" or sidecar_file(path) is not None or fieldtrip_variable(path) is None
+    )
+
+
 def files_of(path: Path, root: Path) -> tuple[Path, ...]:
     """All files that a recording is read from, wherever they lie; no samples are read for it.
 
@@ -103,7 +117,7 @@ def files_of(path: Path, root: Path) -> tuple[Path, ...]:
     if path.is_dir():
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     files = {path, *(bids_tables(path, root) if is_in_bids(path, root) else ())}
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         files.update(file for file in [sidecar_file(path)] if file is not None)
     if path.suffix.lower() not in _ALONE:
         status = path.stat()
@@ -120,7 +134,7 @@ def _files_opened(path: Path, root: Path, size: int, modified: int) -> tuple[Pat
             header = BrainVisionHeader.read(path)
             named = [header.data_file, *([header.marker_file] if header.marker_file else [])]
             return tuple(file for file in named if file.is_file())
-        opened = [Path(name) for name in open_raw(path, root, []).filenames]
+        opened = [Path(name) for name in open_raw(path, root, []).filenames if name]
     except InputError:
         opened = None
     beside = [] if opened and suffix in (".set", ".fif", ".gz") else path.parent.glob(f"{glob.escape(path.stem)}.*")
@@ -183,7 +197,7 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         return _open_array(path, table, any_names)
     return _open_with_mne(path, root, table, any_names)
 
@@ -206,13 +220,10 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
         except InputError:
             raise
         except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
-            if isinstance(error, TypeError) and "must be 1 for raw files" in str(error):
-                reason = "it holds epochs; export the continuous recording, before it was cut"
-            else:
-                says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
-                # Some readers pass on where in them it happened: what happened stands last.
-                said = re.sub(r".*\w+Error: ", "", " ".join(str(error).split()))
-                reason = said[:200] if says_why else "damaged, or not of this format"
+            says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
+            # Some readers pass on where in them it happened: what happened stands last.
+            said = re.sub(r".*\w+Error: ", "", " ".join(str(error).split()))
+            reason = said[:200] if says_why else "damaged, or not of this format"
             raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
@@ -221,20 +232,13 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
 
 
 def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
-    import mne
-
     if is_in_bids(path, root):
         try:
             import mne_bids
         except ImportError:
             raise InputError(f"{path}: lies in a BIDS tree; install mne-bids to read it") from None
         return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path, verbose="ERROR"), verbose="WARNING")
-    if path.suffix.lower() == ".cnt":
-        # Two makers have the ending; that of ANT is a RIFF file.
-        with path.open("rb") as file:
-            is_ant = file.read(4) == b"RIFF"
-        return (mne.io.read_raw_ant if is_ant else mne.io.read_raw_cnt)(path, preload=False, verbose="WARNING")
-    return mne.io.read_raw(path, preload=False, verbose="WARNING")
+    return read_raw(path)
 
 
 def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
@@ -252,7 +256,7 @@ def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[
     Raises:
         InputError: the file cannot be read.
     """
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]

@@ -42,6 +42,9 @@ _ABOUT_SIGNAL_OF_FORMAT = {".cnt": ("impedance",)}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
+_MARKER_CHANNELS = ("MARKER", "MARKERS")
+"""Channels of words that no format types: Emotiv's, in EDF."""
+
 _WORD_BITS = 0xFFFF
 _UPPER_BITS = 0xFF00
 _ALL_IN_ONE = ("STI101", "STI 014")
@@ -166,7 +169,11 @@ def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:
 
 def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], list[str]]:
     """The words of the trigger channels as marks, and what was concluded from them."""
-    names = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "stim"]
+    names = [
+        name
+        for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
+        if kind == "stim" or name in _MARKER_CHANNELS
+    ]
     names = next(([name] for name in _ALL_IN_ONE if name in names), names)
     marks, notes = [], []
     for name in names:

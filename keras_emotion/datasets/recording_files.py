@@ -17,7 +17,7 @@ import pydantic
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
-from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
+from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of, directions_from
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
 from keras_emotion.datasets.formats.dispatch import ONE_FILE_SUFFIXES, SUFFIXES, read_raw
@@ -305,13 +305,55 @@ def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float
     return FileTime(marks, *find_interruptions(path, marks, sampling_rate_hz, n_samples, jumps), notes)
 
 
+@dataclasses.dataclass(frozen=True)
+class FileChannels:
+    """The channels of a recording, as its file has them; one entry each.
+
+    Args:
+        names: as the file spells them.
+        kinds: as the file types them, see `channels_of`.
+        is_undecided: whether the file does not type them, so that their names may.
+        has_position: whether the file gives their coordinates.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str | None, ...]
+    is_undecided: tuple[bool, ...]
+    has_position: tuple[bool, ...]
+
+
+def channels_in(path: Path, root: Path) -> FileChannels:
+    """The channels of a recording, whether they can be used or not.
+
+    Args:
+        path: the file.
+        root: folder of the data, see `open_recording`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if is_array(path):
+        names = Sidecar.of(path).channel_names
+        return FileChannels(names, ("eeg",) * len(names), (False,) * len(names), (False,) * len(names))
+    raw = open_raw(path, root, [])
+    kinds, undecided, positions_m = _described(raw)
+    is_known = np.isfinite(directions_from(positions_m)).all(axis=1)
+    return FileChannels(tuple(raw.ch_names), tuple(kinds), tuple(undecided), tuple(is_known.tolist()))
+
+
+def _described(raw: mne.io.BaseRaw) -> tuple[list[str | None], list[bool], np.ndarray]:
+    """What the file says of its channels: kinds, whether it leaves them to the names, and coordinates in metres."""
+    types = raw.get_channel_types()
+    kinds = [kind if kind in _KINDS_OF_MNE else None for kind in types]
+    # Of what a reader cannot tell, the first word of the name may.
+    undecided = [kind == "misc" for kind in types]
+    return kinds, undecided, np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
+
+
 def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
     notes: list[str] = []
     raw = open_raw(path, root, notes)
-    kinds = [kind if kind in _KINDS_OF_MNE else None for kind in raw.get_channel_types()]
-    # Of what a reader cannot tell, the first word of the name may.
-    undecided = [kind == "misc" for kind in raw.get_channel_types()]
-    positions_m = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
+    kinds, undecided, positions_m = _described(raw)
     channels, faults, concluded = channels_of(raw.ch_names, kinds, positions_m, table, any_names, undecided)
     notes += concluded
     rows = [channel.row for channel in channels]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,8 +82,8 @@ def read_raw(path: Path) -> mne.io.BaseRaw:
     """
     import mne
 
-    # Some readers print what they do whatever they are told themselves.
-    with mne.use_log_level("WARNING"):
+    # Some readers print what they do, whatever they are told.
+    with mne.use_log_level("WARNING"), contextlib.redirect_stdout(io.StringIO()):
         return _read_raw(path)
 
 

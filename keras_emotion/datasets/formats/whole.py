@@ -54,10 +54,9 @@ class Signals:
 
         info = mne.create_info(list(self.names), self.sampling_rate_hz, list(self.kinds), verbose="ERROR")
         info["bads"] = list(self.bad_channels)
-        for channel, position in zip(
-            info["chs"], self.positions_m if self.positions_m is not None else (), strict=False
-        ):
-            channel["loc"][:3] = position
+        if self.positions_m is not None:
+            for channel, position in zip(info["chs"], self.positions_m, strict=True):
+                channel["loc"][:3] = position
         raw = mne.io.RawArray(self.values, info, verbose="ERROR")
         raw.units_in_file = tuple(self.units)
         marks = sorted(self.marks, key=lambda mark: mark[0])

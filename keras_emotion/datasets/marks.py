@@ -178,10 +178,11 @@ def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], lis
     marks, notes = [], []
     for name in names:
         values = raw.get_data(picks=[name], verbose="ERROR")[0]
-        if not np.isfinite(values).all() or np.any(values != np.round(values)):
+        # EDF scales its numbers, and rounds.
+        if not np.isfinite(values).all() or np.any(np.abs(values - np.round(values)) > 0.01):
             notes.append(f"channel {name}: no whole numbers, so no trigger words")
             continue
-        words = find_words(values.astype(np.int64))
+        words = find_words(np.round(values).astype(np.int64))
         prefix = f"{name}:" if len(names) > 1 else ""
         marks += [Mark(axis.seconds_of(at), None, f"{prefix}{word}", "trigger word") for at, word in words.found]
         notes += [f"channel {name}: {note}" for note in words.notes]

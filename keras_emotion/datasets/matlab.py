@@ -69,5 +69,7 @@ def _mat_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
+    except NotImplementedError:
+        raise InputError(f"{path}: says that it is of MATLAB 7.3, but is no HDF5; copy it again") from None
     except (ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, MatReadError) as error:
         raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None

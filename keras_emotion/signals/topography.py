@@ -131,8 +131,8 @@ def grid_positions(
         directions: `(channels, 3)` vectors from the centre of the head to each electrode (right, front, up), of any
             length, as `Recording.electrode_directions`. A channel that is not in the layout by name takes the cell of
             the electrode of the layout that is nearest by angle, if one is within `FARTHEST_DEGREES`. Where that gives
-            two channels one cell, those placed by angle share out the free cells so that the sum of their angles is
-            smallest. By default names alone count.
+            two channels one cell, those without a name of the 10-5 system (nets, equidistant caps) share out the free
+            cells so that the sum of their angles is smallest. By default names alone count.
 
     Returns:
         `(channels, 2)` integers: row and column, from 0.
@@ -165,7 +165,10 @@ def grid_positions(
             positions[place] = _nearest_cell(np.asarray(directions[place], dtype=float), layout)
         found = [cell for cell in positions if cell is not None]
         if len(set(found)) < len(found):
-            positions = _shared_out(positions, [place for place in by_place if positions[place]], directions, layout)
+            own_names = [
+                place for place in by_place if positions[place] and standard_name(channel_names[place]) is None
+            ]
+            positions = _shared_out(positions, own_names, directions, layout)
     unknown = [name for name, cell in zip(channel_names, positions, strict=True) if cell is None]
     if unknown:
         raise InputError(

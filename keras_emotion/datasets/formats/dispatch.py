@@ -98,9 +98,12 @@ def _read_raw(path: Path) -> mne.io.BaseRaw:
         if _begins(path, 4) not in (b"RIFF", b"RF64"):
             return _read_neuroscan(path)
         require(path, "antio")
+        _require_lower_case(path)
         return mne.io.read_raw_ant(path, preload=False, verbose="WARNING")
     if suffix == ".data":
         return mne.io.read_raw_nicolet(path, "eeg", preload=False, verbose="WARNING")
+    if suffix in (".mff", ".vhdr", ".ahdr", *_CURRY_SUFFIXES):
+        _require_lower_case(path)
     if suffix == ".mff":
         require(path, "mffpy")
     elif suffix in _CURRY_SUFFIXES and (suffix != ".dat" or _has_beside(path, ".dap")):
@@ -142,6 +145,14 @@ def _read_neuroscan(path: Path) -> mne.io.BaseRaw:
     if len(found) != 1:
         raise InputError(f"{path}: its header does not tell how many bits a sample has ({reason})")
     return found[0]
+
+
+def _require_lower_case(path: Path) -> None:
+    if not path.name.endswith(path.suffix.lower()):
+        raise InputError(
+            f"{path}: MNE-Python reads this format only with its ending in lower case; rename it to "
+            f"{path.with_suffix(path.suffix.lower()).name}"
+        )
 
 
 def _begins(path: Path, n_bytes: int) -> bytes:

@@ -351,6 +351,12 @@ def test_epochs_of_eeglab(tmp_path):
     assert [gap.sample for gap in recording.gaps] == [128, 256]
     assert [mark[:2] for mark in annotations(path) if mark[1]] == [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]
     assert files_of(path, tmp_path) == (path,)
+    # A sample too many.
+    scipy.io.savemat(path, {"EEG": eeg | {"xmax": 1.0}}, appendmat=False)
+    with pytest.raises(
+        InputError, match=r"P01.set: holds epochs that cannot be read \(bad data shape\); open it in EEG"
+    ):
+        opened(path)
 
 
 def test_a_fif_that_is_neither_is_refused_with_the_reason_of_the_first_reader(tmp_path):

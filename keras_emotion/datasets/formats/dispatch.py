@@ -117,7 +117,12 @@ def _read_raw(path: Path) -> mne.io.BaseRaw:
             raise
         try:
             return read_epochs(path)
-        except Exception:
+        except Exception as of_epochs:
+            if "must be 1 for raw files" in str(error):
+                raise InputError(
+                    f"{path}: holds epochs that cannot be read ({of_epochs}); open it in EEGLAB, check it with "
+                    "eeg_checkset, and save it again"
+                ) from None
             raise error from None
 
 

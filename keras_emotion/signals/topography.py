@@ -13,7 +13,7 @@ the 10-10 system by these rules:
 
 Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, give positions of your own, or
 say where on the head they are (`directions` of `grid_positions`): they then take the cell of the nearest electrode that
-has one. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage `standard_1005`, seen from the
+has one, or a free one near it. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage `standard_1005`, seen from the
 centre of the sphere that fits all of its electrodes best (least squares), four digits.
 """
 
@@ -165,10 +165,9 @@ def grid_positions(
             positions[place] = _nearest_cell(np.asarray(directions[place], dtype=float), layout)
         found = [cell for cell in positions if cell is not None]
         if len(set(found)) < len(found):
-            own_names = [
-                place for place in by_place if positions[place] and standard_name(channel_names[place]) is None
-            ]
-            positions = _shared_out(positions, own_names, directions, layout)
+            # An electrode of the 10-5 system is not moved away from its place.
+            movable = [place for place in by_place if positions[place] and not standard_name(channel_names[place])]
+            positions = _shared_out(positions, movable, directions, layout)
     unknown = [name for name, cell in zip(channel_names, positions, strict=True) if cell is None]
     if unknown:
         raise InputError(

@@ -34,7 +34,7 @@ def write_mind_monitor(path, rate_hz=256.0, pause_at=None, event_rows=(), empty_
         stamp = f"2025-07-01 14:56:{seconds:06.3f}"
         lines += [f"{stamp},,,,,,,,,{text}" for at, text in event_rows if at == row]
         cells = ",".join("" if row in empty_rows else f"{value}" for value in column)
-        lines.append(f"{stamp},0.1,{cells},800.0,1.5,1,")
+        lines.append(f"{stamp},0.1,{cells},800.0,1.5,1,{'/Marker/2' if row == 64 else ''}")
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -47,7 +47,12 @@ def test_mind_monitor(tmp_path):
     assert set(recording.units) == {"uV"}
     np.testing.assert_array_equal(recording.read(0, N_SAMPLES), values_uv(4))
     assert [gap.sample for gap in recording.gaps] == [256]
-    assert marks(path) == [(0.5, "/Marker/1"), (1.0, "EDGE boundary"), (300 / 256, "/muse/elements/blink")]
+    assert marks(path) == [
+        (0.25, "/Marker/2"),
+        (0.5, "/Marker/1"),
+        (1.0, "EDGE boundary"),
+        (300 / 256, "/muse/elements/blink"),
+    ]
     assert "not used, of no kind that is known here: AUX_RIGHT, Gyro_X" in "".join(recording.notes)
     assert find_recordings(tmp_path).recordings == (path,)
 
@@ -72,7 +77,7 @@ def test_mind_monitor_at_no_rate_of_a_headband_is_refused(tmp_path, rate_hz, tol
         opened(path)
 
 
-def write_openbci(path, version, n_cut=0, lost_at=None, word_at=None):
+def write_openbci(path, version, n_cut=0, lost_at=None, word_at=None, pause_at=None):
     lines = ["%OpenBCI Raw EXG Data", "%Number of channels = 8", "%Sample Rate = 250 Hz"]
     if version >= 5:
         names = ", ".join(f"EXG Channel {place}" for place in range(8))
@@ -81,7 +86,7 @@ def write_openbci(path, version, n_cut=0, lost_at=None, word_at=None):
     for row, column in enumerate(values_uv(8).T):
         index = (row + (3 if lost_at is not None and row >= lost_at else 0)) % 256
         cells = ", ".join(f"{value:.3f}" for value in column)
-        milliseconds = 1557936053329 + row * 4
+        milliseconds = 1557936053329 + row * 4 + (2000 if pause_at is not None and row >= pause_at else 0)
         if version >= 5:
             word = 2.0 if row == word_at else 0.0
             lines.append(f"{index}, {cells}, 0.04, {milliseconds / 1000:.3f}, {word}, 2019-05-15 12:00:53.329")
@@ -118,9 +123,10 @@ def test_openbci_with_electrodes_of_the_user(tmp_path):
 
 def test_openbci_lost_packets_and_a_cut_line_are_noted(tmp_path):
     path = tmp_path / "P01.txt"
-    write_openbci(path, 6, n_cut=40, lost_at=100)
+    write_openbci(path, 6, n_cut=40, lost_at=100, pause_at=300)
     recording = opened(path, any_names=True)
     assert recording.n_samples == N_SAMPLES - 1
+    assert [gap.sample for gap in recording.gaps] == [300]
     notes = " ".join(recording.notes)
     assert "its last line is cut off: left out" in notes
     assert "the sample index jumps at 1 places" in notes

@@ -174,6 +174,12 @@ def test_coordinates_in_the_table_replace_those_of_the_file(tmp_path):
     )
 
 
+def test_a_name_with_the_signs_of_a_pattern_fits_itself(tmp_path):
+    table = table_of(tmp_path, "name,kind\nEEG [1],none\nEXG*,eog\n")
+    kinds = {name: table.entry(name, "kind") for name in ("EEG [1]", "EEG 1", "EXG7")}
+    assert kinds == {"EEG [1]": "none", "EEG 1": "none", "EXG7": "eog"}
+
+
 @pytest.mark.parametrize("cells", ["1,2,", "1,2,x", "1,2,inf"])
 def test_coordinates_that_are_none_are_refused(tmp_path, cells):
     with pytest.raises(InputError, match=r"line 2: x, y, z are '1', '2', .*; expected three numbers, or none"):
@@ -218,7 +224,7 @@ def test_channels_placed_by_angle_share_out_the_cells():
 def test_channels_for_which_there_are_not_enough_cells_near_are_refused():
     cz = electrode_directions(["Cz"])
     with pytest.raises(InputError, match=r"share row 4, column 4 of the 9x9 grid; leave one out"):
-        grid_positions([f"a{number}" for number in range(40)], directions=np.repeat(cz, 40, axis=0))
+        grid_positions([f"x{number}" for number in range(40)], directions=np.repeat(cz, 40, axis=0))
     with pytest.raises(InputError, match=r"channels FT7 and FT9 share row 3, column 0"):
         grid_positions(["FT7", "FT9", "a", "b"], directions=np.repeat(cz, 4, axis=0))
     # Of the 10-5 system, no electrode is moved away from its place.

@@ -12,7 +12,7 @@ import scipy.io
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.first_trials import write_first_trials
 from keras_emotion.datasets.formats import dispatch, fieldtrip, xdf
-from keras_emotion.datasets.marks import read_marks
+from keras_emotion.datasets.marks import is_about_signal, read_marks
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.recording_files import files_of, open_recording
 from keras_emotion.datasets.recording_search import find_recordings
@@ -166,6 +166,12 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, name, 
     with pytest.raises(InputError) as caught:
         opened(path)
     assert str(caught.value) == f"{path}: reading it needs {package}: pip install 'keras_emotion[{extra}]'"
+
+
+def test_where_ant_measured_impedances_no_trial_begins(tmp_path):
+    assert is_about_signal(tmp_path / "a.cnt", "impedance")
+    assert not is_about_signal(tmp_path / "a.cnt", "Impedance check")
+    assert not is_about_signal(tmp_path / "a.edf", "impedance")
 
 
 # --- g.tec

@@ -320,8 +320,8 @@ class Trial:
         voice: what the person said, or another sound of the person, where it was recorded.
         eye_movements: the person's eye movements, where they were recorded and are read.
         continuous_ratings: ratings that follow the time of the trial, by target name.
-        group: id of those persons who were recorded together in this trial, so that what one of them felt depends on
-            the others; empty for a person alone.
+        recorded_together: id of those persons who were recorded together in this trial, so that what one of them felt
+            depends on the others; empty for a person alone.
         released_features: the authors' own features of the trial, where they are read.
         split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`, or of a
             cross-validation `"fold_1"`, `"fold_2"`, ...); empty where the data bring none along.
@@ -347,7 +347,7 @@ class Trial:
     voice: Clip | None = None
     eye_movements: EyeMovements | None = None
     continuous_ratings: Mapping[str, ContinuousRating] = dataclasses.field(default_factory=dict)
-    group: str = ""
+    recorded_together: str = ""
 
     def without_ratings(self) -> Trial:
         """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
@@ -360,7 +360,8 @@ class Trial:
 
         Without a recording, as long as the images: to the time of the last and one frame period more, which is the
         smallest step between two of them; a single image lasts 0 s. Without either, as long as the windows of the
-        features that the authors released (the first array is read), else as the clip of the stimulus.
+        features that the authors released (the first array is read), else as the video, the voice or the clip of the
+        stimulus, the first of these whose length is known.
 
         Raises:
             InputError: released features cannot be read.
@@ -375,7 +376,8 @@ class Trial:
         if self.released_features is not None:
             released = self.released_features
             return len(released.read(released.names[0])) * released.window_seconds
-        return (self.media.duration_seconds if self.media else None) or 0.0
+        clips = (clip.duration_seconds for clip in (self.voice, self.media) if clip is not None)
+        return next((seconds for seconds in (self.video_seconds, *clips) if seconds is not None), 0.0)
 
     @property
     def eeg(self) -> Recording:
@@ -389,7 +391,9 @@ class Trial:
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial: a row for each start, `WINDOW_COLUMNS`, ratings, `split` and `group` where known.
+        """Window table of this trial, a row for each start.
+
+        It has `WINDOW_COLUMNS`, the ratings, and `split` and `recorded_together` where they are not empty.
 
         Args:
             start_seconds: `(windows,)` seconds from the onset of the stimulus.
@@ -410,6 +414,6 @@ class Trial:
             "stop_seconds": start_seconds + window_seconds,
             **self.ratings,
             **({"split": self.split} if self.split else {}),
-            **({"group": self.group} if self.group else {}),
+            **({"recorded_together": self.recorded_together} if self.recorded_together else {}),
         }
         return pd.DataFrame(columns, index=range(len(start_seconds)))

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import rich.table
 
 
+_MOST_RATINGS = 6
+"""Ratings that fit beside the other columns of a table."""
+
+_COMMON_RATINGS = ("valence", "arousal", "dominance", "liking")
+
+
 @dataclasses.dataclass(frozen=True)
 class Describe:
     """List the subjects and trials of a dataset on disk, and all its faults.
@@ -73,6 +79,8 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
     for reason, sessions in skipped.items():
         text = f"skipped, {reason}: {len(sessions)} session(s): {', '.join(sessions)}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if more := [name for name in _all_rating_names(description) if name not in _rating_names(description)]:
+        console.print(f"ratings without a column: {', '.join(more)} (--json)", highlight=False, soft_wrap=True)
     for note in description.get("notes", ()):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     problems = description["problems"]
@@ -148,6 +156,15 @@ def _stimulus_table(description: dict[str, Any]) -> rich.table.Table:
 
 
 def _rating_names(description: dict[str, Any]) -> list[str]:
+    """Ratings that have columns: classes and the commonest scales first where there are many, none beyond some."""
+    found = _all_rating_names(description)
+    if len(found) <= _MOST_RATINGS:
+        return found
+    first = [name for name in (*description["class_names"], *_COMMON_RATINGS) if name in found]
+    return list(dict.fromkeys([*first, *found]))[:_MOST_RATINGS]
+
+
+def _all_rating_names(description: dict[str, Any]) -> list[str]:
     trials = [trial for subject in description["subjects"] for trial in subject["trials"]]
     return list(dict.fromkeys(name for trial in trials for name in trial["ratings"]))
 

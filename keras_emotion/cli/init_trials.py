@@ -32,6 +32,9 @@ class InitTrials:
         seconds: duration of these trials, whatever the file says; needs --annotations.
         begin: annotation or trigger word at which a trial starts; needs --end.
         end: annotation or trigger word at which it ends.
+        stimulus_column: column of the events.tsv of a BIDS tree that names the stimulus; only events with a value
+            there become trials.
+        rating_columns: columns of the events.tsv that are ratings.
         subject_pattern: regular expression with a group (?P<subject>...), and optionally (?P<session>...), searched in
             the path of each recording; by default subjects are derived from the file names and printed.
 
@@ -39,6 +42,7 @@ class InitTrials:
         keras-emotion init-trials my_study
         keras-emotion init-trials my_study --annotations "clip*" --seconds 60
         keras-emotion init-trials my_study --begin start --end stop
+        keras-emotion init-trials bids_tree --stimulus-column video_index
     """
 
     folder: Annotated[Path, Option(positional=True)]
@@ -46,18 +50,20 @@ class InitTrials:
     seconds: float | None = None
     begin: Annotated[str | None, Option(metavar="PATTERN")] = None
     end: Annotated[str | None, Option(metavar="PATTERN")] = None
+    stimulus_column: Annotated[str | None, Option(metavar="COLUMN")] = None
+    rating_columns: Annotated[tuple[str, ...], Option(metavar="COLUMN ...")] = ()
     subject_pattern: Annotated[str | None, Option(metavar="REGEX")] = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
         from keras_emotion.datasets.first_trials import RATINGS, Choice, write_first_trials
 
-        choice = Choice(self.annotations, self.seconds, self.begin, self.end)
+        choice = Choice(self.annotations, self.seconds, self.begin, self.end, self.stimulus_column, self.rating_columns)
         written = write_first_trials(self.folder, choice, self.subject_pattern)
         for file, what in written.recordings:
             print(f"{file}: {what}")
         _print_kinds(written.kinds)
-        if written.kinds and not choice.patterns:
+        if written.kinds and not choice.patterns and not choice.stimulus_column:
             print(
                 "note: no choice was given, so each kind of mark became trials: with its own duration, or else to the "
                 "next mark. Left out: marks about the signal, and marks within another trial"
@@ -65,10 +71,8 @@ class InitTrials:
         for note in written.notes:
             print(f"note: {note}")
         _print_other_choices(written, self.folder)
-        print(
-            f"wrote {written.path}, {written.n_trials} trials; fill in {' and '.join(RATINGS)} (or columns of your "
-            "own), and check subject and trial"
-        )
+        fill_in = f"fill in {' and '.join(RATINGS)} (or columns of your own), and " if not self.rating_columns else ""
+        print(f"wrote {written.path}, {written.n_trials} trials; {fill_in}check subject and trial")
         for fault in written.faults:
             print(f"error: {fault}", file=sys.stderr)
         if written.faults:

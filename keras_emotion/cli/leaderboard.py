@@ -115,6 +115,7 @@ class Leaderboard:
 
     def _models(self, trial_seconds: float) -> tuple[dict[str, Experiment], dict[str, str]]:
         """The experiment of each model that takes part, and why the others do not."""
+        from keras_emotion.datasets import READERS
         from keras_emotion.papers import models
 
         chosen, left_out = {}, {}
@@ -127,7 +128,7 @@ class Leaderboard:
                 "targets": (self.target,),
                 "protocols": self.protocols,
             }
-            wanted = presets(fields)[self.preset]
+            wanted = presets(fields)[self.preset].on_scales(READERS[self.dataset].rating_scales)
             other = [source for source in wanted.system.sources if source != "recording"]
             if other:
                 left_out[name] = f"reading {', '.join(other)}"

@@ -21,11 +21,11 @@ from keras_emotion.cli.output import make_console
 from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
 from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
 from keras_emotion.cli.subjects import chosen_subjects
-from keras_emotion.datasets import Reader
+from keras_emotion.datasets import READERS, Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.options import Option
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction, models, released_presets
-from keras_emotion.schema import InputError
+from keras_emotion.schema import InputError, ReleasedFeatures
 from keras_emotion.systems import Experiment
 
 PROG = "keras-emotion run"
@@ -225,9 +225,11 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
         "targets": asked.get("targets") or ("valence",),
         "protocols": with_usual_protocols(asked.get("protocols") or ("trial_disjoint",), dataset),
     }
-    presets = models()[asked["model"]](fields)
+    scales = READERS[dataset].rating_scales
+    presets = {name: preset.on_scales(scales) for name, preset in models()[asked["model"]](fields).items()}
     if asked.get("features") == "official":
-        presets = released_presets(presets)
+        has_data = not wants_help and "data_root" in asked
+        presets = released_presets(presets, _released(asked, dataset, reader_options) if has_data else None)
     reproduction = Reproduction(
         name=fields["name"],
         presets=presets,
@@ -236,6 +238,17 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
         f"    {PROG} --model {asked['model']} --help-all      # every field\n",
     )
     return Choice(reproduction, f"{PROG} --model {asked['model']}", tuple(own), reader_options)
+
+
+def _released(asked: Mapping[str, Any], dataset: str, reader_options: Mapping[str, Any]) -> ReleasedFeatures | None:
+    """What the dataset distributes of its first trial; `None` where it distributes no features or files are damaged."""
+    try:
+        reader = open_dataset(dataset, asked["data_root"], asked.get("file_format"), **reader_options)
+        reader = reader.for_sources(("released_features",))
+        return next(iter(reader.trials(reader.subjects[:1]))).released_features
+    except InputError:
+        # Raised again when the dataset is opened for the run, with all else that is wrong.
+        return None
 
 
 def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_options: Mapping[str, Any]) -> None:

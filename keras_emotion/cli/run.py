@@ -8,7 +8,7 @@ from keras_emotion.cli.parser import EVERYWHERE, docstring_section, help_text, p
 
 _USAGE = (
     "keras-emotion run NAME [options]",
-    "keras-emotion run --model MODEL --dataset NAME --data-root FOLDER --targets RATING ... [options]",
+    "keras-emotion run --model MODEL --data-root FOLDER [options]",
 )
 
 
@@ -25,7 +25,6 @@ def run(words: Sequence[str]) -> int:
         InputError: the data, the options or the run folder cannot be used.
 
     Examples:
-        keras-emotion run deap_3facrnn --help        # its options
         keras-emotion run deap_3facrnn               # minutes, on synthetic data
         keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
         keras-emotion run --model facrnn --data-root my_study --target valence

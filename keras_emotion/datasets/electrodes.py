@@ -28,13 +28,14 @@ LEFT_OUT = "none"
 FEWEST_COORDINATES = 8
 """Electrodes with coordinates that a file needs, for the centre of the head to be found from them."""
 
-COLUMNS = ("name", "kind", "electrode", "factor", "x", "y", "z")
+COLUMNS = ("name", "kind", "electrode", "factor", "x", "y", "z", "file")
 """Columns of `channels.csv`; all but the first may be missing."""
 
 _PREFIX = re.compile(r"^(?:EEG|RAW)[\s._:]+", re.IGNORECASE)
 _REFERENCE = re.compile(r"[\s._:/-]+(?:REF\d*|LE|RE|AR|AVG|CAR|[AM]1(?:\+?[AM]2)?|[AM]2)$", re.IGNORECASE)
 _KIND_WORDS = re.compile(
-    r"^(?:[HVLRIZT]?(?P<around>EOG|EMG)|(?P<first>ECG|EKG|GSR|EDA|RESP|TEMP|PLET|PPG|BVP))", re.IGNORECASE
+    r"^(?:[HVLRIZT]?(?P<around>EOG|EMG)|(?P<eye>[HV]EO[LRUD]?)$|(?P<first>ECG|EKG|GSR|EDA|RESP|TEMP|PLET|PPG|BVP))",
+    re.IGNORECASE,
 )
 _WORD_KINDS = {"EKG": "ecg", "EDA": "gsr", "TEMP": "temperature", "PLET": "ppg", "BVP": "ppg"}
 _CAP_NAME = re.compile(r"[A-H][1-9]\d?")
@@ -67,8 +68,9 @@ class ChannelTable:
     Columns, all but the first optional: `name`, as in the files, or a pattern (`EXG*`; case counts); `kind`, one of
     `KINDS` or `none` for a channel to leave out; `electrode`, the place in the 10-5 system where it lies; `factor`,
     what its values have to be multiplied by; `x`, `y` and `z`, its coordinates (right, front, up), in any unit and from
-    any origin that all rows share. Of several rows that fit a channel, the first with an entry in a column
-    counts there.
+    any origin that all rows share; `file`, the recordings that the row is about, by their paths from the folder or a
+    pattern (`sub-004/*`), all of them where it is empty. Of several rows that fit a channel, the first with an entry in
+    a column counts there.
 
     Args:
         path: the file; where there is none, nothing is said of any channel.
@@ -99,6 +101,16 @@ class ChannelTable:
             self.rows.append(row)
         if faults:
             raise InputError("\n".join(faults))
+
+    def of_file(self, path: Path) -> ChannelTable:
+        """The rows that are about a recording."""
+        if not any(row.get("file") for row in self.rows):
+            return self
+        folder = self.path.parent
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+        own = ChannelTable(self.path)
+        own.rows = [row for row in self.rows if fnmatch.fnmatchcase(name, row.get("file") or "*")]
+        return own
 
     def entry(self, name: str, column: str) -> str | None:
         """What is said of a channel in a column, `None` where nothing is."""
@@ -159,13 +171,13 @@ def kind_by_name(channel_name: str) -> str | None:
     """What a channel is by the word its name starts with, as EDF+ has it too; `None` where it does not say.
 
     Example:
-        >>> kind_by_name("EOG left"), kind_by_name("hEOG"), kind_by_name("GSR1"), kind_by_name("Fp1")
+        >>> kind_by_name("EOG left"), kind_by_name("HEOL"), kind_by_name("GSR1"), kind_by_name("Fp1")
         ('eog', 'eog', 'gsr', None)
     """
     match = _KIND_WORDS.match(channel_name.strip())
     if match is None:
         return None
-    word = (match["around"] or match["first"]).upper()
+    word = "EOG" if match["eye"] else (match["around"] or match["first"]).upper()
     return _WORD_KINDS.get(word, word.lower())
 
 

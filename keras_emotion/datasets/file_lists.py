@@ -19,7 +19,9 @@ def is_in_bids(path: Path, root: Path) -> bool:
 def bids_tables(path: Path, root: Path) -> list[Path]:
     """Tables in the folder of a recording and those above it that speak of it, as BIDS has them inherited.
 
-    Those whose names contradict that of the recording in nothing: not in subject, session, task or run.
+    Those whose names contradict that of the recording in nothing: not in subject, session, task or run. The case of a
+    task does not count: DENS (OpenNeuro ds003751) has `task-Emotion` in the names of recordings and `task-emotion` in
+    those of their tables.
     """
     own = _entities(path)
     found = [root / BIDS_MARKER]
@@ -33,6 +35,21 @@ def bids_tables(path: Path, root: Path) -> list[Path]:
     return found
 
 
+def events_in_bids(path: Path, root: Path) -> tuple[Path, bool] | None:
+    """The table of events of a recording in a BIDS tree, `None` where there is none.
+
+    Returns:
+        `(file, is_found)`; mne-bids does not find it where its task is spelt in another case.
+    """
+    tables = [file for file in bids_tables(path, root) if file.name.endswith("_events.tsv")]
+    if not tables:
+        return None
+    task = _task(path)
+    # The one that says most of which recording it is of; of two that say as much, the one spelt alike.
+    best = max(sorted(tables), key=lambda file: (len(_entities(file)), _task(file) == task))
+    return best, _task(best) in ("", task)
+
+
 def units_in_bids(path: Path, root: Path) -> dict[str, str]:
     """Units by name of the channel in the table of channels of a recording in a BIDS tree, as spelt."""
     tables = [file for file in bids_tables(path, root) if file.name.endswith("channels.tsv")]
@@ -44,6 +61,11 @@ def units_in_bids(path: Path, root: Path) -> dict[str, str]:
     return {row["name"]: row["units"] for row in rows if row.get("name") and row.get("units")}
 
 
+def _task(path: Path) -> str:
+    """The task in a name, as spelt."""
+    return next((part.removeprefix("task-") for part in path.name.split("_") if part.startswith("task-")), "")
+
+
 def _entities(path: Path) -> dict[str, str]:
     parts = (part.partition("-") for part in path.name.partition(".")[0].split("_"))
-    return {name: value for name, dash, value in parts if dash}
+    return {name: value.casefold() if name == "task" else value for name, dash, value in parts if dash}

@@ -49,6 +49,9 @@ class Choice:
             one without lasts to the next that is chosen.
         begin: pattern of the marks at which a trial starts, in place of `annotations`.
         end: pattern of those at which it then ends.
+        stimulus_column: column of the tables of events of a BIDS tree that names the stimulus; events that say nothing
+            there start no trial.
+        rating_columns: columns of these tables that are ratings.
 
     Raises:
         InputError: options that do not go together, or a length that is none.
@@ -58,6 +61,8 @@ class Choice:
     seconds: float | None = None
     begin: str | None = None
     end: str | None = None
+    stimulus_column: str | None = None
+    rating_columns: tuple[str, ...] = ()
 
     def __post_init__(self):
         if (self.begin is None) != (self.end is None):
@@ -73,6 +78,11 @@ class Choice:
     def patterns(self) -> tuple[str, ...]:
         """All that is asked for by name."""
         return (self.begin, self.end) if self.begin is not None and self.end is not None else self.annotations
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of tables of events that are asked for."""
+        return (*([self.stimulus_column] if self.stimulus_column else []), *self.rating_columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +149,10 @@ class MarkedTrial:
     how: str
     marks: tuple[Mark, ...]
 
+    def column(self, name: str) -> str:
+        """What a column of the table of events says of the trial; empty where it says nothing."""
+        return next((mark.columns[name] for mark in self.marks if name in mark.columns), "")
+
 
 def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern: str | None = None) -> FirstTable:
     """Write a first `trials.csv` for a folder of recordings, from their annotations and trigger words.
@@ -184,7 +198,7 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
         raise InputError("\n".join([f"{root}: no trial", *(map(": ".join, zip(files, lines, strict=True))), *faults]))
     people = people_of([files[place] for place in with_trials], (root / BIDS_MARKER).is_file(), subject_pattern)
     trials = [found[place][0] for place in with_trials]
-    table = _table([files[place] for place in with_trials], trials, people.subjects, people.sessions)
+    table = _table([files[place] for place in with_trials], trials, people.subjects, people.sessions, choice)
     try:
         # Never over one that somebody wrote in the meantime.
         with path.open("xb") as file:
@@ -216,7 +230,11 @@ def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording],
 
 
 def _table(
-    files: Sequence[str], trials: Sequence[Sequence[MarkedTrial]], subjects: Sequence[str], sessions: Sequence[str]
+    files: Sequence[str],
+    trials: Sequence[Sequence[MarkedTrial]],
+    subjects: Sequence[str],
+    sessions: Sequence[str],
+    choice: Choice,
 ) -> pd.DataFrame:
     rows = []
     n_trials: collections.Counter[str] = collections.Counter()
@@ -232,7 +250,7 @@ def _table(
                     "start_seconds": round(trial.start_seconds, 6),
                     "stop_seconds": round(trial.stop_seconds, 6),
                     "stimulus": trial.stimulus,
-                    **dict.fromkeys(RATINGS, ""),
+                    **({name: trial.column(name) for name in choice.rating_columns} or dict.fromkeys(RATINGS, "")),
                 }
             )
     return pd.DataFrame(rows)
@@ -261,9 +279,20 @@ def _check_patterns(choice: Choice, marks: Sequence[Mark]) -> None:
         raise InputError(
             f"{', '.join(map(repr, missing))}: no annotation or trigger word of any recording; there are {there}"
         )
+    known = dict.fromkeys(name for mark in marks for name in mark.columns)
+    if missing := [name for name in choice.columns if name not in known]:
+        there = ", ".join(known) or "none (no table of events of a BIDS tree)"
+        raise InputError(f"{', '.join(missing)}: no column of the events of any recording; there are {there}")
+
+
+def _is_nameless(mark: Mark, choice: Choice) -> bool:
+    """Whether the column that names stimuli says nothing of a mark."""
+    return choice.stimulus_column is not None and choice.stimulus_column not in mark.columns
 
 
 def _is_chosen(mark: Mark, recording: MarkedRecording, choice: Choice) -> bool:
+    if _is_nameless(mark, choice):
+        return False
     if choice.annotations:
         return any(fits(pattern, mark.kind) for pattern in choice.annotations)
     return not is_about_signal(recording.path, mark.kind)
@@ -289,14 +318,21 @@ def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTr
     else:
         chosen = [mark for mark in recording.marks if _is_chosen(mark, recording, choice)]
         why = "not chosen" if choice.annotations else "about the signal, not a stimulus"
-        left_out = {mark: why for mark in recording.marks if not _is_chosen(mark, recording, choice)}
-        if chosen or choice.annotations:
+        nameless = f"no {choice.stimulus_column}"
+        left_out = {
+            mark: nameless if _is_nameless(mark, choice) else why
+            for mark in recording.marks
+            if not _is_chosen(mark, recording, choice)
+        }
+        if chosen or choice.annotations or choice.stimulus_column:
             found, more = _from_marks(chosen, recording, choice.seconds)
             left_out |= more
         else:
             found = [MarkedTrial(0.0, recording.time_axis.stop_seconds, recording.path.stem, WHOLE_FILE, ())]
     trials = []
     for trial in _within_file(found, recording):
+        if choice.stimulus_column:
+            trial = dataclasses.replace(trial, stimulus=trial.column(choice.stimulus_column))
         if why := _why_no_trial(trial, recording):
             left_out |= dict.fromkeys(trial.marks, why)
         else:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from keras_emotion.datasets.bids_events import read_event_table
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_times
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
+from keras_emotion.datasets.file_lists import is_in_bids
 from keras_emotion.datasets.interruptions import is_border
 from keras_emotion.datasets.recording_files import is_array, open_raw, open_recording, time_of
 from keras_emotion.datasets.time_axis import BadSpan, TimeAxis
@@ -60,12 +63,14 @@ class Mark:
         duration_seconds: `None` where the file gives none, or one sample.
         kind: the text of the annotation, or the trigger word as a number.
         source: what it is.
+        columns: what a table of events beside the recording says of it, by column.
     """
 
     start_seconds: float
     duration_seconds: float | None
     kind: str
     source: Literal["annotation", "trigger word"] = "annotation"
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +127,7 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
         Mark(start, duration if (duration or 0) > 1.5 * sample_seconds else None, _CONTROL.sub(" ", text).strip())
         for start, duration, text in listed
     ]
+    annotations = _with_columns(annotations, path, root, axis)
     words, of_words = _trigger_words(raw, axis)
     notes += of_words
     if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
@@ -135,6 +141,24 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     if len(inside) < len(marks):
         notes.append(f"marks before the first or after the last sample, left out: {len(marks) - len(inside)}")
     return MarkedRecording(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
+
+
+def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> list[Mark]:
+    """The marks with what the table of events of a BIDS tree says of each: the row of its time and text."""
+    if not is_in_bids(path, root) or (table := read_event_table(path, root, axis.stop_seconds)) is None:
+        return marks
+    events = sorted(table.events, key=lambda event: event.start_seconds)
+    starts = [event.start_seconds for event in events]
+    tolerance = 1.5 / axis.sampling_rate_hz
+    found = []
+    for mark in marks:
+        first = bisect.bisect_left(starts, mark.start_seconds - tolerance)
+        last = bisect.bisect_right(starts, mark.start_seconds + tolerance)
+        # mne-bids appends the value where one text has several.
+        own = (one for one in events[first:last] if mark.kind == one.text or mark.kind.startswith(f"{one.text}/"))
+        event = min(own, key=lambda one: abs(one.start_seconds - mark.start_seconds), default=None)
+        found.append(mark if event is None else dataclasses.replace(mark, columns=event.columns))
+    return found
 
 
 def is_about_signal(path: Path, kind: str) -> bool:

@@ -42,8 +42,9 @@ def size_advice(size_uv: float) -> str | None:
         size_uv: median of `deviations_uv`.
 
     Example:
-        >>> size_advice(20.0), size_advice(2e7)
-        (None, 'microvolts taken for volts? if so, set factor 1e-06 in channels.csv (name `*` for all channels)')
+        >>> size_advice(20.0)
+        >>> size_advice(2e7).partition("; ")[0]
+        'microvolts taken for volts? if so, set factor 1e-06 in channels.csv (name `*` for all channels'
     """
     low, high = PLAUSIBLE_UV
     if not size_uv > 0 or low <= size_uv <= high:
@@ -51,7 +52,27 @@ def size_advice(size_uv: float) -> str | None:
     factor = next((factor for factor in _SLIPS if low <= size_uv * factor <= high), None)
     if factor is None:
         return "expected EEG; look at the file"
-    return f"{_SLIPS[factor]}? if so, set factor {factor:g} in {CHANNEL_FILE} (name `*` for all channels)"
+    return (
+        f"{_SLIPS[factor]}? if so, set factor {factor:g} in {CHANNEL_FILE} (name `*` for all channels; column file for "
+        "some recordings)"
+    )
+
+
+def microvolt_factor(size: float) -> float | None:
+    """What EEG of an unknown unit is multiplied by to be in microvolts: 1, or a million where it is in volts.
+
+    Args:
+        size: median of `deviations_uv`, in the unit of the signal.
+
+    Returns:
+        `None` where the signal is EEG in neither of them.
+
+    Example:
+        >>> microvolt_factor(20.0), microvolt_factor(2e-5), microvolt_factor(0.02)
+        (1.0, 1000000.0, None)
+    """
+    low, high = PLAUSIBLE_UV
+    return next((factor for factor in (1.0, 1e6) if low <= size * factor <= high), None)
 
 
 def size_fault(advice: str, *sizes_uv: float) -> str:

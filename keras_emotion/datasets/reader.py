@@ -72,10 +72,13 @@ class Reader(abc.ABC):
       signal is float32 or float64 without NaN or infinity. A trial whose signal is not usable raises an `InputError`.
     - **Released features** are finite, of float64 and `(windows, channels, bands)`, all arrays of a trial alike. They
       are read when asked for; what cannot be read, or is not finite, raises an `InputError`.
+    - **Eye movements** are finite and of float64. They are read when asked for; what cannot be read raises an
+      `InputError`, is reported by `inspect`, and blocks no run that does not read them.
     - **Bad stretches** that the files name are in `Recording.bad_spans` as far as they touch the trial or its baseline.
     - **Ratings** are finite floats; a target that was not rated is left out. Classes are indices of `class_names`.
-    - **Sources.** `source_files`, `video_files` and `media_files` name every file that the trials of a subject are read
-      from, always the same ones: features are stored under a hash of their contents. A recording names its own.
+    - **Sources.** `source_files`, `video_files`, `media_files`, `voice_files` and `eye_files` name every file that the
+      trials of a subject are read from, always the same ones: features are stored under a hash of their contents. A
+      recording names its own.
     - **Errors.** What is wrong with the data raises an `InputError` that names the file, and nothing else. A subject
       who is not there raises one that names those who are. What `check` passes, `trials` can read.
     - **Descriptions** are JSON and agree with the trials. A whole copy has no problems.
@@ -86,6 +89,8 @@ class Reader(abc.ABC):
     Attributes:
         name: name of the data set, lower case: `Trial.dataset`.
         class_names: classes of those ratings that are the index of a class and not a scale.
+        rating_scales: lowest and highest value of those ratings that are a scale, by name, as far as it is fixed. The
+            middle is where low ends and high begins for models that are run without a label rule of their own.
         code_version: to be raised when a reader gives other trials for the same files: stored features are then
             computed again.
         meaning_of_stimulus: what a stimulus is where it is no clip or picture that was shown.
@@ -102,6 +107,7 @@ class Reader(abc.ABC):
 
     name: ClassVar[str]
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = {}
     code_version: ClassVar[int] = 1
     meaning_of_stimulus: ClassVar[str] = ""
     usual_protocols: ClassVar[tuple[str, ...]] = ()

@@ -35,6 +35,9 @@ OF_MARKS = (
 )
 """Those that are harmless where marks are read here, on the clock of the file, which MNE does not know."""
 
+OF_OTHER_CASE = (r"Did not find any events\.tsv associated with",)
+"""Those that are harmless where the table of events is found here, whatever the case of its task."""
+
 OF_LENGTH = (r"Number of records from the header does not match the file size .* Inferring from the file size",)
 """Those that are harmless where the length in the header is compared with that of the file here."""
 

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import numpy as np
 import pydantic
 
+from keras_emotion.datasets.bids_events import attach_events
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of, directions_from
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
-from keras_emotion.datasets.file_lists import bids_tables, is_in_bids, units_in_bids
+from keras_emotion.datasets.file_lists import bids_tables, events_in_bids, is_in_bids, units_in_bids
 from keras_emotion.datasets.formats.dispatch import ONE_FILE_SUFFIXES, SUFFIXES, read_raw
 from keras_emotion.datasets.formats.fieldtrip import fieldtrip_variable
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
-from keras_emotion.datasets.reader_warnings import OF_MARKS, warnings_of_readers
+from keras_emotion.datasets.reader_warnings import OF_MARKS, OF_OTHER_CASE, warnings_of_readers
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
 from keras_emotion.schema import InputError
@@ -197,6 +198,7 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    table = table.of_file(path)
     if is_array(path):
         return _open_array(path, table, any_names)
     return _open_with_mne(path, root, table, any_names)
@@ -213,10 +215,14 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     Raises:
         InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
     """
-    has_own_marks = path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root)
-    with warnings_of_readers(path, notes, OF_MARKS if has_own_marks else ()):
+    in_bids = is_in_bids(path, root)
+    harmless = OF_MARKS if path.suffix.lower() in EDF_SUFFIXES and not in_bids else ()
+    if in_bids and events_in_bids(path, root) is not None:
+        harmless = OF_OTHER_CASE
+    with warnings_of_readers(path, notes, harmless):
         try:
             raw = _read_raw(path, root)
+            found = attach_events(raw, path, root) if in_bids else []
         except InputError:
             raise
         except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
@@ -228,6 +234,8 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
         raise InputError(f"{path}: holds {what}; name the file with the recording itself")
+    if notes is not None:
+        notes += [note for note in found if note not in notes]
     return raw
 
 

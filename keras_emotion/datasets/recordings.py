@@ -51,9 +51,11 @@ class Recordings(Reader):
     shown the same), `session` (a number or a word; 1),
     `presentation`, `baseline_seconds` (before the start; 0), `video` (path from the folder) and `video_offset_seconds`
     (time in the video at which the trial starts; the video may then hold several trials; without it the video is of
-    this trial alone), `split` (`train`, `validation` or `test`, for the protocols `predefined_split`: in every line, or
-    not at all). Every other column is a rating: numbers, or words (`class_names`, in the order in which the table
-    first has them). An empty rating is none: the trial is left out where that is the target, and `describe` says so.
+    this trial alone), `split` (`train`, `validation` or `test`, or folds `fold_1`, `fold_2`, for the protocols
+    `predefined_split`: in every line, or not at all), `recorded_together` (an id of those persons who were recorded
+    together in that trial, so that one's answer depends on the others; splits keep them on one side). Every
+    other column is a rating: numbers, or words (`class_names`, in the order in which the table first has them). An
+    empty rating is none: the trial is left out where that is the target, and `describe` says so.
 
     **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, ...); `.npy` and `.mat` with a sidecar
     (`<name>.json`, or `recordings.json` for all of a folder: `sampling_rate_hz`, `channel_names`, `unit`, `axes`, for
@@ -235,6 +237,7 @@ class Recordings(Reader):
             video=row.video,
             video_offset_seconds=row.video_offset_seconds,
             split=row.split,
+            recorded_together=row.recorded_together,
         )
 
     # --- what is wrong

@@ -33,6 +33,9 @@ MAX_OPERATIONS = 200_000
 MAX_KEY_LENGTH = 1000
 MAX_INTEGER_BYTES = 16
 
+MAX_INTEGER_KEY = 2**31
+"""Whole numbers are keys below this: larger ones may have equal hashes, so that a dict of them takes quadratic time."""
+
 _ARRAY_CONSTRUCTORS = {
     f"{module}.multiarray._reconstruct": "reconstruct" for module in ("numpy.core", "numpy._core")
 } | {f"{module}.numeric._frombuffer": "frombuffer" for module in ("numpy.core", "numpy._core")}
@@ -57,8 +60,8 @@ def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
 
     Pickles of Python 2 (protocols 0 to 2) and Python 3 (protocols 0 to 5), written by any NumPy, are understood.
 
-    Deviations from `pickle.load`: keys of dicts are always `str` (byte keys and Python 2 strings are decoded as
-    latin-1), Python 2 strings come back as `str`, a `bytearray` as `bytes`, and arrays are read-only views of the
+    Deviations from `pickle.load`: keys of dicts are `str` (byte keys and Python 2 strings are decoded as latin-1) or
+    whole numbers, Python 2 strings come back as `str`, a `bytearray` as `bytes`, and arrays are read-only views of the
     bytes of the file, in its byte order (copy what you keep: a slice keeps the whole file alive).
 
     Args:
@@ -391,12 +394,20 @@ class _Machine:
             raise self.refused("a key without a value")
         target = self.top(dict)
         for key, value in zip(map(self.plain, items[::2]), map(self.plain, items[1::2]), strict=True):
-            if not isinstance(key, str | bytes) or len(key) > MAX_KEY_LENGTH:
-                raise self.refused(f"key of type {type(key).__name__}; expected str or bytes, not too long")
-            name = key.decode("latin-1") if isinstance(key, bytes) else key
+            name = self.key(key)
             if name in target:
                 raise self.refused(f"key {name!r} occurs twice")
             target[name] = value
+
+    def key(self, key: Any) -> str | int:
+        """The key of a dict, as it is given back."""
+        if isinstance(key, int | np.integer) and not isinstance(key, bool) and 0 <= key < MAX_INTEGER_KEY:
+            return int(key)
+        if not isinstance(key, str | bytes) or len(key) > MAX_KEY_LENGTH:
+            raise self.refused(
+                f"key of type {type(key).__name__}; expected str or bytes, not too long, or a number below 2^31"
+            )
+        return key.decode("latin-1") if isinstance(key, bytes) else key
 
     # --- arrays
 

@@ -21,16 +21,13 @@ from keras_emotion.datasets.reader import (
     raise_problems,
     unusable_channels,
 )
+from keras_emotion.datasets.seed_common import CHANNEL_NAMES, Contents, channel_differences, differences
 from keras_emotion.datasets.seed_files import (
-    CHANNEL_NAMES,
     FACTS,
     FEATURE_NAMES,
     FILE_FORMATS,
-    Contents,
     FileFormat,
     Session,
-    channel_differences,
-    differences,
     feature_contents,
     find_sessions,
     format_of,

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import datetime
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
-from keras_emotion.datasets.reader import group_by_trial
+from keras_emotion.datasets.seed_common import (
+    CHANNEL_NAMES,
+    Contents,
+    contents_of,
+    read_facts,
+    read_marker,
+    read_numbers,
+    several_persons,
+)
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.schema import InputError, Recording
 
-_FACTS = Path(__file__).parent / "facts"
-FACTS: dict[str, Any] = json.loads((_FACTS / "seed.json").read_text(encoding="utf-8"))
+FACTS: dict[str, Any] = read_facts("seed")
 """Counts, lengths, labels, folders and names of features of SEED (`facts/seed.json`); `notes`: what is not verified."""
-
-with (_FACTS / "seed_channels.csv").open(encoding="utf-8", newline="") as _file:
-    CHANNEL_NAMES = tuple(row["name"] for row in csv.DictReader(_file))
-"""The 62 channels in the order of the rows of the files, as the 10-10 system spells them (`"Fpz"` for FPZ)."""
 
 FileFormat = Literal["preprocessed", "features"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -123,23 +124,6 @@ def format_of(folder: Path) -> FileFormat:
 # --- variables of a file
 
 
-@dataclasses.dataclass(frozen=True)
-class Contents:
-    """What the headers of a file tell.
-
-    Args:
-        trials: the trials that can be read, sorted.
-        initials: what the names of variables begin with; empty for features.
-        faults: what makes the file unusable.
-        flaws: what does not: missing trials, and trials that are not read.
-    """
-
-    trials: tuple[int, ...]
-    initials: str
-    faults: tuple[str, ...]
-    flaws: tuple[str, ...]
-
-
 def signal_contents(path: Path, clip_seconds: Sequence[int]) -> Contents:
     """Return what the headers of a file of signals tell.
 
@@ -152,13 +136,11 @@ def signal_contents(path: Path, clip_seconds: Sequence[int]) -> Contents:
     """
     shapes = variable_shapes(path)
     matches = [match for name in shapes if (match := _SIGNAL_VARIABLE.fullmatch(name))]
-    initials = sorted({match[1] for match in matches})
-    if len(initials) > 1:
-        listed = "; ".join(
-            f"{one}: trial {', '.join(match[2] for match in matches if match[1] == one)}" for one in initials
-        )
-        fault = f"variables with the initials of {len(initials)} persons ({listed}); expected one; copy the file again"
-        return Contents((), initials[0], (fault,), ())
+    of_persons: dict[str, list[int]] = {}
+    for match in matches:
+        of_persons.setdefault(match[1], []).append(int(match[2]))
+    if fault := several_persons(of_persons):
+        return Contents((), min(of_persons), (fault,), ())
     shape_of = {int(match[2]): shapes[match[0]] for match in matches}
     rate, extra = FACTS["sampling_rate_hz"], FACTS["n_extra_samples"]
     faults = {}
@@ -170,7 +152,7 @@ def signal_contents(path: Path, clip_seconds: Sequence[int]) -> Contents:
                 f"signal of shape {shape_of[trial]}; expected {wanted}, {seconds} s at {rate} Hz; a truncated or "
                 "resampled signal, or another dataset: copy the file again"
             ]
-    return _contents(shapes, shape_of.keys(), faults, "jl_eeg1", "".join(initials))
+    return contents_of(TRIALS, shape_of.keys(), faults, "jl_eeg1", shapes, "".join(of_persons))
 
 
 def feature_contents(path: Path, clip_seconds: Sequence[int], window_seconds: float) -> Contents:
@@ -204,22 +186,7 @@ def feature_contents(path: Path, clip_seconds: Sequence[int], window_seconds: fl
             else:
                 continue
             faults.setdefault(trial, []).append(f"{fault}; copy the file again")
-    return _contents(shapes, found, faults, f"{FEATURE_NAMES[0]}1", "")
-
-
-def _contents(shapes, found, faults: Mapping[int, Sequence[str]], example: str, initials: str) -> Contents:
-    """`found`: trials in the file; `faults`: by trial."""
-    if not found:
-        names = ", ".join(list(shapes)[:5]) or "none"
-        return Contents((), "", (f"no variables like {example}; found {names}; copy the file again",), ())
-    flaws = []
-    if missing := [trial for trial in TRIALS if trial not in found]:
-        flaws.append(f"no trial {', '.join(map(str, missing))}; expected 1 to {TRIALS[-1]}")
-    if extra := sorted(set(found) - set(TRIALS)):
-        flaws.append(f"trial {', '.join(map(str, extra))} is not read; expected 1 to {TRIALS[-1]}")
-    usable = tuple(trial for trial in TRIALS if trial in found and trial not in faults)
-    lines = group_by_trial({trial: faults[trial] for trial in sorted(faults)})
-    return Contents(usable, initials, lines, tuple(flaws))
+    return contents_of(TRIALS, found, faults, f"{FEATURE_NAMES[0]}1", shapes)
 
 
 # --- values
@@ -231,7 +198,7 @@ def read_recording(path: Path, initials: str, trial: int) -> Recording:
     Raises:
         InputError: the signal cannot be read.
     """
-    array = _numbers(path, (f"{initials}_eeg{trial}",), ("channels", "samples"))[0]
+    array = read_numbers(path, (f"{initials}_eeg{trial}",), ("channels", "samples"))[0]
     return Recording(
         signal=np.array(array[:, : array.shape[1] - FACTS["n_extra_samples"]], dtype=np.float64, order="C"),
         channel_names=CHANNEL_NAMES,
@@ -249,7 +216,7 @@ def read_feature(path: Path, trial: int, name: str) -> np.ndarray:
     """
     if name not in FEATURE_NAMES:
         raise InputError(f"{path}: no feature {name}; expected one of {', '.join(FEATURE_NAMES)}")
-    (array,) = _numbers(path, (f"{name}{trial}",), ("channels", "windows", "bands"))
+    (array,) = read_numbers(path, (f"{name}{trial}",), ("channels", "windows", "bands"))
     if not np.isfinite(array).all():
         raise InputError(f"{path}: trial {trial}: NaN or infinite values in {name}")
     return np.array(array.transpose(1, 0, 2), dtype=np.float64, order="C")
@@ -261,20 +228,9 @@ def unusable_features(path: Path, trial: int) -> tuple[str, ...]:
     Raises:
         InputError: a feature cannot be read.
     """
-    arrays = _numbers(path, [f"{name}{trial}" for name in FEATURE_NAMES], ("channels", "windows", "bands"))
+    arrays = read_numbers(path, [f"{name}{trial}" for name in FEATURE_NAMES], ("channels", "windows", "bands"))
     broken = [name for name, array in zip(FEATURE_NAMES, arrays, strict=True) if not np.isfinite(array).all()]
     return (f"NaN or infinite values in {', '.join(broken)}",) if broken else ()
-
-
-def _numbers(path: Path, variables: Sequence[str], axes: tuple[str, ...]) -> list[np.ndarray]:
-    """The values of some variables, arrays of numbers with these axes."""
-    arrays = read_variables(path, variables)
-    for variable in variables:
-        array = arrays.get(variable)
-        if array is None or array.dtype.kind not in "fiu" or array.ndim != len(axes):
-            found = "not there" if array is None else f"{array.dtype} {array.shape}"
-            raise InputError(f"{path}: `{variable}` is {found}; expected numbers of shape ({', '.join(axes)})")
-    return [arrays[variable] for variable in variables]
 
 
 # --- labels, channels, and what a synthetic copy states
@@ -323,40 +279,6 @@ def read_stimulation(path: Path) -> list[int]:
     return [label_of[cell] for cell in cells]
 
 
-def differences(labels: Sequence[int], others: Sequence[int]) -> str:
-    """Name up to three trials whose labels differ; empty where none do.
-
-    Example:
-        >>> differences([1, 0, -1], [1, 1, -1])
-        'trial 2 is 0, not 1'
-    """
-    different = [
-        f"trial {trial} is {own}, not {other}"
-        for trial, (own, other) in enumerate(zip(labels, others, strict=True), 1)
-        if own != other
-    ]
-    more = f" and {len(different) - 3} more" if len(different) > 3 else ""
-    return ", ".join(different[:3]) + more
-
-
-def channel_differences(path: Path) -> str:
-    """Say how a list of channels differs from `CHANNEL_NAMES`; empty where it does not.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    found = [str(row[0]).strip() for row in read_first_sheet(path) if row[0] is not None]
-    wrong = [
-        f"row {row} is {name}, not {expected.upper()}"
-        for row, (name, expected) in enumerate(zip(found, CHANNEL_NAMES, strict=False), 1)
-        if name.upper() != expected.upper()
-    ]
-    if not wrong and len(found) == len(CHANNEL_NAMES):
-        return ""
-    more = [f"and {len(wrong) - 3} more"] if len(wrong) > 3 else []
-    return ", ".join([f"{len(found)} names", *wrong[:3], *more])
-
-
 def read_parameters(path: Path) -> dict[str, Any]:
     """Read what a synthetic copy states of itself; empty where there is no file, or that of another dataset.
 
@@ -366,13 +288,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not state them.
     """
-    if not path.is_file():
-        return {}
-    try:
-        parameters = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); write the synthetic data again") from None
-    if not isinstance(parameters, dict) or parameters.get("dataset") != "seed":
+    parameters = read_marker(path, "seed")
+    if not parameters:
         return {}
     seconds, n_sessions = parameters.get("clip_seconds"), parameters.get("n_sessions")
     numbers = [*(seconds if isinstance(seconds, list) else ()), n_sessions]

@@ -345,6 +345,7 @@ class StimulusReader(Reader):
         self.name, self.class_names, self.code_version = reader.name, reader.class_names, reader.code_version
         self.missing_files_block, self.file_format = reader.missing_files_block, reader.file_format
         self.usual_protocols, self.meaning_of_stimulus = reader.usual_protocols, reader.meaning_of_stimulus
+        self.rating_scales = reader.rating_scales
         self.stimuli = folder.root
 
     @property

@@ -25,6 +25,7 @@ OPTIONAL_COLUMNS = (
     "video",
     "video_offset_seconds",
     "split",
+    "recorded_together",
 )
 
 _NOT_RATED = ("", "nan", "n/a", "na")
@@ -36,8 +37,8 @@ class TrialRow:
 
     Args:
         line: its number in the file, 1 for the heading.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split: as in
-            `schema.Trial`.
+        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split,
+            recorded_together: as in `schema.Trial`.
         file: the recording.
         start_seconds: onset of the stimulus, from the first sample of the recording.
         stop_seconds: end of the trial.
@@ -58,6 +59,7 @@ class TrialRow:
     video_offset_seconds: float | None
     ratings: Mapping[str, float]
     split: str = ""
+    recorded_together: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -254,6 +256,7 @@ class _Parser:
             video=video,
             ratings=ratings,
             split=cells.get("split", ""),
+            recorded_together=cells.get("recorded_together", ""),
             **row,
         )
 

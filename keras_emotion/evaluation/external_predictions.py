@@ -34,7 +34,7 @@ _ALIASES = {"start": "start_seconds", "stop": "stop_seconds", "predicted": "pred
 
 _NEEDED = ("subject", "trial", "start_seconds", "stop_seconds", "fold", "label", "prediction")
 
-_NAMES = ("dataset", "subject", "session", "trial", "stimulus", "protocol", "target", "content")
+_NAMES = ("dataset", "subject", "session", "trial", "stimulus", "recorded_together", "protocol", "target", "content")
 """Columns of names: somebody may be called `NA`, `01` or `1e5`."""
 
 _MISSING = ("", "nan", "n/a", "na", "<na>", "none", "null")
@@ -51,6 +51,7 @@ COLUMNS = (
     "dataset",
     "session",
     "stimulus",
+    "recorded_together",
     "protocol",
     "target",
     "repetition",
@@ -132,7 +133,8 @@ def read_predictions(
     """Read a table of somebody's predictions: one row a test window.
 
     Needed are the columns `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
-    `prediction`; used where they are: `dataset`, `session`, `stimulus`, `protocol`, `target`, `repetition`, and
+    `prediction`; used where they are: `dataset`, `session`, `stimulus`, `group` (of persons who were recorded
+    together; empty for others), `protocol`, `target`, `repetition`, and
     `content` (anything that is equal where two windows hold the same). Labels may be numbers or words. A name is the
     text that stands there, `NA` and `01` too; trials are numbers where all are, and no two of them are the same.
 
@@ -171,7 +173,7 @@ def read_predictions(
         """File and line in which a mask is first true."""
         return lines[mask.idxmax()]
 
-    for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table]:
+    for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table and name != "recorded_together"]:
         # Of files with different columns, the empty cells of those that lack one.
         table[name] = table[name].fillna("")
         is_missing = table[name] == "" if name in _NAMES else table[name].str.lower().isin(_MISSING)

@@ -38,6 +38,58 @@ def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     return codes
 
 
+def group_codes(table: pd.DataFrame) -> np.ndarray:
+    """Number of the group that each row was recorded in.
+
+    Args:
+        table: any table with `recorded_together`, an id of persons who were recorded together, and `dataset` where it
+            has it.
+
+    Returns:
+        `(rows,)` int64, 0 and up; -1 where a row is of no group, because `recorded_together` is missing, NaN or empty.
+    """
+    codes = np.full(len(table), -1, dtype=np.int64)
+    if "recorded_together" in table:
+        has_group = (table["recorded_together"].notna() & (table["recorded_together"] != "")).to_numpy()
+        codes[has_group] = row_codes(
+            table[has_group], [name for name in ("dataset", "recorded_together") if name in table]
+        )
+    return codes
+
+
+def people_codes(table: pd.DataFrame) -> np.ndarray:
+    """Number of each subject, the same for subjects who were recorded together.
+
+    Subjects are connected where they share a group in some row (see `group_codes`), directly or through others: what
+    one of them felt depends on the others.
+
+    Args:
+        table: any table with `subject`, and `dataset` and `recorded_together` where it has them.
+
+    Returns:
+        `(rows,)` int64, in the order of the sorted ids of the first subject of each.
+
+    Raises:
+        InputError: the column `subject` is missing, or an id in it.
+
+    Example:
+        >>> people_codes(pd.DataFrame({"subject": [1, 2, 3, 4], "recorded_together": ["a", "", "a", None]}))
+        array([0, 1, 0, 2])
+    """
+    import scipy.sparse.csgraph
+
+    subject = row_codes(table, [name for name in ("dataset", "subject") if name in table or name == "subject"])
+    group = group_codes(table)
+    has_group = group >= 0
+    if not has_group.any():
+        return subject
+    # Subjects first, then groups, as nodes of one graph; numbers are given in the order of the nodes.
+    n_subjects, n_nodes = subject.max() + 1, subject.max() + group.max() + 2
+    pairs = (subject[has_group], n_subjects + group[has_group])
+    edges = scipy.sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(n_nodes, n_nodes))
+    return scipy.sparse.csgraph.connected_components(edges, directed=False)[1][subject].astype(np.int64)
+
+
 def trial_key(table: pd.DataFrame) -> list[str]:
     """The columns of a table that name its trials: those of `TRIAL_KEY` that it has.
 

@@ -73,6 +73,12 @@ class LabelRule(pydantic.BaseModel):
         return {"levels": len(self.edges) + 1, "classes": len(self.values)}.get(self.kind, 2)
 
     @property
+    def limits(self) -> tuple[float, ...]:
+        """Ratings at which a class ends, where the rule itself fixes them."""
+        fixed = {"levels": self.edges, "greater_than": (self.threshold,), "greater_equal": (self.threshold,)}
+        return fixed.get(self.kind, ())
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Name of each class, in the order of the labels."""
         if self.names:

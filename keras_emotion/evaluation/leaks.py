@@ -16,7 +16,8 @@ variants and beside a right way that looks like it):
 - **L3.1 temporal leakage**: `"overlap in time"`, `"transductive"`, `"order of presentation"`. Planted: "overlap in
   time", "order of presentation".
 - **L3.2 training and test samples depend on each other**: `"shared trial"`, `"shared session"`, `"shared stimulus"`,
-  `"shared subject"`, `"transductive"`. Planted: "shared trial, stimulus or subject", "features of other trials".
+  `"shared subject"`, `"shared group"`, `"transductive"`. Planted: "shared trial, stimulus or subject", "features of
+  other trials".
 - **L3.3 the test set is not what the claim is about**: `"shared subject"`, `"constant labels"`, `"uneven trials"`.
   Planted: "shared trial, stimulus or subject".
 
@@ -39,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_emotion.evaluation.identifiers import row_codes, trial_key
+from keras_emotion.evaluation.identifiers import group_codes, row_codes, trial_key
 from keras_emotion.evaluation.protocols import Protocol
 from keras_emotion.evaluation.splitters import overlap_in_time
 from keras_emotion.moved import moved_name
@@ -60,6 +61,7 @@ KINDS: Mapping[str, str] = {
     "shared session": "L3.2",
     "shared stimulus": "L3.2",
     "shared subject": "L3.2, L3.3",
+    "shared group": "L3.2",
     "constant labels": "L3.3",
     "uneven trials": "L3.3",
     "several labels in a trial": "",
@@ -161,8 +163,8 @@ class SplitChecks:
         """Look at one fold.
 
         Args:
-            table: window table with `subject`, `trial`, `start_seconds` and `stop_seconds`; `dataset`, `session` and
-                `stimulus` are used where they are.
+            table: window table with `subject`, `trial`, `start_seconds` and `stop_seconds`; `dataset`, `session`,
+                `stimulus` and `recorded_together` are used where they are.
             train: row positions of the training part.
             validation: of the part that chooses epoch and hyper-parameters.
             test: of the part that is reported.
@@ -203,6 +205,8 @@ class SplitChecks:
         if self.several_subjects and ids.subject.any():
             claimed = self.disjoint in ("subjects", "subjects_and_stimuli")
             self._count("shared subject", "leak" if claimed else "note", table, test, shared(ids.subject) & apart)
+            together = shared(ids.group) & (ids.group[test] >= 0) & ~shared(ids.subject)
+            self._count("shared group", "leak" if claimed else "note", table, test, together & apart)
 
     def findings(self) -> list[Finding]:
         """What was found, leaks first."""
@@ -241,6 +245,7 @@ _TEXTS = {
     ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: what is recognised may be the "
     "stimulus (see the permutation between stimuli)",
     ("shared subject", "leak"): "belong to a subject who is in training as well",
+    ("shared group", "leak"): "belong to a subject who was recorded together with one who is in training",
     (
         "shared subject",
         "note",
@@ -256,6 +261,7 @@ class _Ids:
     subject: np.ndarray
     session: np.ndarray
     trial: np.ndarray
+    group: np.ndarray
     stimulus: np.ndarray | None
     stimulus_of_subject: np.ndarray | None
 
@@ -266,9 +272,11 @@ class _Ids:
         trial = row_codes(table, trial_key(table))
         session = row_codes(table, [name for name in trial_key(table) if name != "trial"])
         if "stimulus" not in table:
-            return cls(subject, session, trial, None, None)
+            return cls(subject, session, trial, group_codes(table), None, None)
         stimulus = row_codes(table, [*data, "stimulus"])
-        return cls(subject, session, trial, stimulus, row_codes(table, [*data, "subject", "stimulus"]))
+        return cls(
+            subject, session, trial, group_codes(table), stimulus, row_codes(table, [*data, "subject", "stimulus"])
+        )
 
 
 def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:

@@ -26,7 +26,7 @@ from keras_emotion.evaluation.leaks import (
 from keras_emotion.evaluation.permutation import permuted_ratings
 from keras_emotion.schema import InputError
 
-_COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "start", "stop")
+_COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "recorded_together", "start", "stop")
 _MOST_CLASSES = 100
 
 _N_FOLDS_ALONE, _N_ROWS_ALONE = 2, 10
@@ -116,8 +116,8 @@ def audit_split(
         X: `(rows, ...)` features, array or data frame.
         y: `(rows,)` classes.
         groups: `(rows,)` what has to lie on one side as a whole, taken as trials; or columns by name, a mapping or data
-            frame: `subject`, `trial`, `session`, `stimulus`, `dataset`, and `start` and `stop` (or `start_seconds` and
-            `stop_seconds`, within the trial).
+            frame: `subject`, `trial`, `session`, `stimulus`, `recorded_together`, `dataset`, and `start`
+            and `stop` (or `start_seconds` and `stop_seconds`, within the trial).
         splitter: a scikit-learn splitter, a number of folds, or an iterable of `(train, test)` or
             `(train, validation, test)` row positions; validation is what chooses epochs or hyper-parameters.
         estimator: classifier of scikit-learn's interface; it is cloned for each fold.

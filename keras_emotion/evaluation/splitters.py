@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
-from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
+from keras_emotion.evaluation.identifiers import crossed_counts, people_codes, row_codes, trial_key
 from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_split
 
 SMALLEST_NUMBER_OF_FOLDS = 3
@@ -306,14 +306,17 @@ class StimulusKFold(UnitKFold):
 class SubjectKFold(UnitKFold):
     """Leave one subject out, or folds over groups of subjects.
 
+    Subjects who were recorded together (column `group` of the window table) are one unit: they are left out together.
+    A column `group` that is missing or empty means nobody else was there.
+
     Unlike for the other splitters the number of folds has nothing to do with the rarest class: a test subject may
     have constant labels, the training part may not lack a class.
 
     Args:
-        n_splits: number of groups, at most the number of subjects; `None` leaves one subject out at a time.
+        n_splits: number of parts, at most the number of units; `None` leaves one unit out at a time.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
-        maximum_folds: as for `UnitKFold`; with more subjects than this, groups of them are left out.
+        maximum_folds: as for `UnitKFold`; with more subjects than this, several of them are left out.
     """
 
     unit = "subject"
@@ -323,6 +326,16 @@ class SubjectKFold(UnitKFold):
         self, n_splits: int | None = None, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None
     ):
         super().__init__(n_splits, seed, repetition, maximum_folds)
+
+    def units(self, table: pd.DataFrame) -> np.ndarray:
+        """Unit of each row: the subject, with all who were recorded together.
+
+        Raises:
+            InputError: a column is missing, or an id in it.
+        """
+        # Refused without these columns, as by the other splitters.
+        row_codes(table, self.unit_columns)
+        return people_codes(table)
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
         return n_units
@@ -368,7 +381,8 @@ class SubjectAndStimulusKFold(UnitKFold):
     With k groups of each, the k x k test parts hold every row once. The training part of a fold has the rows of the
     other subjects on other stimuli; rows of a test subject on a training stimulus, and the reverse, are left out of the
     fold. The validation part is one more group of subjects on one more group of stimuli, kept apart in the same way.
-    Subjects and stimuli are dealt to the groups in the order of their commonest labels.
+    Subjects and stimuli are dealt to the groups in the order of their commonest labels. Subjects who were recorded
+    together (column `group`) are one.
 
     Args:
         n_splits: groups of subjects, and of stimuli; at most the number of either.
@@ -422,7 +436,8 @@ class SubjectAndStimulusKFold(UnitKFold):
 
     def _groups(self, X, y, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         table, labels = X if groups is None else groups, np.asarray(y)
-        codes = [row_codes(table, columns) for columns in (("dataset", "subject"), ("dataset", "stimulus"))]
+        row_codes(table, ("dataset", "subject"))
+        codes = [people_codes(table), row_codes(table, ("dataset", "stimulus"))]
         sizes = [own.max(initial=-1) + 1 for own in codes]
         limits = [limit for limit in (self.n_splits, self.maximum_folds, *sizes) if limit is not None]
         n_groups = min(limits)

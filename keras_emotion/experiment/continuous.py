@@ -244,7 +244,7 @@ def rated_steps(
             f"{missing} of {int(of_rated_trials.sum())} steps of the others have no value of {experiment.rating}: they "
             "are predicted and not scored"
         )
-    own = [name for name in steps.columns if name in (*WINDOW_COLUMNS, "split", "group", RATING)]
+    own = [name for name in steps.columns if name in (*WINDOW_COLUMNS, "split", "recorded_together", RATING)]
     return steps[own], scales.pop(), tuple(notes)
 
 

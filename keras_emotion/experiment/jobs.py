@@ -194,7 +194,9 @@ class _ReplacedWindows:
 
 def rating_columns(table: pd.DataFrame) -> list[str]:
     """Names of the ratings in a window table."""
-    return [name for name in table.columns[len(WINDOW_COLUMNS) :] if name not in ("split", "group", UNUSABLE)]
+    return [
+        name for name in table.columns[len(WINDOW_COLUMNS) :] if name not in ("split", "recorded_together", UNUSABLE)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,9 +304,8 @@ class Plan:
         }
         if self.replacement is not None:
             parts = {name: self.replacement.apply(one) for name, one in parts.items()}
-        seconds = self.experiment.middle_seconds
-        table = next(iter(parts.values())).table
-        asked = None if seconds is None else _middle_rows(table, self.experiment.system.windowing, seconds)
+        table, part = next(iter(parts.values())).table, self.experiment.part_of_trials
+        asked = None if part is None else _rows_of_part(table, self.experiment.system.windowing, *part)
         return pair_windows(parts, asked)
 
     def _permuted(
@@ -415,21 +416,21 @@ class Plan:
         return session.isin(wanted).to_numpy()
 
 
-def _middle_rows(table: pd.DataFrame, windowing: Windowing, seconds: float) -> np.ndarray:
-    """Rows of the windows in the middle of each trial, in the order of the table.
+def _rows_of_part(table: pd.DataFrame, windowing: Windowing, part: str, seconds: float) -> np.ndarray:
+    """Rows of the windows in the middle of each trial, or at its end, in the order of the table.
 
     Raises:
-        InputError: trials are shorter than their middle; all of them are listed.
+        InputError: trials are shorter than this part; all of them are listed.
     """
     chosen, faults = [], []
     for (_, subject, session, trial), rows in table.groupby(list(TRIAL_KEY), sort=False).indices.items():
         try:
-            chosen.append(rows[windowing.middle(len(rows), seconds)])
+            chosen.append(rows[windowing.part(part, len(rows), seconds)])
         except ValueError as error:
             faults.append(f"subject {subject}, session {session}, trial {trial}: {error}")
     if faults:
         advice = "give fewer seconds, or leave out the subjects"
-        lines = [f"--middle-seconds {seconds:g}: trials are shorter; {advice}:", *faults]
+        lines = [f"--{part}-seconds {seconds:g}: trials are shorter; {advice}:", *faults]
         raise InputError("\n  ".join(lines))
     return np.sort(np.concatenate(chosen))
 
@@ -464,8 +465,8 @@ def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFram
     # An entry of the store that was damaged, and computed anew, has the same path and is another folder.
     entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
     replaced = "" if plan.replacement is None else plan.replacement.key
-    middle = str(plan.experiment.middle_seconds)
-    key = (system.model_dump_json(), middle, json.dumps(path_contents(system)), names, replaced, *entries)
+    part = str(plan.experiment.part_of_trials)
+    key = (system.model_dump_json(), part, json.dumps(path_contents(system)), names, replaced, *entries)
     if key not in _OPENED:
         paired, dropped = plan.paired(subject)
         joined, dropped_by_join = system.join(paired) if len(paired.table) else (paired, dropped.iloc[:0])

@@ -17,7 +17,7 @@ import pandas as pd
 
 from keras_emotion.datasets import Reader
 from keras_emotion.environment import environment
-from keras_emotion.evaluation import POOL, NotEvaluable
+from keras_emotion.evaluation import POOL, NotEvaluable, joint_ratings
 from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
@@ -114,6 +114,8 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     for target in experiment.targets:
         # Before hours of features: a rule that does not fit its target.
         experiment.rule(target, dataset.class_names)
+        for rating in joint_ratings(target) or (target,):
+            _require_rule_on_scale(experiment, dataset, rating)
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
@@ -160,6 +162,25 @@ def prepare(
     """
     data = inspect_data(experiment, dataset, verify=verify)
     return _plan(experiment, data, save_models_to, verify=verify), data.description
+
+
+def _require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) -> None:
+    """Refuse a label rule with a limit that no rating of the scale, or each of them, is above.
+
+    Raises:
+        InputError: there is such a limit.
+    """
+    if rating in dataset.class_names or rating not in dataset.rating_scales:
+        return
+    low, high = dataset.rating_scales[rating]
+    rule = experiment.label_rule
+    off = [limit for limit in rule.limits if not (low < limit or (low == limit and rule.kind != "greater_equal"))]
+    off += [limit for limit in rule.limits if not (limit < high or (limit == high and rule.kind == "greater_equal"))]
+    if off:
+        raise InputError(
+            f"label_rule {rule.name}: {rating} of {dataset.name} is rated from {low:g} to {high:g}, so that {off[0]:g} "
+            f"leaves a class empty; expected a limit within, such as --label-rule.threshold {(low + high) / 2:g}"
+        )
 
 
 def _plan(
@@ -565,6 +586,7 @@ def run(
             "n_windows": {str(subject): number for subject, number in plan.n_windows().items()},
             "dropped_windows": count_by_reason(dropped),
             "class_names": {target: plan.rule(target).class_names for target in experiment.targets},
+            "label_rules": {target: plan.rule(target).name for target in experiment.targets},
             "channels": channel_notes,
         },
         expected=[job.name for job, _ in jobs],

@@ -6,7 +6,7 @@ from keras import ops
 from keras_emotion.layers import ModalityAttention
 from keras_emotion.losses import CanonicalCorrelationLoss
 from keras_emotion.models.window_classifier import check_minima
-from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin
+from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin, chosen_modalities
 
 _FUSIONS = ("weighted_sum", "attention")
 
@@ -15,10 +15,10 @@ _FUSIONS = ("weighted_sum", "attention")
 class DCCA(WindowFeaturesMixin, keras.Model):
     r"""Two networks whose outputs are to correlate, fused by a weighted sum, and a dense softmax on it.
 
-    Deep canonical correlation analysis [1] as [2] and [3] take it to emotions. The EEG and the face of each window
-    pass a network each, dense layers with sigmoid and a linear last one; their outputs, the views `O_1` and `O_2`, are
-    drawn together by the total canonical correlation of a batch, `keras_emotion.losses.CanonicalCorrelationLoss`, and
-    fused:
+    Deep canonical correlation analysis [1] as [2] and [3] take it to emotions, there of EEG and eye movements. The EEG
+    and the face of each window, or the EEG and the eye movements, pass a network each, dense layers with sigmoid and a
+    linear last one; their outputs, the views `O_1` and `O_2`, are drawn together by the total canonical correlation of
+    a batch, `keras_emotion.losses.CanonicalCorrelationLoss`, and fused:
 
     $$O_1 = f_1(X_1; \Theta_1), \quad O_2 = f_2(X_2; \Theta_2), \quad
       O = \alpha_1 O_1 + \alpha_2 O_2, \quad \alpha_1 + \alpha_2 = 1$$
@@ -49,19 +49,23 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         hidden_units: sizes of the hidden layers of either network, each 1 or more; default `(389, 218, 115)`.
         units: size of the views, 1 or more; default 20. A batch should have several times as many windows.
         fusion: `"weighted_sum"` (default) or `"attention"`.
-        eeg_weight: `\alpha_1` of the weighted sum, from 0 to 1; default 0.5. Not used by attention.
+        eeg_weight: `\alpha_1` of the weighted sum, that of the first modality, from 0 to 1; default 0.5. Not used by
+            attention.
         inference: what a user of the saved model must know and the network does not: channel order, bands, how the
             face features are computed, label rule. A mapping that JSON can hold; default `None`.
+        modalities: the two that are to correlate, of `"eeg"`, `"face"` and `"eye"`; default `("eeg", "face")`.
+        n_eye_channels: features of eye movements, 1 or more; default 33. Not used without eye movements.
         name: name of the model.
         trainable: whether its weights are trained.
         dtype: dtype policy of every layer but the outputs, which are float32.
 
     Input:
-        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"face"`, `(batch, windows, features)`.
+        A dictionary of two, by default the first ones: `"eeg"`, `(batch, windows, channels, bands)`, `"face"`,
+        `(batch, windows, features)`, and `"eye"`, eye movements, `(batch, windows, features)`.
 
     Output:
         A dictionary of float32 arrays: `"probabilities"`, `(batch, n_classes)`, and `"views"`,
-        `(batch, windows, 2, units)`, EEG first.
+        `(batch, windows, 2, units)`, in the order EEG, face, eye movements.
 
     Numerics: scaling, both softmaxes, the mean over the windows and the correlation run in float32 under mixed
         precision.
@@ -101,6 +105,8 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         eeg_weight=0.5,
         inference=None,
         *,
+        modalities=MODALITIES,
+        n_eye_channels=33,
         name=None,
         trainable=True,
         dtype=None,
@@ -110,10 +116,14 @@ class DCCA(WindowFeaturesMixin, keras.Model):
                 "`n_face_channels` must be 1 or more, since canonical correlation needs both modalities; "
                 f"received n_face_channels={n_face_channels}"
             )
+        modalities = chosen_modalities(modalities)
+        if len(modalities) != 2:
+            raise ValueError(f"`modalities` must be two, which are to correlate; received modalities={modalities}")
         check_minima(
             ("n_windows", n_windows, 1),
             ("n_channels", n_channels, 1),
             ("n_bands", n_bands, 1),
+            ("n_eye_channels", n_eye_channels, 1),
             ("n_classes", n_classes, 2),
             ("units", units, 1),
         )
@@ -138,7 +148,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
                 ),
                 dense(units, f"{modality}_view"),
             ]
-            for modality in MODALITIES
+            for modality in modalities
         }
         attention = ModalityAttention(dtype=policy, name="fusion")
         classifier = dense(n_classes, "classifier")
@@ -147,12 +157,13 @@ class DCCA(WindowFeaturesMixin, keras.Model):
 
         # === Graph ===
         inputs, sequences = self._window_sequences(
-            MODALITIES,
+            modalities,
             policy,
             n_windows=n_windows,
             n_channels=n_channels,
             n_bands=n_bands,
             n_face_channels=n_face_channels,
+            n_eye_channels=n_eye_channels,
         )
         views = []
         for modality, layers in networks.items():
@@ -175,8 +186,10 @@ class DCCA(WindowFeaturesMixin, keras.Model):
             n_channels=n_channels,
             n_bands=n_bands,
             n_face_channels=n_face_channels,
+            n_eye_channels=n_eye_channels,
             n_classes=n_classes,
         )
+        self.modalities = modalities
         self.hidden_units = tuple(hidden_units)
         self.units = units
         self.fusion = fusion
@@ -198,6 +211,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         """Constructor arguments, as `from_config` takes them."""
         return {
             **super().get_config(),
+            "modalities": list(self.modalities),
             "hidden_units": list(self.hidden_units),
             "units": self.units,
             "fusion": self.fusion,

@@ -40,7 +40,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
     the mean of the tokens stands for the modality, and all sizes but that of the hidden layer, for some hundred trials.
 
     Args:
-        modalities: `("eeg", "face")` (default) or one of them, in any order.
+        modalities: some of `"eeg"`, `"face"` and `"eye"`, in any order; default `("eeg", "face")`.
         n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
         n_channels: EEG channels, 1 or more; default 32.
         n_bands: bands of a channel, 1 or more; default 5.
@@ -53,13 +53,14 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             default 0.1 [2].
         inference: what a user of the saved model must know and the network does not: channel order, bands, how the
             face features are computed, label rule. A mapping that JSON can hold; default `None`.
+        n_eye_channels: features of eye movements, 1 or more; default 33. Not used without eye movements.
         name: name of the model.
         trainable: whether its weights are trained.
         dtype: dtype policy of every layer but the output, which is float32.
 
     Input:
-        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"face"`, `(batch, windows, features)`, or
-        the one of them that the network has.
+        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, `"face"`, `(batch, windows, features)`, and
+        `"eye"`, eye movements, `(batch, windows, features)`, as far as the network has them.
 
     Output:
         Probability of each class, `(batch, n_classes)`, float32.
@@ -98,6 +99,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
         dropout=0.1,
         inference=None,
         *,
+        n_eye_channels=33,
         name=None,
         trainable=True,
         dtype=None,
@@ -108,6 +110,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             ("n_channels", n_channels, 1),
             ("n_bands", n_bands, 1),
             ("n_face_channels", n_face_channels, 1),
+            ("n_eye_channels", n_eye_channels, 1),
             ("n_classes", n_classes, 2),
             ("n_layers", n_layers, 1),
             ("units", units, 1),
@@ -158,6 +161,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             n_channels=n_channels,
             n_bands=n_bands,
             n_face_channels=n_face_channels,
+            n_eye_channels=n_eye_channels,
         )
         positions = ops.cast(_positions(n_windows, units), policy.compute_dtype)
         means = []
@@ -180,6 +184,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             n_channels=n_channels,
             n_bands=n_bands,
             n_face_channels=n_face_channels,
+            n_eye_channels=n_eye_channels,
             n_classes=n_classes,
         )
         self.n_layers = n_layers

@@ -30,7 +30,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
     second layer, all windows go into the dense layer. The one of them that prints sizes has 2 layers of 32 units.
 
     Args:
-        modalities: `("eeg", "face")` (default) or one of them, in any order.
+        modalities: some of `"eeg"`, `"face"` and `"eye"`, in any order; default `("eeg", "face")`.
         n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
         n_channels: EEG channels, 1 or more; default 32.
         n_bands: bands of a channel, 1 or more; default 5.
@@ -41,13 +41,14 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
         dropout: share of the outputs of each layer that is dropped in training, from 0 to below 1; default 0.1.
         inference: what a user of the saved model must know and the network does not: channel order, bands, how the
             face features are computed, label rule. A mapping that JSON can hold; default `None`.
+        n_eye_channels: features of eye movements, 1 or more; default 33. Not used without eye movements.
         name: name of the model.
         trainable: whether its weights are trained.
         dtype: dtype policy of every layer but the output, which is float32.
 
     Input:
-        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, and `"face"`, `(batch, windows, features)`, or
-        the one of them that the network has.
+        A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, `"face"`, `(batch, windows, features)`, and
+        `"eye"`, eye movements, `(batch, windows, features)`, as far as the network has them.
 
     Output:
         Probability of each class, `(batch, n_classes)`, float32.
@@ -85,6 +86,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
         dropout=0.1,
         inference=None,
         *,
+        n_eye_channels=33,
         name=None,
         trainable=True,
         dtype=None,
@@ -95,6 +97,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             ("n_channels", n_channels, 1),
             ("n_bands", n_bands, 1),
             ("n_face_channels", n_face_channels, 1),
+            ("n_eye_channels", n_eye_channels, 1),
             ("n_classes", n_classes, 2),
             ("n_layers", n_layers, 1),
             ("units", units, 1),
@@ -130,6 +133,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             n_channels=n_channels,
             n_bands=n_bands,
             n_face_channels=n_face_channels,
+            n_eye_channels=n_eye_channels,
         )
         sequences = list(sequences.values())
         for index, recurrent in enumerate(recurrent_layers):
@@ -151,6 +155,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             n_channels=n_channels,
             n_bands=n_bands,
             n_face_channels=n_face_channels,
+            n_eye_channels=n_eye_channels,
             n_classes=n_classes,
         )
         self.n_layers = n_layers

@@ -1,4 +1,4 @@
-"""What the networks have in common whose sample is a sequence of windows with features of EEG and of faces."""
+"""What networks share whose sample is a sequence of windows with features of EEG, of faces and of eye movements."""
 
 import math
 
@@ -9,27 +9,32 @@ from keras_emotion.layers import FeatureScaling
 from keras_emotion.models.window_classifier import WindowClassifierMixin
 
 MODALITIES = ("eeg", "face")
-_SIZES = ("n_windows", "n_channels", "n_bands", "n_face_channels", "n_classes")
+"""Modalities by default."""
+
+KNOWN_MODALITIES = (*MODALITIES, "eye")
+_SIZES = ("n_windows", "n_channels", "n_bands", "n_face_channels", "n_eye_channels", "n_classes")
 
 
 def chosen_modalities(modalities):
-    """The modalities, each once, in the order of `MODALITIES`.
+    """The modalities, each once, in the order of `KNOWN_MODALITIES`.
 
     Raises:
         ValueError: there is none, one is unknown or there twice.
     """
-    if not modalities or len(set(modalities)) < len(modalities) or not set(modalities) <= set(MODALITIES):
-        raise ValueError(f"`modalities` must be among {MODALITIES}, each once; received modalities={modalities!r}")
-    return tuple(modality for modality in MODALITIES if modality in modalities)
+    if not modalities or len(set(modalities)) < len(modalities) or not set(modalities) <= set(KNOWN_MODALITIES):
+        raise ValueError(
+            f"`modalities` must be among {KNOWN_MODALITIES}, each once; received modalities={modalities!r}"
+        )
+    return tuple(modality for modality in KNOWN_MODALITIES if modality in modalities)
 
 
 class WindowFeaturesMixin(WindowClassifierMixin):
     """Sizes, inputs and configuration of such a network; stands before `keras.Model`."""
 
     @staticmethod
-    def _window_sequences(modalities, policy, *, n_windows, n_channels, n_bands, n_face_channels):
+    def _window_sequences(modalities, policy, *, n_windows, n_channels, n_bands, n_face_channels, n_eye_channels):
         """Two dictionaries by modality: the inputs, and what is scaled of them as `(batch, windows, features)`."""
-        shapes = {"eeg": (n_channels, n_bands), "face": (n_face_channels,)}
+        shapes = {"eeg": (n_channels, n_bands), "face": (n_face_channels,), "eye": (n_eye_channels,)}
         inputs, sequences = {}, {}
         for modality in modalities:
             shape = shapes[modality]
@@ -49,7 +54,7 @@ class WindowFeaturesMixin(WindowClassifierMixin):
         """The layers that scale the features, by modality.
 
         `model.feature_scaling["eeg"].set_statistics(mean, standard_deviation)` takes arrays `(channels, bands)`, that
-        of `"face"` arrays `(features,)`, most often of the training windows.
+        of `"face"` or `"eye"` arrays `(features,)`, most often of the training windows.
         """
         return {modality: self.get_layer(f"{modality}_scaling") for modality in self.input}
 

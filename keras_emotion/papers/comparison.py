@@ -15,6 +15,7 @@ from keras_emotion.systems import Experiment, System, Training
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.logistic_regression import BandPowerRegression, BandPowerRegressionExperiment
+from keras_emotion.systems.voice_svm import VoiceSVM
 
 # For recordings without a baseline; `--system...baseline signal` is for those that have one.
 _ON_GRID = EEGGridFeatures(baseline="none")
@@ -106,7 +107,12 @@ PAPER = Paper(
         "cnn_lstm": comparison_presets(ComparisonNetwork(network="cnn_lstm", grid=_ON_GRID)),
         "cram": comparison_presets(ComparisonNetwork(network="cram", raw=_RAW_SLICES)),
         "gcn_lstm": comparison_presets(ComparisonNetwork(network="gcn_lstm", entropies=_SECONDS)),
+        # With faces; with `--features official` eye movements take their place.
+        "dcca": comparison_presets(ComparisonNetwork(network="dcca")),
+        "mmreslstm": comparison_presets(ComparisonNetwork(network="mmreslstm")),
+        "etf": comparison_presets(ComparisonNetwork(network="emotion_transformer_fusion")),
         "svm": comparison_presets(ComparisonEstimator(estimator_name="svm")),
+        "voice_svm": comparison_presets(VoiceSVM()),
         "logistic_regression": _regression,
     },
 )

@@ -18,7 +18,7 @@ from pydantic import create_model
 from keras_emotion import synthetic
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.datasets.reader import SubjectId
-from keras_emotion.schema import InputError
+from keras_emotion.schema import InputError, ReleasedFeatures
 from keras_emotion.systems import Experiment, System
 from keras_emotion.systems.registry import installed_papers, registered_systems
 
@@ -393,8 +393,12 @@ def with_fields(changes: Mapping[str, Any]) -> Method:
     return functools.partial(_changed, changes=changes)
 
 
-def released_presets(presets: Presets) -> dict[str, Experiment]:
+def released_presets(presets: Presets, released: ReleasedFeatures | None = None) -> dict[str, Experiment]:
     """The presets on the features that the authors of the dataset distribute, in place of features of their own.
+
+    Args:
+        presets: the presets.
+        released: features of a trial, which say how long the windows in the files are; by default 1 s.
 
     Raises:
         InputError: the model cannot read them.
@@ -402,6 +406,8 @@ def released_presets(presets: Presets) -> dict[str, Experiment]:
     made = {}
     for name, experiment in presets.items():
         system = experiment.system.with_released_features()
+        if released is not None:
+            system = system.model_copy(update={"features": system.features.fitted_to(released)})
         kind = create_model("ReleasedFeaturesExperiment", __base__=Experiment, system=(type(system), system))
         fields = {field: getattr(experiment, field) for field in Experiment.model_fields}
         made[name] = kind(**{**fields, "system": system})

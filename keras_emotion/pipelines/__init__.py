@@ -13,6 +13,7 @@ from keras_emotion.pipelines.connectivity_features import ConnectivityFeatures
 from keras_emotion.pipelines.eeg_blocks import EEGBlocks
 from keras_emotion.pipelines.eeg_images import BandStatistics, EEGImages
 from keras_emotion.pipelines.extraction import extract_features, extract_rated
+from keras_emotion.pipelines.eye_features import EyeFeatures
 from keras_emotion.pipelines.face_features import FaceFeatures
 from keras_emotion.pipelines.face_quantities import FaceQuantities
 from keras_emotion.pipelines.feature_store import (
@@ -63,6 +64,7 @@ __all__ = [
     "EEGGridFeatures",
     "EEGImages",
     "EEGStepFeatures",
+    "EyeFeatures",
     "FaceFeatures",
     "FaceQuantities",
     "FeaturePart",

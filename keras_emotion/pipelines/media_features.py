@@ -1,10 +1,10 @@
-"""From the clips of stimuli to pictures and spectrograms, block by block; computed once a stimulus."""
+"""From clips, of stimuli or of the person, to pictures and spectrograms, block by block; of stimuli once each."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
@@ -12,7 +12,9 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion import faces
-from keras_emotion.pipelines.features import FeaturePart, Features, Source
+from keras_emotion.options import Option
+from keras_emotion.pipelines.face_features import duration_and_problem
+from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features, Source
 from keras_emotion.pipelines.mapped_arrays import zeros_in_a_file
 from keras_emotion.pipelines.windowing import Seconds, Windowing
 from keras_emotion.schema import Clip, InputError, Trial
@@ -26,21 +28,49 @@ PATCH_FRAMES = 96
 MISSING_SOUND_SECONDS = 0.25
 """Sound that ends by at most so much before the last block is continued by zeros."""
 
+LONGER_VIDEO_SECONDS = 5.0
+"""A face video that lasts so much longer than its trial may have a wrong frame rate, as the face features have it."""
+
 _BLOCKS_AT_ONCE = 32
+
+Stream = Literal["stimulus", "person"]
+"""Whose picture and sound: those of the stimulus (`Trial.media`), or the person's face video and voice."""
 
 
 class MediaPart(FeaturePart):
-    """Features of the clips of stimuli (`Trial.media`) in blocks that start with the stimulus and may overlap.
+    """Features of clips in blocks that start with the stimulus and may overlap.
+
+    The clips are those of the stimuli (`Trial.media`), whose features all trials share; or the person's own, the face
+    video (`Trial.video`, whole pictures) or the sound (`Trial.voice`). Trials without them, or with files that cannot
+    be read, have windows that are `UNUSABLE`.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        stream: whose picture or sound; the system decides it.
+
+    Attributes:
+        track: which track of the clips is read.
     """
 
-    shared_by_stimulus: ClassVar[bool] = True
+    added_fields: ClassVar[Mapping[str, Any]] = {"stream": "stimulus"}
+    track: ClassVar[Literal["picture", "sound"]]
 
     window_seconds: Seconds = 4.0
     hop_seconds: Seconds | None = 2.0
+    stream: Annotated[Stream, Option(fixed=True)] = "stimulus"
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """See `FeaturePart`."""
+        if self.stream == "stimulus":
+            return ("media", self.track)
+        return ("video",) if self.track == "picture" else ("voice",)
+
+    @property
+    def shared_by_stimulus(self) -> bool:
+        """See `FeaturePart`."""
+        return self.stream == "stimulus"
 
     @property
     def windowing(self) -> Windowing:
@@ -57,28 +87,75 @@ class MediaPart(FeaturePart):
         """See `FeaturePart`.
 
         Raises:
-            InputError: a trial has no clip, or one that is shorter than the trial or a block, lacks the track or cannot
-                be read; or there are no trials.
+            InputError: a trial is shorter than a block; its clip of the stimulus is not there, is shorter than the
+                trial, lacks the track or cannot be read; or there are no trials.
         """
         arrays, tables = [], []
         for trial in trials:
-            clip = clip_of(trial)
-            starts = self.windowing.starts(clip.duration_seconds)
-            if not len(starts):
-                raise InputError(
-                    f"{clip.path}: the trial lasts {clip.duration_seconds:g} s; expected at least a block of "
-                    f"{self.window_seconds:g} s; choose shorter blocks"
-                )
-            arrays.append(self._of_clip(clip, starts))
-            tables.append(trial.window_table(starts, self.window_seconds))
+            of_trial, table = self._of_stimulus(trial) if self.stream == "stimulus" else self._of_person(trial)
+            arrays.append(of_trial)
+            tables.append(table)
         if not arrays:
             raise InputError("no trials to compute features from")
         joined = arrays[0] if len(arrays) == 1 else _joined(arrays)
         return joined, pd.concat(tables, ignore_index=True)
 
+    def _of_stimulus(self, trial: Trial) -> Features:
+        clip = clip_of(trial)
+        starts = self._starts(clip.duration_seconds, str(clip.path))
+        return self._of_clip(clip, starts), trial.window_table(starts, self.window_seconds)
+
+    def _of_person(self, trial: Trial) -> Features:
+        """Features of the person's own clip; where it cannot be used, blocks that say why."""
+        clip, seconds, problem = _clip_of_person(trial, self.track)
+        starts = self._starts(seconds, f"{trial.dataset}, subject {trial.subject}, trial {trial.trial}")
+        arrays = None
+        if clip is not None:
+            try:
+                arrays = self._of_clip(clip, starts)
+            except InputError as error:
+                problem = str(error)
+        if arrays is None:
+            shapes = self.array_shapes(0, 0)
+            arrays = {name: _zeros((len(starts), *shape), name) for name, shape in shapes.items()}
+        return arrays, trial.window_table(starts, self.window_seconds).assign(**{UNUSABLE: problem})
+
+    def _starts(self, seconds: float, where: str) -> np.ndarray:
+        starts = self.windowing.starts(seconds)
+        if not len(starts):
+            raise InputError(
+                f"{where}: the trial lasts {seconds:g} s; expected at least a block of {self.window_seconds:g} s; "
+                "choose shorter blocks"
+            )
+        return starts
+
     @abc.abstractmethod
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
         """Arrays of the blocks that start at some times of a clip."""
+
+
+def _zeros(shape: tuple[int, ...], name: str) -> np.ndarray:
+    """An array of blocks that are not used, of the type that those that are have."""
+    return np.zeros(shape, np.uint8 if name == "frames" else np.float32)
+
+
+def _clip_of_person(trial: Trial, track: Literal["picture", "sound"]) -> tuple[Clip | None, float, str]:
+    """The person's own clip, as long as the trial; how long that is; and why there is none, else empty.
+
+    Raises:
+        InputError: how long the trial lasts is not known.
+    """
+    if track == "picture":
+        seconds, problem = duration_and_problem(trial, 0.0, LONGER_VIDEO_SECONDS, None)
+        if problem is not None:
+            return None, seconds, problem
+        start = trial.video_offset_seconds or 0.0
+        return Clip(trial.video, start, start + seconds), seconds, ""
+    voice = trial.voice
+    seconds = trial.duration_seconds or (voice.duration_seconds if voice else None) or 0.0
+    if voice is None:
+        return None, seconds, "no sound of the person"
+    return Clip(voice.path, voice.start_seconds, voice.start_seconds + seconds), seconds, ""
 
 
 def clip_of(trial: Trial) -> Clip:
@@ -125,7 +202,7 @@ class MediaFrames(MediaPart):
     """
 
     code_version: ClassVar[int] = 1
-    sources: ClassVar[tuple[Source, ...]] = ("media", "picture")
+    track: ClassVar[Literal["picture", "sound"]] = "picture"
 
     frame_rate_hz: Annotated[float, Field(gt=0, le=1_000)] = 2.0
     image_size: Annotated[int, Field(ge=8, le=4096)] = 224
@@ -190,7 +267,7 @@ class MediaFrames(MediaPart):
 class MediaSoundPart(MediaPart):
     """Features of the sound of clips, block by block: mono, at `SOUND_RATE_HZ`."""
 
-    sources: ClassVar[tuple[Source, ...]] = ("media", "sound")
+    track: ClassVar[Literal["picture", "sound"]] = "sound"
 
     @abc.abstractmethod
     def _of_blocks(self, waveform: np.ndarray) -> dict[str, np.ndarray]:

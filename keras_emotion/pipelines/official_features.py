@@ -71,6 +71,11 @@ class OfficialFeatures(FeaturePart):
             window_seconds=windowing.step_seconds, steps=windowing.steps, hop_seconds=windowing.hop_seconds
         )
 
+    def fitted_to(self, released: ReleasedFeatures) -> Self:
+        """The part for the files of a dataset: their windows, and their first feature where they lack this one."""
+        array = self.array if self.array in released.names else released.names[0]
+        return self.changed(window_seconds=released.window_seconds, array=array)
+
     def channel_set(self, trial: Trial) -> ChannelSet:
         """See `FeaturePart`; the features have no unit, and electrodes no directions of their own."""
         names = self._released(trial).channel_names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,21 +64,23 @@ class Windowing(BaseModel):
         """
         return starts_within(duration_seconds - self.lag_seconds, self.window_seconds, self.hop_seconds)
 
-    def middle(self, n_windows: int, seconds: float) -> slice:
-        """Which windows of a trial lie in its middle.
+    def part(self, part: Literal["middle", "last"], n_windows: int, seconds: float) -> slice:
+        """Which windows of a trial lie in its middle, or at its end.
 
         Args:
+            part: which part.
             n_windows: windows of the trial, in order.
-            seconds: length of the middle.
+            seconds: length of the part.
 
         Returns:
-            As many windows as `seconds` hold, with equally many before and after them, or one more after them.
+            As many windows as `seconds` hold: the last ones, or with equally many before and after them, or one more
+            after them.
 
         Raises:
             ValueError: the trial has fewer.
 
         Example:
-            >>> Windowing(window_seconds=0.5).middle(n_windows=163, seconds=30.0)
+            >>> Windowing(window_seconds=0.5).part("middle", n_windows=163, seconds=30.0)
             slice(51, 111, None)
         """
         n_wanted = len(starts_within(seconds, self.window_seconds, self.hop_seconds))
@@ -86,7 +88,7 @@ class Windowing(BaseModel):
             raise ValueError(
                 f"{n_windows} windows of {self.window_seconds:g} s; expected the {n_wanted} that {seconds:g} s hold"
             )
-        first = (n_windows - n_wanted) // 2
+        first = (n_windows - n_wanted) // (2 if part == "middle" else 1)
         return slice(first, first + n_wanted)
 
 

@@ -84,6 +84,7 @@ class _Facts(_Part):
     not_evaluable: list[_NotEvaluable]
     dropped_windows: dict[str, dict[str, int]]
     failed: list[_Failed]
+    label_rules: dict[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +116,7 @@ class RunNumbers:
         protocols: definition of each protocol by its name, in the run's order; its `flags` are also those that follow
             from the rows that were tested.
         class_names: names of the classes by target.
+        label_rules: name of the rule that turns ratings into classes, by target; empty of runs of earlier versions.
         scored_unit: `"window"` or `"trial"`.
         n_repetitions: repetitions that were run, by protocol: a reduced run does fewer than its protocol defines.
         n_folds: folds of a repetition that were run, by protocol; the most that any subject had.
@@ -154,6 +156,7 @@ class RunNumbers:
     channels: tuple[str, ...] = ()
     feature_flags: tuple[str, ...] = ()
     record_notes: tuple[str, ...] = ()
+    label_rules: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def title_of_dataset(self) -> str:
@@ -330,6 +333,7 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         targets=tuple(scientific_config["targets"]),
         protocols=protocols,
         class_names=facts["class_names"],
+        label_rules=facts.get("label_rules", {}),
         scored_unit=tables.scored_unit,
         n_repetitions=predictions.groupby("protocol")["repetition"].nunique().to_dict(),
         n_folds=predictions.groupby("protocol")["fold"].nunique().to_dict(),

@@ -122,6 +122,7 @@ def main_table(
     )
     notes = [*flag_notes, *feature_notes(numbers)]
     notes += [*reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
+    notes += rule_notes(numbers)
     notes += stimulus_notes(numbers)
     notes += reference_notes(published, numbers.mark)
     if printed:
@@ -476,6 +477,13 @@ def feature_notes(numbers: RunNumbers) -> Iterator[str]:
     """What the features of a run mean for its numbers, under all protocols."""
     for flag in numbers.feature_flags:
         yield f"⚑ features: {flag}"
+
+
+def rule_notes(numbers: RunNumbers) -> Iterator[str]:
+    """Which ratings the classes stand for; nothing of targets that are classes in the data."""
+    for target, rule in numbers.label_rules.items():
+        if not rule.startswith("classes("):
+            yield f"{target}: {join(list(numbers.class_names[target]))} by the label rule {rule} of the ratings"
 
 
 def stimulus_notes(numbers: RunNumbers) -> Iterator[str]:

@@ -140,8 +140,9 @@ def _of_data(folder: RunFolder, numbers: RunNumbers, science: Mapping[str, Any])
         hop = windows.get("hop_seconds")
         text += f" A window lasted {_shown(length)} s{f', the next began {_shown(hop)} s later' if hop else ''}"
         text += f", in {windows['steps']} steps." if windows.get("steps") else "."
-    if middle := science.get("middle_seconds"):
-        text += f" Only the middle {_shown(middle)} s of each trial were used."
+    for part in ("middle", "last"):
+        if seconds := science.get(f"{part}_seconds"):
+            text += f" Only the {part} {_shown(seconds)} s of each trial were used."
     n_windows = folder.summary.get("n_windows")
     if n_windows:
         text += f" There were {sum(n_windows.values()):,} windows."

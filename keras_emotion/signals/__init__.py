@@ -1,4 +1,4 @@
-"""From a signal to features: filters, windows, baseline, entropy, band power, connectivity, electrode grids, images.
+"""From a signal to features: filters, windows, baseline, entropy, band power, connectivity, grids, images, eyes.
 
 NumPy, SciPy and PyWavelets only. Every function takes all channels (and trials) at once, keeps float32 as float32 and
 every other dtype as float64, and has time on the last axis of what it reads.
@@ -14,6 +14,14 @@ from keras_emotion.signals.differential_entropy import (
     DifferentialEntropyConvention,
     differential_entropy,
     differential_entropy_features,
+)
+from keras_emotion.signals.eye import (
+    EVENT_FEATURE_NAMES,
+    PUPIL_BANDS_HZ,
+    event_features,
+    interpolate_gaps,
+    pupil_entropies,
+    pupil_statistics,
 )
 from keras_emotion.signals.filters import band_pass
 from keras_emotion.signals.frame_power import frame_power
@@ -38,9 +46,11 @@ from keras_emotion.signals.windows import sample_count, window_starts, windows
 __all__ = [
     "CONSTANT_SHARE",
     "CONVENTIONS",
+    "EVENT_FEATURE_NAMES",
     "GRID_SHAPES",
     "PRIOR_DFCN_BANDS",
     "PUBLISHED_BANDS",
+    "PUPIL_BANDS_HZ",
     "THREE_FACRNN_BANDS",
     "VARIANCE_FLOOR",
     "Bands",
@@ -56,12 +66,16 @@ __all__ = [
     "differential_entropy_features",
     "electrode_directions",
     "electrode_places",
+    "event_features",
     "frame_power",
     "from_grid",
     "grid_positions",
     "image_matrix",
+    "interpolate_gaps",
     "pearson_correlation",
     "phase_locking_value",
+    "pupil_entropies",
+    "pupil_statistics",
     "rate_ratio",
     "remove_baseline",
     "resample",

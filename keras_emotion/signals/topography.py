@@ -13,8 +13,8 @@ the 10-10 system by these rules:
 
 Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, give positions of your own, or
 say where on the head they are (`directions` of `grid_positions`): they then take the cell of the nearest electrode that
-has one, or a free one near it. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage `standard_1005`, seen from the
-centre of the sphere that fits all of its electrodes best (least squares), four digits.
+has one, or a free one near it. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage
+`standard_1005`, seen from the centre of the sphere that fits all of its electrodes best (least squares), four digits.
 """
 
 from __future__ import annotations

@@ -29,6 +29,11 @@ def read_channels(dataset: str) -> pd.DataFrame:
     return pd.read_csv(_FOLDER / f"{dataset}_channels.csv", dtype=str)
 
 
+def read_table(name: str) -> pd.DataFrame:
+    """A table of facts, numbers as numbers."""
+    return pd.read_csv(_FOLDER / f"{name}.csv")
+
+
 def write_marker(root: Path, **parameters: Any) -> None:
     """Marks a folder as synthetic, with the parameters it was written with."""
     content = {"written_by": f"keras_emotion {__version__}", **parameters}

@@ -10,11 +10,11 @@ from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import scipy.fft
-import scipy.ndimage
 import scipy.signal
 
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
 from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+from keras_emotion.synthetic.smoothing import moving_average, smoothed_level
 from keras_emotion.synthetic.stimuli import write_stimuli
 from keras_emotion.synthetic.workbook import write_workbook
 
@@ -31,12 +31,6 @@ CLASS_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 SESSION_LOG_POWER_SD = 0.2
 """Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
-
-MOVING_AVERAGE_WINDOWS = 5
-"""Windows of the moving average, this one in the middle; fewer at the ends of a trial."""
-
-LDS_VARIANCE_RATIO = 0.1
-"""Variance of the steps of the level between windows, as a share of the variance of the noise of a window."""
 
 PASS_BAND_HZ = (0.5, 75.0)
 
@@ -258,7 +252,7 @@ def _features(signal: np.ndarray) -> dict[str, np.ndarray]:
         "asm": np.concatenate([dasm, rasm]),
         "dcau": de[frontal] - de[posterior],
     }
-    smoothings = {"movingAve": _moving_average, "LDS": _smoothed_level}
+    smoothings = {"movingAve": moving_average, "LDS": smoothed_level}
     return {
         f"{name}_{smoothing}": smoothings[smoothing](features[name])
         for name in FACTS["feature_rows"]
@@ -289,32 +283,6 @@ def _pairs() -> tuple[tuple[list[int], list[int]], tuple[list[int], list[int]]]:
     frontal, posterior = [*frontal, "AF3", "AF4"], [*posterior, "CB1", "CB2"]
     rows = [[row[name] for name in some] for some in (left, right, frontal, posterior)]
     return (rows[0], rows[1]), (rows[2], rows[3])
-
-
-def _moving_average(values: np.ndarray) -> np.ndarray:
-    """Mean over neighbouring windows, axis 1."""
-    sums, counts = (
-        scipy.ndimage.convolve1d(array, np.ones(MOVING_AVERAGE_WINDOWS), axis=1, mode="constant")
-        for array in (values, np.ones_like(values))
-    )
-    return sums / counts
-
-
-def _smoothed_level(values: np.ndarray) -> np.ndarray:
-    """Level of a random walk observed in noise, given all windows, axis 1: Kalman filter, then smoothed backwards.
-
-    Variances are in units of that of the noise; nothing is assumed of the level at the first window.
-    """
-    level, variance = values.astype(float), np.ones(values.shape[1])
-    for window in range(1, values.shape[1]):
-        predicted = variance[window - 1] + LDS_VARIANCE_RATIO
-        gain = predicted / (predicted + 1)
-        level[:, window] = level[:, window - 1] + gain * (values[:, window] - level[:, window - 1])
-        variance[window] = gain
-    for window in range(values.shape[1] - 2, -1, -1):
-        gain = variance[window] / (variance[window] + LDS_VARIANCE_RATIO)
-        level[:, window] += gain * (level[:, window + 1] - level[:, window])
-    return level
 
 
 # --- what stands beside the files

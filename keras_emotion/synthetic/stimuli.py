@@ -36,7 +36,7 @@ _STIMULI, _IDENTITY, _COURSE = 40, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class _Look:
+class Look:
     """Means of the look and sound of a clip; within the clip they wander around these.
 
     Args:
@@ -62,7 +62,8 @@ class _Look:
     @classmethod
     def draw(
         cls, rng: np.random.Generator, identity_size: float, emotion_size: float, emotion: Mapping[str, float]
-    ) -> _Look:
+    ) -> Look:
+        """Draw a look and sound of its own, moved by valence and arousal of -1 to 1; see `write_stimuli`."""
         valence, arousal = (emotion_size * emotion.get(name, 0.0) for name in ("valence", "arousal"))
         own = lambda *shape: identity_size * rng.standard_normal(shape)  # noqa: E731
         # Warm and bright, or cold and dark.
@@ -173,7 +174,7 @@ def write_stimuli(
 
     def write(number: int, stimulus: str) -> None:
         identity, course = (np.random.default_rng([seed, _STIMULI, number, tag]) for tag in (_IDENTITY, _COURSE))
-        look = _Look.draw(identity, identity_size, emotion_size, emotions[stimulus])
+        look = Look.draw(identity, identity_size, emotion_size, emotions[stimulus])
         times = np.arange(round(seconds[stimulus] * frame_rate_hz)) / frame_rate_hz
         sound = look.sound(course, seconds[stimulus], stimulus in silent)
         write_clip(folder / f"{stimulus}.mp4", look.frames(course, times, size), sound, frame_rate_hz, size)
@@ -209,29 +210,60 @@ def silent_in_part(stimuli: Mapping[str, object], silent_share: float) -> frozen
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ClipFormat:
+    """Format of a file of pictures and sound.
+
+    Args:
+        container: name of the container, FFmpeg's.
+        picture_codec: name of the encoder of the pictures.
+        picture_options: options of it.
+        sound_codec: name of the encoder of the sound.
+        sample_format: format of the samples that this encoder takes.
+        sampling_rate_hz: sampling rate of the sound.
+    """
+
+    container: str = "mp4"
+    picture_codec: str = "libx264"
+    # As for the face videos: more threads, or the macroblock tree, give other bytes now and then.
+    picture_options: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {"preset": "veryfast", "x264-params": "mbtree=0:weightp=0"}
+    )
+    sound_codec: str = "aac"
+    sample_format: str = "fltp"
+    sampling_rate_hz: int = SAMPLING_RATE_HZ
+
+
 def write_clip(
-    path: Path, frames: Iterator[np.ndarray], sound: np.ndarray | None, frame_rate_hz: float, size: tuple[int, int]
+    path: Path,
+    frames: Iterator[np.ndarray],
+    sound: np.ndarray | None,
+    frame_rate_hz: float,
+    size: tuple[int, int],
+    clip_format: ClipFormat = ClipFormat(),
 ) -> None:
-    """Write an MP4 file of H.264 pictures and AAC sound, the same bytes for the same clip whatever the cores.
+    """Write a file of pictures and sound, the same bytes for the same clip whatever the cores.
 
     Args:
         path: file to write.
         frames: `(height, width, 3)` uint8 each, RGB; none: a file without pictures.
-        sound: `(samples,)` float32 at `SAMPLING_RATE_HZ`; `None`: a file without sound.
+        sound: `(samples,)` float32 at the rate of the format; `None`: a file without sound.
         frame_rate_hz: frames a second.
         size: width and height, even numbers.
+        clip_format: container and codecs; by default an MP4 file of H.264 and AAC.
     """
     width, height = size
-    with av.open(str(path), "w", format="mp4") as container:
+    rate_hz = clip_format.sampling_rate_hz
+    with av.open(str(path), "w", format=clip_format.container) as container:
         first = next(frames := iter(frames), None)
         if first is not None:
-            picture = container.add_stream("libx264", rate=Fraction(frame_rate_hz).limit_denominator(10_000))
+            rate = Fraction(frame_rate_hz).limit_denominator(10_000)
+            picture = container.add_stream(clip_format.picture_codec, rate=rate)
             picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
-            # As for the face videos: more threads, or the macroblock tree, give other bytes now and then.
-            picture.options = {"preset": "veryfast", "x264-params": "mbtree=0:weightp=0"}
+            picture.options = dict(clip_format.picture_options)
             picture.codec_context.thread_count = 1
         if sound is not None:
-            track = container.add_stream("aac", rate=SAMPLING_RATE_HZ, layout="mono")
+            track = container.add_stream(clip_format.sound_codec, rate=rate_hz, layout="mono")
             track.bit_rate = _BIT_RATE
         while first is not None:
             frame = av.VideoFrame.from_ndarray(first, format="rgb24")
@@ -239,10 +271,10 @@ def write_clip(
             first = next(frames, None)
             if first is None:
                 container.mux(picture.encode())
-        for start in range(0, 0 if sound is None else len(sound), SAMPLING_RATE_HZ):
-            samples = np.ascontiguousarray(sound[np.newaxis, start : start + SAMPLING_RATE_HZ])
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = SAMPLING_RATE_HZ, start, Fraction(1, SAMPLING_RATE_HZ)
+        for start in range(0, 0 if sound is None else len(sound), rate_hz):
+            samples = np.ascontiguousarray(sound[np.newaxis, start : start + rate_hz])
+            frame = av.AudioFrame.from_ndarray(samples, format=clip_format.sample_format, layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
             container.mux(track.encode(frame))
         if sound is not None:
             container.mux(track.encode())

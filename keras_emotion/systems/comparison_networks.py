@@ -13,6 +13,7 @@ from keras_emotion.pipelines import (
     ConnectivityFeatures,
     EEGChannelFeatures,
     EEGGridFeatures,
+    EyeFeatures,
     FaceQuantities,
     FeaturePart,
     ModelInput,
@@ -130,7 +131,11 @@ class ComparisonNetwork(NetworkSystem):
         return self._known.parts(self)
 
     def with_released_features(self) -> System:
-        """See `System`; networks that read nothing but features of channels can."""
+        """See `System`; networks of features of channels can, and those of faces with eye movements in their place."""
+        if self._known.parts is _of_trials_and_faces:
+            return EyeComparisonNetwork(
+                network=self.network, features=OfficialFeatures(steps=_STEPS_WITH_EYES[self.network])
+            )
         if self._known.parts is not _of_trials:
             return super().with_released_features()
         return OfficialComparisonNetwork(network=self.network)
@@ -186,6 +191,50 @@ class OfficialComparisonNetwork(ComparisonNetwork):
         return {}
 
 
+@register_system
+class EyeComparisonNetwork(ComparisonNetwork):
+    """A network of another paper on features of EEG and eye movements that a dataset distributes.
+
+    The papers of DCCA, MMResLSTM and ETF fuse EEG and eye movements, not faces. A sample is a few of the authors'
+    windows; EEG and eye movements have the same ones.
+
+    Args:
+        network: name of the network.
+        features: the features of the EEG.
+        eye: the features of the eye movements, in the windows of `features`.
+    """
+
+    hint: ClassVar[str] = "networks without eye movements are dgcnn and graph_sleep_net"
+
+    network: Literal["dcca", "mmreslstm", "emotion_transformer_fusion"]
+    features: OfficialFeatures = OfficialFeatures()
+    eye: EyeFeatures = EyeFeatures()
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `System`."""
+        return self.features.windowing
+
+    def parts(self) -> dict[str, FeaturePart]:
+        """See `System`."""
+        return {"eeg": self.features, "eye": self.eye.with_windowing(self.windowing)}
+
+    def with_released_features(self) -> System:
+        """See `System`; this one."""
+        return self
+
+    def inputs(self, elements: Elements) -> Elements:
+        """See `NetworkSystem`."""
+        return {name: elements[name] for name in ("eeg", "eye")}
+
+    def model_inputs(self) -> dict[str, ModelInput]:
+        """See `System`; nothing computes these features of a new recording."""
+        return {}
+
+
+_STEPS_WITH_EYES = {"dcca": 1, "mmreslstm": 5, "emotion_transformer_fusion": 5}
+"""Windows of a sample: one, as in the papers of DCCA; five where the network is one of sequences, our choice."""
+
 _EEG = ModelInput(part="eeg", array="eeg")
 _FACE = ModelInput(part="face", array="face")
 
@@ -225,13 +274,16 @@ def _of_trials_and_faces(system: ComparisonNetwork) -> dict[str, FeaturePart]:
     return {"eeg": system.features, "face": system.face.with_windowing(system.windowing)}
 
 
-def _sizes(shapes: Shapes) -> dict[str, int]:
+def _sizes(shapes: Shapes) -> dict[str, Any]:
+    from keras_emotion.models.window_features import KNOWN_MODALITIES
+
     n_windows, n_channels, n_bands = shapes["eeg"]
     return {
         "n_windows": n_windows,
         "n_channels": n_channels,
         "n_bands": n_bands,
-        "n_face_channels": shapes["face"][-1],
+        "modalities": tuple(name for name in KNOWN_MODALITIES if name in shapes),
+        **{f"n_{name}_channels": shapes[name][-1] for name in ("face", "eye") if name in shapes},
     }
 
 

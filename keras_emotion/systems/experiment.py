@@ -42,6 +42,7 @@ class Experiment(Configuration):
             file lacks is imputed from the training rows of each fold, or the `"intersection"`.
         middle_seconds: only the windows of the middle of each trial, of so many seconds; `None`: all of them. Of
             trials of different lengths each then gives as many windows. A trial that is shorter is refused.
+        last_seconds: the same at the end of each trial, as is usual where clips are of different lengths.
         system: the paper's features, network and loss.
         training: see `Training`.
         seed: seed of folds, weights and shuffling.
@@ -66,6 +67,7 @@ class Experiment(Configuration):
     maximum_folds: Annotated[int, Field(ge=0)] = 0
     study_channels: Literal["union", "intersection"] = "union"
     middle_seconds: Seconds | None = None
+    last_seconds: Seconds | None = None
     system: SerializeAsAny[System]
     training: Training = Training()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -87,16 +89,17 @@ class Experiment(Configuration):
         return number
 
     @model_validator(mode="after")
-    def _middle_holds_a_window(self):
-        if self.middle_seconds is not None:
+    def _part_holds_a_window(self):
+        if None not in (self.middle_seconds, self.last_seconds):
+            raise ValueError("middle_seconds and last_seconds: give one of them")
+        if self.part_of_trials is not None:
+            part, seconds = self.part_of_trials
             try:
                 window_seconds = self.system.windowing.window_seconds
             except NotImplementedError as error:
-                raise ValueError(f"middle_seconds: {error}") from None
-            if window_seconds > self.middle_seconds:
-                raise ValueError(
-                    f"middle_seconds: {self.middle_seconds:g}; expected a window of {window_seconds:g} s or more"
-                )
+                raise ValueError(f"{part}_seconds: {error}") from None
+            if window_seconds > seconds:
+                raise ValueError(f"{part}_seconds: {seconds:g}; expected a window of {window_seconds:g} s or more")
         return self
 
     @model_validator(mode="after")
@@ -108,6 +111,12 @@ class Experiment(Configuration):
                 f"{len(self.system.candidates())} candidates; give one value in place of the grid"
             )
         return self
+
+    @property
+    def part_of_trials(self) -> tuple[Literal["middle", "last"], float] | None:
+        """The part of each trial of which windows are used, and its length in seconds; `None`: all of it."""
+        parts = (("middle", self.middle_seconds), ("last", self.last_seconds))
+        return next(((part, seconds) for part, seconds in parts if seconds is not None), None)
 
     @property
     def paper_variant(self) -> str | None:
@@ -146,13 +155,27 @@ class Experiment(Configuration):
                 )
         return QuadrantRule(ratings=pair, rules=rules, names=names)
 
+    def on_scales(self, scales: Mapping[str, tuple[float, float]]) -> Experiment:
+        """The experiment with the middle of the scale of its targets in place of the threshold of its label rule.
+
+        Args:
+            scales: lowest and highest rating by name, as far as the dataset fixes them. Without those of the targets,
+                or where these have several middles, the experiment stays as it is.
+        """
+        ratings = {rating for target in self.targets for rating in joint_ratings(target) or (target,)}
+        middles = {sum(scales[rating]) / 2 for rating in ratings if rating in scales}
+        rule = self.label_rule
+        if len(middles) != 1 or rule.kind not in ("greater_than", "greater_equal") or rule.threshold in middles:
+            return self
+        return self.changed({"label_rule.threshold": middles.pop()})
+
     def scientific_config(self) -> dict[str, Any]:
         """The scientific fields as JSON-able values, the definition of each protocol included."""
         fields = self.model_dump(mode="json", exclude={"runtime"})
         # As it was before there was a choice, so that those runs can be taken up.
         if self.study_channels == "union":
             del fields["study_channels"]
-        for name in ("class_names", "sessions", "middle_seconds"):
+        for name in ("class_names", "sessions", "middle_seconds", "last_seconds"):
             if not fields[name]:
                 del fields[name]
         fields["system"] = {"kind": type(self.system).__name__, **self.system.scientific_config()}

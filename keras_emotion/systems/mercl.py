@@ -22,7 +22,9 @@ from keras_emotion.pipelines import (
     Windowing,
 )
 from keras_emotion.pipelines.batches import JoinedArrays
+from keras_emotion.pipelines.media_features import Stream
 from keras_emotion.pipelines.pairing import count_dropped
+from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 Modality = Literal["visual", "audio", "eeg"]
 
 STIMULUS = "stimulus"
-"""Array of the stimulus of each window, `(windows, 1)` int32: equal for windows of one stimulus."""
+"""Array of the stimulus of each window, `(windows, 1)` int32: equal for windows of one stimulus, or of one trial where
+picture and sound are the person's."""
 
 ENERGY = "energy_dbfs"
 
@@ -69,6 +72,11 @@ class MERCLSystem(NetworkSystem):
     The picture and the sound are those of the stimulus, which all subjects saw: a network that has seen a clip in
     training can recognise it and give back its label. Protocols that keep stimuli apart alone ask about emotion.
 
+    With `stream="person"` they are the person's own: whole pictures of the face video, and the sound of the person, as
+    EAV has them. Trials without them are dropped and counted, such as those in which the person listens, where sound is
+    among the modalities (`--reader.task speaking` leaves them out before their pictures are encoded). Features are kept
+    by person, and windows of one trial take the place of windows of one stimulus in the losses.
+
     **Deviations.** The paper prints neither `pretraining` and the other settings of training, nor the weights of the
     losses, `temperature`, `alpha`, `silence_dbfs` and the lag. Where spatial encoders are frozen their features are
     scaled by the training windows, in place of the log-mel spectrogram.
@@ -77,6 +85,7 @@ class MERCLSystem(NetworkSystem):
         eeg: EEG in blocks; picture and sound are cut at the same times, `lag_seconds` earlier.
         picture: pictures of the stimulus as features of a network.
         sound: sound of the stimulus as features of a network.
+        stream: whose picture and sound: those of the stimulus, as in the paper, or the person's face and voice.
         modalities: two or three of them.
         spatial_encoders: `"frozen"`: the networks of `picture` and `sound` are applied once and their features stored;
             `"trained"`: they are part of the network and trained in each fold, from the weights that they start with.
@@ -93,7 +102,8 @@ class MERCLSystem(NetworkSystem):
         alpha: dot product at which two embeddings of a sample are aligned.
         form: form of the first two losses.
         same_stimulus_pairs: whether pairs of windows of one stimulus count between pictures and sounds, which are equal
-            for all subjects: `"keep"` or `"drop"`. Their share is recorded.
+            for all subjects: `"keep"` or `"drop"`. Their share is recorded. Of the person's picture and sound, pairs of
+            windows of one trial.
         silent_rows: windows without sound: `"keep"` them; `"no_smcl"`: their sound is not aligned (section 3.2);
             `"no_pairs"`: their sound is in no pair; `"drop"`: they leave training and test (Table 9).
         silence_dbfs: energy below which a window is silent, in decibels relative to full scale.
@@ -107,6 +117,7 @@ class MERCLSystem(NetworkSystem):
     eeg: SlidingBandPowers = Field(default_factory=SlidingBandPowers)
     picture: EncodedFrames = Field(default_factory=EncodedFrames)
     sound: EncodedSound = Field(default_factory=EncodedSound)
+    stream: Stream = "stimulus"
     modalities: Annotated[tuple[Modality, ...], Field(min_length=2, max_length=3)] = ("visual", "audio", "eeg")
     spatial_encoders: Literal["frozen", "trained"] = "frozen"
     conformer: Literal["eeg", "speech"] = "eeg"
@@ -153,6 +164,9 @@ class MERCLSystem(NetworkSystem):
             encoders = {"picture": self.picture.encoder, "sound": self.sound.encoder}
             for name, encoder in encoders.items():
                 fields[name] = {**fields[name], "encoder": encoder.portable().model_dump(mode="json")}
+        # As it was before there was a choice, so that those runs can be taken up.
+        if self.stream == "stimulus":
+            del fields["stream"]
         fields["modalities"] = list(self.modalities_in_order)
         unused = {
             "picture": "visual" in self.modalities_in_order,
@@ -174,6 +188,11 @@ class MERCLSystem(NetworkSystem):
         for modality, name, part in (("visual", "picture", self.picture), ("audio", "sound", self.sound)):
             if modality in self.modalities and part.encoder.is_random:
                 lines.append(f"{name} features by a network with random weights; in the paper it is pre-trained")
+        if self.stream == "person":
+            lines.append(
+                "picture and sound are the person's (whole pictures of the face video, and the voice); in the paper "
+                "those of the stimulus"
+            )
         if not self.eeg.lag_seconds:
             lines.append("EEG is not cut later than picture and sound; the paper names a time lag and prints none")
         return tuple(lines)
@@ -193,12 +212,14 @@ class MERCLSystem(NetworkSystem):
 
     def _all_parts(self) -> dict[Modality, FeaturePart]:
         windowing = self.windowing.model_copy(update={"lag_seconds": 0.0})
-        picture, sound = self.picture.with_windowing(windowing), self.sound.with_windowing(windowing)
+        picture, sound = (
+            part.with_windowing(windowing).changed(stream=self.stream) for part in (self.picture, self.sound)
+        )
         if self.spatial_encoders == "trained":
             blocks = {name: getattr(picture, name) for name in MediaFrames.model_fields}
             picture = MediaFrames(**blocks)
             kind = _SOUND_PARTS[self.sound.encoder.front_end]
-            sound = kind(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
+            sound = kind(**{name: getattr(sound, name) for name in kind.model_fields})
         return {"visual": picture, "audio": sound, "eeg": self.eeg}
 
     def parts(self) -> dict[str, FeaturePart]:
@@ -238,7 +259,8 @@ class MERCLSystem(NetworkSystem):
             arrays = {name: JoinedArrays([array], kept) for name, array in arrays.items()}
             table = table.iloc[kept].reset_index(drop=True)
         if self.contrastive:
-            arrays[STIMULUS] = stimulus_numbers(table["stimulus"])
+            is_person = self.stream == "person"
+            arrays[STIMULUS] = trial_numbers(table) if is_person else stimulus_numbers(table["stimulus"])
         else:
             arrays.pop(ENERGY, None)
         return StoredFeatures(arrays, table, stored.channels, stored.incomplete), dropped
@@ -316,7 +338,9 @@ class MERCLSystem(NetworkSystem):
         return super().vectors({name: arrays[name] for name in self._arrays().values()})
 
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
+        """See `System`; none of the person's picture and sound, of which `predict` reads no files."""
+        if self.stream == "person":
+            return {}
         return {modality: ModelInput(part=modality, array=array) for modality, array in self._arrays().items()}
 
 
@@ -363,10 +387,11 @@ class _Pretraining(NetworkSystem):
         fit_scaling_layers(self, model, arrays, rows)
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
-        """See `NetworkSystem`; the share of pairs of windows that show one stimulus."""
+        """See `NetworkSystem`; the share of pairs of windows that show one stimulus, or are of one trial."""
         _, counts = np.unique(np.asarray(arrays[STIMULUS][rows]), return_counts=True)
         n_pairs = len(rows) * (len(rows) - 1)
-        return {"same_stimulus_pairs": float((counts * (counts - 1)).sum() / n_pairs) if n_pairs else 0.0}
+        what = "trial" if self.of.stream == "person" else "stimulus"
+        return {f"same_{what}_pairs": float((counts * (counts - 1)).sum() / n_pairs) if n_pairs else 0.0}
 
 
 def stimulus_numbers(stimuli: pd.Series) -> np.ndarray:
@@ -381,6 +406,20 @@ def stimulus_numbers(stimuli: pd.Series) -> np.ndarray:
     if len(set(number.values())) < len(number):
         raise ValueError(f"two of the stimuli {', '.join(number)} have the same number; rename one of them")
     return names.map(number).to_numpy(np.int32)[:, np.newaxis]
+
+
+def trial_numbers(table: pd.DataFrame) -> np.ndarray:
+    """A number for the trial of each window of a person, `(windows, 1)` int32: different for each of the trials.
+
+    Numbers of different persons are seldom the same (a pair of 1000 trials each in 16 thousand).
+
+    Args:
+        table: window table of one person.
+    """
+    person = "/".join(table[list(TRIAL_KEY[:2])].astype(str).iloc[0]) if len(table) else ""
+    place = table.groupby(list(TRIAL_KEY), sort=True).ngroup().to_numpy()
+    # 24 bits: exact in float32 too, whatever a backend makes of targets.
+    return (((zlib.crc32(person.encode()) >> 8) + place) % 2**24).astype(np.int32)[:, np.newaxis]
 
 
 class MERCLExperiment(Experiment):

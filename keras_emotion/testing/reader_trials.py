@@ -70,8 +70,11 @@ def _check_units(case: ReaderCase, trial: Trial) -> None:
 
 def _check_signal(case: ReaderCase, trial: Trial) -> None:
     if trial.recording is None:
-        has_other = trial.images is not None or trial.video is not None or trial.released_features is not None
-        require(has_other, "a trial has no recording, images, video or released features")
+        others = (trial.images, trial.video, trial.voice, trial.released_features)
+        require(
+            any(one is not None for one in others),
+            "a trial has no recording, images, video, voice or released features",
+        )
         return
     signal = trial.recording.signal
     where = f"signal of subject {trial.subject}, trial {trial.trial}"
@@ -124,7 +127,8 @@ def _check_source(case: ReaderCase, trial: Trial) -> None:
 
 def _check_pictures(case: ReaderCase, trial: Trial) -> None:
     where = f"subject {trial.subject}, trial {trial.trial}"
-    for field, path in (("video", trial.video), ("media", trial.media and trial.media.path)):
+    clips = (("media", trial.media), ("voice", trial.voice))
+    for field, path in (("video", trial.video), *((field, clip and clip.path) for field, clip in clips)):
         require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
         islisted = path is None or path in case.files(f"{field}_files", trial.subject)
         require(islisted, f"{where}: `{field}_files` lacks {path}")
@@ -166,6 +170,37 @@ def _check_released_features(case: ReaderCase, trial: Trial) -> None:
     input_error(lambda: released.read("no such feature"), f"{where}: a feature that is not there is read")
 
 
+def _check_eye_movements(case: ReaderCase, trial: Trial) -> None:
+    movements = trial.eye_movements
+    if movements is None:
+        return
+    where = f"eye movements of subject {trial.subject}, trial {trial.trial}"
+    unlisted = sorted(set(movements.sources) - case.files("eye_files", trial.subject))
+    require(movements.sources and not unlisted, f"{where}: `eye_files` lacks {listed(unlisted) or 'its `sources`'}")
+    names = movements.feature_names
+    is_unique = isinstance(names, tuple) and len(set(names)) == len(names)
+    require(is_unique, f"{where}: `feature_names` is {names!r}; expected a tuple of different names")
+    has_any = movements.read_features is not None or movements.read_events is not None
+    require(has_any, f"{where}: neither features nor events can be read")
+    if movements.read_features is not None:
+        require(movements.window_seconds > 0, f"{where}: `window_seconds` is {movements.window_seconds}; expected > 0")
+        _require_numbers(f"{where}: features", movements.read_features(), (len(names),))
+    if movements.read_events is not None:
+        events = movements.read_events()
+        tails = {"pupil": (4,), "fixations_ms": (), "saccades": (2,), "blinks_ms": (), "statistics": ()}
+        for name, tail in tails.items():
+            _require_numbers(f"{where}: {name}", getattr(events, name), tail)
+        n_pupils, n_fixations = len(events.pupil), len(events.fixations_ms)
+        require(n_pupils == n_fixations, f"{where}: {n_pupils} pupils and {n_fixations} fixations; expected as many")
+
+
+def _require_numbers(what: str, array: np.ndarray, tail: tuple[int, ...]) -> None:
+    is_fitting = array.ndim == 1 + len(tail) and array.shape[1:] == tail
+    require(is_fitting, f"{what} have the shape {array.shape}; expected {('n', *tail)}")
+    require(array.dtype == np.float64, f"{what} are {array.dtype}; expected float64")
+    require(np.isfinite(array).all(), f"{what} have values that are not finite; expected an InputError")
+
+
 TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "identity": _check_identity,
     "channels": _check_channels,
@@ -178,5 +213,6 @@ TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "source": _check_source,
     "pictures": _check_pictures,
     "released_features": _check_released_features,
+    "eye_movements": _check_eye_movements,
 }
 """Checks by name; each takes the case and a trial."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Reader, SubjectId, SubjectReport, describe_trial
-from keras_emotion.schema import TRIAL_KEY, InputError, ReleasedFeatures, Trial
+from keras_emotion.schema import TRIAL_KEY, EyeMovements, InputError, ReleasedFeatures, Trial
 from keras_emotion.testing.named_checks import input_error, listed, require, run_checks
 from keras_emotion.testing.observation import opened_files, peak_memory
 from keras_emotion.testing.reader_trials import TRIAL_CHECKS
@@ -123,7 +123,7 @@ class ReaderCase:
         return self.reader.describe() if self._chosen is None else None
 
     def files(self, kind: str, subject: SubjectId) -> frozenset[Path]:
-        """Return what `source_files`, `video_files` or `media_files` lists of a subject; asked for once."""
+        """Return the files of a subject that a method of the reader lists (`source_files`, ...); asked for once."""
         key = kind, subject
         if key not in self._files:
             self._files[key] = frozenset(getattr(self.reader, kind)(subject))
@@ -141,6 +141,7 @@ class ReaderCase:
             files |= {
                 trial.video,
                 trial.media and trial.media.path,
+                trial.voice and trial.voice.path,
                 *(trial.images.files if trial.images is not None else ()),
             }
             files |= {trial.released_features.source} if trial.released_features is not None else set()
@@ -213,6 +214,10 @@ def _fingerprint(value: Any) -> str:
             fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
             arrays = {name: part.read(name) for name in part.names}
             add(fields | {"smoothed": sorted(part.smoothed), "read": arrays})
+        elif isinstance(part, EyeMovements):
+            fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+            read = {name: _eye_values(fields[name]) for name in ("read_features", "read_events")}
+            add(fields | read)
         elif dataclasses.is_dataclass(part):
             add({field.name: getattr(part, field.name) for field in dataclasses.fields(part)})
         elif isinstance(part, Mapping):
@@ -228,6 +233,14 @@ def _fingerprint(value: Any) -> str:
 
     add(value)
     return whole.hexdigest()
+
+
+def _eye_values(read: Callable[[], Any] | None) -> Any:
+    """Eye movements as they are read; where they cannot be, which blocks no reading of trials, what the error says."""
+    try:
+        return None if read is None else read()
+    except InputError as error:
+        return str(error)
 
 
 def _fingerprints(trials: Iterable[Trial]) -> list[str]:
@@ -439,6 +452,7 @@ def check_unknown_subject(case: ReaderCase) -> None:
         "source_files": lambda: reader.source_files(unknown),
         "video_files": lambda: reader.video_files(unknown),
         "media_files": lambda: reader.media_files(unknown),
+        "eye_files": lambda: reader.eye_files(unknown),
     }
     for name, call in calls.items():
         error = input_error(call, f"`{name}` is asked for subject {unknown!r}")
@@ -454,7 +468,8 @@ def check_damaged_files(case: ReaderCase) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # The name of the root may have a meaning to the reader.
         copy = Path(shutil.copytree(root, Path(folder) / root.resolve().name))
-        for path in _files_to_damage(case.reader.source_files(subject), root):
+        files = (*case.reader.source_files(subject), *case.reader.eye_files(subject))
+        for path in _files_to_damage(files, root):
             target = copy / path.relative_to(root)
             content = target.read_bytes()
             for share in _CUTS:

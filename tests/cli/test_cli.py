@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_emotion import cli
+from keras_emotion.cli.describe import _print_description
 from keras_emotion.cli.parser import arguments_of
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.evaluation.power import subjects_needed
@@ -74,6 +75,18 @@ def test_describe_briefly_and_another_format(root, capsys):
     out = capsys.readouterr().out
     assert "data_preprocessed_matlab/s01.mat" in out
     assert "Artist" not in out
+
+
+def test_describe_of_many_ratings_names_those_without_a_column(capsys):
+    names = ["joy", "anger", "fear", "sadness", "arousal", "valence", "liking", "class"]
+    trial = {"trial": 1, "session": 1, "presentation": -1, "stimulus": "a", "duration_seconds": 1.0, "video": None}
+    subject = {"subject": 1, "file": "F/x", "trials": [trial | {"ratings": dict.fromkeys(names, 1.0)}]}
+    description = {"dataset": "d", "root": "F", "synthetic": False, "subjects": [subject], "problems": []}
+    _print_description(description | {"class_names": {"class": ["low", "high"]}}, brief=False)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "ratings without a column: fear, sadness (--json)" in out
+    assert "mean valence ┃ mean arousal ┃ mean liking ┃ mean joy ┃ mean anger ┃ file" in out
+    assert "seconds ┃ class ┃ valence ┃ arousal ┃ liking ┃ joy ┃ anger ┃ video" in out
 
 
 def test_describe_as_json(root, capsys):

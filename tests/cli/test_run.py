@@ -224,8 +224,8 @@ def test_official_features_are_what_the_system_makes_of_itself(data, monkeypatch
     monkeypatch.setattr(SAM40, "for_sources", lambda self, sources: asked_for.append(sources) or self)
     assert type(_asked(["--features", "official"], data).experiment.system) is OfficialSVM
     assert type(_asked(["--features", "own"], data).experiment.system) is ComparisonEstimator
-    # The reader is the one of what the system reads.
-    assert asked_for == [("released",), ("recording",)]
+    # The first trial says how long the windows are; then the reader is the one of what the system reads.
+    assert asked_for == [("released_features",), ("released",), ("recording",)]
 
 
 def test_a_system_without_released_features_is_refused_in_one_line(data):

@@ -111,8 +111,9 @@ _CLASSIFIER_TRAINING = Training(lambda: {"loss": "sparse_categorical_crossentrop
 _CLASSIFIER_OFF_POLICY = {"probabilities": "softmax in float32; the output leaves the network in float32"}
 _UNFIT_INFERENCE = (("inference", {"scale": float("nan")}), ("inference", {1.0, 2.0}))
 # For the networks on features of windows.
-_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5}
+_SMALL_WINDOW_FEATURES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_eye_channels": 6}
 _OTHER_WINDOW_FEATURES = {"n_windows": 2, "n_channels": 3, "n_bands": 3, "n_face_channels": 4, "n_classes": 2}
+_OTHER_EYES = Given(4, {"modalities": ("eeg", "eye")})
 _REJECTED_WINDOW_FEATURES = (
     ("n_windows", 0),
     ("n_channels", 0),
@@ -1305,6 +1306,8 @@ ROWS = (
         },
         alive={
             **_OTHER_WINDOW_FEATURES,
+            "modalities": ("eeg", "eye"),
+            "n_eye_channels": _OTHER_EYES,
             "hidden_units": (4,),
             "units": 2,
             "fusion": "attention",
@@ -1313,6 +1316,10 @@ ROWS = (
         },
         rejected=(
             *_REJECTED_WINDOW_FEATURES,
+            *_REJECTED_MODALITIES,
+            ("n_eye_channels", 0),
+            ("modalities", ("eeg",)),
+            ("modalities", ("eeg", "face", "eye")),
             ("hidden_units", (4, 0)),
             ("units", 0),
             ("fusion", "concatenation"),
@@ -1326,8 +1333,8 @@ ROWS = (
     ),
     Row(
         DCCA,
-        {**_SMALL_WINDOW_FEATURES, "hidden_units": (), "units": 3, "fusion": "attention"},
-        n_trainable=(8 * 3 + 3) + (5 * 3 + 3) + 3 + (3 * 2 + 2),
+        {**_SMALL_WINDOW_FEATURES, "modalities": ("eeg", "eye"), "hidden_units": (), "units": 3, "fusion": "attention"},
+        n_trainable=(8 * 3 + 3) + (6 * 3 + 3) + 3 + (3 * 2 + 2),
         off_policy=_VIEWS_OFF_POLICY,
         training=Training(lambda: correlation_losses(regularisation=0.1), _classes_and_views),
     ),
@@ -1344,6 +1351,7 @@ ROWS = (
         alive={
             "modalities": ("eeg",),
             **_OTHER_WINDOW_FEATURES,
+            "n_eye_channels": _OTHER_EYES,
             "n_layers": 2,
             "units": 3,
             "dropout": 0.5,
@@ -1352,6 +1360,7 @@ ROWS = (
         rejected=(
             *_REJECTED_WINDOW_FEATURES,
             *_REJECTED_MODALITIES,
+            ("n_eye_channels", 0),
             ("n_layers", 0),
             ("units", 0),
             ("dropout", 1.0),
@@ -1385,6 +1394,7 @@ ROWS = (
         alive={
             "modalities": ("eeg",),
             **_OTHER_WINDOW_FEATURES,
+            "n_eye_channels": _OTHER_EYES,
             "n_layers": 2,
             "units": 4,
             "n_heads": 3,
@@ -1394,6 +1404,7 @@ ROWS = (
         rejected=(
             *_REJECTED_WINDOW_FEATURES,
             *_REJECTED_MODALITIES,
+            ("n_eye_channels", 0),
             ("n_layers", 0),
             ("units", 0),
             ("units", 7),

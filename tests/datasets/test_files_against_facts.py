@@ -7,12 +7,14 @@ it. Here files are opened by SciPy, MNE, OpenCV, NumPy and the standard library,
 import csv
 import json
 import pickle
+import wave
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
 
 import av
 import cv2
+import h5py
 import mne
 import numpy as np
 import pytest
@@ -62,7 +64,25 @@ def band_power(signal, rate_hz, low_hz, high_hz):
 
 
 def test_every_writer_is_opened():
-    opened = {"deap", "sam40", "seed", "mahnob_hci", "afew_va", "affectnet", "recordings"}
+    opened = {
+        "deap",
+        "sam40",
+        "seed",
+        "seed_iv",
+        "seed_v",
+        "seed_vii",
+        "seed_multimodal",
+        "dreamer",
+        "amigos",
+        "faced",
+        "eav",
+        "ravdess",
+        "crema_d",
+        "mahnob_hci",
+        "afew_va",
+        "affectnet",
+        "recordings",
+    }
     assert opened == set(synthetic.WRITERS)
 
 
@@ -272,6 +292,455 @@ def test_seed(tmp_path):
     assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
 
 
+# --- DREAMER
+
+# Mean ratings of the videos, as a public listing of the real scores gives them.
+DREAMER_VALENCE = [3.17, 3.04, 4.57, 2.04, 3.22, 2.70, 4.52, 1.35, 1.39, 2.17, 3.96, 3.96, 4.39, 2.35, 2.48, 3.65]
+DREAMER_AROUSAL = [2.26, 3.00, 3.83, 4.26, 3.70, 3.83, 3.17, 3.96, 3.00, 3.30, 1.96, 2.61, 3.70, 2.22, 3.09, 3.35]
+DREAMER_VALENCE += [1.52, 2.65]
+DREAMER_AROUSAL += [3.00, 3.91]
+
+
+@pytest.fixture(scope="module")
+def dreamer(tmp_path_factory):
+    return synthetic.write_dreamer(
+        tmp_path_factory.mktemp("dreamer"), n_subjects=2, clip_seconds=4, effect_size=3.0, compressed=False
+    )
+
+
+def test_dreamer(dreamer):
+    facts = facts_of("dreamer")
+    variables = scipy.io.loadmat(dreamer / "DREAMER.mat")
+    assert [name for name in variables if not name.startswith("__")] == ["DREAMER"]
+    struct = variables["DREAMER"][0, 0]
+    names = ["Data", "EEG_SamplingRate", "ECG_SamplingRate", "EEG_Electrodes", "noOfSubjects", "noOfVideoSequences"]
+    names += ["Disclaimer", "Provider", "Version", "Acknowledgement"]
+    assert list(struct.dtype.names) == names == facts["fields"]
+    assert [struct[name].item() for name in ("EEG_SamplingRate", "ECG_SamplingRate")] == [128, 256]
+    assert struct["EEG_Electrodes"].shape == (1, 14)
+    electrodes = [one.item() for one in struct["EEG_Electrodes"][0]]
+    assert (
+        electrodes
+        == ["AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"]
+        == facts["channels"]
+    )
+    data = struct["Data"]
+    assert data.shape == (1, 2)
+    powers, valence = [], []
+    for place in range(data.shape[1]):
+        person = data[0, place]
+        assert list(person.dtype.names) == facts["subject_fields"]
+        assert person["Gender"][0, 0].item() in ("male", "female")
+        assert int(person["Age"][0, 0].item()) > 20
+        for kind, n_columns, rate in (("EEG", 14, 128), ("ECG", 2, 256)):
+            cells = {part: person[kind][0, 0][part][0, 0] for part in ("baseline", "stimuli")}
+            assert {cell.shape for cell in cells.values()} == {(18, 1)}
+            # 7808 samples of EEG, 61 s.
+            assert {one.shape for one in cells["baseline"][:, 0]} == {(61 * rate, n_columns)}
+            assert {one.shape[1] for one in cells["stimuli"][:, 0]} == {n_columns}
+            assert [len(one) / rate for one in cells["stimuli"][:, 0]] == [4 + video % 4 for video in range(18)]
+        scores = {name: person[f"Score{name}"][0, 0] for name in ("Valence", "Arousal", "Dominance")}
+        for score in scores.values():
+            assert score.shape == (18, 1)
+            assert set(score.ravel()) <= {1, 2, 3, 4, 5}
+        for clip, score in zip(person["EEG"][0, 0]["stimuli"][0, 0][:, 0], scores["Valence"][:, 0], strict=True):
+            # Counts of an amplifier: far from zero.
+            assert 4000 < clip.mean() < 4400
+            powers.append(np.log(band_power(scipy.signal.detrend(clip, axis=0).T, 128, 32, 44)))
+            valence.append(score)
+    # Within a person: people differ in power, whatever they rate.
+    powers, valence = np.reshape(powers, (2, 18, 14)), np.reshape(valence, (2, 18, 1))
+    rise = ((powers - powers.mean(axis=1, keepdims=True)) * (valence - valence.mean(axis=1, keepdims=True))).sum(
+        axis=(0, 1)
+    )
+    assert {electrodes[row] for row in rise.argsort()[-2:]} == {"T7", "T8"}
+
+
+def test_dreamer_in_matlab_7_3(dreamer, tmp_path):
+    root = synthetic.write_dreamer(tmp_path, n_subjects=1, clip_seconds=4, effect_size=3.0, version="7.3")
+    older = scipy.io.loadmat(dreamer / "DREAMER.mat")["DREAMER"][0, 0]["Data"][0, 0]
+    assert (root / "DREAMER.mat").read_bytes().startswith(b"MATLAB 7.3 MAT-file")
+    with h5py.File(root / "DREAMER.mat") as file:
+        assert file["DREAMER/Data"].attrs["MATLAB_class"] == b"cell"
+        person = file[file["DREAMER/Data"][0, 0]]
+        # HDF5 has the axes of MATLAB in reverse order.
+        stimuli = person["EEG/stimuli"]
+        assert stimuli.shape == (1, 18)
+        np.testing.assert_array_equal(file[stimuli[0, 2]][()].T, older["EEG"][0, 0]["stimuli"][0, 0][2, 0])
+        np.testing.assert_array_equal(person["ScoreArousal"][()].T, older["ScoreArousal"][0, 0])
+        assert "".join(map(chr, person["Gender"][()].ravel())) == older["Gender"][0, 0].item()
+
+
+def test_dreamer_mean_ratings():
+    rows = rows_of(FACTS / "dreamer_videos.csv")
+    assert [float(row["mean_valence"]) for row in rows] == DREAMER_VALENCE
+    assert [float(row["mean_arousal"]) for row in rows] == DREAMER_AROUSAL
+    # Means of whole numbers of 23 persons.
+    for mean in DREAMER_VALENCE + DREAMER_AROUSAL:
+        assert round(round(mean * 23) / 23, 2) == mean
+    targets = "calmness surprise amusement fear excitement disgust happiness anger sadness disgust calmness amusement"
+    targets += " happiness anger fear excitement sadness surprise"
+    assert [row["target_emotion"] for row in rows] == targets.split()
+    # Clips that are meant to be pleasant are.
+    by_target = {name: [] for name in targets.split()}
+    for row in rows:
+        by_target[row["target_emotion"]].append(float(row["mean_valence"]))
+    assert min(by_target["amusement"] + by_target["happiness"]) > max(by_target["anger"] + by_target["sadness"])
+
+
+# --- AMIGOS
+
+
+def test_amigos(tmp_path):
+    facts = facts_of("amigos")
+    root = synthetic.write_amigos(tmp_path, subjects=(1, 2, 8, 9), clip_seconds=16, effect_size=3.0)
+    short = ["4", "5", "9", "10", "13", "18", "19", "20", "23", "30", "31", "34", "36", "58", "80", "138"]
+    assert (short, ["N1", "P1", "B1", "U1"]) == (facts["short_videos"], facts["long_videos"])
+    names = ["arousal", "valence", "dominance", "liking", "familiarity", "neutral", "disgust", "happiness", "surprise"]
+    assert [*names, "anger", "fear", "sadness"] == facts["self_assessment"]
+    assert sorted(person for group in facts["groups"] for person in group) == sorted(
+        [7, 1, 2, 16, 6, 32, 4, 3, 29, 5, 27, 21, 18, 14, 17, 22, 15, 11, 12, 10]
+    )
+    valence = "6.99 7.58 3.74 7.14 3.88 3.56 3.46 3.55 3.30 2.91 3.15 5.81 6.75 6.93 7.64 6.34"
+    arousal = "4.08 4.23 4.12 3.84 4.42 5.15 5.01 6.79 6.00 5.59 6.52 5.64 6.05 4.38 5.50 5.53"
+    assert facts["mean_ratings"] == {
+        "valence": list(map(float, valence.split())),
+        "arousal": list(map(float, arousal.split())),
+    }
+    orders, powers, rated = {}, [], []
+    for person in (1, 2, 8, 9):
+        variables = scipy.io.loadmat(root / f"Data_Preprocessed_P{person:02d}.mat")
+        keys = [name for name in variables if not name.startswith("__")]
+        assert keys == ["VideoIDs", "joined_data", "labels_selfassessment", "labels_ext_annotation"]
+        assert {variables[name].shape for name in keys} == {(1, 20)}
+        cells = [dict(zip(keys, (variables[name][0, place] for name in keys), strict=True)) for place in range(20)]
+        orders[person] = [cell["VideoIDs"].item() for cell in cells]
+        assert {cell["VideoIDs"].shape for cell in cells} == {(1,)}
+        for cell in cells:
+            signal, rating, annotation = (cell[name] for name in keys[1:])
+            if person == 8 and cell["VideoIDs"].item() in facts["long_videos"]:
+                assert (signal.shape, rating.shape, annotation.shape) == ((0, 0), (1, 0), (0, 0))
+                continue
+            n_seconds = len(signal) / facts["sampling_rate_hz"]
+            assert signal.shape[1] == 17
+            assert (rating.shape, annotation.shape) == ((1, 12), (1 + -(-(int(n_seconds) - 5) // 20), 3))
+            low, high = facts["rating_range"]
+            assert ((low <= rating[0, :5]) & (rating[0, :5] <= high)).all()
+            assert set(rating[0, 5:]) <= {0, 1}
+            assert np.abs(annotation[:, 1:]).max() <= 1
+            # Referenced to the average of the electrodes.
+            assert np.abs(signal[:, :14].mean(axis=1)).max() < 1e-3
+            powers.append(np.log(band_power(signal[640:, :14].T, 128, 32, 44)))
+            rated.append(rating[0, 1])
+        broken = [cell for cell in cells if np.isnan(cell["joined_data"]).any()]
+        assert [np.isnan(cell["joined_data"]).all(axis=0).sum() for cell in broken] == [1] * (person == 9)
+    assert orders[1] == orders[8] == orders[9] == [*short, "N1", "P1", "B1", "U1"]
+    assert orders[2] != orders[1]
+    assert sorted(orders[2]) == sorted(orders[1])
+    rise = np.array([np.corrcoef(column, rated)[0, 1] for column in np.array(powers).T])
+    assert {facts["eeg_channels"][row] for row in rise.argsort()[-2:]} == {"T7", "T8"}
+
+
+# --- FACED
+
+
+def test_faced(tmp_path):
+    facts, channels = facts_of("faced"), channels_of("faced")
+    videos = rows_of(FACTS / "faced_videos.csv")
+    seconds, rate_hz, subject = 4, 1000, 61
+    files = ("processed", "raw", "features")
+    root = synthetic.write_faced(tmp_path, subjects=(subject,), clip_seconds=seconds, effect_size=3.0, files=files)
+    # As its users open them; these files are our own.
+    processed = pickle.loads((root / "Processed_data" / "sub061.pkl").read_bytes(), encoding="iso-8859-1")
+    assert (processed.shape, processed.dtype) == ((28, 32, 30 * 250), np.float64)
+    for feature in facts["features"]["names"]:
+        array = pickle.loads((root / "EEG_Features" / feature / "sub061.pkl.pkl").read_bytes())
+        assert array.shape == (28, 32, 30, 5)
+    # Three videos of each emotion in this order, four neutral ones: published, and in the table of videos.
+    order = ["anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy", "tenderness"]
+    expected = [name for name in order for _ in range(4 if name == "neutral" else 3)]
+    assert [row["emotion"] for row in videos] == expected
+    assert facts["class_names"] == order
+    assert [row["targeted_valence"] for row in videos] == ["negative"] * 12 + ["neutral"] * 4 + ["positive"] * 12
+    with zipfile.ZipFile(root / "Stimuli_info.xlsx") as archive:
+        texts = list(ElementTree.fromstring(archive.read("xl/sharedStrings.xml")).itertext())
+    assert texts[:6] == [
+        "Video index",
+        "Duration\uff08s\uff09",
+        "Source Film",
+        "Source Database",
+        "Valence",
+        "Targeted Emotion",
+    ]
+    assert "\\" in texts
+    # A row for each place in the order of presentation; `vid` is the video.
+    rows = scipy.io.loadmat(root / "Data" / "sub061" / "After_remarks.mat")["After_remark"]
+    assert rows.shape == (28, 1)
+    assert rows.dtype.names == ("score", "trial", "vid", "Accuracy", "ResponseTime")
+    assert [int(row["trial"].item()) for row in rows[:, 0]] == list(range(1, 29))
+    shown = [int(row["vid"].item()) for row in rows[:, 0]]
+    assert (sorted(shown), shown != sorted(shown)) == (list(range(1, 29)), True)
+    assert all(
+        row["score"].shape == (1, 12) and 0 <= row["score"].min() <= row["score"].max() <= 7 for row in rows[:, 0]
+    )
+    assert all(row["Accuracy"].shape == row["ResponseTime"].shape == (1, 0) for row in rows[:, 0])
+    assert facts["remarks"]["items"][8:] == ["arousal", "valence", "familiarity", "liking"]
+    # 68 people were recorded at 1000 Hz and 55 at 250 Hz; 33 recordings give no unit.
+    ranges = facts["raw"]["rates_hz"]
+    counts = {rate: sum(last - first + 1 for first, last, one in ranges if one == rate) for rate in (250, 1000)}
+    assert counts == {250: 55, 1000: 68}
+    assert sum(last - first + 1 for first, last in facts["raw"]["subjects_without_unit"]) == 33
+    header, record_seconds = header_of(root / "Data" / "sub061" / "data.bdf")
+    assert header["label"] == [channel["second_batch"] for channel in channels if channel["second_batch"]]
+    assert header["label"][-2:] == ["HEOR", "HEOL"]
+    assert {int(samples) / record_seconds for samples in header["samples"]} == {rate_hz}
+    assert set(header["unit"]) == {"uV"}
+    raw = mne.io.read_raw_bdf(root / "Data" / "sub061" / "data.bdf", verbose="ERROR")
+    recorded = raw.get_data()[:30] * MICROVOLT_PER_VOLT
+    marks = mne.read_annotations(root / "Data" / "sub061" / "evt.bdf")
+    codes = [str(mark["description"]) for mark in marks]
+    assert codes[0] == "100"
+    assert codes[1:] == [code for video in shown for code in (str(video), "101", "102")]
+    names = facts["channel_orders"]["second_batch"]
+    powers = {}
+    for place, video in enumerate(shown):
+        start, stop = (mark["onset"] for mark in (marks[3 * place + 2], marks[3 * place + 3]))
+        assert stop - start == pytest.approx(seconds)
+        clip = scipy.signal.detrend(recorded[:, round(start * rate_hz) : round(stop * rate_hz) : 4])
+        # The pickle holds the end of the video, in the order of the videos and not of presentation.
+        end = scipy.signal.detrend(processed[video - 1, :30, -clip.shape[1] :])
+        agreement = np.corrcoef(clip[:, 50:-50], end[:, 50:-50])[:30, 30:]
+        np.testing.assert_array_equal(agreement.argmax(axis=1), np.arange(30))
+        powers.setdefault(expected[video - 1], []).append(np.log(band_power(end, 250, 8, 13)))
+    rise = np.mean(powers.pop("neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
+    assert {names[row] for row in rise.argsort()[-4:]} == {"P3", "Pz", "P4", "Oz"}
+
+
+# --- SEED-IV, SEED-V, SEED-VII
+
+SEED_IV_LABELS = """
+    1 2 3 0 2 0 0 1 0 1 2 1 1 1 2 3 2 2 3 3 0 3 0 3
+    2 1 3 0 0 2 0 2 3 3 2 3 2 0 1 1 2 1 0 3 0 1 3 1
+    1 2 2 1 3 3 3 1 1 2 1 0 2 3 3 0 2 3 0 0 2 0 1 0
+"""
+SEED_V_LABELS = """
+    4 1 3 2 0 4 1 3 2 0 4 1 3 2 0
+    2 1 3 0 4 4 0 3 2 1 3 4 1 2 0
+    2 1 3 0 4 4 0 3 2 1 3 4 1 2 0
+"""
+SEED_VII_LABELS = """
+    4 3 0 2 5 5 2 0 3 4 4 3 0 2 5 5 2 0 3 4
+    5 2 1 3 6 6 3 1 2 5 5 2 1 3 6 6 3 1 2 5
+    4 6 0 1 5 5 1 0 6 4 4 6 0 1 5 5 1 0 6 4
+    0 2 1 6 4 4 6 1 2 0 0 2 1 6 4 4 6 1 2 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "n_each"),
+    [("seed_iv", SEED_IV_LABELS, 18), ("seed_v", SEED_V_LABELS, 9), ("seed_vii", SEED_VII_LABELS, 12)],
+)
+def test_labels_of_seeds(dataset, labels, n_each):
+    facts = facts_of(dataset)
+    assert facts["labels"] == [list(map(int, line.split())) for line in labels.strip().splitlines()]
+    assert [len(own) for own in facts["labels"]] == [facts["n_trials"]] * facts["n_sessions"]
+    counts = np.bincount(np.concatenate(facts["labels"]))
+    # As many clips of each class; of SEED-VII's neutral clips there are eight.
+    assert set(counts) - {8} == {n_each}
+    # Half of the sets of SEED-V and SEED-VII have one clip of each class that is in the session.
+    for own in facts["labels"] if "n_trials_per_fold" in facts else ():
+        folds = np.reshape(own, (-1, facts["n_trials_per_fold"]))
+        assert len({frozenset(fold) for fold in folds.tolist()}) == 1
+        assert len(set(folds[0])) == 5
+    assert len(facts["sex"]) == facts["n_subjects"]
+
+
+def test_seed_iv(tmp_path):
+    facts, channels = facts_of("seed_iv"), channels_of("seed")
+    root = synthetic.write_seed_iv(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=8, effect_size=3.0)
+    # A day is that of one person and session.
+    assert facts["session_dates"]["13"] == [20151115, 20151125, 20161130]
+    assert sum(len(dates) for dates in facts["session_dates"].values()) == 45
+    readme = (root / "ReadMe.txt").read_text()
+    assert "session1_label = [1,2,3,0,2,0,0,1,0,1,2,1,1,1,2,3,2,2,3,3,0,3,0,3];" in readme
+    names = rows_of(FACTS / "seed_iv_eye_features.csv")
+    assert len(names) == 31
+    powers = {label: [] for label in range(4)}
+    for session, date in enumerate(facts["session_dates"]["1"][:2], 1):
+        stem = f"1_{date}"
+        files = {
+            kind: scipy.io.loadmat(root / folder / str(session) / f"{stem}.mat")
+            for kind, (folder,) in facts["folders"].items()
+            if kind != "eye_events"
+        }
+        keys = {kind: [key for key in file if not key.startswith("__")] for kind, file in files.items()}
+        initials = keys["raw"][0].partition("_")[0]
+        assert keys["raw"] == [f"{initials}_eeg{trial}" for trial in range(1, 25)]
+        assert keys["features"] == [
+            f"{name}{trial}"
+            for trial in range(1, 25)
+            for name in ("de_movingAve", "de_LDS", "psd_movingAve", "psd_LDS")
+        ]
+        assert keys["eye_features"] == [f"eye_{trial}" for trial in range(1, 25)]
+        for trial, label in enumerate(facts["labels"][session - 1], 1):
+            signal = files["raw"][f"{initials}_eeg{trial}"]
+            assert (signal.shape, signal.dtype) == ((62, 8 * facts["sampling_rate_hz"]), np.float64)
+            assert files["features"][f"psd_LDS{trial}"].shape == (62, 2, len(facts["bands"]))
+            assert files["eye_features"][f"eye_{trial}"].shape == (31, 2)
+            powers[label].append(np.log(band_power(signal, facts["sampling_rate_hz"], 32, 48)))
+        events = {kind: scipy.io.loadmat(root / "eye_raw_data" / f"{stem}_{kind}.mat") for kind in facts["eye_events"]}
+        assert {kind: len([key for key in file if not key.startswith("__")]) for kind, file in events.items()} == (
+            dict.fromkeys(("blink", "event", "fixation", "pupil", "saccade"), 24)
+        )
+        n_fixations = events["fixation"]["fixation_3"].size
+        assert events["pupil"]["pupil_3"].shape == (n_fixations, 4)
+        assert events["saccade"]["saccade_3"].shape[1] == 2
+        assert events["event"]["event_3"].size == 28
+        # Milliseconds, pixels and degrees.
+        assert 100 < events["fixation"]["fixation_3"].mean() < 500
+        assert 20 < events["pupil"]["pupil_3"][:, :2].mean() < 60
+        assert 0.5 < events["saccade"]["saccade_3"][:, 1].mean() < 15
+    # The rows are the channels of the table: gamma power rises with happy clips where the writer says it does.
+    rise = np.mean(powers[3], axis=0) - np.mean(powers[0] + powers[1] + powers[2], axis=0)
+    assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+
+
+def test_seed_v(tmp_path):
+    facts, channels = facts_of("seed_v"), channels_of("seed")
+    root = synthetic.write_seed_v(tmp_path, n_subjects=1, n_sessions=1, clip_seconds=5, effect_size=3.0)
+    spans = facts["clip_spans"]
+    assert [own[0] for own in spans] == [[30, 102], [30, 267], [30, 321]]
+    assert [own[-1] for own in spans] == [[3204, 3359], [2741, 2817], [2888, 3066]]
+    for own in map(np.array, spans):
+        assert own.shape == (15, 2)
+        assert (np.diff(own.ravel()) > 0).all()
+        # Between clips are 29 s or more.
+        assert (own[1:, 0] - own[:-1, 1]).min() >= 29
+    (path,) = (root / "EEG_raw").iterdir()
+    assert path.name == "1_1_20180701.cnt"
+    raw = mne.io.read_raw_cnt(path, preload=True, verbose="ERROR")
+    originals = [channel["original"] for channel in channels]
+    assert raw.ch_names == [*originals, *facts["other_channels"]] == [*originals, "M1", "M2", "VEO", "HEO"]
+    assert raw.info["sfreq"] == facts["sampling_rate_hz"] == 1000
+    stated = json.loads((root / "synthetic.json").read_text())["clip_spans"][0]
+    data = raw.get_data(picks=originals) * MICROVOLT_PER_VOLT
+    assert 2 < data.std() < 50
+    rise = []
+    with np.load(root / "EEG_DE_features" / "1_1.npz") as archive:
+        # As users of SEED-V open it; these files are our own.
+        entropies, labels = (pickle.loads(archive[name].tobytes()) for name in ("data", "label"))
+    for trial, (start, stop) in enumerate(stated):
+        label = facts["labels"][0][trial]
+        signal = data[:, 1000 * start : 1000 * stop]
+        gamma = np.log(band_power(signal, 1000, 32, 48))
+        rise.append(gamma if label == 4 else -gamma / 4)
+        assert (entropies[trial].shape, set(labels[trial])) == ((1, 310), {label})
+        # Differential entropies are of the signal, bands innermost.
+        entropy = 0.5 * np.log(2 * np.pi * np.e * band_power(signal[:, :4000], 1000, 31, 49) * 18)
+        assert np.corrcoef(entropies[trial].reshape(62, 5)[:, 4], entropy)[0, 1] > 0.9
+    assert {channels[row]["name"] for row in np.sum(rise, axis=0).argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
+    with np.load(root / "Eye_movement_features" / "1_1.npz") as archive:
+        eyes = pickle.loads(archive["data"].tobytes())
+    assert {array.shape for array in eyes.values()} == {(1, 33)}
+    assert len(rows_of(FACTS / "seed_eye_features.csv")) == 33
+
+
+def test_seed_multimodal(tmp_path):
+    facts, of_seed = facts_of("seed_multimodal"), facts_of("seed")
+    assert facts["clip_seconds"] == of_seed["clip_seconds"]
+    assert facts["labels"] == [[label + 1 for label in of_seed["labels"]]] * 3
+    root = synthetic.write_seed_multimodal(tmp_path, n_subjects=1, n_sessions=2, clip_seconds=8)
+    names = [f"1_{session}" for session in (1, 2)]
+    assert sorted(path.stem for path in (root / "eeg_used_4s").iterdir()) == names
+    for name in names:
+        with np.load(root / "eeg_used_4s" / f"{name}.npz") as archive:
+            assert set(archive.files) == {"train_data", "test_data", "train_label", "test_label"}
+            bands = {part: pickle.loads(archive[f"{part}_data"].tobytes()) for part in ("train", "test")}
+            labels = {part: archive[f"{part}_label"].astype(int).tolist() for part in bands}
+        eyes = pickle.loads((root / "eye_tracking_feature" / name).read_bytes())
+        for part, n_clips in (("train", 9), ("test", 6)):
+            assert list(bands[part]) == list(facts["bands"]) == ["delta", "theta", "alpha", "beta", "gamma"]
+            assert {array.shape for array in bands[part].values()} == {(2 * n_clips, 62)}
+            assert eyes[f"{part}_data_eye"].shape == (2 * n_clips, 33)
+        assert labels["train"] + labels["test"] == np.repeat(facts["labels"][0], 2).tolist()
+
+
+def test_seed_vii(tmp_path):
+    facts, channels = facts_of("seed_vii"), channels_of("seed")
+    files = ("preprocessed", "raw", "features", "eye_features", "continuous_labels")
+    root = synthetic.write_seed_vii(tmp_path, subjects=(9,), n_sessions=3, clip_seconds=4, files=files)
+    signals, features, eyes, intensities = (
+        {key: array for key, array in scipy.io.loadmat(root / folder / "9.mat").items() if not key.startswith("__")}
+        for folder in ("EEG_preprocessed", "EEG_features", "EYE_features", "continuous_labels")
+    )
+    clips = [str(clip) for clip in range(1, 61)]
+    assert list(signals) == list(eyes) == list(intensities) == clips
+    assert {array.shape for array in signals.values()} == {(62, 4 * facts["preprocessed_rate_hz"])}
+    assert set(features) == {f"{name}_{clip}" for clip in clips for name in ("de_LDS", "de", "psd")}
+    assert {array.shape for array in features.values()} == {(1, 5, 62)}
+    assert {array.shape for array in eyes.values()} == {(1, 33)}
+    assert all(0 <= array.min() <= array.max() <= 1 for array in intensities.values())
+    names = {path.name for path in (root / "EEG_raw").iterdir()}
+    assert "9_20221111_3.cnt" in names
+    assert len(names) == 3
+    for name in names:
+        raw = mne.io.read_raw_cnt(root / "EEG_raw" / name, preload=False, verbose="ERROR")
+        originals = [channel["original"] for channel in channels]
+        assert raw.ch_names == [*originals, *facts["other_channels"]]
+        assert sorted(facts["other_channels"]) == ["ECG", "HEO", "M1", "M2", "VEO"]
+        triggers = (root / "save_info" / f"{name.removesuffix('.cnt')}_trigger_info.csv").read_text().splitlines()
+        assert [line.partition(",")[0] for line in triggers] == ["1", "2"] * 20
+        onsets = raw.annotations.onset.tolist()
+        if name.removesuffix(".cnt") in facts["recording_starts"]:
+            assert onsets == []
+            assert triggers[0] == "1,2022-11-11 14:01:29.000000"
+        else:
+            assert [str(mark["description"]) for mark in raw.annotations] == ["1", "2"] * 20
+            assert np.diff(onsets).tolist() == [4, 2] * 19 + [4]
+            assert onsets[0] == 2
+
+
+# --- EAV
+
+
+def test_eav(tmp_path):
+    facts, channels = facts_of("eav"), channels_of("eav")
+    options = {"trial_seconds": 2, "video_frame_rate_hz": 2, "video_size": (32, 32)}
+    root = synthetic.write_eav(tmp_path, n_subjects=1, n_conversations=3, effect_size=3.0, **options)
+    folder = root / "subject1"
+    assert {path.name for path in folder.iterdir()} == {"EEG", "Audio", "Video"}
+    names = [channel["name"] for channel in channels]
+    assert (len(names), names[0], names[-1], {one["unit"] for one in channels}) == (30, "Fp1", "PO10", {"uV"})
+    variables = scipy.io.loadmat(folder / "EEG" / "subject1_eeg.mat")
+    assert [name for name in variables if not name.startswith("__")] == ["seg1"]
+    signals = variables["seg1"]
+    assert (signals.shape, signals.dtype) == ((2 * facts["sampling_rate_hz"], 30, 30), np.float64)
+    assert facts["trial_seconds"] * facts["sampling_rate_hz"] == 10_000
+    labels = scipy.io.loadmat(folder / "EEG" / "subject1_eeg_label.mat")["label"]
+    assert (labels.shape, set(labels.sum(axis=0))) == ((10, 30), {1})
+    assert facts["class_names"] == ["neutral", "sadness", "anger", "happiness", "calmness"]
+    # The codes of the authors' loaders; even rows are listening, which the names of the files say too.
+    videos = sorted(path.name for path in (folder / "Video").iterdir())
+    assert len(videos) == 30
+    powers = {}
+    for number, name in enumerate(videos, 1):
+        tokens = name.removesuffix(".mp4").split("_")
+        assert (tokens[0], tokens[1]) == (f"{number:03d}", "Trial")
+        row = 2 * facts["class_names"].index(tokens[4].lower()) + ("Listening", "Speaking").index(tokens[3])
+        assert labels[row, number - 1] == 1
+        powers.setdefault(tokens[4], []).append(np.log(band_power(signals[:, :, number - 1].T, 500, 8, 13)))
+    voices = sorted(path.name for path in (folder / "Audio").iterdir())
+    assert voices == [name.replace(".mp4", "_Aud.wav") for name in videos if "Speaking" in name]
+    with av.open(str(folder / "Video" / videos[0])) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(video=0)) == 4
+    with wave.open(str(folder / "Audio" / voices[0])) as file:
+        assert file.getnframes() / file.getframerate() == 2
+    # The rows are the channels of the table: alpha power rises in neutral trials where the writer says it does.
+    rise = np.mean(powers.pop("Neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
+    assert "Pz" in {names[row] for row in rise.argsort()[-4:]} <= {"P3", "Pz", "P4", "Oz", "O1", "O2"}
+
+
 # --- MAHNOB-HCI
 
 
@@ -406,6 +875,82 @@ def test_affectnet_arrays(tmp_path):
             assert values["lnd"].shape == (2 * facts["n_landmarks"],)
             assert values["lnd"][0] < values["lnd"][2 * 16]
             assert cv2.imread(str(folder / "images" / f"{number}.jpg")) is not None
+
+
+# --- actors
+
+
+def pitch_hz(path):
+    """Frequency of the strongest partial of a wav file, and the file's rate."""
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        rate_hz, samples = file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return spectrum.argmax() * rate_hz / len(samples), rate_hz
+
+
+def seconds_of(path):
+    """Length of picture and sound of a video, and the codecs, by decoding it."""
+    with av.open(str(path)) as container:
+        picture, sound = container.streams.video[0], container.streams.audio[0]
+        n_frames, n_samples = 0, 0
+        for frame in container.decode(picture, sound):
+            n_frames, n_samples = n_frames + isinstance(frame, av.VideoFrame), n_samples + getattr(frame, "samples", 0)
+        lengths = n_frames / float(picture.average_rate), n_samples / sound.rate
+        return lengths, picture.codec_context.name, sound.codec_context.name, sound.rate
+
+
+def test_ravdess(tmp_path):
+    facts = facts_of("ravdess")
+    options = {"clip_seconds": 1, "video_size": (32, 32), "effect_size": 2.0}
+    root = synthetic.write_ravdess(tmp_path, 1, n_emotions=8, n_statements=1, **options)
+    emotions = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
+    assert (emotions, ["normal", "strong"]) == (facts["emotions"], facts["intensities"])
+    names = {path.name for path in (root / "Actor_01").iterdir()}
+    codes = [(1, 1), *((emotion, intensity) for emotion in range(2, 9) for intensity in (1, 2))]
+    stems = [f"01-{emotion:02d}-{intensity:02d}-01-01-01" for emotion, intensity in codes]
+    assert names == {f"{kind}-{stem}{suffix}" for stem in stems for kind, suffix in (("03", ".wav"), ("01", ".mp4"))}
+    (picture, sound), *codecs = seconds_of(root / "Actor_01" / f"01-{stems[0]}.mp4")
+    assert codecs == ["h264", "aac", 48000]
+    assert 1 <= picture <= 1.1
+    assert sound == pytest.approx(picture, abs=0.05)
+    pitches = dict(zip(codes, (pitch_hz(root / "Actor_01" / f"03-{stem}.wav") for stem in stems), strict=True))
+    assert {rate_hz for _, rate_hz in pitches.values()} == {48000} == {facts["sampling_rate_hz"]}
+    # Anger is higher than sadness, and more so where it is strong.
+    assert pitches[5, 2][0] > pitches[5, 1][0] > pitches[4, 1][0]
+    # Of all three kinds of files, of speech and song, without the songs of actor 18.
+    counts = facts["n_utterances"]
+    assert counts == {"speech": 4 + 7 * 8, "song": 4 + 5 * 8}
+    assert 3 * (24 * counts["speech"] + 23 * counts["song"]) == facts["n_files"]
+
+
+def test_crema_d(tmp_path):
+    facts = facts_of("crema_d")
+    options = {"clip_seconds": 1, "video_size": (32, 32), "effect_size": 2.0}
+    root = synthetic.write_crema_d(tmp_path, 2, n_sentences=2, **options)
+    # As the page of the dataset lists them.
+    sentences = ["IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI"]
+    emotions = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+    assert (sentences, emotions) == (facts["sentences"], facts["emotions"])
+    assert facts["levels"] == {"LO": "low", "MD": "medium", "HI": "high"}
+    names = {f"IEO_{emotion}_{level}" for emotion in emotions if emotion != "NEU" for level in ("LO", "MD", "HI")}
+    names |= {"IEO_NEU_XX", *(f"TIE_{emotion}_XX" for emotion in emotions)}
+    # Neutral, of actor 1002, is one of those that were never there.
+    expected = {f"{actor}_{name}" for actor in (1001, 1002) for name in names} - {"1002_TIE_NEU_XX"}
+    for folder, suffix in (("AudioWAV", ".wav"), ("VideoFlash", ".flv")):
+        assert {path.name for path in (root / folder).iterdir()} == {f"{name}{suffix}" for name in expected}
+    (picture, sound), *codecs = seconds_of(root / "VideoFlash" / "1001_IEO_ANG_HI.flv")
+    assert codecs[:2] == ["flv", "mp3float"]
+    assert sound == pytest.approx(picture, abs=0.15)
+    pitches = [pitch_hz(root / "AudioWAV" / f"1001_IEO_{name}.wav") for name in ("SAD_HI", "ANG_LO", "ANG_HI")]
+    assert {rate_hz for _, rate_hz in pitches} == {16000} == {facts["sampling_rate_hz"]}
+    assert [pitch for pitch, _ in pitches] == sorted(pitch for pitch, _ in pitches)
+    people = rows_of(root / "VideoDemographics.csv")
+    assert list(people[0]) == ["ActorID", "Age", "Sex", "Race", "Ethnicity"]
+    assert [(row["ActorID"], row["Sex"]) for row in people] == [("1001", "Male"), ("1002", "Female")]
+    votes = rows_of(root / "processedResults" / "summaryTable.csv")
+    assert {row["FileName"] for row in votes} == expected
+    assert {len(row["MultiModalVote"]) for row in votes} == {1, 3}
 
 
 # --- recordings of one's own, of which no facts file speaks but the docstrings of reader and writer

@@ -20,6 +20,7 @@ from keras_emotion.cli.parser import arguments_of, help_text
 from keras_emotion.datasets import READERS, SAM40, Recordings
 from keras_emotion.datasets.electrodes import biosemi_cap, directions_from, electrode_name, kind_by_name
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES, RELAXATION, TASKS
+from keras_emotion.evaluation import SubjectKFold
 from keras_emotion.pipelines.features import EEGGridFeatures
 from keras_emotion.pipelines.raw_signals import RawSignals
 from keras_emotion.schema import InputError
@@ -97,6 +98,24 @@ def test_trials_are_the_parts_of_the_file(root):
         np.testing.assert_allclose(recording.signal, expected, rtol=0, atol=1e-6)
     assert dataset.source_files("s01") == (root / "s01.edf", root / "trials.csv")
     assert problems_of(root) == []
+
+
+def test_persons_who_were_recorded_together_and_a_rating_called_group(tmp_path):
+    """`group` is what people call patients and controls: a rating like another, which ties nobody to anybody."""
+    write_array(tmp_path, noise(), ("Fz", "Cz"))
+    columns = "subject,trial,file,start_seconds,stop_seconds,valence,group,recorded_together"
+    write_trials(
+        tmp_path,
+        "a,1,rec.npy,0,2,1,patient,",
+        "b,1,rec.npy,2,4,1,control,x",
+        "c,1,rec.npy,4,6,2,patient,x",
+        columns=columns,
+    )
+    trials = list(Recordings(tmp_path).trials())
+    assert [trial.recorded_together for trial in trials] == ["", "x", "x"]
+    assert [trial.ratings["group"] for trial in trials] == [0, 1, 0]
+    table = pd.concat([trial.window_table(np.zeros(1), 2.0) for trial in trials], ignore_index=True)
+    assert SubjectKFold().units(table).tolist() == [0, 1, 1]
 
 
 def test_fif_is_read_as_edf(root, tmp_path):

@@ -71,6 +71,18 @@ def test_equals_pickle_load(protocol, value):
     assert_same(restricted_pickle.loads(content), pickle.loads(content))
 
 
+@pytest.mark.parametrize("key", [0, 44, np.int64(7), 2**31 - 1])
+def test_numbers_are_keys(key):
+    read = restricted_pickle.loads(pickle.dumps({key: np.arange(3)}))
+    assert [(type(name), name) for name in read] == [(int, int(key))]
+
+
+@pytest.mark.parametrize("key", [-1, 2**31, 2**61 - 1, True, 1.0])
+def test_other_numbers_are_no_keys(key):
+    with pytest.raises(InputError, match=f"key of type {type(key).__name__}; expected str or bytes, not too long, or"):
+        restricted_pickle.loads(pickle.dumps({key: 1}))
+
+
 def test_byte_keys_become_text():
     content = pickle.dumps({b"data": np.ones(2), "labels": np.zeros(1)})
     assert list(restricted_pickle.loads(content)) == ["data", "labels"]

@@ -1,4 +1,4 @@
-"""Windows of the middle of each trial: how many, which, and of which trials there are none."""
+"""Windows of the middle of each trial, or of its end: how many, which, and of which trials there are none."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,12 @@ from keras_emotion.systems.comparison_networks import ComparisonNetwork
 def test_the_middle_has_as_many_windows_before_it_as_after_it():
     windows = Windowing(window_seconds=0.5)
     for n_windows in range(60, 200):
-        middle = windows.middle(n_windows, 30.0)
+        middle = windows.part("middle", n_windows, 30.0)
         assert middle.stop - middle.start == 60
         assert (n_windows - middle.stop) - middle.start in (0, 1)
     # Overlapping windows of 2 s: three lie in 3 s.
-    assert Windowing(window_seconds=2.0, hop_seconds=0.5).middle(10, 3.0) == slice(3, 6)
+    assert Windowing(window_seconds=2.0, hop_seconds=0.5).part("middle", 10, 3.0) == slice(3, 6)
+    assert Windowing(window_seconds=2.0, hop_seconds=0.5).part("last", 10, 3.0) == slice(7, 10)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,8 @@ def planned(tiny_run, memory_reader, tmp_path_factory):
     network = ComparisonNetwork(network="dgcnn", features=ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0))
     experiment = tiny_run.tiny_experiment(folder / "features", network, workers=1)
 
-    def plan(middle_seconds):
-        return prepare(experiment.changed({"middle_seconds": middle_seconds}), memory_reader(folder))[0]
+    def plan(seconds, part="middle"):
+        return prepare(experiment.changed({f"{part}_seconds": seconds}), memory_reader(folder))[0]
 
     return plan
 
@@ -44,6 +45,8 @@ def test_a_run_has_the_windows_of_the_middle_alone(planned):
         for name, array in own.arrays.items():
             np.testing.assert_array_equal(array[:], every.arrays[name][rows])
     assert middle.n_windows() == {1: 16, 2: 16}
+    last = planned(4.0, "last").joined(1).table
+    assert last.groupby("trial")["start_seconds"].apply(list).tolist() == [[8.0, 10.0]] * 8
     assert middle.dropped_windows().empty
     # Both are of one entry of the store.
     assert whole.feature_folders == middle.feature_folders
@@ -64,3 +67,8 @@ def test_the_middle_is_part_of_the_identity_and_holds_a_window(planned):
     assert experiment.changed({"middle_seconds": 4.0}).identity() != experiment.identity()
     with pytest.raises(ValueError, match="middle_seconds: 1; expected a window of 2 s or more"):
         experiment.changed({"middle_seconds": 1.0})
+    assert (
+        experiment.changed({"last_seconds": 4.0}).identity() != experiment.changed({"middle_seconds": 4.0}).identity()
+    )
+    with pytest.raises(ValueError, match="middle_seconds and last_seconds: give one of them"):
+        experiment.changed({"middle_seconds": 4.0, "last_seconds": 4.0})

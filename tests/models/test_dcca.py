@@ -6,7 +6,8 @@ from scipy.special import expit, softmax
 from keras_emotion.losses import CanonicalCorrelationLoss
 from keras_emotion.models import DCCA, correlation_losses
 
-SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "hidden_units": (6, 4), "units": 3}
+SIZES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_eye_channels": 6}
+SMALL = {**SIZES, "hidden_units": (6, 4), "units": 3}
 
 
 def small_model(**changes):
@@ -43,10 +44,15 @@ def forward(inputs, weights, fusion, eeg_weight):
     return probabilities, np.stack(views, axis=2)
 
 
-@pytest.mark.parametrize("fusion", ["weighted_sum", "attention"])
-def test_forward_pass_against_numpy(fusion):
+@pytest.mark.parametrize(
+    ("fusion", "modalities"),
+    [("weighted_sum", ("eeg", "face")), ("attention", ("eeg", "face")), ("weighted_sum", ("eye", "eeg"))],
+)
+def test_forward_pass_against_numpy(fusion, modalities):
     rng = np.random.default_rng(0)
-    model = small_model(fusion=fusion, eeg_weight=0.7, n_classes=3)
+    model = small_model(fusion=fusion, eeg_weight=0.7, n_classes=3, modalities=modalities)
+    # EEG first, whatever the order asked for.
+    assert list(model.input) == sorted(modalities)
     model.set_weights([weight + 0.3 * rng.standard_normal(weight.shape) for weight in model.get_weights()])
     inputs = windows(model, rng)
     weights = {
@@ -87,6 +93,23 @@ def test_count_of_the_whole_network():
 def test_eeg_alone_is_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"`n_face_channels`.*needs both modalities.*n_face_channels=0"):
         small_model(n_face_channels=0)
+
+
+@pytest.mark.parametrize("modalities", [("eeg",), ("eeg", "face", "eye")])
+def test_other_numbers_of_modalities_are_refused(modalities):
+    with pytest.raises(ValueError, match=r"`modalities` must be two, which are to correlate"):
+        small_model(modalities=modalities)
+
+
+def test_models_of_earlier_versions_are_those_of_eeg_and_faces():
+    """Their configurations name neither modalities nor features of eye movements."""
+    model = small_model()
+    earlier = model.get_config()
+    assert (earlier.pop("modalities"), earlier.pop("n_eye_channels")) == (["eeg", "face"], 6)
+    again = DCCA.from_config(earlier)
+    again.set_weights(model.get_weights())
+    inputs = windows(model, np.random.default_rng(0))
+    np.testing.assert_array_equal(arrays(again(inputs))["views"], arrays(model(inputs))["views"])
 
 
 def test_statistics_scale_the_features():

@@ -5,7 +5,15 @@ from scipy.special import expit, softmax
 
 from keras_emotion.models import MMResLSTM
 
-SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_layers": 3, "units": 4}
+SMALL = {
+    "n_windows": 3,
+    "n_channels": 4,
+    "n_bands": 2,
+    "n_face_channels": 5,
+    "n_eye_channels": 6,
+    "n_layers": 3,
+    "units": 4,
+}
 
 
 def small_model(**changes):
@@ -55,7 +63,7 @@ def forward(inputs, weights):
     return softmax(fused @ weights["classifier/kernel"] + weights["classifier/bias"], axis=-1)
 
 
-@pytest.mark.parametrize("modalities", [("eeg", "face"), ("eeg",), ("face",)])
+@pytest.mark.parametrize("modalities", [("eeg", "face"), ("eeg", "eye"), ("eeg",), ("face",)])
 def test_forward_pass_against_numpy(modalities):
     rng = np.random.default_rng(0)
     model = small_model(modalities=modalities, n_classes=3)

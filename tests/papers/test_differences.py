@@ -96,7 +96,7 @@ def test_the_paper_of_mahnob_hci_has_its_windows_rate_and_bands():
     assert (paper.middle_seconds, paper.system.features.window_seconds) == (30.0, 0.5)
     assert reproduction.reader_options == {"preprocess": "none", "sampling_rate_hz": 256.0}
     assert paper.system.features.bands["gamma"] == (31.0, 50.0)
-    n_windows = paper.system.windowing.middle(10_000, 30.0)
+    n_windows = paper.system.windowing.part("middle", 10_000, 30.0)
     assert 20 * (n_windows.stop - n_windows.start) == 1200
     assert paper.training.learning_rate == 1e-6
     assert paper.training.restore_best == "each_epoch"

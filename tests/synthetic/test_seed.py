@@ -10,7 +10,7 @@ import scipy.io
 import scipy.signal
 
 from keras_emotion.datasets import SEED
-from keras_emotion.synthetic import seed, write_seed
+from keras_emotion.synthetic import seed, smoothing, write_seed
 
 BANDS_HZ = ((1, 4), (4, 8), (8, 14), (14, 31), (31, 50))
 ONLY_STIMULI = {"effect_size": 0.0, "fingerprint_size": 0.0}
@@ -78,10 +78,10 @@ def test_smoothed_level_is_the_likeliest(root):
     """Of all levels the one with the least squares of noise and, ten times as heavy, of steps."""
     values = np.random.default_rng(0).standard_normal((3, 40, 2))
     steps = np.diff(np.eye(40), axis=0)
-    system = np.eye(40) + steps.T @ steps / seed.LDS_VARIANCE_RATIO
+    system = np.eye(40) + steps.T @ steps / smoothing.LDS_VARIANCE_RATIO
     expected = np.einsum("ij,cjb->cib", np.linalg.inv(system), values)
-    np.testing.assert_allclose(seed._smoothed_level(values), expected, rtol=1e-9, atol=1e-12)
-    assert seed._smoothed_level(values[:, :1]).tolist() == values[:, :1].tolist()
+    np.testing.assert_allclose(smoothing.smoothed_level(values), expected, rtol=1e-9, atol=1e-12)
+    assert smoothing.smoothed_level(values[:, :1]).tolist() == values[:, :1].tolist()
 
 
 @pytest.mark.parametrize(("hz", "band"), [(2, 0), (6, 1), (10, 2), (20, 3), (40, 4)])

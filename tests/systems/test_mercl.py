@@ -1,6 +1,7 @@
 """MERCL as a system: what its two stages are given and change, and what the stimulus gives away."""
 
 import dataclasses
+import json
 import zlib
 
 import keras
@@ -8,14 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_emotion.datasets import SubjectReport, with_stimuli
+from keras_emotion.datasets import EAV, SubjectReport, with_stimuli
 from keras_emotion.experiment import Runtime, fit, prepare, training
 from keras_emotion.losses import MERCLLoss
 from keras_emotion.pipelines import StoredFeatures
-from keras_emotion.synthetic import write_stimuli
+from keras_emotion.pipelines.feature_store import SharedWindows
+from keras_emotion.synthetic import write_eav, write_stimuli
 from keras_emotion.systems import Training
 from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound, PictureEncoder, SoundEncoder
-from keras_emotion.systems.mercl import MERCLExperiment, MERCLSystem, stimulus_numbers
+from keras_emotion.systems.mercl import MERCLExperiment, MERCLSystem, stimulus_numbers, trial_numbers
 from keras_emotion.systems.stages import layer_weights
 from keras_emotion.testing import check_system
 from tests.conftest import MemoryReader
@@ -342,3 +344,77 @@ def test_the_lag_moves_the_eeg_alone():
 
 def test_contract_of_systems(reader):
     check_system(MERCLSystem(**SMALL), reader)
+
+
+# --- the person's picture and sound
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory):
+    """One person in a conversation of ten trials of 4 s, five of them spoken."""
+    return EAV(
+        write_eav(
+            tmp_path_factory.mktemp("eav"),
+            n_subjects=1,
+            n_conversations=1,
+            trial_seconds=4,
+            video_frame_rate_hz=4,
+            video_size=(32, 32),
+        ),
+        sampling_rate_hz=128.0,
+    )
+
+
+def test_the_person_is_seen_and_heard(conversations, tmp_path):
+    training.prepare_backend(1)
+    system = MERCLSystem(**SMALL, stream="person")
+    plan, described = prepare(experiment(tmp_path, system).changed({"targets": ("emotion",)}), conversations)
+    stored = plan.joined(1)
+    # Nothing of the stimulus is read: the run is not said to see stimuli, nor do subjects share features.
+    assert system.sources == ("recording", "video", "voice")
+    assert "sources" not in described
+    assert not any(isinstance(array, SharedWindows) for array in stored.arrays.values())
+    # Of the ten trials the five in which the person listens have no sound.
+    assert stored.table["trial"].tolist() == [2, 4, 6, 8, 10]
+    dropped = plan.dropped_windows()
+    assert dropped[["trial", "reason", "n_windows"]].to_numpy().tolist() == [
+        [trial, "no sound of the person", 1] for trial in (1, 3, 5, 7, 9)
+    ]
+    trials = {trial.trial: trial for trial in conversations.trials()}
+    of_stimulus = system.parts()["audio"].changed(stream="stimulus")
+    for row, number in enumerate(stored.table["trial"]):
+        shown = dataclasses.replace(trials[number], media=trials[number].voice)
+        expected = of_stimulus.extract([shown])[0]["sound"]
+        np.testing.assert_allclose(np.asarray(stored.arrays["sound"][[row]]), expected, rtol=1e-5, atol=1e-5)
+    # Windows of a trial are one stimulus to the losses, and those of other trials are not, whatever their block.
+    numbers = np.asarray(stored.arrays["stimulus"][np.arange(5)])[:, 0]
+    assert len(set(numbers)) == 5
+    # `predict` has no way to read the person's files.
+    assert system.inference(trials[2]) == {}
+
+
+def test_numbers_of_trials():
+    table = pd.DataFrame(
+        {"dataset": "eav", "subject": 3, "session": 1, "trial": [1, 1, 2, 5], "stimulus": "subject03_block01"}
+    )
+    numbers = trial_numbers(table)
+    assert numbers.shape == (4, 1)
+    assert numbers[0] == numbers[1]
+    assert len(np.unique(numbers)) == 3
+    assert not set(numbers[:, 0]) & set(trial_numbers(table.assign(subject=4))[:, 0])
+    np.testing.assert_array_equal(numbers.astype(np.float32).astype(np.int32), numbers)
+
+
+@pytest.mark.parametrize("spatial_encoders", ["frozen", "trained"])
+def test_the_stream_makes_another_experiment_and_the_default_none(spatial_encoders):
+    system = MERCLSystem(**SMALL, spatial_encoders=spatial_encoders)
+    person = MERCLSystem(**SMALL, spatial_encoders=spatial_encoders, stream="person")
+    assert "stream" not in json.dumps(system.scientific_config())
+    assert person.scientific_config()["stream"] == "person"
+    assert {name: part.sources for name, part in person.parts().items()} == {
+        "visual": ("video",),
+        "audio": ("voice",),
+        "eeg": ("recording",),
+    }
+    assert any("picture and sound are the person's" in line for line in person.unlike_the_paper())
+    assert not any("person's" in line for line in system.unlike_the_paper())

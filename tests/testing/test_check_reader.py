@@ -10,12 +10,21 @@ import pytest
 
 from keras_emotion.datasets import READERS, SAM40, Problem, Recordings, SubjectReport
 from keras_emotion.datasets.sam40 import CHANNEL_NAMES
-from keras_emotion.schema import ContinuousRating, InputError, ReleasedFeatures
+from keras_emotion.schema import ContinuousRating, EyeEvents, EyeMovements, InputError, ReleasedFeatures
 from keras_emotion.testing import check_reader
 from keras_emotion.testing.readers import READER_CHECKS
 from tests.datasets.written_files import sine, write_brainvision
 
-NUMBERS = {"deap": (1, 24), "sam40": (1, 2), "seed": (1, 2), "mahnob_hci": (1, 2)}
+NUMBERS = dict.fromkeys(
+    ("sam40", "seed", "seed_iv", "seed_v", "seed_vii", "seed_multimodal", "dreamer", "mahnob_hci"), (1, 2)
+) | {
+    "deap": (1, 24),
+    "amigos": (2, 8, 12),
+    "faced": (4,),
+    "eav": (1, 2),
+    "ravdess": (1, 2),
+    "crema_d": (1001, 1002),
+}
 NAMES = {
     "afew_va": ("actor_01", "actor_02"),
     "affectnet": ("training", "validation"),
@@ -32,18 +41,41 @@ CASES = {
     "sam40 raw": {"file_format": "raw"},
     "seed": {},
     "seed features": {"file_format": "features"},
+    "seed_iv": {},
+    "seed_iv features": {"file_format": "features"},
+    "seed_multimodal": {},
+    "seed_v": {},
+    "seed_v raw": {},
+    "seed_vii": {},
+    "seed_vii raw": {},
+    "seed_vii features": {"file_format": "features"},
+    "dreamer": {},
+    "dreamer 7.3": {},
+    "amigos": {},
+    "faced": {},
+    "faced raw": {"file_format": "raw", "sampling_rate_hz": 128.0},
+    "faced features": {"file_format": "features", "channel_order": "first_batch"},
+    "eav": {},
+    "eav speaking": {"task": "speaking", "sampling_rate_hz": 128.0},
     "mahnob_hci": {},
     "mahnob_hci as recorded": {"preprocess": "none", "sampling_rate_hz": None, "baseline_seconds": 0.0},
     "afew_va": {},
     "afew_va flat": {},
     "affectnet": {},
     "affectnet arrays": {},
+    "ravdess": {},
+    "ravdess sound": {"file_format": "audio"},
+    "crema_d": {},
     "recordings": {},
     "recordings at 128 Hz": {"sampling_rate_hz": 128.0},
     "recordings fif": {},
     "recordings in two sessions": {},
 }
 """Arguments by name: the first word is that of the reader; the name, or the first word, that of the folder."""
+
+
+SLOW_CASES = ("deap original preprocessed", "seed_v raw", "seed_vii raw", "seed_vii features")
+"""Filters and changes of the rate take most of the time of all cases; features of SEED-VII are read as SEED-IV's."""
 
 
 def test_every_reader_has_a_case():
@@ -53,8 +85,7 @@ def test_every_reader_has_a_case():
 
 @pytest.mark.parametrize(
     "case",
-    # The filters of DEAP's recordings take most of the time of all cases.
-    [pytest.param(case, marks=pytest.mark.slow if case == "deap original preprocessed" else ()) for case in CASES],
+    [pytest.param(case, marks=pytest.mark.slow if case in SLOW_CASES else ()) for case in CASES],
 )
 def test_readers_keep_the_contract(case, synthetic_root):
     name, root = case.split()[0], synthetic_root(case)
@@ -111,6 +142,17 @@ def test_whole_released_features_are_no_fault(synthetic_root):
 
     # A class of a test cannot be pickled.
     check_reader(lambda: WithFeatures(synthetic_root("recordings")), skip=("pickle", "damaged_files"))
+
+
+def test_whole_eye_movements_are_no_fault(synthetic_root):
+    class WithEyes(Recordings):
+        eye_files = Recordings.video_files
+
+        def trials(self, subjects=None):
+            return map(eye(), super().trials(subjects))
+
+    # A class of a test cannot be pickled.
+    check_reader(lambda: WithEyes(synthetic_root("recordings")), skip=("pickle", "damaged_files"))
 
 
 def test_some_subjects_and_no_copy(synthetic_root):
@@ -174,6 +216,21 @@ def released(array=None, **changes):
 
 CONTINUOUS = ContinuousRating(np.array([0.0, 1.0]), np.array([0.5, np.nan]), (-1.0, 1.0))
 
+
+def eye(features=None, **changes):
+    """A change of a trial: it has eye movements, some fields of which are others; events by the names of theirs."""
+    features = np.ones((3, 2)) if features is None else features
+    shapes = {"pupil": (5, 4), "fixations_ms": (5,), "saccades": (4, 2), "blinks_ms": (0,), "statistics": (28,)}
+    events = {name: changes.pop(name, np.ones(shape)) for name, shape in shapes.items()}
+
+    def movements(trial):
+        sources = (trial.video,)
+        whole = EyeMovements(sources, ("x", "y"), 4.0, False, lambda: features, lambda: EyeEvents(**events))
+        return dataclasses.replace(whole, **changes)
+
+    return of_trial(eye_movements=movements)
+
+
 TRIAL_FAULTS = {
     "name of another dataset": ("identity", of_trial(dataset="deap")),
     "subject of another type": ("identity", of_trial(subject=1)),
@@ -209,6 +266,15 @@ TRIAL_FAULTS = {
     "NaN for a rating": ("ratings", of_trial(ratings={"valence": float("nan")})),
     "None for a rating": ("ratings", of_trial(ratings={"valence": None})),
     "rating that is an int": ("ratings", of_trial(ratings={"valence": 5})),
+    "eye movements that are not listed": ("eye_movements", eye(sources=())),
+    "eye feature twice": ("eye_movements", eye(feature_names=("x", "x"))),
+    "windows of eye features of no length": ("eye_movements", eye(window_seconds=0.0)),
+    "no eye movements to read": ("eye_movements", eye(read_features=None, read_events=None)),
+    "eye features of fewer names": ("eye_movements", eye(np.ones((3, 1)))),
+    "eye features of float32": ("eye_movements", eye(np.ones((3, 2), np.float32))),
+    "NaN in the eye features": ("eye_movements", eye(np.full((3, 2), np.nan))),
+    "pupils without fixations": ("eye_movements", eye(fixations_ms=np.ones(4))),
+    "saccades without amplitudes": ("eye_movements", eye(saccades=np.ones(4))),
     "continuous rating named like a rating": (
         "continuous_ratings",
         of_trial(continuous_ratings=lambda trial: {next(iter(trial.ratings)): CONTINUOUS}),
@@ -256,6 +322,9 @@ def test_a_fault_in_a_trial_is_caught(fault, synthetic_root):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
             self.class_names = {"task": ("rest", "stress")}
+
+        # Eye movements of these trials are said to be read from the video.
+        eye_files = Recordings.video_files
 
         def trials(self, subjects=None):
             # Not of the first trial: all have to be looked at.

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
-from keras_emotion.datasets import AFEWVA, DEAP, Reader, Recordings, with_stimuli
+from keras_emotion.datasets import AFEWVA, DEAP, RAVDESS, Reader, Recordings, with_stimuli
 from keras_emotion.models import DGCNN
 from keras_emotion.pipelines import (
     ConnectivityFeatures,
@@ -24,14 +24,18 @@ from keras_emotion.pipelines import (
     StoredFeatures,
     Windowing,
 )
-from keras_emotion.schema import ReleasedFeatures
-from keras_emotion.synthetic import write_afew_va, write_deap, write_recordings
+from keras_emotion.schema import EyeMovements, ReleasedFeatures
+from keras_emotion.synthetic import write_afew_va, write_deap, write_ravdess, write_recordings
 from keras_emotion.systems import Stage, registered_systems
 from keras_emotion.systems.ave_kelm import AVEKELM
 from keras_emotion.systems.ave_lstm import AVELSTM
 from keras_emotion.systems.ave_rt import AVERT
 from keras_emotion.systems.comparison_estimators import ComparisonEstimator, OfficialComparisonEstimator
-from keras_emotion.systems.comparison_networks import ComparisonNetwork, OfficialComparisonNetwork
+from keras_emotion.systems.comparison_networks import (
+    ComparisonNetwork,
+    EyeComparisonNetwork,
+    OfficialComparisonNetwork,
+)
 from keras_emotion.systems.deepvanet import DeepVANetSystem
 from keras_emotion.systems.face_eeg_lstm import FaceEEGLSTMSystem
 from keras_emotion.systems.face_network_eeg_svm import FaceNetworkEEGSVM
@@ -42,6 +46,7 @@ from keras_emotion.systems.mind_reader import MindReader
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
 from keras_emotion.systems.ve_bilstm import VEBiLSTM
 from keras_emotion.systems.vgg19_frames import VGG19Frames
+from keras_emotion.systems.voice_svm import VoiceSVM
 from keras_emotion.testing import check_system
 from keras_emotion.testing.systems import SYSTEM_CHECKS
 
@@ -71,10 +76,12 @@ WITH_EEG = {
 
 OFFICIAL = {
     "dgcnn": OfficialComparisonNetwork(network="dgcnn", features=OfficialFeatures(steps=2)),
+    "dcca": EyeComparisonNetwork(network="dcca", features=OfficialFeatures(steps=2)),
+    "mmreslstm": EyeComparisonNetwork(network="mmreslstm", features=OfficialFeatures(steps=2)),
     "svm": OfficialComparisonEstimator(),
     "logistic regression": OfficialFeatureRegression(),
 }
-"""Fed by features that their authors computed."""
+"""Fed by features that their authors computed, of EEG and of eye movements."""
 
 QUANTITIES = ("dcca", "mmreslstm", "emotion_transformer_fusion", "mkl", "prior", "face_eeg_lstm")
 _SHORT_SEGMENTS = {"window_seconds": 1.0, "faces": FaceFeatures(steps=2, image_size=16)}
@@ -139,7 +146,7 @@ def deap_with_stimuli(tmp_path_factory):
 
 
 def test_every_registered_system_is_checked():
-    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual())
+    systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual(), VoiceSVM())
     # MERCL and the hierarchical LSTM in tests of their own, LSTMs on quantities of the face by `with_quantities`.
     checked = {*(type(system).__name__ for system in systems), "MERCLSystem", "HLSTMSystem", "FaceEEGLSTMSystem"}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
@@ -188,7 +195,11 @@ class Released(Reader):
                 smoothed=frozenset({"de_LDS"}),
                 read=lambda name, values=values: values,
             )
-            yield dataclasses.replace(trial, recording=None, eeg_channel_names=(), released_features=released)
+            eyes = windows.std(-1)[:, :3].astype(float)
+            movements = EyeMovements((Path("1.mat"),), ("x", "y", "z"), 1.0, True, lambda eyes=eyes: eyes)
+            yield dataclasses.replace(
+                trial, recording=None, eeg_channel_names=(), released_features=released, eye_movements=movements
+            )
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -222,6 +233,11 @@ def test_systems_on_stimuli_keep_the_contract(name, deap_with_stimuli):
 def test_systems_on_pictures_keep_the_contract(system, tmp_path):
     root = write_afew_va(tmp_path, n_clips=2, n_actors=1, frames_per_clip=60, frame_size=(64, 64))
     check_system(system, AFEWVA(root))
+
+
+def test_systems_on_voices_keep_the_contract(tmp_path):
+    write_ravdess(tmp_path, 1, n_emotions=2, n_statements=1, files=("audio",), clip_seconds=2.0)
+    check_system(VoiceSVM(), RAVDESS(tmp_path))
 
 
 # --- one fault each

@@ -1,0 +1,141 @@
+"""Tables of events of a BIDS tree: found whatever the case of the task, in seconds, with all of their columns."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_emotion.datasets.file_lists import events_in_bids
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import mne
+
+_NO_VALUE = ("", "n/a")
+_TEXT_COLUMNS = ("trial_type", "stim_type")
+_ORIGINAL = "BAD_ACQ_SKIP"
+"""Annotation of a recording that stays beside the events of the table, as with mne-bids."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A row of a table of events.
+
+    Args:
+        start_seconds: from the first sample of the recording.
+        duration_seconds: 0 where the table gives none.
+        text: its type; `"n/a"` without one.
+        columns: what the other columns say, without those that say nothing.
+    """
+
+    start_seconds: float
+    duration_seconds: float
+    text: str
+    columns: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class EventTable:
+    """The table of events of a recording.
+
+    Args:
+        path: the file.
+        events: its rows, in seconds.
+        is_found: whether mne-bids finds the file: its task is spelt as that of the recording.
+        is_in_milliseconds: whether the file gives milliseconds, and not seconds as BIDS has it.
+    """
+
+    path: Path
+    events: tuple[Event, ...]
+    is_found: bool
+    is_in_milliseconds: bool
+
+    @property
+    def notes(self) -> list[str]:
+        """What was concluded."""
+        notes = []
+        if not self.is_found:
+            notes.append(f"events of {self.path.name}, whose task is spelt in another case than that of the recording")
+        if self.is_in_milliseconds:
+            notes.append(
+                f"{self.path.name}: most times are after the end of the recording and fit as milliseconds: read as such"
+            )
+        return notes
+
+
+def read_event_table(path: Path, root: Path, recording_seconds: float) -> EventTable | None:
+    """The table of events of a recording in a BIDS tree, `None` where there is none.
+
+    Times count in seconds by BIDS. DENS (OpenNeuro ds003751) has milliseconds: where most events lie after the end of
+    the recording and none would as milliseconds, they are taken for that, which is noted.
+
+    Args:
+        path: the recording.
+        root: folder of the tree.
+        recording_seconds: length of the recording.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
+    found = events_in_bids(path, root)
+    if found is None:
+        return None
+    file, is_found = found
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            rows = [row for row in csv.DictReader(opened, delimiter="\t") if (row.get("onset") or "n/a") != "n/a"]
+        starts = [float(row["onset"]) for row in rows]
+        durations = [0.0 if (row.get("duration") or "n/a") == "n/a" else float(row["duration"]) for row in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{file}: no table of events ({error}); expected columns separated by tabs, with numbers in onset and "
+            "duration"
+        ) from None
+    n_after = sum(start > recording_seconds for start in starts)
+    is_in_milliseconds = 2 * n_after > len(starts) and max(starts) / 1000 <= recording_seconds
+    unit = 1e-3 if is_in_milliseconds else 1.0
+    events = tuple(
+        Event(
+            unit * start,
+            unit * duration,
+            next((row[name].strip() for name in _TEXT_COLUMNS if row.get(name)), "n/a"),
+            {
+                name.strip(): value.strip()
+                for name, value in row.items()
+                if name and isinstance(value, str) and value.strip() not in _NO_VALUE
+            },
+        )
+        for start, duration, row in zip(starts, durations, rows, strict=True)
+    )
+    return EventTable(file, events, is_found, is_in_milliseconds)
+
+
+def attach_events(raw: mne.io.BaseRaw, path: Path, root: Path) -> list[str]:
+    """Give a recording the events of its table as annotations, where mne-bids does not; return what was concluded.
+
+    Args:
+        raw: what mne-bids made of the recording.
+        path: its file.
+        root: folder of the tree.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
+    import mne
+
+    table = read_event_table(path, root, raw.n_times / float(raw.info["sfreq"]))
+    if table is None or (table.is_found and not table.is_in_milliseconds):
+        return []
+    kept = raw.annotations[[text == _ORIGINAL for text in raw.annotations.description]]
+    first = raw.first_time if raw.info["meas_date"] is not None else 0.0
+    of_table = mne.Annotations(
+        [event.start_seconds + first for event in table.events],
+        [event.duration_seconds for event in table.events],
+        [event.text for event in table.events],
+        orig_time=kept.orig_time,
+    )
+    raw.set_annotations(of_table + kept, verbose="WARNING")
+    return table.notes

@@ -1,0 +1,185 @@
+"""SEED-V: 16 public subjects, three sessions of 15 film clips each, EEG, eye movements, five classes of emotion."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from keras_emotion.datasets.reader import Problem
+from keras_emotion.datasets.seed_common import differences, read_facts, read_names
+from keras_emotion.datasets.seed_series import TARGET, SEEDSeries, Visit, checked_rate, eye_problems, parse_date
+from keras_emotion.datasets.seed_sessions import (
+    CntSignals,
+    PickledFeatures,
+    SessionFile,
+    open_cnt,
+    pickled_labels,
+    read_pickled,
+)
+from keras_emotion.schema import EyeMovements
+
+FACTS: dict[str, Any] = read_facts("seed_v")
+"""Counts, labels, times of clips and folders of SEED-V (`facts/seed_v.json`); `notes`: what is not verified."""
+
+EYE_FEATURE_NAMES = read_names("seed_eye_features")
+"""The 33 eye features in the order of the code of SEED-VII; whether it is that of SEED-V is not verified."""
+
+_RECORDING = re.compile(r"(\d+)_(\d)_(\d{8})\.cnt", re.IGNORECASE)
+_FEATURES = re.compile(r"(\d+)_([1-9]+)\.npz")
+
+
+class SEEDV(SEEDSeries):
+    """A folder of SEED-V: Neuroscan recordings or the authors' differential entropies, and eye movements.
+
+    See `SEEDSeries` for trials, sessions and labels. 45 different clips, 15 in each session; the session in the name of
+    a recording is the set of clips, which need not be the order of the visits. Labels come from
+    `emotion_label_and_stimuli_order.xlsx` and are compared with the facts and with those in the files of features.
+    `Trial.split` is the fold of the usual cross-validation: clips 1 to 5, 6 to 10 and 11 to 15 of every session, each
+    with one clip of every class.
+
+    **Signals** (`"raw"`): `(62, samples)` float32 in microvolt, without M1, M2, VEO and HEO, cut by the seconds that
+    the authors publish, resampled from 1000 Hz without aliasing (one public loader takes every fifth sample). They are
+    not filtered otherwise.
+
+    **Features** (`"features"`): `de`, `(windows, 62, 5)`, in windows of 4 s, from pickles of which nothing is executed.
+    Whether the authors smoothed them is not known.
+
+    **Eye movements**: 33 features in the same windows.
+
+    Args:
+        root: folder that holds `EEG_raw` (`{subject}_{session}_{yyyymmdd}.cnt`) or `EEG_DE_features`
+            (`{subject}_123.npz`), or one of these itself.
+        file_format: `"raw"` or `"features"`; by default the first that is there.
+        sampling_rate_hz: rate that signals are resampled to; `None`: as recorded.
+
+    Raises:
+        InputError: `root` holds no such files.
+        ValueError: `file_format` is neither of the two, or the rate is not above 0.
+
+    References:
+        Liu, Qiu, Zheng and Lu, "Comparing Recognition Performance and Robustness of Multimodal Deep Learning Models for
+        Multimodal Emotion Recognition", IEEE Transactions on Cognitive and Developmental Systems 14(2), 2022.
+    """
+
+    name = "seed_v"
+    title = "SEED-V"
+    facts = FACTS
+    signal_formats = ("raw",)
+    example = "1_1_20180804.cnt or 1_123.npz"
+    class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {TARGET: tuple(FACTS["class_names"])}
+    usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split", "subject_disjoint")
+
+    def __init__(self, root: str | Path, file_format: str | None = None, *, sampling_rate_hz: float | None = 200.0):
+        super().__init__(root, file_format)
+        self.sampling_rate_hz = checked_rate(sampling_rate_hz)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Reader.options`."""
+        return {"sampling_rate_hz": self.sampling_rate_hz}
+
+    def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
+        folder = self._folder(file_format)
+        visits: dict[int, list[Visit]] = {}
+        for path in () if folder is None else sorted(folder.iterdir()):
+            if file_format == "features":
+                match = _FEATURES.fullmatch(path.name)
+                sessions = [int(digit) for digit in match[2]] if match else []
+                date = None
+            else:
+                match = _RECORDING.fullmatch(path.name)
+                date = match and parse_date(match[3])
+                sessions = [int(match[2])] if date else []
+            for session in sessions:
+                if session <= FACTS["n_sessions"]:
+                    visits.setdefault(int(match[1]), []).append(Visit(session, path, date))
+        return {
+            subject: tuple(sorted(own, key=lambda visit: (visit.number, visit.path))) for subject, own in visits.items()
+        }
+
+    def _open(self, subject: int, visit: Visit) -> SessionFile:
+        numbers = self._trial_numbers
+        if self.file_format == "features":
+            keys = {number: self._clip(visit, number) - 1 for number in numbers}
+            (name,) = FACTS["feature_names"]
+            file = PickledFeatures(visit.path, keys, name, FACTS["bands"], FACTS["window_seconds"])
+            if fault := self._label_fault(visit, keys):
+                file.contents = dataclasses.replace(file.contents, faults=(*file.contents.faults, fault))
+            return file
+        spans = self._parameters.get("clip_spans", FACTS["clip_spans"])[visit.number - 1]
+        raw = open_cnt(visit.path)
+        flaws = []
+        if raw.info["sfreq"] != FACTS["sampling_rate_hz"]:
+            flaws.append(f"{raw.info['sfreq']:g} Hz; expected {FACTS['sampling_rate_hz']}; is it the original file?")
+        of_trials = dict(enumerate((tuple(map(float, span)) for span in spans), 1))
+        return CntSignals(visit.path, raw, of_trials, numbers, self.sampling_rate_hz, flaws)
+
+    def _label_fault(self, visit: Visit, keys: Mapping[int, int]) -> str:
+        """Labels in the file of features that are not those of the clips."""
+        found = pickled_labels(visit.path)
+        there = [number for number in keys if keys[number] in found]
+        own = [found[keys[number]] for number in there]
+        wrong = differences(own, [self._labels[visit.number - 1][number - 1] for number in there])
+        source = self._label_path.name if self.label_table is not None else f"the facts known of {self.title}"
+        return f"session {visit.number}: labels differ from {source}: {wrong}; copy both again" if wrong else ""
+
+    def missing_files(self) -> tuple[Problem, ...]:
+        """Files of the folder with other names than those that are read."""
+        known = {visit.path for visits in self._visits.values() for visit in visits}
+        message = f"not read; expected a name like {self.example}"
+        suffixes = (".npz",) if self.file_format == "features" else (".cnt",)
+        return tuple(
+            Problem(path, message, is_blocking=False)
+            for path in sorted(self._folder(self.file_format).iterdir())
+            if path.suffix.lower() in suffixes and path not in known
+        )
+
+    def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
+        """See `Reader.notes`."""
+        notes = super().notes(subjects)
+        if self.file_format == "features":
+            notes.append("whether the authors smoothed the differential entropies over a trial is not known")
+        if self._folder("eye_features") is not None:
+            notes.append("whether the authors smoothed the eye features over a trial is not known")
+        return notes
+
+    # --- eye movements
+
+    def eye_files(self, subject: int) -> tuple[Path, ...]:
+        """See `Reader.eye_files`."""
+        (subject,) = self.select([subject])
+        found = (self._eye_path(subject, visit) for visit in self._visits[subject])
+        return tuple(dict.fromkeys(path for path in found if path is not None))
+
+    @functools.cached_property
+    def _eye_paths(self) -> dict[tuple[int, int], Path]:
+        """Files of eye features by subject and session."""
+        folder = self._folder("eye_features")
+        matches = [(_FEATURES.fullmatch(path.name), path) for path in sorted(folder.iterdir())] if folder else []
+        return {(int(match[1]), int(digit)): path for match, path in matches if match for digit in match[2]}
+
+    def _eye_path(self, subject: int, visit: Visit) -> Path | None:
+        return self._eye_paths.get((subject, visit.number))
+
+    def _eye(self, subject: int, visit: Visit, trial: int) -> EyeMovements | None:
+        path = self._eye_path(subject, visit)
+        if path is None:
+            return None
+        key, n_features = self._clip(visit, trial) - 1, len(EYE_FEATURE_NAMES)
+        return EyeMovements(
+            sources=(path,),
+            feature_names=EYE_FEATURE_NAMES,
+            window_seconds=float(FACTS["window_seconds"]),
+            read_features=functools.partial(read_pickled, path, "data", n_features, key),
+        )
+
+    def _eye_problems(self, subject: int, visit: Visit) -> list[Problem]:
+        folder = self._folder("eye_features")
+        if folder is not None and self._eye_path(subject, visit) is None:
+            message = f"subject {subject}: no eye features of session {visit.number}"
+            return [Problem(folder, message, subject, False)]
+        return eye_problems(subject, {number: self._eye(subject, visit, number) for number in self._trial_numbers})

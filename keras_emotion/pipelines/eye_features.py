@@ -1,0 +1,164 @@
+"""Eye movements of the windows: features that the authors of a dataset distribute, or statistics of the events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import model_validator
+
+from keras_emotion import signals
+from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features, Source
+from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, starts_within, steps_of_windows
+from keras_emotion.schema import EyeMovements, InputError, Trial
+
+
+class EyeFeatures(FeaturePart):
+    """Features of eye movements: `{"eye": (samples, steps, features)}`, float32.
+
+    A sample is `steps` consecutive windows, as in `OfficialFeatures`, whose samples these are paired with.
+
+    `"official"` reads the features that the authors distribute (`EyeMovements.read_features`), 31 or 33 of each window.
+    `"events"` computes `keras_emotion.signals.event_features` of the events of the trial: 22 numbers, the same for all
+    of its windows, since the events have no times.
+
+    A trial whose eye movements are missing or cannot be read has unusable samples, which are dropped with their
+    partners and counted by reason. Nobody can compute the authors' features for a new recording as they did: saved
+    models that read them cannot be applied to recordings.
+
+    Args:
+        values: `"official"` or `"events"`.
+        window_seconds: length in seconds of one window; of `"official"` that of the authors, files with other windows
+            are refused.
+        steps: windows of a sample.
+        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
+            by side.
+    """
+
+    code_version: ClassVar[int] = 1
+    sources: ClassVar[tuple[Source, ...]] = ("eye_movements",)
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {}
+
+    values: Literal["official", "events"] = "official"
+    window_seconds: Seconds = 4.0
+    steps: StepCount = 1
+    hop_seconds: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _hop_is_whole(self):
+        hop = self._hop_windows
+        if hop < 1 or abs(hop * self.window_seconds - (self.hop_seconds or hop * self.window_seconds)) > 1e-6:
+            raise ValueError(
+                f"hop_seconds: {self.hop_seconds:g} s; expected a whole number of windows of {self.window_seconds:g} s"
+            )
+        return self
+
+    @property
+    def _hop_windows(self) -> int:
+        return self.steps if self.hop_seconds is None else round(self.hop_seconds / self.window_seconds)
+
+    @property
+    def windowing(self) -> Windowing:
+        """See `FeaturePart`; a window is a sample, and its steps are the windows of the features."""
+        return Windowing(
+            window_seconds=self.window_seconds * self.steps, hop_seconds=self.hop_seconds, steps=self.steps
+        )
+
+    def with_windowing(self, windowing: Windowing) -> Self:
+        """See `FeaturePart`."""
+        if windowing.lag_seconds:
+            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+        return self.changed(
+            window_seconds=windowing.step_seconds, steps=windowing.steps, hop_seconds=windowing.hop_seconds
+        )
+
+    def flags(self, trial: Trial) -> tuple[str, ...]:
+        """See `FeaturePart`; what makes the windows of a trial alike."""
+        movements = trial.eye_movements
+        if self.values == "events":
+            return ("eye movements are statistics of the whole trial, the same for all of its windows",)
+        if movements is None or not movements.is_smoothed:
+            return ()
+        return (
+            "eye features were smoothed over the whole trial by their authors: each window depends on later ones, and "
+            "windows of one trial are near-duplicates",
+        )
+
+    def extract(self, trials: Iterable[Trial]) -> Features:
+        """See `FeaturePart`.
+
+        Raises:
+            InputError: no trial has eye movements, features are of windows of another length or other ones than in the
+                first trial; or there are no trials.
+        """
+        found: list[tuple[np.ndarray | None, pd.DataFrame]] = []
+        names: tuple[str, ...] | None = None
+        who = None
+        for trial in trials:
+            who = f"{trial.dataset}, subject {trial.subject}"
+            movements, reason, values = trial.eye_movements, "no eye movements", None
+            if movements is not None:
+                own = movements.feature_names if self.values == "official" else signals.EVENT_FEATURE_NAMES
+                values, reason = self._values(trial, movements)
+                if values is not None:
+                    names = names or own
+                    if own != names:
+                        raise InputError(f"{movements.sources[0]}: other eye features than in the first trial of {who}")
+            found.append((values, self._table(trial, values, reason)))
+        if who is None:
+            raise InputError("no trials to read eye movements of")
+        if names is None:
+            kind = "eye features" if self.values == "official" else "events of eye movements"
+            raise InputError(
+                f"{who}: no trial has {kind}; leave this subject out with --subjects, or choose a model of EEG alone"
+            )
+        arrays = [
+            np.zeros((len(table), self.steps, len(names)), np.float32) if values is None else self._cut(values, table)
+            for values, table in found
+        ]
+        tables = [table if UNUSABLE in table else table.assign(**{UNUSABLE: ""}) for _, table in found]
+        return {"eye": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
+
+    def _values(self, trial: Trial, movements: EyeMovements) -> tuple[np.ndarray | None, str]:
+        """Features of each window, `(windows, features)`, or of the trial, `(features,)`; or why there are none."""
+        read = movements.read_features if self.values == "official" else movements.read_events
+        if read is None:
+            return None, "no eye features" if self.values == "official" else "no events of eye movements"
+        if self.values == "official" and abs(movements.window_seconds - self.window_seconds) > 1e-6:
+            raise InputError(
+                f"{movements.sources[0]}: eye features of windows of {movements.window_seconds:g} s; expected "
+                f"{self.window_seconds:g} s, those of the EEG; set --system.features.window-seconds "
+                f"{movements.window_seconds:g}"
+            )
+        try:
+            content = read()
+        except InputError as error:
+            return None, str(error)
+        if self.values == "official":
+            return content, ""
+        values = signals.event_features(
+            content.pupil, content.fixations_ms, content.saccades, content.blinks_ms, trial.duration_seconds
+        )
+        return (values, "") if np.isfinite(values).all() else (None, "no fixation in the trial")
+
+    def _table(self, trial: Trial, values: np.ndarray | None, reason: str) -> pd.DataFrame:
+        of_windows = values is not None and values.ndim == 2
+        seconds = len(values) * self.window_seconds if of_windows else trial.duration_seconds
+        length = self.window_seconds * self.steps
+        table = trial.window_table(starts_within(seconds, length, self.hop_seconds), length)
+        return table if values is not None else table.assign(**{UNUSABLE: reason})
+
+    def _cut(self, values: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+        if values.ndim == 2:
+            return values[steps_of_windows(len(values), self.steps, 1, self._hop_windows)].astype(np.float32)
+        return np.broadcast_to(values.astype(np.float32), (len(table), self.steps, len(values)))
+
+    def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
+        """See `FeaturePart`; nothing computes these features of a signal.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("eye: eye movements cannot be computed of a recording")

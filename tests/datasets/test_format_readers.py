@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 
 import h5py
 import mne
@@ -139,6 +140,19 @@ def test_what_xdf_does_not_hold_is_said(tmp_path):
         xdf.signals_of(tmp_path / "a.xdf", [empty])
 
 
+def test_parts_of_a_file_that_a_reader_skips_are_noted(tmp_path, monkeypatch, capsys):
+    def read(path):
+        logging.getLogger("pyxdf").error("found likely XDF file corruption, scanning forward")
+        print("reading")
+        return xdf.signals_of(path, [eeg_stream()])
+
+    monkeypatch.setattr(dispatch, "_WHOLE", {".xdf": read})
+    path = tmp_path / "a.xdf"
+    path.touch()
+    assert "the reader says: found likely XDF file corruption, scanning forward" in opened(path).notes
+    assert capsys.readouterr() == ("", "")
+
+
 # --- packages that are not installed
 
 
@@ -270,6 +284,11 @@ def test_fieldtrip_trials_follow_each_other(tmp_path):
     assert list(found.units) == ["uV", "uV", "uV", None]
     np.testing.assert_allclose(found.positions_m[[0, 2]], [[-0.03, 0.08, 0], [0, -0.09, 0.01]])
     assert np.isnan(found.positions_m[[1, 3]]).all()
+    # CTF's x is the front, and y the left.
+    turned = structure(elec=structure()["elec"] | {"coordsys": "ctf"})
+    np.testing.assert_allclose(
+        fieldtrip.signals_of(tmp_path / "a.mat", turned).positions_m[0], [-0.08, -0.03, 0], atol=1e-12
+    )
 
 
 def test_fieldtrip_without_what_may_be_missing(tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,8 +85,24 @@ def read_raw(path: Path) -> mne.io.BaseRaw:
     import mne
 
     # Some readers print what they do, whatever they are told.
-    with mne.use_log_level("WARNING"), contextlib.redirect_stdout(io.StringIO()):
+    with mne.use_log_level("WARNING"), contextlib.redirect_stdout(io.StringIO()), _log_as_warnings():
         return _read_raw(path)
+
+
+@contextlib.contextmanager
+def _log_as_warnings() -> Iterator[None]:
+    """Issue as warnings what readers log as such: pyxdf logs which damaged parts of a file it skips."""
+    root = logging.getLogger()
+    handlers, records = root.handlers, list[logging.LogRecord]()
+    collector = logging.Handler(logging.WARNING)
+    collector.emit = records.append
+    root.handlers = [collector]
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+    for text in dict.fromkeys(record.getMessage() for record in records):
+        warnings.warn(text, stacklevel=2)
 
 
 def _read_raw(path: Path) -> mne.io.BaseRaw:

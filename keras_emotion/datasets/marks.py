@@ -198,12 +198,15 @@ def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], lis
         for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
         if kind == "stim" or name in _MARKER_CHANNELS
     ]
+    # Emotiv gives the unit of its electrodes to its words, too, and MNE makes volts of them.
+    factors = dict(zip(raw.ch_names, raw._raw_extras[0].get("units", ()), strict=False)) if raw._raw_extras[0] else {}
+    factors = {name: factor for name, factor in factors.items() if name in _MARKER_CHANNELS}
     names = next(([name] for name in _ALL_IN_ONE if name in names), names)
     marks, notes = [], []
     for name in names:
-        values = raw.get_data(picks=[name], verbose="ERROR")[0]
+        values = raw.get_data(picks=[name], verbose="ERROR")[0] / factors.get(name, 1.0)
         # EDF scales its numbers, and rounds.
-        if not np.isfinite(values).all() or np.any(np.abs(values - np.round(values)) > 0.01):
+        if not np.isfinite(values).all() or np.any(np.abs(values - np.round(values)) > 0.05):
             notes.append(f"channel {name}: no whole numbers, so no trigger words")
             continue
         words = find_words(np.round(values).astype(np.int64))

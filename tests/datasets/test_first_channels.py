@@ -10,6 +10,7 @@ import pytest
 
 from keras_emotion import cli
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable, channels_of, directions_from, egi_net
+from keras_emotion.datasets.marks import read_marks
 from keras_emotion.datasets.recording_files import open_recording
 from keras_emotion.datasets.status_channels import is_status_channel
 from keras_emotion.schema import InputError
@@ -63,6 +64,18 @@ def test_status_channels_of_an_emotiv_are_left_out(tmp_path, capsys):
     assert f"none, {len(STATUS)}: COUNTER, INTERPOLATED, RAW_CQ" in out
     recording = open_recording(path, tmp_path, ChannelTable(tmp_path / CHANNEL_FILE))
     assert [channel.name for channel in recording.channels] == EPOC
+
+
+def test_words_in_the_marker_channel_of_an_emotiv_begin_trials(tmp_path):
+    words = np.zeros(256)
+    words[64:70], words[128] = 7, 3
+    # Sixteen bits for 2000 microvolts: no word is exactly a whole number.
+    write_edf(tmp_path / "P01.edf", [*EPOC, "MARKER"], [*np.zeros((14, 256)), words])
+    marks = read_marks(tmp_path / "P01.edf", tmp_path).marks
+    assert [(mark.start_seconds, mark.kind, mark.source) for mark in marks] == [
+        (0.5, "7", "trigger word"),
+        (1.0, "3", "trigger word"),
+    ]
 
 
 @pytest.mark.parametrize(

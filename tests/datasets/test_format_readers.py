@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import sys
 
 import h5py
 import mne
@@ -143,7 +144,7 @@ def test_what_xdf_does_not_hold_is_said(tmp_path):
 def test_parts_of_a_file_that_a_reader_skips_are_noted(tmp_path, monkeypatch, capsys):
     def read(path):
         logging.getLogger("pyxdf").error("found likely XDF file corruption, scanning forward")
-        print("reading")
+        sys.stdout.write("reading\n")
         return xdf.signals_of(path, [eeg_stream()])
 
     monkeypatch.setattr(dispatch, "_WHOLE", {".xdf": read})

@@ -8,7 +8,7 @@ import pytest
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.marks import read_marks
-from keras_emotion.datasets.recording_files import open_recording
+from keras_emotion.datasets.recording_files import open_raw, open_recording
 from keras_emotion.schema import InputError
 
 pytestmark = pytest.mark.real_data
@@ -93,6 +93,29 @@ def test_epochs_of_eeglab_are_those_of_mne(folder):
     expected = np.concatenate(list(epochs.get_data(copy=False)), axis=1) * 1e6
     np.testing.assert_allclose(recording.read(0, recording.n_samples), expected, rtol=1e-9)
     assert len(recording.gaps) == len(epochs) - 1
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:mne")
+@pytest.mark.parametrize("name", ["fieldtrip_raw_v7.mat", "fieldtrip_epochs_v7.mat", "fieldtrip_epochs_v73.mat"])
+def test_trials_of_fieldtrip_are_those_of_mne(folder, name):
+    pytest.importorskip("pymatreader")
+    path = folder / name
+    if "raw" in name:
+        expected = mne.io.read_raw_fieldtrip(path, None).get_data()
+    else:
+        epochs = mne.read_epochs_fieldtrip(path, None)
+        expected = np.concatenate(list(epochs.get_data(copy=False)), axis=1)
+    raw = open_raw(path, folder, [])
+    np.testing.assert_allclose(raw.get_data(), expected, rtol=1e-12)
+    # MNE counts from the start of each epoch, and so do the marks of its events.
+    n_trials = 1 if "raw" in name else len(epochs)
+    marks = [mark for mark in read_marks(path, folder).marks if mark.duration_seconds]
+    assert len(marks) == n_trials
+    if n_trials > 1:
+        step = len(epochs.times) / epochs.info["sfreq"]
+        starts = [trial * step - epochs.tmin for trial in range(n_trials)]
+        np.testing.assert_allclose([mark.start_seconds for mark in marks], starts, atol=1e-9)
+        assert [mark.kind for mark in marks] == [str(trial) for trial in range(1, n_trials + 1)]
 
 
 @pytest.mark.parametrize("version", ["v3", "v6"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+import pandas as pd
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.plausibility import PLAUSIBLE_UV, deviations_uv, microvolt_factor
@@ -140,6 +141,8 @@ class EAV(Reader):
     `task` is listening or speaking. Rows 0, 2, ... of the labels are taken for listening and rows 1, 3, ... for
     speaking, and compared with the names of the files: the public loader of the authors calls them the other way round.
 
+    `Trial.split` is that of its authors: of the 20 trials of an emotion and task the first 14 train, the others test.
+
     A person talks of one emotion for several trials, and each conversation has a neutral exchange besides. `stimulus`
     names these blocks of consecutive trials of one emotion, `"subject01_block01"` and so on; people chose their
     conversations, so that no two of them share one. Trials of a block follow each other: where they are both in
@@ -170,6 +173,7 @@ class EAV(Reader):
     """
 
     name = "eav"
+    usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": EMOTIONS, "task": TASKS}
     meaning_of_stimulus = (
         "a block of consecutive trials of one emotion of a person: where stimuli are kept apart, training has other "
@@ -285,7 +289,7 @@ class EAV(Reader):
     def _read(self, subject: int) -> Iterator[Trial]:
         """The trials of a person whose files can be used."""
         files, (emotions, tasks) = self._files(subject), self._labels(subject)
-        path, blocks = files.signal, _blocks(emotions)
+        path, blocks, parts = files.signal, _blocks(emotions), _parts(emotions, tasks)
         array = self._signals(path, len(emotions))
         first = array[:, :, 0].T
         size = float(np.median(deviations_uv(first, FACTS["sampling_rate_hz"])))
@@ -314,6 +318,7 @@ class EAV(Reader):
                 ratings={"emotion": float(emotion), "task": float(task)},
                 video=None if video is None else video.path,
                 voice=None if voice is None else Clip(voice.path, 0.0, seconds),
+                split=parts[place],
             )
 
     def _recording(self, path: Path, signal: np.ndarray, factor: float) -> Recording:
@@ -511,6 +516,18 @@ def _blocks(emotions: Sequence[int]) -> list[int]:
     """
     lengths = [len(list(group)) for _, group in itertools.groupby(emotions)]
     return [number for number, length in enumerate(lengths, 1) for _ in range(length)]
+
+
+def _parts(emotions: Sequence[int], tasks: Sequence[int]) -> list[str]:
+    """The part of the authors' split that each trial belongs to: of each emotion and task the first 14 of 20 train.
+
+    Example:
+        >>> _parts([3] * 10, [0, 1] * 5)[-4:]
+        ['test', 'test', 'test', 'test']
+    """
+    of_class = pd.DataFrame({"emotion": emotions, "task": tasks}).groupby(["emotion", "task"])["task"]
+    n_training = of_class.transform("size") * FACTS["n_training_exchanges_of_class"] // FACTS["n_exchanges_of_class"]
+    return np.where(of_class.cumcount() < n_training, "train", "test").tolist()
 
 
 def _subject_folders(home: Path) -> dict[int, Path]:

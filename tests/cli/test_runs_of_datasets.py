@@ -12,6 +12,17 @@ _SMALL_UTTERANCES = {"n_subjects": 3, "clip_seconds": 1.0, "n_emotions": 2, "fil
 COPIES = {
     "dreamer": {"n_subjects": 3, "clip_seconds": 6, "compressed": False},
     "amigos": {"n_subjects": 3, "clip_seconds": 18},
+    "seed_iv": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8, "files": ("features",)},
+    "seed_v": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8, "files": ("features",)},
+    "seed_vii": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8},
+    "faced": {"n_subjects": 3, "files": ("processed",), "clip_seconds": 3},
+    "eav": {
+        "n_subjects": 3,
+        "n_conversations": 4,
+        "trial_seconds": 3,
+        "video_frame_rate_hz": 2,
+        "video_size": (32, 32),
+    },
     "ravdess": {**_SMALL_UTTERANCES, "n_statements": 1},
     "crema_d": {**_SMALL_UTTERANCES, "n_sentences": 1},
 }
@@ -31,6 +42,12 @@ RUNS = {
         "low and high by the label rule >5 of the ratings",
         ["--sessions", "short", *_SAMPLES],
     ),
+    # A network, on the features that the authors distribute.
+    "seed_iv": ("dgcnn", "emotion", "", ["--features", "official", "--system.features.steps", "1"]),
+    "seed_v": ("svm", "emotion", "", ["--features", "official", "--system.features.steps", "1"]),
+    "seed_vii": ("svm", "emotion", "", ["--system.features.sample-seconds", "6"]),
+    "faced": ("svm", "emotion", "", ["--system.features.sample-seconds", "3"]),
+    "eav": ("svm", "emotion", "", ["--system.features.sample-seconds", "3"]),
     "ravdess": ("voice_svm", "emotion", "", []),
     "crema_d": ("voice_svm", "emotion", "", []),
 }

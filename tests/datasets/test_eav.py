@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 
 from keras_emotion.datasets import EAV, READERS
-from keras_emotion.datasets.eav import CHANNEL_NAMES, EMOTIONS, FACTS, TASKS
+from keras_emotion.datasets.eav import CHANNEL_NAMES, EMOTIONS, FACTS, TASKS, _parts
 from keras_emotion.schema import Clip, InputError
 from keras_emotion.synthetic import write_eav
 
@@ -75,6 +75,18 @@ def test_trials(root):
             assert trial.voice == Clip(voice, 0.0, SECONDS)
         else:
             assert trial.voice is None
+
+
+def test_the_split_of_the_authors_trains_on_the_first_of_each_class():
+    rng = np.random.default_rng(0)
+    emotions, tasks = rng.permutation(np.repeat(np.arange(5), 40)), np.tile([0, 1], 100)
+    emotions[1::2] = emotions[::2]
+    parts = np.array(_parts(emotions.tolist(), tasks.tolist()))
+    for emotion in range(5):
+        for task in (0, 1):
+            own = parts[(emotions == emotion) & (tasks == task)]
+            n_training = 14 * len(own) // 20
+            assert own.tolist() == ["train"] * n_training + ["test"] * (len(own) - n_training)
 
 
 def test_blocks_of_one_emotion_are_the_stimuli(root):

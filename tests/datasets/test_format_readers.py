@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 
+import edfio
 import h5py
 import mne
 import numpy as np
@@ -34,6 +35,15 @@ def opened(path, any_names=False):
 
 def annotations(path):
     return [(mark.start_seconds, mark.duration_seconds, mark.kind) for mark in read_marks(path, path.parent).marks]
+
+
+def test_annotations_of_an_edf_in_latin_1_are_read(tmp_path):
+    path = tmp_path / "P01.edf"
+    signal = edfio.EdfSignal(np.zeros(256), 128, label="Fz", physical_dimension="uV", physical_range=(-100, 100))
+    edfio.Edf([signal], annotations=[edfio.EdfAnnotation(0.5, 1, "Augen Xffnen")]).write(path)
+    path.write_bytes(path.read_bytes().replace(b"X", "\u00f6".encode("latin-1")))
+    assert annotations(path) == [(0.5, 1.0, "Augen \u00f6ffnen")]
+    assert "the reader says: annotations are not in UTF-8: read as Latin-1" in opened(path).notes
 
 
 # --- XDF

@@ -131,6 +131,10 @@ def _read_raw(path: Path) -> mne.io.BaseRaw:
     try:
         return mne.io.read_raw(path, preload=False, verbose="WARNING")
     except Exception as error:
+        if suffix in (".edf", ".bdf") and "encoding='latin1'" in str(error):
+            warnings.warn("annotations are not in UTF-8: read as Latin-1", stacklevel=2)
+            read = mne.io.read_raw_edf if suffix == ".edf" else mne.io.read_raw_bdf
+            return read(path, preload=False, encoding="latin1", verbose="WARNING")
         if not path.name.lower().endswith(EPOCH_SUFFIXES):
             raise
         try:

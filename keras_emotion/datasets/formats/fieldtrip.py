@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ def fieldtrip_variable(path: Path) -> str | None:
     Raises:
         InputError: the file is damaged.
     """
+    status = path.stat()
+    return _variable(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _variable(path: Path, size: int, modified: int) -> str | None:
+    # Size and time of change are arguments so that a file that changed meanwhile is looked into again.
     if is_matlab73(path):
         import h5py
 

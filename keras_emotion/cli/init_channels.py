@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from keras_emotion.options import Option
 
@@ -27,6 +27,8 @@ class InitChannels:
         folder: folder that holds the recordings, in it or below (or a BIDS tree).
         montage: coordinates of the electrodes, for nets and caps with names of their own; a file that MNE-Python reads
             (.elc, .sfp, .locs), or the name of one of its montages.
+        grid: keep one EEG channel for each cell of this electrode grid and leave the others out; for nets with more
+            electrodes than the grid has cells.
 
     Examples:
         keras-emotion init-channels my_study
@@ -36,16 +38,17 @@ class InitChannels:
 
     folder: Annotated[Path, Option(positional=True)]
     montage: Annotated[str | None, Option(metavar="FILE|NAME")] = None
+    grid: Literal["9x9", "8x9"] | None = None
 
     def run(self) -> int:
         """Writes, and returns the exit code."""
         from keras_emotion.datasets.first_channels import some, write_first_channels
 
-        written = write_first_channels(self.folder, self.montage)
+        written = write_first_channels(self.folder, self.montage, self.grid)
         _print_kinds(written)
         for note in written.notes:
             print(f"note: {note}")
-        lost = [channel.name for channel in written.channels if channel.kind == "eeg" and not channel.is_placed]
+        lost = [channel.name for channel in written.channels if channel.kind == "eeg" and channel.direction is None]
         if lost:
             print(f"no 10-5 name and no coordinates: {some(lost)}; fill in electrode or x, y and z, or their kind")
         print(

@@ -14,6 +14,7 @@ from keras_emotion.datasets.electrodes import (
     CHANNEL_FILE,
     LEFT_OUT,
     biosemi_cap,
+    directions_from,
     egi_net,
     electrode_name,
     kind_by_name,
@@ -26,10 +27,11 @@ from keras_emotion.datasets.recording_files import (
 from keras_emotion.datasets.recording_search import find_recordings
 from keras_emotion.datasets.status_channels import is_status_channel
 from keras_emotion.schema import InputError
+from keras_emotion.signals import electrode_directions, nearest_cell
 from keras_emotion.tables import csv_bytes
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FirstChannel:
     """A row of the first table.
 
@@ -39,7 +41,8 @@ class FirstChannel:
         electrode: its place in the 10-5 system, where its name tells and is not that place itself; else empty.
         position: coordinates from a montage, `None` without.
         n_files: recordings that have it.
-        is_placed: whether its electrode or its coordinates are known, here or in the file; of EEG alone.
+        direction: `(3,)` from the centre of the head, by its electrode or its coordinates, here or in the file; `None`
+            where none of them is known, and for other kinds.
     """
 
     name: str
@@ -47,7 +50,7 @@ class FirstChannel:
     electrode: str
     position: tuple[float, float, float] | None
     n_files: int
-    is_placed: bool
+    direction: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ class FirstChannelTable:
     faults: tuple[str, ...]
 
 
-def write_first_channels(root: Path, montage: str | None = None) -> FirstChannelTable:
+def write_first_channels(root: Path, montage: str | None = None, grid: str | None = None) -> FirstChannelTable:
     """Write a first `channels.csv` for a folder of recordings, with a row for each channel in any of them.
 
     Its kind is what the file or its name says; channels by which makers say something of the recording
@@ -79,6 +82,8 @@ def write_first_channels(root: Path, montage: str | None = None) -> FirstChannel
         root: folder with recordings, in it or below.
         montage: coordinates of the electrodes: a file that MNE reads (`.elc`, `.sfp`, `.locs`, ...), or the name of one
             of MNE's montages (`GSN-HydroCel-128`).
+        grid: keep one EEG channel for each cell of this layout (`signals.GRID_SHAPES`), the nearest by angle; the
+            others get `none`. For nets with more electrodes than a grid has cells.
 
     Returns:
         What was found and written. Recordings that cannot be read are among its faults.
@@ -104,6 +109,9 @@ def write_first_channels(root: Path, montage: str | None = None) -> FirstChannel
         endings = f"{', '.join(RECORDING_SUFFIXES)} (arrays with their sidecars)"
         raise InputError("\n".join(faults or [f"{root}: holds no recordings; expected {endings}", *search.notes]))
     channels, notes = _first_channels(read, places)
+    if grid is not None:
+        channels, note = _one_for_each_cell(channels, grid)
+        notes.append(note)
     if places and not any(channel.position for channel in channels):
         raise InputError(f"--montage {montage}: has none of the EEG channels; it names {some(list(places))}")
     table = pd.DataFrame([_row(channel, bool(places)) for channel in channels])
@@ -128,36 +136,64 @@ def _first_channels(
     read: Mapping[str, FileChannels], places: Mapping[str, np.ndarray]
 ) -> tuple[list[FirstChannel], list[str]]:
     kinds: dict[str, collections.Counter[str]] = {}
-    placed: set[str] = set()
+    seen: dict[str, np.ndarray] = {}
     for of_file in read.values():
         own = [_kind(*entry) for entry in zip(of_file.names, of_file.kinds, of_file.is_undecided, strict=True)]
         eeg = [name for name, kind in zip(of_file.names, own, strict=True) if kind == "eeg"]
-        placed |= {*(biosemi_cap(eeg) or ({},))[0], *(egi_net(eeg) or ())}
-        for name, kind, has_position in zip(of_file.names, own, of_file.has_position, strict=True):
+        for name, kind, direction in zip(of_file.names, own, of_file.directions, strict=True):
             if name.strip():
                 kinds.setdefault(name.strip(), collections.Counter())[kind] += 1
-                placed |= {name.strip()} if has_position else set()
+                if np.isfinite(direction).all():
+                    seen.setdefault(name.strip(), direction)
+        sockets, of_cap = biosemi_cap(eeg) or ({}, {})
+        of_cap = {name: of_cap.get(place, electrode_directions([place])[0]) for name, place in sockets.items()}
+        seen = {**(egi_net(eeg) or {}), **seen, **of_cap}
+    if places:
+        listed = [name for name in kinds if _position(name, places) is not None]
+        found = directions_from(np.array([_position(name, places) for name in listed]).reshape(-1, 3))
+        seen |= dict(zip(listed, found, strict=True))
     channels, notes = [], []
     for name, counts in kinds.items():
         kind = counts.most_common(1)[0][0]
         if len(counts) > 1:
             notes.append(f"{name}: {' and '.join(counts)} in different files; written as {kind}")
         electrode = _electrode(name) if kind == "eeg" else None
-        position = places.get(name.lower(), places.get((electrode or "").lower())) if kind == "eeg" else None
+        position = _position(name, places) if kind == "eeg" else None
+        direction = electrode_directions([electrode])[0] if electrode else seen.get(name)
         channels.append(
             FirstChannel(
                 name=name,
                 kind=kind,
-                electrode=electrode if electrode and electrode != name and name not in placed else "",
+                electrode=electrode if electrode and electrode != name and name not in seen else "",
                 position=None if position is None else tuple(position.tolist()),
                 n_files=counts.total(),
-                is_placed=kind == "eeg" and (electrode is not None or name in placed or position is not None),
+                direction=direction if kind == "eeg" else None,
             )
         )
     of_some = [channel.name for channel in channels if channel.n_files < len(read)]
     if of_some:
         notes.append(f"not in all of the {len(read)} recordings: {some(of_some)}")
     return channels, notes
+
+
+def _position(name: str, places: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    return places.get(name.lower(), places.get((_electrode(name) or "").lower()))
+
+
+def _one_for_each_cell(channels: Sequence[FirstChannel], grid: str) -> tuple[list[FirstChannel], str]:
+    """The channels, with those EEG channels left out that are not the nearest to a cell of a grid; and a note of it."""
+    best: dict[tuple[int, int], tuple[float, int]] = {}
+    placed = [place for place, channel in enumerate(channels) if channel.direction is not None]
+    for place in placed:
+        if (nearest := nearest_cell(channels[place].direction, grid)) is not None:
+            cell, degrees = nearest
+            best[cell] = min(best.get(cell, (np.inf, -1)), (degrees, place))
+    kept = {place for _, place in best.values()}
+    found = [
+        dataclasses.replace(channel, kind=LEFT_OUT) if place in placed and place not in kept else channel
+        for place, channel in enumerate(channels)
+    ]
+    return found, f"{len(kept)} of {len(placed)} EEG channels kept for the {grid} grid, one for each cell"
 
 
 def _kind(name: str, of_file: str | None, is_undecided: bool) -> str:

@@ -313,7 +313,7 @@ def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float
     return FileTime(marks, *find_interruptions(path, marks, sampling_rate_hz, n_samples, jumps), notes)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FileChannels:
     """The channels of a recording, as its file has them; one entry each.
 
@@ -321,13 +321,13 @@ class FileChannels:
         names: as the file spells them.
         kinds: as the file types them, see `channels_of`.
         is_undecided: whether the file does not type them, so that their names may.
-        has_position: whether the file gives their coordinates.
+        directions: `(channels, 3)` from the centre of the head by the coordinates in the file; NaN where it has none.
     """
 
     names: tuple[str, ...]
     kinds: tuple[str | None, ...]
     is_undecided: tuple[bool, ...]
-    has_position: tuple[bool, ...]
+    directions: np.ndarray
 
 
 def channels_in(path: Path, root: Path) -> FileChannels:
@@ -342,11 +342,10 @@ def channels_in(path: Path, root: Path) -> FileChannels:
     """
     if is_array(path):
         names = Sidecar.of(path).channel_names
-        return FileChannels(names, ("eeg",) * len(names), (False,) * len(names), (False,) * len(names))
+        return FileChannels(names, ("eeg",) * len(names), (False,) * len(names), np.full((len(names), 3), np.nan))
     raw = open_raw(path, root, [])
     kinds, undecided, positions_m = _described(raw)
-    is_known = np.isfinite(directions_from(positions_m)).all(axis=1)
-    return FileChannels(tuple(raw.ch_names), tuple(kinds), tuple(undecided), tuple(is_known.tolist()))
+    return FileChannels(tuple(raw.ch_names), tuple(kinds), tuple(undecided), directions_from(positions_m))
 
 
 def _described(raw: mne.io.BaseRaw) -> tuple[list[str | None], list[bool], np.ndarray]:

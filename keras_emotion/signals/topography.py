@@ -108,15 +108,30 @@ def _placed_electrodes(layout: str) -> tuple[np.ndarray, np.ndarray]:
     return electrode_directions(names), np.array([cells[name] for name in names])
 
 
-def _nearest_cell(direction: np.ndarray, layout: str) -> tuple[int, int] | None:
+def nearest_cell(direction: np.ndarray, layout: str = "9x9") -> tuple[tuple[int, int], float] | None:
+    """Cell of the electrode of a layout that is nearest to a place on the head.
+
+    Args:
+        direction: `(3,)` from the centre of the head (right, front, up), of any length.
+        layout: as in `grid_positions`.
+
+    Returns:
+        Row and column, and the angle to that electrode in degrees; `None` where it is more than `FARTHEST_DEGREES`, or
+        the direction is zero or NaN.
+
+    Example:
+        >>> nearest_cell(electrode_directions(["Cz"])[0])
+        ((4, 4), 0.0)
+    """
     directions, cells = _placed_electrodes(layout)
     length = np.linalg.norm(direction)
     if not length > 0:  # so for NaN too
         return None
-    cosines = directions @ (direction / length)
+    # Their four digits are no exact unit vectors.
+    cosines = directions @ (direction / length) / np.linalg.norm(directions, axis=1)
     nearest = cosines.argmax()
-    is_near = cosines[nearest] >= np.cos(np.radians(FARTHEST_DEGREES))
-    return tuple(cells[nearest].tolist()) if is_near else None
+    degrees = round(float(np.degrees(np.arccos(min(cosines[nearest], 1.0)))), 3)
+    return (tuple(cells[nearest].tolist()), degrees) if degrees <= FARTHEST_DEGREES else None
 
 
 def grid_positions(
@@ -162,7 +177,8 @@ def grid_positions(
             raise ValueError(f"`directions` has shape {np.shape(directions)}; expected ({len(positions)}, 3)")
         by_place = [place for place, cell in enumerate(positions) if cell is None]
         for place in by_place:
-            positions[place] = _nearest_cell(np.asarray(directions[place], dtype=float), layout)
+            nearest = nearest_cell(np.asarray(directions[place], dtype=float), layout)
+            positions[place] = None if nearest is None else nearest[0]
         found = [cell for cell in positions if cell is not None]
         if len(set(found)) < len(found):
             # An electrode of the 10-5 system is not moved away from its place.

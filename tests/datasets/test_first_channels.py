@@ -14,7 +14,7 @@ from keras_emotion.datasets.marks import read_marks
 from keras_emotion.datasets.recording_files import open_recording
 from keras_emotion.datasets.status_channels import is_status_channel
 from keras_emotion.schema import InputError
-from keras_emotion.signals import electrode_directions, grid_positions
+from keras_emotion.signals import electrode_directions, grid_positions, nearest_cell
 
 EPOC = ["AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"]
 STATUS = ["COUNTER", "INTERPOLATED", "RAW_CQ", *(f"CQ_{name}" for name in EPOC), "GYROX", "GYROY", "MARKER"]
@@ -164,6 +164,23 @@ def test_a_montage_gives_coordinates(tmp_path, capsys):
     # From any origin: that of the file lies below the centre of the head.
     np.testing.assert_allclose(found, directions, atol=1e-3)
     assert len(np.unique(grid_positions(names, directions=found), axis=0)) == len(names)
+
+
+def test_a_net_with_more_electrodes_than_cells_keeps_the_nearest_to_each(tmp_path, capsys):
+    names = [f"E{number}" for number in range(1, 129)]
+    write_array(tmp_path / "a.npy", names)
+    assert run(tmp_path, "--grid", "9x9") == 0
+    recording = open_recording(tmp_path / "a.npy", tmp_path, ChannelTable(tmp_path / CHANNEL_FILE))
+    kept = [channel.name for channel in recording.channels]
+    net = egi_net(names)
+    cells = grid_positions(kept, directions=np.array([net[name] for name in kept]))
+    assert len(np.unique(cells, axis=0)) == len(kept) > 50
+    nearest = {name: nearest_cell(net[name]) for name in names}
+    for name, cell in zip(kept, map(tuple, cells.tolist()), strict=True):
+        assert nearest[name][0] == cell
+        assert nearest[name][1] == min(found[1] for found in nearest.values() if found and found[0] == cell)
+    assert {nearest[name][0] for name in kept} == {found[0] for found in nearest.values() if found}
+    assert f"note: {len(kept)} of 128 EEG channels kept for the 9x9 grid" in capsys.readouterr().out
 
 
 def table_of(tmp_path, text):

@@ -343,7 +343,8 @@ def channels_of(
             f"{table.path.name} gives coordinates of {int(np.isfinite(of_table[is_eeg]).all(axis=1).sum())} of its EEG "
             f"channels; expected at least {FEWEST_COORDINATES}, from which the centre of the head is found"
         )
-    if np.isnan(seen).all() and (net := egi_net([name for name, wanted in zip(names, is_eeg, strict=True) if wanted])):
+    # Some of a net may be left out; it is one by all of its names.
+    if np.isnan(seen).all() and (net := egi_net(names)):
         seen = np.array([net.get(name, np.full(3, np.nan)) for name in names])
         notes.append(
             f"E1, E2, ... read as EGI's HydroCel net of {sum(name.startswith('E') for name in net)} electrodes; give "

@@ -145,7 +145,10 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
 
 def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> list[Mark]:
     """The marks with what the table of events of a BIDS tree says of each: the row of its time and text."""
-    if not is_in_bids(path, root) or (table := read_event_table(path, root, axis.stop_seconds)) is None:
+    if not is_in_bids(path, root):
+        return marks
+    table = read_event_table(path, root, axis.n_samples / axis.sampling_rate_hz, axis.sampling_rate_hz)
+    if table is None:
         return marks
     events = sorted(table.events, key=lambda event: event.start_seconds)
     starts = [event.start_seconds for event in events]

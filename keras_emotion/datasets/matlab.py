@@ -1,4 +1,4 @@
-"""MATLAB files as data sets are distributed in: versions 5 to 7, numeric variables only."""
+"""MATLAB files as datasets are distributed in: versions 5 to 7.3, numeric variables only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.datasets.formats.matlab73 import array_shapes, is_matlab73, read_arrays
 from keras_emotion.schema import InputError
 
 
@@ -26,10 +27,13 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         Arrays by name, without those that are not in the file.
 
     Raises:
-        InputError: the file is missing, damaged, truncated, or of version 7.3.
+        InputError: the file is missing, damaged or truncated; or, in version 7.3, a variable is no array of real
+            numbers.
     """
     import scipy.io
 
+    if is_matlab73(path):
+        return read_arrays(path, names)
     with _mat_errors(path):
         variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
     return {name: variables[name] for name in names if name in variables}
@@ -52,6 +56,8 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     import scipy.io
 
+    if is_matlab73(path):
+        return array_shapes(path)
     with _mat_errors(path):
         return {name: tuple(map(int, shape)) for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
 
@@ -64,6 +70,6 @@ def _mat_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except NotImplementedError:
-        raise InputError(f"{path}: a MATLAB 7.3 file; expected versions 5 to 7; save it with `-v7`") from None
+        raise InputError(f"{path}: says that it is of MATLAB 7.3, but is no HDF5; copy it again") from None
     except (ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, MatReadError) as error:
         raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None

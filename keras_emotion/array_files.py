@@ -56,7 +56,8 @@ def _opened(path: Path, message: str) -> Iterator[np.lib.npyio.NpzFile]:
     with refusing_unreadable(path, message), path.open("rb") as file:
         # NumPy would read a single array to its end.
         if not zipfile.is_zipfile(file):
-            raise ValueError("no zip archive")
+            file.seek(0)
+            raise ValueError("a single array" if file.read(6) == b"\x93NUMPY" else "no zip archive")
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
             yield archive

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Plan",
     "describe": "Describe",
     "init-trials": "InitTrials",
+    "init-channels": "InitChannels",
     "init-stimuli": "InitStimuli",
     "synthesize": "synthesize",
     "faces": "Faces",

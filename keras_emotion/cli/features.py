@@ -30,7 +30,7 @@ class Features:
             features that the authors of the dataset distribute.
         file_format: format to read, of those that the dataset comes in; by default the first one found.
         subjects: subjects to write; by default all.
-        window_seconds: length of a window in seconds.
+        window_seconds: length of a window in seconds; by default 1, or that of the official features.
         hop_seconds: seconds from the start of a window to that of the next; by default windows do not overlap.
         subtract_baseline: subtract the mean waveform before the stimulus.
         sampling_rate_hz: rate that signals are resampled to; by default 128 Hz where recordings differ in rate.
@@ -52,7 +52,7 @@ class Features:
     features: Annotated[str, Option(metavar="NAME")] = "de"
     file_format: Annotated[str | None, Option(names="file format")] = None
     subjects: tuple[str, ...] = ()
-    window_seconds: float = 1.0
+    window_seconds: float | None = None
     hop_seconds: float | None = None
     subtract_baseline: bool = False
     sampling_rate_hz: float | None = None

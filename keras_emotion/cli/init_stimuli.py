@@ -13,12 +13,12 @@ from keras_emotion.options import Option
 
 @dataclasses.dataclass(frozen=True)
 class InitStimuli:
-    """Write a first stimuli.csv for a folder with the stimuli of a dataset; you fill in what is missing.
+    """Write a first stimuli.csv; you fill in the rest.
 
-    Each stimulus has a row with the file that is named by its id (12.mp4). In files that last 15 s longer than the
-    trial, start and stop of the clip are filled in where the dataset states them (DEAP: Highlight_start of
-    video_list.csv). An existing stimuli.csv is not overwritten. Exit code 0: written; 1: written, but some stimuli
-    have no file or an unreadable one; 2: not written.
+    It is for a folder with the stimuli of a dataset. Each stimulus has a row with the file that is named by its id
+    (12.mp4). In files that last 15 s longer than the trial, start and stop of the clip are filled in where the dataset
+    states them (DEAP: Highlight_start of video_list.csv). An existing stimuli.csv is not overwritten. Exit code 0:
+    written; 1: written, but some stimuli have no file or an unreadable one; 2: not written.
 
     Args:
         folder: folder that holds the clips.

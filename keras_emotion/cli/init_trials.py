@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class InitTrials:
-    """Write a first trials.csv from the annotations of recordings; you add the ratings.
+    """Write a first trials.csv; you add the ratings.
 
-    Every annotation and every trigger word is listed by kind, with the trials made from it. By default each kind
-    becomes trials, except those about the signal (BAD..., boundary, New Segment, ...). A trial lasts as long as its
-    annotation; without a duration, to the next annotation, to a gap in the recording or to the end of the file. An
-    annotation without a duration within another trial is left out. The options choose otherwise; patterns may contain
-    *, ? and [...]. An existing trials.csv is not overwritten. Exit code 0: written; 1: written, but some recordings
-    could not be read (they are named and not in the table); 2: not written.
+    The trials are those that the annotations and trigger words of the recordings mark; each is listed by kind, with the
+    trials made from it. By default each kind becomes trials, except those about the signal (BAD..., boundary, New
+    Segment, ...). A trial lasts as long as its annotation; without a duration, to the next annotation, to a gap in the
+    recording or to the end of the file. An annotation without a duration within another trial is left out. The options
+    choose otherwise; patterns may contain *, ? and [...]. An existing trials.csv is not overwritten. Exit code 0:
+    written; 1: written, but some recordings could not be read (they are named and not in the table); 2: not written.
 
     Args:
         folder: folder that holds the recordings, in it or below (or a BIDS tree).

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from keras_emotion.datasets.file_lists import events_in_bids
 from keras_emotion.schema import InputError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _NO_VALUE = ("", "n/a")
 _TEXT_COLUMNS = ("trial_type", "stim_type")
+TOLERANCE_SECONDS = 0.1
+"""By how much a table and the recording's own annotations may differ."""
+
 _ORIGINAL = "BAD_ACQ_SKIP"
 """Annotation of a recording that stays beside the events of the table, as with mne-bids."""
 
@@ -45,13 +48,13 @@ class EventTable:
         path: the file.
         events: its rows, in seconds.
         is_found: whether mne-bids finds the file: its task is spelt as that of the recording.
-        is_in_milliseconds: whether the file gives milliseconds, and not seconds as BIDS has it.
+        unit: what the file gives times in: seconds as BIDS has it, or another unit.
     """
 
     path: Path
     events: tuple[Event, ...]
     is_found: bool
-    is_in_milliseconds: bool
+    unit: Literal["seconds", "samples", "milliseconds"]
 
     @property
     def notes(self) -> list[str]:
@@ -59,23 +62,25 @@ class EventTable:
         notes = []
         if not self.is_found:
             notes.append(f"events of {self.path.name}, whose task is spelt in another case than that of the recording")
-        if self.is_in_milliseconds:
+        if self.unit != "seconds":
             notes.append(
-                f"{self.path.name}: most times are after the end of the recording and fit as milliseconds: read as such"
+                f"{self.path.name}: most times in seconds are after the end of the recording; read as {self.unit}, in "
+                "which all are within it"
             )
         return notes
 
 
-def read_event_table(path: Path, root: Path, recording_seconds: float) -> EventTable | None:
+def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_rate_hz: float) -> EventTable | None:
     """The table of events of a recording in a BIDS tree, `None` where there is none.
 
-    Times count in seconds by BIDS. DENS (OpenNeuro ds003751) has milliseconds: where most events lie after the end of
-    the recording and none would as milliseconds, they are taken for that, which is noted.
+    Times count in seconds by BIDS. DENS (OpenNeuro ds003751) has samples, as EEGLAB counts: where most events lie after
+    the end of the recording, times are taken for samples, or for milliseconds where these alone fit, which is noted.
 
     Args:
         path: the recording.
         root: folder of the tree.
         recording_seconds: length of the recording.
+        sampling_rate_hz: its samples a second.
 
     Raises:
         InputError: the table cannot be read.
@@ -94,9 +99,15 @@ def read_event_table(path: Path, root: Path, recording_seconds: float) -> EventT
             f"{file}: no table of events ({error}); expected columns separated by tabs, with numbers in onset and "
             "duration"
         ) from None
-    n_after = sum(start > recording_seconds for start in starts)
-    is_in_milliseconds = 2 * n_after > len(starts) and max(starts) / 1000 <= recording_seconds
-    unit = 1e-3 if is_in_milliseconds else 1.0
+    name: Literal["seconds", "samples", "milliseconds"] = "seconds"
+    unit = 1.0
+    if 2 * sum(start > recording_seconds for start in starts) > len(starts):
+        # The longest that fits: events are all over a recording.
+        units = {"samples": 1 / sampling_rate_hz, "milliseconds": 1e-3}
+        for other in sorted(units, key=units.get, reverse=True):
+            if max(starts) * units[other] <= recording_seconds:
+                name, unit = other, units[other]
+                break
     events = tuple(
         Event(
             unit * start,
@@ -110,7 +121,7 @@ def read_event_table(path: Path, root: Path, recording_seconds: float) -> EventT
         )
         for start, duration, row in zip(starts, durations, rows, strict=True)
     )
-    return EventTable(file, events, is_found, is_in_milliseconds)
+    return EventTable(file, events, is_found, name)
 
 
 def attach_events(raw: mne.io.BaseRaw, path: Path, root: Path) -> list[str]:
@@ -122,13 +133,16 @@ def attach_events(raw: mne.io.BaseRaw, path: Path, root: Path) -> list[str]:
         root: folder of the tree.
 
     Raises:
-        InputError: the table cannot be read.
+        InputError: the table cannot be read, or has other times than the recording's own annotations.
     """
     import mne
 
-    table = read_event_table(path, root, raw.n_times / float(raw.info["sfreq"]))
-    if table is None or (table.is_found and not table.is_in_milliseconds):
+    rate_hz = float(raw.info["sfreq"])
+    table = read_event_table(path, root, raw.n_times / rate_hz, rate_hz)
+    if table is None or (table.is_found and table.unit == "seconds"):
         return []
+    if not table.is_found:
+        _compare(raw, table)
     kept = raw.annotations[[text == _ORIGINAL for text in raw.annotations.description]]
     first = raw.first_time if raw.info["meas_date"] is not None else 0.0
     of_table = mne.Annotations(
@@ -139,3 +153,21 @@ def attach_events(raw: mne.io.BaseRaw, path: Path, root: Path) -> list[str]:
     )
     raw.set_annotations(of_table + kept, verbose="WARNING")
     return table.notes
+
+
+def _compare(raw: mne.io.BaseRaw, table: EventTable) -> None:
+    """Refuse a table whose events have other times than the annotations of the recording itself of the same text."""
+    own: dict[str, list[float]] = {}
+    for onset, text in zip(raw.annotations.onset, raw.annotations.description, strict=True):
+        own.setdefault(str(text).strip(), []).append(float(onset) - raw.first_time)
+    of_table: dict[str, list[float]] = {}
+    for event in table.events:
+        of_table.setdefault(event.text, []).append(event.start_seconds)
+    for text in own.keys() & of_table.keys():
+        pairs = list(zip(sorted(own[text]), sorted(of_table[text]), strict=False))
+        if len(own[text]) == len(of_table[text]) and any(abs(one - other) > TOLERANCE_SECONDS for one, other in pairs):
+            one, other = next(pair for pair in pairs if abs(pair[0] - pair[1]) > TOLERANCE_SECONDS)
+            raise InputError(
+                f"{table.path}: {text!r} at {other:g} s, read as {table.unit}, but at {one:g} s in the recording "
+                "itself; expected times in seconds; correct the table, or move it away"
+            )

@@ -50,7 +50,10 @@ def units_of(
         `(unit, factor)` by channel. A voltage of which the file gives no unit is taken for volts, as MNE does.
     """
     suffix = path.suffix.lower()
-    if suffix in (*EDF_SUFFIXES, ".gdf"):
+    if (units_in_file := getattr(raw, "units_in_file", None)) is not None:
+        # Read whole by this package, which leaves the values as they are.
+        spelt, by_mne = list(units_in_file), [1.0] * len(kinds)
+    elif suffix in (*EDF_SUFFIXES, ".gdf"):
         extras = raw._raw_extras[0]
         spelt = _edf_units(path, extras["sel"]) if suffix in EDF_SUFFIXES else _gdf_units(path, len(raw.ch_names))
         by_mne = list(extras["units"])

@@ -28,7 +28,9 @@ LEFT_OUT = "none"
 FEWEST_COORDINATES = 8
 """Electrodes with coordinates that a file needs, for the centre of the head to be found from them."""
 
-_COLUMNS = ("name", "kind", "electrode", "factor", "file")
+COLUMNS = ("name", "kind", "electrode", "factor", "x", "y", "z", "file")
+"""Columns of `channels.csv`; all but the first may be missing."""
+
 _PREFIX = re.compile(r"^(?:EEG|RAW)[\s._:]+", re.IGNORECASE)
 _REFERENCE = re.compile(r"[\s._:/-]+(?:REF\d*|LE|RE|AR|AVG|CAR|[AM]1(?:\+?[AM]2)?|[AM]2)$", re.IGNORECASE)
 _KIND_WORDS = re.compile(
@@ -65,9 +67,10 @@ class ChannelTable:
 
     Columns, all but the first optional: `name`, as in the files, or a pattern (`EXG*`; case counts); `kind`, one of
     `KINDS` or `none` for a channel to leave out; `electrode`, the place in the 10-5 system where it lies; `factor`,
-    what its values have to be multiplied by; `file`, the recordings that the row is about, by their paths from the
-    folder or a pattern (`sub-004/*`), all of them where it is empty. Of several rows that fit a channel, the first with
-    an entry in a column counts there.
+    what its values have to be multiplied by; `x`, `y` and `z`, its coordinates (right, front, up), in any unit and from
+    any origin that all rows share; `file`, the recordings that the row is about, by their paths from the folder or a
+    pattern (`sub-004/*`), all of them where it is empty. Of several rows that fit a channel, the first with an entry in
+    a column counts there.
 
     Args:
         path: the file; where there is none, nothing is said of any channel.
@@ -83,11 +86,11 @@ class ChannelTable:
             return
         table = read_cells(path)
         table.columns = table.columns.str.strip()
-        unknown = [name for name in table.columns if name not in _COLUMNS]
+        unknown = [name for name in table.columns if name not in COLUMNS]
         if "name" not in table.columns or unknown:
             raise InputError(
                 f"{path}: has the columns {', '.join(table.columns)}; expected name, and any of "
-                f"{', '.join(_COLUMNS[1:])}"
+                f"{', '.join(COLUMNS[1:])}"
             )
         faults = []
         for line, row in enumerate(table.to_dict("records"), start=2):
@@ -111,8 +114,16 @@ class ChannelTable:
 
     def entry(self, name: str, column: str) -> str | None:
         """What is said of a channel in a column, `None` where nothing is."""
-        fitting = (row.get(column) for row in self.rows if fnmatch.fnmatchcase(name, row["name"]))
+        name = name.strip()
+        fitting = (
+            row.get(column) for row in self.rows if name == row["name"] or fnmatch.fnmatchcase(name, row["name"])
+        )
         return next(filter(None, fitting), None)
+
+    def positions(self, names: Sequence[str]) -> np.ndarray:
+        """Coordinates of channels, `(channels, 3)`; NaN where the table has none."""
+        entries = [[self.entry(name, axis) or "nan" for axis in "xyz"] for name in names]
+        return np.array(entries, dtype=float).reshape(-1, 3)
 
 
 def _faults_of_row(row: Mapping[str, str]) -> list[str]:
@@ -123,14 +134,19 @@ def _faults_of_row(row: Mapping[str, str]) -> list[str]:
         faults.append(f"kind is {row['kind']!r}; expected one of {', '.join((*KINDS, LEFT_OUT))}")
     if row.get("electrode") and standard_name(row["electrode"]) is None:
         faults.append(f"electrode is {row['electrode']!r}; expected a name of the 10-5 system")
-    if row.get("factor"):
-        try:
-            is_number = np.isfinite(float(row["factor"])) and float(row["factor"]) != 0
-        except ValueError:
-            is_number = False
-        if not is_number:
-            faults.append(f"factor is {row['factor']!r}; expected a number other than 0")
+    if row.get("factor") and (not _is_finite(row["factor"]) or float(row["factor"]) == 0):
+        faults.append(f"factor is {row['factor']!r}; expected a number other than 0")
+    given = [row.get(axis, "") for axis in "xyz"]
+    if any(given) and not all(map(_is_finite, given)):
+        faults.append(f"x, y, z are {', '.join(map(repr, given))}; expected three numbers, or none")
     return faults
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def electrode_name(channel_name: str) -> str | None:
@@ -217,6 +233,31 @@ def biosemi_cap(names: Sequence[str]) -> tuple[dict[str, str], dict[str, np.ndar
     return cap if sockets == set(cap[0]) else None
 
 
+@functools.cache
+def _net(n_electrodes: int) -> dict[str, np.ndarray]:
+    """Directions of the electrodes of a HydroCel net of EGI's by name (E1, ...), and of its reference, Cz."""
+    import mne
+
+    name = {64: "GSN-HydroCel-65_1.0", 32: "GSN-HydroCel-32"}.get(n_electrodes, f"GSN-HydroCel-{n_electrodes + 1}")
+    positions = mne.channels.make_standard_montage(name).get_positions()["ch_pos"]
+    return dict(zip(positions, directions_from(np.array(list(positions.values()))), strict=True))
+
+
+def egi_net(names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Directions of EGI's HydroCel net whose electrodes (E1, E2, ...) the channels are named after.
+
+    Args:
+        names: of the channels; all of a net of 32, 64, 128 or 256 have to be there.
+
+    Returns:
+        Directions by name; `None` where the names do not say which net it is.
+    """
+    numbers = sorted(int(name[1:]) for name in names if re.fullmatch(r"E[1-9]\d{0,2}", name))
+    if len(numbers) not in (32, 64, 128, 256) or numbers != list(range(1, len(numbers) + 1)):
+        return None
+    return _net(len(numbers))
+
+
 def comparable_names(channel_names: Sequence[str]) -> list[str]:
     """Names by which channels of one file are found in another: their electrodes', else as they are, in lower case.
 
@@ -282,6 +323,8 @@ def channels_of(
         `(channels, faults, notes)`.
     """
     of_file = np.full((len(names), 3), np.nan) if positions_m is None else positions_m
+    of_table = table.positions(names)
+    has_own_positions = np.isfinite(of_table).any()
     said = [table.entry(name, "kind") for name in names]
     by_name = [kind == "eeg" or is_open for kind, is_open in zip(kinds, undecided or [False] * len(names), strict=True)]
     found = [
@@ -291,9 +334,22 @@ def channels_of(
     is_eeg = np.array([kind == "eeg" for kind in found], dtype=bool)
     cap = biosemi_cap([name for name, wanted in zip(names, is_eeg, strict=True) if wanted])
     sockets, cap_directions = cap or ({}, {})
-    seen = directions_from(np.where(is_eeg[:, np.newaxis], of_file, np.nan))
+    # Never both: they may have other units, and other origins.
+    seen = directions_from(np.where(is_eeg[:, np.newaxis], of_table if has_own_positions else of_file, np.nan))
     channels, unknown, sources = [], [], {}
     faults, notes = [], []
+    if has_own_positions and np.isnan(seen).all():
+        faults.append(
+            f"{table.path.name} gives coordinates of {int(np.isfinite(of_table[is_eeg]).all(axis=1).sum())} of its EEG "
+            f"channels; expected at least {FEWEST_COORDINATES}, from which the centre of the head is found"
+        )
+    # Some of a net may be left out; it is one by all of its names.
+    if np.isnan(seen).all() and (net := egi_net(names)):
+        seen = np.array([net.get(name, np.full(3, np.nan)) for name in names])
+        notes.append(
+            f"E1, E2, ... read as EGI's HydroCel net of {sum(name.startswith('E') for name in net)} electrodes; give "
+            f"coordinates in {table.path.name} where it is another"
+        )
     for row, (name, kind) in enumerate(zip(names, found, strict=True)):
         if kind is None or kind == LEFT_OUT:
             continue
@@ -315,7 +371,8 @@ def channels_of(
         hint = "; A1, B1, ... are read as those of a BioSemi cap only where all of a cap are there" if of_cap else ""
         faults.append(
             f"channel {', '.join(unknown)}: no electrode of the 10-5 system, and without coordinates{hint}; give "
-            f"electrode, or kind (none leaves it out), in {table.path.name}"
+            f"electrode, coordinates, or kind (none leaves it out), in {table.path.name}, which keras-emotion "
+            "init-channels writes"
         )
     if not is_eeg.any() and not any_names:
         faults.append(f"no EEG channel; it has {', '.join(names)}")

@@ -16,7 +16,7 @@ from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, edf_time
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.file_lists import is_in_bids
 from keras_emotion.datasets.interruptions import is_border
-from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, open_raw, open_recording, time_of
+from keras_emotion.datasets.recording_files import is_array, open_raw, open_recording, time_of
 from keras_emotion.datasets.time_axis import BadSpan, TimeAxis
 from keras_emotion.schema import InputError
 
@@ -40,7 +40,13 @@ ABOUT_SIGNAL = (
 )
 """Beginnings of annotations, in any case, by which devices and MNE say something of the signal itself."""
 
+_ABOUT_SIGNAL_OF_FORMAT = {".cnt": ("impedance",)}
+"""Whole annotations, in lower case, by which one format does: ANT marks where impedances were measured."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+_MARKER_CHANNELS = ("MARKER", "MARKERS")
+"""Channels of words that no format types: Emotiv's, in EDF."""
 
 _WORD_BITS = 0xFFFF
 _UPPER_BITS = 0xFF00
@@ -103,7 +109,7 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     Raises:
         InputError: it cannot be read.
     """
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
         return MarkedRecording(path, opened.time_axis, (), (path.resolve(),))
     if (header := _header_without_signals(path)) is not None:
@@ -139,7 +145,10 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
 
 def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> list[Mark]:
     """The marks with what the table of events of a BIDS tree says of each: the row of its time and text."""
-    if not is_in_bids(path, root) or (table := read_event_table(path, root, axis.stop_seconds)) is None:
+    if not is_in_bids(path, root):
+        return marks
+    table = read_event_table(path, root, axis.n_samples / axis.sampling_rate_hz, axis.sampling_rate_hz)
+    if table is None:
         return marks
     events = sorted(table.events, key=lambda event: event.start_seconds)
     starts = [event.start_seconds for event in events]
@@ -162,7 +171,8 @@ def is_about_signal(path: Path, kind: str) -> bool:
         path: the file; some formats have words of their own for it.
         kind: text of the mark.
     """
-    return kind.lower().startswith(ABOUT_SIGNAL) or is_border(path, kind)
+    of_format = _ABOUT_SIGNAL_OF_FORMAT.get(path.suffix.lower(), ())
+    return kind.lower().startswith(ABOUT_SIGNAL) or kind.lower() in of_format or is_border(path, kind)
 
 
 def _header_without_signals(path: Path) -> EdfHeader | None:
@@ -186,15 +196,23 @@ def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:
 
 def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], list[str]]:
     """The words of the trigger channels as marks, and what was concluded from them."""
-    names = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "stim"]
+    names = [
+        name
+        for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
+        if kind == "stim" or name in _MARKER_CHANNELS
+    ]
+    # Emotiv gives the unit of its electrodes to its words, too, and MNE makes volts of them.
+    factors = dict(zip(raw.ch_names, raw._raw_extras[0].get("units", ()), strict=False)) if raw._raw_extras[0] else {}
+    factors = {name: factor for name, factor in factors.items() if name in _MARKER_CHANNELS}
     names = next(([name] for name in _ALL_IN_ONE if name in names), names)
     marks, notes = [], []
     for name in names:
-        values = raw.get_data(picks=[name], verbose="ERROR")[0]
-        if not np.isfinite(values).all() or np.any(values != np.round(values)):
+        values = raw.get_data(picks=[name], verbose="ERROR")[0] / factors.get(name, 1.0)
+        # EDF scales its numbers, and rounds.
+        if not np.isfinite(values).all() or np.any(np.abs(values - np.round(values)) > 0.05):
             notes.append(f"channel {name}: no whole numbers, so no trigger words")
             continue
-        words = find_words(values.astype(np.int64))
+        words = find_words(np.round(values).astype(np.int64))
         prefix = f"{name}:" if len(names) > 1 else ""
         marks += [Mark(axis.seconds_of(at), None, f"{prefix}{word}", "trigger word") for at, word in words.found]
         notes += [f"channel {name}: {note}" for note in words.notes]

@@ -1,4 +1,4 @@
-"""MATLAB files as data sets are distributed in: versions 5 to 7, numeric variables only."""
+"""MATLAB files as datasets are distributed in: versions 5 to 7.3, numeric variables only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.datasets.formats.matlab73 import array_shapes, is_matlab73, read_arrays
 from keras_emotion.datasets.matlab_check import check_matlab_file
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -28,11 +29,14 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         Arrays by name, without those that are not in the file.
 
     Raises:
-        InputError: the file is missing, damaged, truncated, of version 7.3, or declares more than `Limits.memory_gib`.
+        InputError: the file is missing, damaged or truncated, or declares more than `Limits.memory_gib`; or, in version
+            7.3, a variable is no array of real numbers.
     """
     import scipy.io
 
-    _refuse_version_73(path)
+    if is_matlab73(path):
+        return read_arrays(path, names)
+    _refuse_other_than_hdf5(path)
     check_matlab_file(path, names)
     with refusing_unreadable(path, _DAMAGED):
         variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
@@ -56,14 +60,17 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     import scipy.io
 
-    _refuse_version_73(path)
+    if is_matlab73(path):
+        return array_shapes(path)
+    _refuse_other_than_hdf5(path)
     with refusing_unreadable(path, _DAMAGED):
         return {name: tuple(map(int, shape)) for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
 
 
-def _refuse_version_73(path: Path) -> None:
+def _refuse_other_than_hdf5(path: Path) -> None:
+    """Refuse a file that is no HDF5, as this one is not, and calls itself MATLAB 7.3."""
     with refusing_unreadable(path, _DAMAGED), path.open("rb") as file:
-        # Version and order of bytes; an HDF5 file begins behind them.
+        # Version and order of bytes.
         is_version_73 = file.read(128)[124:] in (b"\x00\x02IM", b"\x02\x00MI")
     if is_version_73:
-        raise InputError(f"{path}: a MATLAB 7.3 file; expected versions 5 to 7; save it with `-v7`")
+        raise InputError(f"{path}: says that it is of MATLAB 7.3, but is no HDF5; copy it again")

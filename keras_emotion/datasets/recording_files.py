@@ -17,9 +17,11 @@ from keras_emotion.datasets.bids_events import attach_events
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
 from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
-from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of
+from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of, directions_from
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, events_in_bids, is_in_bids, units_in_bids
+from keras_emotion.datasets.formats.dispatch import ONE_FILE_SUFFIXES, SUFFIXES, read_raw
+from keras_emotion.datasets.formats.fieldtrip import fieldtrip_variable
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader_warnings import OF_MARKS, OF_OTHER_CASE, warnings_of_readers
@@ -35,13 +37,13 @@ if TYPE_CHECKING:
     import mne
 
 ARRAY_SUFFIXES = (".npy", ".mat")
-RECORDING_SUFFIXES = (".set", ".edf", ".bdf", ".gdf", ".vhdr", ".fif", ".fif.gz", ".cnt", ".mff", *ARRAY_SUFFIXES)
+RECORDING_SUFFIXES = (*SUFFIXES, *ARRAY_SUFFIXES)
 """Endings of the files that are looked for in a folder; a table of trials may name others that MNE reads."""
 
 COMMON_SIDECAR = "recordings.json"
 """Sidecar of all arrays of a folder that have none of their own."""
 
-_ALONE = (*EDF_SUFFIXES, ".gdf", ".cnt", *ARRAY_SUFFIXES)
+_ALONE = (*EDF_SUFFIXES, ".gdf", *ONE_FILE_SUFFIXES, *ARRAY_SUFFIXES)
 """Formats in which a recording is one file."""
 
 _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
@@ -98,6 +100,18 @@ def sidecar_file(path: Path) -> Path | None:
     return next((file for file in (path.with_suffix(".json"), path.parent / COMMON_SIDECAR) if file.is_file()), None)
 
 
+def is_array(path: Path) -> bool:
+    """Whether a file is a plain array, which a sidecar describes; a `.mat` without one may be FieldTrip's.
+
+    Raises:
+        InputError: it is a `.mat` without a sidecar, and damaged.
+    """
+    suffix = path.suffix.lower()
+    return suffix in ARRAY_SUFFIXES and (
+        suffix != ".mat" or sidecar_file(path) is not None or fieldtrip_variable(path) is None
+    )
+
+
 def files_of(path: Path, root: Path) -> tuple[Path, ...]:
     """All files that a recording is read from, wherever they lie; no samples are read for it.
 
@@ -107,7 +121,7 @@ def files_of(path: Path, root: Path) -> tuple[Path, ...]:
     if path.is_dir():
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     files = {path, *(bids_tables(path, root) if is_in_bids(path, root) else ())}
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         files.update(file for file in [sidecar_file(path)] if file is not None)
     if path.suffix.lower() not in _ALONE:
         status = path.stat()
@@ -124,7 +138,7 @@ def _files_opened(path: Path, root: Path, size: int, modified: int) -> tuple[Pat
             header = BrainVisionHeader.read(path)
             named = [header.data_file, *([header.marker_file] if header.marker_file else [])]
             return tuple(file for file in named if file.is_file())
-        opened = [Path(name) for name in open_raw(path, root, []).filenames]
+        opened = [Path(name) for name in open_raw(path, root, []).filenames if name]
     except InputError:
         opened = None
     beside = [] if opened and suffix in (".set", ".fif", ".gz") else path.parent.glob(f"{glob.escape(path.stem)}.*")
@@ -189,8 +203,8 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
         raise InputError(f"{path}: no such file")
     refuse_special_file(path)
     table = table.of_file(path)
-    is_array = path.suffix.lower() in ARRAY_SUFFIXES
-    opened = _open_array(path, table, any_names) if is_array else _open_with_mne(path, root, table, any_names)
+    is_plain = is_array(path)
+    opened = _open_array(path, table, any_names) if is_plain else _open_with_mne(path, root, table, any_names)
     low, high = PLAUSIBLE_RATES_HZ
     if not low <= opened.sampling_rate_hz <= high:
         raise InputError(
@@ -230,22 +244,13 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
 
 
 def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
-    import mne
-
     if is_in_bids(path, root):
         try:
             import mne_bids
         except ImportError:
             raise InputError(f"{path}: lies in a BIDS tree; install mne-bids to read it") from None
         return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path, verbose="ERROR"), verbose="WARNING")
-    if path.suffix.lower() == ".cnt":
-        # Two makers have the ending; that of ANT is a RIFF file.
-        with path.open("rb") as file:
-            is_ant = file.read(4) == b"RIFF"
-        return (mne.io.read_raw_ant if is_ant else mne.io.read_raw_cnt)(path, preload=False, verbose="WARNING")
-    # Annotations of these are read here; MNE refuses a file of which one is not in UTF-8.
-    options = {"encoding": "latin1"} if path.suffix.lower() in EDF_SUFFIXES else {}
-    return mne.io.read_raw(path, preload=False, verbose="WARNING", **options)
+    return read_raw(path)
 
 
 def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
@@ -263,7 +268,7 @@ def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[
     Raises:
         InputError: the file cannot be read.
     """
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if is_array(path):
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
@@ -312,13 +317,54 @@ def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float
     return FileTime(marks, *find_interruptions(path, marks, sampling_rate_hz, n_samples, jumps), notes)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileChannels:
+    """The channels of a recording, as its file has them; one entry each.
+
+    Args:
+        names: as the file spells them.
+        kinds: as the file types them, see `channels_of`.
+        is_undecided: whether the file does not type them, so that their names may.
+        directions: `(channels, 3)` from the centre of the head by the coordinates in the file; NaN where it has none.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str | None, ...]
+    is_undecided: tuple[bool, ...]
+    directions: np.ndarray
+
+
+def channels_in(path: Path, root: Path) -> FileChannels:
+    """The channels of a recording, whether they can be used or not.
+
+    Args:
+        path: the file.
+        root: folder of the data, see `open_recording`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if is_array(path):
+        names = Sidecar.of(path).channel_names
+        return FileChannels(names, ("eeg",) * len(names), (False,) * len(names), np.full((len(names), 3), np.nan))
+    raw = open_raw(path, root, [])
+    kinds, undecided, positions_m = _described(raw)
+    return FileChannels(tuple(raw.ch_names), tuple(kinds), tuple(undecided), directions_from(positions_m))
+
+
+def _described(raw: mne.io.BaseRaw) -> tuple[list[str | None], list[bool], np.ndarray]:
+    """What the file says of its channels: kinds, whether it leaves them to the names, and coordinates in metres."""
+    types = raw.get_channel_types()
+    kinds = [kind if kind in _KINDS_OF_MNE else None for kind in types]
+    # Of what a reader cannot tell, the first word of the name may.
+    undecided = [kind == "misc" for kind in types]
+    return kinds, undecided, np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
+
+
 def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool) -> RecordingFile:
     notes: list[str] = []
     raw = open_raw(path, root, notes)
-    kinds = [kind if kind in _KINDS_OF_MNE else None for kind in raw.get_channel_types()]
-    # Of what a reader cannot tell, the first word of the name may.
-    undecided = [kind == "misc" for kind in raw.get_channel_types()]
-    positions_m = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
+    kinds, undecided, positions_m = _described(raw)
     channels, faults, concluded = channels_of(raw.ch_names, kinds, positions_m, table, any_names, undecided)
     notes += concluded
     rows = [channel.row for channel in channels]

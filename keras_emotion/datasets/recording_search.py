@@ -9,8 +9,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_emotion.datasets.electrodes import CHANNEL_FILE
+from keras_emotion.datasets.formats.device_tables import TABLE_SUFFIXES
+from keras_emotion.datasets.formats.dispatch import MIXED_SUFFIXES, is_recording
+from keras_emotion.datasets.formats.gtec import GTEC_SUFFIXES
 from keras_emotion.datasets.marks import MarkedRecording
-from keras_emotion.datasets.recording_files import ARRAY_SUFFIXES, BIDS_MARKER, RECORDING_SUFFIXES, sidecar_file
+from keras_emotion.datasets.recording_files import (
+    ARRAY_SUFFIXES,
+    BIDS_MARKER,
+    RECORDING_SUFFIXES,
+    is_array,
+    sidecar_file,
+)
+from keras_emotion.datasets.trial_table import TRIAL_FILE
 from keras_emotion.refusals import refuse_special_file
 from keras_emotion.schema import InputError
 
@@ -19,6 +30,10 @@ _FURTHER_PART = re.compile(
     r"|(?P<entities>.+_split-0*)(?!0*1_)\d+(?P<rest>_.+)",
     re.IGNORECASE,
 )
+
+
+_OWN_TABLES = (TRIAL_FILE, CHANNEL_FILE, "stimuli.csv")
+"""Tables that may lie beside recordings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +65,7 @@ def find_recordings(root: Path) -> Search:
     notes: list[str] = []
     faults: list[str] = []
     no_sidecar: list[str] = []
+    other: list[str] = []
     seen = {root.resolve()}
     # Folders themselves before links to folders: what is in the folder has its own name.
     folders, links = [root], list[Path]()
@@ -71,25 +87,32 @@ def find_recordings(root: Path) -> Search:
             # Not pathlib's, which raise where a folder may be listed and not entered.
             is_folder, is_there = os.path.isdir(path), os.path.exists(path)
             name = path.name.lower()
-            is_recording = name.endswith(".mff") if is_folder else name.endswith(RECORDING_SUFFIXES)
+            may_be = name.endswith(".mff") if is_folder else name.endswith(RECORDING_SUFFIXES)
             if path.name.startswith(".") or (is_bids and not parts[0].startswith("sub-")):
                 continue
             if not is_there and path.is_symlink():
-                if is_recording or not path.suffix:
+                if (may_be and path.suffix.lower() not in MIXED_SUFFIXES) or not path.suffix:
                     faults.append(f"{_below(path, root)}: a link to nothing ({os.readlink(path)})")
-            elif is_recording and not is_folder and not os.path.isfile(path):
+            elif may_be and not is_folder and not os.path.isfile(path):
                 faults.append(f"{_below(path, root)}: {_fault_of_special(path)}")
-            elif is_folder and not is_recording:
+            elif is_folder and not may_be:
                 if path.is_symlink():
                     links.append(path)
                 elif path.resolve() not in seen:
                     seen.add(path.resolve())
                     folders.append(path)
-            elif is_recording and not (is_bids and not path.stem.endswith("_eeg")):
-                if path.suffix.lower() in ARRAY_SUFFIXES and sidecar_file(path) is None:
-                    no_sidecar.append(_below(path, root))
-                else:
-                    found.append(path)
+            elif may_be and not (is_bids and not path.stem.endswith("_eeg")):
+                try:
+                    if path.suffix.lower() in ARRAY_SUFFIXES and sidecar_file(path) is None and is_array(path):
+                        no_sidecar.append(_below(path, root))
+                    elif path.suffix.lower() not in MIXED_SUFFIXES or is_recording(path):
+                        found.append(path)
+                    elif path.suffix.lower() in (*TABLE_SUFFIXES, *GTEC_SUFFIXES) and path.name not in _OWN_TABLES:
+                        other.append(_below(path, root))
+                except InputError as error:
+                    faults.append(str(error))
+    if other:
+        notes.append(f"no recordings of a device that is known here: {', '.join(sorted(other))}")
     if no_sidecar:
         notes.append(f"no recordings, since no sidecar describes them: {', '.join(sorted(no_sidecar))}")
     return Search(tuple(sorted(found)), tuple(notes), tuple(faults))

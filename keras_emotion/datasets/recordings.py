@@ -57,7 +57,8 @@ class Recordings(Reader):
     other column is a rating: numbers, or words (`class_names`, in the order in which the table first has them). An
     empty rating is none: the trial is left out where that is the target, and `describe` says so.
 
-    **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, ...); `.npy` and `.mat` with a sidecar
+    **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, `.cnt`, `.mff`, ...), XDF, files of Mind
+    Monitor, OpenBCI, Emotiv, g.tec and FieldTrip (docs/formats.md has all); `.npy` and `.mat` with a sidecar
     (`<name>.json`, or `recordings.json` for all of a folder: `sampling_rate_hz`, `channel_names`, `unit`, `axes`, for
     `.mat` the `variable`); files of a BIDS tree (`dataset_description.json` in the folder) through mne-bids, which has
     to be installed.
@@ -65,10 +66,11 @@ class Recordings(Reader):
     **Channels** go by name. Electrodes are called as the 10-5 system spells them (`EEG FP1-REF`, `Fc5.` and `T3` are
     `Fp1`, `FC5` and `T7`); A1, A2, ... are the sockets of a BioSemi cap where all of a cap are there. What the file, or
     the first word of the name, says to be eye, muscle, heart, skin, breath or temperature is beside the EEG in the
-    recording. An EEG channel of another name needs coordinates in the file. **`channels.csv`**, optional, says what
-    the files do not, a line a channel or pattern (`EXG*`): `name`, `kind` (eeg, eog, ecg, emg, gsr, resp, temperature,
-    ppg, bio, misc, or none to leave it out), `electrode` (its place in the 10-5 system), `factor` (what its values have
-    to be multiplied by; `*` fits all channels).
+    recording. An EEG channel of another name needs coordinates, in the file or in **`channels.csv`**, which is optional
+    and says what the files do not, a line a channel or pattern (`EXG*`): `name`, `kind` (eeg, eog, ecg, emg, gsr, resp,
+    temperature, ppg, bio, misc, or none to leave it out), `electrode` (its place in the 10-5 system), `factor` (what
+    its values have to be multiplied by; `*` fits all channels), `x`, `y` and `z` (coordinates: right, front, up).
+    `keras-emotion init-channels` writes a first one.
 
     **Interruptions**: a trial across a place where the recording was interrupted (EDF+D, BrainVision's `New Segment`,
     EEGLAB's `boundary`, pauses in FIF and MFF, what MNE joined) is refused. A channel that the file calls bad (`bads`,

@@ -301,8 +301,9 @@ def open_cnt(path: Path) -> mne.io.BaseRaw:
             warnings.simplefilter("ignore", RuntimeWarning)
             raw = mne.io.read_raw_cnt(path, data_format=_data_format(path), preload=False, verbose="ERROR")
     except Exception as error:
-        # A damaged header leads MNE to errors of many kinds.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        # A damaged header leads MNE to errors of many kinds, around which it puts one with a traceback as its text.
+        cause = error.__context__ or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         raise InputError(f"{path}: damaged or no Neuroscan .cnt file ({reason}); copy it again") from None
     return raw
 

@@ -26,7 +26,7 @@ FACTS: dict[str, Any] = read_facts("seed_vii")
 EYE_FEATURE_NAMES = read_names("seed_eye_features")
 """The 33 eye features in the order of the columns, as the authors' code computes them; `x` and `y` are left and right.
 
-The first 16 features are of a window or smoothed over the trial; the last nine are of the whole trial."""
+The first eight are smoothed over the trial, the next 16 are of a window, the last nine of the whole trial."""
 
 INTENSITY = "intensity"
 """Continuous rating: how strongly the clip's own emotion was felt, from 0 to 1."""

@@ -124,7 +124,7 @@ def write_feature_table(
     dataset: Reader,
     subjects: Sequence[SubjectId] = (),
     *,
-    window_seconds: float = 1.0,
+    window_seconds: float | None = None,
     hop_seconds: float | None = None,
     subtract_baseline: bool = False,
     study_channels: ChannelChoice = "union",
@@ -154,7 +154,7 @@ def write_feature_table(
         kind: a name in `FEATURE_KINDS`.
         dataset: a reader (see `keras_emotion.datasets`).
         subjects: ids of the subjects; by default all.
-        window_seconds: length of a window.
+        window_seconds: length of a window; `None`: 1 s, or that of the features in the files.
         hop_seconds: from the start of a window to that of the next; `None`: side by side.
         subtract_baseline: whether the mean waveform before the stimulus is subtracted from the signals.
         study_channels: `"union"`: all channels that some recording has; `"intersection"`: those that all have.
@@ -177,11 +177,14 @@ def write_feature_table(
         raise InputError(f"{output}: exists already; give another name, or --overwrite to replace it")
     features = FEATURE_KINDS[kind]
     try:
-        part = features.make_part(window_seconds, hop_seconds, subtract_baseline)
+        part = features.make_part(1.0 if window_seconds is None else window_seconds, hop_seconds, subtract_baseline)
     except ValueError as error:
         raise InputError(f"features {kind!r}: {error}") from None
     dataset = dataset.for_sources(part.sources)
     subjects = tuple(subjects or dataset.subjects)
+    if window_seconds is None and isinstance(part, OfficialFeatures):
+        released = next(iter(dataset.trials(subjects[:1]))).released_features
+        part = part if released is None else part.fitted_to(released)
     folders = compute_part(part, dataset, subjects, runtime or Runtime())
     stored = {subject: StoredFeatures.open(folder) for subject, folder in folders.items()}
     own_channels = {subject: one.channels for subject, one in stored.items() if one.channels is not None}

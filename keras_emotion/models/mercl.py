@@ -108,6 +108,38 @@ class _Encoders:
             {_TRAINED[modality]: keras.saving.serialize_keras_object(encoder) for modality, encoder in encoders.items()}
         )
 
+    def take_encoders(self, saved):
+        """Take over the weights of the encoders of another such model, of the modalities that both have.
+
+        The spatial encoder and the TCN of a modality, and its projection where both have one; not the scaling of the
+        inputs, which is that of the training windows.
+
+        Args:
+            saved: a `MERCL` or `MERCLEncoder`.
+
+        Returns:
+            The modalities whose encoders were taken, a tuple: one at least, as both have two of three.
+
+        Raises:
+            ValueError: an encoder is of another size.
+        """
+        names = {layer.name for layer in self.layers} & {layer.name for layer in saved.layers}
+        taken = tuple(one for one in self.modalities if one in saved.modalities)
+        if not taken:
+            raise ValueError(
+                f"`saved` has {', '.join(saved.modalities)}; expected some of {', '.join(self.modalities)}"
+            )
+        for modality in taken:
+            for name in (f"{modality}_{part}" for part in ("encoder", "conformer", "tcn", "projection")):
+                if name not in names:
+                    continue
+                own, other = (getattr(one, "layer", one) for one in (self.get_layer(name), saved.get_layer(name)))
+                shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (own, other)]
+                if shapes[0] != shapes[1]:
+                    raise ValueError(f"layer {name!r} of `saved` has weights of other shapes; expected the same sizes")
+                own.set_weights(other.get_weights())
+        return taken
+
     @property
     def feature_scaling(self):
         """The layers that scale the inputs, by modality.

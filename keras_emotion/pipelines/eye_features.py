@@ -111,8 +111,10 @@ class EyeFeatures(FeaturePart):
             raise InputError("no trials to read eye movements of")
         if names is None:
             kind = "eye features" if self.values == "official" else "events of eye movements"
+            reason = found[0][1][UNUSABLE].iloc[0] if len(found[0][1]) else "too short"
             raise InputError(
-                f"{who}: no trial has {kind}; leave this subject out with --subjects, or choose a model of EEG alone"
+                f"{who}: no trial has {kind} ({reason}); leave this subject out with --subjects, or choose a model of "
+                "EEG alone"
             )
         arrays = [
             np.zeros((len(table), self.steps, len(names)), np.float32) if values is None else self._cut(values, table)

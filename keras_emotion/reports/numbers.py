@@ -128,7 +128,7 @@ class RunNumbers:
         not_evaluated: who is not compared.
         has_stimuli: whether the predictions say what the stimulus alone predicts.
         labels_of_stimuli: targets whose label is a property of the stimulus.
-        keeping_stimuli_apart: protocols under which no stimulus of a test window was in training, in the run's order.
+        keeping_stimuli_apart: protocols that tested windows, none of a stimulus of their training, in the run's order.
         dropped_windows: windows without a partner in another modality, by subject and reason.
         channels: what was done with channels that are not the same in all files, a sentence each.
         feature_flags: what readers have to know of the features before believing a number, a sentence each.
@@ -393,8 +393,8 @@ def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, source
 
 
 def _keeps_stimuli_apart(predictions: pd.DataFrame, protocol: str) -> bool:
-    own = predictions["protocol"] == protocol
-    return "stimulus_seen" in predictions and bool((predictions.loc[own, "stimulus_seen"] == "no").all())
+    own = predictions[predictions["protocol"] == protocol]
+    return "stimulus_seen" in own and len(own) > 0 and bool((own["stimulus_seen"] == "no").all())
 
 
 def percent_of(mask: pd.Series | np.ndarray) -> str:

@@ -38,6 +38,7 @@ from keras_emotion.signals.topography import (
     electrode_directions,
     from_grid,
     grid_positions,
+    nearest_cell,
     standard_name,
     to_grid,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "grid_positions",
     "image_matrix",
     "interpolate_gaps",
+    "nearest_cell",
     "pearson_correlation",
     "phase_locking_value",
     "pupil_entropies",

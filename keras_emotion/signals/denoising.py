@@ -23,7 +23,7 @@ def wavelet_denoise(signal: np.ndarray, wavelet: str = "db4", level: int = 5) ->
     of that counts as noise. At 128 Hz this is 32 to 64 Hz, with gamma, muscle and mains; at a higher rate less of the
     EEG, so that more is kept. Offsets and slow drift change nothing: details of polynomials up to degree 3 are zero.
     No coefficient grows, yet a band may gain power: wavelets are not band-passes, and clipping a strong wave of a
-    neighbouring band by the threshold leaves its harmonics in this one. Numbers: `docs/real_files.md`.
+    neighbouring band by the threshold leaves its harmonics in this one. Numbers: `docs/denoising.md`.
 
     Args:
         signal: `(..., samples)`, any real dtype; several channels and trials at once.

@@ -13,8 +13,8 @@ the 10-10 system by these rules:
 
 Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, give positions of your own, or
 say where on the head they are (`directions` of `grid_positions`): they then take the cell of the nearest electrode that
-has one. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage `standard_1005`, seen from the
-centre of the sphere that fits all of its electrodes best (least squares), four digits.
+has one, or a free one near it. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage
+`standard_1005`, seen from the centre of the sphere that fits all of its electrodes best (least squares), four digits.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.optimize
 
 from keras_emotion.schema import InputError
 
@@ -107,15 +108,30 @@ def _placed_electrodes(layout: str) -> tuple[np.ndarray, np.ndarray]:
     return electrode_directions(names), np.array([cells[name] for name in names])
 
 
-def _nearest_cell(direction: np.ndarray, layout: str) -> tuple[int, int] | None:
+def nearest_cell(direction: np.ndarray, layout: str = "9x9") -> tuple[tuple[int, int], float] | None:
+    """Cell of the electrode of a layout that is nearest to a place on the head.
+
+    Args:
+        direction: `(3,)` from the centre of the head (right, front, up), of any length.
+        layout: as in `grid_positions`.
+
+    Returns:
+        Row and column, and the angle to that electrode in degrees; `None` where it is more than `FARTHEST_DEGREES`, or
+        the direction is zero or NaN.
+
+    Example:
+        >>> nearest_cell(electrode_directions(["Cz"])[0])
+        ((4, 4), 0.0)
+    """
     directions, cells = _placed_electrodes(layout)
     length = np.linalg.norm(direction)
     if not length > 0:  # so for NaN too
         return None
-    cosines = directions @ (direction / length)
+    # Their four digits are no exact unit vectors.
+    cosines = directions @ (direction / length) / np.linalg.norm(directions, axis=1)
     nearest = cosines.argmax()
-    is_near = cosines[nearest] >= np.cos(np.radians(FARTHEST_DEGREES))
-    return tuple(cells[nearest].tolist()) if is_near else None
+    degrees = round(float(np.degrees(np.arccos(min(cosines[nearest], 1.0)))), 3)
+    return (tuple(cells[nearest].tolist()), degrees) if degrees <= FARTHEST_DEGREES else None
 
 
 def grid_positions(
@@ -129,14 +145,15 @@ def grid_positions(
         layout: `"9x9"` (default, 3FACRNN) or `"8x9"` (4D-CRNN).
         directions: `(channels, 3)` vectors from the centre of the head to each electrode (right, front, up), of any
             length, as `Recording.electrode_directions`. A channel that is not in the layout by name takes the cell of
-            the electrode of the layout that is nearest by angle, if one is within `FARTHEST_DEGREES`. By default names
-            alone count.
+            the electrode of the layout that is nearest by angle, if one is within `FARTHEST_DEGREES`. Where that gives
+            two channels one cell, those without a name of the 10-5 system (nets, equidistant caps) share out the free
+            cells so that the sum of their angles is smallest. By default names alone count.
 
     Returns:
         `(channels, 2)` integers: row and column, from 0.
 
     Raises:
-        InputError: a channel has no cell in the layout, or two channels share one.
+        InputError: a channel has no cell in the layout, or there is no way to give each one of its own.
         ValueError: an unknown layout, or `directions` of another shape.
 
     Example:
@@ -158,8 +175,15 @@ def grid_positions(
     if directions is not None:
         if np.shape(directions) != (len(positions), 3):
             raise ValueError(f"`directions` has shape {np.shape(directions)}; expected ({len(positions)}, 3)")
-        nearest = (_nearest_cell(direction, layout) for direction in np.asarray(directions, dtype=float))
-        positions = [by_name or by_place for by_name, by_place in zip(positions, nearest, strict=True)]
+        by_place = [place for place, cell in enumerate(positions) if cell is None]
+        for place in by_place:
+            nearest = nearest_cell(np.asarray(directions[place], dtype=float), layout)
+            positions[place] = None if nearest is None else nearest[0]
+        found = [cell for cell in positions if cell is not None]
+        if len(set(found)) < len(found):
+            # An electrode of the 10-5 system is not moved away from its place.
+            movable = [place for place in by_place if positions[place] and not standard_name(channel_names[place])]
+            positions = _shared_out(positions, movable, directions, layout)
     unknown = [name for name, cell in zip(channel_names, positions, strict=True) if cell is None]
     if unknown:
         raise InputError(
@@ -174,6 +198,35 @@ def grid_positions(
             )
         taken[cell] = name
     return np.array(positions, dtype=np.intp).reshape(-1, 2)
+
+
+def _shared_out(
+    positions: list[tuple[int, int] | None], places: list[int], directions: np.ndarray, layout: str
+) -> list[tuple[int, int] | None]:
+    """Cells with those at some places shared out anew; as they are where not all of them get one."""
+    electrodes, cells = _placed_electrodes(layout)
+    taken = {cell for place, cell in enumerate(positions) if place not in places}
+    free = [row for row, cell in enumerate(map(tuple, cells.tolist())) if cell not in taken]
+    if not places or not free:
+        return positions
+    wanted = np.asarray(directions, dtype=float)[places]
+    cosines = (wanted / np.linalg.norm(wanted, axis=1, keepdims=True)) @ electrodes[free].T
+    degrees = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    # Two electrodes of a layout may have one cell (T3 and T7): the nearer of them stands for it.
+    by_cell: dict[tuple[int, int], np.ndarray] = {}
+    for column, row in enumerate(free):
+        cell = tuple(cells[row].tolist())
+        by_cell[cell] = np.minimum(by_cell.get(cell, np.inf), degrees[:, column])
+    costs = np.column_stack(list(by_cell.values()))
+    too_far = costs > FARTHEST_DEGREES
+    channels, chosen = scipy.optimize.linear_sum_assignment(np.where(too_far, 1e6, costs))
+    if len(channels) < len(places) or too_far[channels, chosen].any():
+        return positions
+    found = list(by_cell)
+    positions = list(positions)
+    for channel, cell in zip(channels, chosen, strict=True):
+        positions[places[channel]] = found[cell]
+    return positions
 
 
 def _rows_and_columns(channels: Sequence[str] | np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:

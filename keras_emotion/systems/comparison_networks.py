@@ -74,7 +74,7 @@ class ComparisonNetwork(NetworkSystem):
 
     hint: ClassVar[str] = (
         "networks without faces are dgcnn, graph_sleep_net, eegnet, crnn_4d, conti_cnn, cnn_lstm, cram, gcn_lstm and "
-        "gcnn"
+        "gcnn; with --features official the others read eye movements in place of faces"
     )
 
     network: Literal[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion.evaluation import LabelRule
+from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import (
     FeaturePart,
     MediaFrames,
@@ -20,11 +22,12 @@ from keras_emotion.pipelines import (
     SlidingBandPowers,
     StoredFeatures,
     Windowing,
+    path_hash,
 )
 from keras_emotion.pipelines.batches import JoinedArrays
 from keras_emotion.pipelines.media_features import Stream
 from keras_emotion.pipelines.pairing import count_dropped
-from keras_emotion.schema import TRIAL_KEY
+from keras_emotion.schema import TRIAL_KEY, InputError, Trial
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound
@@ -110,6 +113,9 @@ class MERCLSystem(NetworkSystem):
         units: features of TCN, embeddings and attention, a multiple of 4.
         dropout: share that is dropped in training.
         pretraining: settings of the contrastive training.
+        encoder_weights: a saved network (`.keras`) of this system from another run, whose encoders the training starts
+            with, of the modalities that both have: such as those of picture and sound that learnt from actors without
+            EEG (RAVDESS, CREMA-D). Pictures and sound must be computed alike in both runs.
     """
 
     hint: ClassVar[str] = "--system.modalities says which modalities are used, two or more of visual, audio and eeg"
@@ -136,6 +142,7 @@ class MERCLSystem(NetworkSystem):
     units: Annotated[int, Field(ge=4, multiple_of=4)] = 128
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     pretraining: Training = Training(epochs=100, batch_size=64, learning_rate=1e-4)
+    encoder_weights: Path | None = None
 
     @model_validator(mode="after")
     def _fields_fit(self):
@@ -167,6 +174,10 @@ class MERCLSystem(NetworkSystem):
         # As it was before there was a choice, so that those runs can be taken up.
         if self.stream == "stimulus":
             del fields["stream"]
+        if self.encoder_weights is None:
+            del fields["encoder_weights"]
+        else:
+            fields["encoder_weights"] = path_hash(self.encoder_weights)
         fields["modalities"] = list(self.modalities_in_order)
         unused = {
             "picture": "visual" in self.modalities_in_order,
@@ -193,6 +204,8 @@ class MERCLSystem(NetworkSystem):
                 "picture and sound are the person's (whole pictures of the face video, and the voice); in the paper "
                 "those of the stimulus"
             )
+        if self.encoder_weights is not None:
+            lines.append("encoders start with those of another run; in the paper with random weights")
         if not self.eeg.lag_seconds:
             lines.append("EEG is not cut later than picture and sound; the paper names a time lag and prints none")
         return tuple(lines)
@@ -309,13 +322,60 @@ class MERCLSystem(NetworkSystem):
         """See `NetworkSystem`."""
         from keras_emotion.models import MERCL
 
-        return MERCL(
+        model = MERCL(
             **self.sizes(shapes),
             n_classes=n_classes,
             cross_modal_attention=self.cross_modal_attention,
             freeze_encoders=self.contrastive and self.freeze_encoders,
             inference=inference,
         )
+        if not self.contrastive:
+            self.start_encoders(model)
+        return model
+
+    def start_encoders(self, model: keras.Model) -> None:
+        """Give a network the encoders of `encoder_weights`, where there are any.
+
+        Raises:
+            InputError: the file is no such network, or one of other sizes or other features.
+        """
+        if self.encoder_weights is None:
+            return
+        import keras
+
+        from keras_emotion.models import MERCL
+
+        file = self.encoder_weights
+        try:
+            with own_keras_settings():
+                saved = keras.models.load_model(file, compile=False)
+        except (ValueError, OSError, TypeError) as error:
+            raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
+        if not isinstance(saved, MERCL):
+            raise InputError(f"{file}: a {type(saved).__name__}; expected a MERCL of a run with --save-models")
+        known = saved.inference or {}
+        described = known.get("encoders") or known.get("parts") or {}
+        for modality, own in self._described_parts().items():
+            there = described.get(modality)
+            if there is not None and (there := _comparable(there)) != (here := _comparable(own)):
+                names = sorted(name for name in here if there.get(name) != here[name])
+                raise InputError(
+                    f"{file}: learnt from {modality} features of other {', '.join(names)}; expected those of this run; "
+                    "give both runs the same preset and options"
+                )
+        try:
+            model.take_encoders(saved)
+        except ValueError as error:
+            raise InputError(f"{file}: {error}; give both runs the same preset and options") from None
+
+    def inference(self, trial: Trial) -> dict[str, Any]:
+        """See `System`; of the person, whom `predict` cannot read, what the encoders learnt from."""
+        block = super().inference(trial)
+        return block or {"encoders": self._described_parts()}
+
+    def _described_parts(self) -> dict[str, Any]:
+        parts = self.parts().items()
+        return {name: part.description() for name, part in parts if name != "eeg"}
 
     def losses(self) -> dict[str, Any]:
         """See `NetworkSystem`."""
@@ -344,6 +404,17 @@ class MERCLSystem(NetworkSystem):
         return {modality: ModelInput(part=modality, array=array) for modality, array in self._arrays().items()}
 
 
+def _comparable(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the description of a part decides what a window of it is like, but for its length and whose it is."""
+    fields = dict(description.get("fields", {}))
+    for name in ("window_seconds", "hop_seconds", "stream"):
+        fields.pop(name, None)
+    if isinstance(encoder := fields.get("encoder"), Mapping):
+        # Where the weights lie is another thing than what they are.
+        fields["encoder"] = {name: value for name, value in encoder.items() if name != "weights"}
+    return fields
+
+
 class _Pretraining(NetworkSystem):
     """The first stage of MERCL; no system of a run by itself.
 
@@ -361,7 +432,9 @@ class _Pretraining(NetworkSystem):
         """See `NetworkSystem`."""
         from keras_emotion.models import MERCLEncoder
 
-        return MERCLEncoder(**self.of.sizes(shapes))
+        model = MERCLEncoder(**self.of.sizes(shapes))
+        self.of.start_encoders(model)
+        return model
 
     def losses(self) -> dict[str, Any]:
         """See `NetworkSystem`."""

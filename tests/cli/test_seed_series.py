@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from keras_emotion import cli
@@ -71,11 +72,22 @@ def test_official_features_have_the_windows_of_the_files(name, model, array, ste
     assert parse_request(choose(given), given).experiment.system.features.steps == 2
 
 
+def test_features_have_the_windows_of_the_files(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["features", str(root("seed_v")), "--dataset", "seed_v", "--features", "official", "--workers", "1"]
+    assert cli.main([*words, "--output", "X.npz"]) == 0
+    with np.load("X.npz") as table:
+        assert table["X"].shape == (3 * 15, 1, 62, 5)
+        assert set(table["stop_seconds"] - table["start_seconds"]) == {4}
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*words, "--output", "Y.npz", "--window-seconds", "1"])
+
+
 def test_a_dataset_without_eye_movements_is_refused_in_one_line(root, tmp_path, monkeypatch, capsys):
     copy = write_seed_iv(tmp_path / "copy", n_subjects=2, n_sessions=1, clip_seconds=4, files=["features"])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["run", *words_of("seed_iv", "dcca", lambda name: copy)])
     error = capsys.readouterr().err
-    assert "seed_iv, subject 1: no trial has eye features; leave this subject out with --subjects, or choose a" in error
+    assert "seed_iv, subject 1: no trial has eye features (no eye movements); leave this subject out" in error
     assert "Traceback" not in error

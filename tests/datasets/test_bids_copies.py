@@ -119,7 +119,7 @@ def test_one_recording_may_have_a_factor_of_its_own(nemar):
     check_reader(lambda: Recordings(nemar), ("001", "004", "061"), subjects=("004",), skip=("damaged_files",))
 
 
-# --- DENS: sidecars with another case of the task, and times in milliseconds
+# --- DENS: sidecars with another case of the task, and times in samples
 
 
 @pytest.fixture
@@ -128,32 +128,37 @@ def dens(tmp_path):
     (folder,) = tree(tmp_path, "DENS", ("mit003",))
     base = folder / "sub-mit003_task-"
     names = ["Fz", "Cz", "Pz", "ECG"]
-    write_set(base.with_name(f"{base.name}Emotion_eeg.set"), signals(names), data_file=f"{base.name}Emotion_eeg.fdt")
-    write_events(folder, 1000)
+    own = [(text, RATE * start + 1, 0) for start, text, _ in MARKS]
+    write_set(folder / SET_FILE, signals(names), data_file=SET_FILE.replace(".set", ".fdt"), events=own)
+    write_events(folder, RATE)
     sidecar = {"TaskName": "Emotion", "EEGReference": "Cz", "SamplingFrequency": 250, "PowerLineFrequency": 50}
     base.with_name(f"{base.name}emotion_eeg.json").write_text(json.dumps(sidecar))
     return tmp_path
 
 
-def write_events(folder, factor, name="sub-mit003_task-emotion_events.tsv"):
-    marks = [(2, "base", "baseline"), (4, "stm", "neutral_1_1"), (14, "vlnc", "Valence"), (20, "stm", "12_2")]
-    rows = [
-        (factor * start, factor, text, label, "Showing") for start, text, label in (*marks, (30, "vlnc", "Valence"))
-    ]
+MARKS = (
+    *((2, "base", "baseline"), (4, "stm", "neutral_1_1"), (14, "vlnc", "Valence"), (20, "stm", "12_2")),
+    (30, "vlnc", "Valence"),
+)
+SET_FILE = "sub-mit003_task-Emotion_eeg.set"
+
+
+def write_events(folder, unit, name="sub-mit003_task-emotion_events.tsv"):
+    rows = [(unit * start, unit, text, label, "Showing") for start, text, label in MARKS]
     table(folder / name, [("onset", "duration", "trial_type", "label", "description"), *rows])
 
 
 def test_tables_are_found_whatever_the_case_of_the_task(dens):
-    path = dens / "sub-mit003" / "eeg" / "sub-mit003_task-Emotion_eeg.set"
+    path = dens / "sub-mit003" / "eeg" / SET_FILE
     names = {file.name for file in files_of(path, dens)}
     assert {"sub-mit003_task-emotion_events.tsv", "sub-mit003_task-emotion_eeg.json"} <= names
     marks = read_marks(path, dens)
     assert [(mark.start_seconds, mark.duration_seconds, mark.kind) for mark in marks.marks] == [
-        (start, 1.0, text) for start, text in ((2, "base"), (4, "stm"), (14, "vlnc"), (20, "stm"), (30, "vlnc"))
+        (start, 1.0, text) for start, text, _ in MARKS
     ]
     notes = " ".join(marks.notes)
     assert "whose task is spelt in another case" in notes
-    assert "fit as milliseconds: read as such" in notes
+    assert "most times in seconds are after the end of the recording; read as samples" in notes
     assert "Did not find any events.tsv" not in notes
 
 
@@ -169,23 +174,31 @@ def test_the_stimuli_of_dens(dens):
     assert (trial.eeg_channel_names, trial.ratings["valence"]) == (("Fz", "Cz", "Pz"), 8.97)
 
 
-@pytest.mark.parametrize(("factor", "is_in_milliseconds"), [(1, False), (1000, True)])
-def test_times_are_seconds_unless_they_cannot_be(dens, factor, is_in_milliseconds):
-    folder = dens / "sub-mit003" / "eeg"
-    write_events(folder, factor)
-    path = folder / "sub-mit003_task-Emotion_eeg.set"
-    found = read_event_table(path, dens, SECONDS)
-    assert (found.is_in_milliseconds, found.is_found) == (is_in_milliseconds, False)
-    assert [event.start_seconds for event in found.events] == [2, 4, 14, 20, 30]
-    # Neither seconds nor milliseconds of a recording so short: as they are.
-    assert not read_event_table(path, dens, 0.01).is_in_milliseconds
+@pytest.mark.parametrize(
+    ("unit", "rate_hz", "name"), [(1, RATE, "seconds"), (RATE, RATE, "samples"), (1000, RATE, "milliseconds")]
+)
+def test_times_are_seconds_unless_they_cannot_be(dens, unit, rate_hz, name):
+    write_events(dens / "sub-mit003" / "eeg", unit)
+    path = dens / "sub-mit003" / "eeg" / SET_FILE
+    found = read_event_table(path, dens, SECONDS, rate_hz)
+    assert (found.unit, found.is_found) == (name, False)
+    assert [event.start_seconds for event in found.events] == pytest.approx([2, 4, 14, 20, 30])
+    assert [mark.start_seconds for mark in read_marks(path, dens).marks] == pytest.approx([2, 4, 14, 20, 30])
+    # In no unit are they within a recording so short: as they are.
+    assert read_event_table(path, dens, 0.01, rate_hz).unit == "seconds"
+
+
+def test_times_are_compared_with_those_of_the_recording_itself(dens):
+    write_events(dens / "sub-mit003" / "eeg", 1.1)
+    with pytest.raises(InputError, match=r"task-emotion_events.tsv: '\w+' at .* s, read as seconds, but at .* itself"):
+        read_marks(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
 
 
 def test_a_table_spelt_alike_goes_before_one_of_another_case(dens):
     folder = dens / "sub-mit003" / "eeg"
     table(folder / "sub-mit003_task-Emotion_events.tsv", [("onset", "duration", "trial_type"), (3, 1, "stm")])
-    path = folder / "sub-mit003_task-Emotion_eeg.set"
-    found = read_event_table(path, dens, SECONDS)
+    path = folder / SET_FILE
+    found = read_event_table(path, dens, SECONDS, RATE)
     assert (found.path.name, found.is_found) == ("sub-mit003_task-Emotion_events.tsv", True)
     assert [mark.start_seconds for mark in read_marks(path, dens).marks] == [3]
 
@@ -193,7 +206,7 @@ def test_a_table_spelt_alike_goes_before_one_of_another_case(dens):
 def test_a_table_of_events_that_cannot_be_read(dens):
     (dens / "sub-mit003" / "eeg" / "sub-mit003_task-emotion_events.tsv").write_text("onset\tduration\nsoon\t1\n")
     with pytest.raises(InputError, match=r"task-emotion_events.tsv: no table of events"):
-        read_marks(dens / "sub-mit003" / "eeg" / "sub-mit003_task-Emotion_eeg.set", dens)
+        read_marks(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
 
 
 # --- EmoEEG-MC: runs, two rates, no tables of events or channels

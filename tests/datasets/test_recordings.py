@@ -388,8 +388,8 @@ def test_channel_table(tmp_path):
     write_array(tmp_path, noise(6), ["A1", "X", "EXG1", "EXG2", "Fz", "Skin"])
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     assert problems_of(tmp_path) == [
-        "channel X, EXG1, EXG2, Skin: no electrode of the 10-5 system, and without coordinates; give electrode, or "
-        "kind (none leaves it out), in channels.csv"
+        "channel X, EXG1, EXG2, Skin: no electrode of the 10-5 system, and without coordinates; give electrode, "
+        "coordinates, or kind (none leaves it out), in channels.csv, which keras-emotion init-channels writes"
     ]
     (tmp_path / "channels.csv").write_text(
         "name,kind,electrode,factor\nEXG2,ecg,,\nEXG*,none,,10\nX,,t3,\nSkin,gsr,,\n*,,,0.5\n"

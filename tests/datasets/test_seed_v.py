@@ -97,17 +97,32 @@ def test_what_is_read_is_what_was_written(tmp_path):
     times = np.arange(4000) / 1000
     signal = np.stack([row * np.sin(2 * np.pi * 7 * times) for row in range(len(names))])
     path = tmp_path / "x.cnt"
+    # Above half of the new rate: nothing of it is folded back.
+    high = 100 * np.sin(2 * np.pi * 200 * times)
     with open_cnt_writer(path, names, 1000, 4000, [], sample_bytes=4) as writer:
-        writer.write(signal)
+        writer.write(signal + high)
     raw = seed_sessions.open_cnt(path)
     file = seed_sessions.CntSignals(path, raw, {1: (1.0, 3.0), 2: (3.0, 4.0)}, (1, 2), None)
-    np.testing.assert_allclose(file.recording(1).signal, signal[:0:-1, 1000:3000], atol=0.03)
+    np.testing.assert_allclose(file.recording(1).signal, (signal + high)[:0:-1, 1000:3000], atol=0.03)
     resampled = seed_sessions.CntSignals(path, raw, {1: (1.0, 3.0), 2: (0.0, 2.0)}, (1, 2), 250)
     for trial, first in ((1, 1000), (2, 0)):
         expected = signal[:0:-1, first : first + 2000 : 4]
         found = resampled.recording(trial).signal
         assert found.shape == (62, 500)
         np.testing.assert_allclose(found[:, 60:-60], expected[:, 60:-60], atol=0.1)
+
+
+@pytest.mark.parametrize("sample_bytes", [2, 4])
+def test_bytes_of_large_recordings_are_known_by_their_sizes(tmp_path, monkeypatch, sample_bytes):
+    """Of files of 2 GB MNE has to be told."""
+    signal = np.random.default_rng(0).normal(0, 20, (3, 1000))
+    path = tmp_path / "x.cnt"
+    with open_cnt_writer(path, ["Fz", "Cz", "M1"], 500, 1000, [(100, 1)] * 40, sample_bytes=sample_bytes) as writer:
+        writer.write(signal)
+    monkeypatch.setattr(seed_sessions, "_AUTO_FORMAT_BYTES", 0)
+    raw = seed_sessions.open_cnt(path)
+    np.testing.assert_allclose(1e6 * raw.get_data(), signal, atol=0.03)
+    assert len(raw.annotations) == 40
 
 
 def test_features_are_those_of_the_files(root):
@@ -276,7 +291,7 @@ def test_a_truncated_recording(recording):
     whole = path.read_bytes()
     for n_bytes in (0, 500, 20_000, len(whole) // 2):
         path.write_bytes(whole[:n_bytes])
-        with pytest.raises(InputError, match=rf"{CNT}: damaged or no Neuroscan .cnt file"):
+        with pytest.raises(InputError, match=rf"{CNT}: damaged or no Neuroscan .cnt file \((?!File)"):
             SEEDV(recording).check()
     # As long as its header says, and shorter than the times of the clips.
     path.write_bytes(whole)

@@ -32,6 +32,10 @@ def trial(number=1, eye=None, n_windows=5, **fields):
     return Trial("memory", 1, number, f"clip_{number}", None, (), {"emotion": 1.0}, **fields)
 
 
+def broken():
+    raise InputError(f"{SOURCE}: damaged")
+
+
 def test_samples_are_consecutive_windows_of_the_authors():
     arrays, table, channels = extract_features(EyeFeatures(steps=2, hop_seconds=4.0), [trial(eye=movements())])
     assert channels is None
@@ -50,10 +54,6 @@ def test_events_are_of_the_trial():
     assert arrays["eye"].shape == (2, 2, len(EVENT_FEATURE_NAMES))
     np.testing.assert_allclose(arrays["eye"], np.broadcast_to(expected, arrays["eye"].shape), rtol=1e-6)
     assert table["start_seconds"].tolist() == [0, 8]
-
-
-def broken():
-    raise InputError(f"{SOURCE}: damaged")
 
 
 CLOSED = dataclasses.replace(EVENTS, pupil=np.zeros((0, 4)), fixations_ms=np.zeros(0))
@@ -94,7 +94,14 @@ def test_windows_that_the_eye_tracker_lacks_are_dropped():
     ("trials", "message"),
     [
         ([], "no trials to read eye movements of"),
-        ([trial(), trial(2)], "memory, subject 1: no trial has eye features; leave this subject out with --subjects"),
+        (
+            [trial(), trial(2)],
+            r"memory, subject 1: no trial has eye features \(no eye movements\); leave this subject out with --sub",
+        ),
+        (
+            [trial(eye=movements(read_features=broken))],
+            r"subject 1: no trial has eye features \(1_20160518.mat: damaged\); leave this subject out",
+        ),
         (
             [trial(eye=movements(window_seconds=1.0))],
             r"1_20160518.mat: eye features of windows of 1 s; expected 4 s, .* set --system.features.window-seconds 1",

@@ -381,6 +381,9 @@ def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):
     assert "only protocols that keep stimuli apart judge here: in this run predefined_split (" in note
     (none,) = stimulus_notes(dataclasses.replace(numbers, keeping_stimuli_apart=()))
     assert "judge here: none in this run (" in none
+    # A protocol that tested nobody judges nothing.
+    untested = predictions[predictions["protocol"].ne("predefined_split")]
+    assert compute_numbers(dataclasses.replace(tables, predictions=untested)).keeping_stimuli_apart == ()
 
 
 def test_four_classes_three_protocols_and_no_paper(sam40_report):

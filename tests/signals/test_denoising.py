@@ -145,7 +145,7 @@ def test_faults(arguments, message):
     ],
 )
 def test_what_is_kept_of_real_recordings(real_data, name, n_channels, change, expected):
-    """The table of docs/real_files.md."""
+    """The table of docs/denoising.md."""
     readers = {"edf": mne.io.read_raw_edf, "set": mne.io.read_raw_eeglab, "bdf": mne.io.read_raw_bdf}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,9 +11,11 @@ import pytest
 
 from keras_emotion.datasets import EAV, SubjectReport, with_stimuli
 from keras_emotion.experiment import Runtime, fit, prepare, training
+from keras_emotion.experiment.origin import brought_files
 from keras_emotion.losses import MERCLLoss
 from keras_emotion.pipelines import StoredFeatures
 from keras_emotion.pipelines.feature_store import SharedWindows
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_eav, write_stimuli
 from keras_emotion.systems import Training
 from keras_emotion.systems.media_encoders import EncodedFrames, EncodedSound, PictureEncoder, SoundEncoder
@@ -24,11 +26,12 @@ from tests.conftest import MemoryReader
 
 N_STIMULI = 6
 SECONDS = 12
+SMALL_SOUND = {"filters": (4, 4, 8, 8), "units": (16, 16), "embedding_size": 16}
 SMALL = {
     "picture": EncodedFrames(
         image_size=16, encoder=PictureEncoder(patch_size=8, n_layers=1, n_heads=2, width=16, mlp_width=32)
     ),
-    "sound": EncodedSound(encoder=SoundEncoder(filters=(4, 4, 8, 8), units=(16, 16), embedding_size=16)),
+    "sound": EncodedSound(encoder=SoundEncoder(**SMALL_SOUND)),
     "units": 8,
     "dropout": 0.0,
     "pretraining": Training(epochs=2, batch_size=8, learning_rate=3e-3),
@@ -163,6 +166,79 @@ def test_options_say_what_is_trained(fields, n_stages, are_trained):
         for name in ENCODERS & {layer.name for layer in before.layers}:
             for one, two in zip(before.get_layer(name).get_weights(), model.get_layer(name).get_weights(), strict=True):
                 np.testing.assert_array_equal(one, two)
+
+
+@pytest.fixture(scope="module")
+def saved_encoders(tmp_path_factory):
+    """A network of picture and sound, as a run without EEG saves it, and its file."""
+    system = MERCLSystem(**SMALL, modalities=("visual", "audio"), stream="person")
+    keras.utils.set_random_seed(1)
+    model = system.model(SHAPES, 3, system.inference(None))
+    file = tmp_path_factory.mktemp("saved") / "actors.keras"
+    model.save(file)
+    return model, file
+
+
+@pytest.mark.parametrize("fields", [{}, {"contrastive": False}])
+def test_encoders_start_with_those_of_another_run(saved_encoders, fields):
+    saved, file = saved_encoders
+    keras.utils.set_random_seed(2)
+    system = MERCLSystem(**SMALL, stream="person", encoder_weights=file, **fields)
+    own, random = (
+        one.stages()[0].system.model(SHAPES, 2, {}) for one in (system, MERCLSystem(**SMALL, stream="person", **fields))
+    )
+    for name in ("visual_tcn", "audio_tcn"):
+        for one, two, other in zip(
+            *(model.get_layer(name).get_weights() for model in (own, saved, random)), strict=True
+        ):
+            np.testing.assert_array_equal(one, two)
+            assert one.ndim < 2 or not np.array_equal(one, other)
+    kernels = [model.get_layer("eeg_tcn").get_weights()[0] for model in (own, saved) if "eeg" in model.modalities]
+    assert len(kernels) == 1
+    assert brought_files(system) == [file]
+    assert any(line.startswith("encoders start with those of another run") for line in system.unlike_the_paper())
+
+
+def test_encoders_are_part_of_the_identity_by_their_content(saved_encoders, tmp_path):
+    _, file = saved_encoders
+    copy = tmp_path / "copy.keras"
+    copy.write_bytes(file.read_bytes())
+    with_file, with_copy = (MERCLSystem(**SMALL, encoder_weights=one).scientific_config() for one in (file, copy))
+    assert with_file == with_copy
+    assert with_file.pop("encoder_weights")
+    assert with_file == MERCLSystem(**SMALL).scientific_config()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"units": 12}, "layer 'visual_tcn' of `saved` has weights of other shapes"),
+        (
+            {"sound": EncodedSound(encoder=SoundEncoder(seed=5, **SMALL_SOUND))},
+            "learnt from audio features of other encoder",
+        ),
+    ],
+)
+def test_encoders_that_do_not_fit(saved_encoders, fields, message):
+    _, file = saved_encoders
+    system = MERCLSystem(**{**SMALL, **fields}, stream="person", encoder_weights=file)
+    with pytest.raises(InputError, match=f"^{file}: {message}.*; give both runs the same preset") as caught:
+        system.stages()[0].system.model(SHAPES, 2, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_encoders(tmp_path):
+    other = tmp_path / "other.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(other)
+    damaged = tmp_path / "damaged.keras"
+    damaged.write_bytes(other.read_bytes()[:200])
+    for file, message in (
+        (other, "a Sequential; expected a MERCL of a run with --save-models"),
+        (damaged, "not a saved"),
+    ):
+        system = MERCLSystem(**SMALL, encoder_weights=file)
+        with pytest.raises(InputError, match=f"^{file}: {message}"):
+            system.stages()[0].system.model(SHAPES, 2, {})
 
 
 def test_trained_encoders_read_pictures_and_patches():
@@ -390,7 +466,7 @@ def test_the_person_is_seen_and_heard(conversations, tmp_path):
     numbers = np.asarray(stored.arrays["stimulus"][np.arange(5)])[:, 0]
     assert len(set(numbers)) == 5
     # `predict` has no way to read the person's files.
-    assert system.inference(trials[2]) == {}
+    assert set(system.inference(trials[2])) == {"encoders"}
 
 
 def test_numbers_of_trials():

@@ -37,7 +37,10 @@ _WRITERS = {
     "dreamer 7.3": lambda out: write_dreamer(out, n_subjects=2, clip_seconds=4, version="7.3"),
     "amigos": lambda out: write_amigos(out, subjects=(2, 8, 12), clip_seconds=16),
     "seed": lambda out: write_seed(out, n_subjects=2, n_sessions=1, clip_seconds=2),
-    "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4),
+    "seed_iv": lambda out: write_seed_iv(out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("raw", "eye_events")),
+    "seed_iv features": lambda out: write_seed_iv(
+        out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("features", "eye_features")
+    ),
     "seed_multimodal": lambda out: write_seed_multimodal(out, n_subjects=2, n_sessions=1, clip_seconds=4),
     "seed_v": lambda out: write_seed_v(
         out, n_subjects=2, n_sessions=1, clip_seconds=4, files=("features", "eye_features")

@@ -1,0 +1,110 @@
+"""HDF5 as g.Recorder of g.tec writes it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_emotion.datasets.formats.whole import Mark, Signals
+from keras_emotion.schema import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+GTEC_SUFFIXES = (".hdf5", ".h5")
+
+_SAMPLES, _TASK = "RawData/Samples", "RawData/AcquisitionTaskDescription"
+_KINDS = {"EEG": "eeg", "ECOG": "misc", "EOG": "eog", "ECG": "ecg", "EMG": "emg"}
+
+
+def is_gtec(path: Path) -> bool:
+    """Whether a file is HDF5 with the samples of g.Recorder in it."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return _SAMPLES in file and _TASK in file
+    except OSError:
+        return False
+
+
+def read_gtec(path: Path) -> Signals:
+    """Read the signals and the markers of g.Recorder; its samples are in microvolt.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: it holds no such recording, or its description does not fit the samples.
+    """
+    import h5py
+
+    if not is_gtec(path):
+        raise InputError(f"{path}: no recording of g.Recorder; expected HDF5 with {_SAMPLES} and {_TASK}")
+    with h5py.File(path, "r") as file:
+        task = _xml(path, file, _TASK)
+        channels = [
+            {name: _text(entry, name) for name in ("ChannelName", "ChannelType", "LogicalChannelNumber")}
+            for entry in _all(task, "ChannelProperties")
+            if _text(entry, "LogicalChannelNumber")
+        ]
+        channels.sort(key=lambda channel: int(channel["LogicalChannelNumber"]))
+        values = np.asarray(file[_SAMPLES], dtype=float)
+        rate = next((entry.text for entry in _all(task, "SamplingFrequency")), None)
+        if rate is None:
+            rate = next((entry.text for entry in _all(task, "SampleRate")), None)
+        marks = _marks(path, file, float(rate or 0))
+    if values.ndim != 2 or values.shape[1] != len(channels) or not float(rate or 0) > 0:
+        raise InputError(
+            f"{path}: samples {values.shape} for {len(channels)} channels at {rate or 'no'} Hz; expected "
+            "(samples, channels) and a sampling frequency"
+        )
+    names = [channel["ChannelName"] or f"Channel {channel['LogicalChannelNumber']}" for channel in channels]
+    return Signals(
+        names=names,
+        kinds=[_KINDS.get(channel["ChannelType"].upper() or "EEG", "misc") for channel in channels],
+        units=["uV"] * len(names),
+        sampling_rate_hz=float(rate),
+        values=values.T,
+        marks=marks,
+    )
+
+
+def _marks(path: Path, file: h5py.File, rate_hz: float) -> list[Mark]:
+    if not rate_hz or "AsynchronData/Time" not in file:
+        return []
+    samples, ids = (np.asarray(file[f"AsynchronData/{name}"]).ravel() for name in ("Time", "TypeID"))
+    values = np.asarray(file["AsynchronData/Value"]).ravel() if "AsynchronData/Value" in file else np.ones(len(ids))
+    names = {}
+    if "AsynchronData/AsynchronSignalTypes" in file:
+        for entry in _all(_xml(path, file, "AsynchronData/AsynchronSignalTypes"), "AsynchronSignalDescription"):
+            names[_text(entry, "ID")] = _text(entry, "Description") or _text(entry, "Name")
+    # Value 0 is the end of a signal that is on for a while.
+    return [
+        (int(sample) / rate_hz, None, names.get(str(int(word))) or str(int(word)))
+        for sample, word, value in zip(samples, ids, values, strict=True)
+        if value
+    ]
+
+
+def _xml(path: Path, file: h5py.File, name: str) -> xml.etree.ElementTree.Element:
+    content = file[name][()]
+    content = content[0] if isinstance(content, np.ndarray) else content
+    try:
+        return xml.etree.ElementTree.fromstring(content)
+    except (xml.etree.ElementTree.ParseError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {name} is no XML ({error}); copy the file again") from None
+
+
+def _all(element: xml.etree.ElementTree.Element, name: str) -> Iterator[xml.etree.ElementTree.Element]:
+    """All elements of a name below another, whatever their namespace."""
+    return (entry for entry in element.iter() if entry.tag.rpartition("}")[2] == name)
+
+
+def _text(element: xml.etree.ElementTree.Element, name: str) -> str:
+    """Text of a child of an element, empty where there is none."""
+    return next(((entry.text or "").strip() for entry in element if entry.tag.rpartition("}")[2] == name), "")

@@ -1,0 +1,64 @@
+"""MATLAB files of version 7.3, which are HDF5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import refusing_unreadable
+from keras_emotion.schema import InputError
+
+_DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
+
+
+def is_matlab73(path: Path) -> bool:
+    """Whether a file is HDF5, as MATLAB files of version 7.3 are."""
+    import h5py
+
+    return path.is_file() and h5py.is_hdf5(path)
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the named variables that a file holds, with the axes in the order of MATLAB.
+
+    Args:
+        path: the file.
+        names: variables to read.
+
+    Raises:
+        InputError: the file is damaged, or a variable is no array of real numbers, or larger than `Limits.memory_gib`.
+    """
+    import h5py
+
+    arrays = {}
+    with refusing_unreadable(path, _DAMAGED), h5py.File(path, "r") as file:
+        for name in names:
+            if name not in file:
+                continue
+            variable = file[name]
+            if not isinstance(variable, h5py.Dataset) or variable.dtype.kind not in "fiu":
+                raise InputError(f"{path}: variable `{name}` is no array of real numbers")
+            check_memory(path, variable.nbytes)
+            # Empty arrays hold their shape, and column-major axes are the other way round.
+            empty = variable.attrs.get("MATLAB_empty", 0)
+            arrays[name] = np.empty(tuple(map(int, variable[()]))) if empty else variable[()].T
+    return arrays
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of each variable, in the order of MATLAB; those that are no arrays are left out.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    import h5py
+
+    with refusing_unreadable(path, _DAMAGED), h5py.File(path, "r") as file:
+        return {
+            name: tuple(map(int, variable.shape[::-1]))
+            for name, variable in file.items()
+            if isinstance(variable, h5py.Dataset) and not name.startswith("#")
+        }

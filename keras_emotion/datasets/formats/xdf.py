@@ -1,0 +1,218 @@
+"""XDF, as LabRecorder writes the streams of the Lab Streaming Layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_emotion.datasets.formats.whole import JOIN, Mark, Signals, require
+from keras_emotion.schema import InputError
+from keras_emotion.signals import resample
+
+XDF_SUFFIXES = (".xdf", ".xdfz")
+
+RATE_TOLERANCE = 0.02
+"""By how much the rate of a stream by its time stamps may differ from the rate that it declares, without a note."""
+
+_KINDS = {
+    "eeg": "eeg",
+    "exg": "eeg",
+    "eog": "eog",
+    "ecg": "ecg",
+    "ekg": "ecg",
+    "emg": "emg",
+    "gsr": "gsr",
+    "eda": "gsr",
+    "resp": "resp",
+    "respiration": "resp",
+    "temperature": "temperature",
+    "temp": "temperature",
+    "trigger": "stim",
+    "trg": "stim",
+    "stim": "stim",
+}
+"""Types of streams and channels, in lower case, as `electrodes.KINDS`; all others are `misc`."""
+
+_TO_METRES = {"": 1.0, "meters": 1.0, "m": 1.0, "centimeters": 1e-2, "cm": 1e-2, "millimeters": 1e-3, "mm": 1e-3}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Stream:
+    """A stream with samples at a steady rate."""
+
+    name: str
+    kind: str
+    rate_hz: float
+    times: np.ndarray
+    values: np.ndarray
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    units: tuple[str | None, ...]
+    positions_m: np.ndarray
+    segments: tuple[tuple[int, int], ...]
+
+
+def read_xdf(path: Path) -> Signals:
+    """Read the signals and the markers of an XDF file.
+
+    The streams of EEG give the samples and the time axis; if there are several, that with the most samples does. Other
+    numeric streams with a steady rate are interpolated to these samples (those of a higher rate are low-pass filtered
+    first). Streams of text, and numbers without a rate of type `Markers`, are annotations, placed by their time stamps.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: pyxdf is not installed, or no stream holds EEG.
+    """
+    require(path, "pyxdf", "xdf")
+    import pyxdf
+
+    logger = logging.getLogger("pyxdf")
+    level = logger.level
+    # What it warns of by the log is looked at here: segments, and rates that differ from those declared.
+    logger.setLevel(logging.ERROR)
+    try:
+        streams, _ = pyxdf.load_xdf(str(path))
+    finally:
+        logger.setLevel(level)
+    return signals_of(path, streams)
+
+
+def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:
+    """Signals and markers of the streams of a file.
+
+    Args:
+        path: the file, for messages.
+        streams: as `pyxdf.load_xdf` returns them.
+
+    Raises:
+        InputError: no stream holds EEG.
+    """
+    notes: list[str] = []
+    signals: list[_Stream] = []
+    markers: list[tuple[np.ndarray, list[str]]] = []
+    for stream in streams:
+        info, times = stream["info"], np.asarray(stream["time_stamps"], dtype=float)
+        name, kind, rate_hz = _text(info, "name"), _text(info, "type"), float(_text(info, "nominal_srate") or 0)
+        if not len(times):
+            notes.append(f"stream {name} ({kind}) is empty: left out")
+        elif _text(info, "channel_format") == "string" or (kind.lower() == "markers" and not rate_hz):
+            markers.append((times, ["; ".join(map(str, row)).strip() for row in stream["time_series"]]))
+        elif rate_hz:
+            signals.append(_signal_stream(stream, name, kind, rate_hz, times))
+        else:
+            notes.append(f"stream {name} ({kind}) has no steady rate: left out")
+    eeg = [stream for stream in signals if "eeg" in stream.kinds]
+    if not eeg:
+        held = ", ".join(f"{_text(one['info'], 'name')} ({_text(one['info'], 'type')})" for one in streams) or "none"
+        raise InputError(f"{path}: no stream of EEG with samples; the streams are {held}")
+    main = max(eeg, key=lambda stream: len(stream.times))
+    ordered = [main, *(stream for stream in signals if stream is not main)]
+    if len(eeg) > 1:
+        notes.append(
+            f"{len(eeg)} streams of EEG ({', '.join(stream.name for stream in eeg)}): their channels are named "
+            "stream:channel; leave out those of all but one in channels.csv"
+        )
+    names: list[str] = []
+    for stream in ordered:
+        own = [f"{stream.name}:{name}" if len(eeg) > 1 and stream in eeg else name for name in stream.names]
+        names += [f"{stream.name}:{name}" if name in names else name for name in own]
+    values = [main.values, *(_at_times_of(main, stream, notes) for stream in ordered[1:])]
+    measured_hz = _measured_rate_hz(main)
+    if abs(measured_hz / main.rate_hz - 1) > RATE_TOLERANCE:
+        notes.append(f"stream {main.name} declares {main.rate_hz:g} Hz, its time stamps say {measured_hz:.4g} Hz")
+    marks: list[Mark] = [(first / main.rate_hz, None, JOIN) for first, _ in main.segments[1:]]
+    for times, texts in markers:
+        starts = np.interp(times, main.times, np.arange(len(main.times)), left=np.nan, right=np.nan) / main.rate_hz
+        marks += [(float(start), None, text) for start, text in zip(starts, texts, strict=True) if np.isfinite(start)]
+        if n_outside := int(np.isnan(starts).sum()):
+            notes.append(f"markers before the first or after the last sample of the EEG, left out: {n_outside}")
+    return Signals(
+        names=names,
+        kinds=[kind for stream in ordered for kind in stream.kinds],
+        units=[unit for stream in ordered for unit in stream.units],
+        sampling_rate_hz=main.rate_hz,
+        values=np.concatenate(values),
+        marks=marks,
+        notes=notes,
+        positions_m=np.concatenate([stream.positions_m for stream in ordered]),
+    )
+
+
+def _signal_stream(stream: Mapping[str, Any], name: str, kind: str, rate_hz: float, times: np.ndarray) -> _Stream:
+    values = np.asarray(stream["time_series"], dtype=float).T
+    description = (stream["info"].get("desc") or [None])[0] or {}
+    listed = (description.get("channels") or [None])[0] or {}
+    channels = list(listed.get("channel") or ())
+    if len(channels) != len(values):
+        channels = [{}] * len(values)
+    of_stream = _KINDS.get(kind.lower(), "misc")
+    # Without labels, by place, after the stream: no name is an electrode by accident.
+    names = [_text(channel, "label") or f"{name} {place}" for place, channel in enumerate(channels, start=1)]
+    units = [_text(channel, "unit") or None for channel in channels]
+    return _Stream(
+        name=name,
+        kind=kind,
+        rate_hz=rate_hz,
+        times=times,
+        values=values,
+        names=tuple(names),
+        kinds=tuple(_kind(_text(channel, "type"), of_stream) for channel in channels),
+        units=tuple(units),
+        positions_m=np.array([_position(channel) for channel in channels]).reshape(-1, 3),
+        segments=tuple((int(first), int(last)) for first, last in stream["info"].get("segments") or ()),
+    )
+
+
+def _kind(text: str, of_stream: str) -> str:
+    """Kind of a channel; that of its stream where it has no type of its own."""
+    return _KINDS.get(text.lower(), "misc") if text else of_stream
+
+
+def _position(channel: Mapping[str, Any]) -> list[float]:
+    location = (channel.get("location") or [None])[0] or {}
+    try:
+        place = [float(_text(location, axis)) for axis in "XYZ"]
+    except ValueError:
+        return [np.nan] * 3
+    factor = _TO_METRES.get(_text(location, "unit").lower())
+    return [np.nan] * 3 if factor is None else [factor * value for value in place]
+
+
+def _at_times_of(main: _Stream, stream: _Stream, notes: list[str]) -> np.ndarray:
+    """Values of a stream at the times of another, `(channels, samples)`."""
+    times, values = stream.times, stream.values
+    if stream.rate_hz > main.rate_hz and len(stream.segments) <= 1:
+        ratio = Fraction(main.rate_hz / stream.rate_hz).limit_denominator(1000)
+        values = resample(values, stream.rate_hz, float(stream.rate_hz * ratio))
+        # By their place: the clock of a stream is not exactly its rate.
+        times = np.interp(np.arange(values.shape[1]) / float(ratio), np.arange(len(times)), times)
+    before, after = max(times[0] - main.times[0], 0.0), max(main.times[-1] - times[-1], 0.0)
+    notes.append(f"stream {stream.name} ({stream.kind}, {stream.rate_hz:g} Hz) is interpolated to the {main.kind}")
+    if max(before, after) > 1 / stream.rate_hz:
+        notes.append(
+            f"stream {stream.name} begins {before:.1f} s after and ends {after:.1f} s before the {main.kind}: "
+            "its first and last values stand there"
+        )
+    return np.array([np.interp(main.times, times, channel) for channel in values])
+
+
+def _measured_rate_hz(stream: _Stream) -> float:
+    pieces = stream.segments or ((0, len(stream.times) - 1),)
+    seconds = sum(stream.times[last] - stream.times[first] for first, last in pieces)
+    n_steps = sum(last - first for first, last in pieces)
+    return n_steps / seconds if seconds > 0 else stream.rate_hz
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str:
+    """Entry of a description, where each is a list of one text; empty where it is not there."""
+    found = entry.get(name) or [""]
+    text = found[0] if isinstance(found, list) else found
+    return str(text or "").strip()

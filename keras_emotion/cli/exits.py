@@ -59,7 +59,8 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
 
     An `InputError` prints `error: ...`, Ctrl-C and SIGTERM one line that says how to continue, both without a
     traceback. Any other exception is a bug: its traceback is printed, and what to report. Library logs of the start-up
-    are suppressed (see `keras_emotion.native_log`).
+    are suppressed (see `keras_emotion.native_log`). While the command runs, control characters that it prints are
+    written as escapes (see `keras_emotion.visible_text`); what its options set in the environment ends with it.
 
     Example:
         >>> @with_exit_codes

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_emotion.limits import check_table
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 CHECKSUM = "checksum"
@@ -98,6 +100,21 @@ def read_json(path: Path) -> tuple[dict[str, Any], bool]:
     if is_other:
         raise DamagedFile(path, "its content has changed since it was written: another checksum")
     return content, expected is not None
+
+
+def read_user_json(path: Path, message: str = "{path}: cannot be read as JSON ({reason})") -> Any:
+    """Read a JSON file of the user's or of a dataset, in UTF-8 with or without a mark of it.
+
+    Args:
+        path: the file.
+        message: text of the error, see `refusing_unreadable`.
+
+    Raises:
+        InputError: it cannot be read, is no JSON, nested too deeply, or larger than `Limits.table_mib`.
+    """
+    with refusing_unreadable(path, message):
+        check_table(path, path.stat().st_size)
+        return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def _plain(value: Any) -> Any:

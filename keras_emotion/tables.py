@@ -6,17 +6,22 @@ but a text that is empty. Tables of the user's are read cell by cell, as text.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fnmatch
 import io
+import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+from keras_emotion.limits import check_table
+from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError
+from keras_emotion.visible_text import has_control_characters, visible
 
 Kind = Literal["text", "integer", "number", "flag"]
 """What a column holds: `"number"` is float64, NaN where the cell is empty; in all others no cell is missing."""
@@ -32,13 +37,37 @@ _ENCODING_ERRORS = "surrogatepass"
 _EXACTLY = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
 
 
+_LONGEST_HEADING = 2**20
+"""More bytes than the names of all columns of a table take."""
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Beginning of a cell that a spreadsheet runs as a formula, behind any number of apostrophes."""
+
+
+_LIKE_AN_ESCAPE = re.compile(r"\\[xu\\]")
+_ESCAPE = re.compile(r"\\(\\|x[0-9a-f]{2}|u[0-9a-f]{4})")
+
+
 def csv_bytes(table: pd.DataFrame, float_format: str | None = None) -> bytes:
     """A table as a csv file: UTF-8, a line a row, numbers with all their digits, no index.
+
+    A text that a spreadsheet would run as a formula (`=1+1`, `@sum`, `-x`) gets an apostrophe in front, which
+    `read_table` and `read_cells` take away. Control characters in names of columns are written as escapes, which
+    `read_table` turns back.
 
     Args:
         table: columns of texts, integers, floats or truth values; a number that is missing becomes an empty cell.
         float_format: of numbers that are for people to read (`"%.6g"`); by default they are read back exactly.
     """
+    table = table.rename(columns=lambda name: _to_cell(_to_heading(str(name))))
+    for place, dtype in enumerate(table.dtypes):
+        if dtype.kind in "biufc":
+            continue
+        column = table.iloc[:, place]
+        # Long tables name the same few subjects over and over.
+        changed = {text: cell for text in column.unique() if (cell := _to_cell(text)) is not text}
+        if changed:
+            table.isetitem(place, column.map(lambda text, changed=changed: changed.get(text, text)))
     text = table.to_csv(index=False, lineterminator="\n", float_format=float_format)
     if "\r" in text:
         # It ends a line for whoever reads the file, and stands in a text here; pandas quotes it only where it has to
@@ -63,20 +92,18 @@ def read_table(path: Path, kinds: Mapping[str, Kind], required: Iterable[str] = 
         InputError: there is no such file, or it is damaged: it is no csv, was cut off, lacks a column, or a cell is not
             of its column's kind.
     """
-    try:
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    with reading_csv(path, "{path}: cannot be read: {reason}"):
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     return parse_table(content, path, kinds, required)
 
 
 def parse_table(content: bytes, path: Path, kinds: Mapping[str, Kind], required: Iterable[str] = ()) -> pd.DataFrame:
     """As `read_table`, of a file that was read already; `path` is named in messages."""
-    try:
+    with refusing_unreadable(path, "{path}: damaged ({reason})"):
         text = content.decode("utf-8-sig", _ENCODING_ERRORS)
-        names = next(csv.reader(io.StringIO(text, newline="")), [])
+        names = [_from_heading(_from_cell(name)) for name in next(csv.reader(io.StringIO(text, newline="")), [])]
         if missing := [name for name in required if name not in names]:
             # A file that is no csv at all says so first.
             _parsed(text, names, dict.fromkeys(names, "text"))
@@ -89,15 +116,15 @@ def parse_table(content: bytes, path: Path, kinds: Mapping[str, Kind], required:
         except ValueError:
             _refuse_other_kinds(_parsed(text, names, dict.fromkeys(names, "text")), path, kinds, kind_of)
             raise
-    except (ValueError, csv.Error) as error:
-        if isinstance(error, InputError):
-            raise
-        # Of pandas, too, all that it says of a file is a ValueError.
-        raise InputError(f"{path}: damaged ({str(error).strip()})") from None
-    if line := _line_of_other_width(text, len(names)):
-        raise InputError(f"{path}: damaged (line {line} has not the {len(names)} cells of the first)")
-    if not text.endswith("\n"):
-        raise InputError(f"{path}: damaged (cut off in its last line)")
+        if line := _line_of_other_width(text, len(names)):
+            raise ValueError(f"line {line} has not the {len(names)} cells of the first")
+        if not text.endswith("\n"):
+            raise ValueError("cut off in its last line")
+    if "'" in text:
+        # By place: a column may be called as another one is written.
+        for place, name in enumerate(names):
+            if kind_of[name] == "text":
+                table.isetitem(place, table.iloc[:, place].map(_from_cell))
     return table
 
 
@@ -107,7 +134,7 @@ def read_cells(path: Path) -> pd.DataFrame:
     Raises:
         InputError: it cannot be read as csv, or a line has more cells than the first.
     """
-    try:
+    with reading_csv(path, "{path}: cannot be read as csv ({reason}); save it as csv, UTF-8"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             header, *lines = list(csv.reader(file)) or [[]]
         with warnings.catch_warnings():
@@ -116,15 +143,77 @@ def read_cells(path: Path) -> pd.DataFrame:
             table = pd.read_csv(
                 path, encoding="utf-8-sig", dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
             )
-    except (ValueError, csv.Error, OSError) as error:
-        raise InputError(f"{path}: cannot be read as csv ({error}); save it as csv, UTF-8") from None
     longer = [number for number, line in enumerate(lines, start=2) if any(map(str.strip, line[len(header) :]))]
     if longer:
         raise InputError(
             f"{path}: line {', '.join(map(str, longer))}: more cells than the {len(header)} columns; is it a decimal "
             "comma? write a point"
         )
-    return table
+    return table.map(_from_cell)
+
+
+@contextlib.contextmanager
+def reading_csv(path: Path, message: str = "{path}: cannot be read as csv ({reason}); copy it again") -> Iterator[None]:
+    """Turn any failure to read a csv file in a block into an `InputError`, and refuse one that is too large before.
+
+    Args:
+        path: the file.
+        message: text of the error, see `refusing_unreadable`.
+
+    Raises:
+        InputError: the block failed, or the file, or its first line, is larger than a table can be.
+    """
+    with refusing_unreadable(path, message):
+        check_table(path, path.stat().st_size)
+        refuse_long_heading(path)
+        yield
+
+
+def refuse_long_heading(path: Path) -> None:
+    """Refuse a csv file whose first line is longer than the names of columns can be: it may be all of the file.
+
+    Raises:
+        InputError: it is.
+        OSError: the file cannot be read.
+    """
+    refuse_special_file(path)
+    with path.open("rb") as file:
+        if len(file.readline(_LONGEST_HEADING)) == _LONGEST_HEADING:
+            raise InputError(
+                f"{path}: its first line has more than {_LONGEST_HEADING >> 20} MiB; expected the names of columns"
+            )
+
+
+# --- cells that a spreadsheet would run
+
+
+def _to_cell(value: Any) -> Any:
+    """A text as it is written: behind an apostrophe where a spreadsheet would take it for a formula."""
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    with contextlib.suppress(ValueError):
+        # A number is one for a spreadsheet too.
+        float(value)
+        return value
+    return f"'{value}"
+
+
+def _from_cell(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+# --- headings
+
+
+def _to_heading(name: str) -> str:
+    r"""A name of a column with its control characters as escapes; backslashes are then doubled."""
+    if not has_control_characters(name) and not _LIKE_AN_ESCAPE.search(name):
+        return name
+    return visible(name.replace("\\", r"\\"), is_one_line=True)
+
+
+def _from_heading(text: str) -> str:
+    return _ESCAPE.sub(lambda match: "\\" if match[1] == "\\" else chr(int(match[1][1:], 16)), text)
 
 
 def _kind_of(name: str, kinds: Mapping[str, Kind]) -> Kind:

@@ -14,7 +14,7 @@ from keras_emotion.cli import main
 from keras_emotion.evaluation import read_predictions, rescore
 from keras_emotion.experiment import RunFolder
 from keras_emotion.schema import InputError
-from keras_emotion.tables import csv_bytes, parse_table, read_table
+from keras_emotion.tables import csv_bytes, parse_table, read_cells, read_table
 
 WORDS = ["NA", "nan", "None", "null", "N/A", "01", "1e5", "  x ", "", "True", "=1+1", "#", "a,b", '"', "\\", "inf"]
 WORDS += ["a\nb", "\r", "a\r\nb", "\x00", "\ufeff", "\ud800", "<b>"]
@@ -196,3 +196,36 @@ def test_blank_lines_are_no_windows_and_lines_are_counted_with_them(tmp_path):
 def test_a_table_is_what_another_reader_makes_of_it():
     again = pd.read_csv(io.BytesIO(csv_bytes(TABLE)), dtype={"subject": str}, keep_default_na=False, na_values=[""])
     pd.testing.assert_frame_equal(again[["subject", "fold", "value"]], TABLE[["subject", "fold", "value"]])
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+x", "-x", "@sum", "\tx", "\rx", "'=1", "''=1", "=\x1b"])
+def test_no_cell_is_a_formula_for_a_spreadsheet(text, tmp_path):
+    path = tmp_path / "table.csv"
+    table = pd.DataFrame({"subject": [text, "plain"], text: ["a", text]})
+    path.write_bytes(csv_bytes(table))
+    pd.testing.assert_frame_equal(read_table(path, {}), table)
+    raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for cell in [*raw.columns, *raw.to_numpy().ravel()]:
+        assert not cell.startswith(tuple("=+-@\t\r"))
+    # Of a table that a user reads, the cells are the texts too.
+    assert read_cells(path).iloc[0, 0] == text.strip() or read_cells(path).iloc[0, 0] == text
+
+
+@pytest.mark.parametrize("text", ["-1", "+5", "-1.5e3", "'quoted'", "a=1", "'"])
+def test_other_cells_are_written_as_they_are(text):
+    assert csv_bytes(pd.DataFrame({"subject": [text]})) == f"subject\n{text}\n".encode()
+
+
+def test_headings_have_no_control_characters():
+    table = pd.DataFrame({"a\x1b[31m": [1], "\u202eb": [2], "c\\x1b": [3], "d\\e": [4]})
+    heading = csv_bytes(table).decode().splitlines()[0]
+    assert heading == r"a\x1b[31m,\u202eb,c\\x1b,d\e"
+    kinds = dict.fromkeys(table, "integer")
+    pd.testing.assert_frame_equal(parse_table(csv_bytes(table), Path("a.csv"), kinds), table)
+
+
+def test_a_nul_in_a_table_is_a_refusal(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_bytes(b'a,b\n"1",\x002\n3\n')
+    with pytest.raises(InputError, match=r"predictions\.csv: damaged \("):
+        read_table(path, {"a": "integer"})

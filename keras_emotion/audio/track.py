@@ -13,6 +13,7 @@ import av.error
 import numpy as np
 from av.stream import Disposition
 
+from keras_emotion.limits import check_video
 from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import InputError
 
@@ -351,7 +352,9 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioS
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise InputError(f"{path}: no sound track, only {kinds}; expected a file with sound")
-        yield container, container.streams.audio[0]
+        stream = container.streams.audio[0]
+        check_video(path, _announced_seconds(container, stream))
+        yield container, stream
 
 
 def _first_picture_seconds(container: av.container.InputContainer) -> float | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rich.console
 
 from keras_emotion.evaluation import PROTOCOLS, NotEvaluable, Protocol, stimulus_baseline
 from keras_emotion.evaluation.permutation import FEW_LABELINGS, exchangeable, n_labelings, permuted_between
@@ -29,6 +28,7 @@ from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.logistic_regression import LightModel
+from keras_emotion.visible_text import visible_console
 
 LIGHT, NETWORK = "logistic regression", "network"
 """Models: logistic regression on the features that the network sees, and the system itself."""
@@ -203,7 +203,7 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
         work = [(_recorded_at_once, (plan, group, shared)) for group in groups]
     else:
         work = [(_recorded, (plan, task, shared)) for task in left]
-    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
+    console = visible_console(sys.stderr)
     started = said = time.perf_counter()
     for number in itertools.accumulate(in_workers(runtime, work, trains=trains)):
         now = time.perf_counter()

@@ -23,7 +23,11 @@ from typing import ParamSpec, TypeVar
 from keras_emotion import __version__
 from keras_emotion.cli.interruptions import OF_SIGNAL, Stopped, handle_signals, restore_handlers
 from keras_emotion.keras_settings import choose_backend
+from keras_emotion.limits import ENVIRONMENT_VARIABLE
+from keras_emotion.links import FOLLOW_VARIABLE
+from keras_emotion.messages import VERBOSE_VARIABLE, condensed, is_shortened
 from keras_emotion.schema import InputError
+from keras_emotion.visible_text import visible_stream
 
 UNUSABLE_INPUT = 2
 INTERNAL_ERROR = 70
@@ -33,6 +37,18 @@ _BUG = (
     f"internal error (keras_emotion {__version__}): report the lines above, the command line, and the dataset and its "
     "format"
 )
+
+
+def print_refusal(text: str) -> None:
+    """Print the message of an `InputError` to standard error, shortened unless `--verbose` is given."""
+    lines = text.split("\n")
+    print("error: " + "\n".join(condensed(lines)), file=sys.stderr)
+    if is_shortened(lines):
+        print("note: --verbose prints all of it", file=sys.stderr)
+
+
+SETTINGS = (ENVIRONMENT_VARIABLE, FOLLOW_VARIABLE, VERBOSE_VARIABLE)
+"""Environment variables that options of a command set."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,10 +75,14 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
     def guarded(*arguments: P.args, **options: P.kwargs) -> T:
         choose_backend()
         handlers = handle_signals()
+        streams = sys.stdout, sys.stderr
+        # Options of this command alone, where several are carried out in one process.
+        settings = {name: os.environ.get(name) for name in SETTINGS}
+        sys.stdout, sys.stderr = map(visible_stream, streams)
         try:
             result = function(*arguments, **options)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print_refusal(str(error))
             code = UNUSABLE_INPUT
         except KeyboardInterrupt as interruption:
             stopped = interruption if isinstance(interruption, Stopped) else Stopped(signal.SIGINT)
@@ -81,6 +101,13 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
         else:
             restore_handlers(handlers)
             return result
+        finally:
+            sys.stdout, sys.stderr = streams
+            for name, value in settings.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
         restore_handlers(handlers)
         raise SystemExit(code) from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from keras_emotion.cli.output import make_console
+from keras_emotion.messages import condensed, is_shortened
 from keras_emotion.options import Option
 
 if TYPE_CHECKING:
@@ -68,13 +69,15 @@ class InitTrials:
                 "note: no choice was given, so each kind of mark became trials: with its own duration, or else to the "
                 "next mark. Left out: marks about the signal, and marks within another trial"
             )
-        for note in written.notes:
+        for note in condensed(written.notes):
             print(f"note: {note}")
         _print_other_choices(written, self.folder)
         fill_in = f"fill in {' and '.join(RATINGS)} (or columns of your own), and " if not self.rating_columns else ""
         print(f"wrote {written.path}, {written.n_trials} trials; {fill_in}check subject and trial")
-        for fault in written.faults:
+        for fault in condensed(written.faults):
             print(f"error: {fault}", file=sys.stderr)
+        if any(map(is_shortened, (written.notes, written.faults))):
+            print("note: --verbose prints all files and lists")
         if written.faults:
             print(
                 f"error: {len(written.faults)} files or folders could not be read and are not in the table",

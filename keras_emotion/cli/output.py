@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from keras_emotion.visible_text import visible_console
+
 if TYPE_CHECKING:
     import rich.console
     import rich.table
@@ -13,10 +15,8 @@ if TYPE_CHECKING:
 
 def make_console() -> rich.console.Console:
     """Return a console on standard output, wide enough where nobody looks at a terminal."""
-    import rich.console
-
     # Where nobody looks at a terminal, lines are not cut to its width.
-    return rich.console.Console(width=None if sys.stdout.isatty() else 160)
+    return visible_console(width=None if sys.stdout.isatty() else 160)
 
 
 def print_json(**content: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import os
 import re
 import shutil
 import sys
@@ -21,6 +22,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from keras_emotion.cli.names import LISTED, REGISTRIES, check_name, did_you_mean
+from keras_emotion.limits import set_limits
+from keras_emotion.links import FOLLOW_VARIABLE
+from keras_emotion.messages import VERBOSE_VARIABLE
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -41,11 +45,18 @@ class Everywhere:
 
     Args:
         register: import a module that registers papers or datasets; may be given several times.
+        limit: change what a file may hold at most (memory_gib, table_mib, picture_megapixels, video_hours); may be
+            given several times.
+        follow_links: read files outside of the folder of the data where a table or header names them.
+        verbose: print all files and all items of lists.
         help: print this help.
         help_all: print all options, with full descriptions.
     """
 
     register: Annotated[tuple[str, ...], Option(repeated=True, metavar="MODULE")] = ()
+    limit: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=VALUE", common=False)] = ()
+    follow_links: Annotated[bool, Option(common=False)] = False
+    verbose: Annotated[bool, Option(common=False)] = False
     help: Annotated[bool, Option(aliases=("-h",))] = False
     help_all: bool = False
 
@@ -302,6 +313,11 @@ def parse(
             if argument.default is REQUIRED and argument.name not in raw:
                 raise InputError(f"{argument.spelling}: missing; see {prog} --help")
     known = {argument.name: argument for argument in arguments}
+    set_limits(raw.get("limit", ()))
+    # In the environment, for the workers that the command starts.
+    for name, variable in (("follow_links", FOLLOW_VARIABLE), ("verbose", VERBOSE_VARIABLE)):
+        if name in raw:
+            os.environ[variable] = "1" if raw[name] else ""
     # A module that is registered brings names that others are checked by.
     register(raw.get("register", ()))
     return {name: _convert(known[name], value, is_complete) for name, value in raw.items()}
@@ -534,7 +550,8 @@ def help_text(
         lines += ["", *_wrapped(f"--{_dashed(name)}.*: {_plain(text)}" if name else "options:", hanging=2)]
         of_group = [one for one in common if not is_full or one.group == (name, text)]
         lines += [line for one in of_group for line in _entry(_invocation(one), _told(one, is_full))]
-    if len(common) < len(options):
+    # Those of all commands are no reason to look further: a message names the option that it is about.
+    if {one.name for one in options} - {one.name for one in (*common, *EVERYWHERE)}:
         lines += ["", *_wrapped(f"{len(options) - len(common)} more options: {prog} --help-all")]
     examples = docstring_section(documented, "Examples")
     if examples:

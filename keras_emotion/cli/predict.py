@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from keras_emotion.cli.interruptions import is_sigterm, on_interruption
 from keras_emotion.options import Option
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Predict:
         face_weights: weights of the network that encodes faces, likewise.
         shown_windows: windows whose chosen frames are drawn below the probabilities (faces and EEG images), for models
             that choose frames; evenly spread over those that can be used.
-        output: folder to write to; by default `predictions/<recording>`.
+        output: folder to write to; by default `predictions/<recording>`, with a hash of its path where that is the
+            prediction of another recording.
         baseline_seconds: length of the baseline at the start, for models that subtract one.
         block_seconds: length of the blocks that are read at once.
 
@@ -154,7 +156,7 @@ class Predict:
 
         table = None if self.channels is None else ChannelTable(self.channels)
         path = self.recording or self.video or self.media or Path()
-        out = self.output or Path("predictions") / path.stem
+        out = self.output or _default_folder(path)
         _check_folder(out, path)
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
         predictor = Predictor.from_file(self.model, self.baseline_seconds, self._weights)
@@ -214,16 +216,29 @@ class Predict:
         return 0
 
 
+def _default_folder(source: Path) -> Path:
+    """Folder of the prediction of a recording, which no other recording of the same file name has."""
+    from keras_emotion.file_names import file_name
+
+    folder = Path("predictions") / source.stem
+    try:
+        _check_folder(folder, source)
+    except InputError:
+        return Path("predictions") / file_name([source.stem], str(source.resolve()))
+    return folder
+
+
 def _check_folder(folder: Path, source: Path) -> None:
     """Refuses to write over the prediction of another recording."""
+    from keras_emotion.json_files import read_user_json
+
     file = folder / "prediction.json"
-    try:
-        there = json.loads(file.read_text())
-        known = there.get(_SOURCE) or there.get("recording") or there.get("video")
-    except FileNotFoundError:
+    if not file.exists():
         return
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{file}: is no prediction that could be replaced ({error}); give another --output") from None
+    message = "{path}: is no prediction that could be replaced ({reason}); give another --output"
+    with refusing_unreadable(file, message):
+        there = read_user_json(file, message)
+        known = there.get(_SOURCE) or there.get("recording") or there.get("video")
     if known and Path(known).resolve() != source.resolve():
         raise InputError(f"{file}: is the prediction of {known}, not of {source}; give another --output")
 

@@ -10,6 +10,7 @@ import rich.console
 
 from keras_emotion import experiment
 from keras_emotion.schema import InputError
+from keras_emotion.visible_text import visible_console
 
 _FAILED_SHOWN = 20
 
@@ -17,7 +18,7 @@ _FAILED_SHOWN = 20
 def run_console() -> rich.console.Console:
     """Return the console of a run, on standard output."""
     # Where nobody looks at a terminal, lines are not cut to its width.
-    return rich.console.Console(width=None if sys.stdout.isatty() else 120)
+    return visible_console(width=None if sys.stdout.isatty() else 120)
 
 
 def print_line(console: rich.console.Console, text: str, *, markup: bool = False) -> None:

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial, raise_problems
+from keras_emotion.json_files import read_user_json
+from keras_emotion.media_files import check_picture_file
 from keras_emotion.schema import ImageSequence, InputError, Trial
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "afew_va.json").read_text(encoding="utf-8"))
@@ -222,12 +224,9 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     """The annotation of a clip, as it is written."""
     if not path.is_file():
         raise InputError(f"{path}: missing: expected actor, scores and landmarks of the clip; copy the clip again")
-    try:
-        annotation = json.loads(path.read_bytes())
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(
-            f"{path}: damaged or truncated json ({error}); copy the clip again, or remove its folder"
-        ) from None
+    annotation = read_user_json(
+        path, "{path}: damaged or truncated json ({reason}); copy the clip again, or remove its folder"
+    )
     if not isinstance(annotation, dict):
         raise InputError(
             f"{path}: holds {reprlib.repr(annotation)}; expected an object with `actor` and `frames`; "
@@ -348,6 +347,10 @@ def _image_problems(subject: str, folder: Path, files: Sequence[Path]) -> list[P
 
 def _image_fault(path: Path) -> str | None:
     """What is wrong with an image, as far as its first and last bytes tell: decoding every pixel takes too long."""
+    try:
+        check_picture_file(path)
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
     try:
         with path.open("rb") as file:
             head = file.read(16)

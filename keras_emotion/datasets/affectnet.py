@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import itertools
 import json
 import re
@@ -15,8 +14,10 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from keras_emotion.array_files import parse_npy
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial
 from keras_emotion.schema import ImageSequence, InputError, Trial
+from keras_emotion.tables import refuse_long_heading
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "affectnet.json").read_text(encoding="utf-8"))
 """Classes, ranges, names of columns and of folders of AffectNet (`facts/affectnet.json`)."""
@@ -281,6 +282,7 @@ class AffectNet(Reader):
         """
         path = self._places[subject]
         try:
+            refuse_long_heading(path)
             with path.open(encoding="utf-8-sig", errors="replace") as file:
                 header = [name.strip().strip('"') for name in file.readline().split(",")]
                 if missing := [column for column in FACTS["list_columns"] if header.count(column) != 1]:
@@ -442,7 +444,7 @@ def _read_array(path: Path) -> np.ndarray:
         content = file.read(_LARGEST_ARRAY_BYTES + 1)
     if len(content) > _LARGEST_ARRAY_BYTES:
         raise ValueError("too large")
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return parse_npy(content)
 
 
 def _as_number(array: np.ndarray) -> float:

@@ -7,6 +7,7 @@ import datetime
 import re
 from pathlib import Path
 
+from keras_emotion.refusals import refuse_special_file
 from keras_emotion.schema import InputError
 
 BRAINVISION_SUFFIXES = (".vhdr", ".ahdr")
@@ -47,7 +48,10 @@ class BrainVisionHeader:
         units = {}
         for key, value in sections.get("channel infos", {}).items():
             _, _, _, unit, *_ = [*value.split(","), "", "", "", ""]
-            units[int(key.removeprefix("ch")) - 1] = unit.strip() or _DEFAULT_UNIT
+            number = key.removeprefix("ch")
+            if not number.isdecimal():
+                raise InputError(f"{path}: names channel {key!r}; expected Ch1, Ch2, ...; copy it again")
+            units[int(number) - 1] = unit.strip() or _DEFAULT_UNIT
         return cls(path.parent / common["datafile"], marker_file, units)
 
     def segment_starts(self) -> list[tuple[int, datetime.datetime | None]]:
@@ -57,7 +61,7 @@ class BrainVisionHeader:
         found = []
         for value in _sections(self.marker_file).get("marker infos", {}).values():
             kind, _, sample, *rest = [*value.split(","), ""]
-            if kind == "New Segment" and sample.strip().isdigit():
+            if kind == "New Segment" and sample.strip().isdecimal():
                 found.append((int(sample) - 1, _date(rest[2]) if len(rest) > 2 else None))
         return sorted(found, key=lambda segment: segment[0])
 
@@ -71,6 +75,7 @@ def _date(text: str) -> datetime.datetime | None:
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
     """Entries by section, names of both in lower case."""
+    refuse_special_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -30,6 +30,7 @@ from keras_emotion.datasets.reader import (
 )
 from keras_emotion.faces import video_facts
 from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.tables import reading_csv
 
 FileFormat = Literal["python", "matlab", "original"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -187,10 +188,8 @@ class DEAP(Reader):
         path = self.video_list_file
         if not path.is_file():
             return {}
-        try:
+        with reading_csv(path):
             table = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as csv ({error}); copy it again") from None
         columns = ["Experiment_id", "Highlight_start"]
         if not set(columns) <= set(table):
             return {}
@@ -206,10 +205,8 @@ class DEAP(Reader):
         path = self.questionnaire_file
         if not path.is_file():
             return {}
-        try:
+        with reading_csv(path):
             table = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as csv ({error}); copy it again") from None
         people = [name for name in table if "participant" in name.casefold()][:1]
         answers = [name for name in table if {"gender", "sex"} & set(re.findall("[a-z]+", name.casefold()))][:1]
         found: dict[int, Gender] = {}
@@ -320,10 +317,8 @@ class DEAP(Reader):
         path = self.ratings_file
         if not path.is_file():
             return None
-        try:
+        with reading_csv(path):
             table = pd.read_csv(path, encoding="utf-8-sig")
-        except (ValueError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as csv ({error}); copy it again") from None
         missing = [column for column in _RATING_COLUMNS if column not in table.columns]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
@@ -346,10 +341,11 @@ class DEAP(Reader):
         """Artist and title by experiment id, as far as `video_list.csv` is there and names them."""
         columns = ["Experiment_id", "Artist", "Title"]
         try:
-            table = pd.read_csv(
-                self.video_list_file, encoding="utf-8-sig", encoding_errors="replace", usecols=columns, dtype=str
-            )
-        except (ValueError, OSError):
+            with reading_csv(self.video_list_file):
+                table = pd.read_csv(
+                    self.video_list_file, encoding="utf-8-sig", encoding_errors="replace", usecols=columns, dtype=str
+                )
+        except InputError:
             return {}
         ids = pd.to_numeric(table["Experiment_id"], errors="coerce")
         table = table[ids.notna()].fillna("")

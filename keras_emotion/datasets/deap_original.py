@@ -14,6 +14,7 @@ import scipy.signal
 
 from keras_emotion.datasets.deap_facts import CHANNEL_KINDS, FACTS, ORIGINAL_CHANNELS
 from keras_emotion.datasets.reader_warnings import OF_LENGTH, warnings_of_readers
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.signals import band_pass
 
@@ -125,11 +126,9 @@ class OriginalFile:
         status = [index for index, label in enumerate(header.labels) if label in ("Status", "")]
         if not status:
             raise InputError(f"{path}: no status channel; it has {', '.join(header.labels)}")
-        try:
-            with warnings_of_readers(path, harmless=OF_LENGTH):
-                self.raw = mne.io.read_raw_bdf(path, stim_channel=status, verbose="WARNING")
-        except (ValueError, RuntimeError, OSError) as error:
-            raise InputError(f"{path}: damaged recording ({error}); copy it again") from None
+        message = "{path}: damaged recording ({reason}); copy it again"
+        with refusing_unreadable(path, message), warnings_of_readers(path, harmless=OF_LENGTH):
+            self.raw = mne.io.read_raw_bdf(path, stim_channel=status, verbose="WARNING")
         self.onsets = self._video_starts(status)
         self.n_trials = len(self.onsets)
 

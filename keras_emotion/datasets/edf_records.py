@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.datasets.time_axis import Gap
+from keras_emotion.refusals import refuse_special_file
 from keras_emotion.schema import InputError
 
 EDF_SUFFIXES = (".edf", ".bdf")
@@ -60,6 +61,7 @@ class EdfHeader:
         Raises:
             InputError: the file has none.
         """
+        refuse_special_file(path)
         try:
             with path.open("rb") as file:
                 main = file.read(_MAIN_BYTES)

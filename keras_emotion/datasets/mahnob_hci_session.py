@@ -21,6 +21,7 @@ import numpy as np
 from keras_emotion.datasets.deap_original import BDFHeader
 from keras_emotion.datasets.reader import unusable_channels
 from keras_emotion.datasets.reader_warnings import OF_LENGTH, warnings_of_readers
+from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError, Recording
 from keras_emotion.signals import rate_ratio, resample
 
@@ -210,6 +211,7 @@ def read_elements(path: Path) -> list[tuple[str, dict[str, str]]]:
         size = path.stat().st_size
         if size > LARGEST_XML_BYTES:
             raise InputError(f"{path}: {size} bytes; expected a session of at most {LARGEST_XML_BYTES}")
+        refuse_special_file(path)
         parser.Parse(path.read_bytes(), True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
@@ -371,13 +373,11 @@ class Physiology:
         for row, dimension in zip(_CHANNELS, dimensions, strict=True):
             if row["kind"] in ("eeg", "ecg") and dimension not in _MICROVOLT:
                 raise InputError(f"{path}: unit of {row['original']} is {dimension!r}; expected uV")
-        try:
-            with warnings_of_readers(path, harmless=OF_LENGTH):
-                raw = mne.io.read_raw_bdf(path, stim_channel=FACTS["status_channel"], verbose="WARNING")
-                signal = raw.get_data(picks=electrodes, verbose="WARNING")
-                words = raw.get_data(picks=[FACTS["status_channel"]], verbose="WARNING")[0]
-        except (ValueError, RuntimeError, OSError) as error:
-            raise InputError(f"{path}: damaged recording ({error}); copy it again") from None
+        message = "{path}: damaged recording ({reason}); copy it again"
+        with refusing_unreadable(path, message), warnings_of_readers(path, harmless=OF_LENGTH):
+            raw = mne.io.read_raw_bdf(path, stim_channel=FACTS["status_channel"], verbose="WARNING")
+            signal = raw.get_data(picks=electrodes, verbose="WARNING")
+            words = raw.get_data(picks=[FACTS["status_channel"]], verbose="WARNING")[0]
         # MNE turns voltages into volt and leaves every other unit as it is.
         units = tuple(_UNITS.get(dimension, "a.u.") for dimension in dimensions)
         signal[np.isin(units, "uV")] *= 1e6

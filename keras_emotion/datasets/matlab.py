@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_emotion.datasets.formats.matlab73 import array_shapes, is_matlab73, read_arrays
+from keras_emotion.datasets.matlab_check import check_matlab_file
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
+
+_DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
 
 
 def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -27,14 +29,16 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         Arrays by name, without those that are not in the file.
 
     Raises:
-        InputError: the file is missing, damaged or truncated; or, in version 7.3, a variable is no array of real
-            numbers.
+        InputError: the file is missing, damaged or truncated, or declares more than `Limits.memory_gib`; or, in version
+            7.3, a variable is no array of real numbers.
     """
     import scipy.io
 
     if is_matlab73(path):
         return read_arrays(path, names)
-    with _mat_errors(path):
+    _refuse_other_than_hdf5(path)
+    check_matlab_file(path, names)
+    with refusing_unreadable(path, _DAMAGED):
         variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
     return {name: variables[name] for name in names if name in variables}
 
@@ -58,18 +62,15 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
     if is_matlab73(path):
         return array_shapes(path)
-    with _mat_errors(path):
+    _refuse_other_than_hdf5(path)
+    with refusing_unreadable(path, _DAMAGED):
         return {name: tuple(map(int, shape)) for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
 
 
-@contextlib.contextmanager
-def _mat_errors(path: Path) -> Iterator[None]:
-    """Turn what SciPy raises for files that it cannot read into an `InputError`."""
-    from scipy.io.matlab import MatReadError
-
-    try:
-        yield
-    except NotImplementedError:
-        raise InputError(f"{path}: says that it is of MATLAB 7.3, but is no HDF5; copy it again") from None
-    except (ValueError, TypeError, IndexError, OSError, EOFError, zlib.error, MatReadError) as error:
-        raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
+def _refuse_other_than_hdf5(path: Path) -> None:
+    """Refuse a file that is no HDF5, as this one is not, and calls itself MATLAB 7.3."""
+    with refusing_unreadable(path, _DAMAGED), path.open("rb") as file:
+        # Version and order of bytes.
+        is_version_73 = file.read(128)[124:] in (b"\x00\x02IM", b"\x02\x00MI")
+    if is_version_73:
+        raise InputError(f"{path}: says that it is of MATLAB 7.3, but is no HDF5; copy it again")

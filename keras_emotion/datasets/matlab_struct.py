@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import io
 import struct
 import zlib
@@ -13,6 +13,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from keras_emotion.datasets.matlab_check import check_matlab_file
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 _HEADER_BYTES = 128
@@ -57,6 +60,7 @@ def struct_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
     Raises:
         InputError: the file is missing, damaged or truncated, or has no such struct.
     """
+    check_matlab_file(path, (variable,))
     with _errors(path), path.open("rb") as file:
         file.seek(512)
         is_hdf5 = file.read(8) == _HDF5_SIGNATURE
@@ -70,18 +74,9 @@ def struct_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
         raise InputError(f"{path}: no struct `{variable}`; copy it again")
 
 
-@contextlib.contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """Turn what is raised for files that cannot be read into an `InputError`."""
-    try:
-        yield
-    except (
-        *(ValueError, TypeError, IndexError, KeyError, AttributeError, OSError, EOFError, RuntimeError),
-        *(struct.error, zlib.error, NotImplementedError, MemoryError, OverflowError),
-    ) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
+_errors = functools.partial(
+    refusing_unreadable, message="{path}: damaged or truncated MATLAB file ({reason}); copy it again"
+)
 
 
 def _with_errors(path: Path, read: Callable[[], Any]) -> Callable[[], Any]:
@@ -251,6 +246,7 @@ def _plain_hdf5(file: Any, item: Any) -> Any:
 
     if isinstance(item, h5py.Group):
         return {name: _plain_hdf5(file, item[name]) for name in item}
+    check_memory(file.filename, item.nbytes)
     if item.attrs.get("MATLAB_empty", 0):
         return np.empty(tuple(map(int, item[()])))
     if h5py.check_ref_dtype(item.dtype) is not None:

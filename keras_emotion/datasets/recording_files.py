@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import numpy as np
 import pydantic
 
+from keras_emotion.array_files import map_npy
 from keras_emotion.datasets.bids_events import attach_events
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
@@ -26,8 +25,11 @@ from keras_emotion.datasets.formats.fieldtrip import fieldtrip_variable
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader_warnings import OF_MARKS, OF_OTHER_CASE, warnings_of_readers
+from keras_emotion.datasets.recording_parts import check_before_reading, check_parts
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
+from keras_emotion.json_files import read_user_json
+from keras_emotion.refusals import refuse_special_file, refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.signals import ResampledSignal
 
@@ -46,6 +48,9 @@ _ALONE = (*EDF_SUFFIXES, ".gdf", *ONE_FILE_SUFFIXES, *ARRAY_SUFFIXES)
 
 _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
 """Formats in which each channel has a rate of its own."""
+
+PLAUSIBLE_RATES_HZ = (0.01, 1e7)
+"""Samples a second that a device can have; a header or sidecar of another rate is damaged."""
 
 _VOLTAGES = ("V", "mV", "uV", "nV")
 _KINDS_OF_MNE = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "bio")
@@ -84,12 +89,10 @@ class Sidecar(pydantic.BaseModel):
                 'with "sampling_rate_hz", "channel_names", "unit" and "axes" ["channels", "samples"]'
             )
         try:
-            return cls.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
+            return cls.model_validate(read_user_json(file))
         except pydantic.ValidationError as error:
             faults = (f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors())
             raise InputError(f"{file}: {'; '.join(faults)}") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: cannot be read as JSON ({error})") from None
 
 
 def sidecar_file(path: Path) -> Path | None:
@@ -198,10 +201,17 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    refuse_special_file(path)
     table = table.of_file(path)
-    if is_array(path):
-        return _open_array(path, table, any_names)
-    return _open_with_mne(path, root, table, any_names)
+    is_plain = is_array(path)
+    opened = _open_array(path, table, any_names) if is_plain else _open_with_mne(path, root, table, any_names)
+    low, high = PLAUSIBLE_RATES_HZ
+    if not low <= opened.sampling_rate_hz <= high:
+        raise InputError(
+            f"{path}: has {opened.sampling_rate_hz:g} samples a second; expected {low:g} to {high:g}; correct the "
+            "header or sidecar"
+        )
+    return opened
 
 
 def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.BaseRaw:
@@ -219,18 +229,12 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     harmless = OF_MARKS if path.suffix.lower() in EDF_SUFFIXES and not in_bids else ()
     if in_bids and events_in_bids(path, root) is not None:
         harmless = OF_OTHER_CASE
-    with warnings_of_readers(path, notes, harmless):
-        try:
-            raw = _read_raw(path, root)
-            found = attach_events(raw, path, root) if in_bids else []
-        except InputError:
-            raise
-        except Exception as error:  # each format has its own ways to fail on a file that is not of its kind
-            says_why = isinstance(error, (ValueError, RuntimeError, OSError, NotImplementedError)) and str(error)
-            # Some readers pass on where in them it happened: what happened stands last.
-            said = re.sub(r".*\w+Error: ", "", " ".join(str(error).split()))
-            reason = said[:200] if says_why else "damaged, or not of this format"
-            raise InputError(f"{path}: cannot be read as {path.suffix or 'a recording'} ({reason})") from None
+    message = f"{{path}}: cannot be read as {path.suffix or 'a recording'} ({{reason}})"
+    with warnings_of_readers(path, notes, harmless), refusing_unreadable(path, message):
+        check_before_reading(path, root)
+        raw = _read_raw(path, root)
+        found = attach_events(raw, path, root) if in_bids else []
+    check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
         raise InputError(f"{path}: holds {what}; name the file with the recording itself")
@@ -380,10 +384,9 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
     bad_names = tuple(channel.name for channel in channels if raw.ch_names[channel.row] in raw.info["bads"])
 
     def read(start: int, stop: int) -> np.ndarray:
-        try:
+        message = f"{{path}}: samples {start} to {stop} cannot be read ({{reason}}); copy it again"
+        with refusing_unreadable(path, message):
             return read_rows(start, stop) * scale[:, np.newaxis]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"{path}: samples {start} to {stop} cannot be read ({error}); copy it again") from None
 
     return RecordingFile(
         path,
@@ -491,10 +494,7 @@ def _array(path: Path, sidecar: Sidecar) -> np.ndarray:
         if sidecar.variable not in variables:
             raise InputError(f"{path}: no variable `{sidecar.variable}`, which its sidecar names")
         return variables[sidecar.variable]
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: no array of numbers ({error}); copy it again") from None
+    return map_npy(path)
 
 
 def _raise_faults(path: Path, faults: list[str]) -> None:

@@ -22,6 +22,7 @@ from keras_emotion.datasets.recording_files import (
     sidecar_file,
 )
 from keras_emotion.datasets.trial_table import TRIAL_FILE
+from keras_emotion.refusals import refuse_special_file
 from keras_emotion.schema import InputError
 
 _FURTHER_PART = re.compile(
@@ -92,6 +93,8 @@ def find_recordings(root: Path) -> Search:
             if not is_there and path.is_symlink():
                 if (may_be and path.suffix.lower() not in MIXED_SUFFIXES) or not path.suffix:
                     faults.append(f"{_below(path, root)}: a link to nothing ({os.readlink(path)})")
+            elif may_be and not is_folder and not os.path.isfile(path):
+                faults.append(f"{_below(path, root)}: {_fault_of_special(path)}")
             elif is_folder and not may_be:
                 if path.is_symlink():
                     links.append(path)
@@ -113,6 +116,14 @@ def find_recordings(root: Path) -> Search:
     if no_sidecar:
         notes.append(f"no recordings, since no sidecar describes them: {', '.join(sorted(no_sidecar))}")
     return Search(tuple(sorted(found)), tuple(notes), tuple(faults))
+
+
+def _fault_of_special(path: Path) -> str:
+    try:
+        refuse_special_file(path)
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return "cannot be looked at"
 
 
 def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[list[MarkedRecording], list[str]]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_emotion.refusals import refuse_special_file
 from keras_emotion.schema import InputError
 
 MAX_FILE_BYTES = 2**30
@@ -83,6 +84,7 @@ def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
         np.float64(2.0)
     """
     path = Path(path)
+    refuse_special_file(path)
     try:
         size = path.stat().st_size
         if size > max_bytes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import functools
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -16,6 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from keras_emotion.array_files import npz_shape, read_npz
 from keras_emotion.datasets.matlab import read_variables, variable_names
 from keras_emotion.datasets.reader import (
     Problem,
@@ -27,6 +26,7 @@ from keras_emotion.datasets.reader import (
     unusable_channels,
 )
 from keras_emotion.schema import InputError, Recording, Trial
+from keras_emotion.tables import reading_csv
 
 _FACTS = Path(__file__).parent / "facts"
 FACTS: dict[str, Any] = json.loads((_FACTS / "sam40.json").read_text(encoding="utf-8"))
@@ -258,10 +258,9 @@ class SAM40(Reader):
         if not path.is_file():
             return None
         columns = ["subject", "task", "trial", "rating"]
-        try:
+        message = f"{{path}}: expected a csv with the columns {', '.join(columns)} ({{reason}})"
+        with reading_csv(path, message):
             table = pd.read_csv(path, encoding="utf-8-sig", usecols=columns)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{path}: expected a csv with the columns {', '.join(columns)} ({error})") from None
         tasks = table["task"].astype(str).str.lower().map(FACTS["label_task_names"])
         low, high = FACTS["rating_range"]
         numbers = table[["subject", "trial", "rating"]].apply(pd.to_numeric, errors="coerce")
@@ -279,9 +278,9 @@ class SAM40(Reader):
     def _compact(self) -> dict[str, np.ndarray]:
         """Arrays of the compact file but for the recordings, of which only the shape is looked at."""
         path = self._compact_file
-        with _opened_archive(path) as archive:
-            arrays = {name: archive[name] for name in _INDEX_ARRAYS}
-            shapes = {name: array.shape for name, array in arrays.items()} | {"eeg": _stored_shape(archive, "eeg")}
+        arrays = dict(read_npz(path, _INDEX_ARRAYS, _DAMAGED_ARCHIVE))
+        shapes = {name: array.shape for name, array in arrays.items()}
+        shapes["eeg"] = npz_shape(path, "eeg", _DAMAGED_ARCHIVE)
         n_recordings = arrays["subject"].size
         expected = {
             "eeg": (n_recordings, len(CHANNEL_NAMES), FACTS["n_samples"]),
@@ -309,31 +308,14 @@ class SAM40(Reader):
     @functools.cached_property
     def _compact_eeg(self) -> np.ndarray:
         """Recordings of the compact file, read at the first trial; as integers, a quarter of the memory of float64."""
-        with _opened_archive(self._compact_file) as archive:
-            return archive["eeg"]
+        return read_npz(self._compact_file, ("eeg",), _DAMAGED_ARCHIVE)["eeg"]
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads the recordings itself.
         return {name: value for name, value in self.__dict__.items() if name != "_compact_eeg"}
 
 
-@contextlib.contextmanager
-def _opened_archive(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
-    """Open a compact file; what goes wrong with it as an archive is an `InputError`."""
-    try:
-        # Opened here, because NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            yield archive
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: damaged or truncated archive ({error}); copy it again") from None
-
-
-def _stored_shape(archive: np.lib.npyio.NpzFile, name: str) -> tuple[int, ...]:
-    """Shape of an array in an archive, by its header."""
-    with archive.zip.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        return read_header[version](member)[0]
+_DAMAGED_ARCHIVE = "{path}: damaged or truncated archive ({reason}); copy it again"
 
 
 def _is_compact(path: Path) -> bool:

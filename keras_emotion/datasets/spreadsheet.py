@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
-from keras_emotion.schema import InputError
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import refusing_unreadable
 
 
 def read_first_sheet(path: Path) -> list[list[object]]:
@@ -26,25 +25,14 @@ def read_first_sheet(path: Path) -> list[list[object]]:
     """
     # Not before: few datasets need it.
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
-    try:
+    with refusing_unreadable(path, "{path}: damaged, or no .xlsx workbook ({reason}); copy it again"):
+        # A workbook is an archive of XML files.
+        with zipfile.ZipFile(path) as archive:
+            check_memory(path, sum(member.file_size for member in archive.infolist()), "XML")
         workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
         rows = [list(row) for row in workbook.worksheets[0].iter_rows(values_only=True)]
         workbook.close()
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        InvalidFileException,
-        zipfile.BadZipFile,
-        zlib.error,
-        ParseError,
-    ) as error:
-        raise InputError(f"{path}: damaged, or no .xlsx workbook ({error}); copy it again") from None
     for row in rows:
         while row and row[-1] is None:
             del row[-1]

@@ -15,6 +15,7 @@ import pandas as pd
 from av.stream import Disposition
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Gender, Problem, Reader, SubjectId, SubjectReport
+from keras_emotion.links import ADVICE, leaves_folder, may_leave_folder
 from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import Clip, InputError, Trial
 from keras_emotion.tables import csv_bytes, read_cells
@@ -322,7 +323,10 @@ def _clip_of_row(root: Path, row: Mapping[str, str]) -> Clip:
             f"start_seconds is {start:g} and stop_seconds {'empty' if stop is None else format(stop, 'g')}; expected a "
             "start from 0 on and a later stop"
         )
-    return Clip(root / row["file"], start, stop)
+    path = root / row["file"]
+    if leaves_folder(path, root) and not may_leave_folder():
+        raise ValueError(f"file is {row['file']!r}; {ADVICE}")
+    return Clip(path, start, stop)
 
 
 class StimulusReader(Reader):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.datasets.reader import Problem, SubjectId
+from keras_emotion.links import ADVICE, leaves_folder, may_leave_folder
 from keras_emotion.schema import SPLIT_PARTS, WINDOW_COLUMNS, InputError, is_part_of_split
 from keras_emotion.tables import read_cells
+from keras_emotion.visible_text import has_control_characters
 
 TRIAL_FILE = "trials.csv"
 REQUIRED_COLUMNS = ("subject", "trial", "file", "start_seconds", "stop_seconds")
@@ -132,6 +135,8 @@ class _Parser:
         reserved = [
             name for name in names if name in WINDOW_COLUMNS and name not in REQUIRED_COLUMNS + OPTIONAL_COLUMNS
         ]
+        if unsafe := [name for name in names if has_control_characters(name)]:
+            self._say(f"column {', '.join(map(ascii, unsafe))}: has control characters; rename it")
         if wrong := [*doubles, *reserved, *(name for name in names if not name or name.startswith("Unnamed: "))]:
             self._say(f"column {', '.join(wrong)}: expected a name of its own for each rating")
         if not len(self.table):
@@ -175,6 +180,9 @@ class _Parser:
             has_decimal_commas = column.str.fullmatch(r"[-+]?\d+,\d+").any()
             if is_rated.any() and numbers.isna().all() and not has_decimal_commas:
                 class_names[name] = tuple(dict.fromkeys(column[is_rated]))
+                # They become names of columns in tables of results.
+                if unsafe := [word for word in class_names[name] if has_control_characters(word)]:
+                    self._say(f"{name} is {unsafe[0]!a}: has control characters; expected plain text")
                 numbers = column.map({word: float(place) for place, word in enumerate(class_names[name])})
             for index in column.index[is_rated]:
                 if np.isfinite(numbers[index]):
@@ -210,8 +218,12 @@ class _Parser:
             if cells.get(name) == "":
                 faults.append(f"{name} is empty")
         for name in ("file", "video"):
-            if Path(cells.get(name, "")).is_absolute():
-                faults.append(f"{name} is {cells[name]!r}; expected a path from the folder of the table")
+            path = Path(cells.get(name, ""))
+            if (path.is_absolute() or leaves_folder(self.root / path, self.root)) and not may_leave_folder():
+                faults.append(f"{name} is {cells[name]!r}; {ADVICE}")
+        for name in ("subject", "session", "stimulus", "file", "video"):
+            if re.search(r"[\t\r\n]", cells.get(name, "")):
+                faults.append(f"{name} is {cells[name]!r}; expected text of one line without tabs")
         trial = number("trial", lowest=1, is_whole=True)
         start, stop = number("start_seconds"), number("stop_seconds")
         baseline = number("baseline_seconds", 0.0)
@@ -225,7 +237,9 @@ class _Parser:
             "video_offset_seconds": number("video_offset_seconds", lowest=None),
         }
         # Not pathlib's: of names that no file can have it raises.
-        if video is not None and not os.path.isfile(video):
+        if video is not None and not os.path.isfile(video) and os.path.exists(video):
+            faults.append(f"video {cells['video']}: is no regular file; expected a video")
+        elif video is not None and not os.path.isfile(video):
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
             faults.append("video_offset_seconds without a video")

@@ -15,6 +15,7 @@ from keras_emotion.experiment.fold import Fold
 from keras_emotion.experiment.origin import Origin
 from keras_emotion.files import TEMPORARY_PREFIX
 from keras_emotion.pipelines import WindowBatches
+from keras_emotion.schema import InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.settings import Training
 from keras_emotion.systems.stages import Stage
@@ -47,6 +48,15 @@ class CompiledModel:
                 model = stage.system.model(shapes, n_classes, inference)
                 stage.freeze(model)
                 return model
+            except ValueError as error:
+                # Models check their arguments, and name them so; these follow from options and from what is read.
+                if isinstance(error, InputError) or not str(error).startswith("`"):
+                    raise
+                listed = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+                raise InputError(
+                    f"{type(stage.system).__name__}: no network for windows of this shape ({listed}): {error}; change "
+                    "the options of the system, see --help-all"
+                ) from error
             finally:
                 keras.config.set_dtype_policy(before)
 

@@ -23,6 +23,7 @@ from keras_emotion.experiment.continuous_fold import (
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.runner import compute_part
 from keras_emotion.files import write_whole
+from keras_emotion.json_files import read_user_json
 from keras_emotion.pipelines import ChannelEntropies, StoredFeatures
 from keras_emotion.pipelines.step_ratings import step_ratings
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError
@@ -185,10 +186,7 @@ def _predict(name: str, model: ContinuousModel, file: Path, *arguments: Any) -> 
 def _read_config(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); choose another --output") from None
+    config = read_user_json(path, "{path}: damaged ({reason}); choose another --output")
     if not isinstance(config, dict) or not {"experiment", "features", "scale", "notes"} <= config.keys():
         raise InputError(f"{path}: not of an experiment on a continuous rating; choose another --output")
     return config

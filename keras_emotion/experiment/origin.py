@@ -15,6 +15,7 @@ import pandas as pd
 
 from keras_emotion.experiment.jobs import Plan
 from keras_emotion.json_files import DamagedFile, read_json
+from keras_emotion.refusals import reason_of
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import System, configured_paths
 
@@ -114,10 +115,10 @@ class Origin:
                             raise DamagedFile(path, f"{TRAINED_ON} is too large")
                         fields = json.loads(archive.read(TRAINED_ON))
                         return cls.from_dict(fields if isinstance(fields, dict) else {}, path)
-            except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
-                if isinstance(error, DamagedFile):
-                    raise
-                raise DamagedFile(path, f"{TRAINED_ON} in it: {error}") from error
+            except DamagedFile:
+                raise
+            except Exception as error:
+                raise DamagedFile(path, f"{TRAINED_ON} in it: {reason_of(error, path)}") from error
         sidecar = (path if path.is_dir() else path.parent) / TRAINED_ON
         if not sidecar.is_file():
             return None

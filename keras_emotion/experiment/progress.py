@@ -11,6 +11,9 @@ from collections.abc import Iterable
 import rich.console
 import rich.progress
 
+from keras_emotion.messages import condensed
+from keras_emotion.visible_text import visible_console
+
 
 @dataclasses.dataclass(frozen=True)
 class JobDone:
@@ -30,14 +33,14 @@ class JobDone:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines to standard error."""
-    for line in lines:
+    """Print lines to standard error, shortened unless `--verbose` is given."""
+    for line in condensed(lines):
         sys.stderr.write(f"{line}\n")
 
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
     """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
-    console = rich.console.Console(file=sys.stderr, force_jupyter=False)
+    console = visible_console(sys.stderr)
     columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
     bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
     started = time.perf_counter()

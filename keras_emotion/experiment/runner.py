@@ -26,6 +26,7 @@ from keras_emotion.experiment.origin import TRAINED_ON, Origin
 from keras_emotion.experiment.progress import JobDone, print_lines, show_progress
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
+from keras_emotion.experiment.rule_checks import lines_on_rules, require_rule_on_scale
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
@@ -115,7 +116,7 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         # Before hours of features: a rule that does not fit its target.
         experiment.rule(target, dataset.class_names)
         for rating in joint_ratings(target) or (target,):
-            _require_rule_on_scale(experiment, dataset, rating)
+            require_rule_on_scale(experiment, dataset, rating)
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
@@ -162,25 +163,6 @@ def prepare(
     """
     data = inspect_data(experiment, dataset, verify=verify)
     return _plan(experiment, data, save_models_to, verify=verify), data.description
-
-
-def _require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) -> None:
-    """Refuse a label rule with a limit that no rating of the scale, or each of them, is above.
-
-    Raises:
-        InputError: there is such a limit.
-    """
-    if rating in dataset.class_names or rating not in dataset.rating_scales:
-        return
-    low, high = dataset.rating_scales[rating]
-    rule = experiment.label_rule
-    off = [limit for limit in rule.limits if not (low < limit or (low == limit and rule.kind != "greater_equal"))]
-    off += [limit for limit in rule.limits if not (limit < high or (limit == high and rule.kind == "greater_equal"))]
-    if off:
-        raise InputError(
-            f"label_rule {rule.name}: {rating} of {dataset.name} is rated from {low:g} to {high:g}, so that {off[0]:g} "
-            f"leaves a class empty; expected a limit within, such as --label-rule.threshold {(low + high) / 2:g}"
-        )
 
 
 def _plan(
@@ -449,7 +431,7 @@ def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         dropped = dropped_lines(count_by_reason(plan.dropped_windows()))
-        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped])
+        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped, *lines_on_rules(plan)])
         raise InputError(f"nothing can be evaluated:\n  {reasons}")
     return jobs, not_evaluable
 

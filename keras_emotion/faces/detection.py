@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_emotion.faces.reduction import block_means, block_side
 from keras_emotion.native_log import quiet_start_up, without_start_up_log
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 LANDMARKER_VARIABLE = "KERAS_EMOTION_FACE_LANDMARKER"
@@ -281,11 +282,9 @@ class FaceLandmarker(Detector):
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        try:
-            with without_start_up_log():
-                self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{self._task}: no task that MediaPipe can use ({error}); fetch it again") from None
+        message = "{path}: no task that MediaPipe can use ({reason}); fetch it again"
+        with refusing_unreadable(self._task, message), without_start_up_log():
+            self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
         self._last_milliseconds = -1
 
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:

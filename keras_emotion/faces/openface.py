@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.schema import InputError
+from keras_emotion.tables import reading_csv
 
 ACTION_UNITS = ("01", "02", "04", "05", "06", "07", "09", "10", "12", "14", "15", "17", "20", "23", "25", "26", "45")
 """Numbers of the 17 action units of the Facial Action Coding System whose intensity OpenFace estimates."""
@@ -94,7 +95,9 @@ def read_openface(path: Path | str, assumed_frame_rate_hz: float | None = None) 
 
 def _texts(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     """The needed columns as texts, and `face_id` where it is there; the index is the line of the file."""
-    try:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; {_EXPECTED}")
+    with reading_csv(path, f"{{path}}: not a readable table ({{reason}}); {_EXPECTED}"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = [name.strip() for name in next(csv.reader(file), [])]
         missing = [name for name in needed if name not in header]
@@ -112,10 +115,6 @@ def _texts(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
             keep_default_na=False,
             encoding="utf-8-sig",
         )
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {_EXPECTED}") from None
-    except (OSError, UnicodeDecodeError, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not a readable table ({error}); {_EXPECTED}") from None
     if not len(texts):
         raise InputError(f"{path}: no frames; {_EXPECTED}")
     texts.index = np.arange(len(texts)) + 2

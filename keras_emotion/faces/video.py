@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from keras_emotion.faces.reduction import block_means
+from keras_emotion.limits import check_picture, check_video
 from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import InputError
 
@@ -45,7 +46,7 @@ class VideoFacts:
         height: rows, as shown.
         frame_rate_hz: average frame rate of the header; 0 where it has none.
         n_frames: number of frames that the header announces; 0 where it does not.
-        duration_seconds: length that the header announces; 0 where it does not.
+        duration_seconds: length that the header announces, or else by the time stamps of the frames.
         codec: name of the codec.
     """
 
@@ -209,20 +210,44 @@ def _opened(path: Path | str):
         if not container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise InputError(f"{path}: holds no video stream, only {kinds}; expected a video of a face")
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        check_picture(path, stream.width, stream.height)
+        rate = float(stream.average_rate or 0)
+        check_video(path, max(_header_seconds(container, stream), stream.frames / rate if rate else 0.0))
+        yield container, stream
+
+
+def _header_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Length that the header announces; 0 where it does not."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+def _measured_seconds(path: Path) -> float:
+    """Length of a video by the time stamps of its packets: a browser's WebM announces none."""
+    first, last, step = None, None, 0.0
+    with _opened(path) as (container, stream), contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                first = packet.pts if first is None else min(first, packet.pts)
+                if last is None or packet.pts > last:
+                    step = packet.duration or (packet.pts - last if last is not None else 0)
+                    last = packet.pts
+        if first is not None:
+            return float((last - first + step) * stream.time_base)
+    return 0.0
 
 
 def video_facts(path: Path | str) -> VideoFacts:
     """What the header of a video says.
 
     Raises:
-        InputError: no such file, empty, not a video, without a video stream, or to be shown in a way that we cannot.
+        InputError: no such file, empty, not a video, without a video stream, to be shown in a way that we cannot, or
+            longer or larger than `Limits` allow.
     """
     with _opened(path) as (container, stream):
-        if stream.duration is not None and stream.time_base is not None:
-            duration_seconds = float(stream.duration * stream.time_base)
-        else:
-            duration_seconds = (container.duration or 0) / av.time_base
+        duration_seconds = _header_seconds(container, stream) or _measured_seconds(Path(path))
         width, height = stream.width, stream.height
         # How it is turned, only a decoded frame says; a file without any is found out when it is read.
         with contextlib.suppress(av.error.FFmpegError):

@@ -128,8 +128,35 @@ def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> In
 
 
 def as_exported(model: keras.Model) -> keras.Model:
-    """The network that is exported of a model: what its `exported_model()` builds, where it has one, else itself."""
+    """The network that is exported of a model: what its `exported_model()` builds, where it has one, else itself.
+
+    Of a model that was trained in mixed precision it is the same network in float32, with the same weights: ONNX and
+    LiteRT have no bfloat16 for most operations.
+    """
+    model = _in_float32(model)
     return model.exported_model() if hasattr(model, "exported_model") else model
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """The model, made anew in float32 where its layers compute in another precision."""
+    import keras
+
+    if all(layer.compute_dtype == layer.variable_dtype for layer in (model, *model._flatten_layers())):
+        return model
+    with own_keras_settings():
+        same = keras.saving.deserialize_keras_object(_without_mixed(keras.saving.serialize_keras_object(model)))
+        # Seeds of dropout are among the variables, and not among the weights.
+        same.set_weights(model.get_weights())
+    return same
+
+
+def _without_mixed(config: Any) -> Any:
+    """A configuration of layers with float32 in place of mixed precision."""
+    if isinstance(config, dict):
+        return {name: _without_mixed(value) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(map(_without_mixed, config))
+    return "float32" if config in ("mixed_bfloat16", "mixed_float16") else config
 
 
 def describe_model(model: keras.Model) -> dict[str, Any]:
@@ -192,7 +219,8 @@ def export_model(
     built-in operations have no loop over lists of tensors, and no pooling in three dimensions. For ONNX the exact GELU
     is written by the error function. A model with `exported_model()` says itself what is exported, such as
     `VideoEEGHierarchicalLSTM`: greedy and unrolled, with the positions that it looks at among the outputs. Of a model
-    with `is_decided`, windows whose positions rounding errors may change are not compared.
+    with `is_decided`, windows whose positions rounding errors may change are not compared. A model of mixed precision
+    is exported in float32, and compared with itself in float32.
 
     Args:
         model: a functional model whose inputs have names.

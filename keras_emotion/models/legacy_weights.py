@@ -5,6 +5,8 @@ from pathlib import Path
 
 import h5py
 
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 
@@ -95,17 +97,16 @@ def _layers_of_file(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a .h5 file of Keras 2")
     layers = {}
-    try:
-        with h5py.File(path) as file:
-            group = file.get("model_weights", file)
-            if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
-                raise InputError(f"{path}: has no `layer_names`; expected weights or a model as Keras 2 saves them")
-            for layer in _attribute(group, "layer_names"):
-                names = _attribute(group[layer], "weight_names")
-                if names:
-                    layers[layer] = [(name, group[layer][name][()]) for name in names]
-    except (OSError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read as a .h5 file of Keras 2 ({error})") from error
+    message = "{path}: cannot be read as a .h5 file of Keras 2 ({reason})"
+    with refusing_unreadable(path, message), h5py.File(path) as file:
+        group = file.get("model_weights", file)
+        if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+            raise InputError(f"{path}: has no `layer_names`; expected weights or a model as Keras 2 saves them")
+        for layer in _attribute(group, "layer_names"):
+            names = _attribute(group[layer], "weight_names")
+            if names:
+                check_memory(path, sum(group[layer][name].nbytes for name in names))
+                layers[layer] = [(name, group[layer][name][()]) for name in names]
     return layers
 
 

@@ -1,13 +1,13 @@
 """Weights that others released, read from files of PyTorch and NumPy or from mappings."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.array_files import read_npz
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 # Where training scripts put a state dict beside the epoch and the state of the optimiser.
@@ -98,24 +98,10 @@ def _read(path):
         raise InputError(f"{path}: no such file; expected released weights (.pth, .pt or .npz)")
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return _read_npz(path)
+        return read_npz(path, None, "{path} cannot be read; expected an .npz file of arrays of numbers ({reason})")
     if suffix in (".pth", ".pt"):
         return _read_torch(path)
     raise InputError(f"{path}: a file of kind {suffix!r}; expected .pth, .pt or .npz")
-
-
-def _read_npz(path):
-    arrays = {}
-    name = None
-    try:
-        # Opened here: of a damaged file NumPy would leave it open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            for name in stored.files:
-                arrays[name] = stored[name]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        place = f"{path}: `{name}`" if name else f"{path}"
-        raise InputError(f"{place} cannot be read; expected an .npz file of arrays of numbers ({error})") from error
-    return arrays
 
 
 def _read_torch(path):
@@ -126,11 +112,9 @@ def _read_torch(path):
             f"{path}: a file of PyTorch, which is not installed: pip install 'keras_emotion[torch]', or give an .npz "
             "of the arrays (numpy.savez where PyTorch is)"
         ) from error
-    try:
+    message = (
+        "{path}: holds more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
+        "torch.save(network.state_dict(), ...): {reason}"
+    )
+    with refusing_unreadable(path, message):
         return torch.load(path, map_location="cpu", weights_only=True)
-    # What a damaged file raises depends on where it is damaged.
-    except Exception as error:
-        raise InputError(
-            f"{path}: holds more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
-            f"torch.save(network.state_dict(), ...): {str(error).splitlines()[0]:.200}"
-        ) from error

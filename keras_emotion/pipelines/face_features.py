@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
+from keras_emotion.media_files import check_picture_file
 from keras_emotion.pipelines.feature_store import path_hash
 from keras_emotion.pipelines.features import STEP_FRAMES, UNUSABLE, FeaturePart, Features, Source
 from keras_emotion.pipelines.mapped_arrays import zeros_in_a_file
@@ -259,6 +260,7 @@ class FaceFeatures(FeaturePart):
             )
             # Landmarks are of the pixels that are stored; a picture without any is turned as its EXIF header says.
             stored = cv2.IMREAD_COLOR if given is None else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            check_picture_file(images.files[frame])
             picture = cv2.imread(str(images.files[frame]), stored)
             if picture is None:
                 reasons[row] = f"{images.files[frame]}: not a readable picture"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from keras_emotion.array_files import read_npz
 from keras_emotion.pipelines.pairing import match_windows
 from keras_emotion.schema import InputError
 
@@ -34,20 +34,9 @@ class TeacherFeatures:
         self.tolerance_seconds = tolerance_seconds
         if not self.path.is_file():
             raise InputError(f"{path}: no such file; --system.teacher takes an .npz of teacher features")
-        try:
-            # Opened here, because NumPy leaves the file open when it turns out to be no zip.
-            with self.path.open("rb") as opened:
-                file = np.load(opened, allow_pickle=False)
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise ValueError("a single array")
-                missing = [field for field in _FIELDS if field not in file]
-                if missing:
-                    raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
-                arrays = {field: file[field] for field in (*_FIELDS, *_OPTIONAL_FIELDS) if field in file}
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not a readable .npz file of plain arrays ({error})") from error
+        arrays = dict(read_npz(self.path, (*_FIELDS, *_OPTIONAL_FIELDS)))
+        if missing := [field for field in _FIELDS if field not in arrays]:
+            raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
         self.features = arrays.pop("features")
         if self.features.ndim != 3 or any(len(array) != len(self.features) for array in arrays.values()):
             shapes = {field: array.shape for field, array in {**arrays, "features": self.features}.items()}

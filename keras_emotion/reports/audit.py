@@ -19,6 +19,7 @@ from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.figures import Picture, draw_audit
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.report import page_templates
+from keras_emotion.visible_text import visible_console
 
 if TYPE_CHECKING:
     from keras_emotion.audit import Audit
@@ -49,7 +50,7 @@ class AuditReport:
         Args:
             console: where to; standard output by default.
         """
-        console = console or rich.console.Console()
+        console = console or visible_console()
         console.print(_table("Leak audit", _HEADINGS, list(_rows(self.audit.scores)), self._mark), crop=False)
         for note in _notes(self.audit):
             console.print(Text(note, style="dim"))

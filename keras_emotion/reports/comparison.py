@@ -45,6 +45,7 @@ from keras_emotion.reports.tables import (
     target_section,
 )
 from keras_emotion.schema import InputError
+from keras_emotion.visible_text import visible_console
 
 _FIELDS_SHOWN = 8
 """As many fields in which the runs' configurations differ stand below the table; the page lists them all."""
@@ -120,7 +121,7 @@ class ComparisonReport:
         Args:
             console: where to; standard output by default.
         """
-        console = console or rich.console.Console()
+        console = console or visible_console()
         for part in parts_for_width(self.table, console.width):
             console.print(rendered(part, console.width), crop=False)
         for pair in self.pairs:

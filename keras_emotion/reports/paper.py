@@ -10,6 +10,7 @@ import pandas as pd
 
 from keras_emotion.evaluation import METRICS
 from keras_emotion.schema import InputError
+from keras_emotion.tables import reading_csv
 
 PAPER_COLUMNS = ("table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note")
 """`value` and `standard_deviation` in percent; `note` says where the print is garbled or contradicts itself."""
@@ -78,12 +79,10 @@ def read_text_csv(path: Path, expected: str) -> pd.DataFrame:
     Raises:
         InputError: the file is missing or cannot be parsed.
     """
-    try:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected {expected}")
+    with reading_csv(path, "{path}: not readable as csv: {reason}"):
         return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected {expected}") from error
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not readable as csv: {error}") from error
 
 
 def refuse_rows(path: Path, wrong: pd.Series, what: str) -> None:

@@ -29,6 +29,7 @@ from keras_emotion.reports.tables import (
     shown_score,
 )
 from keras_emotion.schema import InputError
+from keras_emotion.visible_text import visible_console
 
 _SUBJECT_METRICS = {
     "accuracy": "accuracy",
@@ -76,7 +77,7 @@ class Report:
         Args:
             console: where to; standard output by default.
         """
-        console = console or rich.console.Console()
+        console = console or visible_console()
         # A line that is too long for the terminal goes on in its next one; cropped, it would lose numbers and marks.
         is_small = len(self.table.columns) <= FEW_COLUMNS
         for part in [self.table] if is_small else parts_for_width(self.table, console.width):

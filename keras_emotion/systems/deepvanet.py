@@ -22,6 +22,7 @@ from keras_emotion.pipelines import (
     Windowing,
     path_hash,
 )
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -259,11 +260,8 @@ def _pretrained(path: Path, content: str | None) -> keras.Model:
     """A saved network; the hash of its content is an argument so that another file of the same name is read."""
     import keras
 
-    try:
-        with own_keras_settings():
-            return keras.models.load_model(path)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: is no saved network of ours ({error})") from error
+    with refusing_unreadable(path, "{path}: is no saved network of ours ({reason})"), own_keras_settings():
+        return keras.models.load_model(path)
 
 
 class DeepVANetExperiment(Experiment):

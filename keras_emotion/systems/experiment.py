@@ -135,6 +135,13 @@ class Experiment(Configuration):
         """
         if target in class_names:
             names = tuple(class_names[target])
+            if len(names) < 2:
+                raise InputError(
+                    f"target {target!r}: all trials are of the class {names[0]!r}; expected two classes or more; "
+                    "choose another target, or correct the table"
+                    if names
+                    else f"target {target!r}: has no classes; expected two or more; choose another target"
+                )
             return LabelRule(kind="classes", values=tuple(range(len(names))), names=names)
         names, pair = tuple(self.class_names.get(target, ())), joint_ratings(target)
         n_classes = 4 if pair else self.label_rule.n_classes

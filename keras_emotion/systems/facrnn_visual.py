@@ -23,6 +23,7 @@ from keras_emotion.pipelines import (
     path_hash,
 )
 from keras_emotion.pipelines.features import UNUSABLE
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -217,11 +218,8 @@ def _load(file: Path, content: str | None, faces: FaceFeatures, steps_option: st
 
     from keras_emotion.models import FACRNNVisualNetwork
 
-    try:
-        with own_keras_settings():
-            model = keras.models.load_model(file, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
+    with refusing_unreadable(file, "{path}: not a saved network ({reason})"), own_keras_settings():
+        model = keras.models.load_model(file, compile=False)
     known = getattr(model, "inference", None) or {}
     # Version 0.1.0 kept the fields under another name.
     learnt = known.get("parts", {}).get("faces", {}).get("fields") or known.get("features", {})

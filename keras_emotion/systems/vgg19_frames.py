@@ -11,6 +11,7 @@ from pydantic import Field
 
 from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import path_hash
+from keras_emotion.refusals import reason_of, refuse_special_file
 from keras_emotion.schema import InputError
 from keras_emotion.systems.media_encoders import EncodedFrames, FrameEncoder
 
@@ -72,12 +73,13 @@ class VGG19Encoder(FrameEncoder):
         network.set_weights([np.full_like(value, np.nan) for value in network.get_weights()])
         reason = "not all weights are there"
         try:
+            refuse_special_file(self.weights)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 network.load_weights(self.weights)
         # Whatever a damaged file makes h5py and Keras raise.
-        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            reason = str(error).strip().partition("\n")[0]
+        except Exception as error:
+            reason = reason_of(error, self.weights)
         if not all(np.isfinite(value).all() for value in network.get_weights()):
             raise InputError(
                 f"{self.weights}: not readable as weights of VGG19 ({reason}); expected those of Keras without the "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_emotion.json_files import read_user_json
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 _CONFIG, _IMAGES, _TENSORS = "config.json", "preprocessor_config.json", "model.safetensors"
@@ -221,14 +222,11 @@ class ViTFolder:
 
         file = self.files[2]
         if file.name == _PRESET_TENSORS:
-            try:
+            message = (
+                f"{{path}}: cannot be read as the weights of {_CONFIG} beside it ({{reason}}); copy the preset again"
+            )
+            with refusing_unreadable(file, message):
                 backbone.load_weights(file)
-            # What a damaged file raises depends on where it is damaged.
-            except Exception as error:
-                raise InputError(
-                    f"{file}: cannot be read as the weights of {_CONFIG} beside it ({_first_line(error)}); copy the "
-                    "preset again"
-                ) from error
             for variable in backbone.weights:
                 finite_floats(file, variable.path, variable.numpy())
         else:
@@ -239,18 +237,13 @@ class ViTFolder:
 
         from keras_emotion.models.weight_files import check_names, finite_floats
 
-        try:
-            with safetensors.safe_open(file, framework="np") as opened:
-                # `ViTForImageClassification` has the transformer as its `vit`.
-                names = {name.removeprefix("vit."): name for name in opened.keys()}  # noqa: SIM118
-                names = {name: own for name, own in names.items() if not name.startswith(_HEADS)}
-                shapes = self.sizes.shapes(self.image_size)
-                check_names(file, names, list(shapes), "ViTModel")
-                arrays = {name: finite_floats(file, own, opened.get_tensor(own)) for name, own in names.items()}
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"{file}: cannot be read ({_first_line(error)}); copy it again") from error
+        with refusing_unreadable(file), safetensors.safe_open(file, framework="np") as opened:
+            # `ViTForImageClassification` has the transformer as its `vit`.
+            names = {name.removeprefix("vit."): name for name in opened.keys()}  # noqa: SIM118
+            names = {name: own for name, own in names.items() if not name.startswith(_HEADS)}
+            shapes = self.sizes.shapes(self.image_size)
+            check_names(file, names, list(shapes), "ViTModel")
+            arrays = {name: finite_floats(file, own, opened.get_tensor(own)) for name, own in names.items()}
         for name, array in arrays.items():
             if array.shape != shapes[name]:
                 raise InputError(
@@ -337,12 +330,9 @@ class _Json:
 
     @classmethod
     def read(cls, file: Path) -> _Json:
-        try:
-            values = json.loads(file.read_bytes())
-        except FileNotFoundError:
-            raise InputError(f"{file}: no such file; expected the sizes of an image transformer") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: cannot be read as JSON ({_first_line(error)}); copy it again") from None
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; expected the sizes of an image transformer")
+        values = read_user_json(file, "{path}: cannot be read as JSON ({reason}); copy it again")
         if not isinstance(values, dict):
             raise InputError(f"{file}: holds {type(values).__name__}; expected settings by name")
         return cls(file, values)

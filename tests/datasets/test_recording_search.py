@@ -50,6 +50,18 @@ def test_what_cannot_be_looked_at_is_named(tmp_path):
     ]
 
 
+def test_devices_are_named_and_not_opened(tmp_path):
+    touch(tmp_path / "a.edf")
+    os.mkfifo(tmp_path / "b.edf")
+    (tmp_path / "c.edf").symlink_to(os.devnull)
+    search = find_recordings(tmp_path)
+    assert names(search, tmp_path) == ["a.edf"]
+    assert search.faults == (
+        "b.edf: is a FIFO (named pipe); expected a regular file",
+        "c.edf: is a device; expected a regular file",
+    )
+
+
 def test_folders_that_may_not_be_opened_are_named(tmp_path, monkeypatch):
     touch(tmp_path / "a.edf")
     touch(tmp_path / "closed" / "b.edf")

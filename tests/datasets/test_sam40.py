@@ -119,8 +119,8 @@ def test_compact_file_is_read_once_and_stays_integer(compact, monkeypatch):
     assert "_compact_eeg" not in vars(dataset)
     for _ in range(3):
         list(dataset.trials([1]))
-    # The index when it is made, the recordings at the first trial.
-    assert len(calls) == 2
+    # Index and shape when it is made, the recordings at the first trial.
+    assert len(calls) == 3
     assert dataset._compact_eeg.dtype == np.int16
 
 

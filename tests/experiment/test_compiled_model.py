@@ -1,5 +1,6 @@
 """What a process keeps for a system is kept under the content of its files, and not under their names."""
 
+import re
 from types import SimpleNamespace
 
 import keras
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from keras_emotion.experiment.compiled_model import compiled_model
+from keras_emotion.experiment.compiled_model import CompiledModel, compiled_model
 from keras_emotion.models import FaceAffectNetwork
 from keras_emotion.pipelines import FaceFeatures, FaceQuantities, path_hash
+from keras_emotion.schema import InputError
 from keras_emotion.systems import Training
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.deepvanet import DeepVANetSystem
@@ -85,3 +87,22 @@ def test_every_path_in_a_configuration_is_found(tmp_path):
     before = found["inner.folder"]
     (tmp_path / "folder" / "below" / "a").rename(tmp_path / "folder" / "below" / "c")
     assert path_contents(outer)["inner.folder"] != before
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [
+        ("`pool_sizes` leave (0, 1, 1) positions; received pool_sizes=((1, 2, 2),)", InputError),
+        ("a fault of our own", ValueError),
+    ],
+)
+def test_options_that_no_network_can_have_are_refused_and_faults_are_not(fault, raised):
+    class System:
+        def model(self, shapes, n_classes, inference):
+            raise ValueError(fault)
+
+    with pytest.raises(raised, match=re.escape(fault)) as refused:
+        CompiledModel(SimpleNamespace(system=System()), Training(), {"eeg": (2, 14, 5)}, 2, {})
+    assert isinstance(refused.value, InputError) == (raised is InputError)
+    if raised is InputError:
+        assert str(refused.value).startswith("System: no network for windows of this shape (eeg 2 x 14 x 5): `pool")

@@ -406,3 +406,21 @@ def test_wrong_arguments(tmp_path, numbered, arguments, message):
     with pytest.raises(ValueError, match=message) as raised:
         next(sample_frames(path, **arguments))
     assert not isinstance(raised.value, InputError)
+
+
+def test_a_file_without_a_length_is_measured(tmp_path, numbered):
+    """As browsers write WebM: no length and no index in the header."""
+    path = numbered.write(tmp_path / "a.mkv", rate=10, n_frames=25, options={"live": "1"})
+    with av.open(str(path)) as container:
+        assert container.duration is None
+        assert container.streams.video[0].duration is None
+    assert video_facts(path).duration_seconds == pytest.approx(2.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("name", "value"), [("picture_megapixels", "0.001"), ("video_hours", "0.0001")])
+def test_a_header_beyond_the_limits_is_refused_before_anything_is_decoded(name, value, tmp_path, numbered, monkeypatch):
+    path = numbered.write(tmp_path / "a.mp4", rate=10, n_frames=25)
+    monkeypatch.setenv("KERAS_EMOTION_LIMITS", f"{name}={value}")
+    for read in (video_facts, lambda path: next(sample_frames(path, 5))):
+        with pytest.raises(InputError, match=f"expected at most {value}; if the file is right, give --limit {name}="):
+            read(path)

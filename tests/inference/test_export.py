@@ -207,3 +207,18 @@ def test_random_pixels_have_the_range_of_pixels():
     faces = export.random_windows(models.VideoEEGHierarchicalLSTM(**small))["faces"]
     assert 250 < faces.max() <= 255
     assert 0 <= faces.min() < 5
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_model_of_mixed_precision_is_exported_in_float32(policy, tmp_path):
+    skip_without("litert")
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = perturbed(models.DGCNN(n_channels=4))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exported = export.as_exported(model)
+    assert {layer.compute_dtype for layer in exported._flatten_layers()} == {"float32"}
+    for ours, theirs in zip(exported.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert export.export_model(model, "litert", tmp_path / "model").largest_difference < 1e-5

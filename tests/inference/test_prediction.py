@@ -397,3 +397,19 @@ def test_real_recordings(name, missing, real_data, tmp_path, capsys):
     assert np.isfinite(table.filter(like="probability_"))[is_usable].all(axis=None)
     said = [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines() if "channels missing" in line]
     assert said == ([missing] if missing else [])
+
+
+def test_files_of_one_name_have_folders_of_their_own_by_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ours, other = tmp_path / "p01" / "eeg.edf", tmp_path / "p02" / "eeg.edf"
+    command = importlib.import_module("keras_emotion.cli.predict")
+    folder = command._default_folder(ours)
+    assert folder.as_posix() == "predictions/eeg"
+    folder.mkdir(parents=True)
+    (folder / "prediction.json").write_text(json.dumps({"absolute_path": str(ours)}))
+    assert command._default_folder(ours) == folder
+    elsewhere = command._default_folder(other)
+    assert elsewhere != folder
+    assert elsewhere.name.startswith("eeg-")
+    # Always the same one.
+    assert command._default_folder(other) == elsewhere

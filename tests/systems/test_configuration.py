@@ -4,6 +4,7 @@ import pytest
 
 from keras_emotion.experiment import Runtime, Training
 from keras_emotion.papers.facrnn import presets
+from keras_emotion.schema import InputError
 from keras_emotion.systems.facrnn import FACRNN, FACRNNExperiment
 from keras_emotion.systems.settings import differences
 
@@ -122,3 +123,12 @@ def test_how_it_is_run_is_not_part_of_the_identity():
 def test_fewer_folds_than_training_validation_and_test_need_are_refused(number):
     with pytest.raises(ValueError, match=rf"maximum_folds: {number}; training, validation and test need 3 folds"):
         BASE.changed({"maximum_folds": number})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [(("happy",), "all trials are of the class 'happy'"), ((), "no classes")]
+)
+def test_a_target_of_fewer_than_two_classes_is_refused(names, message):
+    experiment = FACRNNExperiment(name="a", dataset="recordings", targets=("mood",), system=FACRNN())
+    with pytest.raises(InputError, match=message):
+        experiment.rule("mood", {"mood": names})

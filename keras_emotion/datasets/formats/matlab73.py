@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
+
+_DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
 
 
 def is_matlab73(path: Path) -> bool:
@@ -25,24 +29,22 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         names: variables to read.
 
     Raises:
-        InputError: the file is damaged, or a variable is no array of real numbers.
+        InputError: the file is damaged, or a variable is no array of real numbers, or larger than `Limits.memory_gib`.
     """
     import h5py
 
     arrays = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for name in names:
-                if name not in file:
-                    continue
-                variable = file[name]
-                if not isinstance(variable, h5py.Dataset) or variable.dtype.kind not in "fiu":
-                    raise InputError(f"{path}: variable `{name}` is no array of real numbers")
-                # Empty arrays hold their shape, and column-major axes are the other way round.
-                empty = variable.attrs.get("MATLAB_empty", 0)
-                arrays[name] = np.empty(tuple(map(int, variable[()]))) if empty else variable[()].T
-    except OSError as error:
-        raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
+    with refusing_unreadable(path, _DAMAGED), h5py.File(path, "r") as file:
+        for name in names:
+            if name not in file:
+                continue
+            variable = file[name]
+            if not isinstance(variable, h5py.Dataset) or variable.dtype.kind not in "fiu":
+                raise InputError(f"{path}: variable `{name}` is no array of real numbers")
+            check_memory(path, variable.nbytes)
+            # Empty arrays hold their shape, and column-major axes are the other way round.
+            empty = variable.attrs.get("MATLAB_empty", 0)
+            arrays[name] = np.empty(tuple(map(int, variable[()]))) if empty else variable[()].T
     return arrays
 
 
@@ -54,12 +56,9 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return {
-                name: tuple(map(int, variable.shape[::-1]))
-                for name, variable in file.items()
-                if isinstance(variable, h5py.Dataset) and not name.startswith("#")
-            }
-    except OSError as error:
-        raise InputError(f"{path}: damaged or truncated MATLAB file ({error}); copy it again") from None
+    with refusing_unreadable(path, _DAMAGED), h5py.File(path, "r") as file:
+        return {
+            name: tuple(map(int, variable.shape[::-1]))
+            for name, variable in file.items()
+            if isinstance(variable, h5py.Dataset) and not name.startswith("#")
+        }

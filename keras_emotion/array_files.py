@@ -1,0 +1,117 @@
+"""Read arrays of NumPy's files, whose sizes are looked at before memory is allocated."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import reason_of, refusing_unreadable
+
+_UNREADABLE = "{path}: not a readable .npz file of plain arrays ({reason}); copy it again"
+
+
+def read_npz(path: Path, names: Collection[str] | None = None, message: str = _UNREADABLE) -> Mapping[str, np.ndarray]:
+    """Read arrays of an `.npz` file; nothing is unpickled.
+
+    Args:
+        path: the file.
+        names: arrays to read; by default all. Those that are not there are left out.
+        message: text of the error, see `refusing_unreadable`.
+
+    Raises:
+        InputError: the file cannot be read, holds something else, or declares more than `Limits.memory_gib`.
+    """
+    arrays = {}
+    with _opened(path, message) as archive:
+        wanted = [name for name in archive.files if names is None or name in names]
+        check_memory(path, sum(_declared_bytes(archive, name) for name in wanted))
+        for name in wanted:
+            try:
+                arrays[name] = archive[name]
+            except ValueError as error:
+                raise ValueError(f"`{name}`: {error}") from error
+    return arrays
+
+
+def npz_shape(path: Path, name: str, message: str = _UNREADABLE) -> tuple[int, ...]:
+    """Return the shape of an array in an `.npz` file, by its header.
+
+    Raises:
+        InputError: as `read_npz`, or there is no such array.
+    """
+    with _opened(path, message) as archive:
+        return _header(archive, name)[0]
+
+
+@contextlib.contextmanager
+def _opened(path: Path, message: str) -> Iterator[np.lib.npyio.NpzFile]:
+    # Opened here: of a damaged file NumPy would leave it open.
+    with refusing_unreadable(path, message), path.open("rb") as file:
+        # NumPy would read a single array to its end.
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            raise ValueError("a single array" if file.read(6) == b"\x93NUMPY" else "no zip archive")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            yield archive
+
+
+def _header(archive: np.lib.npyio.NpzFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    member = f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name
+    with archive.zip.open(member) as file:
+        shape, _, dtype = _read_header(file, np.lib.format.read_magic(file))
+    return shape, dtype
+
+
+def _read_header(file: IO[bytes], version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    # In Python's own numbers: NumPy's would wrap around.
+    n_bytes = dtype.itemsize
+    for length in shape:
+        n_bytes *= int(length)
+    return n_bytes
+
+
+def _declared_bytes(archive: np.lib.npyio.NpzFile, name: str) -> int:
+    """Bytes of an array by its own header."""
+    return _n_bytes(*_header(archive, name))
+
+
+def parse_npy(content: bytes) -> np.ndarray:
+    """Return the array in the bytes of an `.npy` file, which are all that is there of it; objects are refused.
+
+    Raises:
+        ValueError: it is none, is truncated or holds objects.
+    """
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = _read_header(file, version)
+    except Exception as error:
+        # Headers are parsed as Python, which raises anything.
+        raise ValueError(f"no header of an .npy file ({reason_of(error)})") from error
+    # NumPy allocates what the header declares.
+    if _n_bytes(shape, dtype) > len(content):
+        raise ValueError(f"its header declares shape {shape}, but it has {len(content)} bytes")
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+def map_npy(path: Path) -> np.ndarray:
+    """Map an `.npy` file into memory; its samples are read when they are used.
+
+    Raises:
+        InputError: it is no array of numbers, or shorter than its header says.
+    """
+    with refusing_unreadable(path, "{path}: no array of numbers ({reason}); copy it again"):
+        return np.load(path, mmap_mode="r", allow_pickle=False)

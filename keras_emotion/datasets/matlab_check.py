@@ -1,0 +1,193 @@
+"""Check the structure of a MATLAB file of version 5 to 7 before SciPy reads it.
+
+SciPy's reader trusts the sizes that a file declares: of a damaged struct it can read beyond its memory and end the
+process, and of a small compressed file it allocates what that declares. Format: "MAT-File Format", MathWorks, level 5.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import BinaryIO
+
+from keras_emotion.limits import check_memory
+from keras_emotion.refusals import refusing_unreadable
+
+_HEADER_BYTES = 128
+_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
+_CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FIRST_NUMERIC, _LAST_NUMERIC = 1, 2, 3, 4, 5, 6, 15
+_ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
+"""Bytes of a number by the type of a data element."""
+
+_CLASS_BYTES = {6: 8, 7: 4, 8: 1, 9: 1, 10: 2, 11: 2, 12: 4, 13: 4, 14: 8, 15: 8}
+"""Bytes of a number in memory by the class of an array."""
+
+_COMPLEX = 0x800
+_MOST_DIMENSIONS = 32
+_DEEPEST = 64
+_HEAD_BYTES = 4096
+
+
+def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
+    """Refuse a MATLAB file of version 5 to 7 whose elements do not fit each other, or that declares too much.
+
+    Files of other versions pass: other readers read them.
+
+    Args:
+        path: the file.
+        names: variables that will be read; by default all. Of arrays of numbers the header alone is read.
+
+    Raises:
+        InputError: it is damaged, or declares arrays of more than `Limits.memory_gib`.
+    """
+    message = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
+    with refusing_unreadable(path, message), path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+        # Version 7.3 has 2 in the place of 1, and is an HDF5 file; version 4 has no header at all.
+        if len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
+            return
+        order = "<" if header[126:128] == b"IM" else ">"
+        if struct.unpack(f"{order}H", header[124:126])[0] == 0x0100:
+            _check_variables(path, file, order, names)
+
+
+def _check_variables(path: Path, file: BinaryIO, order: str, names: Collection[str] | None) -> None:
+    size = file.seek(0, 2)
+    place, declared = _HEADER_BYTES, 0
+    while place + 8 <= size:
+        file.seek(place)
+        kind, n_bytes = struct.unpack(f"{order}II", file.read(8))
+        if kind not in (_MATRIX, _COMPRESSED) or place + 8 + n_bytes > size:
+            raise ValueError(f"an element of type {kind} and {n_bytes} bytes at byte {place} of {size}")
+        place += 8 + n_bytes
+        if not n_bytes:
+            continue
+        head, matrix_bytes = file.read(min(n_bytes, _HEAD_BYTES)), n_bytes
+        if kind == _COMPRESSED:
+            head = zlib.decompressobj().decompress(head, _HEAD_BYTES)
+            inner, matrix_bytes = struct.unpack(f"{order}II", head[:8])
+            if inner != _MATRIX:
+                raise ValueError(f"a compressed element of type {inner}")
+            head = head[8:]
+        matrix_class, shape, name, is_complex = _Matrix(memoryview(head), order).header()
+        if names is not None and name not in names:
+            continue
+        is_numeric = _FIRST_NUMERIC <= matrix_class <= _LAST_NUMERIC
+        numbers = _elements(shape) * _CLASS_BYTES[matrix_class] * (1 + is_complex) if is_numeric else 0
+        declared += max(numbers, matrix_bytes)
+        check_memory(path, declared)
+        if not is_numeric:
+            file.seek(place - n_bytes)
+            body = file.read(n_bytes)
+            if kind == _COMPRESSED:
+                body = zlib.decompressobj().decompress(body, matrix_bytes + 8)[8:]
+            _Matrix(memoryview(body), order).check(0)
+
+
+def _elements(shape: tuple[int, ...]) -> int:
+    n_elements = 1
+    for length in shape:
+        n_elements *= length
+    return n_elements
+
+
+class _Matrix:
+    """The bytes of a matrix after its tag, read element by element; every size is checked against what is left."""
+
+    def __init__(self, body: memoryview, order: str):
+        self._body, self._order, self._place = body, order, 0
+
+    def header(self) -> tuple[int, tuple[int, ...], str, bool]:
+        """Class, shape, name, and whether the numbers are complex."""
+        flags = self._element(_UINT32)
+        if len(flags) != 8:
+            raise ValueError(f"array flags of {len(flags)} bytes")
+        word = struct.unpack(f"{self._order}I", flags[:4])[0]
+        lengths = self._element(_INT32)
+        if not 8 <= len(lengths) <= 4 * _MOST_DIMENSIONS or len(lengths) % 4:
+            raise ValueError(f"an array of {len(lengths) / 4:g} dimensions")
+        shape = struct.unpack(f"{self._order}{len(lengths) // 4}i", lengths)
+        if min(shape) < 0:
+            raise ValueError(f"an array of shape {shape}")
+        return word & 0xFF, shape, bytes(self._element(_INT8)).decode("latin-1"), bool(word & _COMPLEX)
+
+    def check(self, depth: int) -> None:
+        """Check this matrix and those within it.
+
+        Raises:
+            ValueError: an element has another type or size than its place asks for.
+        """
+        if depth > _DEEPEST:
+            raise ValueError(f"structs within each other more than {_DEEPEST} deep")
+        matrix_class, shape, _, is_complex = self.header()
+        n_elements = _elements(shape)
+        if matrix_class == _CELL:
+            self._check_matrices(n_elements, depth)
+        elif matrix_class in (_STRUCT, _OBJECT):
+            if matrix_class == _OBJECT:
+                self._element(_INT8)
+            self._check_matrices(n_elements * self._n_fields(), depth)
+        elif matrix_class == _SPARSE:
+            for kind in (_INT32, _INT32):
+                self._element(kind)
+            for _ in range(1 + is_complex):
+                self._element()
+        elif matrix_class == _CHAR or _FIRST_NUMERIC <= matrix_class <= _LAST_NUMERIC:
+            for _ in range(1 + is_complex):
+                self._check_numbers(n_elements, is_text=matrix_class == _CHAR)
+        # Function handles and objects of other kinds: SciPy does not go into them.
+
+    def _check_matrices(self, n_matrices: int, depth: int) -> None:
+        # Each takes 8 bytes at least: what cannot be there is not looked for.
+        if 8 * n_matrices > len(self._body) - self._place:
+            raise ValueError(f"{n_matrices} matrices in {len(self._body) - self._place} bytes")
+        for _ in range(n_matrices):
+            body = self._element(_MATRIX)
+            if len(body):
+                _Matrix(body, self._order).check(depth + 1)
+
+    def _n_fields(self) -> int:
+        length = self._element(_INT32)
+        if len(length) != 4:
+            raise ValueError(f"a length of names of {len(length)} bytes")
+        (n_bytes,) = struct.unpack(f"{self._order}i", length)
+        names = self._element(_INT8)
+        if n_bytes <= 0 or len(names) % n_bytes:
+            raise ValueError(f"names of fields of {n_bytes} bytes each in {len(names)} bytes")
+        return len(names) // n_bytes
+
+    def _check_numbers(self, n_numbers: int, is_text: bool) -> None:
+        kind, body = self._any_element()
+        if kind not in _ITEM_BYTES:
+            raise ValueError(f"numbers of type {kind}")
+        n_stored, rest = divmod(len(body), _ITEM_BYTES[kind])
+        # UTF-8 has several bytes for a character.
+        if rest or (n_stored < n_numbers and not is_text) or (not is_text and n_stored != n_numbers):
+            raise ValueError(f"{n_stored} numbers for an array of {n_numbers}")
+
+    def _element(self, kind: int | None = None) -> memoryview:
+        found, body = self._any_element()
+        if kind is not None and found != kind:
+            raise ValueError(f"an element of type {found} where type {kind} belongs")
+        return body
+
+    def _any_element(self) -> tuple[int, memoryview]:
+        if self._place + 8 > len(self._body):
+            raise ValueError("an element beyond the end")
+        kind, size = struct.unpack_from(f"{self._order}II", self._body, self._place)
+        if kind >> 16:
+            # A small element: its size and type in four bytes, its content in the other four.
+            kind, size = kind & 0xFFFF, kind >> 16
+            if size > 4:
+                raise ValueError(f"a small element of {size} bytes")
+            start, end = self._place + 4, self._place + 8
+        else:
+            start = self._place + 8
+            # MATLAB pads to 8 bytes, but for matrices; the padding of the last element may be missing.
+            end = start + size + (0 if kind == _MATRIX else -size % 8)
+        if start + size > len(self._body):
+            raise ValueError(f"an element of {size} bytes beyond the end")
+        self._place = min(end, len(self._body)) if kind != _MATRIX else end
+        return kind, self._body[start : start + size]

@@ -1,0 +1,46 @@
+"""Label rules that leave a class without a rating: refused before anything is computed, or named afterwards."""
+
+from __future__ import annotations
+
+from keras_emotion.datasets import Reader
+from keras_emotion.evaluation import POOL, joint_ratings
+from keras_emotion.experiment.jobs import Plan
+from keras_emotion.schema import InputError
+from keras_emotion.systems.experiment import Experiment
+
+
+def require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) -> None:
+    """Refuse a label rule with a limit that no rating of the scale, or each of them, is above.
+
+    Raises:
+        InputError: there is such a limit.
+    """
+    if rating in dataset.class_names or rating not in dataset.rating_scales:
+        return
+    low, high = dataset.rating_scales[rating]
+    rule = experiment.label_rule
+    off = [limit for limit in rule.limits if not (low < limit or (low == limit and rule.kind != "greater_equal"))]
+    off += [limit for limit in rule.limits if not (limit < high or (limit == high and rule.kind == "greater_equal"))]
+    if off:
+        raise InputError(
+            f"label_rule {rule.name}: {rating} of {dataset.name} is rated from {low:g} to {high:g}, so that {off[0]:g} "
+            f"leaves a class empty; expected a limit within, such as --label-rule.threshold {(low + high) / 2:g}"
+        )
+
+
+def lines_on_rules(plan: Plan) -> list[str]:
+    """A line for each rating of which none, or each, is above a limit of the label rule."""
+    lines, rule = [], plan.experiment.label_rule
+    for rating in dict.fromkeys(
+        one for target in plan.experiment.targets for one in joint_ratings(target) or (target,)
+    ):
+        if rating in plan.class_names:
+            continue
+        values = plan.window_set(POOL, rating).table[rating].dropna()
+        if rule.limits and len(values) and len(set(rule.apply(values.to_numpy(float)))) == 1:
+            low, high = values.min(), values.max()
+            lines.append(
+                f"{rating}: rated from {low:g} to {high:g}, all in one class under the label rule {rule.name}; give "
+                f"--label-rule.threshold, such as {(low + high) / 2:g}, or --label-rule.kind median"
+            )
+    return lines

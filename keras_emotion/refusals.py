@@ -1,0 +1,111 @@
+"""Turn what third-party readers raise into an `InputError` that names the file and the reason.
+
+Readers of other packages raise anything on a file that is damaged or of another kind: a `KeyError` for a tag that is
+missing, a `TokenError` for a header that is no Python literal. No list of exception types is complete, so there is one
+block that catches all of them, and only calls of third-party readers belong into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_emotion.schema import InputError
+
+_LONGEST_REASON = 300
+
+# What an error of a reader that took no account of such a file says is about its code: no user can use it.
+_ABOUT_CODE = re.compile(
+    r"object (has no attribute|is not \w+|does not support)|unsupported operand|positional argument"
+)
+
+_KINDS_OF_FILE = {
+    stat.S_IFIFO: "a FIFO (named pipe)",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+@contextlib.contextmanager
+def refusing_unreadable(
+    path: Path | str, message: str = "{path}: cannot be read ({reason}); copy it again"
+) -> Iterator[None]:
+    """Turn any failure of a third-party reader in a block into an `InputError`.
+
+    An `InputError` raised within it passes. FIFOs, devices and sockets are refused before the block is entered, since
+    a reader would wait for them.
+
+    Args:
+        path: the file that is read.
+        message: text of the error; `{path}` stands for the file and `{reason}` for the reader's own words
+            (`reason_of`).
+
+    Raises:
+        InputError: the block failed, or the path is no regular file and no folder.
+
+    Example:
+        >>> with refusing_unreadable("s01.set"):
+        ...     raise KeyError("chanlocs")
+        Traceback (most recent call last):
+            ...
+        keras_emotion.schema.InputError: s01.set: cannot be read (KeyError: 'chanlocs'); copy it again
+    """
+    refuse_special_file(path)
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        # Not by `format`: the message may hold braces of its own.
+        text = message.replace("{reason}", reason_of(error, path)).replace("{path}", str(path))
+        raise InputError(text) from error
+
+
+def reason_of(error: BaseException, path: Path | str | None = None) -> str:
+    r"""Return what an exception says in one line, without the path of the file.
+
+    Args:
+        error: the exception. Its type is named where its text is no sentence, or is about the reader's code.
+        path: the file that it is about; its name alone is kept.
+
+    Example:
+        >>> reason_of(KeyError("chanlocs")), reason_of(ValueError("no\nheader"))
+        ("KeyError: 'chanlocs'", 'no header')
+        >>> reason_of(FileNotFoundError(2, "No such file or directory", "/data/a.edf"))
+        'No such file or directory'
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = " ".join(text.split())
+    # Some readers pass on where in them it happened: what happened stands last.
+    text = re.sub(r"^.*\b[A-Z]\w*Error: ", "", text)
+    if path is not None:
+        text = text.replace(str(path), Path(path).name)
+    name = type(error).__name__
+    if isinstance(error, MemoryError):
+        text = "out of memory"
+    elif not text or isinstance(error, (AttributeError, NameError, AssertionError)) or _ABOUT_CODE.search(text):
+        text = f"not of this format, or damaged: {name}"
+    elif isinstance(error, (LookupError, TypeError)):
+        # Their texts are no sentences by themselves: `KeyError: 'meas_info'`.
+        text = f"{name}: {text}"
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+def refuse_special_file(path: Path | str) -> None:
+    """Refuse what is there and neither a regular file nor a folder: reading it would wait, or never end.
+
+    Raises:
+        InputError: the path is a FIFO, a device or a socket, by itself or through links.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        # Not there, or a name that no file can have: whoever opens it says so.
+        return
+    kind = _KINDS_OF_FILE.get(stat.S_IFMT(mode))
+    if kind is not None:
+        raise InputError(f"{path}: is {kind}; expected a regular file")

@@ -20,8 +20,8 @@ def check_before_reading(path: Path, root: Path) -> None:
         root: folder of the data.
 
     Raises:
-        InputError: it is a file of MATLAB that is damaged or declares too much, or its header names a device or a file outside
-            of the folder.
+        InputError: it is a file of MATLAB that is damaged or declares too much, or its header names a device or a file
+            outside of the folder.
     """
     suffix = path.suffix.lower()
     if suffix in (".set", ".mat"):

@@ -949,6 +949,6 @@ def test_real_files(real_data, tmp_path, capsys, file, stop, n_eeg, n_others, le
 
 def test_the_command_line_knows_every_reader(root):
     assert READERS["recordings"] is Recordings
-    text = help_text(arguments_of(Describe), "keras-emotion describe", Describe)
-    assert f"name of the dataset: {', '.join(READERS)}" in " ".join(text.split())
+    text = help_text(arguments_of(Describe), "keras-emotion describe", Describe, is_full=True)
+    assert f"name of the dataset; recordings are your own: {', '.join(READERS)}" in " ".join(text.split())
     assert READERS["recordings"](root, file_format="table", **Recordings(root).options).subjects == ("s01", "s02")

@@ -1026,7 +1026,7 @@ ROWS = (
             "units": 4,
             "inference": {"rating": "continuous_valence"},
         },
-        rejected=(("n_steps", 0), ("grid_shape", (1, 9)), ("inference", {"object": object()})),
+        rejected=(("n_steps", 0), ("grid_shape", (1, 9)), ("inference", {"values": {1}})),
         off_policy=dict.fromkeys(("features", "values"), "the output leaves the network in float32"),
         training=Training(
             lambda: {"loss": ConcordanceLoss()},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_emotion.datasets.file_lists import events_in_bids
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -89,16 +90,14 @@ def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_
     if found is None:
         return None
     file, is_found = found
-    try:
+    message = (
+        "{path}: no table of events ({reason}); expected columns separated by tabs, with numbers in onset and duration"
+    )
+    with refusing_unreadable(file, message):
         with file.open(encoding="utf-8-sig", newline="") as opened:
             rows = [row for row in csv.DictReader(opened, delimiter="\t") if (row.get("onset") or "n/a") != "n/a"]
         starts = [float(row["onset"]) for row in rows]
         durations = [0.0 if (row.get("duration") or "n/a") == "n/a" else float(row["duration"]) for row in rows]
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"{file}: no table of events ({error}); expected columns separated by tabs, with numbers in onset and "
-            "duration"
-        ) from None
     name: Literal["seconds", "samples", "milliseconds"] = "seconds"
     unit = 1.0
     if 2 * sum(start > recording_seconds for start in starts) > len(starts):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from keras_emotion.datasets.acted_clips import ActedClips, FileFormat, MediaFile, Medium, Utterance
 from keras_emotion.datasets.reader import Gender, Problem
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "crema_d.json").read_text(encoding="utf-8"))
@@ -173,11 +174,8 @@ class CREMAD(ActedClips):
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); copy it again") from None
+    with refusing_unreadable(path), path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
     if not rows or any(row.get(name) is None for row in rows for name in columns):
         raise InputError(f"{path}: expected a csv with the columns {', '.join(columns)} in each row; copy it again")
     return rows

@@ -30,6 +30,7 @@ from keras_emotion.datasets.reader import (
     unusable_channels,
 )
 from keras_emotion.faces import video_facts
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import Clip, InputError, Recording, Trial
 from keras_emotion.signals import resample
 
@@ -556,10 +557,8 @@ def _parameters(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
+    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
         parameters = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); write the synthetic data again") from None
     if not isinstance(parameters, dict) or parameters.get("dataset") != "eav":
         return {}
     kinds = {"subjects": list, "conversations": list, "n_trials": int, "trial_seconds": int}

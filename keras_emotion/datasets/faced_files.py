@@ -16,6 +16,7 @@ import pandas as pd
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.spreadsheet import read_first_sheet
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 _FACTS = Path(__file__).parent / "facts"
@@ -242,10 +243,8 @@ def read_recording_info(path: Path) -> dict[int, dict[str, str]]:
         InputError: the file cannot be read, or lacks a column.
     """
     columns = FACTS["recording_info_columns"]
-    try:
+    with refusing_unreadable(path, f"{{path}}: expected a csv with the columns {', '.join(columns)} ({{reason}})"):
         table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: expected a csv with the columns {', '.join(columns)} ({error})") from None
     if missing := [name for name in columns if name not in table]:
         raise InputError(f"{path}: no column {', '.join(missing)}; copy it again")
     matches = table["sub"].str.strip().str.fullmatch(_FOLDER)
@@ -267,10 +266,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
+    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
         parameters = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); write the synthetic data again") from None
     if not isinstance(parameters, dict) or parameters.get("dataset") != "faced":
         return {}
     subjects, seconds = parameters.get("subjects"), parameters.get("clip_seconds")

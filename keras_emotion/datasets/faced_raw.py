@@ -14,6 +14,7 @@ from keras_emotion.datasets.edf_records import EdfHeader, edf_times
 from keras_emotion.datasets.faced_files import CHANNELS, FACTS, VIDEOS
 from keras_emotion.datasets.plausibility import PLAUSIBLE_UV, deviations_uv
 from keras_emotion.datasets.recording_files import open_raw
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError, Recording
 from keras_emotion.signals import ResampledSignal
 
@@ -184,10 +185,8 @@ def _opened(path: Path, first: ShownClip, size: int, modified: int) -> RawRecord
 
 def _samples(path: Path, start: int, stop: int) -> np.ndarray:
     status = path.stat()
-    try:
+    with refusing_unreadable(path, f"{{path}}: samples {start} to {stop} cannot be read ({{reason}}); copy it again"):
         return _kept_raw(path, status.st_size, status.st_mtime_ns).get_data(start=start, stop=stop, verbose="ERROR")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: samples {start} to {stop} cannot be read ({error}); copy it again") from None
 
 
 @functools.lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ import numpy as np
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader import group_by_trial
 from keras_emotion.datasets.spreadsheet import read_first_sheet
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 FACTS_FOLDER = Path(__file__).parent / "facts"
@@ -155,8 +156,6 @@ def read_marker(path: Path, dataset: str) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
+    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
         parameters = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); write the synthetic data again") from None
     return parameters if isinstance(parameters, dict) and parameters.get("dataset") == dataset else {}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import variable_shapes
 from keras_emotion.datasets.reader import group_by_trial
 from keras_emotion.datasets.seed_common import CHANNEL_NAMES, Contents, contents_of, read_numbers
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError, Recording, ReleasedFeatures
 from keras_emotion.signals import resample
 
@@ -254,10 +253,9 @@ class CntSignals(SessionFile):
         first, last = (round(seconds * self._file_rate) for seconds in (start, stop))
         margin = round(_MARGIN_SECONDS * self._file_rate)
         from_sample = max(first - margin, 0)
-        try:
+        message = f"{{path}}: trial {trial}: damaged or truncated ({{reason}}); copy it again"
+        with refusing_unreadable(self._path, message):
             volts = self._raw.get_data(picks=self._rows, start=from_sample, stop=min(last + margin, self._raw.n_times))
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"{self._path}: trial {trial}: damaged or truncated ({error}); copy it again") from None
         signal = (1e6 * volts).astype(np.float32)
         n_samples = round((last - first) * self._rate / self._file_rate)
         if self._rate != self._file_rate:
@@ -397,12 +395,8 @@ def stored_bytes(path: Path, array: str) -> bytes:
 @contextlib.contextmanager
 def npz_errors(path: Path) -> Iterator[None]:
     """Turn what NumPy raises for archives that it cannot read into an `InputError`."""
-    try:
+    with refusing_unreadable(path, "{path}: damaged, or no .npz file ({reason}); copy it again"):
         yield
-    except InputError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: damaged, or no .npz file ({error}); copy it again") from None
 
 
 def read_pickled(path: Path, array: str, width: int, number: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from keras_emotion.datasets.seed_common import read_facts, read_names
 from keras_emotion.datasets.seed_eye import read_features
 from keras_emotion.datasets.seed_series import TARGET, SEEDSeries, Visit, checked_rate, eye_problems, parse_date
 from keras_emotion.datasets.seed_sessions import CntSignals, MatFeatures, MatSignals, SessionFile, open_cnt
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import ContinuousRating, EyeMovements, InputError
 
 FACTS: dict[str, Any] = read_facts("seed_vii")
@@ -260,15 +261,14 @@ def _spans_of_triggers(path: Path, recording_start: str) -> dict[int, tuple[floa
     """
     codes, n_trials = FACTS["trigger_codes"], FACTS["n_trials"]
     begins = datetime.datetime.fromisoformat(recording_start)
-    try:
+    message = (
+        "{path}: missing or damaged ({reason}); expected rows of event and date with time, which stand for the "
+        "annotations of the recording; copy it again"
+    )
+    with refusing_unreadable(path, message):
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if row]
         events = [(row[0].strip(), datetime.datetime.fromisoformat(row[1].strip())) for row in rows]
-    except (OSError, ValueError, IndexError) as error:
-        raise InputError(
-            f"{path}: missing or damaged ({error}); expected rows of event and date with time, which stand for the "
-            "annotations of the recording; copy it again"
-        ) from None
     wanted = [str(codes["start"]), str(codes["stop"])] * n_trials
     own = [event for event in events if event[0] in wanted]
     if [code for code, _ in own] != wanted:

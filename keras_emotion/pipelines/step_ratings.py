@@ -15,8 +15,9 @@ def step_ratings(
 ) -> np.ndarray:
     """Return the rating during each step: the mean of its values in `[start, start + step)`, `delay_seconds` later.
 
-    Where no value falls into a step, as with one value for 20 s, it is interpolated linearly at the middle of the step;
-    before the first value and after the last one there is none.
+    Where no value falls into a step, as with one value for 20 s, it is interpolated linearly at the middle of the step.
+    Before the first value and after the last one it is that value for half the time between values (their median), and
+    there is none beyond.
 
     Args:
         rating: the rating; its NaN count as no values.
@@ -42,5 +43,7 @@ def step_ratings(
     if not len(values):
         return means
     middles = starts + step_seconds / 2
-    between = np.interp(middles, times_seconds, values, left=np.nan, right=np.nan)
+    reach = np.median(np.diff(times_seconds)) / 2 if len(values) > 1 else 0.0
+    is_near = (middles >= times_seconds[0] - reach) & (middles <= times_seconds[-1] + reach)
+    between = np.where(is_near, np.interp(middles, times_seconds, values), np.nan)
     return np.where(count > 0, means, between)

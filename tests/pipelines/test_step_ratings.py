@@ -31,11 +31,11 @@ def test_missing_values_are_none():
     np.testing.assert_allclose(found, [0.2, 0.5, 0.6], rtol=1e-12)
 
 
-def test_between_rare_values_a_step_is_interpolated_and_outside_of_them_there_is_none():
-    # Segments of 20 s, each with one value for its middle.
-    found = step_ratings(rating([10, 30, 50], [-1, 0, 1]), np.arange(0, 60, 4.0), 4.0)
-    middles = np.arange(2, 62, 4.0)
-    expected = np.where((middles >= 10) & (middles <= 50), (middles - 30) / 20, np.nan)
+def test_between_rare_values_a_step_is_interpolated_and_far_outside_of_them_there_is_none():
+    # Segments of 20 s, each with one value for its middle; the trial goes on for 8 s.
+    found = step_ratings(rating([10, 30, 50], [-1, 0, 1]), np.arange(0, 68, 4.0), 4.0)
+    middles = np.arange(2, 70, 4.0)
+    expected = np.where(middles <= 60, np.clip((middles - 30) / 20, -1, 1), np.nan)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

@@ -19,6 +19,7 @@ from keras_emotion.datasets.marks import is_about_signal, read_marks
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.recording_files import files_of, open_recording
 from keras_emotion.datasets.recording_search import find_recordings
+from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.schema import InputError
 
 NAMES = ("Fp1", "Fp2", "O1", "O2")
@@ -257,6 +258,27 @@ def test_damaged_gtec_is_refused(tmp_path, change, told):
     write_gtec(tmp_path / "P01.hdf5", **change)
     with pytest.raises(InputError, match=told):
         opened(tmp_path / "P01.hdf5")
+
+
+def test_files_that_declare_too_much_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    """Files of some kilobytes that say that they hold 80 GB: nothing of HDF5 is stored until it is written."""
+    gtec, matlab = tmp_path / "P01.hdf5", tmp_path / "P02.mat"
+    write_gtec(gtec)
+    with h5py.File(gtec, "r+") as file:
+        del file["RawData/Samples"]
+        file.create_dataset("RawData/Samples", (10**9, 10), "float64", chunks=(1024, 10))
+    with h5py.File(matlab, "w") as file:
+        for name, shape in (("label", (1,)), ("time", (1,)), ("trial", (10**9, 10))):
+            file.create_dataset(f"data/{name}", shape, "float64", chunks=True)
+    for path, read in ((gtec, opened), (matlab, fieldtrip.read_fieldtrip)):
+        assert path.stat().st_size < 50_000
+        with pytest.raises(InputError, match=rf"^{path}: .*74.51 GiB.*--limit memory_gib="):
+            read(path)
+    table = tmp_path / "P03.txt"
+    table.write_text("%OpenBCI Raw EXG Data\n%Number of channels = 8\n%Sample Rate = 250 Hz\n" + "0, 1\n" * 300_000)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "table_mib=1")
+    with pytest.raises(InputError, match=rf"^{table}: .*1.431 MiB.*--limit table_mib="):
+        opened(table)
 
 
 def test_other_hdf5_is_refused(tmp_path):

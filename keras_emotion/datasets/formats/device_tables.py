@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import re
@@ -14,6 +13,8 @@ import pandas as pd
 
 from keras_emotion.datasets.formats.whole import JOIN, Mark, Signals
 from keras_emotion.datasets.status_channels import is_status_channel
+from keras_emotion.limits import check_table
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 TABLE_SUFFIXES = (".csv", ".txt")
@@ -66,7 +67,7 @@ def read_device_table(path: Path) -> Signals:
         path: the file.
 
     Raises:
-        InputError: no known device wrote it, or it is damaged.
+        InputError: no known device wrote it, it is damaged, or larger than `Limits.table_mib`.
     """
     device = device_of(path)
     if device is None:
@@ -74,13 +75,9 @@ def read_device_table(path: Path) -> Signals:
             f"{path}: not from a device that is known here; expected "
             f"{', '.join(one.name for one in DEVICES)}; write other tables as .npy with a sidecar"
         )
-    text = path.read_bytes().decode("utf-8-sig", "replace")
-    try:
-        return device.read(path, text)
-    except (ValueError, csv.Error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not as {device.name} writes it ({error}); export it again") from None
+    check_table(path, path.stat().st_size)
+    with refusing_unreadable(path, f"{{path}}: not as {device.name} writes it ({{reason}}); export it again"):
+        return device.read(path, path.read_bytes().decode("utf-8-sig", "replace"))
 
 
 # --- Mind Monitor: https://mind-monitor.com/FAQ.php

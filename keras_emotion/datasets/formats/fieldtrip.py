@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_emotion.datasets.formats.matlab73 import is_matlab73
+from keras_emotion.datasets.formats.matlab73 import check_declared_size, is_matlab73
 from keras_emotion.datasets.formats.whole import Signals, joined, require
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
+from keras_emotion.datasets.matlab_check import check_matlab_file
 from keras_emotion.schema import InputError
 
 _FIELDS = ("label", "trial", "time")
@@ -66,6 +67,8 @@ def read_fieldtrip(path: Path) -> Signals:
     name = fieldtrip_variable(path)
     if name is None:
         raise InputError(f"{path}: no structure of FieldTrip's; expected one with {', '.join(_FIELDS)}")
+    check_declared_size(path)
+    check_matlab_file(path, (name,))
     structure = pymatreader.read_mat(path, ignore_fields=["previous", "cfg"], variable_names=[name])[name]
     return signals_of(path, structure)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_emotion.datasets.formats.matlab73 import check_declared_size
 from keras_emotion.datasets.formats.whole import Mark, Signals
 from keras_emotion.schema import InputError
 
@@ -39,10 +40,11 @@ def read_gtec(path: Path) -> Signals:
         path: the file.
 
     Raises:
-        InputError: it holds no such recording, or its description does not fit the samples.
+        InputError: it holds no such recording, its description does not fit the samples, or it is too large.
     """
     import h5py
 
+    check_declared_size(path)
     if not is_gtec(path):
         raise InputError(f"{path}: no recording of g.Recorder; expected HDF5 with {_SAMPLES} and {_TASK}")
     with h5py.File(path, "r") as file:

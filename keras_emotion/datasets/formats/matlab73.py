@@ -48,6 +48,27 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def check_declared_size(path: Path) -> None:
+    """Refuse an HDF5 file whose arrays are together larger than `Limits.memory_gib`; files of other kinds pass.
+
+    Raises:
+        InputError: they are.
+    """
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return
+    sizes: list[int] = []
+
+    def count(name: str, held: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(held, h5py.Dataset):
+            sizes.append(held.nbytes)
+
+    with refusing_unreadable(path, "{path}: damaged ({reason}); copy it again"), h5py.File(path, "r") as file:
+        file.visititems(count)
+    check_memory(path, sum(sizes))
+
+
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of each variable, in the order of MATLAB; those that are no arrays are left out.
 

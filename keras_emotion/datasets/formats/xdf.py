@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_emotion.datasets.formats.whole import JOIN, Mark, Signals, require
+from keras_emotion.limits import check_memory
 from keras_emotion.schema import InputError
 from keras_emotion.signals import resample
 
@@ -72,6 +73,8 @@ def read_xdf(path: Path) -> Signals:
         InputError: pyxdf is not installed, or no stream holds EEG.
     """
     require(path, "pyxdf", "xdf")
+    # Samples lie in the file as they are, and all of them are read.
+    check_memory(path, path.stat().st_size)
     import pyxdf
 
     logger = logging.getLogger("pyxdf")

@@ -27,10 +27,10 @@ from keras_emotion.datasets.reader import (
     describe_trial,
     group_by_trial,
     raise_problems,
+    read_marker,
     unusable_channels,
 )
 from keras_emotion.faces import video_facts
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import Clip, InputError, Recording, Trial
 from keras_emotion.signals import resample
 
@@ -555,11 +555,8 @@ def _parameters(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not state them.
     """
-    if not path.is_file():
-        return {}
-    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
-        parameters = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(parameters, dict) or parameters.get("dataset") != "eav":
+    parameters = read_marker(path, "eav")
+    if not parameters:
         return {}
     kinds = {"subjects": list, "conversations": list, "n_trials": int, "trial_seconds": int}
     if not all(type(parameters.get(name)) is kind for name, kind in kinds.items()):

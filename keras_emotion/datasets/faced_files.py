@@ -15,6 +15,7 @@ import pandas as pd
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets.reader import read_marker
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -264,11 +265,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not state them.
     """
-    if not path.is_file():
-        return {}
-    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
-        parameters = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(parameters, dict) or parameters.get("dataset") != "faced":
+    parameters = read_marker(path, "faced")
+    if not parameters:
         return {}
     subjects, seconds = parameters.get("subjects"), parameters.get("clip_seconds")
     if not isinstance(subjects, list) or type(seconds) is not int or not all(type(one) is int for one in subjects):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 import dataclasses
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError, Recording, Trial
 
 SYNTHETIC_MARKER = "synthetic.json"
@@ -338,6 +340,19 @@ class Reader(abc.ABC):
                 f"{self.root}: no file of subject {', '.join(unknown)}; there are {', '.join(map(str, found))}"
             )
         return tuple(found[found.index(subject)] for subject in subjects)
+
+
+def read_marker(path: Path, dataset: str) -> dict[str, Any]:
+    """Read what a synthetic copy states of itself; empty where there is no file, or that of another dataset.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
+        parameters = json.loads(path.read_text(encoding="utf-8"))
+    return parameters if isinstance(parameters, dict) and parameters.get("dataset") == dataset else {}
 
 
 def raise_problems(problems: Iterator[Problem] | Sequence[Problem]) -> None:

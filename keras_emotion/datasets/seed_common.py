@@ -14,7 +14,6 @@ import numpy as np
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.reader import group_by_trial
 from keras_emotion.datasets.spreadsheet import read_first_sheet
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
 FACTS_FOLDER = Path(__file__).parent / "facts"
@@ -146,16 +145,3 @@ def channel_differences(path: Path) -> str:
         return ""
     more = [f"and {len(wrong) - 3} more"] if len(wrong) > 3 else []
     return ", ".join([f"{len(found)} names", *wrong[:3], *more])
-
-
-def read_marker(path: Path, dataset: str) -> dict[str, Any]:
-    """Read what a synthetic copy states of itself; empty where there is no file, or that of another dataset.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    if not path.is_file():
-        return {}
-    with refusing_unreadable(path, "{path}: damaged ({reason}); write the synthetic data again"):
-        parameters = json.loads(path.read_text(encoding="utf-8"))
-    return parameters if isinstance(parameters, dict) and parameters.get("dataset") == dataset else {}

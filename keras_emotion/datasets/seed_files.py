@@ -12,12 +12,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
+from keras_emotion.datasets.reader import read_marker
 from keras_emotion.datasets.seed_common import (
     CHANNEL_NAMES,
     Contents,
     contents_of,
     read_facts,
-    read_marker,
     read_numbers,
     several_persons,
 )

@@ -23,9 +23,10 @@ from keras_emotion.datasets.reader import (
     describe_trial,
     group_by_trial,
     raise_problems,
+    read_marker,
     unusable_channels,
 )
-from keras_emotion.datasets.seed_common import CHANNEL_NAMES, channel_differences, differences, read_marker
+from keras_emotion.datasets.seed_common import CHANNEL_NAMES, channel_differences, differences
 from keras_emotion.datasets.seed_sessions import SessionFile
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.schema import ContinuousRating, EyeMovements, InputError, ReleasedFeatures, Trial

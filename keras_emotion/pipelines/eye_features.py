@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import model_validator
 
 from keras_emotion import signals
-from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features, Source
-from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, starts_within, steps_of_windows
+from keras_emotion.pipelines.features import UNUSABLE, Features, Source
+from keras_emotion.pipelines.official_features import GivenWindows
+from keras_emotion.pipelines.windowing import Seconds, starts_within, steps_of_windows
 from keras_emotion.schema import EyeMovements, InputError, Trial
 
 
-class EyeFeatures(FeaturePart):
+class EyeFeatures(GivenWindows):
     """Features of eye movements: `{"eye": (samples, steps, features)}`, float32.
 
     A sample is `steps` consecutive windows, as in `OfficialFeatures`, whose samples these are paired with.
@@ -43,36 +43,6 @@ class EyeFeatures(FeaturePart):
 
     values: Literal["official", "events"] = "official"
     window_seconds: Seconds = 4.0
-    steps: StepCount = 1
-    hop_seconds: Seconds | None = None
-
-    @model_validator(mode="after")
-    def _hop_is_whole(self):
-        hop = self._hop_windows
-        if hop < 1 or abs(hop * self.window_seconds - (self.hop_seconds or hop * self.window_seconds)) > 1e-6:
-            raise ValueError(
-                f"hop_seconds: {self.hop_seconds:g} s; expected a whole number of windows of {self.window_seconds:g} s"
-            )
-        return self
-
-    @property
-    def _hop_windows(self) -> int:
-        return self.steps if self.hop_seconds is None else round(self.hop_seconds / self.window_seconds)
-
-    @property
-    def windowing(self) -> Windowing:
-        """See `FeaturePart`; a window is a sample, and its steps are the windows of the features."""
-        return Windowing(
-            window_seconds=self.window_seconds * self.steps, hop_seconds=self.hop_seconds, steps=self.steps
-        )
-
-    def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
-        if windowing.lag_seconds:
-            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
-        return self.changed(
-            window_seconds=windowing.step_seconds, steps=windowing.steps, hop_seconds=windowing.hop_seconds
-        )
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
         """See `FeaturePart`; what makes the windows of a trial alike."""

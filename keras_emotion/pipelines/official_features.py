@@ -15,30 +15,16 @@ from keras_emotion.pipelines.windowing import Seconds, StepCount, Windowing, sta
 from keras_emotion.schema import InputError, ReleasedFeatures, Trial
 
 
-class OfficialFeatures(FeaturePart):
-    """Features that a dataset distributes (`keras_emotion.schema.ReleasedFeatures`), such as SEED's `de_LDS`.
-
-    `{"eeg": (samples, steps, channels, bands)}`, float32, in the channel order of the files. A sample is `steps`
-    consecutive windows of the authors. Samples follow each other from the onset of the stimulus; what is left at the
-    end of a trial is dropped.
-
-    Nobody can compute these features for a new recording as the authors did: saved models that read them cannot be
-    applied to recordings. Where the authors smoothed a feature over the whole trial, each window depends on later ones,
-    and the windows of a trial are near-duplicates: reports flag it.
+class GivenWindows(FeaturePart):
+    """A part whose windows are those of the files that it reads; a sample is some of them in a row.
 
     Args:
-        array: name of the feature, as the dataset has it.
-        window_seconds: length in seconds of one window of the authors; files with other windows are refused.
+        window_seconds: length in seconds of one window of the files.
         steps: windows of a sample.
         hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
             by side.
     """
 
-    code_version: ClassVar[int] = 1
-    sources: ClassVar[tuple[Source, ...]] = ("released_features",)
-    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"eeg": (2,)}
-
-    array: str = "de_LDS"
     window_seconds: Seconds = 1.0
     steps: StepCount = 1
     hop_seconds: Seconds | None = None
@@ -75,6 +61,32 @@ class OfficialFeatures(FeaturePart):
         """The part for the files of a dataset: their windows, and their first feature where they lack this one."""
         array = self.array if self.array in released.names else released.names[0]
         return self.changed(window_seconds=released.window_seconds, array=array)
+
+
+class OfficialFeatures(GivenWindows):
+    """Features that a dataset distributes (`keras_emotion.schema.ReleasedFeatures`), such as SEED's `de_LDS`.
+
+    `{"eeg": (samples, steps, channels, bands)}`, float32, in the channel order of the files. A sample is `steps`
+    consecutive windows of the authors. Samples follow each other from the onset of the stimulus; what is left at the
+    end of a trial is dropped.
+
+    Nobody can compute these features for a new recording as the authors did: saved models that read them cannot be
+    applied to recordings. Where the authors smoothed a feature over the whole trial, each window depends on later ones,
+    and the windows of a trial are near-duplicates: reports flag it.
+
+    Args:
+        array: name of the feature, as the dataset has it.
+        window_seconds: length in seconds of one window of the authors; files with other windows are refused.
+        steps: windows of a sample.
+        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
+            by side.
+    """
+
+    code_version: ClassVar[int] = 1
+    sources: ClassVar[tuple[Source, ...]] = ("released_features",)
+    channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"eeg": (2,)}
+
+    array: str = "de_LDS"
 
     def channel_set(self, trial: Trial) -> ChannelSet:
         """See `FeaturePart`; the features have no unit, and electrodes no directions of their own."""

@@ -53,6 +53,19 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
             _check_variables(path, file, order, names)
 
 
+def check_matrix(body: bytes, order: str) -> None:
+    """Refuse the bytes of one matrix, without its tag, whose elements do not fit each other.
+
+    Args:
+        body: the bytes.
+        order: `"<"` or `">"`.
+
+    Raises:
+        ValueError: they do not.
+    """
+    _Matrix(memoryview(body), order).check(0)
+
+
 def _check_variables(path: Path, file: BinaryIO, order: str, names: Collection[str] | None) -> None:
     size = file.seek(0, 2)
     place, declared = _HEADER_BYTES, 0
@@ -83,7 +96,7 @@ def _check_variables(path: Path, file: BinaryIO, order: str, names: Collection[s
             body = file.read(n_bytes)
             if kind == _COMPRESSED:
                 body = zlib.decompressobj().decompress(body, matrix_bytes + 8)[8:]
-            _Matrix(memoryview(body), order).check(0)
+            check_matrix(body, order)
 
 
 def _elements(shape: tuple[int, ...]) -> int:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_emotion.datasets.matlab_check import check_matlab_file
+from keras_emotion.datasets.matlab_check import check_matrix
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -60,7 +60,6 @@ def struct_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
     Raises:
         InputError: the file is missing, damaged or truncated, or has no such struct.
     """
-    check_matlab_file(path, (variable,))
     with _errors(path), path.open("rb") as file:
         file.seek(512)
         is_hdf5 = file.read(8) == _HDF5_SIGNATURE
@@ -209,6 +208,8 @@ def _decoded(header: bytes, order: str, body: bytes) -> Any:
     place = 24 + -(-n_shape // 8) * 8
     name = struct.pack(f"{order}II", 1, len(_NAME)) + _NAME.encode().ljust(8, b"\0")
     body = body[:place] + name + body[place + 8 :]
+    # SciPy's reader of structs and cells may end the process on damaged ones.
+    check_matrix(body, order)
     content = header + struct.pack(f"{order}II", _MATRIX, len(body)) + body
     return _plain(scipy.io.loadmat(io.BytesIO(content), variable_names=[_NAME])[_NAME])
 

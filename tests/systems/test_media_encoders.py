@@ -228,7 +228,7 @@ def changed(of, **changes):
         (lambda f: (f / "preprocessor_config.json").unlink(), r"preprocessor_config.json: no such file; expected how"),
         (
             lambda f: (f / "config.json").write_text("{"),
-            r"config.json: cannot be read as JSON \(JSONDecodeError: .*copy",
+            r"config.json: cannot be read as JSON \(Expecting property name .*copy",
         ),
         (lambda f: (f / "config.json").write_text("[]"), r"config.json: holds list; expected settings by name"),
         (
@@ -272,7 +272,7 @@ def changed(of, **changes):
         ),
         (
             lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-100]),
-            r"model.safetensors: cannot be read \(SafetensorError: .*\); copy it again",
+            r"model.safetensors: cannot be read \(Error while deserializing header.*\); copy it again",
         ),
         (lambda f: (f / "model.safetensors").write_bytes(b""), r"model.safetensors: cannot be read \("),
     ],

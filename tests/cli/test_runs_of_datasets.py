@@ -13,8 +13,6 @@ COPIES = {
     "dreamer": {"n_subjects": 3, "clip_seconds": 6, "compressed": False},
     "amigos": {"n_subjects": 3, "clip_seconds": 18},
     "seed_iv": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8, "files": ("features",)},
-    "seed_v": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8, "files": ("features",)},
-    "seed_vii": {"n_subjects": 3, "n_sessions": 1, "clip_seconds": 8},
     "faced": {"n_subjects": 3, "files": ("processed",), "clip_seconds": 3},
     "eav": {
         "n_subjects": 3,
@@ -44,8 +42,6 @@ RUNS = {
     ),
     # A network, on the features that the authors distribute.
     "seed_iv": ("dgcnn", "emotion", "", ["--features", "official", "--system.features.steps", "1"]),
-    "seed_v": ("svm", "emotion", "", ["--features", "official", "--system.features.steps", "1"]),
-    "seed_vii": ("svm", "emotion", "", ["--system.features.sample-seconds", "6"]),
     "faced": ("svm", "emotion", "", ["--system.features.sample-seconds", "3"]),
     "eav": ("svm", "emotion", "", ["--system.features.sample-seconds", "3"]),
     "ravdess": ("voice_svm", "emotion", "", []),

@@ -105,7 +105,7 @@ def test_the_network_learns_a_course():
     data = SimpleNamespace(table=table, features=features, cells=np.array([[0, 3], [4, 4], [8, 5]]))
     parts = tuple(np.flatnonzero((trial >= low) & (trial < high)) for low, high in ((0, 16), (16, 20), (20, 24)))
     statistics = features[parts[0]].mean(axis=0), features[parts[0]].std(axis=0)
-    training = ContinuousTraining(steps=6, epochs=18, width_multiplier=0.05, units=16, learning_rate=5e-3, batch_size=8)
+    training = ContinuousTraining(steps=6, epochs=12, width_multiplier=0.05, units=16, learning_rate=5e-3, batch_size=8)
     predictions = _network(data, given, parts, statistics, training, seed=0)
     assert predictions.shape == parts[2].shape
     assert rating_metrics(ratings[parts[2]], predictions)["concordance"] > 0.6

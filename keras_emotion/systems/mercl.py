@@ -27,6 +27,7 @@ from keras_emotion.pipelines import (
 from keras_emotion.pipelines.batches import JoinedArrays
 from keras_emotion.pipelines.media_features import Stream
 from keras_emotion.pipelines.pairing import count_dropped
+from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import TRIAL_KEY, InputError, Trial
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
@@ -346,11 +347,8 @@ class MERCLSystem(NetworkSystem):
         from keras_emotion.models import MERCL
 
         file = self.encoder_weights
-        try:
-            with own_keras_settings():
-                saved = keras.models.load_model(file, compile=False)
-        except (ValueError, OSError, TypeError) as error:
-            raise InputError(f"{file}: not a saved network ({str(error).splitlines()[0]})") from None
+        with refusing_unreadable(file, "{path}: not a saved network ({reason})"), own_keras_settings():
+            saved = keras.models.load_model(file, compile=False)
         if not isinstance(saved, MERCL):
             raise InputError(f"{file}: a {type(saved).__name__}; expected a MERCL of a run with --save-models")
         known = saved.inference or {}

@@ -110,8 +110,8 @@ def read_steps(path: Path) -> pd.DataFrame:
 
 
 @functools.lru_cache(maxsize=1)
-def _data(folders: tuple[Path, ...], steps_file: Path) -> ContinuousData:
-    """The data of a run, read once in each process."""
+def _data(folders: tuple[Path, ...], steps_file: Path, size: int, modified_ns: int) -> ContinuousData:
+    """The data of a run, read once in each process, and again where the file of the steps is another one."""
     return ContinuousData(folders, read_steps(steps_file))
 
 
@@ -140,7 +140,8 @@ def predict_fold(
     Raises:
         InputError: recordings have different channels, or a trial is shorter than a sequence.
     """
-    data = _data(folders, steps_file)
+    status = steps_file.stat()
+    data = _data(folders, steps_file, status.st_size, status.st_mtime_ns)
     # Ratings from -1 to 1, so that one learning rate suits all scales.
     middle, half = (scale[0] + scale[1]) / 2, (scale[1] - scale[0]) / 2
     ratings = (data.table[RATING].to_numpy() - middle) / half

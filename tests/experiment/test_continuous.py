@@ -109,6 +109,9 @@ def test_the_network_learns_a_course():
     predictions = _network(data, given, parts, statistics, training, seed=0)
     assert predictions.shape == parts[2].shape
     assert rating_metrics(ratings[parts[2]], predictions)["concordance"] > 0.6
+    # It never saw the ratings of the test trials.
+    others = np.where(trial >= 20, -given, given)
+    np.testing.assert_array_equal(_network(data, others, parts, statistics, training, seed=0), predictions)
     with pytest.raises(InputError, match="no sequence of 6 rated steps in the validation part; choose fewer --steps"):
         _network(data, np.where(trial < 16, ratings, np.nan), parts, statistics, training, seed=0)
 

@@ -114,6 +114,7 @@ class Continuous:
         from pydantic import ValidationError
 
         from keras_emotion.cli.names import with_usual_protocols
+        from keras_emotion.cli.parser import problem_text
         from keras_emotion.cli.subjects import chosen_subjects
         from keras_emotion.experiment.continuous import ContinuousExperiment
 
@@ -138,9 +139,9 @@ class Continuous:
             )
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][-1]) if len(first["loc"]) < 2 or first["loc"][0] == "training" else first["loc"][0]
-            message = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"--{str(name).replace('_', '-')}: {message}") from None
+            # Of a list the place of the item follows, and the fields of the training are options of their own.
+            name = next(place for place in reversed(first["loc"]) if isinstance(place, str))
+            raise InputError(f"--{name.replace('_', '-')}: {problem_text(first)}") from None
 
 
 def _print_table(console, title, summary) -> None:

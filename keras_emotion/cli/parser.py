@@ -430,11 +430,12 @@ def _convert(argument: Argument, value: Any, check_names: bool) -> Any:
         converted = TypeAdapter(argument.annotation).validate_python(value[0] if is_single else value)
     except ValidationError as error:
         given = " ".join(value)
-        raise InputError(f"{argument.spelling} {given}: {_problem(error.errors()[0])}") from None
+        raise InputError(f"{argument.spelling} {given}: {problem_text(error.errors()[0])}") from None
     return tuple(converted) if isinstance(converted, list) else converted
 
 
-def _problem(error: Mapping[str, Any]) -> str:
+def problem_text(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value, by an error of pydantic's."""
     text = error["msg"].removeprefix("Value error, ")
     text = re.sub(r"^Input should be ", "expected ", text)
     if error["type"] == "literal_error":
@@ -467,7 +468,7 @@ def changed(value: Any, changes: Mapping[str, Any]) -> Any:
         lines = []
         for one in error.errors():
             option = ".".join(map(str, one["loc"]))
-            lines.append(f"--{_dashed(option)}: {_problem(one)}" if option else f"options: {_problem(one)}")
+            lines.append(f"--{_dashed(option)}: {problem_text(one)}" if option else f"options: {problem_text(one)}")
         raise InputError("\n".join(lines)) from None
 
 

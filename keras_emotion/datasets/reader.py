@@ -362,6 +362,21 @@ def raise_problems(problems: Iterator[Problem] | Sequence[Problem]) -> None:
         raise InputError("\n".join(lines))
 
 
+def problems_of_checks(*checks: tuple[Path | None, bool, Callable[[], Iterable[Problem]]]) -> tuple[Problem, ...]:
+    """What checks of shared files find, and that a file cannot be read, each once.
+
+    Args:
+        checks: the file that a check is about, whether the trials cannot be used without it, and the check.
+    """
+    problems: list[Problem] = []
+    for path, is_needed, check in checks:
+        try:
+            problems += check()
+        except InputError as error:
+            problems.append(Problem(path, str(error).removeprefix(f"{path}: "), is_blocking=is_needed))
+    return tuple(dict.fromkeys(problems))
+
+
 def as_problem(error: InputError, subject: SubjectId, own_file: Path, *shared_files: Path) -> Problem:
     """The problem that an `InputError` about one of these files speaks of: of the subject's own, or of a shared one."""
     file = next((path for path in shared_files if str(error).startswith(f"{path}: ")), own_file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from keras_emotion.datasets.reader import (
     as_problem,
     describe_trial,
     group_by_trial,
+    problems_of_checks,
     raise_problems,
     unusable_channels,
 )
@@ -352,18 +353,11 @@ class SEED(Reader):
         """What is wrong with the labels and the list of channels."""
         # The file that labels come from is needed; another table is there to compare with.
         label_source = self.label_file or self.stimulation_file
-        checks: list[tuple[Path | None, bool, Callable[[], list[Problem]]]] = [
+        return problems_of_checks(
             (label_source, True, self._compare_with_facts),
             (self.stimulation_file, label_source == self.stimulation_file, self._compare_with_stimulation),
             (self.channel_file, False, self._compare_channels),
-        ]
-        problems = []
-        for path, is_needed, check in checks:
-            try:
-                problems += check()
-            except InputError as error:
-                problems.append(Problem(path, str(error).removeprefix(f"{path}: "), is_blocking=is_needed))
-        return tuple(dict.fromkeys(problems))
+        )
 
     def _compare_with_facts(self) -> list[Problem]:
         found = differences(self._labels, FACTS["labels"])

@@ -8,7 +8,7 @@ import datetime
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from keras_emotion.datasets.reader import (
     as_problem,
     describe_trial,
     group_by_trial,
+    problems_of_checks,
     raise_problems,
     read_marker,
     unusable_channels,
@@ -436,17 +437,10 @@ class SEEDSeries(Reader):
     @functools.cached_property
     def _shared_problems(self) -> tuple[Problem, ...]:
         """What is wrong with the labels and the list of channels."""
-        checks: list[tuple[Path | None, bool, Callable[[], list[Problem]]]] = [
+        return problems_of_checks(
             (self.label_table, True, self._compare_labels),
             (self.channel_file, False, self._compare_channels),
-        ]
-        problems = []
-        for path, is_needed, check in checks:
-            try:
-                problems += check()
-            except InputError as error:
-                problems.append(Problem(path, str(error).removeprefix(f"{path}: "), is_blocking=is_needed))
-        return tuple(dict.fromkeys(problems))
+        )
 
     def _compare_labels(self) -> list[Problem]:
         problems = []

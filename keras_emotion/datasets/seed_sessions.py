@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import variable_shapes
 from keras_emotion.datasets.reader import group_by_trial
+from keras_emotion.datasets.reader_warnings import warnings_of_readers
 from keras_emotion.datasets.seed_common import CHANNEL_NAMES, Contents, contents_of, read_numbers
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError, Recording, ReleasedFeatures
@@ -285,6 +285,14 @@ class CntSignals(SessionFile):
         return stop - start
 
 
+_HARMLESS = (
+    # The session and its order come from the name of the file.
+    r"\s*Could not parse meas date from the header",
+    # The header of a file of 2 GB and more cannot say where its events are.
+    r"Event table offset from header .* is larger than file size",
+)
+
+
 def open_cnt(path: Path) -> mne.io.BaseRaw:
     """Open a Neuroscan `.cnt` file with MNE: header and annotations, no data.
 
@@ -293,17 +301,9 @@ def open_cnt(path: Path) -> mne.io.BaseRaw:
     """
     import mne
 
-    try:
-        with warnings.catch_warnings():
-            # Of dates and positions of electrodes, which nothing here goes by.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            raw = mne.io.read_raw_cnt(path, data_format=_data_format(path), preload=False, verbose="ERROR")
-    except Exception as error:
-        # A damaged header leads MNE to errors of many kinds, around which it puts one with a traceback as its text.
-        cause = error.__context__ or error
-        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        raise InputError(f"{path}: damaged or no Neuroscan .cnt file ({reason}); copy it again") from None
-    return raw
+    message = "{path}: damaged or no Neuroscan .cnt file ({reason}); copy it again"
+    with warnings_of_readers(path, harmless=_HARMLESS), refusing_unreadable(path, message):
+        return mne.io.read_raw_cnt(path, data_format=_data_format(path), preload=False, verbose="WARNING")
 
 
 def _data_format(path: Path) -> str:

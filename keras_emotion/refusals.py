@@ -82,6 +82,8 @@ def reason_of(error: BaseException, path: Path | str | None = None) -> str:
     text = " ".join(text.split())
     # Some readers pass on where in them it happened: what happened stands last.
     text = re.sub(r"^.*\b[A-Z]\w*Error: ", "", text)
+    # Others add which function of theirs to call in place of this one, which no user calls.
+    text = re.sub(r"\.? WARNING: mne\.io\..*$", "", text)
     if path is not None:
         text = text.replace(str(path), Path(path).name)
     name = type(error).__name__

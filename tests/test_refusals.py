@@ -23,6 +23,7 @@ from keras_emotion.schema import InputError
         (ValueError("In x: ValueError: no header"), "no header"),
         (OSError(5, "Input/output error", "/data/a.set"), "Input/output error"),
         (RuntimeError("/data/a.set: two\n lines"), "a.set: two lines"),
+        (RuntimeError("too short.\nWARNING: mne.io.read_raw_cnt supports Neuroscan CNT files only."), "too short"),
         (AttributeError("'NoneType' object has no attribute 'kind'"), "not of this format, or damaged: AttributeError"),
         (TypeError("'int' object is not subscriptable"), "not of this format, or damaged: TypeError"),
         (AssertionError(), "not of this format, or damaged: AssertionError"),

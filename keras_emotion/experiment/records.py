@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import sys
@@ -35,7 +36,7 @@ from keras_emotion.files import TEMPORARY_PREFIX, link, remove_leftovers, write_
 from keras_emotion.json_files import DamagedFile, content_checksum, json_bytes, plain_json, read_json
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
-from keras_emotion.tables import Kind, csv_bytes, read_table
+from keras_emotion.tables import Kind, csv_bytes, parse_table, read_csv_file
 
 INFERENCE = "inference.json"
 """File in a run folder: what saved models of the run carry along, so that no recording is read for it again."""
@@ -52,6 +53,9 @@ _PREDICTION_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("start_seconds", "stop_seconds", "probability_*"), "number"),
 }
 """Of the columns that hold no text: who takes part may be called `NA` or `01`."""
+
+_HASHES = "tables"
+"""Field of `FINISHED`: hashes of the tables of the run, by their names."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = "damaged"
@@ -121,6 +125,10 @@ class _Record(NamedTuple):
     name: str
     content: dict[str, Any]
     has_checksum: bool
+
+
+def _hash_of(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 @contextlib.contextmanager
@@ -428,13 +436,18 @@ class RunFolder:
                 f"{self.path}: {len(missing)} jobs have no record any more ({min(missing)}, ...); give --resume"
             )
         tables = run_tables(records, self.config["science"].get("dataset", ""))
+        written = {"results.csv": csv_bytes(tables.results), "predictions.csv": csv_bytes(tables.predictions)}
         if len(tables.search):
-            self.write_bytes("search.csv", csv_bytes(tables.search))
-        self.write_bytes("results.csv", csv_bytes(tables.results))
-        self.write_bytes("predictions.csv", csv_bytes(tables.predictions))
+            written["search.csv"] = csv_bytes(tables.search)
+        for name, content in written.items():
+            self.write_bytes(name, content)
         self._collect_starts()
-        # By its length a table that was cut off between two lines is told from a whole one.
-        facts = {**summary, "failed": tables.failed, "n_predictions": len(tables.predictions)}
+        facts = {
+            **summary,
+            "failed": tables.failed,
+            "n_predictions": len(tables.predictions),
+            _HASHES: {name: _hash_of(content) for name, content in written.items()},
+        }
         self.write_json(FINISHED, facts)
 
     def results(self) -> pd.DataFrame:
@@ -443,7 +456,7 @@ class RunFolder:
         Raises:
             InputError: it is not there, or damaged.
         """
-        return read_table(self._file("results.csv"), _RESULT_KINDS, RESULT_COLUMNS)
+        return self._table("results.csv", _RESULT_KINDS, RESULT_COLUMNS)
 
     def predictions(self) -> pd.DataFrame:
         """`predictions.csv`.
@@ -451,16 +464,30 @@ class RunFolder:
         Raises:
             InputError: it is not there, or damaged.
         """
-        file = self._file("predictions.csv")
-        table = read_table(file, _PREDICTION_KINDS, REQUIRED_COLUMNS)
-        # Earlier versions did not count them.
-        expected = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
-        if len(table) < expected:
-            raise InputError(
-                f"{file}: damaged (has {len(table)} rows, and {expected} were written); to have it put together anew "
-                "remove finished.json and start the run with --resume"
-            )
+        # The first versions did not count them.
+        n_rows = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
+        return self._table("predictions.csv", _PREDICTION_KINDS, REQUIRED_COLUMNS, n_rows)
+
+    def _table(self, name: str, kinds: Mapping[str, Kind], required: Collection[str], n_rows: int = 0) -> pd.DataFrame:
+        """A table of the run, with at least so many rows, whose content is that which was written."""
+        file = self._file(name)
+        content = read_csv_file(file)
+        # First: it says where in the table something is wrong.
+        table = parse_table(content, file, kinds, required)
+        if len(table) < n_rows:
+            raise self._other_table(name, f"has {len(table)} rows, and {n_rows} were written")
+        hashes = self._read(FINISHED).get(_HASHES) if self._file(FINISHED).is_file() else None
+        expected = hashes.get(name) if isinstance(hashes, dict) else None
+        # Earlier versions kept no hashes.
+        if expected is not None and _hash_of(content) != expected:
+            raise self._other_table(name, "its content has changed since it was written")
         return table
+
+    def _other_table(self, name: str, reason: str) -> InputError:
+        return InputError(
+            f"{self._file(name)}: damaged ({reason}); to have it put together anew remove finished.json and start the "
+            "run with --resume"
+        )
 
     def _file(self, name: str) -> Path:
         return self.path / name

@@ -186,6 +186,7 @@ def test_numbers_are_plain_json(tmp_path):
     folder.write_json("extra.json", {"value": pd.Series([1]).iloc[0], "path": tmp_path})
     content = json.loads((folder.path / "extra.json").read_text())
     assert content.pop("checksum")
+    assert content.pop("has_checksum")
     assert content == {"value": 1, "path": str(tmp_path)}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import random
 import types
 from pathlib import Path
@@ -26,7 +24,13 @@ from tests.experiment.made_records import record_of
 from tests.fuzz.formats import Format
 from tests.fuzz.mutations import ARCHIVE, damage, sealed_json
 
-PROTOCOL = {"name": "trial_disjoint", "flags": [], "disjoint": "trial", "scope": "within_subject", "scored_unit": "window"}
+PROTOCOL = {
+    "name": "trial_disjoint",
+    "flags": [],
+    "disjoint": "trial",
+    "scope": "within_subject",
+    "scored_unit": "window",
+}
 SCIENCE = {
     "name": "fuzzed",
     "dataset": "deap",
@@ -166,9 +170,9 @@ def read_network(folder: Path) -> list[Any]:
 
 
 def write_description(folder: Path) -> None:
+    from keras_emotion.datasets import DEAP
     from keras_emotion.experiment import Experiment
     from keras_emotion.experiment.description import describe_experiment
-    from keras_emotion.datasets import DEAP
     from keras_emotion.json_files import json_bytes
     from keras_emotion.synthetic import write_deap
     from keras_emotion.systems.logistic_regression import BandPowerRegression

@@ -44,10 +44,10 @@ MONTAGES = {
     "a.elc": "ReferenceLabel avg\nUnitPosition mm\nNumberPositions= 3\nPositions\nFz : 0 60 70\nCz : 0 0 100\n"
     "Pz : 0 -60 70\nLabels\nFz Cz Pz\n",
     "a.locs": "1 0 0.25 Fz\n2 0 0 Cz\n3 180 0.25 Pz\n",
-    "a.csd": "// MatLab Sphere coordinates [degrees] Cartesian coordinates\n// Label Theta Phi Radius X Y Z off sphere surface\n"
+    "a.csd": "// MatLab Sphere coordinates [degrees]\n// Label Theta Phi Radius X Y Z off sphere surface\n"
     "Fz 90 45 1 0 0.7 0.7 0\nCz 90 90 1 0 0 1 0\n",
-    "a.bvef": '<?xml version="1.0"?><Electrodes><Electrode><Name>Fz</Name><Theta>45</Theta><Phi>90</Phi><Radius>1</Radius>'
-    "<Number>1</Number></Electrode><Electrode><Name>Cz</Name><Theta>0</Theta><Phi>0</Phi><Radius>1</Radius>"
+    "a.bvef": '<?xml version="1.0"?><Electrodes><Electrode><Name>Fz</Name><Theta>45</Theta><Phi>90</Phi><Radius>1'
+    "</Radius><Number>1</Number></Electrode><Electrode><Name>Cz</Name><Theta>0</Theta><Phi>0</Phi><Radius>1</Radius>"
     "<Number>2</Number></Electrode></Electrodes>",
 }
 
@@ -171,7 +171,12 @@ FORMATS = (
     _text("trials.csv", "trials.csv", TRIALS, TrialTable.read),
     _text("channels.csv", "channels.csv", CHANNELS, lambda folder: ChannelTable(folder / "channels.csv").rows),
     _text("a.csv", "predictions of others", _predictions(), read_scored),
-    _text("a.json", "JSON settings", json.dumps({"a": [1, 2, {"b": None}]}), lambda folder: read_user_json(folder / "a.json")),
+    _text(
+        "a.json",
+        "JSON settings",
+        json.dumps({"a": [1, 2, {"b": None}]}),
+        lambda folder: read_user_json(folder / "a.json"),
+    ),
     *(
         Format(
             f"montage {name.removeprefix('a.')}",
@@ -185,7 +190,9 @@ FORMATS = (
     Format("teacher features npz", _write_teacher, _read_teacher, ("a.npz",)),
     Format("workbook xlsx", _write_sheet, lambda folder: read_first_sheet(folder / "a.xlsx"), ("a.xlsx",)),
     Format("weights npz", _write_state, functools.partial(_read_state, "a.npz"), ("a.npz",)),
-    Format("weights PyTorch", _write_checkpoint, functools.partial(_read_state, "a.pth"), ("a.pth",), packages=("torch",)),
+    Format(
+        "weights PyTorch", _write_checkpoint, functools.partial(_read_state, "a.pth"), ("a.pth",), packages=("torch",)
+    ),
     Format("weights Keras 2 h5", _write_legacy, _read_legacy, ("a.h5",)),
     Format("weights ViT safetensors", _write_vit, _read_vit),
     Format("paper numbers csv", _write_paper, _read_paper),

@@ -100,7 +100,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first input of each format")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--format", action="append", metavar="TEXT", help="formats whose name has this text; repeatable")
+    parser.add_argument(
+        "--format", action="append", metavar="TEXT", help="formats whose name has this text; repeatable"
+    )
     parser.add_argument("--only", type=int, metavar="INDEX", help="repeat one input of one format, and keep its files")
     parser.add_argument("--output", type=Path, help="file for the figures (.json; the table beside it as .md)")
     parser.add_argument("--list", action="store_true", help="list the formats")
@@ -131,8 +133,10 @@ def main() -> int:
     findings = [finding for one in figures for finding in one.findings]
     print(table(figures))
     print(summary(findings) or "no findings\n", end="")
-    print(f"seed {options.seed}, inputs {options.first} to {options.first + n_inputs - 1} of each format, "
-          f"{options.workers} workers, {time.monotonic() - started:.0f} s")
+    print(
+        f"seed {options.seed}, inputs {options.first} to {options.first + n_inputs - 1} of each format, "
+        f"{options.workers} workers, {time.monotonic() - started:.0f} s"
+    )
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps([dataclasses.asdict(one) for one in figures], indent=1))

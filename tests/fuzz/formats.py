@@ -47,7 +47,13 @@ class Format:
 
 def all_formats() -> dict[str, Format]:
     """Every format by its name."""
-    from tests.fuzz import formats_of_datasets, formats_of_media, formats_of_recordings, formats_of_runs, formats_of_users
+    from tests.fuzz import (
+        formats_of_datasets,
+        formats_of_media,
+        formats_of_recordings,
+        formats_of_runs,
+        formats_of_users,
+    )
 
     modules = (formats_of_datasets, formats_of_recordings, formats_of_media, formats_of_users, formats_of_runs)
     return {one.name: one for one in itertools.chain.from_iterable(module.FORMATS for module in modules)}

@@ -43,7 +43,10 @@ def read_recording(folder: Path, name: str) -> list[Any]:
 
     def opened() -> list[Any]:
         recording = open_recording(path, folder, ChannelTable(folder / CHANNEL_FILE), any_names=True)
-        pieces = [recording.read(0, min(recording.n_samples, 1000)), recording.read(max(0, recording.n_samples - 9), recording.n_samples)]
+        pieces = [
+            recording.read(0, min(recording.n_samples, 1000)),
+            recording.read(max(0, recording.n_samples - 9), recording.n_samples),
+        ]
         return [recording.sampling_rate_hz, recording.n_samples, recording.channels, recording.units, *pieces]
 
     given(opened)
@@ -59,7 +62,8 @@ def read_recording(folder: Path, name: str) -> list[Any]:
 def signals() -> list[written.Signal]:
     """Four channels of 4 s."""
     return [
-        written.sine(name, 5 + place, 20, rate=RATE_HZ, seconds=SECONDS, offset=place) for place, name in enumerate(NAMES)
+        written.sine(name, 5 + place, 20, rate=RATE_HZ, seconds=SECONDS, offset=place)
+        for place, name in enumerate(NAMES)
     ]
 
 
@@ -80,7 +84,9 @@ def write_fif(folder: Path, name: str) -> None:
 def write_epochs(folder: Path) -> None:
     info = mne.create_info(list(NAMES), RATE_HZ, "eeg")
     events = np.column_stack([np.arange(3) * 500 + 70, np.zeros(3, int), [1, 2, 1]])
-    epochs = mne.EpochsArray(np.zeros((3, 4, 192)), info, events, tmin=-0.5, event_id={"calm": 1, "fear": 2}, verbose="ERROR")
+    epochs = mne.EpochsArray(
+        np.zeros((3, 4, 192)), info, events, tmin=-0.5, event_id={"calm": 1, "fear": 2}, verbose="ERROR"
+    )
     epochs.save(folder / "a-epo.fif", verbose="ERROR")
 
 
@@ -118,7 +124,9 @@ def write_xdf(folder: Path) -> None:
         )
         return chunk(2, struct.pack("<I", number) + text.encode())
 
-    channels = "".join(f"<channel><label>{name}</label><unit>microvolts</unit><type>EEG</type></channel>" for name in NAMES)
+    channels = "".join(
+        f"<channel><label>{name}</label><unit>microvolts</unit><type>EEG</type></channel>" for name in NAMES
+    )
     content = b"XDF:" + chunk(1, b'<?xml version="1.0"?><info><version>1.0</version></info>')
     content += header(1, "Amp", "EEG", len(NAMES), RATE_HZ, "float32", f"<channels>{channels}</channels>")
     content += header(2, "Psychopy", "Markers", 1, 0, "string")
@@ -128,7 +136,9 @@ def write_xdf(folder: Path) -> None:
             b"\x08" + struct.pack("<d", 50 + (start + row) / RATE_HZ) + sample.tobytes()
             for row, sample in enumerate(values[start : start + 64])
         )
-        content += chunk(3, struct.pack("<I", 1) + b"\x01" + struct.pack("<B", len(values[start : start + 64])) + samples)
+        content += chunk(
+            3, struct.pack("<I", 1) + b"\x01" + struct.pack("<B", len(values[start : start + 64])) + samples
+        )
     markers = b"".join(
         b"\x08" + struct.pack("<d", seconds) + b"\x01" + struct.pack("<B", len(text)) + text
         for seconds, text in ((51.0, b"clip1"), (52.0, b"clip2"))
@@ -161,7 +171,9 @@ def write_bids(folder: Path) -> None:
     (place / f"{stem}_events.tsv").write_text("onset\tduration\ttrial_type\n1.0\t1.0\tclip\n")
 
 
-def _one(name: str, kind: str, write: Callable[[Path], Any], *files: str, file: str = "", packages: tuple[str, ...] = ()) -> Format:
+def _one(
+    name: str, kind: str, write: Callable[[Path], Any], *files: str, file: str = "", packages: tuple[str, ...] = ()
+) -> Format:
     read = functools.partial(read_recording, name=file or name)
     return Format(kind, write, read, files or (name,), packages=packages)
 

@@ -26,7 +26,13 @@ from tests.experiment.made_records import record_of
 from tests.fuzz.formats import Format
 from tests.fuzz.mutations import ARCHIVE, damage, sealed_json
 
-PROTOCOL = {"name": "trial_disjoint", "flags": [], "disjoint": "trial", "scope": "within_subject", "scored_unit": "window"}
+PROTOCOL = {
+    "name": "trial_disjoint",
+    "flags": [],
+    "disjoint": "trial",
+    "scope": "within_subject",
+    "scored_unit": "window",
+}
 SCIENCE = {
     "name": "fuzzed",
     "dataset": "deap",

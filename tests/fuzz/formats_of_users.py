@@ -171,7 +171,12 @@ FORMATS = (
     _text("trials.csv", "trials.csv", TRIALS, TrialTable.read),
     _text("channels.csv", "channels.csv", CHANNELS, lambda folder: ChannelTable(folder / "channels.csv").rows),
     _text("a.csv", "predictions of others", _predictions(), read_scored),
-    _text("a.json", "JSON settings", json.dumps({"a": [1, 2, {"b": None}]}), lambda folder: read_user_json(folder / "a.json")),
+    _text(
+        "a.json",
+        "JSON settings",
+        json.dumps({"a": [1, 2, {"b": None}]}),
+        lambda folder: read_user_json(folder / "a.json"),
+    ),
     *(
         Format(
             f"montage {name.removeprefix('a.')}",
@@ -185,7 +190,9 @@ FORMATS = (
     Format("teacher features npz", _write_teacher, _read_teacher, ("a.npz",)),
     Format("workbook xlsx", _write_sheet, lambda folder: read_first_sheet(folder / "a.xlsx"), ("a.xlsx",)),
     Format("weights npz", _write_state, functools.partial(_read_state, "a.npz"), ("a.npz",)),
-    Format("weights PyTorch", _write_checkpoint, functools.partial(_read_state, "a.pth"), ("a.pth",), packages=("torch",)),
+    Format(
+        "weights PyTorch", _write_checkpoint, functools.partial(_read_state, "a.pth"), ("a.pth",), packages=("torch",)
+    ),
     Format("weights Keras 2 h5", _write_legacy, _read_legacy, ("a.h5",)),
     Format("weights ViT safetensors", _write_vit, _read_vit),
     Format("paper numbers csv", _write_paper, _read_paper),

@@ -334,7 +334,9 @@ def _watched(form: Format, corpus: Path, scratch: Path, seed: int, indices: rang
         name, _, is_past, _ = mutated(form, contents, seed, place)
         kind = "hang" if has_hung else "crash"
         text = f"over {SECONDS:g} s" if has_hung else f"wait status {status}"
-        _count(figures, {"index": place, "file": name, "past": is_past, "outcome": "finding", "kind": kind, "text": text})
+        _count(
+            figures, {"index": place, "file": name, "past": is_past, "outcome": "finding", "kind": kind, "text": text}
+        )
         place += 1
     return place
 

@@ -28,7 +28,21 @@ Mutate = Callable[[bytes, random.Random], bytes]
 
 EXTREMES = (0, 1, -1, 127, 128, 255, 256, 65535, 2**31 - 1, 2**31, -(2**31), 2**32 - 1, 2**63 - 1, 2**64 - 1, -(2**63))
 TEXTS = ("", " ", "nan", "NaN", "inf", "-inf", "-1", "0", "1e308", "1e999", "9" * 400, "0x10", "1,5", "true", "None")
-TEXTS += ("../../etc/passwd", "/dev/zero", "\x00", "\u0660", "\ud800", "=1+1", "a" * 5000, "{}", '"', "'", "\n", "%s", "{0}")
+TEXTS += (
+    "../../etc/passwd",
+    "/dev/zero",
+    "\x00",
+    "\u0660",
+    "\ud800",
+    "=1+1",
+    "a" * 5000,
+    "{}",
+    '"',
+    "'",
+    "\n",
+    "%s",
+    "{0}",
+)
 VALUES = (None, True, False, 0, -1, 2**31, 2**63, 2**100, 1e308, float("nan"), float("inf"), -1.5, "", "text", "0", [])
 VALUES += ({}, [[]], [None], {"a": 1}, "nan", "a" * 5000, [0] * 5000, {"class_name": "function", "config": "exec"})
 

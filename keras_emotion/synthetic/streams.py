@@ -102,7 +102,7 @@ def play(
         origin_seconds: time stamp of the start; by default now.
 
     Returns:
-        `start`: `time.monotonic()` when signal time 0 was sent; `worst_lateness`: by how many seconds of real time the
+        `start`: `time.monotonic()` at signal time 0; `speed`; `worst_lateness`: by how many seconds of real time the
         player was late at most.
     """
     from mne_lsl import lsl
@@ -128,7 +128,7 @@ def play(
         # What was sent last has to arrive before the sender goes.
         time.sleep(0.2)
         del outlet
-    return {"start": began or 0.0, "worst_lateness": worst}
+    return {"start": began or 0.0, "speed": speed, "worst_lateness": worst}
 
 
 def _outlet(lsl: Any, part: StreamPart, name: str) -> Any:

@@ -79,7 +79,9 @@ class ChannelEntropies(FeaturePart):
     @property
     def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
         """See `FeaturePart`."""
-        return {"none": "none", "signal": "waveform", "feature": "features"}[self.baseline]
+        if self.baseline == "none":
+            return "none"
+        return "waveform" if self.baseline == "signal" else "features"
 
     def without_baseline(self) -> Self:
         """See `FeaturePart`."""

@@ -97,8 +97,8 @@ def test_what_cannot_be_used_is_named(trials, message):
     ("fields", "message"),
     [
         ({"sample_seconds": 7.0}, "sample_seconds: 7 s are not a whole number of windows of 2 s"),
-        ({"sample_seconds": 0.5}, "no whole number of windows"),
-        ({"measure": "coherence", "connectivity_from": "powers"}, "coherence is of signals"),
+        ({"sample_seconds": 0.5}, "not a whole number of windows"),
+        ({"measure": "coherence", "connectivity_from": "powers"}, "coherence applies to signals"),
         ({"bands": {}}, "at least one band"),
     ],
 )

@@ -93,7 +93,7 @@ def test_windows_that_the_eye_tracker_lacks_are_dropped():
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([], "no trials to read eye movements of"),
+        ([], "no trials to read eye movements from"),
         (
             [trial(), trial(2)],
             r"memory, subject 1: no trial has eye features \(no eye movements\); leave this subject out with --sub",
@@ -104,7 +104,7 @@ def test_windows_that_the_eye_tracker_lacks_are_dropped():
         ),
         (
             [trial(eye=movements(window_seconds=1.0))],
-            r"1_20160518.mat: eye features have windows of 1 s; expected 4 s, .* set --system.features.window-seconds 1",
+            r"1_20160518.mat: eye features have windows of 1 s; expected 4 s, .* --system.features.window-seconds 1",
         ),
         (
             [trial(eye=movements()), trial(2, movements(feature_names=("x", "z")))],

@@ -156,8 +156,8 @@ def test_no_damage_to_any_file_gives_other_numbers(entry, data):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        (lambda files: {"windows.csv": files["windows.csv"][: len(files["windows.csv"]) // 2]}, "windows.csv is not"),
-        (lambda files: {"windows.csv": files["windows.csv"].replace(b"0.1", b"0.2")}, "windows.csv is not"),
+        (lambda files: {"windows.csv": files["windows.csv"][: len(files["windows.csv"]) // 2]}, "windows.csv differs"),
+        (lambda files: {"windows.csv": files["windows.csv"].replace(b"0.1", b"0.2")}, "windows.csv differs"),
         (lambda files: {"eeg.npy": files["eeg.npy"][:-8]}, "eeg.npy has 168 bytes; expected 176"),
         (lambda files: {"eeg.npy": None}, "eeg.npy is missing"),
         (lambda files: {"windows.csv": None}, "windows.csv is missing"),
@@ -253,7 +253,7 @@ def test_an_entry_of_an_earlier_version_is_used_and_gets_its_record(entry, tmp_p
         ("windows.csv", lambda content: b"".join(content.splitlines(keepends=True)[:-1]), "has 2 windows and"),
         ("windows.csv", lambda content: content[:-3], "windows.csv: damaged"),
         ("windows.csv", lambda content: content.replace(b",2,", b",two,"), "expected an integer"),
-        ("eeg.npy", lambda content: content[:-1], "eeg.npy is no array"),
+        ("eeg.npy", lambda content: content[:-1], "eeg.npy is not an array"),
         ("eeg.npy", lambda content: content + b"more", "eeg.npy is longer than its array"),
         ("key.json", lambda content: content.replace(b"0123", b"0124"), "belongs to another entry"),
         ("key.json", lambda content: content.replace(b"int64", b"int65"), ""),

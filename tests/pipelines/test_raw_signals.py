@@ -68,5 +68,5 @@ def test_what_cannot_be_cut_is_said(trials, message):
 
 
 def test_data_without_peripheral_channels_are_named():
-    with pytest.raises(InputError, match="EEG alone"):
+    with pytest.raises(InputError, match="EEG only"):
         RawSignals(sampling_rate_hz=RATE, channels="peripheral").extract([trial_of(eeg=NAMES)])

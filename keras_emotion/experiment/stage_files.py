@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from keras_emotion.array_files import parse_npz
 from keras_emotion.experiment.fit import FitRequest, FitResult
 from keras_emotion.files import write_whole
+from keras_emotion.logs import LOGGER
 from keras_emotion.refusals import reason_of
 from keras_emotion.schema import InputError
 
@@ -41,14 +41,14 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
         return None
     checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
     if checksum != _checksum(file, content):
-        sys.stderr.write(f"{file}: damaged (another checksum, or the file of another job); trained again\n")
+        LOGGER.info(f"{file}: damaged (another checksum, or the file of another job); trained again")
         return None
     try:
         saved = parse_npz(content, file)
         weights = [saved[f"weights_{number}"] for number in range(len(saved) - 2)]
         result = FitResult(int(saved["best_epoch"].item()), float(saved["score"].item()))
     except (InputError, LookupError, ValueError) as error:
-        sys.stderr.write(f"{file}: damaged ({reason_of(error, file)}); trained again\n")
+        LOGGER.info(f"{file}: damaged ({reason_of(error, file)}); trained again")
         return None
     request.start()
     shapes = [array.shape for array in request.compiled.model.get_weights()]

@@ -1,4 +1,4 @@
-"""Read arrays of NumPy's files, whose sizes are looked at before memory is allocated."""
+"""Read NumPy array files; sizes are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ import numpy as np
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import reason_of, refusing_unreadable
 
-_UNREADABLE = "{path}: not a readable .npz file of plain arrays ({reason}); copy it again"
+_UNREADABLE = "{path}: unreadable ({reason}); expected an .npz file of plain arrays; copy it again"
 
 
 def read_npz(path: Path, names: Collection[str] | None = None, message: str = _UNREADABLE) -> Mapping[str, np.ndarray]:
-    """Read arrays of an `.npz` file; nothing is unpickled.
+    """Read arrays of an `.npz` file without unpickling.
 
     Args:
         path: the file.
-        names: arrays to read; by default all. Those that are not there are left out.
+        names: arrays to read; by default all. Names that are not in the file are left out.
         message: text of the error, see `refusing_unreadable`.
 
     Raises:
-        InputError: the file cannot be read, holds something else, or declares more than `Limits.memory_gib`.
+        InputError: the file cannot be read, is not an `.npz` file of plain arrays, or declares more than
+            `Limits.memory_gib`.
     """
     arrays = {}
     with _opened(path, message) as archive:
@@ -41,10 +42,10 @@ def read_npz(path: Path, names: Collection[str] | None = None, message: str = _U
 
 
 def npz_shape(path: Path, name: str, message: str = _UNREADABLE) -> tuple[int, ...]:
-    """Return the shape of an array in an `.npz` file, by its header.
+    """Return the shape of an array in an `.npz` file, as its header declares it.
 
     Raises:
-        InputError: as `read_npz`, or there is no such array.
+        InputError: as `read_npz`, or the array is missing.
     """
     with _opened(path, message) as archive:
         return _header(archive, name)[0]
@@ -52,12 +53,12 @@ def npz_shape(path: Path, name: str, message: str = _UNREADABLE) -> tuple[int, .
 
 @contextlib.contextmanager
 def _opened(path: Path, message: str) -> Iterator[np.lib.npyio.NpzFile]:
-    # Opened here: of a damaged file NumPy would leave it open.
+    # Opened here, because NumPy does not close a damaged file.
     with refusing_unreadable(path, message), path.open("rb") as file:
-        # NumPy would read a single array to its end.
+        # NumPy would read a file that is a single array to its end.
         if not zipfile.is_zipfile(file):
             file.seek(0)
-            raise ValueError("a single array" if file.read(6) == b"\x93NUMPY" else "no zip archive")
+            raise ValueError("a single array" if file.read(6) == b"\x93NUMPY" else "not a zip archive")
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
             yield archive
@@ -76,7 +77,7 @@ def _read_header(file: IO[bytes], version: tuple[int, int]) -> tuple[tuple[int, 
 
 
 def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    # In Python's own numbers: NumPy's would wrap around.
+    # Python integers, because NumPy's overflow.
     n_bytes = dtype.itemsize
     for length in shape:
         n_bytes *= int(length)
@@ -84,23 +85,23 @@ def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
 
 
 def _declared_bytes(archive: np.lib.npyio.NpzFile, name: str) -> int:
-    """Bytes of an array by its own header."""
+    """Return the size of an array in bytes, as its header declares it."""
     return _n_bytes(*_header(archive, name))
 
 
 def parse_npy(content: bytes) -> np.ndarray:
-    """Return the array in the bytes of an `.npy` file, which are all that is there of it; objects are refused.
+    """Parse the complete bytes of an `.npy` file; object arrays are refused.
 
     Raises:
-        ValueError: it is none, is truncated or holds objects.
+        ValueError: the bytes are not an `.npy` file, are truncated or hold objects.
     """
     file = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(file)
         shape, _, dtype = _read_header(file, version)
     except Exception as error:
-        # Headers are parsed as Python, which raises anything.
-        raise ValueError(f"no header of an .npy file ({reason_of(error)})") from error
+        # Headers are parsed as Python literals, which can raise any exception.
+        raise ValueError(f"invalid .npy header ({reason_of(error)})") from error
     # NumPy allocates what the header declares.
     if _n_bytes(shape, dtype) > len(content):
         raise ValueError(f"its header declares shape {shape}, but it has {len(content)} bytes")
@@ -108,10 +109,10 @@ def parse_npy(content: bytes) -> np.ndarray:
 
 
 def map_npy(path: Path) -> np.ndarray:
-    """Map an `.npy` file into memory; its samples are read when they are used.
+    """Map an `.npy` file into memory; samples are read on access.
 
     Raises:
-        InputError: it is no array of numbers, or shorter than its header says.
+        InputError: the file is not a numeric array, or shorter than its header declares.
     """
-    with refusing_unreadable(path, "{path}: no array of numbers ({reason}); copy it again"):
+    with refusing_unreadable(path, "{path}: unreadable ({reason}); expected a numeric .npy array; copy it again"):
         return np.load(path, mmap_mode="r", allow_pickle=False)

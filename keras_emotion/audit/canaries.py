@@ -108,7 +108,9 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         fold = make_fold(changed, job, own, rows, changed.experiment.system.candidates()[job.candidate])
         # The rows are those of the real labels: of few trials, other labels may leave one class among them.
         if len(np.unique(fold.labels[fold.train])) < 2:
-            raise _NotTrainableError(f"{canary}: all training windows of fold {job.fold} have one class; too few trials")
+            raise _NotTrainableError(
+                f"{canary}: the training windows of fold {job.fold} have one class; too few trials"
+            )
         probabilities[canary] = train_fold(fold.system, changed, job, fold).probabilities
         labels[canary] = fold.labels[fold.train]
         is_right = pd.Series(probabilities[canary].argmax(axis=1) == fold.labels[fold.test])

@@ -51,6 +51,7 @@ from keras_emotion.keras_settings import (
 )
 from keras_emotion.native_log import quiet_start_up
 from keras_emotion.pipelines import FeatureStore
+from keras_emotion.refusals import system_failure
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import Runtime
 
@@ -243,7 +244,13 @@ def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: An
         claim_gpu()
     # Also of libraries that are loaded already, which read no variables of the environment any more.
     with _thread_pools().limit(limits=conditions.threads), restored_keras_settings():
-        return function(*arguments)
+        try:
+            return function(*arguments)
+        except Exception as error:
+            # Here, where it is of the type that was raised: errors of a backend are often lost on their way.
+            if isinstance(error, InputError) or not (failure := system_failure(error)):
+                raise
+            raise InputError(f"{failure}; what is finished is kept: go on with --resume") from error
 
 
 _pools: tuple[int, threadpoolctl.ThreadpoolController] | None = None

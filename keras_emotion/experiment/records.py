@@ -221,7 +221,7 @@ class RunFolder:
         self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
 
     def _collect_starts(self) -> None:
-        starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [self._read(f"starts/{path.name}") for path in self._json_files("starts")]
         if not starts:
             return
         first, *others = starts
@@ -338,7 +338,7 @@ class RunFolder:
             InputError: `config.json` is damaged, which cannot be made again, or a file cannot be read or moved.
         """
         config = self.config
-        starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [f"starts/{path.name}" for path in self._json_files("starts")]
         schemas = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
             path = self._file(name)
@@ -479,7 +479,22 @@ class RunFolder:
         return content_checksum(self.config)
 
     def _job_files(self) -> list[Path]:
-        return sorted(self._file("jobs").glob("[!.]*.json"))
+        return self._json_files("jobs")
+
+    def _json_files(self, folder: str) -> list[Path]:
+        """The JSON files of a folder, by name; of one that is not there none.
+
+        Raises:
+            InputError: the folder cannot be read. To take it for an empty one would repeat what is done.
+        """
+        path = self._file(folder)
+        try:
+            names = os.listdir(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
+        return [path / name for name in sorted(names) if name.endswith(".json") and not name.startswith(".")]
 
     def _records(self) -> Iterator[_Record | DamagedFile]:
         files = self._job_files()

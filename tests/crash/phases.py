@@ -66,9 +66,7 @@ def _trained(folder: Path) -> dict[str, bytes]:
 
 def _report(folder: Path) -> dict[str, bytes]:
     pictures = sorted((folder / "report").rglob("*.png"))
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in (*pictures, folder / "report" / "report.html")
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in (*pictures, folder / "report" / "report.html")}
 
 
 def _arrays(folder: Path) -> dict[str, bytes]:
@@ -84,7 +82,7 @@ _FEATURES = ("features", "study", "--output", "X.npz", "--feature-store", "store
 _AUDIT = ("audit", "run", "--light-permutations", "40", *ONE_WORKER)
 
 PHASES = (
-    Phase("features", (*_FEATURES, *ONE_WORKER), _arrays),
+    Phase("features", (*_FEATURES, *ONE_WORKER), _arrays, ("--overwrite",)),
     Phase("training", (*TRAINING, *ONE_WORKER), _trained, ("--resume",), ((*TRAINING, *ONE_WORKER, "--dry-run"),)),
     Phase("search", (*SEARCH, *ONE_WORKER), _tables, ("--resume",), ((*SEARCH, *ONE_WORKER, "--dry-run"),)),
     Phase("audit", _AUDIT, _files(*(f"run/audit/{name}" for name in AUDIT_TABLES)), (), ((*SEARCH, *ONE_WORKER),)),

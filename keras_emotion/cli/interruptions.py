@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def on_interruption(text: str) -> Iterator[None]:
         _texts.pop()
 
 
-def handle_signals() -> dict[int, object]:
+def handle_signals() -> dict[int, Any]:
     """Have SIGINT and SIGTERM raise `Stopped`, once; gives the handlers of before.
 
     A further signal is ignored for a second; afterwards it ends the process at once, without another line. Where Python
@@ -92,7 +92,7 @@ def handle_signals() -> dict[int, object]:
     # Only the main thread may, and what was told to ignore a signal (`nohup`, `&` in a script) goes on ignoring it.
     if threading.current_thread() is not threading.main_thread():
         return {}
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
     handlers = {number: handler for number, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
     stopped: list[Stopped] = []
 
@@ -111,7 +111,7 @@ def handle_signals() -> dict[int, object]:
 
 
 def _send_again(stopped: list[Stopped], hook: Callable[[Any], object], unraisable: Any) -> None:
-    """In place of `sys.unraisablehook`: an interruption that Python only would report and go on is not lost."""
+    """Replace `sys.unraisablehook`: an interruption that Python only would report and go on is not lost."""
     if isinstance(unraisable.exc_value, Stopped):
         number = unraisable.exc_value.code - OF_SIGNAL
         stopped.clear()
@@ -123,7 +123,7 @@ def _send_again(stopped: list[Stopped], hook: Callable[[Any], object], unraisabl
         hook(unraisable)
 
 
-def restore_handlers(handlers: dict[int, object]) -> None:
+def restore_handlers(handlers: Mapping[int, Any]) -> None:
     """Set the handlers that `handle_signals` gave."""
     for number, handler in handlers.items():
         signal.signal(number, handler)

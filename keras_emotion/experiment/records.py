@@ -27,6 +27,7 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from keras_emotion.environment import different_versions, package_versions
 from keras_emotion.evaluation import REQUIRED_COLUMNS
 from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
@@ -211,14 +212,26 @@ class RunFolder:
             # A run of a version that kept the first start only.
             self._write_start(self._read("environment.json"))
         self._write_start(environment)
-        # By name, that is by time. A start that another process writes at this moment may be missing: `finish` puts
-        # the file together once more.
+        # By name, that is in their order. A start that another process writes at this moment may be missing: `finish`
+        # puts the file together once more.
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
         # Of an earlier version's file, anything may stand there.
-        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")))[:40]
-        self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
+        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")).partition("+")[0])[:40]
+        names = [path.stem for path in self._json_files("starts")]
+        # Behind those that are there, also where the clock was set back since: by time and number.
+        started = max([started, *(re.split(r"[+]|-\d{5}-", name)[0] for name in names)])
+        self.write_json(f"starts/{started}-{len(names):05d}-{uuid.uuid4().hex}.json", environment)
+
+    def other_versions(self, packages: Mapping[str, str]) -> list[str]:
+        """Packages of which the first start of the run had another version, as `different_versions` lists them."""
+        try:
+            there = self.environment.get("packages")
+        except InputError:
+            # Not there yet, or damaged.
+            return []
+        return different_versions(there, packages) if isinstance(there, dict) else []
 
     def _collect_starts(self) -> None:
         starts = [self._read(f"starts/{path.name}") for path in self._json_files("starts")]
@@ -531,7 +544,9 @@ class RunFolder:
     def _refuse_other(self, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         if different := differences(there, plain_json(asked)):
             shown = "\n  ".join(different)
+            versions = ", ".join(self.other_versions(package_versions()))
             raise InputError(
                 f"{self.path}: holds a run of another {what} (there -> asked for):\n  {shown}\n"
                 "give another --output, or the same settings"
+                + (f"; the run was started with other versions: {versions}" if versions else "")
             )

@@ -60,7 +60,7 @@ def _tables(folder: Path) -> dict[str, bytes]:
 
 
 def _trained(folder: Path) -> dict[str, bytes]:
-    models = sorted((folder / "run" / "models").rglob("*.keras"))
+    models = sorted((folder / "run" / "models").rglob("[!.]*.keras"))
     return {**_tables(folder), "models": repr([model.name for model in models]).encode()}
 
 

@@ -95,7 +95,7 @@ class Faces:
 
         from keras_emotion import faces
         from keras_emotion.array_files import save_array
-        from keras_emotion.files import temporary_path
+        from keras_emotion.files import remove_leftovers, temporary_path
         from keras_emotion.tables import csv_bytes
 
         sequence = faces.extract_faces(
@@ -112,6 +112,7 @@ class Faces:
         temporary = temporary_path(out)
         try:
             temporary.mkdir(parents=True)
+            remove_leftovers(out)
             save_array(temporary / "faces.npy", sequence.faces)
             (temporary / "frames.csv").write_bytes(csv_bytes(sequence.frames, float_format="%.6g"))
             for name, values in sequence.details.items():

@@ -343,7 +343,7 @@ class RunFolder:
     def set_aside_damaged(self) -> Jobs:
         """Move damaged files to the folder `damaged`, with a line for each, so that they are made again.
 
-        A run that has lost a record is not finished any more.
+        A run that has lost a file is not finished any more, and its next start makes that again.
 
         Returns:
             The records that are left.
@@ -387,7 +387,8 @@ class RunFolder:
         is_job = path.parent.name == "jobs"
         try:
             moved.parent.mkdir(exist_ok=True)
-            if is_job:
+            if path.name != FINISHED and path.parent.name != "starts":
+                # Else nothing would make it again.
                 self.reopen()
             os.rename(path, moved)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Read arrays of NumPy's files, whose sizes are looked at before memory is allocated."""
+"""Arrays in NumPy's files: sizes are looked at before memory is allocated, and a full disk is named as such."""
 
 from __future__ import annotations
 
@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     import h5py
 
 _UNREADABLE = "{path}: not a readable .npz file of plain arrays ({reason}); copy it again"
+
+
+class _Stream:
+    """Of an open file only that it can be written to."""
+
+    def __init__(self, file: IO[bytes]):
+        self.write = file.write
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as a `.npy` file; nothing is pickled.
+
+    Raises:
+        OSError: the system's own. `numpy.save` gives a file that it knows to C, and of a full disk only the number of
+            items that were written.
+    """
+    with path.open("wb") as file:
+        np.lib.format.write_array(_Stream(file), np.asanyarray(array), allow_pickle=False)
 
 
 def read_npz(path: Path, names: Collection[str] | None = None, message: str = _UNREADABLE) -> Mapping[str, np.ndarray]:

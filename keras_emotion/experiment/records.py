@@ -28,6 +28,7 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from keras_emotion.environment import different_versions, package_versions
 from keras_emotion.evaluation import REQUIRED_COLUMNS
 from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
@@ -219,17 +220,29 @@ class RunFolder:
             # A run of a version that kept the first start only.
             self._write_start(self._read("environment.json"))
         self._write_start(environment)
-        # By name, that is by time. A start that another process writes at this moment may be missing: `finish` puts
-        # the file together once more.
+        # By name, that is in their order. A start that another process writes at this moment may be missing: `finish`
+        # puts the file together once more.
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
         # Of an earlier version's file, anything may stand there.
-        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")))[:40]
-        self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
+        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")).partition("+")[0])[:40]
+        names = [path.stem for path in self._json_files("starts")]
+        # Behind those that are there, also where the clock was set back since: by time and number.
+        started = max([started, *(re.split(r"[+]|-\d{5}-", name)[0] for name in names)])
+        self.write_json(f"starts/{started}-{len(names):05d}-{uuid.uuid4().hex}.json", environment)
+
+    def other_versions(self, packages: Mapping[str, str]) -> list[str]:
+        """Packages of which the first start of the run had another version, as `different_versions` lists them."""
+        try:
+            there = self.environment.get("packages")
+        except InputError:
+            # Not there yet, or damaged.
+            return []
+        return different_versions(there, packages) if isinstance(there, dict) else []
 
     def _collect_starts(self) -> None:
-        starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [self._read(f"starts/{path.name}") for path in self._json_files("starts")]
         if not starts:
             return
         first, *others = starts
@@ -338,7 +351,7 @@ class RunFolder:
     def set_aside_damaged(self) -> Jobs:
         """Move damaged files to the folder `damaged`, with a line for each, so that they are made again.
 
-        A run that has lost a record is not finished any more.
+        A run that has lost a file is not finished any more, and its next start makes that again.
 
         Returns:
             The records that are left.
@@ -347,7 +360,7 @@ class RunFolder:
             InputError: `config.json` is damaged, which cannot be made again, or a file cannot be read or moved.
         """
         config = self.config
-        starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [f"starts/{path.name}" for path in self._json_files("starts")]
         schemas: dict[str, Any] = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
             path = self._file(name)
@@ -382,7 +395,8 @@ class RunFolder:
         is_job = path.parent.name == "jobs"
         try:
             moved.parent.mkdir(exist_ok=True)
-            if is_job:
+            if path.name != FINISHED and path.parent.name != "starts":
+                # Else nothing would make it again.
                 self.reopen()
             os.rename(path, moved)
         except FileNotFoundError:
@@ -507,7 +521,22 @@ class RunFolder:
         return content_checksum(self.config)
 
     def _job_files(self) -> list[Path]:
-        return sorted(self._file("jobs").glob("[!.]*.json"))
+        return self._json_files("jobs")
+
+    def _json_files(self, folder: str) -> list[Path]:
+        """The JSON files of a folder, by name; of one that is not there none.
+
+        Raises:
+            InputError: the folder cannot be read. To take it for an empty one would repeat what is done.
+        """
+        path = self._file(folder)
+        try:
+            names = os.listdir(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
+        return [path / name for name in sorted(names) if name.endswith(".json") and not name.startswith(".")]
 
     def _records(self) -> Iterator[_Record | DamagedFile]:
         files = self._job_files()
@@ -543,7 +572,9 @@ class RunFolder:
     def _refuse_other(self, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         if different := differences(there, plain_json(asked)):
             shown = "\n  ".join(different)
+            versions = ", ".join(self.other_versions(package_versions()))
             raise InputError(
                 f"{self.path}: holds a run of another {what} (there -> asked for):\n  {shown}\n"
                 "give another --output, or the same settings"
+                + (f"; the run was started with other versions: {versions}" if versions else "")
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.inference.schema import read_block
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.native_log import without_start_up_log
@@ -268,8 +269,9 @@ def export_model(
     expected = _by_name(outputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
         # Beside its place, so that what arrives there is whole.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as folder:
             written = Path(folder) / f"model{form.ending}"
             found = _written_and_run(exported, form, written, windows, where=f"{model.name}, --format {file_format}")
             differences = {

@@ -16,6 +16,7 @@ import rich.console
 from rich.text import Text
 
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.files import remove_leftovers
 from keras_emotion.reports.figures import Picture, described_pictures, draw
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
 from keras_emotion.reports.references import references_of
@@ -165,6 +166,7 @@ def output_folder(path: Path) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be made: {error.strerror}") from error
+    remove_leftovers(path, path / "figures")
     return RunFolder(path)
 
 

@@ -201,6 +201,8 @@ def test_other_damaged_files_are_made_again(tmp_path, name, how):
     (folder.path / name).write_bytes(BAD[how])
     folder.set_aside_damaged()
     assert not (folder.path / name).exists()
+    # Nothing is made again in a run that is finished.
+    assert folder.is_finished is name.startswith("starts")
     folder.start(SCIENCE, "identity", DATA, resume=True)
     folder.record_start({"started": "2026-01-01T10:00:00+00:00"})
     folder.finish(SUMMARY)

@@ -43,7 +43,7 @@ RESAMPLING_SECONDS = 0.5
 _MERGED_SECONDS = 0.1
 _SCAN_SECONDS = 10.0
 
-NOT_A_NUMBER, FLAT, CALLED_BAD = "samples that are no numbers in", "constant signal in", "the file calls it bad:"
+NOT_A_NUMBER, FLAT, CALLED_BAD = "samples that are no numbers in", "constant signal in", "bad segment in the file:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class WindowGrid:
 
     Args:
         window_seconds: length of a window.
-        hop_seconds: from the start of a window to that of the next.
+        hop_seconds: time between consecutive window starts in seconds.
         lag_seconds: how much later than the window its signal is.
         baseline_seconds: what of the start of the recording is the baseline.
         sampling_rate_hz: samples a second of the model.

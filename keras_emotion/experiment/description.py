@@ -18,7 +18,7 @@ DESCRIPTION = "experiment.json"
 
 
 def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, Any]:
-    """Experiment and data set as JSON-able values."""
+    """Experiment and dataset as JSON-able values."""
     # Paths that mean the same from any folder.
     store = experiment.runtime.feature_store.absolute()
     return {
@@ -47,7 +47,7 @@ def load_experiment(
 
     Args:
         path: the file, or the folder of a run.
-        data_root: folder of the data set, where it is no longer where it was.
+        data_root: folder of the dataset, where it is no longer where it was.
         stimuli: the stimulus folder, likewise.
 
     Raises:

@@ -81,7 +81,7 @@ class Data:
     Args:
         dataset: the reader.
         files: the files of each subject, with the hash of each.
-        description: JSON-able: data set, subjects, fingerprints, whether synthetic.
+        description: JSON-able: dataset, subjects, fingerprints, whether synthetic.
     """
 
     dataset: Reader

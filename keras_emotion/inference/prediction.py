@@ -26,7 +26,7 @@ class Prediction:
     """What a model says of a recording.
 
     Args:
-        table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
+        table: one row per window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
             axis, and `probability_<class>` for each class. Where a window has none, or the model sees faces, also
             `problem`: why it has none, and NaN for its probabilities.
         band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN where a window has no

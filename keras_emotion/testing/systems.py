@@ -386,7 +386,7 @@ def check_training_rows(case: SystemCase) -> None:
 
 
 def check_vectors(case: SystemCase) -> None:
-    """`vectors` are finite numbers, one row a window."""
+    """`vectors` are finite numbers, one row per window."""
     vectors = case.system.vectors(case.arrays)
     n_windows = len(case.labels)
     require(vectors.ndim == 2, f"`vectors` has shape {vectors.shape}; expected (windows, features)")

@@ -136,7 +136,9 @@ def test_canaries_count_trials_against_a_binomial():
     assert not list(canary_findings(nine, "It"))
     (finding,) = canary_findings(units, "It")
     assert (finding.kind, finding.severity) == ("score on random test labels", "leak")
-    assert finding.message.startswith("It: 10 of 10 test trials are right about labels that were drawn at random")
+    assert finding.message.startswith(
+        "It: 10 of 10 test trials are predicted correctly for labels that were drawn at random"
+    )
     failed = [{**units[0], "folds": [], "failed": "training loss not finite in epoch 1"}]
     assert [(one.kind, one.severity) for one in canary_findings(failed, "It")] == [("not checkable", "note")]
 
@@ -284,7 +286,7 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     assert of_first.met(tested).startswith("1 of the 2 recordings that are tested")
     elsewhere = dataclasses.replace(of_first, recordings=())
     assert elsewhere.met(tested) == "3 of the 24 trials that are tested, of subjects 1"
-    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the data set that is tested"
+    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the dataset that is tested"
     assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
     assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
 

@@ -43,7 +43,7 @@ RESAMPLING_SECONDS = 0.5
 _MERGED_SECONDS = 0.1
 _SCAN_SECONDS = 10.0
 
-NOT_A_NUMBER, FLAT, CALLED_BAD = "samples that are no numbers in", "constant signal in", "the file calls it bad:"
+NOT_A_NUMBER, FLAT, CALLED_BAD = "samples that are no numbers in", "constant signal in", "bad segment in the file:"
 
 
 @dataclasses.dataclass(frozen=True)

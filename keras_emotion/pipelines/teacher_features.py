@@ -1,4 +1,4 @@
-"""Features that another network gave to the same windows, paired by subject, trial and time."""
+"""Teacher features from a file, paired with windows by subject, trial and time."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class TeacherFeatures:
     """Teacher features from an `.npz` file.
 
     The file holds arrays of equal length: `subject`, `trial`, `start_seconds` (from the onset of the stimulus) and
-    `features` `(windows, steps, units)` float32; `dataset` and `session` where there are several. `write` makes one.
+    `features` `(windows, steps, units)` float32; `dataset` and `session` if there are several. `write` creates it.
 
     Args:
         path: the `.npz` file.
         tolerance_seconds: two starts that differ by at most this belong to the same window.
 
     Raises:
-        InputError: the file is missing, is no `.npz`, lacks an array, or its arrays do not fit together.
+        InputError: the file is missing, is not an `.npz`, lacks an array, or its arrays have inconsistent shapes.
     """
 
     def __init__(self, path: Path | str, tolerance_seconds: float = 1e-3):
         self.path = Path(path)
         self.tolerance_seconds = tolerance_seconds
         if not self.path.is_file():
-            raise InputError(f"{path}: no such file; --system.teacher takes an .npz of teacher features")
+            raise InputError(f"{path}: no such file; expected an .npz of teacher features for --system.teacher")
         arrays = dict(read_npz(self.path, (*_FIELDS, *_OPTIONAL_FIELDS)))
         if missing := [field for field in _FIELDS if field not in arrays]:
             raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
@@ -46,10 +46,10 @@ class TeacherFeatures:
         self._rows = pd.DataFrame(arrays)
 
     def for_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """The features of the windows of a window table.
+        """Return the features of the windows of a window table.
 
         Returns:
-            `(features, found)`: `(windows, steps, units)` float32 (zeros where there are none) and `(windows,)` bool.
+            `(features, found)`: `(windows, steps, units)` float32 (zeros where missing) and `(windows,)` bool.
 
         Raises:
             InputError: there are several sessions, and the file does not name them.

@@ -163,7 +163,7 @@ def test_missing_channels_ratings_and_windows_are_counted(memory_reader, tmp_pat
     runtime = Runtime(workers=1, feature_store=tmp_path / "store")
     written = write_feature_table(tmp_path / "X.npz", "de", reader, runtime=runtime)
     assert written.notes == (
-        "subject 2: 2 of 48 windows left out: the file calls it bad: cough",
+        "subject 2: 2 of 48 windows left out: bad segment in the file: cough",
         "subject 2: channels missing in 48 windows (NaN in X): O2",
         "arousal: no rating in 12 of 94 windows (NaN in y)",
     )

@@ -386,7 +386,10 @@ def test_altered_blocks_of_an_earlier_version_are_refused(trial):
         (put("features", None), "parts.eeg.fields: expected an object"),
         (put("features", "all"), "parts.eeg.fields: expected an object"),
         (put("face", "steps", 10**9), "parts.face.fields.steps: expected less"),
-        (put("face", "source", "openface"), "parts.face.fields.source: the model was trained on what OpenFace says"),
+        (
+            put("face", "source", "openface"),
+            "parts.face.fields.source: the model was trained on OpenFace's face quantities",
+        ),
         (without("channel_names"), "channel_names: missing"),
         (put("channel_names", 7), "channel_names: expected a valid array"),
         (put("features", "measure", "coherence"), "parts.eeg.fields: needs the whole recording at once"),
@@ -451,5 +454,5 @@ def test_peripheral_channels_are_read_by_their_names(trial):
 def test_quantities_of_openface_are_in_no_description_that_can_be_read(tmp_path):
     part = FaceQuantities(source="openface", openface_folder=tmp_path)
     assert "openface_folder" not in part.description()["fields"]
-    with pytest.raises(ValueError, match="what OpenFace says"):
+    with pytest.raises(ValueError, match="OpenFace's face quantities"):
         FaceQuantities.from_fields(part.description()["fields"])

@@ -281,7 +281,7 @@ def test_what_openface_says_cannot_be_computed():
     known = prior_dfcn().inference
     said = {**known, "face": {**known["face"], "source": "openface"}}
     of_openface = models.PriorDFCN(n_windows=3, n_channels=4, stfenet=False, non_local_after=None, inference=said)
-    with pytest.raises(InputError, match="was trained on what OpenFace says of the face"):
+    with pytest.raises(InputError, match="was trained on OpenFace's face quantities"):
         Predictor(of_openface)
 
 

@@ -143,13 +143,13 @@ def test_windows_and_their_problems():
         Damage(1100, 1101, "samples that are no numbers in", "F3"),  # 11 s, the first sample of window 4
         Damage(1950, 2100, "constant signal in", "F3"),
         Damage(1950, 2100, "constant signal in", "F4"),
-        Damage(3000, 3200, "the file calls it bad:", "BAD_cough", is_replaced=False),
+        Damage(3000, 3200, "bad segment in the file:", "BAD_cough", is_replaced=False),
     ]
     problems = grid.problems([first, second], damage, 100.0, n_eeg=2)
     near = "within 2.2 s of samples without signal"
     assert problems.tolist()[:8] == ["", "", near, near, "samples that are no numbers in F3", near, "", near]
     # After the gap: the constant signal ends at 121 s, the margin at 123.2; the cough is a window of its own.
-    flat, cough = "constant signal in all EEG channels", "the file calls it bad: BAD_cough"
+    flat, cough = "constant signal in all EEG channels", "bad segment in the file: BAD_cough"
     assert problems.tolist()[8:] == [flat, near, *[""] * 3, cough, *[""] * 4]
 
 
@@ -235,8 +235,8 @@ def test_what_the_file_calls_bad(held, microvolts, predictors):
     assert "F3 counts as missing: called bad by the file" in found.notes
     assert found.summary["unusable_channels"] == {"F3": "called bad by the file"}
     problems = found.table["problem"]
-    assert problems[10] == "the file calls it bad: BAD_cough"
-    assert problems[20] == "the file calls it bad: BAD_ACQ_SKIP"
+    assert problems[10] == "bad segment in the file: BAD_cough"
+    assert problems[20] == "bad segment in the file: BAD_ACQ_SKIP"
     # Where there is a signal the neighbours keep theirs; beside a pause they are too near.
     assert (problems[[9, 11]] == "").all()
     assert (problems[[19, 21]] == "within 1.7 s of samples without signal").all()

@@ -46,7 +46,7 @@ COMMANDS = (
     f"{_CLI} synthesize mahnob_hci m --subjects 3 --trials 6 --lead-seconds 5 --stimulus-seconds 20",
     f"{_CLI} run --model logistic_regression --dataset mahnob_hci --data-root m --target valence "
     f"--protocol trial_disjoint subject_disjoint --output e {_SHARED}",
-    # In a folder of its own, since demos of one data set once shared their data.
+    # In a folder of its own, since demos of one dataset once shared their data.
     f"IN dfcn {{tree}}/reproductions/deap_dfcn.py --table 2 {_SHARED}",
     f"{_CLI} synthesize recordings r --subjects 2 --trials 8",
     f"{_CLI} run --model facrnn --data r --target valence --preset demo --training.epochs 1 --maximum-folds 3 "

@@ -41,7 +41,7 @@ N_FRAMES, FRAME_RATE_HZ, HEIGHT, WIDTH = 400, 50.0, 576, 720
 """The synthetic video has the size and the rate of DEAP's."""
 
 DEAP_FRAMES = 22 * 40 * 60 * 50
-"""Frames of all of DEAP's face video: 22 subjects, 40 trials of 60 s, 50 frames a second."""
+"""Frames of all of DEAP's face video: 22 subjects, 40 trials of 60 s, 50 frames per second."""
 
 LONGER = 4
 """Times that the video is repeated to see whether memory grows."""
@@ -239,7 +239,7 @@ def measure(contender: str, file: str, n_samples: int | None) -> dict[str, Any]:
 
     Returns:
         Seconds by the clock on the wall and of the processor, without imports, the loading of networks and the first
-        two samples of the process, which a data set of hundreds of videos does not notice; frames or samples taken,
+        two samples of the process, which a dataset of hundreds of videos does not notice; frames or samples taken,
         faces found, eyes by frame; bytes at the peak of this process, and by how much they exceed the peak after
         imports.
     """

@@ -237,7 +237,7 @@ def _correlation_torcheeg() -> Callable[[Any], Any]:
 
 
 def _torcheeg() -> Job:
-    """`BandDifferentialEntropy` and `ToGrid`, as its documentation composes them, on each window as its data set does.
+    """`BandDifferentialEntropy` and `ToGrid`, as its documentation composes them, on each window as its dataset does.
 
     Its own grid and filters; the edges of the bands are those of the other contenders.
     """

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import cost
 import faces
 import features
 import folds
@@ -25,6 +26,7 @@ import rich.padding
 import rich.table
 import rich.text
 import seed
+import soak
 import train
 from measurement import Outcome, environment, in_fresh_process
 
@@ -41,30 +43,40 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "seed": seed.benchmark,
     "images": images.benchmark,
     "gpu": gpu.benchmark,
+    "soak": soak.benchmark,
+    "cost": cost.benchmark,
 }
-"""By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full`, `threads` and `minutes`
-that it has as parameters."""
+"""By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full`, `threads`,
+`minutes`, `speed` and `figures` that it has as parameters."""
+
+
+APART = ("gpu", "soak")
+"""Not run unless asked for: one needs a GPU, the other mne-lsl and a machine without other work."""
 
 
 def main(
-    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(name for name in BENCHMARKS if name != "gpu"),
+    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(name for name in BENCHMARKS if name not in APART),
     data_root: Path | None = None,
     repeats: int | None = None,
     full: bool = False,
     threads: int | None = None,
-    minutes: float = 10.0,
+    minutes: float | None = None,
+    speed: float | None = None,
+    figures: Path | None = None,
     json_file: Annotated[Path | None, Option(name="json")] = None,
 ) -> int:
     """Run benchmarks and print a table of each.
 
     Args:
-        only: the benchmarks to run, by default all but `gpu`.
+        only: the benchmarks to run, by default all but `gpu` and `soak`.
         data_root: folder of DEAP, for faces also a video; without it, synthetic data of the same size are written to a
             temporary folder.
         repeats: runs of each contender, of which the median is printed; by default 5, of `train` 3.
         full: measure slow peers on all of the data, too, and not on a stated part of it.
         threads: threads of the contenders of `train`, by default one for each core; the others have one.
-        minutes: that `gpu` takes at most.
+        minutes: that `gpu` takes at most (by default 10); signal that `soak` plays (60).
+        speed: how many times faster than real time `soak` plays, by default 20.
+        figures: folder that `cost` writes its plot and its table to.
         json_file: file to write every single measurement to.
 
     Returns:
@@ -74,7 +86,14 @@ def main(
         python benchmarks/run.py --only features
     """
     console = rich.console.Console()
-    options = {"data_root": data_root, "repeats": repeats, "full": full, "threads": threads, "minutes": minutes}
+    options = {
+        "data_root": data_root,
+        "repeats": repeats,
+        "full": full,
+        "threads": threads,
+        "minutes": minutes,
+        "speed": speed,
+    }
     machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
     try:
         outcomes = {name: BENCHMARKS[name](**_accepted(BENCHMARKS[name], options)) for name in only}

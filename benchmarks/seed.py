@@ -130,7 +130,7 @@ def _libeer() -> Job:
 
 
 def _torcheeg() -> Job:
-    """`BandDifferentialEntropy` on each window, as its data set applies it."""
+    """`BandDifferentialEntropy` on each window, as its dataset applies it."""
     import numpy as np
 
     without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")

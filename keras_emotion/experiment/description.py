@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ DESCRIPTION = "experiment.json"
 
 
 def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, Any]:
-    """Experiment and data set as JSON-able values."""
+    """Experiment and dataset as JSON-able values."""
     # Paths that mean the same from any folder.
     store = experiment.runtime.feature_store.absolute()
     return {
@@ -46,7 +47,7 @@ def load_experiment(
 
     Args:
         path: the file, or the folder of a run.
-        data_root: folder of the data set, where it is no longer where it was.
+        data_root: folder of the dataset, where it is no longer where it was.
         stimuli: the stimulus folder, likewise.
 
     Raises:
@@ -65,7 +66,7 @@ def load_experiment(
             experiment = Experiment(**fields, system=system)
         root, file_format = Path(data_root or content["data"]["root"]), content["data"]["file_format"]
         options = dict(content["data"].get("options", {}))
-        reader = READERS[experiment.dataset]
+        reader: Callable[..., Reader] = READERS[experiment.dataset]
         known_stimuli = content["data"].get("stimuli")
         identity = content["identity"]
     except FileNotFoundError:

@@ -155,7 +155,7 @@ def write_feature_table(
         dataset: a reader (see `keras_emotion.datasets`).
         subjects: ids of the subjects; by default all.
         window_seconds: length of a window; `None`: 1 s, or that of the features in the files.
-        hop_seconds: from the start of a window to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive window starts in seconds; `None`: no overlap.
         subtract_baseline: whether the mean waveform before the stimulus is subtracted from the signals.
         study_channels: `"union"`: all channels that some recording has; `"intersection"`: those that all have.
         runtime: workers and feature store.

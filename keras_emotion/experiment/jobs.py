@@ -259,13 +259,13 @@ class Plan:
         columns = rule.ratings if isinstance(rule, QuadrantRule) else (target,)
         if len(columns) > 1 and target in named:
             raise InputError(
-                f"target {target!r}: is a rating of data set {self.experiment.dataset}, and stands for two; expected "
+                f"target {target!r}: is a rating of dataset {self.experiment.dataset}, and stands for two; expected "
                 "names without a plus sign; rename the rating"
             )
         for column in columns:
             if column not in named:
                 raise InputError(
-                    f"target {column!r} is no rating of data set {self.experiment.dataset}; it has {', '.join(named)}"
+                    f"target {column!r} is no rating of dataset {self.experiment.dataset}; it has {', '.join(named)}"
                 )
         chosen = table[list(columns)].notna().all(axis=1).to_numpy()
         if self.experiment.sessions:
@@ -458,7 +458,7 @@ def forget_windows() -> None:
 
 
 def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
-    # A worker does many jobs on the same few subjects: tables are read, and windows paired, once a process.
+    # A worker does many jobs on the same few subjects: tables are read, and windows paired, once per process.
     system, folders = plan.experiment.system, plan.feature_folders[subject]
     channels = {name: study.channels for name, study in plan.channels.items()}
     names = json.dumps([[name, one.names, one.directions] for name, one in channels.items()])

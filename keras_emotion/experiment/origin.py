@@ -137,7 +137,7 @@ class Origin:
             own = sorted(set(self.subjects) & set(tested.subjects))
             return f"{len(shared)} of the {len(tested.trials)} trials that are tested, of subjects {_listed(own)}"
         if shared := set(self.subjects) & set(tested.subjects):
-            return f"subjects {_listed(sorted(shared))} of the data set that is tested"
+            return f"subjects {_listed(sorted(shared))} of the dataset that is tested"
         return ""
 
     @property

@@ -50,8 +50,9 @@ def pretrain(
         verify: see `inspect_data`.
 
     Returns:
-        The file of the network, and a row a target: `rating_metrics` on the windows of unseen people, with `mean_error`
-        (the error of saying the mean of the training windows each time) and the numbers of people and windows.
+        The file of the network, and one row per target: `rating_metrics` on the windows of unseen people,
+        with `mean_error` (the error of always predicting the mean of the training windows) and the numbers of people
+        and windows.
 
     Raises:
         InputError: the data cannot be used, a window has one rating and not the other, or there are too few people.

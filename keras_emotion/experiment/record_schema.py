@@ -51,7 +51,7 @@ class TaskParts(_Part):
 
 
 class _Predictions(_Part):
-    """Columns of the same length, a row a test window."""
+    """Columns of the same length, one row per test window."""
 
     __pydantic_extra__: dict[str, list[Any]]
     subject: list[Name]

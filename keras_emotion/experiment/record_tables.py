@@ -29,7 +29,7 @@ class RunTables(NamedTuple):
     Args:
         results: with `RESULT_COLUMNS`.
         predictions: with `PREDICTION_COLUMNS`.
-        search: a row a candidate; empty where nothing was searched.
+        search: one row per candidate; empty where nothing was searched.
         failed: JSON-able: the jobs whose training diverged, with `reason` and `left_out`, the subjects that are left
             out for it (none where another candidate of a search did not diverge).
     """
@@ -113,7 +113,7 @@ def _numbered_folds(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
 
 
 def _chosen(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], pd.DataFrame]:
-    """The record of each fold, and what was searched: a row a candidate."""
+    """The record of each fold, and what was searched: one row per candidate."""
     folds: dict[tuple, list[Mapping[str, Any]]] = {}
     for record in sorted(records, key=lambda record: record["job"]["candidate"]):
         folds.setdefault(_place(record), []).append(record)

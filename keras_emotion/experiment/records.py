@@ -19,7 +19,6 @@ import contextlib
 import errno
 import os
 import re
-import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +32,7 @@ from keras_emotion.experiment.record_schema import earlier_name, problem_of, rec
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
 from keras_emotion.files import TEMPORARY_PREFIX, link, remove_leftovers, write_once, write_whole
 from keras_emotion.json_files import DamagedFile, content_checksum, json_bytes, plain_json, read_json
+from keras_emotion.logs import LOGGER
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
 from keras_emotion.tables import Kind, csv_bytes, read_table
@@ -305,11 +305,12 @@ class RunFolder:
         Raises:
             InputError: some are damaged.
         """
-        records = list(self._records())
-        if damaged := [one for one in records if isinstance(one, DamagedFile)]:
+        found = list(self._records())
+        if damaged := [one for one in found if isinstance(one, DamagedFile)]:
             lines = "\n  ".join(f"{one.path}: {one.reason}" for one in damaged)
             raise InputError(f"{self.path}: {len(damaged)} damaged records; {_REPEAT}:\n  {lines}")
         # Of a job that a version before this one recorded too, under the name that it gave, this version's counts.
+        records = [one for one in found if not isinstance(one, DamagedFile)]
         by_name = {one.name: one for one in sorted(records, key=lambda one: one.has_checksum)}
         return [by_name[name].content for name in sorted(by_name)]
 
@@ -339,7 +340,7 @@ class RunFolder:
         """
         config = self.config
         starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
-        schemas = {FINISHED: _Finished, INFERENCE: _Inference}
+        schemas: dict[str, Any] = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
             path = self._file(name)
             try:
@@ -388,7 +389,7 @@ class RunFolder:
                 link(moved, path)
                 moved.unlink(missing_ok=True)
                 return
-        sys.stderr.write(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again\n")
+        LOGGER.info(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again")
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write JSON with its checksum at once: the file is there whole, or not at all."""

@@ -1,4 +1,4 @@
-"""Read the files of a data set once: what is wrong with them, and a hash of each, kept beside its size and time."""
+"""Read the files of a dataset once: what is wrong with them, and a hash of each, kept beside its size and time."""
 
 from __future__ import annotations
 

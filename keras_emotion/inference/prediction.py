@@ -26,7 +26,7 @@ class Prediction:
     """What a model says of a recording.
 
     Args:
-        table: one row a window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
+        table: one row per window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
             axis, and `probability_<class>` for each class. Where a window has none, or the model sees faces, also
             `problem`: why it has none, and NaN for its probabilities.
         band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN where a window has no
@@ -92,7 +92,8 @@ def check_media(predictor: Predictor, media: Path | None, media_start_seconds: f
 
 def problems_of(windows: RecordedWindows | None, paired: Sequence[PairedWindows]) -> np.ndarray:
     """`(windows,)` why a window has no probability, empty where it has one."""
-    of_all = [one.problems for one in (windows, *paired) if one is not None]
+    given: tuple[RecordedWindows | PairedWindows | None, ...] = (windows, *paired)
+    of_all = [one.problems for one in given if one is not None]
     reasons = (dict.fromkeys(filter(None, one)) for one in zip(*of_all, strict=True))
     return np.array(["; ".join(one) for one in reasons], dtype=object)
 

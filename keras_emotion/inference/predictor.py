@@ -1,4 +1,4 @@
-"""Saved models applied to recordings of no data set: the windows, features and channels that they were trained with."""
+"""Saved models applied to recordings of no dataset: the windows, features and channels that they were trained with."""
 
 from __future__ import annotations
 

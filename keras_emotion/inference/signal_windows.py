@@ -109,7 +109,7 @@ class WindowGrid:
 
     Args:
         window_seconds: length of a window.
-        hop_seconds: from the start of a window to that of the next.
+        hop_seconds: time between consecutive window starts in seconds.
         lag_seconds: how much later than the window its signal is.
         baseline_seconds: what of the start of the recording is the baseline.
         sampling_rate_hz: samples a second of the model.

@@ -36,7 +36,7 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
     `eeg[:, :, rows, columns]` with the cells of the electrodes
     (`keras_emotion.signals.grid_positions(channel_names).T`).
 
-    **Deviations.** The equations are those of the first author's summary of [1] [3], the sizes those of the released
+    **Deviations.** The equations are those of the first author's summary of [1, 3], the sizes those of the released
     code [2], which departs from the equations: one graph, of the middle step; no ReLU in it and no loss of it;
     products of polynomials taken elementwise; temporal attention only on the way to the spatial one; a shortcut of
     1 x 1 and a layer normalisation. Here are the equations. How `Q'` enters is not printed with them: as a mean over

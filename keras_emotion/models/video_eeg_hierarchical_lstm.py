@@ -290,7 +290,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
 
     Args:
         modalities: `("face", "eeg")` (default) or one of them.
-        n_frames: frames of a segment, 2 or more; default 40 (5 s at 8 frames a second).
+        n_frames: frames of a segment, 2 or more; default 40 (5 s at 8 frames per second).
         n_looks: looks at most, `N_max`, 2 or more; default 40.
         face_encoder: `"small"` (default): an `ImageEncoder` of pictures, trained with the rest; `"alexnet"`: the
             features of a frozen network are the input.

@@ -173,7 +173,7 @@ class ConnectivityFeatures(FeaturePart):
         elif self.measure == "correlation":
             network = signals.pearson_correlation(signal, rate, **cut)
         else:
-            measure = {"phase_locking": signals.phase_locking_value, "coherence": signals.coherence}[self.measure]
+            measure: Any = {"phase_locking": signals.phase_locking_value, "coherence": signals.coherence}[self.measure]
             network = measure(signal, rate, *self.measure_band_hz, **cut)
         places = steps_of_windows(len(power), self.n_windows, window // unit, hop // unit)
         return network[places].astype(np.float32), power[places].astype(np.float32)

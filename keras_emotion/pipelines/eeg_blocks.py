@@ -22,7 +22,7 @@ class EEGBlocks(FeaturePart):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
         lag_seconds: how much later than the window table says the EEG of a block is cut: the brain's response follows
             the stimulus. A whole number of samples.
     """
@@ -113,7 +113,7 @@ class EEGBlocks(FeaturePart):
         """
 
     def _span(self, eeg: Recording, n_blocks: int) -> tuple[slice, int]:
-        """The samples of a trial that its blocks lie in, and those from the start of a block to that of the next.
+        """The samples of a trial that its blocks lie in, and those time between consecutive block starts in seconds.
 
         Raises:
             ValueError: a length is not a whole number of samples.

@@ -53,9 +53,9 @@ class EEGImages(EEGBlocks):
 
     Args:
         window_seconds: length of a segment in seconds; 40 frames by default.
-        hop_seconds: from the start of a segment to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive segment starts in seconds; `None`: no overlap.
         lag_seconds: how much later than the window table says the EEG of a segment is cut.
-        frame_rate_hz: frames a second, those of the video; a segment has a whole number of them.
+        frame_rate_hz: frames per second, those of the video; a segment has a whole number of them.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
         denoise: `"wavelet"` or `"none"`, without `kept_power`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -105,7 +105,7 @@ class EyeFeatures(GivenWindows):
                 f"{movements.window_seconds:g}"
             )
         try:
-            content = read()
+            content: Any = read()
         except InputError as error:
             return None, str(error)
         if self.values == "official":

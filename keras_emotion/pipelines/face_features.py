@@ -44,13 +44,13 @@ class FaceFeatures(FeaturePart):
     pictures (`Trial.images`), the frame of each step goes along as `step_frames`; a clip shorter than a window gives
     one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
 
-    **Deviations**: the paper brings videos to 60 frames a second and does not say how T frames come of them:
+    **Deviations**: the paper brings videos to 60 frames per second and does not say how T frames come of them:
     `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is taken.
 
     Args:
         window_seconds: length of a window in seconds.
         steps: T, the number of steps of a window.
-        hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`. Less makes windows
+        hop_seconds: time between consecutive window starts in seconds; `None` is `window_seconds`. Less makes windows
             overlap: only for data that are split by clip or person.
         lag_seconds: how much later in the video than the window table says a window is cut, see `Windowing`; pictures
             (`Trial.images`), which have no recording beside them, are taken at the time of the table.
@@ -139,7 +139,7 @@ class FaceFeatures(FeaturePart):
         # Workers share the cores among themselves already.
         cv2.setNumThreads(1)
         tables, step_frames = [], []
-        # The crops of a large data set are more than fits into memory.
+        # The crops of a large dataset are more than fits into memory.
         with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
             detector, n_steps = None, set()
             for trial in trials:
@@ -311,10 +311,10 @@ def duration_and_problem(
         duration_seconds = facts.duration_seconds - offset_seconds - (trial.video_offset_seconds or 0.0)
     if facts is not None and facts.duration_seconds:
         lasts, rate_hz = facts.duration_seconds, facts.frame_rate_hz
-        what = f"{facts.path}: lasts {lasts:.1f} s by its header ({rate_hz:g} frames a second)"
+        what = f"{facts.path}: lasts {lasts:.1f} s by its header ({rate_hz:g} frames per second)"
         if assumed_frame_rate_hz is not None and facts.n_frames:
             lasts, rate_hz = facts.n_frames / assumed_frame_rate_hz, assumed_frame_rate_hz
-            what = f"{facts.path}: lasts {lasts:.1f} s at {rate_hz:g} frames a second"
+            what = f"{facts.path}: lasts {lasts:.1f} s at {rate_hz:g} frames per second"
         problem = length_problem(what, trial, lasts, rate_hz, offset_seconds, length_tolerance_seconds)
     return duration_seconds, problem
 
@@ -338,7 +338,7 @@ def length_problem(
         what: begin of the message: which file lasts how long.
         trial: the trial.
         lasts_seconds: how long the video lasts, by its header or at a rate that is assumed.
-        rate_hz: its frames a second, likewise.
+        rate_hz: its frames per second, likewise.
         offset_seconds: time in the video at which the stimulus starts.
         length_tolerance_seconds: by how much a video may last longer than the trial, or differ from what the data say.
     """
@@ -355,7 +355,7 @@ def length_problem(
     problem = f"{what}, the trial {duration_seconds:.1f} s"
     n_frames = lasts_seconds * rate_hz
     if right_hz is not None:
-        problem += f", and the data say {right_hz:g} frames a second"
+        problem += f", and the data say {right_hz:g} frames per second"
         if said is not None:
             problem += f" during {said:.1f} s"
             if abs(n_frames / right_hz - said) <= length_tolerance_seconds:

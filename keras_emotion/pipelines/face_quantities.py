@@ -35,15 +35,15 @@ class FaceQuantities(FeaturePart):
     `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. OpenFace reads by OpenCV, which turns a video as it is to
     be shown and does not stretch its pixels: one whose pixels are not square has to be written anew for it.
     `"face_landmarker"` computes substitutes of the same meaning, in the same units, from MediaPipe's Face Landmarker
-    (`landmarker_quantities` says how they differ), from `frame_rate_hz` frames a second. Features of the two cannot be
-    mixed: the source is part of the key.
+    (`landmarker_quantities` says how they differ), from `frame_rate_hz` frames per second. Features of the two cannot
+    be mixed: the source is part of the key.
 
     Args:
         source: `"face_landmarker"` or `"openface"`.
         window_seconds: length of a window in seconds; 3 s in [1].
         steps: steps of equal length that a window is cut into, each with means of its own; one without a face has those
             of the whole window. `None`: a window is not cut.
-        hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`.
+        hop_seconds: time between consecutive window starts in seconds; `None` is `window_seconds`.
         lag_seconds: how much later in the video than the window table says a window is cut, see `Windowing`.
         offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
             (`Trial.video_offset_seconds`).

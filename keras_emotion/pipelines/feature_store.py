@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from keras_emotion.files import (
     write_whole,
 )
 from keras_emotion.json_files import DamagedFile, json_bytes, read_json
+from keras_emotion.logs import LOGGER
 from keras_emotion.pipelines.study_channels import ChangedArray, ChannelSet
 from keras_emotion.schema import InputError
 from keras_emotion.tables import Kind, csv_bytes, parse_table
@@ -116,7 +116,7 @@ class StoredFeatures:
         """
         if self.channels is None:
             return self
-        arrays, incomplete = dict(self.arrays), set(self.incomplete)
+        arrays, incomplete = dict[str, Any](self.arrays), set(self.incomplete)
         for name, array in self.arrays.items():
             align = functools.partial(part.align_channels, name, present=self.channels, wanted=wanted)
             example = np.zeros((1, *array.shape[1:]), array.dtype)
@@ -406,9 +406,7 @@ def _set_aside(folder: Path, inode: int, damage: Exception) -> None:
         with contextlib.suppress(OSError):
             os.rename(target, folder)
         return
-    sys.stderr.write(
-        f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed anew\n"
-    )
+    LOGGER.info(f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed anew")
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:
@@ -420,9 +418,10 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet
     """
     record, content = _check(folder)
     table = _parsed(folder, content, record["table_types"])
+    arrays: dict[str, Any]
     arrays = {Path(name).stem: _opened(folder / name) for name in _array_names(record["files"])}
     if "shared" in record:
-        arrays = _shared_arrays(_shared_folders(folder, record), np.array(arrays[SHARED_ROWS]))
+        arrays = dict[str, Any](_shared_arrays(_shared_folders(folder, record), np.array(arrays[SHARED_ROWS])))
     return arrays, table, ChannelSet.from_json(record["channels"]) if "channels" in record else None
 
 
@@ -581,7 +580,7 @@ def _checked_array(path: Path, recorded: Mapping[str, Any], verify: bool) -> int
     return status.st_mtime_ns
 
 
-def _opened(path: Path) -> np.ndarray:
+def _opened(path: Path) -> np.memmap:
     """An array, memory-mapped."""
     try:
         return np.lib.format.open_memmap(path, mode="r")

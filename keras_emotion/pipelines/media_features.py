@@ -46,7 +46,7 @@ class MediaPart(FeaturePart):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
         stream: whose picture or sound; the system decides it.
 
     Attributes:
@@ -196,8 +196,8 @@ class MediaFrames(MediaPart):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        frame_rate_hz: frames a second; a block has a whole number of them.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        frame_rate_hz: frames per second; a block has a whole number of them.
         image_size: side of the pictures in pixels.
     """
 
@@ -351,7 +351,7 @@ class MediaLogMel(MediaSound):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
     """
 
     code_version: ClassVar[int] = 1
@@ -374,7 +374,7 @@ class MediaVGGishPatches(MediaSound):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
     """
 
     code_version: ClassVar[int] = 1

@@ -57,11 +57,6 @@ class GivenWindows(FeaturePart):
             window_seconds=windowing.step_seconds, steps=windowing.steps, hop_seconds=windowing.hop_seconds
         )
 
-    def fitted_to(self, released: ReleasedFeatures) -> Self:
-        """The part for the files of a dataset: their windows, and their first feature where they lack this one."""
-        array = self.array if self.array in released.names else released.names[0]
-        return self.changed(window_seconds=released.window_seconds, array=array)
-
 
 class OfficialFeatures(GivenWindows):
     """Features that a dataset distributes (`keras_emotion.schema.ReleasedFeatures`), such as SEED's `de_LDS`.
@@ -87,6 +82,11 @@ class OfficialFeatures(GivenWindows):
     channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"eeg": (2,)}
 
     array: str = "de_LDS"
+
+    def fitted_to(self, released: ReleasedFeatures) -> Self:
+        """The part for the files of a dataset: their windows, and their first feature where they lack this one."""
+        array = self.array if self.array in released.names else released.names[0]
+        return self.changed(window_seconds=released.window_seconds, array=array)
 
     def channel_set(self, trial: Trial) -> ChannelSet:
         """See `FeaturePart`; the features have no unit, and electrodes no directions of their own."""

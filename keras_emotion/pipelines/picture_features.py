@@ -104,8 +104,8 @@ class MediaColours(MediaFrames):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        frame_rate_hz: frames a second; a block has a whole number of them, two or more.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        frame_rate_hz: frames per second; a block has a whole number of them, two or more.
         image_size: side in pixels of the pictures that the quantities are computed of.
     """
 

@@ -22,7 +22,7 @@ class RawSignals(FeaturePart):
 
     Args:
         window_seconds: length of a window, a whole number of samples.
-        hop_seconds: from the start of a window to that of the next, a whole number of samples; `None`: side by side.
+        hop_seconds: time between consecutive window starts in seconds, a whole number of samples; `None`: side by side.
             Less makes windows overlap: only for data that are split by trial, stimulus or person.
         lag_seconds: how much later than the window table says a window is cut, a whole number of samples; see
             `Windowing`.

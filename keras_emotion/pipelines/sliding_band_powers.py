@@ -38,7 +38,7 @@ class SlidingBandPowers(EEGBlocks):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
         lag_seconds: how much later than the window table says the EEG of a block is cut: the brain's response follows
             the stimulus. A whole number of samples.
         eeg_input: `"powers"`; or `"raw"`: `(blocks, samples, channels)`, the signal in its unit, band-passed once from

@@ -37,7 +37,7 @@ class MediaMFCC(MediaSoundPart):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
         n_coefficients: coefficients, the first one (loudness) included.
         frame_seconds: length of a frame; a shorter one leaves mel bands empty.
         frame_hop_seconds: from the start of a frame to that of the next.
@@ -84,7 +84,7 @@ class MediaSoundFunctionals(MediaSoundPart):
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
         description_by: `"egemaps"` or `"librosa"`; by default the first where opensmile is installed. Runs keep which.
 
     References:

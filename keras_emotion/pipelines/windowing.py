@@ -32,7 +32,7 @@ class Windowing(BaseModel):
 
     Args:
         window_seconds: length of a window in seconds; of a sample that spans several windows of a paper, all of it.
-        hop_seconds: from the start of a window to that of the next, in seconds; `None` is `window_seconds`: windows
+        hop_seconds: time between consecutive window starts in seconds, in seconds; `None` is `window_seconds`: windows
             side by side. Less makes windows overlap.
         steps: steps of equal length that a window is cut into, for parts that have steps.
         lag_seconds: how much later than those of the leading part the windows of the other parts are cut, in seconds.
@@ -98,7 +98,7 @@ def starts_within(duration_seconds: float, window_seconds: float, hop_seconds: f
     Args:
         duration_seconds: how long the trial lasts.
         window_seconds: length of a window.
-        hop_seconds: from the start of a window to that of the next; `None` is `window_seconds`.
+        hop_seconds: time between consecutive window starts in seconds; `None` is `window_seconds`.
     """
     hop_seconds = hop_seconds or window_seconds
     # Rounded before it is cut: 60 s hold thirty windows of 2 s, also where floating point says 29.999...
@@ -113,7 +113,7 @@ def steps_of_windows(n_units: int, steps: int, step: int, hop: int) -> np.ndarra
         n_units: length of that array: a step starts at every unit of time.
         steps: steps of a window.
         step: units from the start of a step to that of the next in the same window.
-        hop: units from the start of a window to that of the next.
+        hop: units time between consecutive window starts in seconds.
 
     Returns:
         `(windows, steps)` positions, of the windows that are whole.

@@ -136,7 +136,9 @@ def test_canaries_count_trials_against_a_binomial():
     assert not list(canary_findings(nine, "It"))
     (finding,) = canary_findings(units, "It")
     assert (finding.kind, finding.severity) == ("score on random test labels", "leak")
-    assert finding.message.startswith("It: 10 of 10 test trials are right about labels that were drawn at random")
+    assert finding.message.startswith(
+        "It: 10 of 10 test trials are predicted correctly for labels that were drawn at random"
+    )
     failed = [{**units[0], "folds": [], "failed": "training loss not finite in epoch 1"}]
     assert [(one.kind, one.severity) for one in canary_findings(failed, "It")] == [("not checkable", "note")]
 
@@ -149,6 +151,22 @@ def test_a_system_that_is_told_the_answers_is_right_about_random_ones(tmp_path):
     assert not list(canary_findings(honest, "It"))
     # All folds of a subject: each of its trials is tested once.
     assert canary_table(honest)["n_trials"].tolist() == [12, 12]
+
+
+def test_a_canary_of_which_one_class_is_left_in_training_is_not_checkable(tmp_path, monkeypatch):
+    def of_one_class(*arguments):
+        fold = make_fold(*arguments)
+        fold.__dict__["labels"] = np.zeros(len(fold.unit.table), dtype=int)
+        return fold
+
+    make_fold = canaries.make_fold
+    monkeypatch.setattr(canaries, "make_fold", of_one_class)
+    for finding in canary_findings(run_canaries(planned(tmp_path)), "It"):
+        assert (finding.kind, finding.severity) == ("not checkable", "note")
+        assert "all training windows of fold 0 have one class; too few trials" in finding.message
+        break
+    else:
+        pytest.fail("no finding")
 
 
 def test_a_network_is_trained_on_the_fold_that_tests_most_trials(tmp_path, monkeypatch):
@@ -284,7 +302,7 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     assert of_first.met(tested).startswith("1 of the 2 recordings that are tested")
     elsewhere = dataclasses.replace(of_first, recordings=())
     assert elsewhere.met(tested) == "3 of the 24 trials that are tested, of subjects 1"
-    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the data set that is tested"
+    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the dataset that is tested"
     assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
     assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
 

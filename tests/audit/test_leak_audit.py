@@ -68,8 +68,8 @@ def test_without_any_effect_a_published_split_scores_high_on_shuffled_labels_too
     assert published.p_value > 0.05
     assert {"score on shuffled labels", "shared trial", "selection on the test fold"} <= kinds(found)
     sentence = found.sentences[0]
-    assert sentence.startswith("Under as_published a model that knows nothing about emotion scores 8")
-    head, _, power = sentence.partition("no evidence of emotion (with 80 % power this test finds a difference of ")
+    assert sentence.startswith("Under as_published a model without any information on emotion scores 8")
+    head, _, power = sentence.partition("no evidence of emotion (with 80 % power this test detects a difference of ")
     assert head
     points = float(power.removesuffix(" points from shuffled labels)."))
     # 1.645 + 0.842 standard deviations of the null, of which its 95 % range has 3.92.
@@ -144,7 +144,7 @@ def test_an_effect_is_seen_in_whole_trials(tmp_path, memory_reader):
     found = audit(experiment_in(tmp_path), reader, tmp_path / "audit", n_light_permutations=39)
     (clean,) = rows_of(found, protocol="trial_disjoint").itertuples()
     assert clean.p_value == 1 / 40
-    assert found.sentences[1].endswith("more than chance.")
+    assert found.sentences[1].endswith("above chance.")
     assert not [finding for finding in found.findings if finding.protocol == "trial_disjoint"]
 
 
@@ -303,7 +303,7 @@ def test_a_run_is_audited_from_the_command_line(finished_run, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "leak: shared trial (as_published, valence)" in printed
     assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the system itself is right about" in printed
-    assert "Under as_published a model that knows nothing about emotion scores" in printed
+    assert "Under as_published a model without any information on emotion scores" in printed
     assert "synthetic data: says nothing about emotion" in printed
     assert (folder.path / "audit" / "figures" / "audit.png").stat().st_size > 10_000
 

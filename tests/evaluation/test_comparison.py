@@ -234,11 +234,11 @@ def changed(column, value):
     [
         ("fold", 0, rf"not tested in the same folds: {PLACE}: fold 3 in the first, 0 in the second"),
         ("label", 0, rf"do not have the same labels: {PLACE}: label 1 in the first, 0 in the second"),
-        (TRAINING_WINDOWS, 99, rf"not trained on as many windows: {PLACE}: training windows 23 in the first, 99"),
+        (TRAINING_WINDOWS, 99, rf"not trained on equally many windows: {PLACE}: training windows 23 in the first, 99"),
         (
             "start_seconds",
             2.5,
-            rf"not tested on the same windows: {PLACE} is among those of the first only \(2 such windows\)",
+            rf"not tested on the same windows: {PLACE} is in the first table only \(2 such windows\)",
         ),
         ("trial", 2, "the second predictions table scores a window twice: subject 2, trial 2, 2 to 4 s, repetition 1"),
     ],
@@ -250,7 +250,7 @@ def test_other_folds_are_refused_and_the_first_difference_named(column, value, m
 
 def test_a_window_that_only_the_second_has():
     rows = table(0, 0.7)
-    with pytest.raises(InputError, match=r"subject 2, trial 1, 0 to 2 s, repetition 0 is among those of the second"):
+    with pytest.raises(InputError, match=r"subject 2, trial 1, 0 to 2 s, repetition 0 is in the second table only"):
         compare(rows.iloc[1:], rows, "within_subject")
 
 
@@ -268,9 +268,9 @@ def test_bad_arguments():
     rows = table(0, 0.7)
     with pytest.raises(InputError, match="the second predictions table has no column n_training_windows"):
         compare(rows, rows.drop(columns=TRAINING_WINDOWS), "within_subject")
-    with pytest.raises(ValueError, match="one and the same target"):
+    with pytest.raises(ValueError, match="the same target"):
         compare(rows, rows.assign(target="valence"), "within_subject")
-    with pytest.raises(ValueError, match="one and the same protocol"):
+    with pytest.raises(ValueError, match="the same protocol"):
         compare(rows[:0], rows, "within_subject")
     with pytest.raises(ValueError, match="`scope` is 'subject'"):
         compare(rows, rows, "subject")

@@ -157,7 +157,7 @@ def test_errors_name_the_file_and_the_line_of_several(tmp_path):
     with pytest.raises(InputError, match=r"1\.csv: line 6: label is missing"):
         read_predictions([one, two], {"repetition": "@file"})
     (tmp_path / "none").mkdir()
-    with pytest.raises(InputError, match="none: has no csv files"):
+    with pytest.raises(InputError, match="none: contains no csv files"):
         read_predictions(tmp_path / "none")
 
 

@@ -105,7 +105,7 @@ def test_a_split_that_separates_a_group_is_found():
         checks.fold(table, known, known[:0], tested)
         (finding,) = (one for one in checks.findings() if one.kind == "shared group")
         assert (finding.severity, finding.n_windows, finding.n_tested) == (severity, 2, 12)
-        assert "was recorded together with one who is in training; first: subject 1, trial 6" in finding.message
+        assert "was recorded together with one in the training set; first: subject 1, trial 6" in finding.message
     checks = SplitChecks("subjects")
     for train, validation, test in SubjectKFold().nested_split(table, labels_of(table)):
         checks.fold(table, train, validation, test)

@@ -142,7 +142,7 @@ def test_the_interval_of_a_spread_covers_the_true_one():
     [
         ({"difference": 0.5}, "difference 50 points: expected more than 0 and less than 50"),
         ({"difference": 0.0}, "difference 0 points"),
-        ({"difference": 1e-5}, "too small for any study"),
+        ({"difference": 1e-5}, "too small to be detected by any study"),
         ({"n_subjects": 1}, "1 subjects, 40 trials: expected at least 2 subjects"),
         ({"n_trials": 0}, "expected at least 2 subjects and 1 trial"),
     ],

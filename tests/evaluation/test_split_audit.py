@@ -74,7 +74,7 @@ def test_an_array_of_groups_has_to_lie_on_one_side(splitter, column, leaks):
     assert found.scores.empty
     if leaks:
         # By the position in X, as an array of groups has no subjects and no times.
-        assert "lie in a group of which training has other rows; first: row " in found.findings[0].message
+        assert "lie in a group of which other rows are in the training set; first: row " in found.findings[0].message
         assert "subject" not in found.findings[0].message
 
 
@@ -316,7 +316,7 @@ def test_labels_may_be_words_and_rows_may_be_tested_several_times():
         ({"groups": np.arange(3)}, r"^groups: trial has 3 values; expected 160, one for each row of X$"),
         ({"groups": {"who": np.zeros(160)}}, r"^groups: unknown column who; expected some of dataset, subject, "),
         ({"groups": {"start": np.zeros(160)}}, r"^groups: has start; expected subject, trial or both$"),
-        ({"groups": {"trial": np.zeros(160), "stop": np.ones(160)}}, "start and stop belong together"),
+        ({"groups": {"trial": np.zeros(160), "stop": np.ones(160)}}, "has only one of start and stop"),
         ({"y": np.arange(160) / 7}, r"^y: has 160 different labels; expected 2 to 100 classes$"),
         ({"y": np.zeros(160)}, "^y: has 1 different labels"),
         ({"y": np.zeros((160, 2))}, r"^y: has shape \(160, 2\); expected \(160,\)"),

@@ -234,7 +234,7 @@ def test_bad_tables_are_named():
         subject_scores(hand_made(), hand_made_majority().iloc[:1])
     with pytest.raises(InputError, match="1 windows were scored twice"):
         subject_scores(pd.concat([hand_made(), hand_made().iloc[[2]]]), hand_made_majority())
-    with pytest.raises(InputError, match="several rows for one training part"):
+    with pytest.raises(InputError, match="several rows for one training set"):
         subject_scores(hand_made(), pd.concat([hand_made_majority()] * 2))
     with pytest.raises(ValueError, match="`scored_unit`"):
         subject_scores(hand_made(), hand_made_majority(), "second")

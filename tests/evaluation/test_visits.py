@@ -133,7 +133,7 @@ def test_a_predefined_split_is_what_the_column_says():
     assert not keys(large, parts[0], ["trial"]) & keys(large, parts[1], ["trial"])
     with pytest.raises(InputError, match="split: 'dev'; expected one of train, validation, test"):
         list(PredefinedSplit().split(table.assign(split="dev"), labels))
-    with pytest.raises(NotEvaluable, match="the data have no predefined split"):
+    with pytest.raises(NotEvaluable, match="the dataset has no predefined split"):
         list(PredefinedSplit().split(table, labels))
     with pytest.raises(NotEvaluable, match="no row of the predefined split is test"):
         list(PredefinedSplit().split(table.assign(split="train"), labels))
@@ -155,7 +155,7 @@ def test_folds_of_a_predefined_split_are_each_tested_once():
         assert len(validation)
         assert not keys(table, train, ["session", "trial"]) & keys(table, validation, ["session", "trial"])
     mixed = split.where(fold != 10, "train")
-    with pytest.raises(InputError, match="split: fold_9, fold_11 and train; expected folds, or train, validation"):
+    with pytest.raises(InputError, match="split: has both fold_9, fold_11 and train; expected folds, or train"):
         list(PredefinedSplit().split(table.assign(split=mixed), labels))
     with pytest.raises(InputError, match="'fold_0', 'fold_x'; expected one of train"):
         list(PredefinedSplit().split(table.assign(split=np.where(fold == 9, "fold_0", "fold_x")), labels))

@@ -70,5 +70,5 @@ def test_the_middle_is_part_of_the_identity_and_holds_a_window(planned):
     assert (
         experiment.changed({"last_seconds": 4.0}).identity() != experiment.changed({"middle_seconds": 4.0}).identity()
     )
-    with pytest.raises(ValueError, match="middle_seconds and last_seconds: give one of them"):
+    with pytest.raises(ValueError, match="middle_seconds and last_seconds: expected at most one of them"):
         experiment.changed({"middle_seconds": 4.0, "last_seconds": 4.0})

@@ -281,8 +281,8 @@ def test_a_quadrant_is_permuted_as_its_ratings_are(tmp_path, clips):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"targets": ("valence+liking",)}, "target 'liking' is no rating of data set memory; it has valence, arousal"),
-        ({"targets": ("valence+valence",)}, r"'valence\+valence': twice the same rating"),
+        ({"targets": ("valence+liking",)}, "target 'liking' is no rating of dataset memory; it has valence, arousal"),
+        ({"targets": ("valence+valence",)}, r"'valence\+valence': the same rating twice"),
         (
             {"targets": ("valence+arousal",), "label_rule": LabelRule(kind="levels", edges=(3, 6))},
             r"'valence\+arousal': valence has 3 classes \(levels\(3,6\)\); expected two, low and high",

@@ -173,7 +173,7 @@ def test_what_a_stage_gives_is_its_output(made):
 
 def test_a_layer_that_is_not_there_is_named(made):
     plan, job = made
-    with pytest.raises(ValueError, match="no layer 'encodr' with weights that the stage before has; it has encoder"):
+    with pytest.raises(ValueError, match="no layer 'encodr' with weights that the previous stage has; it has encoder"):
         trained(with_system(plan, starts_from=("encodr",)), job)
 
 

@@ -106,7 +106,7 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
     assert reasons[2][:2] == ["", ""]
     assert "ends before the trial" in reasons[2][3]
     assert str(short) in reasons[2][3]
-    assert all("lasts 20.0 s by its header (4 frames a second), the trial 8.0 s" in reason for reason in reasons[3])
+    assert all("lasts 20.0 s by its header (4 frames per second), the trial 8.0 s" in reason for reason in reasons[3])
     assert all("torn.avi: no readable video" in reason for reason in reasons[4])
     assert reasons[5] == ["no face video"] * 4
     # The true rate, given by hand, makes the slow one usable.

@@ -294,7 +294,7 @@ def test_a_target_of_one_run_only(pair, tmp_path):
     ("changes", "message"),
     [
         ({"job_fold": lambda trial: trial % 3}, "were not tested in the same folds: subject 2, trial 2, 0 to 2 s"),
-        ({"n_training": 8}, "were not trained on as many windows: subject 10, trial 1"),
+        ({"n_training": 8}, "were not trained on equally many windows: subject 10, trial 1"),
     ],
 )
 def test_pairs_in_other_folds_stand_in_the_table_untested(pair, tmp_path, changes, message):

@@ -138,7 +138,7 @@ def test_released_weights(videos, weights, tmp_path):
     )
     fields = description["fields"]
     fields["encoder"]["weights"] = "/etc/passwd"
-    with pytest.raises(ValueError, match=r"encoder.weights: names a place on another machine"):
+    with pytest.raises(ValueError, match=r"encoder.weights: is a path on another machine"):
         EncodedFaces.from_fields(fields)
     with np.load(weights) as file:
         other = {**file, "classifier.4.bias": np.zeros(5)}
@@ -161,7 +161,7 @@ def test_faults(tmp_path, weights):
         EncodedFaces(image_size=48)
     with pytest.raises(InputError, match="no trials"):
         EncodedFaces(image_size=IMAGE_SIZE, encoder=ENCODER).extract([])
-    with pytest.raises(InputError, match=r"maps of 1 x 1, and faces of 227 pixels give 6 x 6; give faces of the size"):
+    with pytest.raises(InputError, match=r"maps of 1 x 1, but faces of 227 pixels give 6 x 6; use faces of the size"):
         FaceEncoder(weights=weights).build(227)
     with pytest.raises(InputError, match=r"none.npz: no such file; expected released weights of AlexNet"):
         FaceEncoder(weights=tmp_path / "none.npz").build(227)

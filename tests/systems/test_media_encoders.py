@@ -406,7 +406,7 @@ def test_contract(clip, hugging_face, vggish_file):
                 np.testing.assert_array_equal(array, part.extract([clip])[0][name])
             fields = description["fields"]
             fields["encoder"]["weights"] = "/etc/passwd"
-            with pytest.raises(ValueError, match=r"encoder.weights: names a place on another machine"):
+            with pytest.raises(ValueError, match=r"encoder.weights: is a path on another machine"):
                 type(part).from_fields(fields)
 
 

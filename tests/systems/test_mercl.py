@@ -196,7 +196,7 @@ def test_encoders_start_with_those_of_another_run(saved_encoders, fields):
     kernels = [model.get_layer("eeg_tcn").get_weights()[0] for model in (own, saved) if "eeg" in model.modalities]
     assert len(kernels) == 1
     assert brought_files(system) == [file]
-    assert any(line.startswith("encoders start with those of another run") for line in system.unlike_the_paper())
+    assert any(line.startswith("encoders start from those of another run") for line in system.unlike_the_paper())
 
 
 def test_encoders_are_part_of_the_identity_by_their_content(saved_encoders, tmp_path):
@@ -215,7 +215,7 @@ def test_encoders_are_part_of_the_identity_by_their_content(saved_encoders, tmp_
         ({"units": 12}, "layer 'visual_tcn' of `saved` has weights of other shapes"),
         (
             {"sound": EncodedSound(encoder=SoundEncoder(seed=5, **SMALL_SOUND))},
-            "learnt from audio features of other encoder",
+            "was trained on audio features of other encoder",
         ),
     ],
 )
@@ -492,5 +492,5 @@ def test_the_stream_makes_another_experiment_and_the_default_none(spatial_encode
         "audio": ("voice",),
         "eeg": ("recording",),
     }
-    assert any("picture and sound are the person's" in line for line in person.unlike_the_paper())
+    assert any("picture and sound are the subject's" in line for line in person.unlike_the_paper())
     assert not any("person's" in line for line in system.unlike_the_paper())

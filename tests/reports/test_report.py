@@ -378,8 +378,8 @@ def test_every_picture_says_in_words_what_can_be_seen(hand_report):
     page = hand_report.path.read_text()
     alts = [html.unescape(alt) for alt in re.findall(r'<img alt="([^"]*)"', page)]
     assert len(alts) == len(hand_report.pictures)
-    levels = r"paper 96\.75 ± 1\.75 %, as_published¹,² 100\.0 % \(chance .*\), trial_disjoint 50\.0 % \(chance 25\.0 – 75\.0 %\)"
-    assert re.search(levels, alts[0])
+    for level in ("paper 96.75 ± 1.75 %, as_published¹,² 100.0 % (", "trial_disjoint 50.0 % (chance 25.0 – 75.0 %)"):
+        assert level in alts[0]
     (confusion,) = [alt for alt in alts if "confusion" in alt]
     # One of three and three of five.
     assert "trial_disjoint: low 33%, high 60%" in confusion, confusion

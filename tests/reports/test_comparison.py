@@ -108,10 +108,10 @@ def write_fold(folder, protocol, target, subject, fold, places, n_right, n_train
     folder.write_job(record)
 
 
-def printed(shown, width=160):
+def printed(shown, width=160, full=True):
     console = rich.console.Console(file=io.StringIO(), width=width)
-    if hasattr(shown, "pairs"):
-        shown.print(console)
+    if hasattr(shown, "print"):
+        shown.print(console, full=full)
     else:
         console.print(shown, crop=False)
     return console.file.getvalue()
@@ -424,10 +424,10 @@ def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counte
         "windows dropped: subject 2: 3 (no face)",
         "B: windows dropped: subject 3: 1 (no video)",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    table.print(console)
-    assert "paired t-test of the accuracies with B, Holm-corrected" in console.file.getvalue()
-    assert "\n".join(table.notes) in console.file.getvalue()
+    assert "paired t-test of the accuracies with B, Holm-corrected" in printed(table, 400)
+    for full in (False, True):
+        assert "\n".join(table.notes) in printed(table, 400, full)
+    assert "p: paired t-test with B, Holm-corrected" in printed(table, 400, full=False)
     assert build_method_table(runs, None, tmp_path / "table").reference == "A"
 
 
@@ -449,9 +449,8 @@ def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
         f"printed only: DBN: {target} 60.90, {target} F1 50.00",
         f"printed only: TR&CA: {target} 95.58 ± 2.28",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    found.print(console)
-    assert set(found.printed_only) <= set(console.file.getvalue().splitlines())
+    assert set(found.printed_only) <= set(printed(found, 400).splitlines())
+    assert "printed only, not run: 2 of the paper's methods" in printed(found, full=False)
 
 
 def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
@@ -487,9 +486,7 @@ def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
     assert table.printed_only == (
         "printed only: D [7]: arousal 57.00, arousal F1 61.50 (EEG; quoted from its own paper)",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    table.print(console)
-    text = console.file.getvalue()
+    text = printed(table, 400)
     assert text.count("paired t-test of the accuracies with B") == 1
     # A block of one method has no tests, and no column of them.
     assert "paired t-test of the accuracies with A" not in text
@@ -506,10 +503,8 @@ def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
 
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
     folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
-    console = rich.console.Console(file=io.StringIO(), width=400)
     found = build_method_table({"method A": folder}, None, tmp_path / "table")
-    found.print(console)
-    assert "F1, precision and recall of task: mean over classes" in console.file.getvalue()
+    assert "F1, precision and recall of task: mean over classes" in printed(found, 400)
     assert set(found.rows["n_classes"]) == {3}
 
 
@@ -519,15 +514,16 @@ def test_synthetic_data_are_marked_everywhere(tmp_path):
         for name, counts in (("one", FIRST), ("two", SECOND))
     ]
     report = build_comparison(runs, tmp_path / "out")
-    text = printed(report)
-    table = text.split("all but kappa")[0]
-    assert SYNTHETIC_MARK in table.splitlines()[0]
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 13
+    for full in (False, True):
+        table = printed(report, full=full).split("arousal, trial_disjoint: ")[0]
+        assert SYNTHETIC_MARK in table.splitlines()[0]
+        assert table.count("synthetic") == 1
     assert report.pairs[0].sentence.endswith(f" ({SYNTHETIC_MARK})")
     assert SYNTHETIC_MARK in report.picture.title
     page = report.path.read_text()
-    # Title, banner, heading and rows of the table, picture twice, sentence, heading and rows of the subjects.
-    assert page.count(SYNTHETIC_MARK) == 2 + 14 + 2 + 1 + 4
+    # Title, banner, head of printed pages, picture twice, sentence; no row of a table.
+    assert page.count(SYNTHETIC_MARK) == 3 + 2 + 1
+    assert page.count('<p class="banner"') == 1
     assert as_json(report)["mark"] == SYNTHETIC_MARK
     (tmp_path / "real").mkdir()
     real = [make_run(tmp_path / "real" / name, FIRST, identity=name) for name in ("one", "two")]
@@ -578,6 +574,17 @@ def test_narrow_terminals_get_several_tables(pair, tmp_path):
     assert narrow.count("balanced accuracy") == 2
     assert narrow.count("DEAP, 3 runs compared, continued") == 1
     assert narrow.count("all but kappa in percent") == 1
+    brief = printed(report, 80, full=False)
+    for line in (
+        "trial_disjoint, aaaaaaa",
+        "trial_disjoint, bbbbbbb",
+        "trial_disjoint, ccccccc",
+        "as_published¹,², ccccccc",
+    ):
+        assert brief.count(line) == 1
+    assert "aaaaaaa is 11.1 points above bbbbbbb" in " ".join(brief.split())
+    assert "paired t-test" in brief
+    assert "Votes" not in brief
     assert "…" not in narrow
     for value in ("100.0 83.3 66.7", "66.7 66.7 83.3"):
         assert value in narrow

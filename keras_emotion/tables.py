@@ -26,9 +26,9 @@ from keras_emotion.visible_text import has_control_characters, visible
 Kind = Literal["text", "integer", "number", "flag"]
 """What a column holds: `"number"` is float64, NaN where the cell is empty; in all others no cell is missing."""
 
-_DTYPES: dict[Kind, type] = {"text": str, "integer": "int64", "number": "float64", "flag": bool}
+_DTYPES: dict[Kind, type | str] = {"text": str, "integer": "int64", "number": "float64", "flag": bool}
 _PATTERNS = {"integer": r"[-+]?\d+", "flag": "True|False"}
-_EXPECTED = {"integer": "an integer", "flag": "True or False", "number": "a number or nothing"}
+_EXPECTED: dict[Kind, str] = {"integer": "an integer", "flag": "True or False", "number": "a number or nothing"}
 
 # Half a pair of UTF-16 is no character, but names of files may hold one; it is written and read as it stands.
 _ENCODING_ERRORS = "surrogatepass"

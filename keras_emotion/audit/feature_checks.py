@@ -68,7 +68,7 @@ def feature_findings(plan: Plan, dataset: Reader) -> Iterator[Finding]:
     """Check whether features, and data joined to them, depend on ratings, on ids or on other trials."""
     subjects = list(dict.fromkeys([next(iter(plan.feature_folders)), list(plan.feature_folders)[-1]]))
     system = plan.experiment.system
-    tasks = [
+    tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (_part_findings, (plan, dataset, subject, name))
         for subject in subjects
         for name in plan.feature_folders[subject]

@@ -251,7 +251,8 @@ def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, tra
     system = plan.experiment.system.candidates()[job.candidate]
     fold = make_fold(plan, job, unit, (train, validation, asked), system)
     probabilities = short_training(plan, job, fold)
-    return _Probes(*np.split(probabilities, np.cumsum([len(own) for own in probes]))[:2], windows)
+    of_test, of_training = np.split(probabilities, np.cumsum([len(own) for own in probes]))[:2]
+    return _Probes(of_test, of_training, windows)
 
 
 def short_training(plan: Plan, job: Job, fold: Fold) -> np.ndarray:

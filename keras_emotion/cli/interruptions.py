@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 OF_SIGNAL = 128
 """Codes of commands that a signal ends are this much above its number, as in shells."""
@@ -79,7 +80,7 @@ def on_interruption(text: str) -> Iterator[None]:
         _texts.pop()
 
 
-def handle_signals() -> dict[int, object]:
+def handle_signals() -> dict[int, Any]:
     """Have SIGINT and SIGTERM raise `Stopped`, once; gives the handlers of before.
 
     A further signal is ignored for a second; afterwards it ends the process at once, without another line.
@@ -87,7 +88,7 @@ def handle_signals() -> dict[int, object]:
     # Only the main thread may, and what was told to ignore a signal (`nohup`, `&` in a script) goes on ignoring it.
     if threading.current_thread() is not threading.main_thread():
         return {}
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
     handlers = {number: handler for number, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
     stopped: list[Stopped] = []
 
@@ -103,7 +104,7 @@ def handle_signals() -> dict[int, object]:
     return handlers
 
 
-def restore_handlers(handlers: dict[int, object]) -> None:
+def restore_handlers(handlers: Mapping[int, Any]) -> None:
     """Set the handlers that `handle_signals` gave."""
     for number, handler in handlers.items():
         signal.signal(number, handler)

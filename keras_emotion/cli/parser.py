@@ -157,7 +157,7 @@ def _arguments_of_model(
     """The arguments of a model: `prefix` precedes the names of its fields, `spelt` those of the options."""
     from pydantic import BaseModel
 
-    kind = source if isinstance(source, type) else type(source)
+    kind: Any = source if isinstance(source, type) else type(source)
     documented = _documented(kind.__mro__)
     found = []
     for field, info in kind.model_fields.items():

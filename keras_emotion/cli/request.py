@@ -59,7 +59,7 @@ class RunOptions:
     stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
     pretraining_data: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Annotated[Path | None, Option(metavar="FOLDER")] = None
-    preset: Literal[PRESETS] = "demo"
+    preset: Literal[PRESETS] = "demo"  # type: ignore[valid-type]  # a constant of the registry
     file_format: Annotated[str | None, Option(names="file format", common=False)] = None
     resume: bool = False
     retry_failed: Annotated[bool, Option(common=False)] = False

@@ -392,7 +392,8 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
         # Whole steps before the onset, so that it is at exactly a sample of the new rate; where the file does not reach
         # so far back, its first sample stands in for what was before.
         step = ratio.denominator
-        margin = math.ceil(RESAMPLING_MARGIN * max(1, 1 / ratio))
+        longest: Any = max(1, 1 / ratio)
+        margin = math.ceil(RESAMPLING_MARGIN * longest)
         before = math.ceil((n_baseline + margin) / step) * step
         n_lacking = max(before - (onset - first), 0)
         read = opened.read(onset - before + n_lacking, min(stop + margin, last))

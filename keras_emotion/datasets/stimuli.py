@@ -445,7 +445,7 @@ class StimulusReader(Reader):
     def _describe_stimulus(self, stimulus: str, seconds: float, problems: list[Problem]) -> dict[str, Any]:
         """A row of `describe`; sound that cannot be decoded, or is silent throughout, is added to the problems."""
         clip = self._folder.clip(stimulus, seconds)
-        row = {"stimulus": stimulus, "trial_seconds": seconds, "file": None, "start_seconds": None}
+        row: dict[str, Any] = {"stimulus": stimulus, "trial_seconds": seconds, "file": None, "start_seconds": None}
         row |= dict.fromkeys(("picture_seconds", "sound_seconds", "silent_seconds"))
         if clip is None or not clip.path.is_file():
             return row

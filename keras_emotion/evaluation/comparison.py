@@ -126,6 +126,7 @@ def compare(
         raise ValueError(f"`scored_unit` is {scored_unit!r}; expected 'window' or 'trial'")
     protocol, target = _protocol_and_target(first, second)
     first, second = _same_windows(first, second)
+    method: Literal["mean_probability", "vote"]
     method = "mean_probability" if all(probability_columns(one) for one in (first, second)) else "vote"
 
     def accuracies(rows: pd.DataFrame) -> pd.Series:
@@ -223,7 +224,7 @@ def _fold_test(rows: pd.DataFrame, differences: np.ndarray, scope: str) -> dict[
 
 def _same_nonzero(differences: npt.ArrayLike) -> bool:
     # Equal differences of accuracies may differ by the rounding of their means.
-    return np.ptp(differences) < 1e-9 < np.abs(differences).max()
+    return bool(np.ptp(differences) < 1e-9 < np.abs(differences).max())
 
 
 def _protocol_and_target(first: pd.DataFrame, second: pd.DataFrame) -> tuple[str, str]:

@@ -25,7 +25,7 @@ def _mean(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
 def _order_alone(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     by_time = train.groupby(train["start_seconds"].round(_ROUNDED_TO))[RATING].mean()
     known = test["start_seconds"].round(_ROUNDED_TO).map(by_time)
-    return known.fillna(train[RATING].mean()).to_numpy()
+    return np.asarray(known.fillna(train[RATING].mean()))
 
 
 def _stimulus(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
@@ -34,13 +34,13 @@ def _stimulus(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     asked = pd.MultiIndex.from_arrays([test["stimulus"], test["start_seconds"].round(_ROUNDED_TO)])
     known = pd.Series(by_moment.reindex(asked).to_numpy(), index=test.index)
     by_stimulus = test["stimulus"].map(train.groupby("stimulus")[RATING].mean())
-    return known.fillna(by_stimulus).fillna(pd.Series(_order_alone(train, test), index=test.index)).to_numpy()
+    return np.asarray(known.fillna(by_stimulus).fillna(pd.Series(_order_alone(train, test), index=test.index)))
 
 
 def _last_value(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     ordered = test.sort_values("start_seconds", kind="stable")
     before = ordered.groupby(list(TRIAL_KEY), sort=False)[RATING].shift(1)
-    return before.reindex(test.index).fillna(train[RATING].mean()).to_numpy()
+    return np.asarray(before.reindex(test.index).fillna(train[RATING].mean()))
 
 
 BASELINES: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]] = {

@@ -7,6 +7,7 @@ import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, tria
 from keras_emotion.evaluation.leaks import (
     Disjoint,
     Finding,
+    Severity,
     SplitChecks,
     label_findings,
     protocol_claim,
@@ -171,7 +173,7 @@ def read_predictions(
 
     def line(mask: pd.Series) -> str:
         """Return file and line of the first row where a mask is true."""
-        return lines[mask.idxmax()]
+        return str(lines[mask.idxmax()])
 
     for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table and name != "recorded_together"]:
         # Concatenation of files with different columns leaves empty cells for those that lack one.
@@ -235,7 +237,7 @@ def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.Da
         table = _rows_of_layout(table, layout, path, notes)
         columns = {**layout.columns, **columns}
     found = ", ".join(map(str, table))
-    mapped = {}
+    mapped: dict[str, Any] = {}
     for name, source in columns.items():
         if source == FROM_ROW and name == "start":
             mapped |= {"start_seconds": "0", "stop_seconds": "1", NUMBERED: True}
@@ -294,7 +296,7 @@ def _are_distinct_numbers(texts: pd.Series) -> bool:
     """Return whether a column holds numbers, each written one way: `1` and `01` are two names."""
     distinct = pd.Series(texts.unique())
     numbers = pd.to_numeric(distinct, errors="coerce")
-    return numbers.notna().all() and numbers.is_unique
+    return bool(numbers.notna().all() and numbers.is_unique)
 
 
 def _class_codes(pairs: pd.DataFrame, where: str) -> np.ndarray:
@@ -324,7 +326,7 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     Returns:
         Findings, leaks first.
     """
-    found = []
+    found: list[Finding] = []
     for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
         known = PROTOCOLS.get(protocol)
         claim = disjoint or (protocol_claim(known) if known else None) or apparent_claim(rows)
@@ -409,7 +411,8 @@ def _window_id(table: pd.DataFrame) -> list[str]:
 
 def apparent_claim(rows: pd.DataFrame) -> Disjoint:
     """Infer what the folds of a table mostly keep disjoint."""
-    for column, claim in (("subject", "subjects"), ("stimulus", "stimuli")):
+    claims: tuple[tuple[str, Disjoint], ...] = (("subject", "subjects"), ("stimulus", "stimuli"))
+    for column, claim in claims:
         if column in rows and rows[column].nunique() > 1:
             n_folds = rows.groupby(["repetition", column])["fold"].nunique()
             if rows["fold"].nunique() > 1 and (n_folds == 1).mean() > 0.5:
@@ -417,16 +420,17 @@ def apparent_claim(rows: pd.DataFrame) -> Disjoint:
     return "trials"
 
 
-def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, str]) -> Iterator[Finding]:
+def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, Any]) -> Iterator[Finding]:
     """Report impossible folds of one repetition: a single fold, or a window in two folds."""
     if fold.max() == 0:
         message = "there is only one fold, so that no row is left to train on: was it tested on its training set?"
         yield Finding("test windows in training", "warning", message, **place)
     names = _window_id(table)
-    for within, severity, text in (
+    faults: tuple[tuple[list[str], Severity, str], ...] = (
         ([], "leak", "are in two folds of one repetition, and so each in training and test set"),
         (["fold"], "warning", "occur twice in one fold, and count twice"),
-    ):
+    )
+    for within, severity, text in faults:
         twice = table.duplicated([*names, *within])
         if not within:
             twice &= ~table.duplicated([*names, "fold"])
@@ -444,7 +448,7 @@ def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, st
 
 def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
     """Keep the first finding of each kind, severity, protocol and target."""
-    first: dict[tuple, Finding] = {}
+    first: dict[tuple[str, ...], Finding] = {}
     for one in findings:
         first.setdefault((one.kind, one.severity, one.protocol, one.target), one)
     return list(first.values())

@@ -87,7 +87,7 @@ def people_codes(table: pd.DataFrame) -> np.ndarray:
     n_subjects, n_nodes = subject.max() + 1, subject.max() + group.max() + 2
     pairs = (subject[has_group], n_subjects + group[has_group])
     edges = scipy.sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(n_nodes, n_nodes))
-    return scipy.sparse.csgraph.connected_components(edges, directed=False)[1][subject].astype(np.int64)
+    return np.asarray(scipy.sparse.csgraph.connected_components(edges, directed=False)[1][subject], dtype=np.int64)
 
 
 def trial_key(table: pd.DataFrame) -> list[str]:
@@ -114,4 +114,4 @@ def _column_codes(column: pd.Series) -> np.ndarray:
     places = sorted(range(len(values)), key=lambda place: (isinstance(values[place], str), values[place]))
     rank = np.empty(len(values), dtype=np.int64)
     rank[places] = np.arange(len(values))
-    return rank[codes]
+    return np.asarray(rank[codes])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,7 @@ class LabelRule(pydantic.BaseModel):
     names: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> Self:
         if self.kind == "levels" and (not self.edges or np.any(np.diff(self.edges) <= 0)):
             raise ValueError(f"`edges` must be one or more strictly increasing numbers; got {self.edges}")
         if self.kind == "classes" and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
@@ -127,7 +127,7 @@ class LabelRule(pydantic.BaseModel):
                     f"ratings {', '.join(f'{value:g}' for value in stray[:5])} belong to no class; "
                     f"expected one of {', '.join(f'{value:g}' for value in self.values)}"
                 )
-            return matches.argmax(axis=1)
+            return np.asarray(matches.argmax(axis=1))
         threshold = self.threshold
         if self.kind == "median":
             if training_ratings is None or np.size(training_ratings) == 0:
@@ -181,7 +181,7 @@ class QuadrantRule(pydantic.BaseModel):
     names: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> Self:
         if self.ratings[0] == self.ratings[1]:
             raise ValueError(f"`ratings` are both {self.ratings[0]!r}; expected two of them")
         for rating, rule in zip(self.ratings, self.rules, strict=True):
@@ -235,8 +235,8 @@ class QuadrantRule(pydantic.BaseModel):
         """
         columns = _columns(ratings)
         fitted_on = (None, None) if training_ratings is None else _columns(training_ratings)
-        first, second = (rule.apply(*pair) for rule, *pair in zip(self.rules, columns, fitted_on, strict=True))
-        return _QUADRANTS[first, second]
+        first, second = (rule.apply(own, fit) for rule, own, fit in zip(self.rules, columns, fitted_on, strict=True))
+        return np.asarray(_QUADRANTS[first, second])
 
 
 def joint_ratings(target: str) -> tuple[str, str] | None:

@@ -146,9 +146,10 @@ class SplitChecks:
     ):
         self.disjoint = disjoint
         self.several_subjects = several_subjects
-        self.place = {"protocol": protocol, "target": target}
-        self._counts: dict[tuple[str, str], _Count] = {}
-        self._table, self._ids = None, None
+        self.place: dict[str, Any] = {"protocol": protocol, "target": target}
+        self._counts: dict[tuple[str, Severity], _Count] = {}
+        self._table: pd.DataFrame | None = None
+        self._ids: _Ids | None = None
         self._n_tested = 0
 
     def fold(
@@ -175,7 +176,7 @@ class SplitChecks:
         train, validation, test = (np.asarray(rows, dtype=np.int64) for rows in (train, validation, test))
         self._n_tested += len(test)
         used = np.union1d(train, np.setdiff1d(validation, test))
-        if table is not self._table:
+        if self._ids is None or table is not self._table:
             # Cached: one table has many folds.
             self._table, self._ids = table, _Ids.of(table)
         ids = self._ids
@@ -195,7 +196,7 @@ class SplitChecks:
             self._count("duplicated windows", "leak", table, test, apart & shared(contents))
         if self.disjoint == "sessions":
             self._count("shared session", "leak", table, test, shared(ids.session) & apart)
-        if ids.stimulus is not None:
+        if ids.stimulus is not None and ids.stimulus_of_subject is not None:
             own = shared(ids.stimulus_of_subject) & apart & ~in_trial
             self._count("shared stimulus", "leak", table, test, own)
             claimed = self.disjoint in ("stimuli", "subjects_and_stimuli")
@@ -218,10 +219,12 @@ class SplitChecks:
             found.append(Finding(kind, severity, message, **self.place, **self._size(count.n_windows)))
         return sorted_findings(found)
 
-    def _size(self, n_windows: int) -> dict[str, int]:
+    def _size(self, n_windows: int) -> dict[str, Any]:
         return {"n_windows": n_windows, "n_tested": self._n_tested}
 
-    def _count(self, kind: str, severity: str, table: pd.DataFrame, test: np.ndarray, concerned: np.ndarray):
+    def _count(
+        self, kind: str, severity: Severity, table: pd.DataFrame, test: np.ndarray, concerned: np.ndarray
+    ) -> None:
         if not concerned.any():
             return
         count = self._counts.setdefault((kind, severity), _Count())
@@ -368,7 +371,7 @@ _FEWEST_FEATURES, _MOST_FEATURES, _NEIGHBOURS = 4, 32, 4
 
 def protocol_findings(protocol: Protocol, target: str = "") -> list[Finding]:
     """Report leakage by the definition of a protocol: where it selects, and on what it fits."""
-    place = {"protocol": protocol.name, "target": target}
+    place: dict[str, Any] = {"protocol": protocol.name, "target": target}
     found = []
     if protocol.epoch_chosen_by == "test_fold":
         message = "the epoch (and the hyper-parameters, where any are searched) is chosen on the test fold"
@@ -396,10 +399,10 @@ def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "
     labels = pd.Series(np.asarray(labels)).reset_index(drop=True)
     ids = _Ids.of(table)
     subjects = table["subject"].reset_index(drop=True)
-    place = {"protocol": protocol, "target": target}
+    place: dict[str, Any] = {"protocol": protocol, "target": target}
     found = []
 
-    def names(of: Iterable) -> str:
+    def names(of: Iterable[Any]) -> str:
         listed = [str(name) for name in of]
         return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
@@ -426,7 +429,9 @@ def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "
 def protocol_claim(protocol: Protocol) -> Disjoint:
     """Return the units that a protocol keeps disjoint."""
     # A split that comes with the data claims only what every split must ensure: whole trials.
-    return {"overlapping_windows": "windows", "predefined": "trials"}.get(protocol.disjoint, protocol.disjoint)
+    if protocol.disjoint == "overlapping_windows":
+        return "windows"
+    return "trials" if protocol.disjoint == "predefined" else protocol.disjoint
 
 
 def __getattr__(name: str) -> Any:

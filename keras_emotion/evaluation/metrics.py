@@ -113,8 +113,8 @@ def grouped_metrics(
     accuracy = correct.sum(axis=1) / n_rows
     expected = (occurring * predicted).sum(axis=1) / n_rows**2
 
-    def macro(score, counted):
-        return (score * counted).sum(axis=1) / counted.sum(axis=1)
+    def macro(score: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        return np.asarray((score * counted).sum(axis=1) / counted.sum(axis=1))
 
     seen = (occurring + predicted) > 0
     summarised = {
@@ -198,7 +198,7 @@ def always_high_f1(high_share: npt.ArrayLike) -> np.ndarray:
         high_share: p, the share of high rows among the test rows, 0 to 1; any shape.
     """
     high_share = np.asarray(high_share, dtype=np.float64)
-    return 2 * high_share / (1 + high_share)
+    return np.asarray(2 * high_share / (1 + high_share))
 
 
 def probability_columns(predictions: pd.DataFrame) -> list[str]:
@@ -258,7 +258,7 @@ def trial_votes(
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Return `numerator / denominator`, 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+    return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0))
 
 
 def _roc_auc(group: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, occurring: np.ndarray) -> np.ndarray:
@@ -280,4 +280,4 @@ def _roc_auc(group: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, o
         rank_sum = np.bincount(group, weights=ranks[:, label] * (labels == label))
         above = rank_sum - n_positive * (n_positive + 1) / 2
         areas.append(np.divide(above, n_pairs, out=np.full(len(n_pairs), np.nan), where=n_pairs > 0))
-    return np.mean(areas, axis=0)
+    return np.asarray(np.mean(areas, axis=0))

@@ -37,7 +37,9 @@ def permuted_between(protocol: Protocol) -> Between:
         stimuli, alike for all subjects, where one model is trained on the rows of all subjects; otherwise the null
         distribution would exclude knowledge of the *stimulus*.
     """
-    return {"within_subject": "trials", "within_session": "sessions", "across_subjects": "stimuli"}[protocol.scope]
+    by_scope: dict[str, Between]
+    by_scope = {"within_subject": "trials", "within_session": "sessions", "across_subjects": "stimuli"}
+    return by_scope[protocol.scope]
 
 
 def exchangeable(table: pd.DataFrame, between: Between = "trials") -> tuple[Groups, list[str], np.ndarray]:
@@ -158,7 +160,7 @@ def permuted_ratings(
             generators[pool] = np.random.default_rng([seed, permutation, *own])
         moved = exchanged(group, generators[pool].permutation(len(group)))
         donors[group[group >= 0]] = moved[group >= 0]
-    return _of_trials(ratings, trial)[donors][trial]
+    return np.asarray(_of_trials(ratings, trial)[donors][trial])
 
 
 def labeling_ratings(
@@ -179,7 +181,7 @@ def labeling_ratings(
     groups, _, trial = exchangeable(table, between)
     label = _of_trials(np.asarray(labels, dtype=np.float64), trial).astype(np.int64)
     donors = next(itertools.islice(enumerated_donors(groups, label), index, None))
-    return _of_trials(np.asarray(ratings, dtype=np.float64), trial)[donors][trial]
+    return np.asarray(_of_trials(np.asarray(ratings, dtype=np.float64), trial)[donors][trial])
 
 
 def n_labelings(groups: Groups, label: np.ndarray) -> int:
@@ -248,4 +250,4 @@ def _of_trials(values: np.ndarray, trial: np.ndarray) -> np.ndarray:
     """Return the value of each trial: the median of its windows, the lower one of two."""
     # Works for a one-column frame as for a series.
     medians = pd.DataFrame(values).groupby(trial).quantile(0.5, interpolation="lower").to_numpy()
-    return medians.reshape(-1, *values.shape[1:])
+    return np.asarray(medians).reshape(-1, *values.shape[1:])

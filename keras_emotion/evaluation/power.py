@@ -19,6 +19,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -237,13 +238,13 @@ class Assumptions:
     alpha: float = ALPHA
     n_measured: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(chance=self.chance, power=self.power, alpha=self.alpha)
         if not 0 <= self.between < 1:
             raise InputError(f"standard deviation between subjects {self.between:g}: expected a share from 0 to 1")
 
     @classmethod
-    def of_spread(cls, spread: float, n_trials: float, chance: float = 0.5, **others: float) -> Assumptions:
+    def of_spread(cls, spread: float, n_trials: float, chance: float = 0.5, **others: Any) -> Assumptions:
         """Create from the standard deviation of the accuracies of subjects with `n_trials` tested trials each.
 
         Subtracts the binomial variance of `n_trials` trials, chance (1 - chance) / n_trials, from its square.
@@ -356,13 +357,13 @@ def plan_study(
         trials_needed=needed,
         detectable=detectable,
         power=power,
-        alone_trials_needed=int(np.ceil(binomial / share)) if alone else None,
+        alone_trials_needed=int(np.ceil(binomial / share)) if alone and binomial is not None else None,
         stimuli_needed=binomial if keeps_stimuli else None,
         at_least=FEWEST.get(protocol.disjoint, ""),
     )
 
 
-def _needed(count: Any, *arguments: float) -> int:
+def _needed(count: Callable[..., int], *arguments: float) -> int:
     try:
         return count(*arguments)
     except ValueError as error:
@@ -391,7 +392,7 @@ def _detectable_noncentrality(freedom: int, power: float, alpha: float) -> float
 def _binomial_power(difference: float, counts: np.ndarray, chance: float, alpha: float) -> np.ndarray:
     # The smallest number of correct trials that has a probability of at most alpha / 2 by chance.
     critical = scipy.stats.binom.isf(alpha / 2, counts, chance) + 1
-    return scipy.stats.binom.sf(critical - 1, counts, min(1.0, chance + difference))
+    return np.asarray(scipy.stats.binom.sf(critical - 1, counts, min(1.0, chance + difference)))
 
 
 def _check(**shares: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import types
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +85,7 @@ class Protocol(pydantic.BaseModel):
     assumed: str = ""
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> Self:
         if self.n_splits is None and self.disjoint not in ("subjects", "sessions"):
             raise ValueError(f"`n_splits` is None, which leaves one subject out, but {self.disjoint} are disjoint")
         if "subjects" in self.disjoint and self.scope != "across_subjects":
@@ -112,7 +112,7 @@ class Protocol(pydantic.BaseModel):
         }
         return (*(flag for flag, raised in flags.items() if raised), *([self.assumed] if self.assumed else []))
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Return every field and the flags, ready for JSON."""
         fields = self.model_dump(mode="json")
         # Later fields are left out at their default, so that definitions and identities of earlier versions stay the
@@ -130,7 +130,7 @@ class Protocol(pydantic.BaseModel):
             repetition: number of the repetition, from 0.
             maximum_folds: a reduced run's limit of the number of folds, at least 3.
         """
-        arguments = {
+        arguments: dict[str, Any] = {
             "n_splits": self.n_splits,
             "seed": seed,
             "repetition": repetition,

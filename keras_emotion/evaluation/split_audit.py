@@ -23,7 +23,7 @@ from keras_emotion.evaluation.leaks import (
     label_findings,
     sorted_findings,
 )
-from keras_emotion.evaluation.permutation import permuted_ratings
+from keras_emotion.evaluation.permutation import Between, permuted_ratings
 from keras_emotion.schema import InputError
 
 _COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "recorded_together", "start", "stop")
@@ -82,7 +82,7 @@ class SplitAudit:
 
 
 def audit_split(
-    X: npt.ArrayLike,
+    X: Any,
     y: npt.ArrayLike,
     groups: npt.ArrayLike | Mapping[str, npt.ArrayLike] | pd.DataFrame,
     splitter: Any,
@@ -139,7 +139,7 @@ def audit_split(
     """
     X = X if hasattr(X, "iloc") else np.asarray(X)
     table, is_array, missing = _window_table(groups, len(X))
-    has_times = not is_array and any(str(name).startswith("start") for name in groups)
+    has_times = isinstance(groups, (Mapping, pd.DataFrame)) and any(str(name).startswith("start") for name in groups)
     codes, _ = _class_codes(y, len(X))
     folds = _folds(X, codes, table, splitter, split_by)
     contents = _contents(X)
@@ -148,6 +148,7 @@ def audit_split(
     for train, validation, test in folds:
         checks.fold(table, train, validation, test, contents)
     findings = [*checks.findings(), *label_findings(table, codes), *_data_findings(X, codes, table)]
+    rows: list[dict[str, Any]]
     rows = [{"fold": place, "n_train": len(train), "n_test": len(test)} for place, (train, _, test) in enumerate(folds)]
     scores = shuffled = pd.DataFrame()
     if estimator is None:
@@ -163,7 +164,7 @@ def audit_split(
             row["constant"] = float(np.bincount(codes[test]).max() / len(test))
         # As in the leak audit: where subjects are disjoint, permuted alike for all of them.
         across = checks.disjoint in ("subjects", "subjects_and_stimuli") and "stimulus" in table
-        between = "stimuli" if across else "trials"
+        between: Between = "stimuli" if across else "trials"
         scores = rescore(_scored(tested, codes, predictions), between=between)
         permuted = permuted_ratings(table, codes, 1, seed, between).astype(np.int64)
         of_permuted, _ = _predictions(estimator, X, permuted, folds)
@@ -232,7 +233,7 @@ def _folds(
             # Splitters that need no groups warn about them.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
             splitter = list(splitter.split(X, codes, table[column].to_numpy()))
-    folds = []
+    folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for parts in splitter:
         if len(parts) not in (2, 3):
             raise InputError(f"splitter: gives {len(parts)} parts; expected (train, test) or (train, validation, test)")
@@ -257,7 +258,7 @@ def _tested_rows(table: pd.DataFrame, folds: Iterable[tuple[np.ndarray, ...]]) -
 def _contents(X: Any) -> np.ndarray:
     values = X.to_numpy() if hasattr(X, "to_numpy") else X
     if values.dtype == object:
-        return pd.util.hash_pandas_object(pd.DataFrame(X), index=False).to_numpy()
+        return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(X), index=False))
     return content_hashes([values])
 
 
@@ -310,7 +311,7 @@ def _is_label(column: np.ndarray, codes: np.ndarray) -> bool:
     kinds, place = np.unique(column, return_inverse=True)
     if len(kinds) > codes.max() + 1:
         return False
-    return len(np.unique(place * (codes.max() + 1) + codes)) == len(kinds) == codes.max() + 1
+    return bool(len(np.unique(place * (codes.max() + 1) + codes)) == len(kinds) == codes.max() + 1)
 
 
 def _is_standard(values: np.ndarray, tolerance: float) -> bool:

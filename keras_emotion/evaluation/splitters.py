@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +37,12 @@ class NotEvaluable(InputError):
         counts: number of units that hold each class, by label.
     """
 
-    def __init__(self, message: str, counts: dict | None = None):
+    def __init__(self, message: str, counts: dict[Any, int] | None = None):
         super().__init__(message)
         self.counts = counts or {}
 
 
-class UnitKFold(BaseCrossValidator):
+class UnitKFold(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn has no annotations
     """Distribute whole units over stratified folds; the base class of all splitters here.
 
     The units are sorted by id, shuffled, ordered by class and dealt to the folds in turn, so that for each class the
@@ -106,7 +107,8 @@ class UnitKFold(BaseCrossValidator):
         fold, presence = self._folds(X, y, groups)
         for test in range(len(presence)):
             self._require_classes(presence.sum(axis=0) - presence[test], f"training part of fold {test}")
-            yield tuple(self._purged([np.flatnonzero(fold != test), np.flatnonzero(fold == test)], X, y, groups))
+            train, tested = self._purged([np.flatnonzero(fold != test), np.flatnonzero(fold == test)], X, y, groups)
+            yield train, tested
 
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
@@ -135,7 +137,8 @@ class UnitKFold(BaseCrossValidator):
             validation = candidates[chosen]
             train = np.flatnonzero((fold != test) & (fold != validation))
             parts = [train, np.flatnonzero(fold == validation), np.flatnonzero(fold == test)]
-            yield tuple(self._purged(parts, X, y, groups))
+            train, validated, tested = self._purged(parts, X, y, groups)
+            yield train, validated, tested
 
     def get_n_splits(
         self,
@@ -151,7 +154,7 @@ class UnitKFold(BaseCrossValidator):
         if y is not None:
             return len(self._folds(X, y, groups)[1])
         if self.n_splits is None:
-            raise ValueError(f"the number of folds is the number of {self.unit}s: pass the window table and the labels")
+            raise ValueError("the number of folds follows from the window table: pass it, and the labels")
         return min(self.n_splits, self.maximum_folds or self.n_splits)
 
     def units(self, table: pd.DataFrame) -> np.ndarray:
@@ -162,15 +165,15 @@ class UnitKFold(BaseCrossValidator):
         """
         return row_codes(table, self.unit_columns)
 
-    def _purged(self, parts: list[np.ndarray], X, y, groups) -> list[np.ndarray]:
+    def _purged(self, parts: list[np.ndarray], X: Any, y: Any, groups: Any) -> list[np.ndarray]:
         """Return the parts of a fold, training first, without rows that overlap with a later part."""
         return parts
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
         """Return the largest number of folds, given the `(classes,)` numbers of units that hold each class."""
-        return units_of_class.min()
+        return int(units_of_class.min())
 
-    def _folds(self, X, y, groups) -> tuple[np.ndarray, np.ndarray]:
+    def _folds(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the fold of each row `(rows,)`, and the row counts by fold and class `(folds, classes)`."""
         table = X if groups is None else groups
         if not isinstance(table, pd.DataFrame):
@@ -204,11 +207,11 @@ class UnitKFold(BaseCrossValidator):
         fold_of_unit[dealt] = np.arange(n_units) % n_folds
         return fold_of_unit[unit_of_row], crossed_counts(fold_of_unit[unit_of_row], class_of_row, len(classes))
 
-    def _require_classes(self, rows_of_class: np.ndarray, part: str):
+    def _require_classes(self, rows_of_class: np.ndarray, part: str) -> None:
         if rows_of_class.min() < 1:
             raise NotEvaluable(f"not evaluable: the {part} lacks a class: too few {self.unit} units hold it")
 
-    def _require_labels(self, labels: np.ndarray, rows: np.ndarray, part: str):
+    def _require_labels(self, labels: np.ndarray, rows: np.ndarray, part: str) -> None:
         """Check the rows of a part as `_require_classes` does; refuse labels of a single class, too."""
         classes, codes = np.unique(labels, return_inverse=True)
         counts = np.bincount(codes[rows], minlength=len(classes))
@@ -268,7 +271,7 @@ class WindowKFold(UnitKFold):
         windows = row_codes(table, self.unit_columns)
         return overlap_runs(table) if self.keep_overlapping_together else windows
 
-    def _purged(self, parts: list[np.ndarray], X, y, groups) -> list[np.ndarray]:
+    def _purged(self, parts: list[np.ndarray], X: Any, y: Any, groups: Any) -> list[np.ndarray]:
         if not self.purge_overlapping:
             return parts
         table = X if groups is None else groups
@@ -433,9 +436,9 @@ class SubjectAndStimulusKFold(UnitKFold):
         """See `UnitKFold`."""
         if y is not None:
             return sum(1 for _ in self.split(X, y, groups))
-        return min(self.n_splits, self.maximum_folds or self.n_splits) ** 2
+        return super().get_n_splits() ** 2
 
-    def _groups(self, X, y, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    def _groups(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         table, labels = X if groups is None else groups, np.asarray(y)
         row_codes(table, ("dataset", "subject"))
         codes = [people_codes(table), row_codes(table, ("dataset", "stimulus"))]
@@ -597,7 +600,7 @@ def overlap_in_time(table: pd.DataFrame, known: np.ndarray, asked: np.ndarray) -
     # Known windows that begin before the window ends, minus those that end before it begins, overlap with it.
     begun = np.searchsorted(np.sort(begin[known]), end[asked] - OVERLAP_TOLERANCE_SECONDS)
     over = np.searchsorted(np.sort(end[known]), begin[asked] + OVERLAP_TOLERANCE_SECONDS, side="right")
-    return begun > over
+    return np.asarray(begun > over)
 
 
 def _whose(table: pd.DataFrame) -> str:

@@ -269,10 +269,10 @@ def _majority_of_rows(predictions: pd.DataFrame, training_majority: pd.DataFrame
         raise InputError(
             "the training-majority table has no row for " + ", ".join(f"{name} {value}" for name, value in fold.items())
         )
-    return majority.astype(np.int64)
+    return np.asarray(majority, dtype=np.int64)
 
 
-def _check_predictions(predictions: pd.DataFrame):
+def _check_predictions(predictions: pd.DataFrame) -> None:
     missing = [name for name in REQUIRED_COLUMNS if name not in predictions]
     if missing:
         raise InputError(f"the predictions table has no column {', '.join(missing)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def load_experiment(
             experiment = Experiment(**fields, system=system)
         root, file_format = Path(data_root or content["data"]["root"]), content["data"]["file_format"]
         options = dict(content["data"].get("options", {}))
-        reader = READERS[experiment.dataset]
+        reader: Callable[..., Reader] = READERS[experiment.dataset]
         known_stimuli = content["data"].get("stimuli")
         identity = content["identity"]
     except FileNotFoundError:

@@ -332,7 +332,9 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
     ray_backend = _imported("ray.util.joblib.ray_backend", extra="ray")
     pool = _imported("ray.util.multiprocessing", extra="ray")
 
-    class Backend(_RaisesLostWorkers, ray_backend.RayBackend):
+    base: Any = ray_backend.RayBackend
+
+    class Backend(_RaisesLostWorkers, base):
         # The callbacks that a generator needs are there; what RayBackend inherits speaks of another kind of pool.
         supports_return_generator = True
 
@@ -381,7 +383,9 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
     distributed = _imported("distributed", extra="dask")
     joblib_dask = _imported("joblib._dask", extra="dask")
 
-    class Backend(_RaisesLostWorkers, joblib_dask.DaskDistributedBackend):
+    base: Any = joblib_dask.DaskDistributedBackend
+
+    class Backend(_RaisesLostWorkers, base):
         def configure(self, *arguments, **options):
             return max(super().configure(*arguments, **options), _AT_LEAST)
 

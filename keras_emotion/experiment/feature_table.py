@@ -47,7 +47,7 @@ class FeatureKind:
     """Features that can be written as one array.
 
     Args:
-        make_part: the part, from the length of a window and the hop between windows (seconds; `None`: side by side),
+        make_part: the part, from the length of a window and the hop between windows (seconds; `None`: no overlap),
             and whether the baseline before the stimulus is subtracted.
         array: name of the array of the part.
         axes: names of the axes of the array.

@@ -305,11 +305,12 @@ class RunFolder:
         Raises:
             InputError: some are damaged.
         """
-        records = list(self._records())
-        if damaged := [one for one in records if isinstance(one, DamagedFile)]:
+        found = list(self._records())
+        if damaged := [one for one in found if isinstance(one, DamagedFile)]:
             lines = "\n  ".join(f"{one.path}: {one.reason}" for one in damaged)
             raise InputError(f"{self.path}: {len(damaged)} damaged records; {_REPEAT}:\n  {lines}")
         # Of a job that a version before this one recorded too, under the name that it gave, this version's counts.
+        records = [one for one in found if not isinstance(one, DamagedFile)]
         by_name = {one.name: one for one in sorted(records, key=lambda one: one.has_checksum)}
         return [by_name[name].content for name in sorted(by_name)]
 
@@ -339,7 +340,7 @@ class RunFolder:
         """
         config = self.config
         starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
-        schemas = {FINISHED: _Finished, INFERENCE: _Inference}
+        schemas: dict[str, Any] = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
             path = self._file(name)
             try:

@@ -212,7 +212,8 @@ def _stage_outputs(stage: str, fold: Fold, train: Train) -> StageOutputs:
 
     train(fit_and_note)
     table = fold.unit.table.iloc[fold.test].reset_index(drop=True)
-    return StageOutputs(*found, fold.labels[fold.test], table)
+    before, after = found
+    return StageOutputs(before, after, fold.labels[fold.test], table)
 
 
 def _attention(fold: Fold, train: Train) -> dict[tuple[str, str], np.ndarray]:

@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -259,7 +260,7 @@ class FaceLandmarker(Detector):
                 "says where to get"
             )
         self._task, self._n_faces = Path(task), n_faces
-        self._landmarker = None
+        self._landmarker: Any = None
         self.restart()
 
     def close(self) -> None:

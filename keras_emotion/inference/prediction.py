@@ -92,7 +92,8 @@ def check_media(predictor: Predictor, media: Path | None, media_start_seconds: f
 
 def problems_of(windows: RecordedWindows | None, paired: Sequence[PairedWindows]) -> np.ndarray:
     """`(windows,)` why a window has no probability, empty where it has one."""
-    of_all = [one.problems for one in (windows, *paired) if one is not None]
+    given: tuple[RecordedWindows | PairedWindows | None, ...] = (windows, *paired)
+    of_all = [one.problems for one in given if one is not None]
     reasons = (dict.fromkeys(filter(None, one)) for one in zip(*of_all, strict=True))
     return np.array(["; ".join(one) for one in reasons], dtype=object)
 

@@ -36,7 +36,7 @@ class ConnectivityFeatures(FeaturePart):
     Args:
         sample_seconds: length of a sample in seconds, a whole number of windows: 60 s, a trial of DEAP.
         window_seconds: length of a window in seconds [1].
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of EEG samples; `None`:
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of EEG samples; `None`:
             no overlap. The windows of one sample never overlap.
         measure: `"correlation"` [1], or `"phase_locking"` or `"coherence"` of the band `measure_band_hz`.
         connectivity_from: the correlated quantity: the `"signal"` of the window, or the `"powers"` of its bands.
@@ -176,7 +176,7 @@ class ConnectivityFeatures(FeaturePart):
         elif self.measure == "correlation":
             network = signals.pearson_correlation(signal, rate, **cut)
         else:
-            measure = {"phase_locking": signals.phase_locking_value, "coherence": signals.coherence}[self.measure]
+            measure: Any = {"phase_locking": signals.phase_locking_value, "coherence": signals.coherence}[self.measure]
             network = measure(signal, rate, *self.measure_band_hz, **cut)
         places = steps_of_windows(len(power), self.n_windows, window // unit, hop // unit)
         return network[places].astype(np.float32), power[places].astype(np.float32)

@@ -116,7 +116,7 @@ class StoredFeatures:
         """
         if self.channels is None:
             return self
-        arrays, incomplete = dict(self.arrays), set(self.incomplete)
+        arrays, incomplete = dict[str, Any](self.arrays), set(self.incomplete)
         for name, array in self.arrays.items():
             align = functools.partial(part.align_channels, name, present=self.channels, wanted=wanted)
             example = np.zeros((1, *array.shape[1:]), array.dtype)
@@ -422,9 +422,10 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet
     """
     record, content = _check(folder)
     table = _parsed(folder, content, record["table_types"])
+    arrays: dict[str, Any]
     arrays = {Path(name).stem: _opened(folder / name) for name in _array_names(record["files"])}
     if "shared" in record:
-        arrays = _shared_arrays(_shared_folders(folder, record), np.array(arrays[SHARED_ROWS]))
+        arrays = dict[str, Any](_shared_arrays(_shared_folders(folder, record), np.array(arrays[SHARED_ROWS])))
     return arrays, table, ChannelSet.from_json(record["channels"]) if "channels" in record else None
 
 
@@ -582,7 +583,7 @@ def _checked_array(path: Path, recorded: Mapping[str, Any], verify: bool) -> int
     return status.st_mtime_ns
 
 
-def _opened(path: Path) -> np.ndarray:
+def _opened(path: Path) -> np.memmap:
     """Open an array, memory-mapped."""
     try:
         return np.lib.format.open_memmap(path, mode="r")

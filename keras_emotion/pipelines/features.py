@@ -333,7 +333,7 @@ def find_part(kind: str) -> type[FeaturePart]:
         ValueError: the kind is unknown.
     """
     known: dict[str, type[FeaturePart]] = {}
-    queue: list[type[FeaturePart]] = [FeaturePart]
+    queue: list[type[FeaturePart]] = [FeaturePart]  # type: ignore[type-abstract]  # searched, never instantiated
     # Breadth first: a class that inherits its kind must not replace the first.
     for part in queue:
         queue.extend(part.__subclasses__())
@@ -469,7 +469,9 @@ class EEGStepFeatures(FeaturePart):
     @property
     def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
         """See `FeaturePart`."""
-        return {"none": "none", "signal": "waveform", "feature": "features"}[self.baseline]
+        if self.baseline == "none":
+            return "none"
+        return "waveform" if self.baseline == "signal" else "features"
 
     def without_baseline(self) -> Self:
         """See `FeaturePart`."""

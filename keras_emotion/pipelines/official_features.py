@@ -21,8 +21,8 @@ class GivenWindows(FeaturePart):
     Args:
         window_seconds: length in seconds of one window of the files.
         steps: number of windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     window_seconds: Seconds = 1.0
@@ -59,11 +59,6 @@ class GivenWindows(FeaturePart):
             window_seconds=windowing.step_seconds, steps=windowing.steps, hop_seconds=windowing.hop_seconds
         )
 
-    def fitted_to(self, released: ReleasedFeatures) -> Self:
-        """Return the part for a dataset's files: with their windows, and their first feature if this one is missing."""
-        array = self.array if self.array in released.names else released.names[0]
-        return self.changed(window_seconds=released.window_seconds, array=array)
-
 
 class OfficialFeatures(GivenWindows):
     """Features distributed with a dataset (`keras_emotion.schema.ReleasedFeatures`), such as SEED's `de_LDS`.
@@ -80,8 +75,8 @@ class OfficialFeatures(GivenWindows):
         array: name of the feature in the dataset.
         window_seconds: length in seconds of one window of the authors; files with other windows are refused.
         steps: number of windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     code_version: ClassVar[int] = 1
@@ -89,6 +84,11 @@ class OfficialFeatures(GivenWindows):
     channel_axes: ClassVar[Mapping[str, tuple[int, ...]] | None] = {"eeg": (2,)}
 
     array: str = "de_LDS"
+
+    def fitted_to(self, released: ReleasedFeatures) -> Self:
+        """Return the part for a dataset's files: with their windows, and their first feature if this one is missing."""
+        array = self.array if self.array in released.names else released.names[0]
+        return self.changed(window_seconds=released.window_seconds, array=array)
 
     def channel_set(self, trial: Trial) -> ChannelSet:
         """See `FeaturePart`; the features have no unit, and electrodes no individual directions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,7 @@ def pair_windows(
             why = np.where(missing, "", part.table[UNUSABLE].to_numpy(dtype=object)[rows[name]])
             reasons = np.where((reasons == "") & (why != ""), why, reasons)
     kept = np.flatnonzero(reasons == "")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, part in parts.items():
         chosen = rows[name][kept]
         in_order = len(chosen) == len(part.table) and (chosen == np.arange(len(chosen))).all()

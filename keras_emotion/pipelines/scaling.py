@@ -28,7 +28,7 @@ def feature_statistics(array, rows: np.ndarray, chunk: int = 4096) -> tuple[np.n
     rows = np.sort(np.asarray(rows))
     if not len(rows):
         raise ValueError("`rows` is empty: statistics need at least one training window")
-    count, mean, squares = 0, 0.0, 0.0
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
     for first in range(0, len(rows), chunk):
         part = np.asarray(array[rows[first : first + chunk]], dtype=np.float64)
         part = part.reshape(-1, *part.shape[2:])
@@ -65,7 +65,7 @@ def feature_covariance(array, rows: np.ndarray, chunk: int = 4096) -> tuple[np.n
     rows = np.sort(np.asarray(rows))
     if not len(rows):
         raise ValueError("`rows` is empty: statistics need at least one training window")
-    count, mean, products = 0, 0.0, 0.0
+    count, mean, products = 0, np.zeros(()), np.zeros(())
     for first in range(0, len(rows), chunk):
         part = np.asarray(array[rows[first : first + chunk]], dtype=np.float64)
         part = part.reshape(part.shape[0] * part.shape[1], -1)

@@ -337,7 +337,7 @@ def _pairs(runs: Sequence[ComparedRun]) -> Iterator[Pair]:
                     continue
                 rows = [_with_training_windows(run, protocol, target) for run in (first, second)]
                 try:
-                    found = compare(*rows, definition["scope"], first.tables.scored_unit)
+                    found = compare(rows[0], rows[1], definition["scope"], first.tables.scored_unit)
                 except InputError as reason:
                     sentence = f"{head}{first.short} (first) and {second.short} (second) are not tested: {reason}."
                     yield Pair(*place, None, sentence)

@@ -317,6 +317,7 @@ def configured_paths(value: Any, name: str = "") -> dict[str, Path]:
     """
     if isinstance(value, Path):
         return {name: value}
+    inner: Mapping[Any, Any]
     if isinstance(value, BaseModel):
         inner = {field: getattr(value, field) for field in type(value).model_fields}
     elif isinstance(value, Mapping):
@@ -356,7 +357,7 @@ class _Inputs:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         elements = {name: np.asarray(array[rows]) for name, array in self._arrays.items()}
         values = self._system.inputs(elements)[self._name]
-        return values.reshape(len(rows), -1, *values.shape[-self._n_axes :])
+        return np.asarray(values.reshape(len(rows), -1, *values.shape[-self._n_axes :]))
 
 
 def _vectors_of(array: Any, block: int = 1024, side: int = 8) -> np.ndarray:

@@ -105,7 +105,7 @@ class OfficialComparisonEstimator(ComparisonEstimator):
     """
 
     estimator_name: Literal["svm"] = "svm"
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
 
     def with_released_features(self) -> System:
         """See `System`; returns itself."""

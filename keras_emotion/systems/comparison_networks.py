@@ -180,7 +180,7 @@ class OfficialComparisonNetwork(ComparisonNetwork):
     """
 
     network: Literal["dgcnn", "graph_sleep_net"]
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
 
     def with_released_features(self) -> System:
         """See `System`; returns itself."""
@@ -207,7 +207,7 @@ class EyeComparisonNetwork(ComparisonNetwork):
     hint: ClassVar[str] = "networks without eye movements are dgcnn and graph_sleep_net"
 
     network: Literal["dcca", "mmreslstm", "emotion_transformer_fusion"]
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
     eye: EyeFeatures = EyeFeatures()
 
     @property

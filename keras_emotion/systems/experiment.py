@@ -117,8 +117,9 @@ class Experiment(Configuration):
     @property
     def part_of_trials(self) -> tuple[Literal["middle", "last"], float] | None:
         """The used part of each trial, and its length in seconds; `None`: all of it."""
-        parts = (("middle", self.middle_seconds), ("last", self.last_seconds))
-        return next(((part, seconds) for part, seconds in parts if seconds is not None), None)
+        if self.middle_seconds is not None:
+            return "middle", self.middle_seconds
+        return None if self.last_seconds is None else ("last", self.last_seconds)
 
     @property
     def paper_variant(self) -> str | None:

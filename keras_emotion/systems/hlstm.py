@@ -117,7 +117,7 @@ class HLSTMSystem(NetworkSystem):
         return self.images.windowing
 
     @property
-    def _face_part(self) -> FeaturePart:
+    def _face_part(self) -> Any:
         part = self.face_features if self.face_encoder == "alexnet" else self.faces
         return part.with_windowing(self.windowing)
 

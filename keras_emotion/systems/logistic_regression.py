@@ -69,7 +69,7 @@ class OfficialFeatureRegression(BandPowerRegression):
         features: the features of the dataset, averaged over the windows of a sample.
     """
 
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
 
     def with_released_features(self) -> System:
         """See `System`; returns itself."""

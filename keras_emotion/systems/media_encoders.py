@@ -379,7 +379,8 @@ def _released(file: Path, content: str) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_size: int | None, batch: int) -> Encode:
-    model = encoder.build() if image_size is None else encoder.build(image_size)
+    build: Any = encoder.build
+    model = build() if image_size is None else build(image_size)
 
     def encode(samples: np.ndarray) -> np.ndarray:
         import keras

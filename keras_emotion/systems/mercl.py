@@ -264,7 +264,7 @@ class MERCLSystem(NetworkSystem):
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
         """See `System`; drops silent windows if configured, and adds the stimulus of each window."""
-        table, arrays = stored.table, dict(stored.arrays)
+        table, arrays = stored.table, dict[str, Any](stored.arrays)
         reasons = np.full(len(table), "", dtype=object)
         if self.silent_rows == "drop":
             silent = np.asarray(arrays[ENERGY][np.arange(len(table))])[:, 0] < self.silence_dbfs
@@ -272,7 +272,7 @@ class MERCLSystem(NetworkSystem):
         dropped = count_dropped(table, reasons)
         if len(dropped):
             kept = np.flatnonzero(reasons == "")
-            arrays = {name: JoinedArrays([array], kept) for name, array in arrays.items()}
+            arrays.update({name: JoinedArrays([array], kept) for name, array in arrays.items()})
             table = table.iloc[kept].reset_index(drop=True)
         if self.contrastive:
             is_person = self.stream == "person"

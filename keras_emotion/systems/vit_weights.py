@@ -370,7 +370,8 @@ class _Json:
         values = value if isinstance(value, list) else [value] * 3
         if len(values) != 3 or not all(_is_number(one) and is_right(one) for one in values):
             raise InputError(f"{self.file}: {name} is {_told(value)}; expected a number for red, green and blue each")
-        return tuple(float(one) for one in values)
+        red, green, blue = (float(one) for one in values)
+        return red, green, blue
 
 
 def _is_number(value: Any) -> bool:

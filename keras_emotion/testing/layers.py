@@ -209,7 +209,8 @@ def check_configuration(case: LayerCase) -> None:
     config = layer.get_config()
     missing = {*own_arguments(case.layer), "name", "trainable", "dtype"} - set(config)
     require(not missing, f"get_config() lacks {', '.join(sorted(missing))}")
-    again = case.layer.from_config(config).get_config()
+    kind: Any = case.layer
+    again = kind.from_config(config).get_config()
     require(again == config, f"from_config(get_config()) has the configuration {again}; expected {config}")
     revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).get_config()
     require(revived == config, f"serialized and deserialized, the configuration is {revived}; expected {config}")
@@ -221,7 +222,7 @@ def check_alive_arguments(case: LayerCase) -> None:
     require(_fingerprint(case) == base, "built twice with one seed, two layers differ: no comparison is possible")
     dead = []
     for argument, value in case.alive.items():
-        others = {}
+        others: Mapping[str, Any] = {}
         if isinstance(value, Alternative):
             others, value = value.others, value.value
         expected = _fingerprint(case, **others) if others else base

@@ -374,6 +374,7 @@ def check_windows(case: SystemCase) -> None:
 def check_training_rows(case: SystemCase) -> None:
     """Check that fitting reads only training windows, and keeps the number of windows."""
     rows, n_windows = np.arange(0, len(case.labels), 2), len(case.labels)
+    fitted: list[tuple[System, Any]]
     fitted = [(network.system, network.arrays) for network in case.networks] or [(case.system, case.arrays)]
     for system, arrays in fitted:
         transformed = system.fit_arrays(TrainingPart(arrays, rows, "fit_arrays"), rows)(arrays)
@@ -467,7 +468,8 @@ def check_probabilities(case: SystemCase) -> None:
             said[network.member] = keras.ops.convert_to_numpy(given).astype(np.float64)
             _require_probabilities(said[network.member], shape, "`window_probabilities`")
     if set(said) - {""}:
-        combined, _ = case.system.combine(said, case.labels[: shape[0]], said)
+        system: Any = case.system
+        combined, _ = system.combine(said, case.labels[: shape[0]], said)
         _require_probabilities(combined, shape, "probabilities of `combine`")
 
 

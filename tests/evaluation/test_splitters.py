@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from keras_emotion.evaluation import (
     NotEvaluable,
     StimulusKFold,
+    SubjectAndStimulusKFold,
     SubjectKFold,
     TrialKFold,
     WindowKFold,
@@ -255,8 +256,10 @@ def test_subjects_are_left_out_one_at_a_time_or_in_groups():
     assert sorted(map(len, grouped)) == [2, 2, 3]
     assert SubjectKFold(maximum_folds=5).get_n_splits(table, labels) == 5
     assert SubjectKFold(n_splits=4).get_n_splits() == 4
-    with pytest.raises(ValueError, match="number of subjects"):
-        SubjectKFold().get_n_splits()
+    assert SubjectAndStimulusKFold(n_splits=4).get_n_splits() == 16
+    for splitter in (SubjectKFold(), SubjectAndStimulusKFold(n_splits=None)):
+        with pytest.raises(ValueError, match="pass it, and the labels"):
+            splitter.get_n_splits()
 
 
 def test_stimuli_are_disjoint_across_subjects_who_rate_them_differently():

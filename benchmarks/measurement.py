@@ -70,10 +70,15 @@ def in_fresh_process(function: Callable[..., Any], threads: int = 1, **arguments
     Raises:
         subprocess.CalledProcessError: the function raised; its traceback is on standard error.
     """
-    command = [sys.executable, __file__, function.__module__, function.__name__, json.dumps(arguments)]
+    command = command_of(function, **arguments)
     variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     answer = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout)
+
+
+def command_of(function: Callable[..., Any], **arguments: Any) -> list[str]:
+    """Command that calls a function of a module in this folder and prints what it returns as JSON; see above."""
+    return [sys.executable, __file__, function.__module__, function.__name__, json.dumps(arguments)]
 
 
 def n_threads() -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import cost
 import faces
 import features
 import folds
@@ -25,6 +26,7 @@ import rich.padding
 import rich.table
 import rich.text
 import seed
+import soak
 import train
 from measurement import Outcome, environment, in_fresh_process
 
@@ -41,30 +43,40 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "seed": seed.benchmark,
     "images": images.benchmark,
     "gpu": gpu.benchmark,
+    "soak": soak.benchmark,
+    "cost": cost.benchmark,
 }
-"""Benchmarks by the name for `--only`; each is called with those of `data_root`, `repeats`, `full`, `threads` and
-`minutes` that it has as parameters."""
+"""Benchmarks by the name for `--only`; each is called with those of `data_root`, `repeats`, `full`, `threads`,
+`minutes`, `speed` and `figures` that it has as parameters."""
+
+
+APART = ("gpu", "soak")
+"""Only run on request: one needs a GPU, the other mne-lsl and a machine without other load."""
 
 
 def main(
-    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(name for name in BENCHMARKS if name != "gpu"),
+    only: tuple[Literal[tuple(BENCHMARKS)], ...] = tuple(name for name in BENCHMARKS if name not in APART),
     data_root: Path | None = None,
     repeats: int | None = None,
     full: bool = False,
     threads: int | None = None,
-    minutes: float = 10.0,
+    minutes: float | None = None,
+    speed: float | None = None,
+    figures: Path | None = None,
     json_file: Annotated[Path | None, Option(name="json")] = None,
 ) -> int:
     """Run benchmarks and print a table of each.
 
     Args:
-        only: the benchmarks to run; default: all except `gpu`.
+        only: the benchmarks to run; default: all except `gpu` and `soak`.
         data_root: folder of DEAP, for faces also a video; default: synthetic data of the same size in a temporary
             folder.
         repeats: number of runs per contender, whose median is printed; default 5, for `train` 3.
         full: measure slow peers on all of the data instead of a stated part.
         threads: threads of the contenders of `train`; default: one for each core; the others have one.
-        minutes: time limit of `gpu`.
+        minutes: time limit of `gpu` (default 10); length of the signal that `soak` plays (default 60).
+        speed: how many times faster than real time `soak` plays; default 20.
+        figures: folder for the plot and the table of `cost`.
         json_file: file for every single measurement.
 
     Returns:
@@ -74,7 +86,14 @@ def main(
         python benchmarks/run.py --only features
     """
     console = rich.console.Console()
-    options = {"data_root": data_root, "repeats": repeats, "full": full, "threads": threads, "minutes": minutes}
+    options = {
+        "data_root": data_root,
+        "repeats": repeats,
+        "full": full,
+        "threads": threads,
+        "minutes": minutes,
+        "speed": speed,
+    }
     machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
     try:
         outcomes = {name: BENCHMARKS[name](**_accepted(BENCHMARKS[name], options)) for name in only}

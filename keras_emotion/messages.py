@@ -13,6 +13,9 @@ from pathlib import PurePath
 VERBOSE_VARIABLE = "KERAS_EMOTION_VERBOSE"
 """Environment variable that is set, and not empty, where nothing is shortened: in workers of a run too."""
 
+QUIET_VARIABLE = "KERAS_EMOTION_QUIET"
+"""Environment variable that is set, and not empty, where only results, warnings and errors are printed."""
+
 _SHOWN_NAMES = 3
 _LONGEST_LIST, _SHOWN_ITEMS = 20, 12
 
@@ -20,6 +23,11 @@ _LONGEST_LIST, _SHOWN_ITEMS = 20, 12
 def is_verbose() -> bool:
     """Whether messages are printed in full."""
     return bool(os.environ.get(VERBOSE_VARIABLE))
+
+
+def is_quiet() -> bool:
+    """Whether notes and progress are not printed."""
+    return bool(os.environ.get(QUIET_VARIABLE))
 
 
 def condensed(lines: Iterable[str]) -> list[str]:

@@ -34,9 +34,8 @@ RANDOM, SHUFFLED = "random test labels", "shuffled labels"
 
 CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value", "can_alarm")
 """Columns of `Audit.canaries`: of the test trials of the folds, how many are correct; the probability that one is
-correct
-by chance (the share of the most frequent class); that of at least so many; and whether the trials suffice for a finding
-if all of them were correct."""
+correct by chance (the share of the most frequent class); that of at least so many; and whether the trials suffice for a
+finding if all of them were correct."""
 
 _ENOUGH_TRIALS = 40
 """Number of test trials after which no further fold of an estimator is trained."""
@@ -45,8 +44,8 @@ _ALARM = 0.001
 """p-value below which a canary is a finding: less than one false alarm in a hundred audits of ten rows each."""
 
 
-class _OtherWindowsError(Exception):
-    """The set of windows depends on ratings."""
+class _NotTrainableError(Exception):
+    """A canary cannot be trained: the set of windows depends on ratings, or one class is left in training."""
 
 
 def run_canaries(plan: Plan) -> list[dict[str, Any]]:
@@ -85,7 +84,7 @@ def _of_unit(plan: Plan, job: Job, folds: Sequence[Rows]) -> dict[str, Any]:
     place = {"protocol": job.protocol, "target": job.target}
     try:
         counted = [_of_fold(plan, dataclasses.replace(job, fold=number), rows) for number, rows in enumerate(folds)]
-    except (TrainingDiverged, _OtherWindowsError) as reason:
+    except (TrainingDiverged, _NotTrainableError) as reason:
         return {**place, "folds": [], "failed": str(reason)}
     return {**place, "folds": counted, "failed": ""}
 
@@ -105,8 +104,13 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         forget_joined(plan)
         own = changed.window_set(job.subject, job.target, job.session)
         if not own.table[[*TRIAL_KEY, "start_seconds"]].equals(unit.table[[*TRIAL_KEY, "start_seconds"]]):
-            raise _OtherWindowsError("the set of windows changes when ratings are replaced")
+            raise _NotTrainableError("the set of windows changes when ratings are replaced")
         fold = make_fold(changed, job, own, rows, changed.experiment.system.candidates()[job.candidate])
+        # The rows are those of the real labels: of few trials, other labels may leave one class among them.
+        if len(np.unique(fold.labels[fold.train])) < 2:
+            raise _NotTrainableError(
+                f"{canary}: all training windows of fold {job.fold} have one class; too few trials"
+            )
         probabilities[canary] = train_fold(fold.system, changed, job, fold).probabilities
         labels[canary] = fold.labels[fold.train]
         is_right = pd.Series(probabilities[canary].argmax(axis=1) == fold.labels[fold.test])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,24 @@ from keras_emotion.audit.feature_checks import feature_findings
 from keras_emotion.audit.findings import null_findings, origin_findings, scope_findings, score_sentence, static_findings
 from keras_emotion.audit.fold_checks import fold_findings
 from keras_emotion.audit.null import null_scores, observed_scores, protocol_gaps, score_table
-from keras_emotion.audit.tasks import LIGHT, NETWORK, count_labelings, light_plan, light_tasks, network_tasks, run_tasks
+from keras_emotion.audit.tasks import (
+    LIGHT,
+    NETWORK,
+    count_labelings,
+    light_plan,
+    light_tasks,
+    network_tasks,
+    run_tasks,
+    start_audit_log,
+)
 from keras_emotion.evaluation.leaks import Finding, sorted_findings
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.experiment.jobs import Plan
+from keras_emotion.experiment.progress import print_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.json_files import DamagedFile, read_json
+from keras_emotion.logs import run_log
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
@@ -59,6 +69,7 @@ class Audit:
         return [score_sentence(row) for _, row in self.scores.iterrows() if row["n_permutations"]]
 
 
+@run_log()
 def audit(
     subject: Experiment | RunFolder | Path | str,
     dataset: Any = None,
@@ -121,8 +132,7 @@ def audit(
     plan, data = prepare(subject, dataset)
     folder = RunFolder(output or Path("runs") / "audits" / subject.identity())
     if folder.is_started:
-        for note in folder.set_aside_damaged().notes:
-            sys.stderr.write(f"{note}\n")
+        print_lines(folder.set_aside_damaged().notes)
     folder.start({"audit": subject.scientific_config()}, subject.identity(), data, resume=True)
     light = light_plan(plan)
     labelings = count_labelings(light)
@@ -171,6 +181,7 @@ def _recorded_canaries(folder: RunFolder, plan: Plan) -> list[dict[str, Any]]:
     try:
         return read_json(file)[0]["units"]
     except (DamagedFile, KeyError, OSError):
+        start_audit_log(folder, plan)
         units = run_canaries(plan)
         folder.write_json(_CANARIES, {"units": units})
         return units

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_emotion.environment import environment
 from keras_emotion.evaluation import PROTOCOLS, NotEvaluable, Protocol, stimulus_baseline
 from keras_emotion.evaluation.permutation import FEW_LABELINGS, exchangeable, n_labelings, permuted_between
 from keras_emotion.experiment.engine import in_workers
@@ -24,6 +25,8 @@ from keras_emotion.experiment.record_schema import earlier_name, record_name
 from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.training import run_job, train_estimator, train_fold
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
+from keras_emotion.logs import log_to_file, start_log
+from keras_emotion.messages import is_quiet
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
@@ -186,6 +189,12 @@ def network_tasks(
             yield Task(NETWORK, job, range(permutation, permutation + 1), own)
 
 
+def start_audit_log(folder: RunFolder, plan: Plan) -> None:
+    """Write to the log file of an audit from now on: where something is trained, and not where all is recorded."""
+    runtime = plan.experiment.runtime
+    start_log(folder.path, environment(runtime.threads_per_worker, runtime.n_workers), "audit")
+
+
 def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool) -> None:
     """Run the tasks that have no record yet, and report progress to standard error."""
     finished = folder.finished_jobs()
@@ -197,6 +206,8 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
         for task in tasks
         if task.name not in finished and not (task.earlier_name in finished and count[task.earlier_name] == 1)
     ]
+    if left:
+        start_audit_log(folder, plan)
     runtime = plan.experiment.runtime
     if trains and runtime.engine == "vectorized":
         groups = group_jobs(left, runtime.folds_at_once, lambda task: task.job)
@@ -210,12 +221,10 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
         if now - said > _SECONDS_BETWEEN_LINES or number == len(left):
             said = now
             seconds = (now - started) / number * (len(left) - number)
-            console.print(
-                f"audit: {number} of {len(left)} tasks, {format_duration(seconds)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            line = f"audit: {number} of {len(left)} tasks, {format_duration(seconds)} left"
+            log_to_file(line)
+            if not is_quiet():
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _recorded(plan: Plan, task: Task, folder: RunFolder) -> int:

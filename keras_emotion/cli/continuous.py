@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +72,7 @@ class Continuous:
         from keras_emotion.cli.readers import open_dataset
         from keras_emotion.evaluation import continuous_scores, continuous_summary
         from keras_emotion.experiment.continuous import run_continuous
+        from keras_emotion.experiment.progress import print_progress
         from keras_emotion.files import write_whole
         from keras_emotion.reports.continuous import LEGEND, continuous_page, draw_traces
         from keras_emotion.systems.settings import Runtime
@@ -88,7 +88,7 @@ class Continuous:
                 reader,
                 output,
                 Runtime(workers=self.workers, feature_store=self.feature_store),
-                report=lambda line: print(line, file=sys.stderr, flush=True),
+                report=print_progress,
             )
         scores = continuous_scores(result.steps)
         summary = continuous_summary(scores)

@@ -25,7 +25,7 @@ from keras_emotion.cli.interruptions import OF_SIGNAL, Stopped, handle_signals, 
 from keras_emotion.keras_settings import choose_backend
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.links import FOLLOW_VARIABLE
-from keras_emotion.messages import VERBOSE_VARIABLE, condensed, is_shortened
+from keras_emotion.messages import QUIET_VARIABLE, VERBOSE_VARIABLE, condensed, is_shortened
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_stream
 
@@ -47,7 +47,7 @@ def print_refusal(text: str) -> None:
         print("note: --verbose prints all of it", file=sys.stderr)
 
 
-SETTINGS = (ENVIRONMENT_VARIABLE, FOLLOW_VARIABLE, VERBOSE_VARIABLE)
+SETTINGS = (ENVIRONMENT_VARIABLE, FOLLOW_VARIABLE, VERBOSE_VARIABLE, QUIET_VARIABLE)
 """Environment variables that options of a command set."""
 
 P = ParamSpec("P")

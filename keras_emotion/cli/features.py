@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import print_json
+from keras_emotion.logs import LOGGER
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -93,7 +93,7 @@ class Features:
             print_json(**{**dataclasses.asdict(written), "path": str(written.path), "notes": notes})
             return 0
         for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+            LOGGER.info(f"note: {note}")
         axes = " x ".join(f"{n} {axis}" for n, axis in zip(written.shape, written.axes, strict=True))
         mark = " (synthetic data)" if written.synthetic else ""
         print(f"wrote {written.path}{mark}: X {axes}; y {', '.join(written.targets) or 'without ratings'};", end=" ")

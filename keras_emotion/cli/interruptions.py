@@ -6,6 +6,7 @@ Importing it already replaces the traceback of a Ctrl-C during the imports of a 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _SECONDS_TO_STOP = 1.0
 """After so long a further signal ends the process at once; earlier ones are taken for the same key press."""
+
+_SECONDS_TO_SEND_AGAIN = 0.01
 
 _texts: list[str] = []
 
@@ -83,7 +86,8 @@ def on_interruption(text: str) -> Iterator[None]:
 def handle_signals() -> dict[int, Any]:
     """Have SIGINT and SIGTERM raise `Stopped`, once; gives the handlers of before.
 
-    A further signal is ignored for a second; afterwards it ends the process at once, without another line.
+    A further signal is ignored for a second; afterwards it ends the process at once, without another line. Where Python
+    can raise nothing (in a callback of the garbage collector, in a `__del__`) the signal is sent again a moment later.
     """
     # Only the main thread may, and what was told to ignore a signal (`nohup`, `&` in a script) goes on ignoring it.
     if threading.current_thread() is not threading.main_thread():
@@ -101,13 +105,31 @@ def handle_signals() -> dict[int, Any]:
 
     for number in handlers:
         signal.signal(number, stop)
+    if handlers:
+        sys.unraisablehook = functools.partial(_send_again, stopped, sys.unraisablehook)
     return handlers
+
+
+def _send_again(stopped: list[Stopped], hook: Callable[[Any], object], unraisable: Any) -> None:
+    """Replace `sys.unraisablehook`: an interruption that Python only would report and go on is not lost."""
+    if isinstance(unraisable.exc_value, Stopped):
+        number = unraisable.exc_value.code - OF_SIGNAL
+        stopped.clear()
+        # Not here, where nothing can be raised either.
+        again = threading.Timer(_SECONDS_TO_SEND_AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+    else:
+        hook(unraisable)
 
 
 def restore_handlers(handlers: Mapping[int, Any]) -> None:
     """Set the handlers that `handle_signals` gave."""
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    hook = sys.unraisablehook
+    if isinstance(hook, functools.partial) and hook.func is _send_again:
+        sys.unraisablehook = hook.args[1]
 
 
 def _interruption_line() -> str:

@@ -13,7 +13,6 @@ import math
 import os
 import re
 import shutil
-import sys
 import textwrap
 import types
 import typing
@@ -24,7 +23,8 @@ from typing import Annotated, Any, Literal
 from keras_emotion.cli.names import LISTED, REGISTRIES, check_name, did_you_mean
 from keras_emotion.limits import set_limits
 from keras_emotion.links import FOLLOW_VARIABLE
-from keras_emotion.messages import VERBOSE_VARIABLE
+from keras_emotion.logs import LOGGER
+from keras_emotion.messages import QUIET_VARIABLE, VERBOSE_VARIABLE
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -48,7 +48,8 @@ class Everywhere:
         limit: change what a file may hold at most (memory_gib, table_mib, picture_megapixels, video_hours); may be
             given several times.
         follow_links: read files outside of the folder of the data where a table or header names them.
-        verbose: print all files and all items of lists.
+        verbose: print all messages in full: all files, all items of lists, and what is done meanwhile.
+        quiet: print results, warnings and errors only: no notes, no progress.
         help: print this help.
         help_all: print all options, with full descriptions.
     """
@@ -57,6 +58,7 @@ class Everywhere:
     limit: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=VALUE", common=False)] = ()
     follow_links: Annotated[bool, Option(common=False)] = False
     verbose: Annotated[bool, Option(common=False)] = False
+    quiet: Annotated[bool, Option(common=False)] = False
     help: Annotated[bool, Option(aliases=("-h",))] = False
     help_all: bool = False
 
@@ -315,9 +317,11 @@ def parse(
     known = {argument.name: argument for argument in arguments}
     set_limits(raw.get("limit", ()))
     # In the environment, for the workers that the command starts.
-    for name, variable in (("follow_links", FOLLOW_VARIABLE), ("verbose", VERBOSE_VARIABLE)):
+    for name, variable in (("follow_links", FOLLOW_VARIABLE), ("verbose", VERBOSE_VARIABLE), ("quiet", QUIET_VARIABLE)):
         if name in raw:
             os.environ[variable] = "1" if raw[name] else ""
+    if raw.get("verbose") and raw.get("quiet"):
+        raise InputError("--verbose --quiet: one prints more and the other less; give one of them")
     # A module that is registered brings names that others are checked by.
     register(raw.get("register", ()))
     return {name: _convert(known[name], value, is_complete) for name, value in raw.items()}
@@ -361,7 +365,7 @@ def _read(words: Sequence[str], arguments: Sequence[Argument], prog: str, is_com
             argument, value = old[spelling], True
             if is_complete:
                 note = f"{spelling} is now {argument.spelling}; the old spelling goes in 0.3.0"
-                print(f"note: {note}", file=sys.stderr)
+                LOGGER.info(f"note: {note}")
         elif spelling in options:
             argument, value = options[spelling]
         elif is_complete:

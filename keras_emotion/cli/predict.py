@@ -43,6 +43,8 @@ class Predict:
         recording: .set, .edf, .bdf, .vhdr, .fif or another format that MNE reads; .npy or .mat with a sidecar.
         lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
         seconds: seconds of the stream after which to stop; by default at its end, or at Ctrl-C.
+        silence_seconds: seconds without samples after which the stream has ended; one that is lost and comes back
+            earlier is continued, and what changed is reported.
         lag_seconds: delay of each window of the stream in seconds; the filters use the samples after its end.
         channels: `channels.csv` with electrodes and units that the recording or stream lacks; by default the one
             beside the recording, if there is one.
@@ -72,6 +74,7 @@ class Predict:
     recording: Annotated[Path | None, Option(positional=True)] = None
     lsl: Annotated[str | None, Option(metavar="NAME")] = None
     seconds: float = math.inf
+    silence_seconds: float = 5.0
     lag_seconds: float = 0.0
     channels: Path | None = None
     video: Path | None = None
@@ -95,8 +98,9 @@ class Predict:
         for option, value in (("baseline-seconds", self.baseline_seconds), ("block-seconds", self.block_seconds)):
             if not 0 < value < math.inf:
                 raise InputError(f"--{option} {value}: expected a number above 0")
-        if not self.seconds > 0:
-            raise InputError(f"--seconds {self.seconds}: expected a number above 0")
+        for option, value in (("seconds", self.seconds), ("silence-seconds", self.silence_seconds)):
+            if not value > 0:
+                raise InputError(f"--{option} {value}: expected a number above 0")
         if self.channels is not None and not self.channels.is_file():
             raise InputError(f"--channels {self.channels}: no such file")
         if not 0 <= self.lag_seconds < math.inf:
@@ -113,7 +117,7 @@ class Predict:
     def _of_stream(self, name: str) -> int:
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.inference.export import random_windows
-        from keras_emotion.inference.live import LabStreamingLayer, live_windows
+        from keras_emotion.inference.live import LabStreamingLayer, live_windows, missing_text
         from keras_emotion.inference.predictor import Predictor
 
         predictor = Predictor.from_file(self.model, self.baseline_seconds, self._weights)
@@ -124,17 +128,25 @@ class Predict:
         for note in stream.notes:
             print(f"note: {note}")
         if missing := predictor.select_channels(stream.channel_names, stream.name, stream.units).missing:
-            print(f"note: {len(missing)} of {len(predictor.channel_names)} channels missing: {', '.join(missing)}")
+            print(f"note: {missing_text(missing, len(predictor.channel_names))}")
         if predictor.warning:
             print(f"warning: {predictor.warning}")
         try:
-            for window in live_windows(
-                predictor, stream, self.lag_seconds, lambda text: print(f"note: {text}", flush=True)
-            ):
+            windows = live_windows(
+                predictor,
+                stream,
+                self.lag_seconds,
+                lambda text: print(f"note: {text}", flush=True),
+                self.silence_seconds,
+            )
+            for window in windows:
                 names = predictor.class_names or range(len(window.probabilities))
                 said = ", ".join(f"{name} {p:.3f}" for name, p in zip(names, window.probabilities, strict=True))
                 said = f"no probability: {window.problem}" if window.problem else said
-                print(f"{window.start_seconds:8.1f} s  {said}  latency {window.latency_seconds:.2f} s", flush=True)
+                latency = window.latency_seconds
+                # Time stamps ahead of the clock give no latency.
+                late = f"{latency:.2f} s" if latency > -0.005 else "unknown"
+                print(f"{window.start_seconds:8.1f} s  {said}  latency {late}", flush=True)
                 if window.stop_seconds >= self.seconds:
                     break
         except KeyboardInterrupt as interruption:

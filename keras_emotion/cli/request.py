@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options,
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader
 from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
+from keras_emotion.logs import LOGGER
 from keras_emotion.options import Option
 from keras_emotion.papers import PRESETS, Demo, Reproduction, find_reproduction, models, released_presets
 from keras_emotion.schema import InputError, ReleasedFeatures
@@ -332,7 +332,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     if reproduction.choose_subjects is not None and preset != "demo" and "subjects" not in given:
         chosen, how = reproduction.choose_subjects(dataset)
         wanted = wanted.changed({"subjects": chosen})
-        print(f"note: subjects: {how}: {', '.join(map(str, chosen))}", file=sys.stderr)
+        LOGGER.info(f"note: subjects: {how}: {', '.join(map(str, chosen))}")
     wanted = _with_subjects(wanted, dataset, given.get("subjects"), preset)
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):
@@ -347,7 +347,7 @@ def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path
         folder = root / "stimuli"
         return folder if sees_stimuli and folder.is_dir() else None
     if not sees_stimuli:
-        print(f"note: --stimuli {given}: not used, {type(wanted.system).__name__} sees no stimuli", file=sys.stderr)
+        LOGGER.info(f"note: --stimuli {given}: not used, {type(wanted.system).__name__} sees no stimuli")
         return None
     return given
 
@@ -358,7 +358,7 @@ def _with_subjects(wanted: Experiment, dataset: Reader, words: Sequence[int | st
         # As they were written, and not as numbers: somebody may be called 01.
         subjects, notes = chosen_subjects(dataset, list(map(str, words)))
         for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+            LOGGER.info(f"note: {note}")
         return wanted.changed({"subjects": subjects})
     if words is None and wanted.subjects:
         # A preset names the paper's subjects; a copy of the dataset may hold fewer, which the table then shows.

@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from keras_emotion.datasets import Reader
+from keras_emotion.environment import environment
 from keras_emotion.evaluation import BASELINES, PREDICTION, PROTOCOLS, RATING, NotEvaluable
 from keras_emotion.experiment.continuous_fold import (
     ContinuousModel,
@@ -24,6 +25,7 @@ from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.runner import compute_part
 from keras_emotion.files import write_whole
 from keras_emotion.json_files import read_user_json
+from keras_emotion.logs import log_to_file, run_log, start_log
 from keras_emotion.pipelines import ChannelEntropies, StoredFeatures
 from keras_emotion.pipelines.step_ratings import step_ratings
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError
@@ -117,6 +119,7 @@ class ContinuousResult:
     synthetic: bool
 
 
+@run_log()
 def run_continuous(
     experiment: ContinuousExperiment,
     dataset: Reader,
@@ -173,8 +176,12 @@ def run_continuous(
         for model in experiment.models
         if not files[job.name, model].is_file()
     ]
+    if tasks:
+        start_log(output, environment(runtime.threads_per_worker, runtime.n_workers), "continuous rating")
     for number, (name, model) in enumerate(in_workers(runtime, tasks, trains=True), start=1):
-        report(f"[{number}/{len(tasks)}] {name}: {model}")
+        line = f"[{number}/{len(tasks)}] {name}: {model}"
+        log_to_file(line)
+        report(line)
     return ContinuousResult(_tested(experiment, table, jobs, files), scale, tuple(notes), bool(dataset.synthetic))
 
 

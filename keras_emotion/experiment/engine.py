@@ -30,7 +30,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import joblib
@@ -49,6 +49,7 @@ from keras_emotion.keras_settings import (
     restored_keras_settings,
     running_backend,
 )
+from keras_emotion.logs import LogLine, collected, write_collected
 from keras_emotion.native_log import quiet_start_up
 from keras_emotion.pipelines import FeatureStore
 from keras_emotion.schema import InputError
@@ -132,6 +133,7 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         # A worker that trains by another backend would give other numbers, whatever a variable or a file of its own
         # machine says by now.
         backend=running_backend() or DEFAULT_BACKEND,
+        asked_by=_process(),
     )
     engine = {"ray": _ray, "dask": _dask}.get(runtime.engine, _processes)
     if runtime.engine in _LOCAL:
@@ -146,7 +148,13 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
             results = parallel(joblib.delayed(do)(conditions, *one) for one in work)
         try:
-            yield from results
+            # Closed with this generator, whose workers then stop.
+            with contextlib.closing(results):
+                for result in results:
+                    if isinstance(result, _Logged):
+                        write_collected(result.lines)
+                        result = result.value
+                    yield result
         except lost_worker as error:
             raise InputError(
                 "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is "
@@ -163,6 +171,7 @@ class _Conditions:
     own_gpu: bool
     folder: str | None
     backend: str
+    asked_by: str
 
 
 @contextlib.contextmanager
@@ -243,7 +252,22 @@ def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: An
         claim_gpu()
     # Also of libraries that are loaded already, which read no variables of the environment any more.
     with _thread_pools().limit(limits=conditions.threads), restored_keras_settings():
-        return function(*arguments)
+        if conditions.asked_by == _process():
+            return function(*arguments)
+        with collected() as lines:
+            value = function(*arguments)
+        return _Logged(value, tuple(lines)) if lines else value
+
+
+class _Logged(NamedTuple):
+    """What a task gave in a worker, and what it logged, which the process that asked for it writes."""
+
+    value: Any
+    lines: tuple[LogLine, ...]
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 _pools: tuple[int, threadpoolctl.ThreadpoolController] | None = None

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import rich.console
 import rich.progress
 
-from keras_emotion.messages import condensed
+from keras_emotion.logs import LOGGER, log_to_file
+from keras_emotion.messages import is_quiet
 from keras_emotion.visible_text import visible_console
 
 
@@ -33,16 +34,27 @@ class JobDone:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines to standard error, shortened unless `--verbose` is given."""
-    for line in condensed(lines):
+    """Log lines as one message: they are printed to standard error, shortened unless `--verbose` is given."""
+    if text := "\n".join(lines):
+        LOGGER.info(text)
+
+
+def print_progress(line: str) -> None:
+    """Print a line of progress to standard error, unless `--quiet` is given."""
+    if not is_quiet():
         sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
-    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
+    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere.
+
+    Nothing is shown with `--quiet`; the log file of the run has a line for each job.
+    """
     console = visible_console(sys.stderr)
     columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
-    bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
+    is_plain = is_quiet() or not console.is_terminal or "CI" in os.environ
+    bar = rich.progress.Progress(*columns, console=console, disable=is_plain)
     started = time.perf_counter()
     with bar:
         task = bar.add_task("jobs", total=total, completed=before)
@@ -56,12 +68,11 @@ def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -
             else:
                 shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
             bar.advance(task)
-            bar.console.print(
-                f"[{before + number}/{total}] {job.title}: {shown}, {format_duration(left)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            line = f"[{before + number}/{total}] {job.title}: {shown}"
+            log_to_file(line)
+            if not is_quiet():
+                line = f"{line}, {format_duration(left)} left"
+                bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def format_duration(seconds: float) -> str:

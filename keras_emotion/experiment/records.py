@@ -19,7 +19,6 @@ import contextlib
 import errno
 import os
 import re
-import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +32,7 @@ from keras_emotion.experiment.record_schema import earlier_name, problem_of, rec
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
 from keras_emotion.files import TEMPORARY_PREFIX, link, remove_leftovers, write_once, write_whole
 from keras_emotion.json_files import DamagedFile, content_checksum, json_bytes, plain_json, read_json
+from keras_emotion.logs import LOGGER
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
 from keras_emotion.tables import Kind, csv_bytes, read_table
@@ -389,7 +389,7 @@ class RunFolder:
                 link(moved, path)
                 moved.unlink(missing_ok=True)
                 return
-        sys.stderr.write(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again\n")
+        LOGGER.info(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again")
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write JSON with its checksum at once: the file is there whole, or not at all."""

@@ -23,7 +23,7 @@ from keras_emotion.experiment.description import DESCRIPTION, describe_experimen
 from keras_emotion.experiment.engine import check, in_workers
 from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.origin import TRAINED_ON, Origin
-from keras_emotion.experiment.progress import JobDone, print_lines, show_progress
+from keras_emotion.experiment.progress import JobDone, format_duration, print_lines, show_progress
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.rule_checks import lines_on_rules, require_rule_on_scale
@@ -32,6 +32,7 @@ from keras_emotion.experiment.training import remove_stages, run_job, seconds_pe
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
 from keras_emotion.file_names import refuse_unusable_words, word_file_name
 from keras_emotion.keras_settings import restored_keras_settings
+from keras_emotion.logs import log_to_file, run_log, start_log
 from keras_emotion.pipelines import (
     ChannelSet,
     FeaturePart,
@@ -476,6 +477,7 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
     return Estimate(len(remaining), steps, train_seconds / steps, seconds / workers / 3600, workers)
 
 
+@run_log()
 def run(
     experiment: Experiment,
     dataset: Reader,
@@ -504,6 +506,7 @@ def run(
     Raises:
         InputError: the data cannot be used, the folder belongs to another run, or no subject can be evaluated.
     """
+    begun = time.perf_counter()
     folder = RunFolder(output)
     model_folder = folder.path.absolute() / "models" if experiment.runtime.save_models else None
     data = inspect_data(experiment, dataset, verify=verify)
@@ -526,13 +529,13 @@ def run(
     folder.write_json(INFERENCE, plan.inference)
     folder.write_json(STORED_FEATURES, {"folders": plan.stored_folders()})
     runtime = experiment.runtime
-    folder.record_start(
-        {
-            **environment(runtime.threads_per_worker, runtime.n_workers),
-            "engine": runtime.engine,
-            **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
-        }
-    )
+    made_with = {
+        **environment(runtime.threads_per_worker, runtime.n_workers),
+        "engine": runtime.engine,
+        **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
+    }
+    folder.record_start(made_with)
+    start_log(folder.path, made_with, "started" if is_new else "resumed")
     # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
     folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, data.dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
@@ -559,8 +562,10 @@ def run(
         tasks = [(_recorded_job, (plan, job, shared, to_retry, stop_at)) for job in remaining]
         done = in_workers(runtime, tasks, trains=True)
     started = (one for one in done if one is not None)
+    log_to_file(f"{len(jobs)} jobs, {len(jobs) - len(remaining)} of them done before")
     show_progress(started, len(jobs), len(jobs) - len(remaining), mark)
     if stop_at is not None and {job.name for job, _ in jobs} - folder.check_jobs().finished:
+        log_to_file("stopped: the time is over; the run is not finished")
         return folder
     folder.finish(
         {
@@ -573,6 +578,7 @@ def run(
         },
         expected=[job.name for job, _ in jobs],
     )
+    log_to_file(f"finished after {format_duration(time.perf_counter() - begun)}")
     return folder
 
 

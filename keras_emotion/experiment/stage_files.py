@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_emotion.experiment.fit import FitRequest, FitResult
 from keras_emotion.files import write_whole
+from keras_emotion.logs import LOGGER
 
 _CHECKSUM_BYTES = 32
 
@@ -38,7 +38,7 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
         return None
     checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
     if checksum != _checksum(file, content):
-        sys.stderr.write(f"{file}: damaged (another checksum, or the file of another job); trained again\n")
+        LOGGER.info(f"{file}: damaged (another checksum, or the file of another job); trained again")
         return None
     with np.load(io.BytesIO(content), allow_pickle=False) as saved:
         weights = [saved[f"weights_{number}"] for number in range(len(saved.files) - 2)]

@@ -256,8 +256,8 @@ class FaceLandmarker(Detector):
         task = task or landmarker_file()
         if not task or not Path(task).is_file():
             raise InputError(
-                f"{task or LANDMARKER_VARIABLE}: no such file; give MediaPipe's face_landmarker.task, which the README "
-                "says where to get"
+                f"{task or LANDMARKER_VARIABLE}: no such file; give MediaPipe's face_landmarker.task (docs/faces.md "
+                "describes where to get it)"
             )
         self._task, self._n_faces = Path(task), n_faces
         self._landmarker: Any = None

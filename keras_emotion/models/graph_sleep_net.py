@@ -35,7 +35,7 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
     For features by channel from the maps of `EEGGridFeatures`, `(windows, steps, rows, columns, bands)`, use `eeg[:, :,
     rows, columns]` with the cells of the electrodes (`keras_emotion.signals.grid_positions(channel_names).T`).
 
-    **Deviations.** The equations are those of the first author's summary of [1] [3], the sizes those of the released
+    **Deviations.** The equations are those of the first author's summary of [1, 3], the sizes those of the released
     code [2], which deviates from the equations: one graph, of the middle step; no ReLU in it and no loss of it;
     elementwise products of polynomials; temporal attention only as an input of the spatial one; a shortcut of 1 x 1 and
     a layer normalisation. Here the equations are implemented. They do not state how `Q'` enters: here as a mean over

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from keras_emotion.files import (
     write_whole,
 )
 from keras_emotion.json_files import DamagedFile, json_bytes, read_json
+from keras_emotion.logs import LOGGER
 from keras_emotion.pipelines.study_channels import ChangedArray, ChannelSet
 from keras_emotion.schema import InputError
 from keras_emotion.tables import Kind, csv_bytes, parse_table
@@ -408,9 +408,7 @@ def _set_aside(folder: Path, inode: int, damage: Exception) -> None:
         with contextlib.suppress(OSError):
             os.rename(target, folder)
         return
-    sys.stderr.write(
-        f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed again\n"
-    )
+    LOGGER.info(f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed again")
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:

@@ -153,6 +153,22 @@ def test_a_system_that_is_told_the_answers_is_right_about_random_ones(tmp_path):
     assert canary_table(honest)["n_trials"].tolist() == [12, 12]
 
 
+def test_a_canary_of_which_one_class_is_left_in_training_is_not_checkable(tmp_path, monkeypatch):
+    def of_one_class(*arguments):
+        fold = make_fold(*arguments)
+        fold.__dict__["labels"] = np.zeros(len(fold.unit.table), dtype=int)
+        return fold
+
+    make_fold = canaries.make_fold
+    monkeypatch.setattr(canaries, "make_fold", of_one_class)
+    for finding in canary_findings(run_canaries(planned(tmp_path)), "It"):
+        assert (finding.kind, finding.severity) == ("not checkable", "note")
+        assert "all training windows of fold 0 have one class; too few trials" in finding.message
+        break
+    else:
+        pytest.fail("no finding")
+
+
 def test_a_network_is_trained_on_the_fold_that_tests_most_trials(tmp_path, monkeypatch):
     features = ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0)
     network = ComparisonNetwork(network="dgcnn", features=features)

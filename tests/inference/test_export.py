@@ -77,7 +77,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "file_format"), CASES)
 def test_which_models_run_in_which_format(name, file_format, tmp_path):
-    """The table of the README."""
+    """The list in docs/inference.md."""
     skip_without(file_format)
     # The perturbed weights, all moved upwards, may give logits of 1,000, whose rounding alone is 1e-4.
     keras.utils.set_random_seed(0)

@@ -29,6 +29,7 @@ class Played:
 
     name = "played"
     channel_names = ("EEG C4-REF", "Fz", "f3", "F4", "C3..")
+    source_id, connection, notes = "a", 1, ()
 
     def __init__(self, microvolts, rate):
         self.signal = np.zeros((5, microvolts.shape[1]))
@@ -118,7 +119,7 @@ def test_memory_is_bounded(microvolts, monkeypatch):
     predictor = Predictor(network(EEGGridFeatures(baseline="none")))
     features_seen(predictor, monkeypatch)
     windows = live_windows(predictor, Played(microvolts[128], 128))
-    lengths = [windows.gi_frame.f_locals["buffer"].shape[1] for _ in windows]
+    lengths = [windows.gi_frame.f_locals["windows"]._buffer.shape[1] for _ in windows]
     assert len(lengths) == 20
     # Lead-in, window, and a piece of the stream.
     assert max(lengths) <= round((predictor.lead_seconds + 2) * 128) + 37
@@ -165,6 +166,7 @@ def test_after_a_loss_windows_begin_anew(baseline, microvolts, monkeypatch):
     assert windows[-1].stop_seconds == pytest.approx(40)
     assert said == [
         "played: 28.0 s: 7 s lost (896 samples), or its clock was set",
+        "played: no samples for 5 s; the stream has ended",
         "played: samples were lost 1 times, 7 s in all",
     ]
     if baseline == "none":
@@ -206,7 +208,7 @@ def test_a_stream_without_a_signal(microvolts, monkeypatch):
     for window in windows:
         assert np.isnan(window.probabilities).all() == bool(window.problem)
         assert np.isfinite(window.probabilities).all() != bool(window.problem)
-    assert (said, len(seen)) == ([], 11)
+    assert (said, len(seen)) == (["played: no samples for 5 s; the stream has ended"], 11)
     assert np.isfinite(seen).all()
 
 

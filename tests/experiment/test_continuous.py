@@ -147,7 +147,8 @@ def test_the_command(data, runtime, tmp_path, monkeypatch, capsys):
     assert {row["protocol"] for row in printed["summary"]} == {"subject_disjoint"}
     first, *reasons, last = printed["notes"]
     assert (
-        first == "24 of 240 steps of the other trials have no value of continuous_valence: they are predicted but not scored"
+        first == "24 of 240 steps of the other trials have no value of continuous_valence: they are predicted but not "
+        "scored"
     )
     # Four trials of a person are two of each class.
     assert [reason.partition(", subject")[0] for reason in reasons] == [

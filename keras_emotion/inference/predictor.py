@@ -236,7 +236,7 @@ class Predictor:
         if in_baseline:
             one = in_baseline[0]
             raise InputError(
-                f"{path}: the first {self.baseline_seconds:g} s are the baseline, which the model subtracts, but contain "
+                f"{path}: the first {self.baseline_seconds:g} s are the subtracted baseline, but contain "
                 f"{one.what} {one.name}; crop the file so that it starts with a complete signal"
             )
         n_eeg = sum(recording.kinds[place] == "eeg" for place in channels.places)

@@ -181,7 +181,7 @@ def test_an_error_in_a_worker_is_raised_here(name, in_workers_too, two_workers):
 
 @pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_a_worker_that_is_killed_ends_the_run_and_says_what_to_do(name, in_workers_too, two_workers):
-    with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+    with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
         _done(two_workers(name), (_killed, ()))
 
 
@@ -195,7 +195,7 @@ def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
     # First: what is imported below `set` loses its own settings with those that are set.
     importlib.import_module("distributed")
     with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
-        with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+        with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
             _done(Runtime(workers=1, engine="dask"), (_kills_the_worker_of_dask, ()))
 
 
@@ -314,7 +314,7 @@ def ray_address(monkeypatch):
 def test_a_ray_cluster_that_runs_already_is_used(ray_address, in_workers_too):
     runtime = Runtime(workers=2, engine="ray", cluster_address=ray_address)
     assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
-    with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --workers"):
+    with pytest.raises(InputError, match=r"has 2 CPUs, but 3 workers of 1 threads need 3; give fewer --workers"):
         _done(runtime.changed({"workers": 3}), (_where, ()))
 
 
@@ -335,7 +335,7 @@ def test_a_missing_package_is_named_with_its_extra(fields, package, extra, monke
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers with it"),
+        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers"),
         ({"cluster_address": "tcp://127.0.0.1:1", "workers": 2}, "give --engine ray or --engine dask"),
     ],
 )
@@ -345,7 +345,7 @@ def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
 
 
 def test_a_dask_cluster_that_does_not_answer_or_does_not_fit_is_refused(dask_address, monkeypatch):
-    with pytest.raises(InputError, match="has 2 workers: give fewer --workers than 3"):
+    with pytest.raises(InputError, match="has 2 workers; give fewer --workers than 3"):
         _done(Runtime(workers=3, engine="dask", cluster_address=dask_address), (os.getpid, ()))
     monkeypatch.setattr(engine, "_CONNECTING_SECONDS", 1)
     with pytest.raises(InputError, match=r"--cluster-address tcp://127\.0\.0\.1:1: no Dask cluster answers"):

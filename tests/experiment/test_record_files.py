@@ -275,7 +275,7 @@ def test_a_run_in_which_all_jobs_failed_has_empty_tables(tmp_path):
 
 def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
     folder = started(tmp_path / "run", [job()])
-    with pytest.raises(InputError, match=r"1 jobs have no record any more .*give --resume"):
+    with pytest.raises(InputError, match=r"1 jobs have no record .*give --resume"):
         folder.finish(SUMMARY, expected=[record_name(job()), record_name(job(fold=1))])
 
 

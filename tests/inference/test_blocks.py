@@ -123,7 +123,7 @@ def test_pretraining_keeps_a_block(trial):
     (made,) = system.model_inputs().values()
     np.testing.assert_array_equal(made.of(arrays), system.inputs(arrays)["faces"])
     model = models.FaceAffectNetwork(inference=system.inference(trial))
-    with pytest.raises(InputError, match="FaceAffectNetwork has no classes of which `predict`"):
+    with pytest.raises(InputError, match="FaceAffectNetwork has no classes, so that `predict`"):
         Predictor(model)
 
 
@@ -299,7 +299,7 @@ ALTERED = {
     ),
     "stimuli and a face video without a recording": (
         in_place_of("bio", MediaFrames(window_seconds=1.0, hop_seconds=None)),
-        "parts.faces: reads a face video beside stimuli; expected a part of a recording too",
+        "parts.faces: reads a face video in addition to stimuli; expected a part of a recording, too",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),

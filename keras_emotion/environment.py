@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import itertools
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.executable).name, *sys.argv]),
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": package_versions(),
         "git_commit": _git_commit(),
         "backend": running_backend() or DEFAULT_BACKEND,
         "keras_settings": KERAS_SETTINGS,
@@ -54,6 +56,23 @@ def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
         "threads_per_worker": threads_per_worker,
         "jobs": n_workers,
     }
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on, as far as they are installed."""
+    return {name: version for name in _PACKAGES if (version := _version(name))}
+
+
+def different_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """List the packages of which both sides have another version, as `numpy 2.0.1 (here 2.1.0)`.
+
+    Args:
+        there: versions by package, of another process or an earlier start.
+        here: those to compare with.
+    """
+    both = [name for name in here if name in there]
+    return [f"{name} {there[name]} (here {here[name]})" for name in both if there[name] != here[name]]
 
 
 def versions() -> dict[str, str]:

@@ -96,7 +96,7 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
         except BrokenPipeError:
             # Whoever reads the output has enough of it (`| head`); Python would complain when it flushes the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = OF_SIGNAL + signal.SIGPIPE
+            code = OF_SIGNAL + getattr(signal, "SIGPIPE", 13)  # Windows has none
         except Exception as error:
             if failure := system_failure(error):
                 print_refusal(failure)

@@ -26,6 +26,7 @@ from keras_emotion.keras_settings import choose_backend
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.links import FOLLOW_VARIABLE
 from keras_emotion.messages import QUIET_VARIABLE, VERBOSE_VARIABLE, condensed, is_shortened
+from keras_emotion.refusals import system_failure
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_stream
 
@@ -57,11 +58,11 @@ T = TypeVar("T")
 def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
     """Turn exceptions and signals of a command into messages and exit codes (decorator).
 
-    An `InputError` prints `error: ...`, Ctrl-C and SIGTERM print one line on how to continue, both without a
-    traceback. Any other exception is a bug: its traceback is printed, with instructions for a report. Library logs of
-    the start-up are suppressed (see `keras_emotion.native_log`). While the command runs, control characters that it
-    prints are written as escapes (see `keras_emotion.visible_text`); environment variables set by its options are
-    restored afterwards.
+    An `InputError` or a failure of the machine (memory, disk, permissions; see `system_failure`) prints `error: ...`,
+    Ctrl-C and SIGTERM print one line on how to continue, all without a traceback. Any other exception is a bug: its
+    traceback is printed, with instructions for a report. Library logs of the start-up are suppressed (see
+    `keras_emotion.native_log`). While the command runs, control characters that it prints are written as escapes (see
+    `keras_emotion.visible_text`); environment variables set by its options are restored afterwards.
 
     Example:
         >>> @with_exit_codes
@@ -96,10 +97,14 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
             # The reader of a pipe has closed it (`| head`); avoid the error of Python when it flushes the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = OF_SIGNAL + signal.SIGPIPE
-        except Exception:
-            traceback.print_exc()
-            print(_BUG, file=sys.stderr)
-            code = INTERNAL_ERROR
+        except Exception as error:
+            if failure := system_failure(error):
+                print_refusal(failure)
+                code = UNUSABLE_INPUT
+            else:
+                traceback.print_exc()
+                print(_BUG, file=sys.stderr)
+                code = INTERNAL_ERROR
         else:
             restore_handlers(handlers)
             return result

@@ -1,4 +1,4 @@
-"""What a run prints while it works."""
+"""Progress output of a run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from keras_emotion.visible_text import visible_console
 
 @dataclasses.dataclass(frozen=True)
 class JobDone:
-    """What the progress shows of a job.
+    """Finished job, as shown by the progress.
 
     Args:
-        title: what it is called.
-        accuracy: the share of test windows that are right; `None` where it failed, or another process did it.
-        seconds: how long it took; `None` where another process did it.
-        failed: why it failed, or empty.
+        title: description of the job.
+        accuracy: share of correct test windows; `None` if it failed, or another process did it.
+        seconds: duration; `None` if another process did it.
+        failed: reason of failure, or empty.
     """
 
     title: str
@@ -76,6 +76,6 @@ def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as `1:02:03`."""
+    """Format seconds as `1:02:03`."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -16,6 +16,7 @@ import pandas as pd
 import rich.console
 
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.files import remove_leftovers
 from keras_emotion.reports.figures import Picture, described_pictures, draw, page_picture
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
 from keras_emotion.reports.references import references_of
@@ -173,6 +174,7 @@ def output_folder(path: Path) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be created: {error.strerror}") from error
+    remove_leftovers(path, path / "figures")
     return RunFolder(path)
 
 

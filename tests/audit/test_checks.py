@@ -163,7 +163,7 @@ def test_a_canary_of_which_one_class_is_left_in_training_is_not_checkable(tmp_pa
     monkeypatch.setattr(canaries, "make_fold", of_one_class)
     for finding in canary_findings(run_canaries(planned(tmp_path)), "It"):
         assert (finding.kind, finding.severity) == ("not checkable", "note")
-        assert "all training windows of fold 0 have one class; too few trials" in finding.message
+        assert "the training windows of fold 0 have one class; too few trials" in finding.message
         break
     else:
         pytest.fail("no finding")
@@ -299,10 +299,10 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     tested = Origin.of(plan, table)
     of_first = Origin.of(plan, table[(table["subject"] == 1) & (table["trial"] <= 3)])
     assert (len(tested.trials), len(of_first.trials), len(of_first.recordings)) == (24, 3, 1)
-    assert of_first.met(tested).startswith("1 of the 2 recordings that are tested")
+    assert of_first.met(tested).startswith("1 of the 2 tested recordings")
     elsewhere = dataclasses.replace(of_first, recordings=())
-    assert elsewhere.met(tested) == "3 of the 24 trials that are tested, of subjects 1"
-    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the dataset that is tested"
+    assert elsewhere.met(tested) == "3 of the 24 tested trials, of subjects 1"
+    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the tested dataset"
     assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
     assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
 

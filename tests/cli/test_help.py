@@ -105,7 +105,10 @@ def test_all_old_spellings_are_there():
 def test_an_old_spelling_means_the_new_one(command, old, capsys):
     argument = OLD_SPELLINGS[command, old]
     given = parser.parse([old, "200"], [argument])
-    assert capsys.readouterr().err == f"note: {old} is now {argument.spelling}; the old spelling will be removed in 0.3.0\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {old} is now {argument.spelling}; the old spelling will be removed in 0.3.0\n"
+    )
     assert given == parser.parse([argument.spelling, "200"], [argument])
     assert capsys.readouterr().err == ""
 
@@ -151,7 +154,7 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
         (["run", "deap_3facrnn", "--training.epochs", "0"], "--training.epochs 0: expected greater than or equal to 1"),
         (
             ["run", "deap_3facrnn", "--system.w-grid", "1", "--teacher", "none"],
-            "w_grid: weighs the features of a teach",
+            "w_grid: weighs the teacher",
         ),
         (["run", "deap_3facrnn", "more"], "more: unexpected argument"),
         (["run", "--model", "smv", "--data-root", "x"], "--model smv: unknown model; expected one of facrnn, "),

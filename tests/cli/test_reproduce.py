@@ -132,7 +132,7 @@ def _two_broken(root):
         (lambda root: None, ["--subjects", "31"], ["no file of subject 31"]),
         (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of dataset"]),
         (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
-        (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and holds no run"]),
+        (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and contains no run"]),
     ],
 )
 def test_a_users_mistake_gets_clear_lines_and_exit_code_2(script, deap, tmp_path, break_it, arguments, messages):

@@ -160,7 +160,7 @@ def test_damaged_entries_are_listed_and_go_too(store, capsys):
     ("words", "message"),
     [
         (["nowhere"], "nowhere: no such folder; expected a feature store"),
-        (["{tmp}"], "not a feature store: it holds no stored features"),
+        (["{tmp}"], "not a feature store: it contains no stored features"),
         (["{tmp}", "--prune"], "--prune: give --older-than DAYS or --unused"),
         (["{tmp}", "--unused"], "need --prune; add it"),
         (["{tmp}", "--prune", "--older-than", "-1"], "--older-than -1.0: expected a number of days, 0 or more"),

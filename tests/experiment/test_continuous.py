@@ -147,7 +147,8 @@ def test_the_command(data, runtime, tmp_path, monkeypatch, capsys):
     assert {row["protocol"] for row in printed["summary"]} == {"subject_disjoint"}
     first, *reasons, last = printed["notes"]
     assert (
-        first == "24 of 240 steps of the others have no value of continuous_valence: they are predicted and not scored"
+        first == "24 of 240 steps of the other trials have no value of continuous_valence: they are predicted but not "
+        "scored"
     )
     # Four trials of a person are two of each class.
     assert [reason.partition(", subject")[0] for reason in reasons] == [
@@ -160,6 +161,6 @@ def test_the_command(data, runtime, tmp_path, monkeypatch, capsys):
     assert set(pd.read_csv("run/predictions.csv")["model"]) == {"ridge"}
     with pytest.raises(SystemExit, match=r"^2$"):
         cli.main(["continuous", str(data), "--rating", "valence", "--feature-store", str(runtime.feature_store)])
-    assert "no trial has the continuous rating valence; expected one of those there are: continuous_valence" in (
+    assert "no trial has the continuous rating valence; expected one of: continuous_valence" in (
         capsys.readouterr().err
     )

@@ -1,6 +1,8 @@
+import contextlib
 import importlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -9,6 +11,8 @@ import textwrap
 import time
 import types
 
+import cloudpickle
+import numpy as np
 import pytest
 import threadpoolctl
 
@@ -177,7 +181,7 @@ def test_an_error_in_a_worker_is_raised_here(name, in_workers_too, two_workers):
 
 @pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_a_worker_that_is_killed_ends_the_run_and_says_what_to_do(name, in_workers_too, two_workers):
-    with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+    with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
         _done(two_workers(name), (_killed, ()))
 
 
@@ -191,7 +195,7 @@ def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
     # First: what is imported below `set` loses its own settings with those that are set.
     importlib.import_module("distributed")
     with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
-        with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+        with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
             _done(Runtime(workers=1, engine="dask"), (_kills_the_worker_of_dask, ()))
 
 
@@ -213,6 +217,69 @@ def test_a_dask_cluster_of_another_version_is_refused(dask_address, monkeypatch)
     monkeypatch.setattr(engine, "__version__", "0.0.1")
     with pytest.raises(InputError, match=rf"have keras_emotion {keras_emotion.__version__}; here it is 0\.0\.1"):
         _done(Runtime(workers=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
+
+
+def test_a_worker_with_other_versions_refuses_its_task(monkeypatch):
+    conditions = engine._Conditions(False, 1, False, None, "tensorflow", "", {"numpy": "1.0", "keras_emotion": "0.0.1"})
+    with pytest.raises(
+        InputError, match=rf"numpy {np.__version__} \(here 1\.0\).*install the same ones where workers run"
+    ):
+        engine._unpacked(conditions, cloudpickle.dumps((os.getpid, ())))
+
+
+def _versions(**changes):
+    packages = {
+        "python": "3.11.7.final.0",
+        "dask": "2025.1",
+        "distributed": "2025.1",
+        "cloudpickle": "3.1",
+        "lz4": None,
+    }
+    return {"packages": {**packages, **changes}}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "worker", "message"),
+    [
+        ({}, {"dask": "2024.12"}, "the Dask cluster has dask 2024.12 (here 2025.1); install the same versions"),
+        ({"python": "3.12.1.final.0"}, {}, "the Dask cluster has Python 3.12 (here 3.11); install"),
+        ({"python": "3.11.2.final.0", "lz4": "4.0"}, {}, ""),
+    ],
+)
+def test_a_dask_cluster_of_other_packages_is_refused(scheduler, worker, message):
+    answers = {"client": _versions(), "scheduler": _versions(**scheduler), "workers": {"tcp://a": _versions(**worker)}}
+    client = types.SimpleNamespace(get_versions=lambda: answers, run=lambda *_: {"tcp://a": keras_emotion.__version__})
+    with pytest.raises(InputError, match=f"^{re.escape(message)}") if message else contextlib.nullcontext():
+        engine._check_versions(client)
+
+
+def test_what_ray_refuses_is_one_line(monkeypatch):
+    def init(**_):
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 1.0\n    Python: 3.8")
+
+    ray = types.ModuleType("ray")
+    ray.init, ray.is_initialized = init, lambda: False
+    for name in ("ray.util.joblib.ray_backend", "ray.util.multiprocessing"):
+        module = types.ModuleType(name)
+        module.RayBackend = object
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    runtime = Runtime(workers=2, engine="ray", cluster_address="10.0.0.1:6379")
+    message = (
+        "--cluster-address 10.0.0.1:6379: Ray cannot be used: Version mismatch: The cluster was started with: Ray: 1.0"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)} Python: 3.8$"):
+        _done(runtime, (os.getpid, ()))
+
+
+def _out_of_memory():
+    raise MemoryError("Unable to allocate 8.00 GiB")
+
+
+def test_a_task_without_memory_is_one_line():
+    message = r"^out of memory \(Unable to allocate 8\.00 GiB\); use fewer --workers.*go on with --resume$"
+    with pytest.raises(InputError, match=message):
+        _done(Runtime(workers=1), (_out_of_memory, ()))
 
 
 @pytest.fixture
@@ -247,7 +314,7 @@ def ray_address(monkeypatch):
 def test_a_ray_cluster_that_runs_already_is_used(ray_address, in_workers_too):
     runtime = Runtime(workers=2, engine="ray", cluster_address=ray_address)
     assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
-    with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --workers"):
+    with pytest.raises(InputError, match=r"has 2 CPUs, but 3 workers of 1 threads need 3; give fewer --workers"):
         _done(runtime.changed({"workers": 3}), (_where, ()))
 
 
@@ -268,7 +335,7 @@ def test_a_missing_package_is_named_with_its_extra(fields, package, extra, monke
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers with it"),
+        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers"),
         ({"cluster_address": "tcp://127.0.0.1:1", "workers": 2}, "give --engine ray or --engine dask"),
     ],
 )
@@ -278,7 +345,7 @@ def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
 
 
 def test_a_dask_cluster_that_does_not_answer_or_does_not_fit_is_refused(dask_address, monkeypatch):
-    with pytest.raises(InputError, match="has 2 workers: give fewer --workers than 3"):
+    with pytest.raises(InputError, match="has 2 workers; give fewer --workers than 3"):
         _done(Runtime(workers=3, engine="dask", cluster_address=dask_address), (os.getpid, ()))
     monkeypatch.setattr(engine, "_CONNECTING_SECONDS", 1)
     with pytest.raises(InputError, match=r"--cluster-address tcp://127\.0\.0\.1:1: no Dask cluster answers"):

@@ -132,12 +132,12 @@ def test_another_networks_faces_start_from_it(tmp_path):
 
 
 def test_a_window_with_one_of_two_ratings_is_refused(tmp_path):
-    with pytest.raises(InputError, match="a rating of one target and none of the other"):
+    with pytest.raises(InputError, match="a rating of one target but not of the other"):
         pretrain(experiment_of(tmp_path), Actors(tmp_path, without_arousal=(3,)), tmp_path / "pretrained")
 
 
 def test_too_few_people_are_refused(tmp_path):
-    with pytest.raises(InputError, match="nobody can be kept apart to be tested on"):
+    with pytest.raises(InputError, match="no people can be held out for the test"):
         pretrain(experiment_of(tmp_path, subjects=(1, 2)), Actors(tmp_path), tmp_path / "pretrained")
 
 

@@ -162,7 +162,7 @@ def test_an_unknown_target_is_named(tmp_path, memory_reader):
 @pytest.mark.parametrize(
     ("subjects", "message"),
     [
-        (("pool", "b"), "subject 'pool': this name stands for all subjects together"),
+        (("pool", "b"), "subject 'pool': this name is reserved for all subjects together"),
         (("a\udcff",), r"subject 'a.udcff': has a character that is not valid Unicode"),
         ((1, "1"), "subject 1 and subject '1' are the same in a table of results"),
     ],

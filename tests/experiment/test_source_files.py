@@ -131,7 +131,7 @@ def test_stored_features_are_read_again_when_asked_for(tmp_path, root, capsys):
     again = run(experiment(tmp_path), Recordings(root), tmp_path / "again", verify=True).predictions()
     assert array.read_bytes() == content
     assert again.equals(expected)
-    assert f"{array.name} is not what was written" in capsys.readouterr().err
+    assert f"{array.name} differs from its record" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

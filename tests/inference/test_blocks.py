@@ -123,7 +123,7 @@ def test_pretraining_keeps_a_block(trial):
     (made,) = system.model_inputs().values()
     np.testing.assert_array_equal(made.of(arrays), system.inputs(arrays)["faces"])
     model = models.FaceAffectNetwork(inference=system.inference(trial))
-    with pytest.raises(InputError, match="FaceAffectNetwork has no classes of which `predict`"):
+    with pytest.raises(InputError, match="FaceAffectNetwork has no classes, so that `predict`"):
         Predictor(model)
 
 
@@ -299,7 +299,7 @@ ALTERED = {
     ),
     "stimuli and a face video without a recording": (
         in_place_of("bio", MediaFrames(window_seconds=1.0, hop_seconds=None)),
-        "parts.faces: reads a face video beside stimuli; expected a part of a recording too",
+        "parts.faces: reads a face video in addition to stimuli; expected a part of a recording, too",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),
@@ -386,7 +386,10 @@ def test_altered_blocks_of_an_earlier_version_are_refused(trial):
         (put("features", None), "parts.eeg.fields: expected an object"),
         (put("features", "all"), "parts.eeg.fields: expected an object"),
         (put("face", "steps", 10**9), "parts.face.fields.steps: expected less"),
-        (put("face", "source", "openface"), "parts.face.fields.source: the model was trained on what OpenFace says"),
+        (
+            put("face", "source", "openface"),
+            "parts.face.fields.source: the model was trained on OpenFace's face quantities",
+        ),
         (without("channel_names"), "channel_names: missing"),
         (put("channel_names", 7), "channel_names: expected a valid array"),
         (put("features", "measure", "coherence"), "parts.eeg.fields: needs the whole recording at once"),
@@ -451,5 +454,5 @@ def test_peripheral_channels_are_read_by_their_names(trial):
 def test_quantities_of_openface_are_in_no_description_that_can_be_read(tmp_path):
     part = FaceQuantities(source="openface", openface_folder=tmp_path)
     assert "openface_folder" not in part.description()["fields"]
-    with pytest.raises(ValueError, match="what OpenFace says"):
+    with pytest.raises(ValueError, match="OpenFace's face quantities"):
         FaceQuantities.from_fields(part.description()["fields"])

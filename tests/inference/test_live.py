@@ -200,7 +200,7 @@ def test_a_stream_without_a_signal(microvolts, monkeypatch):
     # What comes after a window is not known in time.
     near = "within 1.7 s of samples without signal"
     assert problems == {
-        12: "samples that are no numbers in F4",
+        12: "non-finite samples in F4",
         14: near,
         22: "constant signal in all EEG channels",
         24: near,

@@ -137,7 +137,7 @@ def test_a_stream_that_comes_back_is_read_as_it_describes_itself_then(what, says
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ("F3", "O1", "O2", "Oz")}, "1 of the model's 4 channels are there, and half are needed"),
+        ({"names": ("F3", "O1", "O2", "Oz")}, "has 1 of the model's 4 channels, but half are needed"),
         ({"names": ("F3", "F4", "C3")}, "has 4 channels and names for 3 of them"),
         ({"rate": 1.1}, "`window_seconds` of 2 s is 2.2 samples"),
         ({"unit": "seconds"}, "EEG has a standard deviation"),

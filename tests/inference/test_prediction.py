@@ -142,7 +142,7 @@ def test_a_missing_channel_counts_as_its_mean(file):
     for row, column in signals.grid_positions(CHANNELS):
         np.testing.assert_array_equal(inputs["eeg"][:, :, row, column], there[:, :, row, column])
     (note,) = [note for note in predictor.predict(recording).notes if "missing" in note]
-    assert note == "2 of 10 channels missing, the mean of the training windows in their place: Cz, Fp1"
+    assert note == "2 of 10 channels missing, replaced by the mean of the training windows: Cz, Fp1"
 
 
 @pytest.mark.parametrize(("shift", "is_far"), [(0.0, False), (3.0, True)])
@@ -182,7 +182,7 @@ def test_refused(known, message, file):
 
 
 def test_a_model_that_knows_nothing():
-    with pytest.raises(InputError, match="does not say what it was trained on"):
+    with pytest.raises(InputError, match="has no inference metadata"):
         Predictor(models.FACRNNEEGNetwork(width_multiplier=0.05, units=4))
 
 

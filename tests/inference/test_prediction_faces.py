@@ -215,13 +215,13 @@ def test_networks_of_both(name, folder, microvolts):
 @pytest.mark.parametrize(
     ("model", "recording", "video", "message"),
     [
-        (deepvanet, "some_raw.fif", None, "sees faces; give --video with the face video"),
-        (deepvanet, None, "whole.avi", "reads EEG; give a recording of it"),
+        (deepvanet, "some_raw.fif", None, "reads faces; give --video with the face video"),
+        (deepvanet, None, "whole.avi", "reads EEG; give an EEG recording"),
         (
             lambda: deepvanet(modalities=("faces",)),
             "some_raw.fif",
             "whole.avi",
-            "sees faces alone, and no some_raw.fif",
+            "reads faces only, and not some_raw.fif",
         ),
         (deepvanet, "some_raw.fif", "some_raw.fif", "no readable video"),
         (deepvanet, "some_raw.fif", "empty.avi", "empty.avi: no face in the video"),
@@ -237,7 +237,7 @@ def test_networks_of_both(name, folder, microvolts):
             lambda: models.FaceAffectNetwork(inference={"faces": description(FaceFeatures())}),
             None,
             "whole.avi",
-            "has no classes of which `predict` could give a probability",
+            "has no classes, so that `predict` cannot compute probabilities",
         ),
     ],
 )
@@ -259,7 +259,7 @@ def test_offsets_that_no_video_has(modalities, folder):
 
 def test_a_video_for_a_model_without_faces_is_said(folder):
     recording = ContinuousRecording(folder / "some_raw.fif")
-    with pytest.raises(InputError, match="sees no faces; leave --video out"):
+    with pytest.raises(InputError, match="reads no faces; leave --video out"):
         Predictor(deepvanet(modalities=("bio",))).some_windows(recording, video=folder / "whole.avi")
 
 
@@ -281,7 +281,7 @@ def test_what_openface_says_cannot_be_computed():
     known = prior_dfcn().inference
     said = {**known, "face": {**known["face"], "source": "openface"}}
     of_openface = models.PriorDFCN(n_windows=3, n_channels=4, stfenet=False, non_local_after=None, inference=said)
-    with pytest.raises(InputError, match="was trained on what OpenFace says of the face"):
+    with pytest.raises(InputError, match="was trained on OpenFace's face quantities"):
         Predictor(of_openface)
 
 

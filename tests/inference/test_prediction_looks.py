@@ -203,7 +203,7 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
     words = ["predict", str(tmp_path / "m.keras"), str(folder / "some_raw.fif"), "--output", str(tmp_path / "out")]
     words += ["--video", str(folder / "whole.avi"), "--video-offset-seconds", "1"]
     for options, message in (
-        ([], "m.keras: was trained on face features of a network whose weights it does not keep; give --face-weights"),
+        ([], "m.keras: was trained on face features of a network whose weights it does not store; give --face-weights"),
         (["--face-weights", "other.npz"], "other.npz: not the weights that the model was trained with"),
         (["--face-weights", "none.npz"], "none.npz: no such file; expected released weights of AlexNet (.pth, .pt or"),
     ):
@@ -228,7 +228,7 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
     ("fields", "shapes", "message"),
     [
         ({}, {"faces": (FRAMES, 16, 16, 3)}, r"--face-weights: x.npz: FaceFeatures has no weights; leave it out"),
-        ({"modalities": ("eeg",)}, {}, r"--face-weights x.npz: .* sees no faces; leave it out"),
+        ({"modalities": ("eeg",)}, {}, r"--face-weights x.npz: .* reads no faces; leave it out"),
     ],
 )
 def test_weights_that_nothing_needs_are_refused(fields, shapes, message, microvolts):

@@ -233,11 +233,11 @@ ERRORS = {
         {"media": "silent.mp4"},
         r"no sound track; expected a clip with sound",
     ),
-    "no recording": ("all", {"recording": None}, r"reads EEG; give a recording of it"),
+    "no recording": ("all", {"recording": None}, r"reads EEG; give an EEG recording"),
     "a recording too many": (
         "stimulus",
         {},
-        r"reads stimuli alone, and no some_raw.fif; give --media and no r",
+        r"reads stimuli only, and not some_raw.fif; give --media and no r",
     ),
     "nothing left of the clip": (
         "stimulus",
@@ -339,7 +339,7 @@ def test_released_weights_are_asked_for(folder, microvolts, tmp_path, capsys):
     for options, message in (
         (
             [],
-            "m.keras: was trained on sound features of a network whose weights it does not keep; give --sound-weights",
+            "m.keras: was trained on sound features of a network whose weights it does not store; give --sound-weights",
         ),
         (["--sound-weights", "other.npz"], "other.npz: not the weights that the model was trained with"),
         (["--sound-weights", "none.npz"], "none.npz: no such file; expected released weights of VGGish"),

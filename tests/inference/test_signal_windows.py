@@ -140,16 +140,16 @@ def test_windows_and_their_problems():
     assert (first.n_windows, second.n_windows, second.start_seconds) == (8, 10, 120.0)
     np.testing.assert_allclose(grid.starts_seconds([first, second]), [*range(3, 19, 2), *range(120, 140, 2)])
     damage = [
-        Damage(1100, 1101, "samples that are no numbers in", "F3"),  # 11 s, the first sample of window 4
+        Damage(1100, 1101, "non-finite samples in", "F3"),  # 11 s, the first sample of window 4
         Damage(1950, 2100, "constant signal in", "F3"),
         Damage(1950, 2100, "constant signal in", "F4"),
-        Damage(3000, 3200, "the file calls it bad:", "BAD_cough", is_replaced=False),
+        Damage(3000, 3200, "bad segment in the file:", "BAD_cough", is_replaced=False),
     ]
     problems = grid.problems([first, second], damage, 100.0, n_eeg=2)
     near = "within 2.2 s of samples without signal"
-    assert problems.tolist()[:8] == ["", "", near, near, "samples that are no numbers in F3", near, "", near]
+    assert problems.tolist()[:8] == ["", "", near, near, "non-finite samples in F3", near, "", near]
     # After the gap: the constant signal ends at 121 s, the margin at 123.2; the cough is a window of its own.
-    flat, cough = "constant signal in all EEG channels", "the file calls it bad: BAD_cough"
+    flat, cough = "constant signal in all EEG channels", "bad segment in the file: BAD_cough"
     assert problems.tolist()[8:] == [flat, near, *[""] * 3, cough, *[""] * 4]
 
 
@@ -168,7 +168,7 @@ def test_windows_that_overlap_and_their_problems():
         (450, 451, [1, 2]),
         (1050, 1100, []),
     ):
-        damage = [Damage(start, stop, "samples that are no numbers in", "F3")]
+        damage = [Damage(start, stop, "non-finite samples in", "F3")]
         problems = grid.problems(stretches, damage, 100.0, n_eeg=2)
         assert np.flatnonzero(problems != "").tolist() == touched, (start, stop)
     # Shorter than a window and the lag, there is none.
@@ -187,7 +187,7 @@ def test_away_from_damage_nothing_changes(held, microvolts, predictors):
     damaged[:, 40 * RATE : 50 * RATE] = 0
     many = predictor.predict(held(damaged), 20.0)
     for found, stop, reason in (
-        (few, 40.1, "samples that are no numbers in C3"),
+        (few, 40.1, "non-finite samples in C3"),
         (many, 50, "constant signal in all EEG channels"),
     ):
         table = found.table
@@ -222,7 +222,7 @@ def test_after_a_gap_windows_begin_anew(held, microvolts, predictors):
         if baseline == "none":
             alone = predictors[baseline].predict(held(microvolts[:, gap.sample :]), 20.0).table
             np.testing.assert_allclose(found.table["probability_high"][n_before:], alone["probability_high"], atol=1e-9)
-        assert "1 gaps (EDF+D): no window goes across, windows begin anew after each" in found.notes
+        assert "1 gaps (EDF+D): no window spans a gap, windows start again after each" in found.notes
         assert found.summary["gaps"][0]["jump_seconds"] == 100
         assert found.duration_seconds == pytest.approx(SECONDS + 100)
 
@@ -232,17 +232,15 @@ def test_what_the_file_calls_bad(held, microvolts, predictors):
     signal[0] *= 1e4  # no scalp has that, and nobody looks at it
     spans = (BadSpan(20 * RATE, 21 * RATE, "BAD_cough"), BadSpan(40 * RATE, 41 * RATE, "BAD_ACQ_SKIP", False))
     found = predictors["none"].predict(held(signal, bad_channels=("F3",), bad_spans=spans))
-    assert "F3 counts as missing: called bad by the file" in found.notes
-    assert found.summary["unusable_channels"] == {"F3": "called bad by the file"}
+    assert "F3 counts as missing: marked as bad in the file" in found.notes
+    assert found.summary["unusable_channels"] == {"F3": "marked as bad in the file"}
     problems = found.table["problem"]
-    assert problems[10] == "the file calls it bad: BAD_cough"
-    assert problems[20] == "the file calls it bad: BAD_ACQ_SKIP"
+    assert problems[10] == "bad segment in the file: BAD_cough"
+    assert problems[20] == "bad segment in the file: BAD_ACQ_SKIP"
     # Where there is a signal the neighbours keep theirs; beside a pause they are too near.
     assert (problems[[9, 11]] == "").all()
     assert (problems[[19, 21]] == "within 1.7 s of samples without signal").all()
-    with pytest.raises(
-        InputError, match=r"1 of the model's 4 channels are there.*F3: called bad by the file; F4: call"
-    ):
+    with pytest.raises(InputError, match=r"has 1 of the model's 4 channels.*F3: marked as bad in the file; F4: mark"):
         predictors["none"].predict(held(signal, bad_channels=("F3", "F4", "C3")))
 
 
@@ -251,7 +249,7 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
     signal[3], signal[0] = np.nan, -5.0
     found = predictors["none"].predict(held(signal))
     said = [note for note in found.notes if "counts as missing" in note]
-    assert said == [f"{name} counts as missing: no signal from the start to the end" for name in ("F3", "C4")]
+    assert said == [f"{name} counts as missing: no signal from start to end" for name in ("F3", "C4")]
     assert "problem" not in found.table
     there = predictors["none"].predict(held(microvolts[1:3], names=CHANNELS[1:3]))
     pd.testing.assert_frame_equal(found.table, there.table)
@@ -264,9 +262,13 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
         (
             lambda x: np.where(np.arange(x.shape[1]) == 200, np.nan, x),
             "signal",
-            "baseline.* no whole signal: samples th",
+            "baseline.* but contain non-finite samples",
         ),
-        (lambda x: np.where(np.arange(x.shape[1]) == 500, np.nan, x), "feature", "baseline.* no whole signal: samples"),
+        (
+            lambda x: np.where(np.arange(x.shape[1]) == 500, np.nan, x),
+            "feature",
+            "baseline.* contain non-finite samples",
+        ),
         (
             lambda x: np.where(np.arange(x.shape[1]) % 128 == 7, np.nan, x),
             "none",
@@ -283,7 +285,7 @@ def test_refused(change, baseline, message, held, microvolts, predictors):
 
 def test_gaps_that_leave_too_little(held, microvolts, predictors):
     gaps = tuple(Gap(second * RATE, 1.0, "gap") for second in (1, 2, 3))
-    with pytest.raises(InputError, match="the longest of 4 stretches without a gap, 1 s, is too short"):
+    with pytest.raises(InputError, match="the longest of 4 segments without a gap, 1 s, is too short"):
         predictors["none"].predict(held(microvolts[:, : 4 * RATE], gaps=gaps))
     with pytest.raises(InputError, match="the 3 s before its first gap, with the baseline, are too short"):
         predictors["signal"].predict(held(microvolts, gaps=gaps[2:]))
@@ -299,7 +301,7 @@ def test_features_that_are_no_numbers_reach_no_network(held, microvolts, network
 
     monkeypatch.setattr(Predictor, "blocks", broken)
     found = predictor.predict(held(microvolts), 20.0).table
-    assert found.index[found["problem"] == "features that are no finite numbers"].tolist() == [3, 13, 23, 33]
+    assert found.index[found["problem"] == "non-finite features"].tolist() == [3, 13, 23, 33]
     assert found["probability_high"].isna().sum() == 4
     with pytest.raises(InputError, match="input eeg is not finite"):
         Predictor(networks["none"]).apply({"eeg": np.full((1, 4, 9, 9, 4), np.nan, np.float32)})
@@ -314,7 +316,7 @@ def test_weights_that_are_no_numbers(networks, tmp_path):
         model.save(tmp_path / "model.keras")
         with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are no finite"):
             Predictor.from_file(tmp_path / "model.keras")
-        with pytest.raises(InputError, match="weights are no finite numbers"):
+        with pytest.raises(InputError, match="weights are not finite"):
             Predictor(model)
     finally:
         weight.assign(values)

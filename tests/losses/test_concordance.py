@@ -67,7 +67,7 @@ def test_a_network_learns_by_it():
 
 
 def test_shapes_must_match():
-    with pytest.raises(ValueError, match=r"must be of one shape"):
+    with pytest.raises(ValueError, match=r"must have the same shape"):
         ConcordanceLoss()(ops.zeros((2, 3)), ops.zeros((2, 3, 1)))
 
 

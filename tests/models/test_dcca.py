@@ -99,7 +99,7 @@ def test_eeg_alone_is_refused_with_the_reason():
 
 @pytest.mark.parametrize("modalities", [("eeg",), ("eeg", "face", "eye")])
 def test_other_numbers_of_modalities_are_refused(modalities):
-    with pytest.raises(ValueError, match=r"`modalities` must be two, which are to correlate"):
+    with pytest.raises(ValueError, match=r"`modalities` must be two, whose outputs are correlated"):
         small_model(modalities=modalities)
 
 

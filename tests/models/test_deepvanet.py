@@ -345,7 +345,7 @@ def test_files_of_pytorch_that_hold_more_than_arrays(torch_network, tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     torch.save({**network.state_dict(), "epoch": Hostile()}, tmp_path / "hostile.pth")
-    with pytest.raises(InputError, match=r"hostile\.pth: holds more than arrays"):
+    with pytest.raises(InputError, match=r"hostile\.pth: contains more than arrays"):
         DeepVANet.load_released_weights(tmp_path / "hostile.pth")
     assert not (tmp_path / "ran").exists()
     torch.save([1.0], tmp_path / "list.pth")

@@ -87,7 +87,7 @@ def test_another_width_is_refused_with_the_names():
     message = str(refused.value)
     assert "\n" not in message
     # Both LSTM layers and the classifier's kernel, of both sides; its bias fits.
-    in_file, in_model = message.split("in the model without a partner: ")
+    in_file, in_model = message.split("unmatched in the model: ")
     assert len(re.findall(r"lstm(?:_1)?/lstm_cell(?:_1)?/\w+:0", in_file)) == 6
     assert len(re.findall(r"recurrent_[12]/lstm_cell/\w+ ", in_model)) == 6
     assert "classifier/kernel 6x2" in in_model
@@ -95,7 +95,7 @@ def test_another_width_is_refused_with_the_names():
 
 
 def test_layers_that_the_file_lacks_are_named():
-    with pytest.raises(InputError, match=r"in the model without a partner: .*self_attention"):
+    with pytest.raises(InputError, match=r"unmatched in the model: .*self_attention"):
         load_legacy_weights(network(self_attention=True), GOLDEN / "keras2_weights.h5")
 
 

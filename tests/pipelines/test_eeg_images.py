@@ -220,7 +220,7 @@ def test_faults(options, trials, message):
 
 
 def test_fields_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"window_seconds: 5.1 s are 40.8 frames at 8 a second; expected a whole"):
+    with pytest.raises(ValueError, match=r"window_seconds: 5.1 s are 40.8 frames at 8 per second; expected a whole"):
         EEGImages(window_seconds=5.1)
     with pytest.raises(ValueError, match=r"bands.x: 5 to 4 Hz"):
         EEGImages(bands={"x": (5.0, 4.0)})

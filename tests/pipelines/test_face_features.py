@@ -73,7 +73,7 @@ def test_a_rate_averages_the_frames_of_a_slice(tmp_path):
     one, _ = FaceFeatures().extract([trial(video)])
     assert set(levels_of(one["faces"]).ravel()) <= {38, 39, 40, 41, 42, 78, 79, 80, 81, 82}
     assert np.abs(levels_of(arrays["faces"]) - 60).min() < 25
-    with pytest.raises(ValueError, match="holds no frame at this rate"):
+    with pytest.raises(ValueError, match="contains no frame at this rate"):
         FaceFeatures(frame_rate_hz=1.0)
 
 
@@ -127,14 +127,14 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
             {"video_seconds": 111.0, "video_frame_rate_hz": 61.0},
             270.84,
             25.0,
-            "the trial 80.0 s, and the data say 61 frames a second during 111.0 s: the rate in the header is wrong; "
-            "give assumed_frame_rate_hz 61",
+            "the trial 80.0 s, and the dataset states 61 frames per second during 111.0 s: "
+            "the rate in the header is wrong; give assumed_frame_rate_hz 61",
         ),
         ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 200.0, 25.0, "neither fits; copy the video again"),
-        ({"video_seconds": 111.0}, 200.0, 25.0, "the trial 80.0 s, and the data say 111.0 s: neither fits"),
+        ({"video_seconds": 111.0}, 200.0, 25.0, "the trial 80.0 s, and the dataset states 111.0 s: neither fits"),
         # Where nothing is said, either may be wrong: both are named, with what would follow.
-        ({}, 100.0, 25.0, "say when the trial starts in it (video_offset_seconds in trials.csv)"),
-        ({}, 100.0, 25.0, "assumed_frame_rate_hz; 2500 frames in the length of the trial would be 31.2 a second"),
+        ({}, 100.0, 25.0, "give the trial's onset in it (video_offset_seconds in trials.csv)"),
+        ({}, 100.0, 25.0, "assumed_frame_rate_hz; 2500 frames in the length of the trial would be 31.2 per second"),
         ({"video_offset_seconds": 0.0}, 100.0, 25.0, None),
     ],
 )

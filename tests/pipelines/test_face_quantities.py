@@ -149,7 +149,7 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
     (reason,) = reasons[3]
     assert reason.startswith(f"{folder / 'c.csv'}: no such file;")
     (reason,) = reasons[4]
-    assert reason.startswith(f"{folder / 'd.csv'}: lasts 30.0 s, the trial 12.0 s. Where it goes on after")
+    assert reason.startswith(f"{folder / 'd.csv'}: lasts 30.0 s, the trial 12.0 s. If it continues after")
     assert reasons[5] == {"no face video"}
     # Also where the stimulus started long before the video would have.
     _, early = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-30.0).extract(trials[2:5:2])
@@ -167,7 +167,7 @@ def test_without_a_recording_a_trial_lasts_as_long_as_its_file(folder, video):
     write(folder / "s01_trial01.csv", seconds=9)
     _, table = part.extract([trial(video, seconds=None)])
     assert table["start_seconds"].tolist() == [0, 3, 6]
-    with pytest.raises(InputError, match=r"other.avi: how long it lasts is not known \(.*other.csv: no such file"):
+    with pytest.raises(InputError, match=r"other.avi: length unknown \(.*other.csv: no such file"):
         part.extract([trial(video.with_stem("other"), seconds=None)])
 
 
@@ -178,12 +178,12 @@ def test_what_stops_everything(folder, video, tmp_path):
     folder.mkdir()
     with pytest.raises(InputError, match="no trials"):
         part.extract([])
-    with pytest.raises(InputError, match=r"give MediaPipe's face_landmarker\.task.* or have OpenFace's files read"):
+    with pytest.raises(InputError, match=r"give MediaPipe's face_landmarker\.task.* or use OpenFace's files"):
         FaceQuantities().extract([trial(video)])
     for fields in ({"source": "openface"}, {"openface_folder": tmp_path}):
         with pytest.raises(ValueError, match="openface_folder: the folder of OpenFace's files is needed for source"):
             FaceQuantities(**fields)
-    with pytest.raises(ValueError, match=r"frame_rate_hz: a window \(or step\) of 3 s holds no frame at this rate"):
+    with pytest.raises(ValueError, match=r"frame_rate_hz: a window \(or step\) of 3 s contains no frame at this rate"):
         FaceQuantities(frame_rate_hz=0.3)
 
 

@@ -66,7 +66,7 @@ def test_trials_without_the_clip_say_why_and_keep_their_windows(media, name):
     assert {one: array.shape for one, array in arrays.items()} == shapes
     assert table["trial"].tolist() == [1] * 3 + [2] * 3 + [3] * 3
     reasons = table[UNUSABLE].tolist()
-    missing = "no face video" if name == "frames" else "no sound of the person"
+    missing = "no face video" if name == "frames" else "no sound of the subject"
     assert reasons[:6] == [""] * 3 + [missing] * 3
     assert all("none.mp4" in reason for reason in reasons[6:])
     assert arrays[name].dtype == (np.uint8 if name == "frames" else np.float32)

@@ -104,7 +104,7 @@ def test_spellings_of_an_electrode_are_one_channel():
 def test_features_that_are_no_numbers_are_refused_and_never_taken_for_a_missing_channel():
     trial = trial_of(NAMES)
     trial.recording.signal[2, 300] = np.nan
-    with pytest.raises(InputError, match="subject 1, session 1, trial 1: bio at 2 s is no finite number"):
+    with pytest.raises(InputError, match="subject 1, session 1, trial 1: bio at 2 s is not finite"):
         extract_features(PARTS["raw"], [trial])
 
 
@@ -117,7 +117,7 @@ def test_a_part_that_does_not_say_how_it_depends_on_channels_refuses_different_o
             tables = [trial.window_table(np.zeros(1), 6.0) for trial in trials]
             return {"sums": np.array([trial.recording.signal.sum(axis=1) for trial in trials])}, tables[0]
 
-    with pytest.raises(InputError, match="Sums: its arrays cannot be brought to other channels"):
+    with pytest.raises(InputError, match="Sums: its arrays cannot be aligned to other channels"):
         extract_features(Sums(), [trial_of(NAMES), trial_of(NAMES[::-1], 2)])
 
 
@@ -141,8 +141,8 @@ def test_what_is_missing_and_left_out_is_counted():
     assert not union.left_out
     assert union.notes() == [
         "channels differ between the files: matched by name, union of 3 channels",
-        "imputed from the training rows of each fold (0 where none of them has it): Cz of subject 2, in 20 windows",
-        "imputed from the training rows of each fold (0 where none of them has it): O2 of subject 3, in 3 windows",
+        "imputed with the training mean of each fold (0 if no training row has it): Cz of subject 2, in 20 windows",
+        "imputed with the training mean of each fold (0 if no training row has it): O2 of subject 3, in 3 windows",
     ]
     both = StudyChannels.of(sets, "intersection")
     # O2 is not in every file of subject 3.
@@ -164,7 +164,7 @@ def test_units_are_those_of_the_study():
 
 
 def test_files_without_a_channel_in_common_have_no_intersection():
-    with pytest.raises(InputError, match="no channel in common; --study-channels union"):
+    with pytest.raises(InputError, match="no channel in common; use --study-channels union"):
         StudyChannels.of({1: channels("O1"), 2: channels("O2")}, "intersection")
 
 

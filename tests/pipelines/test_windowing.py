@@ -154,13 +154,13 @@ def test_a_lag_takes_the_baseline_off_at_its_own_time():
 
 
 def test_a_lag_beyond_the_trial_is_refused():
-    with pytest.raises(InputError, match=r"shorter than one window of 1 s, 12\.5 s after the onset"):
+    with pytest.raises(InputError, match=r"expected at least one window of 1 s, 12\.5 s after the onset"):
         RawSignals(lag_seconds=12.5).extract([trial_of()])
 
 
 @pytest.mark.parametrize("part", [EEGGridFeatures(), ConnectivityFeatures()])
 def test_parts_without_a_lag_say_so(part):
-    with pytest.raises(ValueError, match=r"lag_seconds: .* cannot be cut later than other parts"):
+    with pytest.raises(ValueError, match=r"lag_seconds: .* cannot be delayed relative to other parts"):
         part.with_windowing(Windowing(window_seconds=2.0, lag_seconds=0.5))
 
 

@@ -27,6 +27,7 @@ from keras_emotion.reports import (
 )
 from keras_emotion.reports.listing import list_runs, rendered_runs
 from keras_emotion.schema import InputError
+from tests.experiment.made_records import write_other_table
 
 SCRIPT = "<script>alert('x')</script>"
 LABELS = np.array([0, 1, 1, 0, 1, 0])
@@ -171,7 +172,7 @@ def test_what_the_stimuli_mean_is_said_of_a_comparison_too(pair, tmp_path):
     assert not any(note.startswith("knows the stimulus") for note in notes)
     for folder in pair:
         predictions = folder.predictions().assign(stimulus_label=0, stimulus_seen="others")
-        predictions.to_csv(folder.path / "predictions.csv", index=False)
+        write_other_table(folder, "predictions.csv", predictions)
     report = build_comparison(pair, tmp_path / "again")
     assert any(note.startswith("knows the stimulus: each test row") for note in report.table.notes)
     assert [value for value, _ in cells(report, "arousal", "knows the stimulus")] == ["50.0", "50.0"]
@@ -360,9 +361,8 @@ def test_other_mistakes(pair, tmp_path):
     strangers = make_run(tmp_path / "strangers", {"20": 3}, identity="dddddddd")
     with pytest.raises(InputError, match="aaaaaaa and ddddddd share no subject"):
         build_comparison([pair[0], strangers], tmp_path / "out")
-    path = pair[1].path / "results.csv"
-    results = pd.read_csv(path)
-    results[results["metric"] != "n_training_windows"].to_csv(path, index=False)
+    results = pd.read_csv(pair[1].path / "results.csv")
+    write_other_table(pair[1], "results.csv", results[results["metric"] != "n_training_windows"])
     with pytest.raises(InputError, match=r"results\.csv: has no n_training_windows of some fold of trial_disjoint"):
         build_comparison(pair, tmp_path / "out")
     with pytest.raises(ValueError, match="holds 1 runs"):
@@ -699,11 +699,10 @@ def test_lists_and_comparisons_need_no_keras(pair, tmp_path):
 def test_methods_that_learn_from_more_windows_are_named(tmp_path):
     runs = {name: make_run(tmp_path / name, {"2": 6, "3": 5}, identity=name) for name in "ABC"}
     assert build_method_table(runs, None, tmp_path / "table").notes == ()
-    path = runs["C"].path / "results.csv"
-    results = pd.read_csv(path)
+    results = pd.read_csv(runs["C"].path / "results.csv")
     known = results[results["metric"] == "n_training_windows"]
     fitted = known.assign(metric="n_fitted_windows", value=known["value"] + 12)
-    pd.concat([results, fitted]).to_csv(path, index=False)
+    write_other_table(runs["C"], "results.csv", pd.concat([results, fitted]))
     (note,) = build_method_table(runs, None, tmp_path / "table").notes
     n_windows = round(known["value"].mean())
     assert note == (

@@ -29,6 +29,7 @@ from keras_emotion.reports.listing import list_runs
 from keras_emotion.reports.numbers import NotEvaluated, compute_numbers, read_numbers, read_tables
 from keras_emotion.reports.tables import gap_sentence, main_table, stimulus_notes
 from keras_emotion.schema import InputError
+from tests.experiment.made_records import write_other_table
 
 SCRIPT = "<script>alert('x')</script>"
 BINARY = {"arousal": ("low", "high")}
@@ -233,7 +234,10 @@ def test_chance_band_equals_the_exact_null(hand_report):
 
 
 def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, hand_report):
-    assert any("2 subjects, too few for an interval over subjects (expected 10 or more)" in note and "subjects 2, 10" in note for note in hand_report.table.notes)
+    assert any(
+        "2 subjects, too few for an interval over subjects (expected 10 or more)" in note and "subjects 2, 10" in note
+        for note in hand_report.table.notes
+    )
     folder = start(tmp_path / "run", ("trial_disjoint",))
     for subject in range(1, 11):
         labels = np.array([0, 1, 0, 1])
@@ -580,10 +584,8 @@ def test_the_same_folder_gives_the_same_bytes_under_other_settings(hand_report, 
 
 def test_numbers_come_from_the_predictions(tmp_path):
     folder = hand_run(tmp_path / "run")
-    path = folder.path / "predictions.csv"
-    table = pd.read_csv(path)
-    table["prediction"] = table["label"]
-    table.to_csv(path, index=False)
+    table = pd.read_csv(folder.path / "predictions.csv")
+    write_other_table(folder, "predictions.csv", table.assign(prediction=table["label"]))
     assert cells(main_table(read_numbers(folder), None, ()), "arousal", "accuracy")[1] == ("100.0", "100.0 100.0")
 
 
@@ -637,9 +639,8 @@ def test_sentence_says_what_the_gap_means(tmp_path):
 
 def test_area_is_left_out_without_probabilities(tmp_path):
     folder = hand_run(tmp_path / "run")
-    path = folder.path / "predictions.csv"
-    table = pd.read_csv(path)
-    table.assign(probability_low=np.nan, probability_high=np.nan).to_csv(path, index=False)
+    table = pd.read_csv(folder.path / "predictions.csv")
+    write_other_table(folder, "predictions.csv", table.assign(probability_low=np.nan, probability_high=np.nan))
     table = main_table(read_numbers(folder), None, ())
     assert "area under ROC" not in [row.label for row in table.sections[0].rows]
     assert cells(table, "arousal", "accuracy")[0] == ("100.0", "100.0 100.0")
@@ -667,8 +668,8 @@ def test_unfinished_run_is_refused(tmp_path):
 
 def test_damaged_predictions_are_refused(tmp_path):
     folder = hand_run(tmp_path / "run")
-    path = folder.path / "predictions.csv"
-    pd.read_csv(path).drop(columns="probability_high").to_csv(path, index=False)
+    table = pd.read_csv(folder.path / "predictions.csv")
+    write_other_table(folder, "predictions.csv", table.drop(columns="probability_high"))
     with pytest.raises(InputError, match=r"predictions\.csv has no column probability_high"):
         build_report(folder)
 

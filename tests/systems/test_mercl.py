@@ -454,7 +454,7 @@ def test_the_person_is_seen_and_heard(conversations, tmp_path):
     assert stored.table["trial"].tolist() == [2, 4, 6, 8, 10]
     dropped = plan.dropped_windows()
     assert dropped[["trial", "reason", "n_windows"]].to_numpy().tolist() == [
-        [trial, "no sound of the person", 1] for trial in (1, 3, 5, 7, 9)
+        [trial, "no sound of the subject", 1] for trial in (1, 3, 5, 7, 9)
     ]
     trials = {trial.trial: trial for trial in conversations.trials()}
     of_stimulus = system.parts()["audio"].changed(stream="stimulus")

@@ -222,7 +222,7 @@ def test_training_that_moves_nothing_is_caught():
         check_layer(DGCNN, arguments, training=training, skip=others)
 
     check("sparse_categorical_crossentropy")
-    with pytest.raises(AssertionError, match="check 'training_step': a training step moves no weight"):
+    with pytest.raises(AssertionError, match="check 'training_step': a training step changes no weight"):
         check(lambda labels, outputs: 0.0 * keras.ops.sum(outputs, axis=-1))
     with pytest.raises(AssertionError, match="check 'training_step': weights are not finite after a training step"):
         check(lambda labels, outputs: float("inf") * keras.ops.sum(outputs, axis=-1))
@@ -247,7 +247,7 @@ def test_gradients_of_a_model_with_its_own_loss_are_those_of_that_loss():
     check_layer(WithOwnLoss, **arguments, training=training, without_gradient=silent)
     with pytest.raises(AssertionError, match=r"gradients of zero: .*second/bias"):
         check_layer(WithOwnLoss, **arguments, training=training)
-    with pytest.raises(AssertionError, match="`compute_loss` of its own needs `training`"):
+    with pytest.raises(AssertionError, match="its own `compute_loss` needs `training`"):
         check_layer(WithOwnLoss, **arguments)
 
 

@@ -199,9 +199,9 @@ def test_report_for_a_thesis_prints_text_and_nothing_else(runs, tmp_path, capsys
     assert "@article{deap," in out
     assert list(tmp_path.iterdir()) == []
     assert cli.main(["report", one, "--share", "shared"]) == 0
-    assert capsys.readouterr().out == "report to hand on: shared/report.html\n"
+    assert capsys.readouterr().out == "report to share: shared/report.html\n"
     for words, message in (
-        ((one, "--latex", "--json"), "--json: does not go with"),
+        ((one, "--latex", "--json"), "--json: cannot be combined with"),
         ((one, str(runs / "two"), "--latex"), "--latex: takes one run; 2 are given"),
         ((one, str(runs / "two"), "--share", "x"), "--share x: takes one run; 2 are given"),
     ):
@@ -214,8 +214,8 @@ def test_report_for_a_thesis_prints_text_and_nothing_else(runs, tmp_path, capsys
 def test_plan_says_what_a_study_needs(capsys):
     assert cli.main(["plan", "--difference", "5", "--subjects", "20", "--trials", "40"]) == 0
     out = capsys.readouterr().out
-    assert "To show 5 points above chance with 80 % power, alpha 0.05 two-sided" in out
-    assert "assumed, as no spread is given (--run, --spread)" in out
+    assert "To detect 5 points above chance with 80 % power, alpha 0.05 two-sided" in out
+    assert "assumed, because no spread is given (--run, --spread)" in out
     # 5 points between subjects and 0.55 * 0.45 / 40 of the trials make 9.3.
     within = next(line.split() for line in out.splitlines() if line.strip().startswith("trial_disjoint"))
     assert within[1:4] == ["50.0", "9.3", str(subjects_needed(0.05 / np.sqrt(0.05**2 + 0.55 * 0.45 / 40)))]
@@ -293,7 +293,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
         (["report", "{runs}/one", "{runs}/one"], "one: is given twice"),
         (
             ["report", "{runs}/one", "{runs}/two", "--output", "/dev/null/x"],
-            "/dev/null/x: cannot be made: Not a directory",
+            "/dev/null/x: cannot be created: Not a directory",
         ),
     ],
 )

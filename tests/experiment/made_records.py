@@ -1,4 +1,4 @@
-"""Records of jobs that nobody trained, for tests of what becomes of records."""
+"""Records of jobs without training, for tests of the handling of records."""
 
 
 def record_of(job, accuracy=0.5, trials=(1, 2), **diagnostics):

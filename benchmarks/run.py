@@ -74,8 +74,8 @@ def main(
         repeats: number of runs per contender, whose median is printed; default 5, for `train` 3.
         full: measure slow peers on all of the data instead of a stated part.
         threads: threads of the contenders of `train`; default: one for each core; the others have one.
-        minutes: time limit of `gpu` (default 10); length of the signal that `soak` plays (default 60).
-        speed: how many times faster than real time `soak` plays; default 20.
+        minutes: time limit of `gpu` (default: 10); length of the signal that `soak` plays (default: 60).
+        speed: playback speed of `soak`, in multiples of real time; default 20.
         figures: folder for the plot and the table of `cost`.
         json_file: file for every single measurement.
 

@@ -49,6 +49,7 @@ class _CommandLine:
 
     Args:
         command: one of the commands below.
+        version: print the versions of this package, Python and the libraries.
 
     Examples:
         keras-emotion run                     # lists reproductions and models
@@ -57,7 +58,8 @@ class _CommandLine:
         keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
     """
 
-    command: Annotated[tuple[str, ...], Option(positional=True, rest=True, metavar="COMMAND")]
+    command: Annotated[tuple[str, ...], Option(positional=True, rest=True, metavar="COMMAND")] = ()
+    version: bool = False
 
 
 @with_exit_codes
@@ -69,7 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     known = [*arguments_of(_CommandLine), *EVERYWHERE]
     given = parse(sys.argv[1:] if arguments is None else arguments, known)
-    print_help(given, known, "keras-emotion", _CommandLine, listed=_summaries)
+    print_help(given, known, "keras-emotion", _CommandLine, ("keras-emotion COMMAND [options]",), listed=_summaries)
+    if given.get("version"):
+        from keras_emotion.environment import versions
+
+        print("\n".join(f"{name}: {version}" for name, version in versions().items()))
+        return 0
+    if not given.get("command"):
+        raise InputError("COMMAND: missing; see keras-emotion --help")
     name, *words = given["command"]
     if name not in COMMANDS:
         near = did_you_mean(name, list(COMMANDS))

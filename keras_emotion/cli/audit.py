@@ -46,6 +46,7 @@ class Audit:
         stimuli: folder that holds the clips of the stimuli; by default the one that the run used.
         output: folder of the audit; by default `audit` in the run folder.
         workers: number of workers, 0 for as many as the run had.
+        full: print all columns and notes of the table.
         json: print one JSON object in place of tables.
         strict: exit with code 1 if there is a leak.
 
@@ -66,6 +67,7 @@ class Audit:
     stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Path | None = None
     workers: int = 0
+    full: bool = False
     json: bool = False
     strict: bool = False
 
@@ -120,7 +122,7 @@ class Audit:
                 report=str(report.path),
             )
         else:
-            report.print(make_console())
+            report.print(make_console(), full=self.full)
         return found.findings
 
 

@@ -26,6 +26,7 @@ from keras_emotion.keras_settings import choose_backend
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.links import FOLLOW_VARIABLE
 from keras_emotion.messages import QUIET_VARIABLE, VERBOSE_VARIABLE, condensed, is_shortened
+from keras_emotion.refusals import system_failure
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_stream
 
@@ -57,10 +58,11 @@ T = TypeVar("T")
 def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
     """Decorator of a command: exceptions and signals become a message and the exit codes listed above.
 
-    An `InputError` prints `error: ...`, Ctrl-C and SIGTERM one line that says how to continue, both without a
-    traceback. Any other exception is a bug: its traceback is printed, and what to report. Library logs of the start-up
-    are suppressed (see `keras_emotion.native_log`). While the command runs, control characters that it prints are
-    written as escapes (see `keras_emotion.visible_text`); what its options set in the environment ends with it.
+    An `InputError`, and a failure of the machine (memory, disk, permissions; see `system_failure`), print `error: ...`,
+    Ctrl-C and SIGTERM one line that says how to continue, all without a traceback. Any other exception is a bug: its
+    traceback is printed, and what to report. Library logs of the start-up are suppressed (see
+    `keras_emotion.native_log`). While the command runs, control characters that it prints are written as escapes (see
+    `keras_emotion.visible_text`); what its options set in the environment ends with it.
 
     Example:
         >>> @with_exit_codes
@@ -95,10 +97,14 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
             # Whoever reads the output has enough of it (`| head`); Python would complain when it flushes the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = OF_SIGNAL + signal.SIGPIPE
-        except Exception:
-            traceback.print_exc()
-            print(_BUG, file=sys.stderr)
-            code = INTERNAL_ERROR
+        except Exception as error:
+            if failure := system_failure(error):
+                print_refusal(failure)
+                code = UNUSABLE_INPUT
+            else:
+                traceback.print_exc()
+                print(_BUG, file=sys.stderr)
+                code = INTERNAL_ERROR
         else:
             restore_handlers(handlers)
             return result

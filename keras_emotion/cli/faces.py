@@ -92,10 +92,10 @@ class Faces:
         import shutil
 
         import cv2
-        import numpy as np
 
         from keras_emotion import faces
-        from keras_emotion.files import temporary_path
+        from keras_emotion.array_files import save_array
+        from keras_emotion.files import remove_leftovers, temporary_path
         from keras_emotion.tables import csv_bytes
 
         sequence = faces.extract_faces(
@@ -112,11 +112,14 @@ class Faces:
         temporary = temporary_path(out)
         try:
             temporary.mkdir(parents=True)
-            np.save(temporary / "faces.npy", sequence.faces)
+            remove_leftovers(out)
+            save_array(temporary / "faces.npy", sequence.faces)
             (temporary / "frames.csv").write_bytes(csv_bytes(sequence.frames, float_format="%.6g"))
             for name, values in sequence.details.items():
-                np.save(temporary / f"{name}.npy", values)
-            cv2.imwrite(str(temporary / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])
+                save_array(temporary / f"{name}.npy", values)
+            # Not by `imwrite`, which is silent where it cannot write.
+            _, picture = cv2.imencode(".png", faces.contact_sheet(sequence)[:, :, ::-1])
+            (temporary / "contact_sheet.png").write_bytes(picture)
             (temporary / "quality.json").write_text(json.dumps(quality, indent=1))
             for path in temporary.iterdir():
                 os.replace(path, out / path.name)

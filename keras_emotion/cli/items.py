@@ -164,7 +164,7 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
     printed, everywhere = _printed(reproduction, f"figure {item.number}" if is_figure else item.number)
     with error_after_failures(n_failed):
         compared = reports.build_method_table(folders, printed, output, drawn and drawn.reference)
-        compared.print(console)
+        compared.print(console, full=request.options.full)
         notes = []
         if printed is not None and printed.empty:
             notes = _other_datasets(item, everywhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import time
 import traceback
@@ -36,6 +37,7 @@ class Papers:
         data_root: name of a dataset and its folder; may be given several times. Without one, synthetic data are used.
         estimate: estimate the hours of what is not finished; features that are not stored are computed for it.
         workers: number of workers, 0 for one per GPU or core.
+        full: print whole commands, and the page of what is finished.
         json: print one JSON object in place of a table.
 
     Examples:
@@ -51,6 +53,7 @@ class Papers:
     data_root: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=FOLDER")] = ()
     estimate: bool = False
     workers: int = 0
+    full: bool = False
     json: bool = False
 
     def run(self) -> int:
@@ -73,7 +76,7 @@ class Papers:
         if self.json:
             print_json(preset=self.preset, papers=rows)
         else:
-            _print_list(rows, self.preset)
+            _print_list(rows, self.preset, full=self.full)
         return 0
 
     def _time(self, work: _Work) -> str:
@@ -244,24 +247,37 @@ def _estimated(work: _Work, workers: int) -> str:
     return f"{hours:.1f} h" if runs else "no run is needed"
 
 
-def _print_list(rows: Sequence[Mapping[str, str]], preset: str) -> None:
+def _print_list(rows: Sequence[Mapping[str, str]], preset: str, *, full: bool) -> None:
     import rich.box
     from rich.table import Table
     from rich.text import Text
 
+    from keras_emotion.reports.terminal import WIDTH
+
     console = make_console()
+    width = console.width if full else min(console.width, WIDTH)
+    command = "keras-emotion run"
     for paper in dict.fromkeys(row["paper"] for row in rows):
         own = [row for row in rows if row["paper"] == paper]
         table = Table(
             title=Text(f"{paper}: {own[0]['citation']}", style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
         )
-        for heading in ("command", "what", "state", "time"):
+        for heading in ("command" if full else f"{command} ...", "what", "state", "time"):
             table.add_column(heading, overflow="fold")
         for row in own:
-            table.add_row(*(Text(row[name]) for name in ("command", "caption", "state", "time")))
-        console.print(table)
+            cells = [row[name] for name in ("command", "caption", "state", "time")]
+            if not full:
+                cells[0] = cells[0].removeprefix(f"{command} ")
+                # Without its page, or the number of its jobs.
+                cells[2] = re.split("[:,]", cells[2])[0]
+            table.add_row(*map(Text, cells))
+        console.print(table, width=width)
     note = "; minutes were measured with one worker on a busy machine of two CPU cores, after the commands above"
-    console.print(f"preset {preset}{note * (preset == 'demo')}", highlight=False, markup=False, soft_wrap=True)
+    texts = [f"preset {preset}{note if preset == 'demo' else ''}"]
+    if not full:
+        texts.append("whole commands, pages and numbers of finished jobs: --full, or --json")
+    for text in texts:
+        console.print(text, highlight=False, markup=False, width=width)
 
 
 # --- all of a paper

@@ -161,7 +161,7 @@ class Predict:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.faces import video_facts
-        from keras_emotion.files import write_whole
+        from keras_emotion.files import remove_leftovers, write_whole
         from keras_emotion.inference.predictor import Predictor
         from keras_emotion.reports.timeline import draw_timeline
         from keras_emotion.tables import csv_bytes
@@ -198,6 +198,7 @@ class Predict:
         )
         try:
             out.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(out)
             write_whole(out / "prediction.csv", csv_bytes(found.table, float_format="%.9g"))
             write_whole(out / "prediction.png", picture)
             summary = {

@@ -24,6 +24,7 @@ class Report:
     Args:
         runs: run folders.
         output: folder to write to; by default `runs/report-...` or `runs/comparison-...`, named after the identities.
+        full: print all scores and notes; by default the accuracies, and what they are read against.
         json: print one JSON object in place of tables.
         methods_text: print the methods paragraph of each run instead (data, features, protocol, statistics, versions).
         latex: print the table for LaTeX instead.
@@ -40,6 +41,7 @@ class Report:
 
     runs: Annotated[tuple[Path, ...], Option(positional=True, metavar="RUN")]
     output: Annotated[Path | None, Option(old="--out")] = None
+    full: bool = False
     json: bool = False
     methods_text: bool = False
     latex: bool = False
@@ -72,7 +74,7 @@ class Report:
         if self.json:
             print_json(**reports.as_json(report))
         else:
-            report.print(make_console())
+            report.print(make_console(), full=self.full)
         return 0
 
     def _for_a_thesis(self, folders: list[RunFolder]) -> int:

@@ -175,7 +175,7 @@ def _run(request: Request) -> int:
             reference=reference,
             references=reports.read_references(REFERENCES),
         )
-        build_report().print(console)
+        build_report().print(console, full=request.options.full)
         print_line(console, f"is it leaking? keras-emotion audit {folder.path}")
         for figure in reproduction.figures:
             print_line(console, figure(wanted, dataset, folder.path))

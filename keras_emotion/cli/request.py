@@ -53,6 +53,7 @@ class RunOptions:
         dry_run: print the number of jobs and the time they take, and stop.
         table: number of a table of the paper; each row, a method, is a run in a folder of its own.
         figure: number of a figure of the paper; what it needs is run first, if it is not finished.
+        full: print all scores and notes; by default the accuracies, and what they are read against.
     """
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
@@ -67,6 +68,7 @@ class RunOptions:
     dry_run: bool = False
     table: Annotated[str, Option(metavar="NUMBER")] = ""
     figure: Annotated[str, Option(metavar="NUMBER")] = ""
+    full: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,7 +304,8 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
         given["protocols"] = with_usual_protocols(given["protocols"], default.dataset)
     # What is run is part of the name of the command there.
     items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
-    there = {**items, "pretraining_data": reproduction.pretraining}
+    sees_stimuli = "media" in default.system.sources
+    there = {**items, "pretraining_data": reproduction.pretraining, "stimuli": sees_stimuli}
     shown = [one for one in known if one.default is not REQUIRED and there.get(one.name, True)]
     listed = {f"{kind}s of the paper": {one.option: one.caption for one in own} for kind, own in items.items() if own}
     print_help(given, shown, choice.prog, reproduction.description, listed=lambda: listed)

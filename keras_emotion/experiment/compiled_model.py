@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_emotion.experiment.fold import Fold
 from keras_emotion.experiment.origin import Origin
-from keras_emotion.files import TEMPORARY_PREFIX
+from keras_emotion.files import TEMPORARY_PREFIX, sync_file
 from keras_emotion.pipelines import WindowBatches
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import path_contents
@@ -169,6 +169,8 @@ def save_model(model, path: Path, origin: Origin) -> None:
     try:
         model.save(temporary)
         origin.add_to(temporary)
+        # The record of the job, which follows, is on the disk at once: after a power cut it must not be there alone.
+        sync_file(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from keras_emotion.experiment.continuous_fold import (
 )
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.runner import compute_part
-from keras_emotion.files import write_whole
+from keras_emotion.files import remove_leftovers, write_whole
 from keras_emotion.json_files import read_user_json
 from keras_emotion.logs import log_to_file, run_log, start_log
 from keras_emotion.pipelines import ChannelEntropies, StoredFeatures
@@ -143,6 +143,7 @@ def run_continuous(
     subjects = experiment.subjects or tuple(dataset.subjects)
     folders = compute_part(part, dataset, subjects, runtime)
     output.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output, output / PREDICTIONS)
     config = {
         "experiment": experiment.model_dump(mode="json"),
         # Named by the hash of the recordings and of the features.

@@ -28,7 +28,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import ParallelBackendBase
 
 from keras_emotion import __version__
-from keras_emotion.environment import visible_gpus
+from keras_emotion.environment import different_versions, package_versions, visible_gpus
 from keras_emotion.keras_settings import (
     DEFAULT_BACKEND,
     check_keras_can_start,
@@ -52,6 +53,7 @@ from keras_emotion.keras_settings import (
 from keras_emotion.logs import LogLine, collected, write_collected
 from keras_emotion.native_log import quiet_start_up
 from keras_emotion.pipelines import FeatureStore
+from keras_emotion.refusals import system_failure
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import Runtime
 
@@ -133,6 +135,7 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
         # A worker with another backend would give other results, regardless of its machine's variables and files.
         backend=running_backend() or DEFAULT_BACKEND,
         asked_by=_process(),
+        packages={} if runtime.engine in _LOCAL else package_versions(),
     )
     engine = {"ray": _ray, "dask": _dask}.get(runtime.engine, _processes)
     if runtime.engine in _LOCAL:
@@ -171,6 +174,7 @@ class _Conditions:
     folder: str | None
     backend: str
     asked_by: str
+    packages: Mapping[str, str]
 
 
 @contextlib.contextmanager
@@ -224,6 +228,11 @@ def _in_own_process(conditions: _Conditions, task: bytes) -> Any:
 
 
 def _unpacked(conditions: _Conditions, task: bytes) -> Any:
+    if different := different_versions(package_versions(), conditions.packages):
+        raise InputError(
+            f"worker on {socket.gethostname()}: has other package versions, which change results: "
+            f"{', '.join(different)}; install the same ones where workers run"
+        )
     # Unpickled here, not by the cluster: a Dask worker that cannot read a task ends silently.
     try:
         function, arguments = pickle.loads(task)
@@ -252,10 +261,21 @@ def _under(conditions: _Conditions, function: Callable[..., Any], *arguments: An
     # Also for loaded libraries, which no longer read environment variables.
     with _thread_pools().limit(limits=conditions.threads), restored_keras_settings():
         if conditions.asked_by == _process():
-            return function(*arguments)
+            return _tried(function, arguments)
         with collected() as lines:
-            value = function(*arguments)
+            value = _tried(function, arguments)
         return _Logged(value, tuple(lines)) if lines else value
+
+
+def _tried(function: Callable[..., Any], arguments: tuple) -> Any:
+    """Call a function, and raise failures of the machine as `InputError`."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        # Here, where it is of the type that was raised: errors of a backend are often lost on their way.
+        if isinstance(error, InputError) or not (failure := system_failure(error)):
+            raise
+        raise InputError(f"{failure}; what is finished is kept: go on with --resume") from error
 
 
 class _Logged(NamedTuple):
@@ -385,6 +405,10 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
             )
         except ConnectionError as error:
             raise InputError(f"--cluster-address {runtime.cluster_address}: no Ray cluster answers: {error}") from error
+        except (RuntimeError, ValueError) as error:
+            # Of a cluster with another version of Ray or Python, among others.
+            place = f"--cluster-address {runtime.cluster_address}" if runtime.cluster_address else "--engine ray"
+            raise InputError(f"{place}: Ray cannot be used: {' '.join(str(error).split())}") from error
     try:
         there = ray.cluster_resources()
         if there.get("CPU", 0) < n_workers * threads:
@@ -440,7 +464,10 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
             )
             address = stack.enter_context(cluster).scheduler_address
         try:
-            client = distributed.Client(address, timeout=_CONNECTING_SECONDS, set_as_default=False)
+            with warnings.catch_warnings():
+                # `_check_versions` refuses what matters, in one line.
+                warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
+                client = distributed.Client(address, timeout=_CONNECTING_SECONDS, set_as_default=False)
         except OSError as error:
             raise InputError(f"--cluster-address {address}: no Dask cluster answers: {error}") from error
         stack.enter_context(client)
@@ -458,6 +485,11 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
 
 
 def _check_versions(client) -> None:
+    answers = client.get_versions()
+    here = _of_dask(answers["client"])
+    others = [_of_dask(one) for one in (answers["scheduler"], *answers["workers"].values())]
+    if different := list(dict.fromkeys(text for there in others for text in different_versions(there, here))):
+        raise InputError(f"the Dask cluster has {', '.join(different)}; install the same versions where it runs")
     try:
         theirs = set(client.run(importlib.metadata.version, "keras_emotion").values())
     except importlib.metadata.PackageNotFoundError as error:
@@ -466,6 +498,14 @@ def _check_versions(client) -> None:
         raise InputError(
             f"workers of the Dask cluster have keras_emotion {', '.join(theirs)}; here it is {__version__}"
         )
+
+
+def _of_dask(answer: Mapping[str, Any]) -> dict[str, str]:
+    """The versions that a cluster and its client must share, of what `Client.get_versions` says of one of them."""
+    found = {name: answer["packages"].get(name) for name in ("dask", "distributed", "cloudpickle")}
+    # Functions are sent as bytecode, which does not depend on the last number.
+    found["Python"] = ".".join(str(answer["packages"].get("python", "")).split(".")[:2])
+    return {name: version for name, version in found.items() if version}
 
 
 def _imported(name: str, extra: str):

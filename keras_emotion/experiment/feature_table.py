@@ -17,7 +17,7 @@ import pandas as pd
 from keras_emotion.datasets import Reader
 from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.experiment.runner import compute_part
-from keras_emotion.files import sync_file, temporary_path
+from keras_emotion.files import remove_leftovers, sync_file, temporary_path
 from keras_emotion.pipelines import (
     ChannelEntropies,
     FeaturePart,
@@ -294,6 +294,7 @@ def _write(
     temporary = temporary_path(output.parent)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output.parent)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
             with file.open("X.npy", "w", force_zip64=True) as member:
                 header = {"descr": "<f4", "fortran_order": False, "shape": shape}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import uuid
@@ -27,6 +28,7 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from keras_emotion.environment import different_versions, package_versions
 from keras_emotion.evaluation import REQUIRED_COLUMNS
 from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
@@ -35,7 +37,7 @@ from keras_emotion.json_files import DamagedFile, content_checksum, json_bytes, 
 from keras_emotion.logs import LOGGER
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import differences
-from keras_emotion.tables import Kind, csv_bytes, read_table
+from keras_emotion.tables import Kind, csv_bytes, parse_table, read_csv_file
 
 INFERENCE = "inference.json"
 """File in a run folder: metadata of its saved models, so that no recording is read for them again."""
@@ -52,6 +54,9 @@ _PREDICTION_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("start_seconds", "stop_seconds", "probability_*"), "number"),
 }
 """Types of the columns that are not text: a subject may be called `NA` or `01`."""
+
+_HASHES = "tables"
+"""Field of `FINISHED`: hashes of the tables of the run, by their names."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = "damaged"
@@ -121,6 +126,10 @@ class _Record(NamedTuple):
     name: str
     content: dict[str, Any]
     has_checksum: bool
+
+
+def _hash_of(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 @contextlib.contextmanager
@@ -211,17 +220,29 @@ class RunFolder:
             # A run of a version that recorded the first start only.
             self._write_start(self._read("environment.json"))
         self._write_start(environment)
-        # By name, which is by time. A start that another process is writing may be missing: `finish` assembles the file
-        # again.
+        # By name, that is in their order. A start that another process writes at this moment may be missing: `finish`
+        # puts the file together once more.
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
-        # A file of an earlier version may have any content.
-        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")))[:40]
-        self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
+        # Of an earlier version's file, anything may stand there.
+        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")).partition("+")[0])[:40]
+        names = [path.stem for path in self._json_files("starts")]
+        # Behind those that are there, also where the clock was set back since: by time and number.
+        started = max([started, *(re.split(r"[+]|-\d{5}-", name)[0] for name in names)])
+        self.write_json(f"starts/{started}-{len(names):05d}-{uuid.uuid4().hex}.json", environment)
+
+    def other_versions(self, packages: Mapping[str, str]) -> list[str]:
+        """Packages of which the first start of the run had another version, as `different_versions` lists them."""
+        try:
+            there = self.environment.get("packages")
+        except InputError:
+            # Not there yet, or damaged.
+            return []
+        return different_versions(there, packages) if isinstance(there, dict) else []
 
     def _collect_starts(self) -> None:
-        starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [self._read(f"starts/{path.name}") for path in self._json_files("starts")]
         if not starts:
             return
         first, *others = starts
@@ -339,7 +360,7 @@ class RunFolder:
             InputError: `config.json` is damaged, which cannot be restored, or a file cannot be read or moved.
         """
         config = self.config
-        starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [f"starts/{path.name}" for path in self._json_files("starts")]
         schemas: dict[str, Any] = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
             path = self._file(name)
@@ -374,7 +395,8 @@ class RunFolder:
         is_job = path.parent.name == "jobs"
         try:
             moved.parent.mkdir(exist_ok=True)
-            if is_job:
+            if path.name != FINISHED and path.parent.name != "starts":
+                # Else nothing would make it again.
                 self.reopen()
             os.rename(path, moved)
         except FileNotFoundError:
@@ -427,13 +449,18 @@ class RunFolder:
         if missing:
             raise InputError(f"{self.path}: {len(missing)} jobs have no record ({min(missing)}, ...); give --resume")
         tables = run_tables(records, self.config["science"].get("dataset", ""))
+        written = {"results.csv": csv_bytes(tables.results), "predictions.csv": csv_bytes(tables.predictions)}
         if len(tables.search):
-            self.write_bytes("search.csv", csv_bytes(tables.search))
-        self.write_bytes("results.csv", csv_bytes(tables.results))
-        self.write_bytes("predictions.csv", csv_bytes(tables.predictions))
+            written["search.csv"] = csv_bytes(tables.search)
+        for name, content in written.items():
+            self.write_bytes(name, content)
         self._collect_starts()
-        # The length distinguishes a table truncated between two lines from a complete one.
-        facts = {**summary, "failed": tables.failed, "n_predictions": len(tables.predictions)}
+        facts = {
+            **summary,
+            "failed": tables.failed,
+            "n_predictions": len(tables.predictions),
+            _HASHES: {name: _hash_of(content) for name, content in written.items()},
+        }
         self.write_json(FINISHED, facts)
 
     def results(self) -> pd.DataFrame:
@@ -442,7 +469,7 @@ class RunFolder:
         Raises:
             InputError: it is missing or damaged.
         """
-        return read_table(self._file("results.csv"), _RESULT_KINDS, RESULT_COLUMNS)
+        return self._table("results.csv", _RESULT_KINDS, RESULT_COLUMNS)
 
     def predictions(self) -> pd.DataFrame:
         """Read `predictions.csv`.
@@ -450,16 +477,30 @@ class RunFolder:
         Raises:
             InputError: it is missing or damaged.
         """
-        file = self._file("predictions.csv")
-        table = read_table(file, _PREDICTION_KINDS, REQUIRED_COLUMNS)
-        # Earlier versions did not record their number.
-        expected = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
-        if len(table) < expected:
-            raise InputError(
-                f"{file}: damaged (has {len(table)} rows; expected {expected}); to assemble it again "
-                "remove finished.json and start the run with --resume"
-            )
+        # The first versions did not count them.
+        n_rows = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
+        return self._table("predictions.csv", _PREDICTION_KINDS, REQUIRED_COLUMNS, n_rows)
+
+    def _table(self, name: str, kinds: Mapping[str, Kind], required: Collection[str], n_rows: int = 0) -> pd.DataFrame:
+        """A table of the run, with at least so many rows, whose content is that which was written."""
+        file = self._file(name)
+        content = read_csv_file(file)
+        # First: it says where in the table something is wrong.
+        table = parse_table(content, file, kinds, required)
+        if len(table) < n_rows:
+            raise self._other_table(name, f"has {len(table)} rows, and {n_rows} were written")
+        hashes = self._read(FINISHED).get(_HASHES) if self._file(FINISHED).is_file() else None
+        expected = hashes.get(name) if isinstance(hashes, dict) else None
+        # Earlier versions kept no hashes.
+        if expected is not None and _hash_of(content) != expected:
+            raise self._other_table(name, "its content has changed since it was written")
         return table
+
+    def _other_table(self, name: str, reason: str) -> InputError:
+        return InputError(
+            f"{self._file(name)}: damaged ({reason}); to have it put together anew remove finished.json and start the "
+            "run with --resume"
+        )
 
     def _file(self, name: str) -> Path:
         return self.path / name
@@ -478,7 +519,22 @@ class RunFolder:
         return content_checksum(self.config)
 
     def _job_files(self) -> list[Path]:
-        return sorted(self._file("jobs").glob("[!.]*.json"))
+        return self._json_files("jobs")
+
+    def _json_files(self, folder: str) -> list[Path]:
+        """The JSON files of a folder, by name; of one that is not there none.
+
+        Raises:
+            InputError: the folder cannot be read. To take it for an empty one would repeat what is done.
+        """
+        path = self._file(folder)
+        try:
+            names = os.listdir(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
+        return [path / name for name in sorted(names) if name.endswith(".json") and not name.startswith(".")]
 
     def _records(self) -> Iterator[_Record | DamagedFile]:
         files = self._job_files()
@@ -514,7 +570,9 @@ class RunFolder:
     def _refuse_other(self, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         if different := differences(there, plain_json(asked)):
             shown = "\n  ".join(different)
+            versions = ", ".join(self.other_versions(package_versions()))
             raise InputError(
                 f"{self.path}: contains a run with another {what} (existing -> requested):\n  {shown}\n"
                 "give another --output, or the same settings"
+                + (f"; the run was started with other versions: {versions}" if versions else "")
             )

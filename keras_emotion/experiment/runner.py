@@ -536,6 +536,13 @@ def run(
         **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
     }
     folder.record_start(made_with)
+    if versions := folder.other_versions(made_with["packages"]):
+        print_lines(
+            [
+                f"note: {folder.path}: was started with {', '.join(versions)}; numbers of jobs on record are theirs: "
+                "for those of one version, give another --output"
+            ]
+        )
     start_log(folder.path, made_with, "started" if is_new else "resumed")
     # Without a checksum: users edit it when data have moved; the identity protects the rest.
     folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, data.dataset), indent=1).encode())

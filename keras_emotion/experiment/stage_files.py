@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_emotion.array_files import parse_npz
 from keras_emotion.experiment.fit import FitRequest, FitResult
 from keras_emotion.files import write_whole
 from keras_emotion.logs import LOGGER
+from keras_emotion.refusals import reason_of
+from keras_emotion.schema import InputError
 
 _CHECKSUM_BYTES = 32
 
@@ -40,9 +43,13 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
     if checksum != _checksum(file, content):
         LOGGER.info(f"{file}: damaged (another checksum, or the file of another job); trained again")
         return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-        weights = [saved[f"weights_{number}"] for number in range(len(saved.files) - 2)]
-        result = FitResult(int(saved["best_epoch"]), float(saved["score"]))
+    try:
+        saved = parse_npz(content, file)
+        weights = [saved[f"weights_{number}"] for number in range(len(saved) - 2)]
+        result = FitResult(int(saved["best_epoch"].item()), float(saved["score"].item()))
+    except (InputError, LookupError, ValueError) as error:
+        LOGGER.info(f"{file}: damaged ({reason_of(error, file)}); trained again")
+        return None
     request.start()
     shapes = [array.shape for array in request.compiled.model.get_weights()]
     if shapes != [array.shape for array in weights]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.inference.schema import read_block
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.native_log import without_start_up_log
@@ -63,7 +64,7 @@ def load_saved_model(path: Path) -> keras.Model:
         InputError: there is no model, its weights are not all finite, or Keras cannot be imported.
     """
     check_keras_can_start()
-    import keras
+    from keras_emotion.models.saved_networks import load_network
 
     # Registers their classes with Keras.
     installed_papers()
@@ -72,16 +73,14 @@ def load_saved_model(path: Path) -> keras.Model:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a model (.keras) of a run with --save-models")
     try:
-        with own_keras_settings():
-            model = keras.models.load_model(path, compile=False)
-    # The exception depends on where a file is damaged.
-    except Exception as error:
+        model = load_network(path)
+    except InputError as error:
         if unknown := re.search(r"Could not locate (?:class|function) '(\w+)'", str(error)):
             raise InputError(
                 f"{path}: contains {unknown[1]}, which is of another package; give --register with the module that "
                 "defines it"
             ) from error
-        raise InputError(f"{path}: cannot be read as a saved Keras model ({_first_line(error)})") from error
+        raise
     check_weights(model, path)
     return model
 
@@ -271,8 +270,9 @@ def export_model(
     expected = _by_name(outputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
         # Written next to its destination and moved when complete.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as folder:
             written = Path(folder) / f"model{form.ending}"
             found = _written_and_run(exported, form, written, windows, where=f"{model.name}, --format {file_format}")
             differences = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,11 +51,11 @@ class Network:
             if not np.isfinite(array).all():
                 raise InputError(f"{self._model.name}: input {name} is not finite, so that there is no probability")
         with own_keras_settings():
-            outputs = self._model.predict(inputs, batch_size=_BATCH, verbose=0)
+            outputs = _predicted(self._model, inputs)
             probabilities = self._model.window_probabilities(outputs)
             found = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
             if self._attention is not None:
-                attention = self._attention.predict(inputs, batch_size=_BATCH, verbose=0)
+                attention = _predicted(self._attention, inputs)
                 found["band_attention"] = attention["bands"].mean(axis=1)
             looked = self._model.window_looks(outputs) if hasattr(self._model, "window_looks") else None
             if looked is not None:
@@ -78,3 +78,14 @@ class Network:
         # Unknown for cells without an electrode, also in this recording.
         known = distances > 0
         return float(distances[known].mean()) if known.any() else 0.0
+
+
+def _predicted(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> Any:
+    """Outputs of a model.
+
+    A single window, as streams have them, is given to the compiled function itself: `predict` makes a data set first,
+    which takes ten times as long as the network.
+    """
+    if all(len(array) == 1 for array in inputs.values()):
+        return model.predict_on_batch(dict(inputs))
+    return model.predict(inputs, batch_size=_BATCH, verbose=0)

@@ -3,8 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-import h5py
-
+from keras_emotion.array_files import open_hdf5
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -98,7 +97,7 @@ def _layers_of_file(path):
         raise InputError(f"{path}: no such file; expected a .h5 file of Keras 2")
     layers = {}
     message = "{path}: cannot be read as a .h5 file of Keras 2 ({reason})"
-    with refusing_unreadable(path, message), h5py.File(path) as file:
+    with refusing_unreadable(path, message), open_hdf5(path) as file:
         group = file.get("model_weights", file)
         if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
             raise InputError(f"{path}: has no `layer_names`; expected weights or a model as Keras 2 saves them")

@@ -1,12 +1,16 @@
 """Read released weights from PyTorch and NumPy files or from mappings."""
 
+import collections
 import os
+import pickletools
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from keras_emotion.array_files import read_npz
+from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
@@ -38,6 +42,9 @@ def finite_floats(where, name, value):
     Raises:
         InputError: it is not an array of floating-point numbers, or one of them is not finite.
     """
+    # A small tensor may show each of its numbers many times.
+    if hasattr(value, "numel"):
+        check_memory(where, 4 * value.numel())
     try:
         # A PyTorch tensor may be on a GPU, have a gradient or a dtype that NumPy lacks.
         array = np.asarray(value.detach().cpu().float().numpy() if hasattr(value, "detach") else value)
@@ -118,4 +125,43 @@ def _read_torch(path):
         "torch.save(network.state_dict(), ...): {reason}"
     )
     with refusing_unreadable(path, message):
+        check_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_torch_file(path):
+    """Refuse a file of PyTorch whose tensors cannot be in its bytes: PyTorch allocates what it declares.
+
+    Args:
+        path: an archive as PyTorch writes it from version 1.6 on, or one pickle after the other as before.
+
+    Raises:
+        InputError: it declares more than `Limits.memory_gib`.
+        ValueError: it declares more than it has, or is damaged.
+    """
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            declared = sum(member.file_size for member in members.values())
+            check_memory(path, declared)
+            # PyTorch stores without compression.
+            if declared > size:
+                raise ValueError(f"its members declare {declared} bytes, and the file has {size}")
+            for name in members:
+                if name.endswith("data.pkl"):
+                    _check_numbers(archive.read(name), size)
+        return
+    check_memory(path, size)
+    with path.open("rb") as file:
+        # What marks the file, the version, and the machine; the fourth describes the tensors.
+        for _ in range(3):
+            collections.deque(pickletools.genops(file), maxlen=0)
+        _check_numbers(file, size)
+
+
+def _check_numbers(pickled, size):
+    """Refuse a description of tensors with a number above the size of their file: lengths and places are below it."""
+    for _, argument, place in pickletools.genops(pickled):
+        if isinstance(argument, int) and abs(argument) > size:
+            raise ValueError(f"declares {argument} numbers, at byte {place}, and the file has {size} bytes")

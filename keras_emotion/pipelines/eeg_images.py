@@ -160,7 +160,7 @@ class BandStatistics:
 
     Args:
         floor: `(bands,)` float32, the logarithm of `FLOOR_SHARE` times the median power; smaller powers are raised to
-        it.
+            it.
         mean: `(bands,)` float32, of values not below the floor.
         standard_deviation: `(bands,)` float32.
     """

@@ -333,7 +333,7 @@ def find_part(kind: str) -> type[FeaturePart]:
         ValueError: the kind is unknown.
     """
     known: dict[str, type[FeaturePart]] = {}
-    queue: list[type[FeaturePart]] = [FeaturePart]  # type: ignore[type-abstract]  # searched, never instantiated
+    queue: list[type[FeaturePart]] = [FeaturePart]  # type: ignore[type-abstract]  # looked through, never made
     # Breadth first: a class that inherits its kind must not replace the first.
     for part in queue:
         queue.extend(part.__subclasses__())

@@ -38,11 +38,16 @@ class TeacherFeatures:
         if missing := [field for field in _FIELDS if field not in arrays]:
             raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
         self.features = arrays.pop("features")
-        if self.features.ndim != 3 or any(len(array) != len(self.features) for array in arrays.values()):
+        if self.features.ndim != 3 or any(array.shape != self.features.shape[:1] for array in arrays.values()):
             shapes = {field: array.shape for field, array in {**arrays, "features": self.features}.items()}
             raise InputError(
                 f"{path}: shapes {shapes}; expected features (windows, steps, units), the others (windows,)"
             )
+        numbers = {"features": self.features, "start_seconds": arrays["start_seconds"]}
+        if other := [name for name, array in numbers.items() if array.dtype.kind not in "fiu"]:
+            raise InputError(f"{path}: {', '.join(other)}: expected numbers; write the features again")
+        if not np.isfinite(arrays["start_seconds"]).all():
+            raise InputError(f"{path}: start_seconds: expected finite numbers; write the features again")
         self._rows = pd.DataFrame(arrays)
 
     def for_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,16 +15,27 @@ from rich.text import Text
 
 from keras_emotion.evaluation.leaks import KINDS, Finding
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.figures import Picture, draw_audit
+from keras_emotion.reports.figures import Picture, draw_audit, page_picture
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.report import page_templates
+from keras_emotion.reports.tables import join
+from keras_emotion.reports.terminal import WIDTH, block_table, marked, print_texts
 from keras_emotion.visible_text import visible_console
 
 if TYPE_CHECKING:
     from keras_emotion.audit import Audit
 
-_SCORED = ("real labels", "shuffled labels", "95 % of them", "p", "order alone", "knows the stimulus", "best constant")
+_SCORED = (
+    "real\nlabels",
+    "permuted\nlabels",
+    "95 % of\nthem",
+    "p",
+    "order\nalone",
+    "knows the\nstimulus",
+    "best\nconstant",
+)
 _HEADINGS = ("target", "protocol", "model", *_SCORED)
+_BRIEF_HEADINGS = ("real\nlabels", "permuted labels,\n95 % band", "p", "order\nalone", "knows the\nstimulus")
 _RESCORED = ("subjects", "units", "accuracy", "balanced", "best constant", "chance, 95 %", "p", "detectable")
 _STYLES = {"leak": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -44,20 +54,26 @@ class AuditReport:
     audit: Audit
     picture: Picture | None
 
-    def print(self, console: rich.console.Console | None = None) -> None:
+    def print(self, console: rich.console.Console | None = None, *, full: bool = False) -> None:
         """Print the table, the findings and the sentences.
 
         Args:
             console: where to; standard output by default.
+            full: whether all columns and notes are printed, and not only what each accuracy is read against.
         """
         console = console or visible_console()
-        console.print(_table("Leak audit", _HEADINGS, list(_rows(self.audit.scores)), self._mark), crop=False)
-        for note in _notes(self.audit):
-            console.print(Text(note, style="dim"))
+        title = marked("Leak audit", self._mark)
+        if full:
+            console.print(_table(title, _HEADINGS, list(_rows(self.audit.scores))), crop=False)
+            print_texts(_notes(self.audit), console, style="dim")
+        else:
+            width = min(console.width, WIDTH)
+            console.print(block_table(title, _BRIEF_HEADINGS, _blocks(self.audit.scores)), crop=False, width=width)
+            print_texts([_reading(self.audit.scores)], console, style="dim")
         print_findings(self.audit.findings, console)
-        for sentence in self.audit.sentences:
-            console.print(Text(sentence))
-        console.print(Text(f"report: {self.path}"), soft_wrap=True)
+        print_texts(self.audit.sentences, console)
+        rest = "" if full else " (all columns and notes: --full, or this page)"
+        console.print(Text(f"report: {self.path}{rest}"), soft_wrap=True)
 
     @property
     def _mark(self) -> str:
@@ -77,13 +93,14 @@ def build_audit_report(audit: Audit) -> AuditReport:
     picture = draw_audit(shuffled, audit.null, dataset, mark) if len(shuffled) else None
     shown = []
     if picture:
-        shown = [{"title": picture.title, "caption": picture.caption, "png": base64.b64encode(picture.png).decode()}]
+        shown = [page_picture(picture)]
     page = (
         page_templates()
         .get_template("audit.html")
         .render(
-            title=f"{dataset}, {folder.config['science']['audit']['name']}",
+            title=f"Leak audit: {dataset}, {folder.config['science']['audit']['name']}",
             mark=mark,
+            done=_what_was_done(audit),
             sentences=audit.sentences,
             headings=_HEADINGS,
             rows=list(_rows(audit.scores)),
@@ -99,6 +116,19 @@ def build_audit_report(audit: Audit) -> AuditReport:
     return AuditReport(folder.path / "audit.html", audit, picture)
 
 
+def _what_was_done(audit: Audit) -> str:
+    """What was audited, in one paragraph."""
+    protocols = join(dict.fromkeys(audit.scores["protocol"]))
+    targets = join(dict.fromkeys(audit.scores["target"]))
+    models = join(dict.fromkeys(audit.scores["model"]))
+    n_leaks = sum(finding.severity == "leak" for finding in audit.findings)
+    return (
+        f"Every fold of {protocols} was checked for leaks, and {models} trained on permuted labels of {targets}: the "
+        "accuracy that is left is due to leakage or chance, not to emotion. Leaks found: "
+        f"{n_leaks}; warnings and notes: {len(audit.findings) - n_leaks}."
+    )
+
+
 def print_findings(findings: Sequence[Finding], console: rich.console.Console) -> None:
     """Print findings, one below the other, leaks first."""
     if not findings:
@@ -108,7 +138,7 @@ def print_findings(findings: Sequence[Finding], console: rich.console.Console) -
         line = Text(f"{finding.severity}: {finding.kind}", style=_STYLES[finding.severity])
         line.append(f" ({where})" if where else "", style="")
         line.append(f": {finding.message}", style="not bold default")
-        console.print(line)
+        console.print(line, width=min(console.width, WIDTH))
 
 
 def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
@@ -130,23 +160,45 @@ def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
         )
         for row in scores.itertuples()
     ]
-    console.print(_table("Scored again", headings, rows, ""), crop=False)
+    console.print(_table("Scored again", headings, rows), crop=False)
     note = "detectable: true difference from chance that leaves the chance band with a power of 80 %"
     console.print(Text(note, style="dim"))
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], mark: str) -> Table:
-    shown = Table(
-        title=Text(f"{title} – {mark}" if mark else title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
-    )
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for place, heading in enumerate(headings):
         # Names of protocols are not cut in two; what does not fit goes on in the terminal's next line.
         shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold", no_wrap=place < 2)
-    if mark:
-        shown.add_column("data")
     for row in rows:
-        shown.add_row(*map(Text, row), *([Text("synthetic", style="yellow")] if mark else []))
+        shown.add_row(*map(Text, row))
     return shown
+
+
+def _blocks(scores: pd.DataFrame) -> dict[str, list[tuple[str, list[str]]]]:
+    """Lines of the brief table by target: protocol and model, and what its accuracy is read against."""
+    blocks: dict[str, list[tuple[str, list[str]]]] = {}
+    for row in scores.itertuples():
+        is_permuted = row.n_permutations > 0
+        cells = [
+            f"{row.score:.1%}",
+            f"{row.null_low:.1%} – {row.null_high:.1%}" if is_permuted else "",
+            ("–" if pd.isna(row.p_value) else f"{row.p_value:.3f}") if is_permuted else "",
+            "" if pd.isna(row.order) else f"{row.order:.1%}",
+            "" if pd.isna(row.stimulus) else f"{row.stimulus:.1%}",
+        ]
+        blocks.setdefault(row.target, []).append((f"{row.protocol}, {row.model}", cells))
+    return blocks
+
+
+def _reading(scores: pd.DataFrame) -> str:
+    """How the brief table is to be read, in one paragraph."""
+    text = "Accuracies by window, means over subjects. Permuted labels: accuracies of models trained on them."
+    if scores["order"].notna().any():
+        text += " Order alone: the nearest training windows in the order of presentation, without any signal."
+    if scores["stimulus"].notna().any():
+        text += " Knows the stimulus: the commonest training label of the stimulus, without any signal."
+    return text
 
 
 def _rows(scores: pd.DataFrame) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import itertools
@@ -15,11 +14,10 @@ from typing import Any
 
 import pandas as pd
 import rich.console
-from rich.text import Text
 
 from keras_emotion.evaluation import TRAINING_WINDOWS, Comparison, comparable_subjects, compare
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.figures import Picture, draw_comparison
+from keras_emotion.reports.figures import Picture, draw_comparison, page_picture
 from keras_emotion.reports.numbers import (
     ENOUGH_SUBJECTS,
     RunNumbers,
@@ -36,14 +34,13 @@ from keras_emotion.reports.tables import (
     join,
     missing_notes,
     numbered_flags,
-    parts_for_width,
     percent,
     reading_notes,
-    rendered,
     shown_p_value,
     stimulus_notes,
     target_section,
 )
+from keras_emotion.reports.terminal import accuracies_in_words, print_page, print_table, print_texts
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_console
 
@@ -83,6 +80,7 @@ class Pair:
         target: the target.
         comparison: the statistics; `None` where the two were not tested in the same folds.
         sentence: what they say, or why there are none.
+        brief: its part on the means and on the tests over subjects.
     """
 
     first: str
@@ -91,6 +89,7 @@ class Pair:
     target: str
     comparison: Comparison | None
     sentence: str
+    brief: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,6 +104,7 @@ class ComparisonReport:
         runs: the runs, in the order in which they were given.
         pairs: the comparisons of each pair of runs.
         notes: how the pairs are to be read.
+        names: names of the columns of the table in one line each.
     """
 
     path: Path
@@ -114,21 +114,20 @@ class ComparisonReport:
     runs: tuple[ComparedRun, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    names: tuple[str, ...]
 
-    def print(self, console: rich.console.Console | None = None) -> None:
+    def print(self, console: rich.console.Console | None = None, *, full: bool = False) -> None:
         """Print the table, what the pairs differ by, and where the page is.
 
         Args:
             console: where to; standard output by default.
+            full: whether all scores and notes are printed, and not the accuracies alone.
         """
         console = console or visible_console()
-        for part in parts_for_width(self.table, console.width):
-            console.print(rendered(part, console.width), crop=False)
-        for pair in self.pairs:
-            console.print(Text(pair.sentence), end="\n\n")
-        for note in self.notes:
-            console.print(Text(note, style="dim"))
-        console.print(Text(f"report: {self.path}"), soft_wrap=True)
+        print_table(self.table, console, self.runs[0].numbers.scored_unit, full=full, names=self.names)
+        print_texts([pair.sentence if full else pair.brief for pair in self.pairs], console)
+        print_texts(self.notes if full else (), console, style="dim")
+        print_page(self.path, console, full=full)
 
 
 def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -> ComparisonReport:
@@ -153,8 +152,8 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
     tables = [read_tables(folder) for folder in folders]
     _refuse_other_data(folders, tables)
     labels = _labels(folders, tables)
-    names = {one.scientific_config["name"] for one in tables}
-    shorts = [label.removeprefix(f"{next(iter(names))} ") if len(names) == 1 else label for label in labels]
+    own_names = {one.scientific_config["name"] for one in tables}
+    shorts = [label.removeprefix(f"{next(iter(own_names))} ") if len(own_names) == 1 else label for label in labels]
     shared, left_out = _shared_subjects(shorts, tables)
     runs = []
     for label, short, folder, whole in zip(labels, shorts, folders, tables, strict=True):
@@ -164,25 +163,22 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
             raise InputError(f"{folder.path}: shares no subject of any target with the other runs")
         runs.append(ComparedRun(label, short, folder, own, compute_numbers(own)))
     pairs = tuple(_pairs(runs))
-    table = _table(runs, left_out)
+    table, names = _table(runs, left_out)
     picture = draw_comparison({run.label: run.numbers for run in runs})
+    picture = dataclasses.replace(picture, content=accuracies_in_words(table, names))
     notes = tuple(_notes_on_pairs(pairs))
     page = (
         page_templates()
         .get_template("comparison.html")
         .render(
+            title=table.title,
             table=table,
             mark=table.mark,
+            done=_what_was_done(runs),
             pairs=pairs,
             subject_tables=[_subject_table(pair) for pair in pairs if pair.comparison is not None],
             notes=notes,
-            pictures=[
-                {
-                    "title": picture.title,
-                    "caption": picture.caption,
-                    "png": base64.b64encode(picture.png).decode(),
-                }
-            ],
+            pictures=[page_picture(picture)],
             runs=[_facts_of_run(run) for run in runs],
             labels=labels,
             differences=differing_fields([run.tables.scientific_config for run in runs]),
@@ -202,6 +198,19 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
         runs=tuple(runs),
         pairs=pairs,
         notes=notes,
+        names=names,
+    )
+
+
+def _what_was_done(runs: Sequence[ComparedRun]) -> str:
+    """What is compared, in one paragraph."""
+    labels = join(run.label for run in runs)
+    evaluated = {target: names for run in runs for target, names in run.numbers.evaluated.items()}
+    counts = join(f"{target} ({count_of_subjects(len(names))})" for target, names in evaluated.items())
+    return (
+        f"The finished runs {labels} on {runs[0].numbers.title_of_dataset} are compared on the subjects that each of "
+        f"them evaluated under all of its protocols: {counts}. Each pair of runs with the same folds is tested over "
+        "subjects, over the folds of each subject, and over the votes of the trials."
     )
 
 
@@ -265,29 +274,31 @@ def _shared_subjects(labels: Sequence[str], tables: Sequence[RunTables]) -> tupl
     return pd.MultiIndex.from_tuples(shared, names=["target", "subject"]), notes
 
 
-def _table(runs: Sequence[ComparedRun], left_out: Sequence[str]) -> MainTable:
+def _table(runs: Sequence[ComparedRun], left_out: Sequence[str]) -> tuple[MainTable, tuple[str, ...]]:
+    """The table, and the names of its columns in one line each."""
     protocols = dict.fromkeys(name for run in runs for name in run.numbers.protocols)
     places = [(run, name) for name in protocols for run in runs if name in run.numbers.protocols]
     flag_marks, flag_notes = numbered_flags({(run.label, name): run.numbers.protocols[name] for run, name in places})
     evaluated = {target: names for run in runs for target, names in run.numbers.evaluated.items()}
     columns = [(run.numbers, name) for run, name in places]
     has_stimuli = any(run.numbers.has_stimuli for run in runs)
-    notes = [*flag_notes, *(f"{run.short}: {note}" for run in runs for note in feature_notes(run.numbers))]
-    notes += [*reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli)]
-    notes += [*dict.fromkeys(note for run in runs for note in stimulus_notes(run.numbers)), *left_out]
-    notes += _differing_runs(runs, evaluated)
+    flagged = [*flag_notes, *(f"{run.short}: {note}" for run in runs for note in feature_notes(run.numbers))]
+    missing = [*dict.fromkeys(note for run in runs for note in stimulus_notes(run.numbers)), *left_out]
+    missing += _differing_runs(runs, evaluated)
     for run in runs:
         name = run.folder.path.resolve().name
         if run.tables.identity[:7] not in name:
-            notes.append(f"{run.short} is the run in {name}")
-        notes += [f"{run.short}: {note}" for note in missing_notes(run.numbers)]
-    return MainTable(
+            missing.append(f"{run.short} is the run in {name}")
+        missing += [f"{run.short}: {note}" for note in missing_notes(run.numbers)]
+    table = MainTable(
         title=f"{runs[0].numbers.title_of_dataset}, {len(runs)} runs compared",
         mark=runs[0].numbers.mark,
         columns=tuple(f"{_broken(run)}\n{name}{flag_marks[run.label, name]}" for run, name in places),
         sections=tuple(target_section(columns, target, {}) for target in evaluated),
-        notes=tuple(notes),
+        notes=(*flagged, *reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli), *missing),
+        essential=(*flagged, *missing),
     )
+    return table, tuple(f"{name}{flag_marks[run.label, name]}, {run.short}" for run, name in places)
 
 
 def _broken(run: ComparedRun) -> str:
@@ -333,16 +344,17 @@ def _pairs(runs: Sequence[ComparedRun]) -> Iterator[Pair]:
                 place = (first.label, second.label, protocol, target)
                 if protocol in differing and definition != second.numbers.protocols[protocol]:
                     reason = "not tested against each other, since the protocol is defined differently"
-                    yield Pair(*place, None, f"{head}{first.short} and {second.short} are {reason}.")
+                    sentence = f"{head}{first.short} and {second.short} are {reason}."
+                    yield Pair(*place, None, sentence, sentence)
                     continue
                 rows = [_with_training_windows(run, protocol, target) for run in (first, second)]
                 try:
                     found = compare(rows[0], rows[1], definition["scope"], first.tables.scored_unit)
                 except InputError as reason:
                     sentence = f"{head}{first.short} (first) and {second.short} (second) are not tested: {reason}."
-                    yield Pair(*place, None, sentence)
+                    yield Pair(*place, None, sentence, sentence)
                     continue
-                yield Pair(*place, found, _sentence(head, first, second, found, definition))
+                yield Pair(*place, found, *_sentences(head, first, second, found, definition))
 
 
 def _with_training_windows(run: ComparedRun, protocol: str, target: str) -> pd.DataFrame:
@@ -356,10 +368,10 @@ def _with_training_windows(run: ComparedRun, protocol: str, target: str) -> pd.D
     return rows
 
 
-def _sentence(
+def _sentences(
     head: str, first: ComparedRun, second: ComparedRun, found: Comparison, protocol: Mapping[str, Any]
-) -> str:
-    """All tests of one pair, in words, from the view of the run that is higher."""
+) -> tuple[str, str]:
+    """All tests of one pair in words, for the run with the higher mean; and those over subjects alone."""
     accuracies = found.subjects[["first_accuracy", "second_accuracy"]].mean()
     ahead, behind, sign = (first, second, 1) if found.mean_difference >= 0 else (second, first, -1)
     levels = " and ".join(
@@ -367,16 +379,12 @@ def _sentence(
     )
     size = percent(abs(found.mean_difference))
     change = "no difference" if size == "0.0" else f"{ahead.short} is {size} points above {behind.short}"
-    parts = [
-        f"{head}{levels}; {change}{_spread(found, sign)}.",
-        _over_subjects(found),
-        _within_subjects(found, ahead, behind, protocol),
-        _on_votes(found, first, second),
-    ]
-    if protocol["flags"]:
-        parts.append(f"Under this protocol ({'; '.join(protocol['flags'])}) the higher one may just leak more.")
-    mark = f" ({first.numbers.mark})" if first.numbers.mark else ""
-    return f"{' '.join(parts)}{mark}"
+    over_subjects = [f"{head}{levels}; {change}{_spread(found, sign)}.", _over_subjects(found)]
+    rest = [_within_subjects(found, ahead, behind, protocol), _on_votes(found, first, second)]
+    flags = "; ".join(protocol["flags"])
+    warning = [f"Under this protocol ({flags}) the higher one may just leak more."] if flags else []
+    mark = [f"({first.numbers.mark})"] if first.numbers.mark else []
+    return " ".join([*over_subjects, *rest, *warning, *mark]), " ".join([*over_subjects, *warning])
 
 
 def _spread(found: Comparison, sign: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,7 @@ class Picture:
         caption: how to read it.
         figure: the figure.
         png: the figure as a PNG file of 150 dpi with title and caption, without date or software.
+        content: what can be seen, in words; by default nothing besides title and caption.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Picture:
     caption: str
     figure: Figure
     png: bytes
+    content: str = ""
 
 
 def draw(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> list[Picture]:
@@ -74,8 +77,10 @@ def draw(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFram
     """
     with matplotlib.style.context(["default", STYLE]):
         return [
-            picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
-            for name, what, caption, figure in _figures(numbers, paper, published)
+            dataclasses.replace(
+                picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure), content=content
+            )
+            for name, what, caption, figure, content in _figures(numbers, paper, published)
         ]
 
 
@@ -171,8 +176,15 @@ def picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> P
     return Picture(name, title, caption, figure, buffer.getvalue())
 
 
-def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Title, caption and content of the pictures in a folder that `picture` made, in the order of their names.
+def page_picture(picture: Picture) -> dict[str, str]:
+    """A picture as the pages show it: `title`, `caption`, `alt` and `png` (base64)."""
+    alt = f"{picture.title}. {picture.content}" if picture.content else picture.title
+    png = base64.b64encode(picture.png).decode()
+    return {"title": picture.title, "caption": picture.caption, "alt": alt, "png": png}
+
+
+def described_pictures(folder: Path) -> Iterator[dict[str, str]]:
+    """The pictures in a folder that `picture` made, in the order of their names, see `page_picture`.
 
     Args:
         folder: where they lie; folders in it are not looked at.
@@ -188,12 +200,13 @@ def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
         except OSError as error:
             raise InputError(f"{file}: not a readable PNG file ({error}); expected a figure; delete the file") from None
         if "Title" in said and "Description" in said:
-            yield said["Title"], said["Description"], content
+            png = base64.b64encode(content).decode()
+            yield {"title": said["Title"], "caption": said["Description"], "alt": said["Title"], "png": png}
 
 
 def _figures(
     numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame
-) -> Iterator[tuple[str, str, str, Figure]]:
+) -> Iterator[tuple[str, str, str, Figure, str]]:
     unit = f"Scored by {numbers.scored_unit}."
     flags = "".join(
         f" {name}: {', '.join(protocol['flags'])}." for name, protocol in numbers.protocols.items() if protocol["flags"]
@@ -206,6 +219,7 @@ def _figures(
         f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}"
         f"{reference_caption(published, numbers.mark)}",
         _overview(numbers, paper, published),
+        "",
     )
     yield (
         "accuracy_by_subject",
@@ -213,6 +227,7 @@ def _figures(
         "One column a subject, one sign a protocol; dashes: the majority class of the training part, by "
         f"protocol. {unit}",
         _accuracy_by_subject(numbers),
+        "The numbers are in the table of subjects.",
     )
     for target in numbers.evaluated:
         yield (
@@ -221,6 +236,7 @@ def _figures(
             "Share of the windows of each label that were given each prediction; below it the number of windows, all "
             "subjects, folds and repetitions together.",
             draw_confusions(numbers, target),
+            _recalls_in_words(numbers, target),
         )
     if len(numbers.band_attention):
         yield (
@@ -229,7 +245,32 @@ def _figures(
             "Weights over the test windows, mean over folds and then over subjects; bars: standard deviation "
             "over subjects. 0.5 is what a network gives that prefers nothing.",
             draw_band_attention(numbers),
+            _attention_in_words(numbers),
         )
+
+
+def _recalls_in_words(numbers: RunNumbers, target: str) -> str:
+    """The diagonals of the confusion matrices of a target."""
+    parts = []
+    for protocol in numbers.protocols_of(target):
+        counts = numbers.confusion[protocol, target]
+        shares = [
+            f"{name} {count / total:.0%}"
+            for name, count, total in zip(numbers.class_names[target], np.diag(counts), counts.sum(axis=1), strict=True)
+            if total
+        ]
+        parts.append(f"{protocol}: {', '.join(shares)}")
+    return f"Windows of each label that were predicted as such: {'; '.join(parts)}."
+
+
+def _attention_in_words(numbers: RunNumbers) -> str:
+    means = numbers.band_attention.groupby(["target", "protocol", "band"])["value"].mean()
+    parts = []
+    for (target, protocol), own in means.groupby(level=["target", "protocol"], sort=False):
+        bands = own.droplevel(["target", "protocol"])
+        shown = ", ".join(f"{name} {bands[name]:.2f}" for name in band_order(list(bands.index)))
+        parts.append(f"{target}, {protocol}: {shown}")
+    return f"{'; '.join(parts)}."
 
 
 def _methods(table: MethodTable, metric: str) -> Figure:
@@ -259,7 +300,8 @@ def _methods(table: MethodTable, metric: str) -> Figure:
         axes.set_title(target, loc="left")
         axes.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (%)", ylim=(0, 105))
         axes.grid(axis="y")
-    is_crowded = len(methods) > 3 and max(map(len, methods)) > 10
+    # A letter is about 0.08 inches wide.
+    is_crowded = 0.08 * max(map(len, methods)) * len(methods) > figure.get_figwidth() - 1
     panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if is_crowded else 0)
     handles, names = panels[0].get_legend_handles_labels()
     if np.isfinite(rows["printed"]).any():

@@ -67,6 +67,7 @@ class ListedRun:
         headline: one a target, of finished runs.
         notes: what readers have to know of the records of its jobs (damaged ones), a line each.
         problem: why the folder cannot be read; empty where it can.
+        is_readable: whether this user may read the folder.
     """
 
     path: Path
@@ -83,12 +84,13 @@ class ListedRun:
     headline: tuple[Headline, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str = ""
+    is_readable: bool = True
 
     @property
     def progress(self) -> str:
         """How far it has come, in words."""
         if self.problem:
-            return "damaged"
+            return "damaged" if self.is_readable else "not readable"
         jobs = f"{self.n_jobs_finished} job{'' if self.n_jobs_finished == 1 else 's'} done"
         jobs += f", {self.n_jobs_failed} failed" if self.n_jobs_failed else ""
         return f"finished, {jobs}" if self.is_finished else f"interrupted or running, {jobs}"
@@ -108,8 +110,14 @@ def list_runs(folder: Path) -> list[ListedRun]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one that holds run folders")
-    places = [path for path in (folder, *sorted(folder.iterdir())) if (path / "config.json").is_file()]
-    runs = [_listed(RunFolder(path)) for path in places]
+    runs = []
+    for path in (folder, *sorted(folder.iterdir())):
+        try:
+            if (path / "config.json").is_file():
+                runs.append(_listed(RunFolder(path)))
+        except PermissionError as error:
+            # Of another user: the runs beside it are listed all the same.
+            runs.append(ListedRun(path, problem=f"cannot be read: {error.strerror}", is_readable=False))
     return sorted(runs, key=lambda run: (not run.started, run.started, run.path))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.comparison import differing_fields
-from keras_emotion.reports.figures import Picture
+from keras_emotion.reports.figures import Picture, page_picture
 from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS
 from keras_emotion.reports.report import output_folder, page_templates
@@ -75,10 +74,7 @@ def build_item_page(
             caption=caption,
             mark=mark,
             table=shown,
-            pictures=[
-                {"title": one.title, "caption": one.caption, "png": base64.b64encode(one.png).decode()}
-                for one in pictures
-            ],
+            pictures=[page_picture(one) for one in pictures],
             notes=[*(f"{name}: {flag}" for name, own in flags.items() for flag in own), *notes],
             runs=[(method, folder.path.resolve().name, folder.config["identity"]) for method, folder in runs.items()],
             labels=list(runs),
@@ -104,6 +100,8 @@ def method_main_table(table: MethodTable, title: str) -> MainTable:
     has_print = bool(table.rows["printed"].notna().any())
     references = {name: table.reference_of(name) for name in protocols}
     compared_with = join(dict.fromkeys(references.values()))
+    essential = [*notes, *(f"features of {join(methods)}: {flag}" for flag, methods in table.feature_flags.items())]
+    essential += table.notes
     sections = []
     for target in dict.fromkeys(table.rows["target"]):
         for metric in table.metrics:
@@ -116,7 +114,7 @@ def method_main_table(table: MethodTable, title: str) -> MainTable:
                 is_reference = own["method"] == own["protocol"].map(references)
                 rows += _references(own[is_reference], protocols, has_print)
             sections.append(Section(target, heading, tuple(rows)))
-    notes += [
+    notes = [
         "percent, mean ± standard deviation over subjects; below it a 95 % bootstrap interval of the mean, where there "
         f"are {ENOUGH_SUBJECTS} subjects or more",
         f"p: paired t-test over subjects of the accuracies with those of {compared_with}, by Holm's correction for "
@@ -132,10 +130,9 @@ def method_main_table(table: MethodTable, title: str) -> MainTable:
         notes.append("printed: as the paper prints it, under its own protocol")
     if table.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
         notes.append(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
-    notes += [f"features of {join(methods)}: {flag}" for flag, methods in table.feature_flags.items()]
-    notes += [*table.printed_only, *table.notes]
+    notes += table.printed_only
     columns = (*(["printed"] if has_print else []), *(name + marks[name] for name in protocols))
-    return MainTable(title, table.mark, columns, tuple(sections), tuple(notes))
+    return MainTable(title, table.mark, columns, tuple(sections), (*essential, *notes), tuple(essential))
 
 
 def _method_row(rows: pd.DataFrame, method: str, protocols: Sequence[str], has_print: bool) -> Row:

@@ -20,7 +20,8 @@ from keras_emotion.experiment.record_tables import FITTED_WINDOWS, dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
-from keras_emotion.reports.tables import join, shown_p_value
+from keras_emotion.reports.tables import count_of_subjects, join, numbered_flags, percent, shown_p_value
+from keras_emotion.reports.terminal import WIDTH, block_table, marked, print_texts
 from keras_emotion.schema import InputError
 from keras_emotion.tables import csv_bytes
 
@@ -71,26 +72,58 @@ class MethodTable:
         """The method that the others are tested against under a protocol."""
         return _reference_among(list(self.rows.loc[self.rows["protocol"] == protocol, "method"]), self.reference)
 
-    def print(self, console: rich.console.Console) -> None:
+    def print(self, console: rich.console.Console, *, full: bool = False) -> None:
         """Print the table, and how it is read.
 
         Args:
             console: where to.
+            full: whether all scores and notes are printed, and not the accuracies alone.
         """
-        for protocol, rows in self.rows.groupby("protocol", sort=False):
-            self._print_protocol(console, str(protocol), rows)
-        for line in self.printed_only:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        for flag, methods in self.feature_flags.items():
-            console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
-        for note in self.notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
+        if full:
+            for protocol, rows in self.rows.groupby("protocol", sort=False):
+                self._print_protocol(console, str(protocol), rows)
+        else:
+            self._print_accuracies(console)
+        features = [f"⚑ features of {join(methods)}: {flag}" for flag, methods in self.feature_flags.items()]
+        texts = [*(self.printed_only if full else ()), *features, *self.notes]
+        if self.printed_only and not full:
+            texts.append(f"printed only, not run: {len(self.printed_only)} of the paper's methods")
         if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
-            console.print(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
-        console.print(f"table: {self.path}", highlight=False, markup=False, soft_wrap=True)
+            texts.append(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
+        print_texts(texts, console)
+        rest = "" if full else f" ({len(self.metrics)} scores: this file, the report, or --full)"
+        console.print(f"table: {self.path}{rest}", highlight=False, markup=False, soft_wrap=True)
+
+    def _print_accuracies(self, console: rich.console.Console) -> None:
+        marks, flags = numbered_flags({name: {"flags": own} for name, own in self.flags.items()})
+        blocks = {}
+        accuracies = self.rows[self.rows["metric"] == "accuracy"]
+        # The protocols of a target one below the other.
+        targets = {name: place for place, name in enumerate(dict.fromkeys(accuracies["target"]))}
+        ordered = accuracies.sort_values("target", key=lambda names: names.map(targets), kind="stable")
+        for (target, protocol), rows in ordered.groupby(["target", "protocol"], sort=False):
+            reference = rows[rows["method"] == self.reference_of(protocol)].iloc[0]
+            count = count_of_subjects(int(reference["n_subjects"]))
+            empty = [""] * 3
+            lines = [(str(row["method"]), _brief_cells(row)) for _, row in rows.iterrows()]
+            lines.append(("chance, 95 % band", [_range(reference, "chance_low", "chance_high"), *empty]))
+            lines.append(("majority class", [percent(reference["majority"]), *empty]))
+            if np.isfinite(reference["knows_stimulus"]):
+                lines.append(("knows the stimulus", [percent(reference["knows_stimulus"]), *empty]))
+            blocks[f"{target}, {protocol}{marks[protocol]}, {count}"] = lines
+        headings = ("accuracy, %", "95 %\ninterval", "printed", "p")
+        width = min(console.width, WIDTH)
+        console.print(block_table(marked(self.title, self.mark), headings, blocks), crop=False, width=width)
+        references = join(dict.fromkeys(self.reference_of(name) for name in self.flags))
+        compared = f"p: paired t-test with {references}, Holm-corrected for the methods of a block. "
+        reading = (
+            f"Mean ± standard deviation over subjects. {compared if accuracies['p_value_holm'].notna().any() else ''}"
+            f"Chance: label permutation of the predictions of {references}."
+        )
+        print_texts([*flags, reading], console)
 
     def _print_protocol(self, console: rich.console.Console, protocol: str, rows: pd.DataFrame) -> None:
-        title = f"{self.title}, {protocol} – {self.mark}" if self.mark else f"{self.title}, {protocol}"
+        title = marked(f"{self.title}, {protocol}", self.mark)
         shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         shown.add_column("")
         # A block of one row has nothing to be tested against.
@@ -208,6 +241,24 @@ def build_method_table(
     quoted = tuple(_printed_only(paper, runs))
     title = first.title_of_dataset
     return MethodTable(title, first.mark, flags, feature_flags, metrics, table, path, reference, notes, quoted)
+
+
+def _brief_cells(row: pd.Series) -> list[str]:
+    """Accuracy, interval, printed accuracy and p-value of a method, in the table of accuracies."""
+    # Of one subject there is no deviation.
+    spread = f" ± {percent(row['standard_deviation'])}" if np.isfinite(row["standard_deviation"]) else ""
+    return [
+        f"{percent(row['mean'])}{spread}",
+        _range(row, "low", "high"),
+        f"{row['printed']:.1f}" if np.isfinite(row["printed"]) else "",
+        shown_p_value(row["p_value_holm"]).removeprefix("p = ").removeprefix("p ")
+        if np.isfinite(row["p_value_holm"])
+        else "",
+    ]
+
+
+def _range(row: pd.Series, low: str, high: str) -> str:
+    return f"{percent(row[low])} – {percent(row[high])}" if np.isfinite(row[low]) else ""
 
 
 def _reference_among(methods: Sequence[str], reference: str) -> str:

@@ -413,7 +413,7 @@ def _numbered_probabilities(predictions: pd.DataFrame, class_names: Mapping[str,
     Targets have classes of their own; a column of another target's class is empty.
     """
     named = [column for column in predictions if column.startswith(_PROBABILITY)]
-    numbered = np.full((len(predictions), max(map(len, class_names.values()))), np.nan)
+    numbered = np.full((len(predictions), max(map(len, class_names.values()), default=0)), np.nan)
     for target, names in class_names.items():
         rows = np.flatnonzero(predictions["target"] == target)
         missing = [name for name in names if _PROBABILITY + name not in named]

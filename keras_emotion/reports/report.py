@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,20 +14,26 @@ from typing import Any
 import jinja2
 import pandas as pd
 import rich.console
-from rich.text import Text
 
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.figures import Picture, described_pictures, draw
+from keras_emotion.files import remove_leftovers
+from keras_emotion.reports.figures import Picture, described_pictures, draw, page_picture
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
 from keras_emotion.reports.references import references_of
+from keras_emotion.reports.summary_text import what_was_done
 from keras_emotion.reports.tables import (
-    FEW_COLUMNS,
     MainTable,
+    difference_note,
     gap_sentence,
     main_table,
-    parts_for_width,
-    rendered,
     shown_score,
+)
+from keras_emotion.reports.terminal import (
+    accuracies_in_words,
+    count_of_differences,
+    print_page,
+    print_table,
+    print_texts,
 )
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_console
@@ -62,6 +69,8 @@ class Report:
         sentence: what the gap between the protocols means.
         table: the main table.
         numbers: all the numbers, by subject and over subjects.
+        differences: how the run differs from `reference`, a line each.
+        reference: what `differences` compares with.
     """
 
     path: Path
@@ -70,20 +79,21 @@ class Report:
     sentence: str
     table: MainTable
     numbers: RunNumbers
+    differences: tuple[str, ...] = ()
+    reference: str = "the paper"
 
-    def print(self, console: rich.console.Console | None = None) -> None:
+    def print(self, console: rich.console.Console | None = None, *, full: bool = False) -> None:
         """Print the table, what it means and where the page is.
 
         Args:
             console: where to; standard output by default.
+            full: whether all scores and notes are printed, and not the accuracies alone.
         """
         console = console or visible_console()
-        # A line that is too long for the terminal goes on in its next one; cropped, it would lose numbers and marks.
-        is_small = len(self.table.columns) <= FEW_COLUMNS
-        for part in [self.table] if is_small else parts_for_width(self.table, console.width):
-            console.print(rendered(part, console.width), crop=False)
-        console.print(Text(self.sentence))
-        console.print(Text(f"report: {self.path}"), soft_wrap=True)
+        counted = count_of_differences(self.differences, self.reference)
+        print_table(self.table, console, self.numbers.scored_unit, full=full, counted=counted)
+        print_texts([self.sentence], console)
+        print_page(self.path, console, full=full)
 
 
 def build_report(
@@ -120,24 +130,23 @@ def build_report(
     published = references_of(numbers, references)
     table, sentence = main_table(numbers, paper, reductions, reference, published), gap_sentence(numbers)
     pictures = tuple(draw(numbers, paper, published))
+    overview = dataclasses.replace(pictures[0], content=accuracies_in_words(table, table.columns))
+    pictures = (overview, *pictures[1:])
     page = (
         page_templates()
         .get_template("report.html")
         .render(
+            title=table.title,
             table=table,
+            done=what_was_done(folder, numbers, reductions, reference),
             sentence=sentence,
             mark=numbers.mark,
             subject_tables=list(_subject_tables(numbers)),
             recorded=_recorded_table(numbers),
-            pictures=[
-                {"title": title, "caption": caption, "png": base64.b64encode(png).decode()}
-                for title, caption, png in [
-                    *((one.title, one.caption, one.png) for one in pictures),
-                    *(described_pictures(folder.path) if with_drawn else ()),
-                ]
-            ],
+            pictures=[*map(page_picture, pictures), *(described_pictures(folder.path) if with_drawn else ())],
             protocols=[_definition(numbers, name) for name in numbers.protocols],
             reductions=list(reductions),
+            listed_below=[difference_note(reference, line) for line in reductions],
             reference=reference,
             identity=folder.config["identity"],
             configuration=json.dumps(folder.config["science"], indent=2, ensure_ascii=False),
@@ -152,7 +161,7 @@ def build_report(
         written.write_bytes(name, picture.png)
     written.write_bytes("report.html", page.encode())
     paths = tuple(written.path / name for name in names)
-    return Report(written.path / "report.html", paths, pictures, sentence, table, numbers)
+    return Report(written.path / "report.html", paths, pictures, sentence, table, numbers, tuple(reductions), reference)
 
 
 def output_folder(path: Path) -> RunFolder:
@@ -165,12 +174,13 @@ def output_folder(path: Path) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be made: {error.strerror}") from error
+    remove_leftovers(path, path / "figures")
     return RunFolder(path)
 
 
 def page_templates() -> jinja2.Environment:
-    """The templates of the pages."""
-    return jinja2.Environment(
+    """The templates of the pages. They load nothing, and run no script but the one that sorts tables."""
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         # Names of targets, classes and subjects, reasons and commands are the user's: they are text, never markup.
         autoescape=True,
@@ -178,6 +188,12 @@ def page_templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    text = Path(__file__).with_name("script.html").read_text(encoding="utf-8")
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    # By it a browser tells this script from any other.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    templates.globals["script_hash"] = f"sha256-{digest}"
+    return templates
 
 
 def _subject_tables(numbers: RunNumbers) -> Iterator[dict[str, Any]]:
@@ -192,10 +208,13 @@ def _subject_tables(numbers: RunNumbers) -> Iterator[dict[str, Any]]:
                 shown_score(metric, column[subject])
                 for metric, column in zip(list(_SUBJECT_METRICS) * len(protocols), values, strict=True)
             ]
-            rows.append((subject, int(counts[subject]), f"{units[0][subject]:.0f}", cells))
+            # Where trials are scored, their number is the same.
+            own_counts = [f"{counts[subject]:.0f}", *([f"{units[0][subject]:.0f}"] * (numbers.scored_unit != "trial"))]
+            rows.append((subject, own_counts, cells))
         yield {
             "target": target,
             "unit": numbers.scored_unit,
+            "n_counts": 2 if numbers.scored_unit == "trial" else 3,
             "protocols": protocols,
             "metrics": list(_SUBJECT_METRICS.values()),
             "rows": rows,

@@ -8,9 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import rich.box
-from rich.table import Table
-from rich.text import Text
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, paired_subject_test
 from keras_emotion.evaluation.power import detectable_difference
@@ -22,15 +19,6 @@ from keras_emotion.reports.references import PUBLISHED, reference_notes, referen
 _STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "stimuli" in protocol.disjoint)
 
 K = TypeVar("K")
-
-FEW_COLUMNS = 3
-"""So many names of protocols fit beside each other in one line each."""
-
-_WIDE = 110
-"""Characters; on narrower terminals headings are broken, so that no number needs to be."""
-
-_LABEL_WIDTH, _COLUMN_WIDTH, _MARK_WIDTH = 28, 15, 12
-"""Characters that the columns of a table on a terminal take, the space between them included."""
 
 _MANY = 3
 """So many subjects with a reason each are listed; of more, the first reason stands for all."""
@@ -81,10 +69,12 @@ class MainTable:
 
     Args:
         title: names reproduction and data set.
-        mark: mark of synthetic data, on every line; empty for real data.
+        mark: mark of synthetic data; empty for real data.
         columns: headings: the paper where it has numbers, then the protocols with the numbers of their flags.
         sections: one a target.
         notes: what has to be read with it, flags first.
+        essential: those of the notes without which no number should be read: flags, properties of the data, missing
+            subjects and windows. They are printed always; the others are folded on the page, and printed by `--full`.
     """
 
     title: str
@@ -92,6 +82,12 @@ class MainTable:
     columns: tuple[str, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    essential: tuple[str, ...] = ()
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """The notes that are not essential."""
+        return tuple(note for note in self.notes if note not in self.essential)
 
 
 def main_table(
@@ -121,9 +117,11 @@ def main_table(
         for target in numbers.evaluated
     )
     notes = [*flag_notes, *feature_notes(numbers)]
+    missing, of_stimuli = list(missing_notes(numbers)), list(stimulus_notes(numbers))
+    essential = (*notes, *of_stimuli, *missing)
     notes += [*reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
     notes += rule_notes(numbers)
-    notes += stimulus_notes(numbers)
+    notes += of_stimuli
     notes += reference_notes(published, numbers.mark)
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
@@ -132,74 +130,21 @@ def main_table(
         for row in printed.values():
             remarks.get(row.note, []).append(f"{row.metric.replace('f1', 'F1')} of {row.target}")
         notes += [f"paper, {join(places)}: {remark}" for remark, places in remarks.items()]
-    notes += [f"differs from {reference}: {line}" for line in reductions]
-    notes += missing_notes(numbers)
+    notes += [difference_note(reference, line) for line in reductions]
+    notes += missing
     return MainTable(
         title=f"{numbers.title_of_dataset}, {numbers.name}",
         mark=numbers.mark,
         columns=(*(["paper"] if printed else []), *headings),
         sections=sections,
         notes=tuple(notes),
+        essential=essential,
     )
 
 
-def rendered(table: MainTable, width: int) -> Table:
-    """The main table for a terminal of `width` characters."""
-    title = f"{table.title} – {table.mark}" if table.mark else table.title
-    caption = "\n".join(table.notes)
-    shown = Table(
-        title=Text(title, style="bold"),
-        caption=Text(caption),
-        title_justify="left",
-        caption_justify="left",
-        box=rich.box.SIMPLE_HEAD,
-        caption_style="",
-    )
-    shown.add_column("", min_width=10, overflow="fold")
-    for heading in table.columns:
-        if width < _WIDE or len(table.columns) > FEW_COLUMNS:
-            heading = heading.replace("_", "_\n")
-        shown.add_column(Text(heading), justify="right", min_width=12, overflow="fold")
-    if table.mark:
-        shown.add_column("data", min_width=9)
-    # The title says what it means; a word on each line is enough that no line can be quoted without it.
-    mark = [Text("synthetic", style="yellow")] if table.mark else []
-    for section in table.sections:
-        shown.add_row(Text(section.heading, style="bold"), *[""] * len(table.columns), *mark)
-        for row in section.rows:
-            style = "dim" if row.is_reference else ""
-            label = Text(f"  {row.label}" if row.is_reference else row.label, style=style)
-            own_mark = [Text("real")] if mark and row.is_published else mark
-            shown.add_row(label, *(_text(cell, style) for cell in row.cells), *own_mark)
-        shown.add_section()
-    return shown
-
-
-def parts_for_width(table: MainTable, width: int) -> list[MainTable]:
-    """A table of many columns as several of few, for terminals; the notes stand below the last.
-
-    Args:
-        table: the table.
-        width: of the terminal, characters.
-    """
-    for_numbers = width - _LABEL_WIDTH - (_MARK_WIDTH if table.mark else 0)
-    most = max(1, for_numbers // _COLUMN_WIDTH)
-    starts = range(0, len(table.columns), most)
-    parts = []
-    for start in starts:
-        own = slice(start, start + most)
-        sections = [
-            dataclasses.replace(
-                section, rows=tuple(dataclasses.replace(row, cells=row.cells[own]) for row in section.rows)
-            )
-            for section in table.sections
-        ]
-        notes = table.notes if start == starts[-1] else ()
-        title = table.title if start == 0 else f"{table.title}, continued"
-        parts.append(
-            dataclasses.replace(table, title=title, columns=table.columns[own], sections=tuple(sections), notes=notes)
-        )
-    return parts
+def difference_note(reference: str, line: str) -> str:
+    """The note on a difference of a run from what it is compared with."""
+    return f"differs from {reference}: {line}"
 
 
 def gap_sentence(numbers: RunNumbers) -> str:
@@ -565,10 +510,3 @@ def join(parts: Iterable[str]) -> str:
     """An enumeration: `a, b and c`."""
     parts = list(parts)
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _text(cell: Cell, style: str) -> Text:
-    text = Text(cell.value, style=style)
-    if cell.detail:
-        text.append(f"\n{cell.detail}", style="dim")
-    return text

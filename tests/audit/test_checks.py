@@ -163,7 +163,7 @@ def test_a_canary_of_which_one_class_is_left_in_training_is_not_checkable(tmp_pa
     monkeypatch.setattr(canaries, "make_fold", of_one_class)
     for finding in canary_findings(run_canaries(planned(tmp_path)), "It"):
         assert (finding.kind, finding.severity) == ("not checkable", "note")
-        assert "all training windows of fold 0 have one class; too few trials" in finding.message
+        assert "the training windows of fold 0 have one class; too few trials" in finding.message
         break
     else:
         pytest.fail("no finding")

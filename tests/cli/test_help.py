@@ -151,7 +151,7 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
         (["run", "deap_3facrnn", "--training.epochs", "0"], "--training.epochs 0: expected greater than or equal to 1"),
         (
             ["run", "deap_3facrnn", "--system.w-grid", "1", "--teacher", "none"],
-            "w_grid: weighs the features of a teach",
+            "w_grid: weighs the teacher",
         ),
         (["run", "deap_3facrnn", "more"], "more: unexpected argument"),
         (["run", "--model", "smv", "--data-root", "x"], "--model smv: unknown model; expected one of facrnn, "),

@@ -66,15 +66,8 @@ def kill_phase(prepared: Prepared, n_kills: int, rng: random.Random, case: Path,
             words = phase.words if number == 0 else (*phase.words, *phase.resume)
             kill = planned_kill(rng, ended, not cold)
             stopped = run(words, case, kill, cold=cold)
-            outcome = Outcome(
-                phase.name,
-                str(kill),
-                kill_name(kill),
-                stopped.code,
-                stopped.seconds,
-                cold,
-                faults_of(stopped, kill, cold),
-            )
+            faults = faults_of(stopped, kill, cold)
+            outcome = Outcome(phase.name, str(kill), kill_name(kill), stopped.code, stopped.seconds, cold, faults)
             outcomes.append(outcome)
             n_done += outcome.was_killed
             if not outcome.was_killed:

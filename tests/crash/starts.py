@@ -7,6 +7,7 @@ TensorFlow is used before the fork. `Start.cold` begins with a new interpreter i
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -74,6 +75,12 @@ class Ended:
     seconds: float
     events: int = 0
     orphans: tuple[str, ...] = ()
+
+
+def say(text: str) -> None:
+    """Print a line at once: a run takes minutes."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def preload() -> None:
@@ -277,10 +284,8 @@ def _orphans(mark: str, session: int) -> tuple[str, ...]:
     while (left := processes_of(mark, session)) and time.monotonic() < until:
         time.sleep(0.1)
     for pid in left:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     return tuple(left.values())
 
 

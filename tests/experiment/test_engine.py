@@ -1,6 +1,8 @@
+import contextlib
 import importlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -9,6 +11,8 @@ import textwrap
 import time
 import types
 
+import cloudpickle
+import numpy as np
 import pytest
 import threadpoolctl
 
@@ -213,6 +217,69 @@ def test_a_dask_cluster_of_another_version_is_refused(dask_address, monkeypatch)
     monkeypatch.setattr(engine, "__version__", "0.0.1")
     with pytest.raises(InputError, match=rf"have keras_emotion {keras_emotion.__version__}; here it is 0\.0\.1"):
         _done(Runtime(workers=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
+
+
+def test_a_worker_with_other_versions_refuses_its_task(monkeypatch):
+    conditions = engine._Conditions(False, 1, False, None, "tensorflow", "", {"numpy": "1.0", "keras_emotion": "0.0.1"})
+    with pytest.raises(
+        InputError, match=rf"numpy {np.__version__} \(here 1\.0\).*install the same ones where workers run"
+    ):
+        engine._unpacked(conditions, cloudpickle.dumps((os.getpid, ())))
+
+
+def _versions(**changes):
+    packages = {
+        "python": "3.11.7.final.0",
+        "dask": "2025.1",
+        "distributed": "2025.1",
+        "cloudpickle": "3.1",
+        "lz4": None,
+    }
+    return {"packages": {**packages, **changes}}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "worker", "message"),
+    [
+        ({}, {"dask": "2024.12"}, "the Dask cluster has dask 2024.12 (here 2025.1); install the same versions"),
+        ({"python": "3.12.1.final.0"}, {}, "the Dask cluster has Python 3.12 (here 3.11); install"),
+        ({"python": "3.11.2.final.0", "lz4": "4.0"}, {}, ""),
+    ],
+)
+def test_a_dask_cluster_of_other_packages_is_refused(scheduler, worker, message):
+    answers = {"client": _versions(), "scheduler": _versions(**scheduler), "workers": {"tcp://a": _versions(**worker)}}
+    client = types.SimpleNamespace(get_versions=lambda: answers, run=lambda *_: {"tcp://a": keras_emotion.__version__})
+    with pytest.raises(InputError, match=f"^{re.escape(message)}") if message else contextlib.nullcontext():
+        engine._check_versions(client)
+
+
+def test_what_ray_refuses_is_one_line(monkeypatch):
+    def init(**_):
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 1.0\n    Python: 3.8")
+
+    ray = types.ModuleType("ray")
+    ray.init, ray.is_initialized = init, lambda: False
+    for name in ("ray.util.joblib.ray_backend", "ray.util.multiprocessing"):
+        module = types.ModuleType(name)
+        module.RayBackend = object
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    runtime = Runtime(workers=2, engine="ray", cluster_address="10.0.0.1:6379")
+    message = (
+        "--cluster-address 10.0.0.1:6379: Ray cannot be used: Version mismatch: The cluster was started with: Ray: 1.0"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)} Python: 3.8$"):
+        _done(runtime, (os.getpid, ()))
+
+
+def _out_of_memory():
+    raise MemoryError("Unable to allocate 8.00 GiB")
+
+
+def test_a_task_without_memory_is_one_line():
+    message = r"^out of memory \(Unable to allocate 8\.00 GiB\); use fewer --workers.*go on with --resume$"
+    with pytest.raises(InputError, match=message):
+        _done(Runtime(workers=1), (_out_of_memory, ()))
 
 
 @pytest.fixture

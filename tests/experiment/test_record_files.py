@@ -66,7 +66,7 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("changed") / "record.json"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 def test_a_changed_byte_is_noticed_or_changes_nothing(scratch, place, byte):
     file = scratch
@@ -74,18 +74,24 @@ def test_a_changed_byte_is_noticed_or_changes_nothing(scratch, place, byte):
     content[int(place * len(content))] = byte
     file.write_bytes(content)
     expected = json.loads(_written())
-    del expected["checksum"]
+    del expected["checksum"], expected["has_checksum"]
     try:
         found, has_checksum = read_json(file)
     except DamagedFile:
         return
-    if has_checksum:
-        assert json.dumps(found) == json.dumps(expected)
-    else:
-        # The name of the checksum was hit. Under the name of this version a record must have one.
-        folder = RunFolder(file.parent)
-        with pytest.raises(DamagedFile):
-            folder._record(file, "0" * 32, record_name(job()))
+    assert has_checksum
+    assert json.dumps(found) == json.dumps(expected)
+
+
+def test_a_file_that_has_lost_its_checksum_is_damaged(tmp_path):
+    """Under no name: `config.json` and `environment.json` of earlier versions had none."""
+    file = tmp_path / "config.json"
+    for name in (b'"chfcksum"', b'"checksum "'):
+        file.write_bytes(_written().replace(b'"checksum"', name))
+        with pytest.raises(DamagedFile, match="has no field checksum"):
+            read_json(file)
+    file.write_bytes(_written().replace(b' "has_checksum": true,\n', b""))
+    assert read_json(file)[1]
 
 
 BAD = {
@@ -195,6 +201,8 @@ def test_other_damaged_files_are_made_again(tmp_path, name, how):
     (folder.path / name).write_bytes(BAD[how])
     folder.set_aside_damaged()
     assert not (folder.path / name).exists()
+    # Nothing is made again in a run that is finished.
+    assert folder.is_finished is name.startswith("starts")
     folder.start(SCIENCE, "identity", DATA, resume=True)
     folder.record_start({"started": "2026-01-01T10:00:00+00:00"})
     folder.finish(SUMMARY)

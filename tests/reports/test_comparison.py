@@ -27,6 +27,7 @@ from keras_emotion.reports import (
 )
 from keras_emotion.reports.listing import list_runs, rendered_runs
 from keras_emotion.schema import InputError
+from tests.experiment.made_records import write_other_table
 
 SCRIPT = "<script>alert('x')</script>"
 LABELS = np.array([0, 1, 1, 0, 1, 0])
@@ -107,10 +108,10 @@ def write_fold(folder, protocol, target, subject, fold, places, n_right, n_train
     folder.write_job(record)
 
 
-def printed(shown, width=160):
+def printed(shown, width=160, full=True):
     console = rich.console.Console(file=io.StringIO(), width=width)
-    if hasattr(shown, "pairs"):
-        shown.print(console)
+    if hasattr(shown, "print"):
+        shown.print(console, full=full)
     else:
         console.print(shown, crop=False)
     return console.file.getvalue()
@@ -171,7 +172,7 @@ def test_what_the_stimuli_mean_is_said_of_a_comparison_too(pair, tmp_path):
     assert not any(note.startswith("knows the stimulus") for note in notes)
     for folder in pair:
         predictions = folder.predictions().assign(stimulus_label=0, stimulus_seen="others")
-        predictions.to_csv(folder.path / "predictions.csv", index=False)
+        write_other_table(folder, "predictions.csv", predictions)
     report = build_comparison(pair, tmp_path / "again")
     assert any(note.startswith("knows the stimulus: each test row") for note in report.table.notes)
     assert [value for value, _ in cells(report, "arousal", "knows the stimulus")] == ["50.0", "50.0"]
@@ -360,9 +361,8 @@ def test_other_mistakes(pair, tmp_path):
     strangers = make_run(tmp_path / "strangers", {"20": 3}, identity="dddddddd")
     with pytest.raises(InputError, match="aaaaaaa and ddddddd share no subject"):
         build_comparison([pair[0], strangers], tmp_path / "out")
-    path = pair[1].path / "results.csv"
-    results = pd.read_csv(path)
-    results[results["metric"] != "n_training_windows"].to_csv(path, index=False)
+    results = pd.read_csv(pair[1].path / "results.csv")
+    write_other_table(pair[1], "results.csv", results[results["metric"] != "n_training_windows"])
     with pytest.raises(InputError, match=r"results\.csv: has no n_training_windows of some fold of trial_disjoint"):
         build_comparison(pair, tmp_path / "out")
     with pytest.raises(ValueError, match="holds 1 runs"):
@@ -424,10 +424,10 @@ def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counte
         "windows dropped: subject 2: 3 (no face)",
         "B: windows dropped: subject 3: 1 (no video)",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    table.print(console)
-    assert "paired t-test of the accuracies with B, Holm-corrected" in console.file.getvalue()
-    assert "\n".join(table.notes) in console.file.getvalue()
+    assert "paired t-test of the accuracies with B, Holm-corrected" in printed(table, 400)
+    for full in (False, True):
+        assert "\n".join(table.notes) in printed(table, 400, full)
+    assert "p: paired t-test with B, Holm-corrected" in printed(table, 400, full=False)
     assert build_method_table(runs, None, tmp_path / "table").reference == "A"
 
 
@@ -449,9 +449,8 @@ def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
         f"printed only: DBN: {target} 60.90, {target} F1 50.00",
         f"printed only: TR&CA: {target} 95.58 ± 2.28",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    found.print(console)
-    assert set(found.printed_only) <= set(console.file.getvalue().splitlines())
+    assert set(found.printed_only) <= set(printed(found, 400).splitlines())
+    assert "printed only, not run: 2 of the paper's methods" in printed(found, full=False)
 
 
 def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
@@ -487,9 +486,7 @@ def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
     assert table.printed_only == (
         "printed only: D [7]: arousal 57.00, arousal F1 61.50 (EEG; quoted from its own paper)",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    table.print(console)
-    text = console.file.getvalue()
+    text = printed(table, 400)
     assert text.count("paired t-test of the accuracies with B") == 1
     # A block of one method has no tests, and no column of them.
     assert "paired t-test of the accuracies with A" not in text
@@ -506,10 +503,8 @@ def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
 
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
     folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
-    console = rich.console.Console(file=io.StringIO(), width=400)
     found = build_method_table({"method A": folder}, None, tmp_path / "table")
-    found.print(console)
-    assert "F1, precision and recall of task: mean over classes" in console.file.getvalue()
+    assert "F1, precision and recall of task: mean over classes" in printed(found, 400)
     assert set(found.rows["n_classes"]) == {3}
 
 
@@ -519,15 +514,16 @@ def test_synthetic_data_are_marked_everywhere(tmp_path):
         for name, counts in (("one", FIRST), ("two", SECOND))
     ]
     report = build_comparison(runs, tmp_path / "out")
-    text = printed(report)
-    table = text.split("all but kappa")[0]
-    assert SYNTHETIC_MARK in table.splitlines()[0]
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 13
+    for full in (False, True):
+        table = printed(report, full=full).split("arousal, trial_disjoint: ")[0]
+        assert SYNTHETIC_MARK in table.splitlines()[0]
+        assert table.count("synthetic") == 1
     assert report.pairs[0].sentence.endswith(f" ({SYNTHETIC_MARK})")
     assert SYNTHETIC_MARK in report.picture.title
     page = report.path.read_text()
-    # Title, banner, heading and rows of the table, picture twice, sentence, heading and rows of the subjects.
-    assert page.count(SYNTHETIC_MARK) == 2 + 14 + 2 + 1 + 4
+    # Title, banner, head of printed pages, picture twice, sentence; no row of a table.
+    assert page.count(SYNTHETIC_MARK) == 3 + 2 + 1
+    assert page.count('<p class="banner"') == 1
     assert as_json(report)["mark"] == SYNTHETIC_MARK
     (tmp_path / "real").mkdir()
     real = [make_run(tmp_path / "real" / name, FIRST, identity=name) for name in ("one", "two")]
@@ -578,6 +574,17 @@ def test_narrow_terminals_get_several_tables(pair, tmp_path):
     assert narrow.count("balanced accuracy") == 2
     assert narrow.count("DEAP, 3 runs compared, continued") == 1
     assert narrow.count("all but kappa in percent") == 1
+    brief = printed(report, 80, full=False)
+    for line in (
+        "trial_disjoint, aaaaaaa",
+        "trial_disjoint, bbbbbbb",
+        "trial_disjoint, ccccccc",
+        "as_published¹,², ccccccc",
+    ):
+        assert brief.count(line) == 1
+    assert "aaaaaaa is 11.1 points above bbbbbbb" in " ".join(brief.split())
+    assert "paired t-test" in brief
+    assert "Votes" not in brief
     assert "…" not in narrow
     for value in ("100.0 83.3 66.7", "66.7 66.7 83.3"):
         assert value in narrow
@@ -692,11 +699,10 @@ def test_lists_and_comparisons_need_no_keras(pair, tmp_path):
 def test_methods_that_learn_from_more_windows_are_named(tmp_path):
     runs = {name: make_run(tmp_path / name, {"2": 6, "3": 5}, identity=name) for name in "ABC"}
     assert build_method_table(runs, None, tmp_path / "table").notes == ()
-    path = runs["C"].path / "results.csv"
-    results = pd.read_csv(path)
+    results = pd.read_csv(runs["C"].path / "results.csv")
     known = results[results["metric"] == "n_training_windows"]
     fitted = known.assign(metric="n_fitted_windows", value=known["value"] + 12)
-    pd.concat([results, fitted]).to_csv(path, index=False)
+    write_other_table(runs["C"], "results.csv", pd.concat([results, fitted]))
     (note,) = build_method_table(runs, None, tmp_path / "table").notes
     n_windows = round(known["value"].mean())
     assert note == (

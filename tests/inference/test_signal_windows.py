@@ -314,7 +314,7 @@ def test_weights_that_are_no_numbers(networks, tmp_path):
     try:
         weight.assign(np.where(np.arange(values.size).reshape(values.shape) == 0, np.nan, values))
         model.save(tmp_path / "model.keras")
-        with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are no finite"):
+        with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are not finite"):
             Predictor.from_file(tmp_path / "model.keras")
         with pytest.raises(InputError, match="weights are not finite"):
             Predictor(model)

@@ -157,7 +157,7 @@ def test_whole_eye_movements_are_no_fault(synthetic_root):
 
 def test_some_subjects_and_no_copy(synthetic_root):
     check_reader(lambda: Recordings(synthetic_root("recordings")), subjects=("s02",), skip=("damaged_files",))
-    with pytest.raises(ValueError, match="`skip` names lazyness; expected some of subjects, "):
+    with pytest.raises(ValueError, match="`skip` has unknown names lazyness; expected some of subjects, "):
         check_reader(lambda: Recordings(synthetic_root("recordings")), skip=("lazyness",))
 
 

@@ -57,7 +57,7 @@ def test_trials_that_are_too_short_are_refused_all_at_once(planned):
         planned(30.0)
     lines = str(error.value).splitlines()
     assert lines[0].startswith("--middle-seconds 30: trials are shorter; give fewer seconds, or leave out the subjects")
-    assert lines[1].strip() == "subject 1, session 1, trial 1: 6 windows of 2 s; expected the 15 that 30 s hold"
+    assert lines[1].strip() == "subject 1, session 1, trial 1: 6 windows of 2 s; expected the 15 of 30 s"
     assert len(lines) == 1 + 8
 
 

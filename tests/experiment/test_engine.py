@@ -277,7 +277,7 @@ def _out_of_memory():
 
 
 def test_a_task_without_memory_is_one_line():
-    message = r"^out of memory \(Unable to allocate 8\.00 GiB\); use fewer --workers.*go on with --resume$"
+    message = r"^out of memory \(Unable to allocate 8\.00 GiB\); use fewer --workers.*continue with --resume$"
     with pytest.raises(InputError, match=message):
         _done(Runtime(workers=1), (_out_of_memory, ()))
 

@@ -1,9 +1,9 @@
 """Time and peak memory of the commands, and how both grow with the number of subjects and with the length of trials.
 
-Each command is a separate process on synthetic recordings, with logistic regression on band powers in one worker.
-Memory is the largest resident memory of the command or of any of its subprocesses; seconds are their total CPU time.
-Growth is `(c16 - c4) / (c4 - c1) / 4` of the cost at 1, 4 and 16 times the data: 1 if the cost is a constant plus a
-part proportional to the data, 4 if that part is quadratic.
+Each command is a process of its own, on synthetic recordings, with logistic regression on band powers in one worker.
+Memory is the highest resident memory of the command or of any process that it started; seconds are of the processor,
+of all of them. Growth is `(c16 - c4) / (c4 - c1) / 4` of the cost at 1, 4 and 16 times the data: 1 where cost is a
+constant and a part proportional to the data, 4 where that part is quadratic.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from measurement import THREAD_VARIABLES, Outcome, in_fresh_process
 SIZES = (1, 4, 16)
 N_TRIALS, TRIAL_SECONDS = 8, 20
 N_LONG_SUBJECTS = 2
-"""Number of subjects when the length of trials varies."""
+"""Subjects where trials grow longer."""
 LARGEST_GROWTH = 1.5
-"""Growth above which a relevant cost counts as faster than the data."""
+"""From which on a cost that matters grows faster than its data."""
 LEAST_SHARE = 0.25
-"""Minimum share of the growing part in the cost at 16 times the data; smaller differences are noise."""
+"""Of the cost at 16 times the data, what growth has to be of for it to matter: small differences are noise."""
 FINISHED = {"subjects": 22, "targets": ("valence", "arousal"), "repetitions": 5, "folds": 10}
-"""A run of 2,200 jobs, as in the table of 3FACRNN."""
+"""A run of 2,200 jobs, as the table of 3FACRNN has."""
 
 ONE_CANDIDATE = ("--system.inverse-regularisation-grid", 1)
 COMMANDS = ("describe", "run", "run again", "audit", "report")
 
 
 def command(*words: object) -> list[str]:
-    """Return the command line of a keras_emotion command in a new interpreter."""
+    """A command of keras_emotion in a new interpreter."""
     return [sys.executable, "-m", "keras_emotion.cli", *map(str, words)]
 
 
 def measured(words: Sequence[str]) -> dict[str, float]:
-    """Measure seconds and peak memory of a command with all its subprocesses.
+    """Seconds and peak memory of a command with all processes that it starts.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -69,21 +69,21 @@ def measured(words: Sequence[str]) -> dict[str, float]:
 
 
 def write(folder: str, n_subjects: int, trial_seconds: int) -> None:
-    """Write synthetic recordings."""
+    """Writes synthetic recordings."""
     from keras_emotion.synthetic import write_recordings
 
     write_recordings(folder, n_subjects=n_subjects, n_trials=N_TRIALS, trial_seconds=trial_seconds)
 
 
 def write_short(folder: str) -> None:
-    """Write synthetic DEAP files with few trials: only the number of jobs matters here."""
+    """Writes DEAP with few trials: of 2,200 jobs the number counts, and not the size."""
     from keras_emotion.synthetic import write_deap
 
     write_deap(folder, n_subjects=FINISHED["subjects"], n_trials=4)
 
 
 def draw(rows: list[dict[str, Any]], file: str) -> None:
-    """Plot the cost of each command against the size of the data."""
+    """Draws the cost of each command against the size of the data."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -110,7 +110,6 @@ def draw(rows: list[dict[str, Any]], file: str) -> None:
 # --- the benchmark
 
 
-<<<<<<< HEAD
 def benchmark(repeats: int = 1, full: bool = False, figures: Path | None = None) -> Outcome:
     """Measures every command at every size.
 
@@ -118,14 +117,6 @@ def benchmark(repeats: int = 1, full: bool = False, figures: Path | None = None)
         repeats: runs of each command, of which the median counts.
         full: a run of 2,200 jobs, too, that is started again when it is finished.
         figures: folder that `cost.png` and `cost.csv` are written to.
-=======
-def benchmark(repeats: int = 1, figures: Path | None = None) -> Outcome:
-    """Measure each command at each size, and a run of 2,200 jobs that is started again.
-
-    Args:
-        repeats: runs of each command; the median is reported.
-        figures: output folder for `cost.png` and `cost.csv`.
->>>>>>> w_e2
     """
     load, rows = [os.getloadavg()[0]], []
     if figures is not None:
@@ -181,17 +172,16 @@ def benchmark(repeats: int = 1, figures: Path | None = None) -> Outcome:
 
 
 def growth(costs: Sequence[float]) -> float:
-    """Return the growth of a cost at 1, 4 and 16 times the data: 1 is linear, 4 quadratic."""
+    """How fast a cost grows from 1 over 4 to 16 times the data: 1 is linear, 4 quadratic."""
     first, second, third = costs
     return (third - second) / max(second - first, 1e-9) / 4
 
 
 def matters(costs: Sequence[float]) -> bool:
-    """Return whether the growing part of a cost exceeds the noise."""
+    """Whether enough of a cost grows for its growth to be told from noise."""
     return costs[2] - costs[1] > LEAST_SHARE * costs[2]
 
 
-<<<<<<< HEAD
 def _write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
     with open(file, "w", newline="") as opened:
         writer = csv.DictWriter(opened, fieldnames=list(rows[0]))
@@ -202,12 +192,6 @@ def _write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
 def _at_size(folder: Path, grown: str, size: int, repeats: int) -> Iterator[dict[str, Any]]:
     """Cost of all commands on data of a size."""
     data, by_subjects = folder / "data", grown == "subjects"
-=======
-def _at_size(folder: Path, grown: str, size: int, repeats: int) -> list[dict[str, Any]]:
-    """Measure all commands on data of one size."""
-    data, run = folder / "data", folder / "run"
-    by_subjects = grown == "subjects"
->>>>>>> w_e2
     in_fresh_process(
         write,
         folder=str(data),
@@ -220,7 +204,6 @@ def _at_size(folder: Path, grown: str, size: int, repeats: int) -> list[dict[str
         yield {"grown": grown, "size": size, "command": name, **_medians(runs)}
 
 
-<<<<<<< HEAD
 def _words(name: str, data: Path, folder: Path) -> list[str]:
     """The words of one of `COMMANDS`."""
     run = folder / "run"
@@ -239,10 +222,6 @@ def _words(name: str, data: Path, folder: Path) -> list[str]:
 
 def _finished_run(folder: Path) -> Iterator[dict[str, Any]]:
     """Cost of a run of 2,200 jobs, and of what is done with it when it is finished."""
-=======
-def _finished_run(folder: Path) -> list[dict[str, Any]]:
-    """Measure a run of 2,200 jobs, and the commands that use it after it has finished."""
->>>>>>> w_e2
     data, run = folder / "data", folder / "run"
     in_fresh_process(write_short, folder=str(data))
     train = command(

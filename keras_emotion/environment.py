@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import itertools
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keras_emotion import __version__
 from keras_emotion.keras_settings import DEFAULT_BACKEND, KERAS_SETTINGS, running_backend
 
 _PACKAGES = (
@@ -28,6 +31,9 @@ _PACKAGES = (
     "joblib",
 )
 
+_READERS = ("h5py", "mediapipe", "av", "opencv-contrib-python", "librosa", "matplotlib", "pydantic")
+"""What else a report of a fault has to name."""
+
 _VARIABLES = ("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE")
 """Prefixes of the environment variables that change how a backend computes."""
 
@@ -38,7 +44,7 @@ def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.executable).name, *sys.argv]),
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": package_versions(),
         "git_commit": _git_commit(),
         "backend": running_backend() or DEFAULT_BACKEND,
         "keras_settings": KERAS_SETTINGS,
@@ -49,6 +55,35 @@ def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
         "gpu": _gpus(),
         "threads_per_worker": threads_per_worker,
         "jobs": n_workers,
+    }
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on, as far as they are installed."""
+    return {name: version for name in _PACKAGES if (version := _version(name))}
+
+
+def different_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """List the packages of which both sides have another version, as `numpy 2.0.1 (here 2.1.0)`.
+
+    Args:
+        there: versions by package, of another process or an earlier start.
+        here: those to compare with.
+    """
+    both = [name for name in here if name in there]
+    return [f"{name} {there[name]} (here {here[name]})" for name in both if there[name] != here[name]]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of the libraries that are installed, and the system; none is imported."""
+    found = {name: _version(name) or "not installed" for name in (*_PACKAGES, *_READERS)}
+    return {
+        "keras_emotion": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(os.cpu_count()),
+        **{name: version for name, version in found.items() if name != "keras_emotion"},
     }
 
 

@@ -17,6 +17,10 @@ from keras_emotion.schema import InputError
 CHECKSUM = "checksum"
 """Field with the `content_checksum` of all other fields. Files of earlier versions lack it."""
 
+SEALED = "has_checksum"
+"""First field of each file: that `CHECKSUM` must be there. Without it, a file in which the name of the checksum is
+damaged would pass for one of an earlier version."""
+
 _MOST_BYTES = 2**29
 """Largest file size; the record of a fold with a million test windows is smaller."""
 
@@ -52,7 +56,7 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
     """
     # The checksum is that of the content as it is read back: field names are strings, tuples are lists.
     plain = plain_json(content)
-    return json.dumps({**plain, CHECKSUM: content_checksum(plain)}, indent=1).encode()
+    return json.dumps({SEALED: True, **plain, CHECKSUM: content_checksum(plain)}, indent=1).encode()
 
 
 def plain_json(content: Any) -> Any:
@@ -86,7 +90,9 @@ def read_json(path: Path) -> tuple[dict[str, Any], bool]:
         content = json.loads(raw.decode("utf-8"))
         if not isinstance(content, dict):
             raise DamagedFile(path, "not a JSON object")
-        expected = content.pop(CHECKSUM, None)
+        is_sealed, expected = content.pop(SEALED, False), content.pop(CHECKSUM, None)
+        if is_sealed and expected is None:
+            raise DamagedFile(path, f"missing field {CHECKSUM}")
         is_other = expected is not None and expected != content_checksum(content)
     except UnicodeDecodeError as error:
         raise DamagedFile(path, f"not UTF-8: {error}") from None

@@ -13,6 +13,9 @@ from pathlib import PurePath
 VERBOSE_VARIABLE = "KERAS_EMOTION_VERBOSE"
 """Environment variable that disables shortening if not empty, also in the workers of a run."""
 
+QUIET_VARIABLE = "KERAS_EMOTION_QUIET"
+"""Environment variable that is set, and not empty, where only results, warnings and errors are printed."""
+
 _SHOWN_NAMES = 3
 _LONGEST_LIST, _SHOWN_ITEMS = 20, 12
 
@@ -20,6 +23,11 @@ _LONGEST_LIST, _SHOWN_ITEMS = 20, 12
 def is_verbose() -> bool:
     """Return whether messages are printed in full."""
     return bool(os.environ.get(VERBOSE_VARIABLE))
+
+
+def is_quiet() -> bool:
+    """Whether notes and progress are not printed."""
+    return bool(os.environ.get(QUIET_VARIABLE))
 
 
 def condensed(lines: Iterable[str]) -> list[str]:

@@ -128,4 +128,4 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         name = module.__name__
         module.__doc__ = f"Moved to `{MODULES[name]}`."
-        module.__getattr__ = lambda attribute: moved_name(name, attribute)  # type: ignore[method-assign]
+        vars(module)["__getattr__"] = lambda attribute: moved_name(name, attribute)

@@ -14,7 +14,7 @@ class Option:
 
     Args:
         name: name on the command line, if it differs from that of the field.
-        positional: the value is positional, without an option name.
+        positional: the value is positional, without an option name, or given by one of the aliases.
         aliases: further spellings, listed in the help: `("--teacher",)`.
         old: spelling of an earlier version. Hidden; accepted with a note until version 0.3.0.
         metavar: placeholder of the value in the help; by default derived from the type.

@@ -8,6 +8,7 @@ catches all of them. Only calls of third-party readers belong in it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import stat
 from collections.abc import Iterator
@@ -17,10 +18,25 @@ from keras_emotion.schema import InputError
 
 _LONGEST_REASON = 300
 
+_ABOUT_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|OOM|[Oo]ut of memory|allocat")
+
 # Errors about a reader's own code, raised because it did not expect such a file: useless to a user.
 _ABOUT_CODE = re.compile(
     r"object (has no attribute|is not \w+|does not support)|unsupported operand|positional argument"
 )
+
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or use another folder"),
+    errno.EROFS: "use another folder",
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO), "check the disk"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files (ulimit -n), or use fewer workers"),
+    **dict.fromkeys((errno.EAGAIN,), "raise the limit of processes (ulimit -u), or use fewer workers"),
+    errno.ENAMETOOLONG: "use a shorter name",
+}
+"""What to do about failures of the system that no code can prevent."""
+
+_OUT_OF_MEMORY = "use fewer --workers, smaller batches or a machine with more"
 
 _KINDS_OF_FILE = {
     stat.S_IFIFO: "a FIFO (named pipe)",
@@ -64,6 +80,33 @@ def refusing_unreadable(
         raise InputError(text) from error
 
 
+def system_failure(error: BaseException) -> str:
+    """Describe an error that is due to the machine, and not to the code: memory, disk, permissions.
+
+    Args:
+        error: any exception; also of a backend that could not allocate an array.
+
+    Returns:
+        One line with the file, if one is known, the failure and what to do; empty for every other error.
+
+    Example:
+        >>> system_failure(PermissionError(13, "Permission denied", "runs/a/config.json"))
+        'runs/a/config.json: Permission denied; change its permissions, or use another folder'
+        >>> system_failure(KeyError("a"))
+        ''
+    """
+    is_of_backend = type(error).__name__ in ("ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
+    is_of_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or is_of_memory or (is_of_backend and _ABOUT_MEMORY.search(str(error))):
+        text = " ".join(str(error).split())
+        what = f" ({text[:_LONGEST_REASON]})" if text and isinstance(error, MemoryError) else ""
+        return f"out of memory{what}; {_OUT_OF_MEMORY}"
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        file = f"{error.filename}: " if error.filename is not None else ""
+        return f"{file}{error.strerror or error}; {_ADVICE[error.errno]}"
+    return ""
+
+
 def reason_of(error: BaseException, path: Path | str | None = None) -> str:
     r"""Return an exception's message as one line, without the folder of the file.
 
@@ -84,7 +127,8 @@ def reason_of(error: BaseException, path: Path | str | None = None) -> str:
     # Others recommend one of their own functions, which a user does not call.
     text = re.sub(r"\.? WARNING: mne\.io\..*$", "", text)
     if path is not None:
-        text = text.replace(str(path), Path(path).name)
+        for written in (str(Path(path).absolute()), str(path)):
+            text = text.replace(written, Path(path).name)
     name = type(error).__name__
     if isinstance(error, MemoryError):
         text = "out of memory"

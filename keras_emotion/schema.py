@@ -90,7 +90,7 @@ class Recording:
     electrode_directions: np.ndarray | None = None
     bad_spans: tuple[tuple[float, float, str], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.signal.ndim != 2:
             raise ValueError(f"`signal` has shape {self.signal.shape}; expected `(channels, samples)`")
         for field in ("channel_names", "units"):
@@ -110,7 +110,7 @@ class Recording:
     @property
     def duration_seconds(self) -> float:
         """Seconds from stimulus onset to the end of the signal."""
-        return (self.signal.shape[1] - self.n_baseline_samples) / self.sampling_rate_hz
+        return float((self.signal.shape[1] - self.n_baseline_samples) / self.sampling_rate_hz)
 
     def pick(self, channel_names: Sequence[str]) -> Recording:
         """Return a recording with the named channels only, in the given order; contiguous channels are not copied.
@@ -157,7 +157,7 @@ class ImageSequence:
     ratings: Mapping[str, np.ndarray]
     landmarks: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         lengths = {"times_seconds": len(self.times_seconds)} | {name: len(row) for name, row in self.ratings.items()}
         if self.landmarks is not None:
             lengths["landmarks"] = len(self.landmarks)
@@ -183,7 +183,7 @@ class Clip:
     start_seconds: float = 0.0
     stop_seconds: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # `not`, because comparisons with NaN are false.
         if not self.start_seconds >= 0 or not (self.stop_seconds is None or self.stop_seconds > self.start_seconds):
             raise ValueError(
@@ -282,7 +282,7 @@ class ContinuousRating:
     values: np.ndarray
     scale: tuple[float, float]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shapes = self.times_seconds.shape, self.values.shape
         if len(shapes[0]) != 1 or shapes[0] != shapes[1]:
             raise ValueError(

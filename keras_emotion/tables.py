@@ -26,9 +26,9 @@ from keras_emotion.visible_text import has_control_characters, visible
 Kind = Literal["text", "integer", "number", "flag"]
 """Type of a column: `"number"` is float64, NaN if the cell is empty; the other types allow no missing values."""
 
-_DTYPES: dict[Kind, type] = {"text": str, "integer": "int64", "number": "float64", "flag": bool}
+_DTYPES: dict[Kind, type | str] = {"text": str, "integer": "int64", "number": "float64", "flag": bool}
 _PATTERNS = {"integer": r"[-+]?\d+", "flag": "True|False"}
-_EXPECTED = {"integer": "an integer", "flag": "True or False", "number": "a number or an empty cell"}
+_EXPECTED: dict[Kind, str] = {"integer": "an integer", "flag": "True or False", "number": "a number or an empty cell"}
 
 # A lone surrogate is not a character, but file names may contain one; it is written and read unchanged.
 _ENCODING_ERRORS = "surrogatepass"
@@ -92,11 +92,19 @@ def read_table(path: Path, kinds: Mapping[str, Kind], required: Iterable[str] = 
         InputError: the file is missing or damaged: it is not csv, is truncated, lacks a column, or a cell does not have
             the type of its column.
     """
+    return parse_table(read_csv_file(path), path, kinds, required)
+
+
+def read_csv_file(path: Path) -> bytes:
+    """Return the bytes of a csv file, for `parse_table`.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
     if not path.exists():
         raise InputError(f"{path}: no such file")
     with reading_csv(path, "{path}: cannot be read: {reason}"):
-        content = path.read_bytes()
-    return parse_table(content, path, kinds, required)
+        return path.read_bytes()
 
 
 def parse_table(content: bytes, path: Path, kinds: Mapping[str, Kind], required: Iterable[str] = ()) -> pd.DataFrame:

@@ -4,12 +4,13 @@ import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 
-from keras_emotion.array_files import npz_shape, parse_npy, read_npz
+from keras_emotion.array_files import npz_shape, parse_npy, read_npz, save_array
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.json_files import read_user_json
@@ -148,3 +149,20 @@ def test_later_limits_go_before_earlier_ones():
     set_limits(["memory_gib=5", "table_mib=7"])
     set_limits(["memory_gib=6"])
     assert (current_limits().memory_gib, current_limits().table_mib) == (6, 7)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.arange(24.0).reshape(2, 3, 4), np.asfortranarray(np.eye(3)), np.zeros((0, 2)), np.array(1), np.array(["é"])],
+    ids=lambda array: f"{array.dtype.kind}{array.shape}",
+)
+def test_a_saved_array_is_read_again(array, tmp_path):
+    save_array(tmp_path / "a.npy", array)
+    read = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(read, array)
+    assert (read.dtype, read.shape) == (array.dtype, array.shape)
+
+
+def test_a_full_disk_is_named_where_an_array_is_written():
+    with pytest.raises(OSError, match="No space left on device"):
+        save_array(Path("/dev/full"), np.zeros(10_000))

@@ -1,5 +1,6 @@
 """One block turns failures of third-party readers into refusals; devices are refused before they are opened."""
 
+import errno
 import os
 import socket
 import tokenize
@@ -7,7 +8,7 @@ import zipfile
 
 import pytest
 
-from keras_emotion.refusals import reason_of, refuse_special_file, refusing_unreadable
+from keras_emotion.refusals import reason_of, refuse_special_file, refusing_unreadable, system_failure
 from keras_emotion.schema import InputError
 
 
@@ -69,3 +70,29 @@ def test_special_files_are_refused_also_through_links(kind, tmp_path, monkeypatc
             refuse_special_file(name)
     refuse_special_file("gone")
     refuse_special_file(".")
+
+
+class ResourceExhaustedError(Exception):
+    """As that of TensorFlow."""
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory; use fewer --workers"),
+        (MemoryError("Unable to allocate 8 GiB"), "out of memory (Unable to allocate 8 GiB); use fewer --workers"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory; use fewer --workers"),
+        (ResourceExhaustedError("OOM when allocating tensor"), "out of memory; use fewer --workers"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied; change its permissions"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free some space"),
+        (OSError(errno.EIO, "Input/output error", "a"), "a: Input/output error; check the disk"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a"), ""),
+        (ResourceExhaustedError("too many calls"), ""),
+        (ValueError("out of memory"), ""),
+    ],
+    ids=repr,
+)
+def test_failures_of_the_machine_are_told_from_bugs(error, message):
+    found = system_failure(error)
+    assert found.startswith(message)
+    assert bool(found) is bool(message)

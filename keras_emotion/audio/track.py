@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
@@ -232,7 +232,7 @@ def _resampled(span: _Span, gaps: list[tuple[float, float]]) -> Iterator[np.ndar
         )
 
 
-def _at_wanted_rate(span: _Span, gaps: list[tuple[float, float]]) -> Iterator[np.ndarray]:
+def _at_wanted_rate(span: _Span, gaps: list[tuple[float, float]]) -> Generator[np.ndarray, None, None]:
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=span.rate)
     for samples, rate in _mono(span.path, gaps):
         if not len(samples):

@@ -1,11 +1,10 @@
-"""Canaries: trainings of the system itself, whose accuracy must be chance, on one fold (of an estimator on a few).
+"""Canary trainings of the system itself, whose accuracy must be at chance, on one fold (for an estimator on a few).
 
-1. The labels of the test rows are replaced at random after the split: nothing that is learnt from training rows is
-   right about them.
-2. Labels are shuffled once, in training and test: a smoke alarm, R = 1. It gives no p-value of the accuracy with the
-   real labels; 19 or 199 shuffles do (`n_permutations`).
+1. The labels of the test rows are replaced at random after the split: nothing learnt from training rows predicts them.
+2. Labels are shuffled once, in training and test set: a smoke alarm, R = 1. It gives no p-value of the accuracy with
+   the real labels; 19 or 199 shuffles do (`n_permutations`).
 
-Windows of a trial are right or wrong together, so that trials count: a trial is right where most of its windows are.
+Windows of a trial are correct or wrong together, so trials are counted: a trial is correct if most of its windows are.
 """
 
 from __future__ import annotations
@@ -34,34 +33,35 @@ RANDOM, SHUFFLED = "random test labels", "shuffled labels"
 """The canaries."""
 
 CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value", "can_alarm")
-"""Columns of `Audit.canaries`: of the test trials of the folds, how many are right; the probability that one is by
-chance (the share of the commonest class); that of at least so many; and whether the trials are enough for a finding,
-were all of them right."""
+"""Columns of `Audit.canaries`: of the test trials of the folds, how many are correct; the probability that one is
+correct by chance (the share of the most frequent class); that of at least so many; and whether the trials suffice for a
+finding if all of them were correct."""
 
 _ENOUGH_TRIALS = 40
-"""Test trials after which no further fold of an estimator is trained."""
+"""Number of test trials after which no further fold of an estimator is trained."""
 
 _ALARM = 0.001
-"""p-value below which a canary is a finding: rarer than one false alarm in a hundred audits of ten lines each."""
+"""p-value below which a canary is a finding: less than one false alarm in a hundred audits of ten rows each."""
 
 
-class _OtherWindowsError(Exception):
-    """Which windows there are depends on ratings."""
+class _NotTrainableError(Exception):
+    """A canary cannot be trained: the set of windows depends on ratings, or one class is left in training."""
 
 
 def run_canaries(plan: Plan) -> list[dict[str, Any]]:
-    """Train and count.
+    """Train the canaries and count correct test trials.
 
     Returns:
-        JSON-able: for each protocol (of a network one) `protocol`, `target`, `folds`, a list of what `_of_fold` gives,
-        and `failed`, a reason, where a training diverged.
+        JSON-able: for each protocol (for a network, one of them) `protocol`, `target`, `folds`, a list of results of
+        `_of_fold`, and `failed`, a reason, if a training diverged.
     """
     plan = checked_plan(plan)
     units = list(first_folds(plan))
     if isinstance(plan.experiment.system, EstimatorSystem):
         units = [(job, folds[: _enough_folds(plan, job, folds)]) for job, folds in units]
     elif units:
-        # One fold, since a network takes as long for it as in the run; of the protocol that tests most trials in one.
+        # One fold, since a network takes as long for it as in the run; of the protocol with most test trials in one
+        # fold.
         job, folds = max(units, key=lambda unit: _n_test_trials(plan, *unit)[0])
         units = [(job, folds[:1])]
     tasks = [(_of_unit, (plan, job, folds)) for job, folds in units]
@@ -69,13 +69,13 @@ def run_canaries(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _n_test_trials(plan: Plan, job: Job, folds: Sequence[Rows]) -> np.ndarray:
-    """Number of test trials of each fold."""
+    """Count the test trials of each fold."""
     unit = plan.window_set(job.subject, job.target, job.session)
     return np.array([len(trial_names(unit, test)) for _, _, test in folds])
 
 
 def _enough_folds(plan: Plan, job: Job, folds: Sequence[Rows]) -> int:
-    """Number of folds that have enough test trials together."""
+    """Return the number of folds that have enough test trials together."""
     return int(np.searchsorted(np.cumsum(_n_test_trials(plan, job, folds)), _ENOUGH_TRIALS)) + 1
 
 
@@ -84,13 +84,13 @@ def _of_unit(plan: Plan, job: Job, folds: Sequence[Rows]) -> dict[str, Any]:
     place = {"protocol": job.protocol, "target": job.target}
     try:
         counted = [_of_fold(plan, dataclasses.replace(job, fold=number), rows) for number, rows in enumerate(folds)]
-    except (TrainingDiverged, _OtherWindowsError) as reason:
+    except (TrainingDiverged, _NotTrainableError) as reason:
         return {**place, "folds": [], "failed": str(reason)}
     return {**place, "folds": counted, "failed": ""}
 
 
 def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
-    """`n_trials`, `right` trials by canary, `chance`; and whether other training labels change what is predicted."""
+    """Return `n_trials`, correct trials by canary, `chance`, and whether predictions depend on the training labels."""
     unit = plan.window_set(job.subject, job.target, job.session)
     names = frozenset(trial_names(unit, rows[2]))
     plans = {
@@ -104,8 +104,13 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         forget_joined(plan)
         own = changed.window_set(job.subject, job.target, job.session)
         if not own.table[[*TRIAL_KEY, "start_seconds"]].equals(unit.table[[*TRIAL_KEY, "start_seconds"]]):
-            raise _OtherWindowsError("other windows are left when ratings are replaced")
+            raise _NotTrainableError("the set of windows changes when ratings are replaced")
         fold = make_fold(changed, job, own, rows, changed.experiment.system.candidates()[job.candidate])
+        # The rows are those of the real labels: of few trials, other labels may leave one class among them.
+        if len(np.unique(fold.labels[fold.train])) < 2:
+            raise _NotTrainableError(
+                f"{canary}: the training windows of fold {job.fold} have one class; too few trials"
+            )
         probabilities[canary] = train_fold(fold.system, changed, job, fold).probabilities
         labels[canary] = fold.labels[fold.train]
         is_right = pd.Series(probabilities[canary].argmax(axis=1) == fold.labels[fold.test])
@@ -127,9 +132,9 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
 
 
 def _chance(unit: WindowSet, rows: Rows) -> float:
-    """Probability that a test trial is right by chance, at most: the share of the commonest class of its subject.
+    """Upper bound of the probability that a test trial is correct by chance: the share of its subject's main class.
 
-    What is drawn or shuffled are labels of the same subject.
+    Labels are drawn or shuffled within the subject.
     """
     heads = unit.table.assign(label=unit.labels(rows[0])).drop_duplicates(list(TRIAL_KEY))
     shares = heads.groupby("subject")["label"].agg(lambda labels: labels.value_counts(normalize=True).max())
@@ -138,7 +143,7 @@ def _chance(unit: WindowSet, rows: Rows) -> float:
 
 
 def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A row for each protocol and canary, with `CANARY_COLUMNS`."""
+    """Build a table with a row for each protocol and canary, with `CANARY_COLUMNS`."""
     from scipy.stats import binom
 
     rows = []
@@ -146,7 +151,7 @@ def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if not unit["folds"]:
             continue
         n_trials = sum(fold["n_trials"] for fold in unit["folds"])
-        # Of trials with different probabilities, fewer reach a number than of trials with their mean.
+        # With different probabilities per trial, fewer trials reach a number than with their mean.
         chance = sum(fold["n_trials"] * fold["chance"] for fold in unit["folds"]) / n_trials
         for canary in (RANDOM, SHUFFLED):
             n_right = sum(fold["right"][canary] for fold in unit["folds"])
@@ -157,17 +162,17 @@ def canary_table(units: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def canary_findings(units: Sequence[Mapping[str, Any]], system: str) -> Iterator[Finding]:
-    """Canaries that are right more often than chance, and a training that its labels do not matter to."""
+    """Report canaries above chance, and trainings that do not depend on their labels."""
     for row in canary_table(units).itertuples():
         if row.p_value >= _ALARM:
             continue
-        counted = f"{system}: {row.n_right} of {row.n_trials} test trials are right"
+        counted = f"{system}: {row.n_right} of {row.n_trials} test trials are predicted correctly"
         chance = f"(chance: {row.chance:.0%} each, p = {row.p_value:.1g})"
         if row.canary == RANDOM:
-            message = f"{counted} about labels that were drawn at random after the split {chance}: it is told them"
+            message = f"{counted} for labels that were drawn at random after the split {chance}: it has access to them"
             yield Finding("score on random test labels", "leak", message, row.protocol, row.target)
         else:
-            message = f"{counted} when labels are shuffled, once (R = 1) {chance}: it does not learn from the signals"
+            message = f"{counted} with labels shuffled once (R = 1) {chance}: it does not learn from the signals"
             yield Finding("score on shuffled labels", "leak", message, row.protocol, row.target)
     for unit in units:
         place = unit["protocol"], unit["target"]
@@ -176,8 +181,8 @@ def canary_findings(units: Sequence[Mapping[str, Any]], system: str) -> Iterator
             yield Finding("not checkable", "note", message, *place)
         if unit["folds"] and all(fold["training_labels_unused"] for fold in unit["folds"]):
             message = (
-                f"{system}: trained on shuffled labels it predicts exactly what it predicts trained on the real ones: "
-                "what it knows comes from elsewhere (a model that was fitted before, a table of answers); give its "
-                "file in `source_files`, with what it was trained on"
+                f"{system}: trained on shuffled labels it predicts exactly the same as trained on the real ones: "
+                "its predictions come from elsewhere (a model fitted before, a table of answers); list that file in "
+                "`source_files`, with its training data"
             )
             yield Finding("training labels unused", "leak", message, *place)

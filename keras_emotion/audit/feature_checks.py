@@ -1,8 +1,8 @@
-"""Prove that the features of a trial come from its recording alone: extracted again in other circumstances, unchanged.
+"""Prove that a trial's features depend on its own recording only, by extracting them again under changed conditions.
 
-A trial of a sample of subjects is extracted by itself, without ratings, under the ids of another trial, and compared
-with what the feature store has of it, which was extracted among all trials. Where that differs, one circumstance after
-the other is changed to find out which one matters.
+Each trial of a sample of subjects is extracted alone, without ratings, under the ids of another trial, and compared
+with its features in the feature store, which were extracted among all trials. If they differ, one condition after
+another is changed to find out which one matters.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from keras_emotion.schema import TRIAL_KEY, Recording, Trial
 from keras_emotion.systems.base import DerivedPart, System
 
 _MOST_TRIALS = 8
-"""Trials that are read of a subject to find one with other ratings."""
+"""Trials of a subject that are read to find one with other ratings."""
 
 _HANDFUL = 4
-"""Trials among which circumstances are changed one by one when they are extracted; joined are `_MOST_TRIALS`."""
+"""Trials among which conditions are changed one by one for extraction; for joined features `_MOST_TRIALS`."""
 
 _ROWS = 64
 """Windows of a subject whose joined features are compared."""
 
 ROUNDING = 1e-4
-"""Of the standard deviation of a feature: smaller differences are those of sums in another order."""
+"""Share of a feature's standard deviation: smaller differences come from another order of summation."""
 
 _REFUSALS = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What features raise that need more trials than they are given."""
+"""Exceptions of features that need more trials than given."""
 
 _NEAR = 0.05
-"""Of the standard deviation of a feature: more than a millionth of gain changes it by."""
+"""Share of a feature's standard deviation: larger than the effect of a gain of one millionth."""
 
 _IDS = ("session", "trial", "stimulus", "presentation")
 
 Windows = tuple[Mapping[str, np.ndarray], pd.DataFrame]
 """Arrays by name and their window table."""
 
-COST = "the accuracy holds only where a person's whole session is recorded before the first prediction"
-"""What transductive features cost."""
+COST = "the accuracy holds only if a subject's whole session is recorded before the first prediction"
+"""Consequence of transductive features."""
 
 
 def without_warnings(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a check not warn: of a handful of trials, or of replaced ones, there may be too few or unlikely values."""
+    """Silence the warnings of a check: a few or replaced trials may give too few or unlikely values."""
 
     @functools.wraps(function)
     def quiet(*arguments):
@@ -65,10 +65,10 @@ def without_warnings(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def feature_findings(plan: Plan, dataset: Reader) -> Iterator[Finding]:
-    """Whether features, and what is joined to them, depend on ratings, on ids or on other trials."""
+    """Check whether features, and data joined to them, depend on ratings, on ids or on other trials."""
     subjects = list(dict.fromkeys([next(iter(plan.feature_folders)), list(plan.feature_folders)[-1]]))
     system = plan.experiment.system
-    tasks = [
+    tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (_part_findings, (plan, dataset, subject, name))
         for subject in subjects
         for name in plan.feature_folders[subject]
@@ -78,20 +78,20 @@ def feature_findings(plan: Plan, dataset: Reader) -> Iterator[Finding]:
     found: dict[tuple, Finding] = {}
     for findings in in_workers(plan.experiment.runtime, tasks, trains=True):
         for place, finding in findings:
-            # One subject is example enough.
+            # One subject is a sufficient example.
             found.setdefault((place, finding.kind, finding.severity), finding)
     yield from found.values()
 
 
-# --- parts, and what a network makes of them
+# --- parts, and parts derived from them
 
 
 class _Chain:
-    """A part, and the derived part that replaces it, where there is one.
+    """A feature part, and the derived part that replaces it, if any.
 
     Args:
         system: the system.
-        name: name of the features in the plan: of the part, or of the derived part.
+        name: name of the features in the plan: that of the part, or of the derived part.
     """
 
     def __init__(self, system: System, name: str):
@@ -100,7 +100,7 @@ class _Chain:
         self.title = f"derived part {name!r}" if self.derived else f"part {name!r}"
 
     def extract(self, trials: Sequence[Trial]) -> Windows:
-        """The features of trials, in the way of a run."""
+        """Extract the features of trials as in a run."""
         if self.part.shared_by_stimulus:
             given = [self.part.extract([trial.without_ratings()]) for trial in trials_without_signals(trials)]
             arrays = {name: np.concatenate([one[name] for one, _ in given]) for name in given[0][0]}
@@ -125,14 +125,14 @@ def _part_findings(plan: Plan, dataset: Reader, subject: int | str, name: str) -
     probe, other = read[0], _most_unlike(read)
     if other is None:
         return [("", _not_checkable(f"{chain.title}: subject {subject} has one trial"))]
-    # What is costly to extract is extracted once.
+    # Cached, because extraction is costly.
     probes = [probe, other] if set(chain.part.sources) == {"recording"} else [probe]
     for one in probes:
         try:
             alone = chain.extract([_named(one, other if one is probe else probe)])
             same = _is_same(_aligned(chain, alone, stored), _of_trial(stored.arrays, stored.table, one), stored)
         except _REFUSALS:
-            same = False  # of this trial alone nothing can be extracted
+            same = False  # a single trial is too little to extract from
         if not same:
             handful = [probe, other, *(trial for trial in read[1:] if trial is not other)][:_HANDFUL]
             if one is other:
@@ -140,7 +140,7 @@ def _part_findings(plan: Plan, dataset: Reader, subject: int | str, name: str) -
             return [(name, finding) for finding in _circumstances(chain, handful, stored, own)]
         if set(chain.part.sources) == {"recording"} and not _is_near(chain.extract([_amplified(one)]), alone, stored):
             message = (
-                f"{chain.title}: the features of trial {one.trial} of subject {subject} are others when its signals "
+                f"{chain.title}: the features of trial {one.trial} of subject {subject} change when its signals "
                 "are amplified by a millionth: they are looked up by the content of the recording"
             )
             return [(name, Finding("answer in the features", "leak", message))]
@@ -148,7 +148,7 @@ def _part_findings(plan: Plan, dataset: Reader, subject: int | str, name: str) -
 
 
 def _circumstances(chain: _Chain, trials: Sequence[Trial], stored: StoredFeatures, dataset: Reader):
-    """Which circumstances change the features of the first one of some trials."""
+    """Find the conditions that change the features of the first of some trials."""
     probe, other, *_ = trials
     where = f"{chain.title}: the features of trial {probe.trial} of subject {probe.subject}"
 
@@ -158,7 +158,7 @@ def _circumstances(chain: _Chain, trials: Sequence[Trial], stored: StoredFeature
 
     expected = extracted(trials)
     if not _is_same(extracted(trials), expected, stored):
-        yield Finding("not reproducible", "warning", f"{where} are others when they are extracted again")
+        yield Finding("not reproducible", "warning", f"{where} change when they are extracted again")
         return
     found = False
     rerated = [
@@ -174,11 +174,12 @@ def _circumstances(chain: _Chain, trials: Sequence[Trial], stored: StoredFeature
         yield Finding(
             "answer in the features",
             "leak",
-            f"{where} change when it only bears the number, stimulus and place of trial {other.trial}: they follow a "
-            "table (of ratings, of stimuli) or the order of presentation, and not what was recorded",
+            f"{where} change when only its number, stimulus and position are replaced by those of trial {other.trial}: "
+            "they depend on a table (of ratings, of stimuli) or on the order of presentation, not on the recording",
         )
     if not _is_same(extracted([probe, *(_replaced(one) for one in trials[1:])]), expected, stored):
-        yield Finding("transductive", "warning", f"{where} change when what other trials recorded is replaced: {COST}")
+        message = f"{where} change when the recordings of other trials are replaced: {COST}"
+        yield Finding("transductive", "warning", message)
         return
     if found:
         return
@@ -191,21 +192,21 @@ def _circumstances(chain: _Chain, trials: Sequence[Trial], stored: StoredFeature
         yield Finding(
             "transductive",
             "note",
-            f"{where} change when other trials are left out, and not when what these recorded under their stimuli is "
+            f"{where} change when other trials are left out, but not when their recordings under the stimuli are "
             "replaced: they use rest periods, or the number, of other trials",
         )
         return
-    # Neither of these: of trials that were not looked at, or of something that is no longer there.
+    # Neither condition: the cause is in trials outside the sample, or no longer exists.
     everything = extracted(list(dataset.trials([probe.subject])))
     if _is_same(everything, alone, stored):
-        message = f"{where} are not those of the feature store: another version of the part, or of a file that it reads"
+        message = f"{where} differ from the feature store: another version of the part, or of a file that it reads"
         yield Finding("not reproducible", "warning", message)
     else:
         yield Finding("transductive", "warning", f"{where} change when other trials are left out: {COST}")
 
 
 def _most_unlike(trials: Sequence[Trial]) -> Trial | None:
-    """The trial whose ratings are farthest from those of the first one."""
+    """Return the trial whose ratings are farthest from those of the first one."""
     first = trials[0].ratings
 
     def distance(trial: Trial) -> float:
@@ -215,18 +216,18 @@ def _most_unlike(trials: Sequence[Trial]) -> Trial | None:
 
 
 def _named(trial: Trial, other: Trial) -> Trial:
-    """What one trial recorded under the ids and ratings of another; the file of a recording has no name."""
+    """Return one trial's recording under the ids and ratings of another; the recording's file name is removed."""
     ids = {name: getattr(other, name) for name in _IDS}
     recording = trial.recording if trial.recording is None else dataclasses.replace(trial.recording, source=None)
     return dataclasses.replace(trial, **ids, ratings=other.ratings, recording=recording)
 
 
 def _replaced(trial: Trial) -> Trial:
-    """A trial that recorded something else under its stimulus: its rest period stays."""
+    """Replace a trial's recording under its stimulus; its rest period stays."""
     if trial.recording is None:
         return trial
     signal, onset = trial.recording.signal.copy(), trial.recording.n_baseline_samples
-    # Backwards and three times as large: valid wherever the original is.
+    # Reversed and three times as large: valid wherever the original is.
     signal[:, onset:] = 3 * signal[:, onset:][:, ::-1]
     changed: Recording = dataclasses.replace(trial.recording, signal=signal)
     return dataclasses.replace(trial, recording=changed)
@@ -239,7 +240,7 @@ def _amplified(trial: Trial) -> Trial:
 
 
 def _is_near(found: Windows, expected: Windows, stored: StoredFeatures) -> bool:
-    """Whether features, on average over windows, differ by a small share of their spread."""
+    """Return whether features, on average over windows, differ by a small share of their spread."""
     for name, array in expected[0].items():
         if array.dtype.kind != "f" or name not in found[0] or found[0][name].shape != array.shape:
             continue
@@ -247,14 +248,14 @@ def _is_near(found: Windows, expected: Windows, stored: StoredFeatures) -> bool:
         known = array if some is None or some.shape[1:] != array.shape[1:] else np.concatenate([array, some])
         apart = np.nan_to_num(np.abs(found[0][name].astype(np.float64) - array)).mean(axis=0)
         known = np.nan_to_num(known.astype(np.float64))
-        # A large offset is amplified, too.
+        # The amplification applies to a large offset, too.
         if (apart > _NEAR * known.std(axis=0) + ROUNDING * (1 + np.abs(known).mean(axis=0))).any():
             return False
     return True
 
 
 def _of_trial(arrays: Mapping[str, Any], table: pd.DataFrame, trial: Trial) -> Windows:
-    """The windows of a trial, sorted by time."""
+    """Return the windows of a trial, sorted by time."""
     key = tuple(getattr(trial, name) for name in TRIAL_KEY)
     rows = np.flatnonzero([tuple(row) == key for row in table[list(TRIAL_KEY)].itertuples(index=False, name=None)])
     return _at(arrays, table, rows[np.argsort(table["start_seconds"].to_numpy()[rows], kind="stable")])
@@ -265,7 +266,7 @@ def _at(arrays: Mapping[str, Any], table: pd.DataFrame, rows: np.ndarray) -> Win
 
 
 def _aligned(chain: _Chain, windows: Windows, stored: StoredFeatures) -> Windows:
-    """Windows of one trial as the store has them: of all channels of the subject."""
+    """Align the windows of one trial to the store: to all channels of the subject."""
     arrays, table = windows
     if chain.derived is None and stored.channels is not None:
         arrays = {
@@ -276,7 +277,7 @@ def _aligned(chain: _Chain, windows: Windows, stored: StoredFeatures) -> Windows
 
 
 def _is_same(found: Windows, expected: Windows, stored: StoredFeatures | None = None) -> bool:
-    """Whether windows are equal, but for rounding; ratings of steps are no features."""
+    """Return whether windows are equal up to rounding; step ratings are not features."""
     (arrays, table), (others, wanted) = found, expected
     if not np.array_equal(table["start_seconds"], wanted["start_seconds"]):
         return False
@@ -288,7 +289,7 @@ def _is_same(found: Windows, expected: Windows, stored: StoredFeatures | None = 
 
 
 def _some(stored: StoredFeatures | None, name: str) -> np.ndarray | None:
-    """Some windows of a stored array, spread over all of them."""
+    """Return some windows of a stored array, spread over all of them."""
     if stored is None or name not in stored.arrays:
         return None
     array = stored.arrays[name]
@@ -296,12 +297,12 @@ def _some(stored: StoredFeatures | None, name: str) -> np.ndarray | None:
 
 
 def equal_but_for_rounding(found: np.ndarray, expected: np.ndarray, sample: np.ndarray | None = None) -> bool:
-    """Whether windows hold the same, but for differences far below the spread of each feature.
+    """Return whether windows are equal, up to differences far below the spread of each feature.
 
     Args:
         found: `(windows, ...)`.
         expected: `(windows, ...)`.
-        sample: `(others, ...)` windows whose spread counts besides.
+        sample: `(others, ...)` additional windows for the spread.
     """
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape or found.dtype != expected.dtype:
@@ -317,7 +318,7 @@ def equal_but_for_rounding(found: np.ndarray, expected: np.ndarray, sample: np.n
     return bool((np.nan_to_num(np.abs(found.astype(np.float64) - expected)) <= ROUNDING * known.std(axis=0)).all())
 
 
-# --- what is joined to the features
+# --- joined features
 
 
 @without_warnings
@@ -326,14 +327,14 @@ def _join_findings(plan: Plan, subject: int | str) -> list[tuple[str, Finding]]:
 
 
 def _of_join(system: System, paired: StoredFeatures, subject: int | str) -> Iterator[Finding]:
-    """What joined features depend on, besides the windows themselves."""
+    """Check whether joined features depend on anything but the windows themselves."""
     where = f"`join` of {type(system).__name__}: the features of subject {subject}"
     number = paired.table.groupby(list(TRIAL_KEY), sort=False).ngroup().to_numpy()
     paired = paired.keep(np.flatnonzero(number < _MOST_TRIALS))
     rows, ratings = np.arange(len(paired.table)), rating_columns(paired.table)
     trial = paired.table.groupby(list(TRIAL_KEY), sort=False).ngroup().to_numpy()
     if trial.max(initial=0) < 1:
-        yield _not_checkable(f"{where}: there is one trial")
+        yield _not_checkable(f"{where}: there is only one trial")
         return
 
     def joined(table: pd.DataFrame, arrays: Mapping[str, Any] | None = None) -> Windows:
@@ -353,9 +354,9 @@ def _of_join(system: System, paired: StoredFeatures, subject: int | str) -> Iter
 
     expected = joined(paired.table)
     if not _is_same(sample(joined(paired.table)), sample(expected)):
-        yield Finding("not reproducible", "warning", f"{where} are others when they are joined again")
+        yield Finding("not reproducible", "warning", f"{where} change when they are joined again")
         return
-    # Each trial with the ratings of another one, whatever is next to it.
+    # Each trial with the ratings of another one, independent of its neighbours.
     heads = np.unique(trial, return_index=True)[1]
     order = paired.table[ratings].iloc[heads].fillna(0).sum(axis=1).to_numpy().argsort(kind="stable")
     donor = np.empty(len(heads), dtype=int)
@@ -365,20 +366,20 @@ def _of_join(system: System, paired: StoredFeatures, subject: int | str) -> Iter
     found = joined(rerated)
     place = [*TRIAL_KEY, "start_seconds"]
     if not found[1][place].equals(expected[1][place]):
-        message = f"{where}: others of its windows are kept when only ratings are replaced"
+        message = f"{where}: the set of its windows changes when only ratings are replaced"
         yield Finding("answer in the features", "leak", message)
     elif not _is_same(sample(found), sample(expected)):
         message = f"{where} change when only ratings are replaced"
         yield Finding("answer in the features", "leak", message)
     elif not system.source_files():
-        # A system with files of its own finds windows in them by their ids: where these come from is another question.
+        # A system with its own files finds windows in them by their ids: their origin is checked elsewhere.
         renamed = paired.table.copy()
         for name in _IDS:
             renamed[name] = paired.table[name].to_numpy()[heads[donor[trial]]]
         if not _is_same(sample(joined(renamed)), sample(expected)):
             message = (
-                f"{where} change when trials only bear the number, stimulus and place of others: they follow a table "
-                "(of ratings, of stimuli) or the order of presentation, and not what was recorded"
+                f"{where} change when only number, stimulus and position of trials are exchanged: they depend on "
+                "a table (of ratings, of stimuli) or on the order of presentation, not on the recording"
             )
             yield Finding("answer in the features", "leak", message)
     rng = np.random.default_rng(0)

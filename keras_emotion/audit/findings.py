@@ -1,4 +1,4 @@
-"""Findings of an audit: static checks of every fold, the origin of files, and what the null distributions say."""
+"""Findings of an audit: static checks of every fold, the origin of files, and the null distributions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def static_findings(plan: Plan) -> Iterator[Finding]:
                 try:
                     for repetition in range(plan.n_repetitions(name)):
                         for train, validation, test in plan.folds(unit, name, repetition):
-                            # Where the test fold chooses the epoch, the definition of the protocol says so.
+                            # Where the test fold chooses the epoch, the finding of the protocol's definition covers it.
                             chosen = validation if protocol.epoch_chosen_by != "test_fold" else validation[:0]
                             checks.fold(unit.table, train, chosen, test, contents[rows])
                 except NotEvaluable:
@@ -58,7 +58,7 @@ def static_findings(plan: Plan) -> Iterator[Finding]:
 
 
 def _of_media(findings: Iterable[Finding], system: System) -> Iterator[Finding]:
-    """Findings of folds; a stimulus that other people saw in training is no note where the system sees it itself."""
+    """Raise notes on shared stimuli to warnings if the system reads the stimulus itself."""
     for finding in findings:
         if finding.kind == "shared stimulus" and finding.severity == "note" and "media" in system.sources:
             message = f"{finding.message}; {type(system).__name__} reads the stimulus itself"
@@ -67,7 +67,7 @@ def _of_media(findings: Iterable[Finding], system: System) -> Iterator[Finding]:
 
 
 def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
-    """Whether something is fitted on windows that are not trained on. A run that came to its end has shown it."""
+    """Check whether something is fitted outside the training windows. A finished run has already proved it is not."""
     jobs = {} if has_run else {job.protocol: job for job, _ in reversed(plan.jobs()[0])}
     tasks = [(_scope_message, (plan, job)) for job in jobs.values()]
     for message in in_workers(plan.experiment.runtime, tasks, trains=True):
@@ -76,7 +76,7 @@ def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
 
 
 def origin_findings(plan: Plan) -> Iterator[Finding]:
-    """Whether a teacher, an encoder or a network to start from has learnt from what is tested."""
+    """Check whether a teacher, an encoder or an initial network was trained on data of the test set."""
     protocols = [PROTOCOLS[name] for name in plan.experiment.protocols]
     files = brought_files(plan.experiment.system)
     if not files:
@@ -86,14 +86,14 @@ def origin_findings(plan: Plan) -> Iterator[Finding]:
         origin = Origin.read(file)
         if origin is None:
             message = (
-                f"{file.name} brings features or a network: whether it has learnt from these recordings is not known"
+                f"{file.name} provides features or a network: whether it was trained on these recordings is unknown"
             )
             yield Finding("unknown origin", "note", message)
         elif met := next(filter(None, (one.met(tested) for one in origin.all)), ""):
-            yield Finding("fitted on test rows", "leak", f"{file.name} has learnt from {met}")
+            yield Finding("fitted on test rows", "leak", f"{file.name} was trained on {met}")
         elif shared := {name for one in origin.all for name in one.stimuli} & set(tested.stimuli):
             claimed = any("stimuli" in protocol.disjoint for protocol in protocols)
-            message = f"{file.name} has learnt from {len(shared)} of the {len(tested.stimuli)} stimuli that are tested"
+            message = f"{file.name} was trained on {len(shared)} of the {len(tested.stimuli)} tested stimuli"
             yield Finding("shared stimulus", "leak" if claimed else "warning", message)
 
 
@@ -106,24 +106,24 @@ def _scope_message(plan: Plan, job: Job) -> str:
 
 
 def null_findings(scores: pd.DataFrame, null: pd.DataFrame) -> Iterator[Finding]:
-    """A protocol under which shuffled labels are recognised hands out accuracy, whatever the way; so may time."""
+    """Report protocols under which shuffled labels or the order of presentation score above chance."""
     for _, row in scores[scores["n_permutations"] > 0].iterrows():
         place = {"protocol": row["protocol"], "target": row["target"]}
         if row["null_low"] > row["constant"]:
             yield Finding("score on shuffled labels", "leak", score_sentence(row), **place)
         keys = ["protocol", "target", "model"]
         own = null.loc[(null[keys] == row[keys]).all(axis=1) & (null["permutation"] > 0), "score"]
-        # Of as many shuffles as make it rarer than one false alarm in a hundred.
+        # Requires enough shuffles for less than one false alarm in a hundred.
         if len(own) >= _ENOUGH_SHUFFLES and row["order"] > own.max() and not PROTOCOLS[row["protocol"]].flags:
             message = (
                 f"the order of presentation alone, without any signal, scores {_percent(row['order'])}, more than any "
-                f"of {len(own)} trainings on shuffled labels (at most {_percent(own.max())}): labels go with time"
+                f"of {len(own)} trainings on shuffled labels (at most {_percent(own.max())}): labels depend on time"
             )
             yield Finding("order of presentation", "warning", message, **place)
 
 
 def score_sentence(row: pd.Series) -> str:
-    """Describe a row of `Audit.scores`, for a reader who has never heard of permutations."""
+    """Describe a row of `Audit.scores` for a reader unfamiliar with permutations."""
     between = {
         "trials": "stimuli of a subject",
         "sessions": "stimuli of a session",
@@ -132,10 +132,10 @@ def score_sentence(row: pd.Series) -> str:
     tested = (
         f"p = {row['p_value']:.3f}"
         if np.isfinite(row["p_value"])
-        else f"no p-value: there are {row['n_labelings']} distinct labelings"
+        else f"no p-value: there are only {row['n_labelings']} distinct labelings"
     )
     text = (
-        f"Under {row['protocol']} a model that knows nothing about emotion scores {_percent(row['null_mean'])} on "
+        f"Under {row['protocol']} a model without any information on emotion scores {_percent(row['null_mean'])} on "
         f"{row['target']} ({row['model']}, trained on labels permuted between the {between}, {row['n_permutations']} "
         f"times, 95 % of them from {_percent(row['null_low'])} to {_percent(row['null_high'])}); with the real labels "
         f"it scores {_percent(row['score'])} ({tested})"
@@ -143,16 +143,16 @@ def score_sentence(row: pd.Series) -> str:
     if not row["p_value"] <= _SIGNIFICANT:
         return f"{text}: no evidence of emotion{_shown_by_these_data(row)}."
     if row["null_low"] > row["constant"]:
-        return f"{text}: more than nothing, but how much of it is emotion this protocol cannot tell."
-    return f"{text}: more than chance."
+        return f"{text}: above chance, but this protocol cannot separate emotion from leakage."
+    return f"{text}: above chance."
 
 
 def _shown_by_these_data(row: pd.Series) -> str:
-    """What a score without evidence leaves open: the difference that this test would have found."""
+    """Return the difference that this test would have detected, for a score without evidence."""
     share = detectable_by_permutation(row["null_low"], row["null_high"], tail=_SIGNIFICANT)
     if not np.isfinite(row["p_value"]) or np.isnan(share):
         return ""
-    return f" (with 80 % power this test finds a difference of {100 * share:.1f} points from shuffled labels)"
+    return f" (with 80 % power this test detects a difference of {100 * share:.1f} points from shuffled labels)"
 
 
 def _percent(share: float) -> str:

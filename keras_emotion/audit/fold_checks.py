@@ -1,9 +1,9 @@
-"""Prove that what is trained depends on training rows alone: trained again with other test rows, it predicts the same.
+"""Prove that training depends on training rows only: retrained with replaced test rows, predictions stay the same.
 
 One fold is trained as it is, and again with the features and ratings of its test trials replaced in the feature store's
 arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and those for
-training trials, must stay. They are exactly the same in a training that is reproducible, so that nothing is estimated;
-where two equal trainings differ by rounding, they are the same but for that.
+training trials, must stay the same: exactly if the training is reproducible, so that nothing is estimated; up to
+rounding if two equal trainings differ by rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import FitRequest, FitResult, TrainingDiverged, fit, run_fits
 from keras_emotion.experiment.fold import Fold, fitted_arrays, make_fold
-from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet, forget_windows
+from keras_emotion.experiment.jobs import Job, Plan, Replacement, Rows, WindowSet, forget_windows
 from keras_emotion.experiment.training import fold_training, train_fold, without_files
 from keras_emotion.pipelines import JoinedArrays
 from keras_emotion.schema import TRIAL_KEY
@@ -28,29 +28,27 @@ from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.experiment import Experiment
 
 _EPOCHS = 2
-"""Epochs of the trainings that are compared: what must not matter does not matter in the first epoch either."""
+"""Epochs of the compared trainings: irrelevant data are irrelevant from the first epoch."""
 
 _DRAWS = 3
-"""Replacements that an estimator is fitted with; a network, whose trainings are long, with one."""
+"""Number of replacements for an estimator; a network, which takes long to train, gets one."""
 
 _MOST_ROUNDING = 1e-3
-"""Largest difference between the probabilities of two equal trainings that is taken for rounding: on a GPU, sums are in
-another order each time."""
+"""Largest difference between the probabilities of two equal trainings that counts as rounding: on a GPU the order of
+summation varies."""
 
 _TIMES_ROUNDING = 10
-"""So many times as large is no rounding."""
+"""Factor above the rounding of equal trainings from which a difference counts."""
 
 _TRAINED = 8
-"""Training trials whose predictions are compared: those of one may be 0 and 1 whatever is fitted."""
+"""Number of training trials whose predictions are compared: those of a single one may be 0 and 1 for any fit."""
 
 _ROWS = 512
-"""Test windows whose vectors are computed beside those of the training windows."""
-
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Number of test windows whose vectors are computed together with those of the training windows."""
 
 
 def checked_plan(plan: Plan) -> Plan:
-    """The plan under the protocols that claim that test trials are not used; where all use them, one that does not."""
+    """Return the plan under its protocols that keep test trials out; if there are none, under one that does."""
     experiment = plan.experiment
     honest = [name for name in experiment.protocols if _is_honest(name)]
     if not honest:
@@ -63,13 +61,13 @@ def checked_plan(plan: Plan) -> Plan:
 
 def _is_honest(name: str) -> bool:
     protocol = PROTOCOLS[name]
-    # What is replaced are trials: where training has windows of them, that is the protocol and nothing that is fitted.
+    # Trials are replaced: if the training set has windows of them, a change is due to the protocol, not to a fit.
     shares_trials = protocol.disjoint in ("windows", "overlapping_windows")
     return not shares_trials and protocol.epoch_chosen_by != "test_fold" and protocol.fitted_on != "all_rows"
 
 
 def first_folds(plan: Plan) -> Iterator[tuple[Job, list[Rows]]]:
-    """The folds of the first unit of each protocol that can be divided, for the first target, and the job of one."""
+    """Yield the folds of the first splittable unit of each protocol, for the first target, and the job of one."""
     done = set()
     candidate = next(iter(plan.experiment.system.candidates()))
     for protocol, target, subject, session in plan.units():
@@ -84,15 +82,15 @@ def first_folds(plan: Plan) -> Iterator[tuple[Job, list[Rows]]]:
 
 
 def fold_findings(plan: Plan) -> Iterator[Finding]:
-    """Whether vectors, and what is trained, depend on test rows."""
+    """Check whether vectors, and trained models, depend on test rows."""
     plan = checked_plan(plan)
     units = list(first_folds(plan))
     if not units:
-        message = "no protocol that keeps test rows apart can be applied to these data: fitting was not checked"
+        message = "no protocol that keeps test rows apart can be applied to these data: fits were not checked"
         yield Finding("not checkable", "note", message)
         return
     tasks = [(_vector_findings, (plan, job, folds[0])) for job, folds in units]
-    # What is trained does not depend on the protocol: networks are trained under one.
+    # Training is independent of the protocol: networks are trained under one.
     trained = units if isinstance(plan.experiment.system, EstimatorSystem) else units[:1]
     tasks += [(_training_findings, (plan, job, folds[0])) for job, folds in trained]
     found: dict[tuple[str, str], Finding] = {}
@@ -107,10 +105,10 @@ def fold_findings(plan: Plan) -> Iterator[Finding]:
 
 @without_warnings
 def _vector_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
-    """Whether each window is made a vector by itself."""
+    """Check whether each window is vectorised independently."""
     unit, system = plan.window_set(job.subject, job.target, job.session), plan.experiment.system
     fold = make_fold(plan, job, unit, rows, system)
-    # As those of logistic regression on the features of a network, which fits no arrays.
+    # As for logistic regression on the features of a network, which fits no arrays.
     arrays = fitted_arrays(fold) if isinstance(system, EstimatorSystem) else fold.arrays
     train, _, test = rows
     known = np.sort(np.concatenate([train, test[:_ROWS]]))
@@ -135,14 +133,14 @@ def _vector_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
 
 @dataclasses.dataclass(frozen=True)
 class _Probes:
-    """What is compared: predictions for a test trial and a training trial, and the windows that there are."""
+    """Compared quantities: predictions for a test trial and training trials, and the set of windows."""
 
     test: np.ndarray
     train: np.ndarray
     windows: pd.DataFrame
 
     def apart(self, other: _Probes) -> float:
-        """The largest difference between probabilities; infinity where other windows are predicted."""
+        """Return the largest difference between probabilities; infinity if the predicted windows differ."""
         pairs = (self.test, other.test), (self.train, other.train)
         if any(own.shape != wanted.shape for own, wanted in pairs):
             return float("inf")
@@ -150,19 +148,19 @@ class _Probes:
 
 
 def forget_joined(plan: Plan) -> None:
-    """Have windows joined anew, so that what a system keeps when it joins is of these."""
+    """Discard joined windows, so that a system's join state is rebuilt from the present windows."""
     if type(plan.experiment.system).join is not System.join:
         forget_windows()
 
 
 def trial_names(unit: WindowSet, rows: np.ndarray) -> list[tuple]:
-    """Keys of the trials of some windows, once each, in their order."""
+    """Return the keys of the trials of some windows, once each, in their order."""
     keys = unit.table[list(TRIAL_KEY)].iloc[rows].itertuples(index=False, name=None)
     return list(dict.fromkeys(map(tuple, keys)))
 
 
 def rows_of(unit: WindowSet, names: list[tuple]) -> np.ndarray:
-    """Windows of some trials."""
+    """Return the windows of some trials."""
     wanted = set(names)
     keys = unit.table[list(TRIAL_KEY)].itertuples(index=False, name=None)
     return np.flatnonzero(np.fromiter((tuple(key) in wanted for key in keys), bool))
@@ -194,7 +192,7 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
             both = Replacement(frozenset(tested), others, seed, differs=True)
             found = predicted(both)
             if not found.windows.equals(expected.windows):
-                message = f"{name}: others of its windows are left when ratings or features of test trials are replaced"
+                message = f"{name}: the set of its windows changes when ratings or features of test trials are replaced"
                 return [Finding("answer in the features", "leak", message, **place)]
             if differs(found, expected):
                 break
@@ -203,15 +201,15 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
         rounding = predicted().apart(expected)
         if rounding > _MOST_ROUNDING:
             message = (
-                f"{name}: trained twice on the same fold, it predicts otherwise: something goes on from training to "
-                "training (the test rows of one fold are the training rows of another), or is drawn without a seed; "
-                "what else is fitted cannot be checked"
+                f"{name}: trained twice on the same fold, its predictions differ: some state carries over between "
+                "trainings (the test rows of one fold are the training rows of another), or is drawn without a seed; "
+                "other fits cannot be checked"
             )
             return [Finding("not reproducible", "warning", message, **place)]
         if not differs(found, expected):
             return []
         by_ratings = differs(predicted(dataclasses.replace(both, features=frozenset())), expected)
-        # Of the training trial alone: what is predicted beside test trials may depend on those without being fitted.
+        # For the training trial alone: predictions next to test trials may depend on those without any fit.
         only_features = dataclasses.replace(both, ratings=frozenset())
         in_training = differs(predicted(only_features, of_training=True), predicted(of_training=True))
         by_features = in_training or differs(predicted(only_features), expected)
@@ -219,18 +217,18 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
         return [Finding("not checkable", "note", f"{name}: training diverged ({reason})", **place)]
     findings = []
     if by_ratings:
-        message = f"{name}: what it predicts changes when ratings of the test trials are replaced: they are used"
+        message = f"{name}: its predictions change when ratings of the test trials are replaced: they are used"
         findings.append(Finding("fitted on test rows", "leak", message, **place))
     if in_training or not (by_ratings or by_features):
-        # Or where it takes both: a part is fitted to ratings and features together.
+        # Or only if both are replaced: a part is fitted to ratings and features together.
         message = (
-            f"{name}: what it predicts for training trials changes when the features of test trials are replaced: "
+            f"{name}: its predictions for training trials change when the features of test trials are replaced: "
             "something is fitted to them"
         )
         findings.append(Finding("fitted on test rows", "leak", message, **place))
     elif by_features:
         message = (
-            f"{name}: what it predicts for trial {probe[-1]}, a test trial, changes when the features of other test "
+            f"{name}: its predictions for trial {probe[-1]}, a test trial, change when the features of other test "
             f"trials are replaced: {COST}"
         )
         findings.append(Finding("transductive", "warning", message, **place))
@@ -238,7 +236,7 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
 
 
 def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, trained: list[tuple]) -> _Probes:
-    """What a short training predicts for a test trial and training trials; for the latter alone without the former."""
+    """Predict a test trial and training trials after a short training; the latter also without the former."""
     forget_joined(plan)
     unit = plan.window_set(job.subject, job.target, job.session)
     windows = unit.table[[*TRIAL_KEY, "start_seconds"]]
@@ -246,16 +244,17 @@ def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, tra
         return _Probes(np.empty(0), np.empty(0), windows)
     train, validation, test = rows
     probes = [rows_of(unit, tested or []), rows_of(unit, trained)]
-    # Windows of a training trial are predicted beside those of the test.
+    # Windows of a training trial are predicted together with those of the test trial.
     asked = np.concatenate([*probes, *([] if tested is None else [np.setdiff1d(test, probes[0])])])
     system = plan.experiment.system.candidates()[job.candidate]
     fold = make_fold(plan, job, unit, (train, validation, asked), system)
     probabilities = short_training(plan, job, fold)
-    return _Probes(*np.split(probabilities, np.cumsum([len(own) for own in probes]))[:2], windows)
+    of_test, of_training = np.split(probabilities, np.cumsum([len(own) for own in probes]))[:2]
+    return _Probes(of_test, of_training, windows)
 
 
 def short_training(plan: Plan, job: Job, fold: Fold) -> np.ndarray:
-    """`(test windows, n_classes)` probabilities after a few epochs; of an estimator after its fit.
+    """Return `(test windows, n_classes)` probabilities after a few epochs; for an estimator, after its fit.
 
     Raises:
         TrainingDiverged: a loss or a probability is not finite.

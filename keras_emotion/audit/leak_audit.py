@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,46 @@ from keras_emotion.audit.feature_checks import feature_findings
 from keras_emotion.audit.findings import null_findings, origin_findings, scope_findings, score_sentence, static_findings
 from keras_emotion.audit.fold_checks import fold_findings
 from keras_emotion.audit.null import null_scores, observed_scores, protocol_gaps, score_table
-from keras_emotion.audit.tasks import LIGHT, NETWORK, count_labelings, light_plan, light_tasks, network_tasks, run_tasks
+from keras_emotion.audit.tasks import (
+    LIGHT,
+    NETWORK,
+    count_labelings,
+    light_plan,
+    light_tasks,
+    network_tasks,
+    run_tasks,
+    start_audit_log,
+)
 from keras_emotion.evaluation.leaks import Finding, sorted_findings
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.experiment.jobs import Plan
+from keras_emotion.experiment.progress import print_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.json_files import DamagedFile, read_json
+from keras_emotion.logs import run_log
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.tables import csv_bytes
 
 _CANARIES = "canaries.json"
-"""Record of the canaries: their trainings are as long as those of a run."""
+"""Name of the canaries' record: their trainings take as long as those of a run."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """What an audit found.
+    """Result of an audit.
 
     Args:
-        findings: static checks, and what the permutations say; leaks first.
-        scores: a row a protocol, target and model; see `SCORE_COLUMNS`.
+        findings: static checks, and results of the permutations; leaks first.
+        scores: one row per protocol, target and model; see `SCORE_COLUMNS`.
         null: `protocol`, `target`, `model`, `permutation`, `score`; permutation 0 is the real labels.
-        gaps: `target`, `model`, `windows`, `trials`: accuracies where windows of one trial are on both sides, and where
-            trials are kept whole, with the same model and budget.
-        canaries: trainings whose accuracy must be chance; see `keras_emotion.audit.CANARY_COLUMNS`.
-        synthetic: whether the data are.
-        path: where the files of the audit lie.
+        gaps: `target`, `model`, `windows`, `trials`: accuracies where windows of one trial are in both training and
+            test set, and where trials are kept whole, with the same model and budget.
+        canaries: trainings whose accuracy must be at chance; see `keras_emotion.audit.CANARY_COLUMNS`.
+        synthetic: whether the data are synthetic.
+        path: folder of the audit's files.
     """
 
     findings: tuple[Finding, ...]
@@ -55,10 +65,11 @@ class Audit:
 
     @property
     def sentences(self) -> list[str]:
-        """What each protocol is worth, for a reader who knows nothing of permutations."""
+        """Describe each protocol's scores for a reader unfamiliar with permutations."""
         return [score_sentence(row) for _, row in self.scores.iterrows() if row["n_permutations"]]
 
 
+@run_log()
 def audit(
     subject: Experiment | RunFolder | Path | str,
     dataset: Any = None,
@@ -70,38 +81,38 @@ def audit(
     workers: int = 0,
     stimuli: Path | None = None,
 ) -> Audit:
-    """Measure what the protocols of an experiment hand out, and check what can be checked without training.
+    """Estimate accuracy inflation by label permutation, and check every fold for leakage.
 
-    1. Static checks of every fold (see `keras_emotion.evaluation.leaks`), and what saved networks that are brought
-       along were trained on (`keras_emotion.experiment.origin`).
+    1. Static checks of every fold (see `keras_emotion.evaluation.leaks`), and of the training data of saved networks
+    that the experiment uses (`keras_emotion.experiment.origin`).
     2. Proofs: features of a sample of trials are extracted and joined again with other ratings, ids and trials
        (`feature_checks`), and a fold is trained for two epochs with the ratings and features of its test trials
-       replaced (`fold_checks`). What changes is a finding.
+       replaced (`fold_checks`). Any change is a finding.
     3. Canaries: the system itself is trained on a fold with random test labels, and once with shuffled labels
        (`canaries`).
-    4. Labels permuted within the rows that one model trains and tests on, between stimuli that were shown equally
-       often, all labels of a stimulus together, and models trained on them: logistic regression on the system's
-       features, and the system itself. What they reach, they reach without anything of emotion. A high null with a
-       real score that is no better is no evidence of emotion; at the ceiling it bounds nothing, and it is no share to
-       be subtracted.
+    4. Labels permuted within the rows of one model, between stimuli that were shown equally often, all labels of a
+       stimulus together, and models trained on them: logistic regression on the system's features, and the system
+       itself. Their accuracy is reached without any information on emotion. If the real score does not exceed a high
+       null, it is no evidence of emotion; at the ceiling the null bounds nothing, and it is not a share to be
+       subtracted.
     5. The gap between folds of windows and folds of trials, same model and budget.
-    6. The accuracy from the order of presentation alone: the permutation is blind to time.
+    6. The accuracy from the order of presentation alone: the permutation cannot detect effects of time.
 
-    Permutations and canaries are recorded: an interrupted audit continues where it was. Static checks and proofs are
-    done each time. Subjects whose training with the
-    real labels diverged are left out, and so are permutations of which a training diverged; both are reported.
+    Permutations and canaries are recorded: an interrupted audit resumes. Static checks and proofs are repeated each
+    time. Subjects whose training with the real labels diverged are left out, and so are permutations of which a
+    training diverged; both are reported.
 
     Args:
         subject: an experiment; or a run (its folder, or its `experiment.json`), whose own predictions then are the
             scores with the real labels.
-        dataset: the reader, where an experiment is given.
+        dataset: the reader, if an experiment is given.
         output: folder of the audit; by default `audit` in the run's folder, else `runs/audits/<identity>`.
-        n_light_permutations: shuffles for the logistic regression, R in p = (1 + b) / (1 + R). Of
-            fewer than 200 distinct labelings each is trained on once at most; with fewer than 20 there is no p-value.
-        n_permutations: shuffles for the system itself: each costs as much as the run.
-        data_root: folder of the data set of a run, where it is no longer where it was.
-        workers: worker processes; 0 as the experiment says.
-        stimuli: folder of the stimuli of a run, where it is no longer where it was.
+        n_light_permutations: number of shuffles for logistic regression, R in p = (1 + b) / (1 + R). With fewer than
+            200 distinct labelings each is used at most once; with fewer than 20 there is no p-value.
+        n_permutations: number of shuffles for the system itself: each costs as much as the run.
+        data_root: folder of the run's dataset, if it has moved.
+        workers: number of worker processes; 0: as the experiment defines.
+        stimuli: folder of the run's stimuli, if it has moved.
 
     Raises:
         InputError: the data, the run or the folder cannot be used.
@@ -117,12 +128,11 @@ def audit(
     if workers:
         subject = subject.changed({"runtime.workers": workers})
     if min(n_light_permutations, n_permutations) < 0:
-        raise InputError("the number of permutations must be 0 or more")
+        raise InputError("the number of permutations is negative; expected 0 or more")
     plan, data = prepare(subject, dataset)
     folder = RunFolder(output or Path("runs") / "audits" / subject.identity())
     if folder.is_started:
-        for note in folder.set_aside_damaged().notes:
-            sys.stderr.write(f"{note}\n")
+        print_lines(folder.set_aside_damaged().notes)
     folder.start({"audit": subject.scientific_config()}, subject.identity(), data, resume=True)
     light = light_plan(plan)
     labelings = count_labelings(light)
@@ -134,7 +144,7 @@ def audit(
         canaries = _recorded_canaries(folder, plan)
         findings += canary_findings(canaries, type(subject.system).__name__)
     if peeking:
-        # Nothing of it could be trained: the runner refuses, and so does this.
+        # No part of it can be trained: refused as by the runner.
         n_light_permutations = n_permutations = 0
     else:
         run_tasks(folder, light, light_tasks(light, subject.protocols, n_light_permutations, labelings), trains=False)
@@ -166,11 +176,12 @@ def audit(
 
 
 def _recorded_canaries(folder: RunFolder, plan: Plan) -> list[dict[str, Any]]:
-    """What the canaries counted; they are trained where there is no record of it."""
+    """Return the canaries' counts; train them if there is no record."""
     file = folder.path / _CANARIES
     try:
         return read_json(file)[0]["units"]
     except (DamagedFile, KeyError, OSError):
+        start_audit_log(folder, plan)
         units = run_canaries(plan)
         folder.write_json(_CANARIES, {"units": units})
         return units

@@ -35,21 +35,21 @@ SCORE_COLUMNS = (
     "stimulus",
 )
 """Columns of `Audit.scores`: `score` is the accuracy with the real labels (mean over subjects), `null_*` mean and 95 %
-range of the accuracies that training on shuffled labels gave, `n_labelings` the number of distinct labelings, `p_value`
+range of the accuracies after training on shuffled labels, `n_labelings` the number of distinct labelings, `p_value`
 = (1 + shuffles that reach it) / (1 + shuffles), NaN with fewer than 20 labelings, `constant` the best constant on the
-test rows, `order` the accuracy from the order of presentation alone (NaN where that is not known), `stimulus` that from
-the stimulus alone (`stimulus_baseline`)."""
+test rows, `order` the accuracy from the order of presentation alone (NaN if unknown), `stimulus` that from the stimulus
+alone (`stimulus_baseline`)."""
 
 
 def observed_scores(run: RunFolder) -> pd.DataFrame:
-    """Accuracy of each subject in a finished run: `protocol`, `target`, `subject`, `score`.
+    """Return the accuracy of each subject in a finished run: `protocol`, `target`, `subject`, `score`.
 
     Raises:
         InputError: all of its trainings diverged.
     """
     results, predictions = run.results(), run.predictions()
     if predictions.empty:
-        raise InputError(f"{run.path}: holds no predictions, because its trainings diverged; there is nothing to audit")
+        raise InputError(f"{run.path}: has no predictions, because its trainings diverged; there is nothing to audit")
     named = [name for name in predictions if name.startswith("probability_")]
     majority = results[results["metric"] == "training_majority"].rename(columns={"value": "majority_class"})
     scores = subject_scores(predictions.drop(columns=named), majority)
@@ -63,9 +63,9 @@ def null_scores(
     observed: pd.DataFrame | None,
     n_wanted: Mapping[str, int],
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """`protocol, target, model, permutation, score, constant`: means over the subjects that all protocols share.
+    """Compute `protocol, target, model, permutation, score, constant`: means over the subjects shared by all protocols.
 
-    The findings are what is left out because trainings diverged.
+    The findings list what is left out because trainings diverged.
     """
     keys = ["protocol", "target", "model", "permutation", "subject"]
     records = folder.jobs()
@@ -75,7 +75,7 @@ def null_scores(
     if counts["candidate"].astype(bool).any():
         counts = _chosen_candidates(counts)
     diverged = [one for one in _read_diverged(records) if one[3] <= n_wanted.get(one[2], 0)]
-    # Means over other subjects or folds than those of the other permutations are not compared with them.
+    # Means over different subjects or folds are not comparable between permutations.
     permutations = {one[:4] for one in diverged if one[3]}
     subjects = {(one[1], name) for one in diverged if not one[3] for name in one[4]}
     places = counts[keys[:-1]].itertuples(index=False, name=None)
@@ -90,7 +90,7 @@ def null_scores(
         people = observed[["target", "subject"]].itertuples(index=False, name=None)
         by_subject = pd.concat([by_subject, observed[[who not in subjects for who in people]]], ignore_index=True)
     by_subject = by_subject[_is_compared(by_subject, plan.experiment.protocols)]
-    # What holds of the labels holds whoever is scored: the constant of the real labels is that of the light model.
+    # The constant depends on labels only: that of the real labels is taken from the light model.
     means = by_subject.groupby(keys[:-1]).agg(
         score=("score", "mean"), constant=("constant", "mean"), n_subjects=("subject", "nunique")
     )
@@ -98,7 +98,7 @@ def null_scores(
 
 
 def _read_diverged(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, int, tuple[str, ...]]]:
-    """Protocol, target, model, permutation and test subjects of what diverged, and has no other candidate."""
+    """Yield protocol, target, model, permutation and test subjects of diverged trainings without another candidate."""
 
     def fold(record: Mapping[str, Any], permutation: int) -> tuple:
         job = record.get("job", {})
@@ -130,7 +130,7 @@ def _read_counts(records: Sequence[Mapping[str, Any]], n_wanted: Mapping[str, in
         place = {key: record[key] for key in ("model", "protocol", "target")}
         limit = n_wanted.get(record["model"], 0)
         for one in record["counts"]:
-            # An earlier audit in this folder may have shuffled more often.
+            # An earlier audit in this folder may have used more shuffles.
             if one["permutation"] <= limit:
                 yield {"candidate": "", "validation_score": None, **place, **one}
 
@@ -143,7 +143,7 @@ def _summed(labels: pd.Series) -> np.ndarray:
 
 
 def _chosen_candidates(counts: pd.DataFrame) -> pd.DataFrame:
-    """Of the candidates of a fold the one with the best score on the validation windows, as in a run."""
+    """Select the candidate of each fold with the best score on the validation windows, as in a run."""
     fold = ["protocol", "target", "model", "permutation", "subject", "repetition", "fold"]
     ordered = counts.assign(order=counts["validation_score"].astype(float).fillna(0.0))
     ordered = ordered.sort_values([*fold, "order", "candidate"], ascending=[True] * (len(fold) + 1) + [False])
@@ -151,7 +151,7 @@ def _chosen_candidates(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_compared(by_subject: pd.DataFrame, protocols: Sequence[str]) -> np.ndarray:
-    """Rows of subjects who have a score with the real labels under every protocol of the experiment."""
+    """Return the rows of subjects who have a score with the real labels under every protocol of the experiment."""
     real = by_subject[(by_subject["permutation"] == 0) & by_subject["protocol"].isin(protocols)]
     real = real[~real["model"].isin((ORDER, STIMULUS))]
     applied = real.groupby("target")["protocol"].nunique()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_emotion.environment import environment
 from keras_emotion.evaluation import PROTOCOLS, NotEvaluable, Protocol, stimulus_baseline
 from keras_emotion.evaluation.permutation import FEW_LABELINGS, exchangeable, n_labelings, permuted_between
 from keras_emotion.experiment.engine import in_workers
@@ -24,6 +25,8 @@ from keras_emotion.experiment.record_schema import earlier_name, record_name
 from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.training import run_job, train_estimator, train_fold
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
+from keras_emotion.logs import log_to_file, start_log
+from keras_emotion.messages import is_quiet
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
@@ -31,18 +34,18 @@ from keras_emotion.systems.logistic_regression import LightModel
 from keras_emotion.visible_text import visible_console
 
 LIGHT, NETWORK = "logistic regression", "network"
-"""Models: logistic regression on the features that the network sees, and the system itself."""
+"""Models: logistic regression on the network's features, and the system itself."""
 
 ORDER, STIMULUS = "order of presentation", "stimulus"
-"""Predictions without any signal: from the time within the session alone, and from the stimulus alone."""
+"""Predictions without any signal: from the time within the session, and from the stimulus."""
 
 _CHUNK = 20
-"""Permutations of one task of the light model: minutes at most, also where all subjects are trained on together."""
+"""Number of permutations of one task of the light model: minutes at most, also with all subjects in one model."""
 
 _SECONDS_BETWEEN_LINES = 10
 
 _NEIGHBOURS = 5
-"""Windows of each subject, the nearest in time, whose commonest label is the prediction from the order alone."""
+"""Number of windows of each subject, nearest in time, whose most frequent label is the prediction from the order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Labelings:
     """The distinct labelings of one protocol and target.
 
     Args:
-        total: how many there are, over all sets of windows that are trained on apart.
-        enumerated: where there are so few that all are enumerated, see `Plan.enumerated`; else empty.
-        order: numbers of the enumerated labelings but the real one, in the order in which they are trained on.
+        total: how many there are, over all independently trained sets of windows.
+        enumerated: if there are few enough to enumerate, see `Plan.enumerated`; otherwise empty.
+        order: numbers of the enumerated labelings except the real one, in the order of training.
     """
 
     total: int
@@ -60,17 +63,17 @@ class Labelings:
     order: tuple[int, ...] = ()
 
     def n_permutations(self, n_wanted: int) -> int:
-        """Number of permutations: as many as are wanted, and of few labelings at most all but the real one."""
+        """Return the number of permutations: as many as wanted, at most all distinct labelings except the real one."""
         return min(n_wanted, self.total - 1) if self.total < FEW_LABELINGS else n_wanted
 
     def number(self, permutation: int) -> int:
-        """Number that a permutation has in the plan; 0 is the real labels."""
+        """Return the number of a permutation in the plan; 0 is the real labels."""
         return self.order[permutation - 1] if permutation and self.enumerated else permutation
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Some permutations of one unit by the light model or from the order alone, or one fold by the system itself."""
+    """Some permutations of one unit by the light model or from the order, or one fold by the system itself."""
 
     model: str
     job: Job
@@ -79,10 +82,10 @@ class Task:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What tells the task from all others of an audit, as `TaskParts`."""
+        """Identify the task among all others of an audit, as `TaskParts`."""
         job = dataclasses.asdict(self.job)
         if self.model != NETWORK:
-            # All folds are one task.
+            # All folds form one task.
             job = {field: job[field] for field in ("protocol", "target", "subject", "session")}
         first, last = self.permutations.start, self.permutations.stop - 1
         return {"model": self.model, **job, "first_permutation": first, "last_permutation": last}
@@ -94,12 +97,12 @@ class Task:
 
     @property
     def earlier_name(self) -> str:
-        """Name that earlier versions gave to the record; two tasks may have the same."""
+        """Name of the record in earlier versions; not unique."""
         return earlier_name({"job": self.parts})
 
 
 def light_plan(plan: Plan) -> Plan:
-    """The same experiment with logistic regression, and with folds of windows and of trials in any case."""
+    """Return the same experiment with logistic regression, always with folds of windows and folds of trials."""
     experiment = plan.experiment
     system = experiment.system if isinstance(experiment.system, EstimatorSystem) else LightModel(of=experiment.system)
     fields = {name: getattr(experiment, name) for name in Experiment.model_fields}
@@ -110,14 +113,14 @@ def light_plan(plan: Plan) -> Plan:
 
 
 def kind_of_folds(protocol: Protocol) -> str:
-    """`"windows"` where windows of one trial are on both sides, `"trials"` where trials are kept whole, else `""`."""
+    """Return `"windows"` where windows of one trial are in both sets, `"trials"` where trials stay whole, else `""`."""
     if protocol.disjoint in ("windows", "overlapping_windows"):
         return "windows"
     return "trials" if protocol.disjoint == "trials" and not protocol.holdout else ""
 
 
 def _gap_protocols(experiment: Experiment) -> list[str]:
-    """Protocols to be added so that there are folds of windows and folds of trials within a subject."""
+    """Return the protocols to add so that there are folds of windows and folds of trials within a subject."""
     within = [PROTOCOLS[name] for name in experiment.protocols if PROTOCOLS[name].scope == "within_subject"]
     if not within:
         return []
@@ -126,7 +129,7 @@ def _gap_protocols(experiment: Experiment) -> list[str]:
 
 
 def count_labelings(plan: Plan) -> dict[tuple[str, str], Labelings]:
-    """The distinct labelings by protocol and target; what cannot be divided into folds does not count."""
+    """Count the distinct labelings by protocol and target, ignoring units that cannot be split."""
     sizes: dict[tuple[str, str], dict[tuple[int | str, int | str], int]] = {}
     for protocol, target, subject, session in plan.units():
         own = sizes.setdefault((protocol, target), {})
@@ -156,13 +159,13 @@ def count_labelings(plan: Plan) -> dict[tuple[str, str], Labelings]:
 def light_tasks(
     light: Plan, asked: Sequence[str], n_permutations: int, labelings: Mapping[tuple[str, str], Labelings]
 ) -> Iterator[Task]:
-    """Tasks of logistic regression, and of the order of presentation, for each unit of each protocol."""
+    """Create the tasks of logistic regression, and of the order of presentation, for each unit of each protocol."""
     for protocol, target, subject, session in light.units():
         job = Job(protocol, target, subject, 0, 0, session=session)
         own = labelings[protocol, target]
         yield Task(ORDER, job, range(1))
         yield Task(STIMULUS, job, range(1))
-        # Protocols that were added for the gap alone see the real labels alone.
+        # Protocols added for the gap use the real labels only.
         last = own.n_permutations(n_permutations) if protocol in asked else 0
         bounds = [0, *range(1, last + 1, _CHUNK), last + 1]
         for start, stop in itertools.pairwise(bounds):
@@ -172,13 +175,13 @@ def light_tasks(
 def network_tasks(
     plan: Plan, first: int, n_permutations: int, labelings: Mapping[tuple[str, str], Labelings]
 ) -> Iterator[Task]:
-    """Tasks of the system itself: one for each permutation and job of the run.
+    """Create the tasks of the system itself: one for each permutation and job of the run.
 
     Args:
-        plan: of the run.
+        plan: plan of the run.
         first: number of the first permutation; 0 is the real labels.
-        n_permutations: permutations besides the real labels.
-        labelings: of each protocol and target.
+        n_permutations: number of permutations in addition to the real labels.
+        labelings: labelings of each protocol and target.
     """
     for job, _ in plan.jobs()[0]:
         own = labelings[job.protocol, job.target]
@@ -186,8 +189,14 @@ def network_tasks(
             yield Task(NETWORK, job, range(permutation, permutation + 1), own)
 
 
+def start_audit_log(folder: RunFolder, plan: Plan) -> None:
+    """Open the log file of an audit; called only if some tasks have no record yet."""
+    runtime = plan.experiment.runtime
+    start_log(folder.path, environment(runtime.threads_per_worker, runtime.n_workers), "audit")
+
+
 def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool) -> None:
-    """Do the tasks that have no record yet, with a line to standard error now and then."""
+    """Run the tasks that have no record yet, and report progress to standard error."""
     finished = folder.finished_jobs()
     shared = RunFolder(folder.path.absolute())
     tasks = list(tasks)
@@ -197,6 +206,8 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
         for task in tasks
         if task.name not in finished and not (task.earlier_name in finished and count[task.earlier_name] == 1)
     ]
+    if left:
+        start_audit_log(folder, plan)
     runtime = plan.experiment.runtime
     if trains and runtime.engine == "vectorized":
         groups = group_jobs(left, runtime.folds_at_once, lambda task: task.job)
@@ -210,17 +221,15 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
         if now - said > _SECONDS_BETWEEN_LINES or number == len(left):
             said = now
             seconds = (now - started) / number * (len(left) - number)
-            console.print(
-                f"audit: {number} of {len(left)} tasks, {format_duration(seconds)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            line = f"audit: {number} of {len(left)} tasks, {format_duration(seconds)} left"
+            log_to_file(line)
+            if not is_quiet():
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _recorded(plan: Plan, task: Task, folder: RunFolder) -> int:
-    """Do and record a task; gives how many tasks that is."""
-    # As in a run: the worker records what it did, so that nothing finished is lost.
+    """Run and record a task; return the number of tasks."""
+    # As in a run, the worker writes the record, so that no finished task is lost.
     if folder.job(task.name) is None:
         with disk_full_as_input_error(folder.path):
             record = _done(plan, task)
@@ -229,7 +238,7 @@ def _recorded(plan: Plan, task: Task, folder: RunFolder) -> int:
 
 
 def _recorded_at_once(plan: Plan, tasks: Sequence[Task], folder: RunFolder) -> int:
-    """`_recorded` for folds by the system itself that are trained at once."""
+    """Run `_recorded` for folds by the system itself that are trained at once."""
     left = [task for task in tasks if folder.job(task.name) is None]
     with disk_full_as_input_error(folder.path):
         records = run_jobs([(_permuted(plan, task, task.permutations.start), task.job) for task in left])
@@ -247,7 +256,7 @@ def _permuted(plan: Plan, task: Task, permutation: int) -> Plan:
 
 
 def _done(plan: Plan, task: Task) -> dict[str, Any]:
-    """The record of a task: right windows, and windows of each label, by subject, repetition, fold and permutation."""
+    """Return the record of a task: correct windows and label counts by subject, repetition, fold and permutation."""
     if task.model == NETWORK:
         return _of_network(task, run_job(_permuted(plan, task, task.permutations.start), task.job))
     vectors = _vectors(plan, task)
@@ -265,7 +274,7 @@ def _done(plan: Plan, task: Task) -> dict[str, Any]:
 
 
 def _of_network(task: Task, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a task from that of its job."""
+    """Convert the record of a job into that of a task."""
     if "failed" in record:
         failed = _failed(task.permutations.start, record["failed"], record["test_subjects"])
         return _task_record(task, [], [failed])
@@ -289,17 +298,17 @@ def _task_record(task: Task, counts: list[dict[str, Any]], failed: Sequence[dict
 
 
 def _vectors(plan: Plan, task: Task) -> np.ndarray | None:
-    """What is the same for all folds and permutations of a unit; `None` where that is nothing."""
+    """Return the vectors shared by all folds and permutations of a unit; `None` if there are none."""
     unit, system = plan.window_set(task.job.subject, task.job.target, task.job.session), plan.experiment.system
     if task.model == ORDER:
         return _time_of(unit.table)
-    # What a fold imputes is another for each.
+    # Imputed vectors differ between folds.
     differs = system.fits_arrays or bool(unit.incomplete)
     return None if task.model == STIMULUS or differs else system.vectors(unit.arrays)
 
 
 def _counts(plan: Plan, task: Task, vectors: np.ndarray | None) -> Iterator[dict[str, Any]]:
-    """All folds of one unit."""
+    """Yield the counts of all folds of one unit."""
     if task.model == ORDER and vectors is None:
         return
     job = task.job
@@ -323,7 +332,7 @@ def _counts(plan: Plan, task: Task, vectors: np.ndarray | None) -> Iterator[dict
                 tested = pd.DataFrame({"subject": subjects, "label": fold.labels[fold.test], "prediction": predictions})
                 yield from _counted(tested, repetition, {"fold": number})
     except NotEvaluable:
-        # Said once, of the real labels, by the plan.
+        # Reported once, for the real labels, by the plan.
         return
 
 
@@ -347,7 +356,7 @@ def _counted(rows: pd.DataFrame, repetition: int, place: Mapping[str, Any]) -> I
 
 
 def _time_of(table: pd.DataFrame) -> np.ndarray | None:
-    """`(windows, 1)`: place of the trial in the session, and how far in it the window lies; `None` if not known."""
+    """Return `(windows, 1)`: position of the trial in the session and of the window in the trial; `None` if unknown."""
     presentation = table["presentation"].to_numpy(dtype=np.float64)
     if (presentation < 0).any():
         return None

@@ -198,7 +198,7 @@ class AMIGOS(Reader):
 
     def _trial(self, subject: int, cell: Cell) -> Trial:
         is_long = cell.video in FACTS["long_videos"]
-        units = dict.fromkeys(CHANNEL_NAMES, "uV") | OTHER_CHANNELS
+        units = {**dict.fromkeys(CHANNEL_NAMES, "uV"), **OTHER_CHANNELS}
         signal = cell.signal.T.astype(np.float32)
         kept = np.isfinite(signal).all(axis=1)
         names = tuple(np.array(list(units))[kept].tolist())

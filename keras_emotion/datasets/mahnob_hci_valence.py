@@ -15,7 +15,7 @@ CONTINUOUS_VALENCE = "continuous_valence"
 
 LABEL_FILE: str = FACTS["continuous"]["file"]
 _RATE_HZ: float = FACTS["continuous"]["rate_hz"]
-_SCALE: tuple[float, float] = tuple(map(float, FACTS["continuous"]["scale"]))
+_SCALE: tuple[float, float] = (float(FACTS["continuous"]["scale"][0]), float(FACTS["continuous"]["scale"][1]))
 _VARIABLES = ("labels", "trials_included")
 
 

@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from keras_emotion.schema import InputError, Recording, Trial
 SYNTHETIC_MARKER = "synthetic.json"
 """Marker file that this package's writers leave in the root folder: the writer and its parameters."""
 
-SubjectId = int | str
+SubjectId: TypeAlias = Any
 
 Gender = Literal["female", "male"]
 
@@ -211,7 +211,8 @@ class Reader(abc.ABC):
         Raises:
             InputError: the copy cannot be read.
         """
-        return type(self)(root or self.root, file_format=self.file_format, **self.options)
+        made_by: Callable[..., Reader] = type(self)
+        return made_by(root or self.root, file_format=self.file_format, **self.options)
 
     def for_sources(self, sources: Sequence[str]) -> Reader:
         """Return the reader of the same copy that provides the requested sources; by default this reader.

@@ -395,7 +395,8 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
         # Whole decimation steps before the onset, so that it is exactly at a sample of the new rate; if the file starts
         # too late, its first sample is repeated.
         step = ratio.denominator
-        margin = math.ceil(RESAMPLING_MARGIN * max(1, 1 / ratio))
+        longest: Any = max(1, 1 / ratio)
+        margin = math.ceil(RESAMPLING_MARGIN * longest)
         before = math.ceil((n_baseline + margin) / step) * step
         n_lacking = max(before - (onset - first), 0)
         read = opened.read(onset - before + n_lacking, min(stop + margin, last))

@@ -46,6 +46,7 @@ _GLOBALS = (
     | _SCALAR_CONSTRUCTORS
     | {"numpy.ndarray": "ndarray", "numpy.dtype": "dtype", "_codecs.encode": "encode", "__builtin__.bytes": "bytes"}
 )
+_OPCODES = {one.code: one for one in pickletools.opcodes}
 _DATA_TYPE = re.compile(r"[<>=|]?(b1|i[1248]|u[1248]|f[248]|c(8|16))")
 _ESCAPED = re.compile(rb"(?:[^\\]|\\[\\'\"nrt]|\\x[0-9a-fA-F]{2})*", re.DOTALL)
 _COUNT_BYTES = {
@@ -183,7 +184,7 @@ class _Machine:
             code = self.stream.read(1)
             if not code:
                 raise self.refused("truncated: the file ends before the pickle does")
-            opcode = pickletools.code2op.get(code.decode("latin-1"))
+            opcode = _OPCODES.get(code.decode("latin-1"))
             if opcode is None:
                 raise self.refused(f"{code!r} is not an opcode")
             if opcode.name == "STOP":

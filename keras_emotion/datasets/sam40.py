@@ -108,7 +108,7 @@ class SAM40(Reader):
         self.file_format = candidate
         self.label_file = next(iter(sorted(self.root.rglob(LABEL_FILE))), self.root / LABEL_FILE)
 
-    def _find(self, file_format: FileFormat) -> dict[int, dict[int, Path | int]]:
+    def _find(self, file_format: FileFormat) -> dict[int, dict[int, Any]]:
         """Return the file of each recording, or its row in the compact file, by subject and trial id."""
         if file_format != "compact":
             keys = [(*_FILE_NAME.fullmatch(path.name).groups(), path) for path in self._published_files[file_format]]
@@ -117,7 +117,7 @@ class SAM40(Reader):
         else:
             columns = map(self._compact.get, ("task", "subject", "trial"))
             keys = [(*key, row) for row, key in enumerate(zip(*columns, strict=True))]
-        found: dict[int, dict[int, Path | int]] = {}
+        found: dict[int, dict[int, Any]] = {}
         for task, subject, repetition, source in keys:
             trials = found.setdefault(int(subject), {})
             trial = trial_id(str(task), int(repetition))

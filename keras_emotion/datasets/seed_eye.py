@@ -89,7 +89,7 @@ def read_events(paths: Mapping[str, Path], number: int, columns: Mapping[str, in
     Raises:
         InputError: a file or a variable is missing or invalid, or the numbers of pupils and fixations differ.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for kind, path in paths.items():
         array = _values(path, number)
         if kind == "event" and array.size != columns[kind]:

@@ -138,7 +138,7 @@ class MatFeatures(SessionFile):
         smoothed: Sequence[str],
     ):
         shapes = variable_shapes(path)
-        self._fields = {
+        self._fields: dict[str, Any] = {
             "source": path,
             "names": tuple(names),
             "channel_names": CHANNEL_NAMES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
@@ -31,7 +32,7 @@ def read_first_sheet(path: Path) -> list[list[object]]:
         with zipfile.ZipFile(path) as archive:
             check_memory(path, sum(member.file_size for member in archive.infolist()), "XML")
         workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = [list(row) for row in workbook.worksheets[0].iter_rows(values_only=True)]
+        rows: list[list[Any]] = [list(row) for row in workbook.worksheets[0].iter_rows(values_only=True)]
         workbook.close()
     for row in rows:
         while row and row[-1] is None:

@@ -446,7 +446,7 @@ class StimulusReader(Reader):
     def _describe_stimulus(self, stimulus: str, seconds: float, problems: list[Problem]) -> dict[str, Any]:
         """Return a row of `describe`, and add undecodable or completely silent audio to the problems."""
         clip = self._folder.clip(stimulus, seconds)
-        row = {"stimulus": stimulus, "trial_seconds": seconds, "file": None, "start_seconds": None}
+        row: dict[str, Any] = {"stimulus": stimulus, "trial_seconds": seconds, "file": None, "start_seconds": None}
         row |= dict.fromkeys(("picture_seconds", "sound_seconds", "silent_seconds"))
         if clip is None or not clip.path.is_file():
             return row

@@ -40,8 +40,8 @@ class TrialRow:
 
     Args:
         line: line number in the file, 1 for the header.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split,
-            recorded_together: as in `schema.Trial`.
+        subject, session, trial, presentation, stimulus, ratings: as in `schema.Trial`.
+        video, video_offset_seconds, split, recorded_together: as in `schema.Trial`.
         file: the recording.
         start_seconds: stimulus onset, from the first sample of the recording.
         stop_seconds: end of the trial.

@@ -1,7 +1,7 @@
-"""Two models on the same folds of the same data: is one of them better?
+"""Compare two models on the same folds of the same data.
 
-Each test has a sample of its own. Within a subject the folds are the sample, and share training rows; over subjects the
-subjects are; and the trials of one repetition are the sample of McNemar's test. None of them says what another does.
+Each test has its own sample: within a subject the folds, which share training rows; over subjects the subjects; for
+McNemar's test the trials of one repetition. The result of one test does not imply that of another.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from keras_emotion.evaluation.statistics import (
 from keras_emotion.schema import TRIAL_KEY, InputError
 
 TRAINING_WINDOWS = "n_training_windows"
-"""Column that `compare` needs beside those of a predictions table: on how many windows the row's fold was trained."""
+"""Additional column that `compare` needs in a predictions table: number of training windows of the row's fold."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """How two models differ under one protocol, for one target. Differences are the first's minus the second's.
+    """Differences between two models under one protocol, for one target: the first's minus the second's.
 
     Args:
         protocol: the protocol.
         target: the target.
         scored_unit: what accuracies count, `"window"` or `"trial"`.
-        subjects: one row a subject, sorted: `subject`; `first_accuracy` and `second_accuracy` (shares; the folds of a
+        subjects: one row per subject, sorted: `subject`; `first_accuracy` and `second_accuracy` (shares; the folds of a
             repetition pooled, the repetitions averaged, as in `subject_scores`) and their `difference`; `n_folds`, of
             all repetitions; `fold_difference`, the mean difference of fold accuracies; and Nadeau and Bengio's test of
             it: `t`, `degrees_of_freedom`, `p_value`, and `p_value_holm`, corrected for the number of subjects;
-            and `detectable_difference`, that this test finds with a power of 80 % (without Holm's correction).
+            and `detectable_difference`, which this test detects with a power of 80 % (without Holm's correction).
             The test is NaN where it does not apply: under protocols across subjects, with a single fold, and where
             all differences are the same and not zero.
         mean_difference: mean of `difference` over subjects.
@@ -50,11 +50,12 @@ class Comparison:
         t_test: paired t-test over subjects; `None` with one subject, and where all differences are the same and not
             zero.
         wilcoxon: Wilcoxon's signed-rank test over subjects; `None` with one subject.
-        detectable_difference: mean difference that the t-test over subjects finds with a power of 80 % at alpha 0.05,
-            from the spread of `difference`; NaN where there is no t-test. `subjects` has that of the test of folds.
-        mcnemar: exact test of the trial votes of one repetition, all subjects' trials together. It takes trials to be
-            independent, which those of one subject are not.
-        repetition: the repetition whose votes those are: the lowest.
+        detectable_difference: mean difference that the t-test over subjects detects with a power of 80 % at alpha 0.05,
+            from the spread of `difference`; NaN where there is no t-test. `subjects` holds the same for the test of
+            folds.
+        mcnemar: exact test of the trial votes of one repetition, all subjects' trials together. It assumes
+            independent trials, which those of one subject are not.
+        repetition: the repetition of those votes: the lowest.
         n_trials: number of those votes.
     """
 
@@ -82,35 +83,36 @@ def compare(
     n_resamples: int = 10_000,
     level: float = 0.95,
 ) -> Comparison:
-    """Compare the predictions of two models that were trained and tested in the same folds.
+    """Compare the predictions of two models that were trained and tested on the same folds.
 
-    Within each subject the accuracies of its folds, of all repetitions, are compared by Nadeau and Bengio's corrected
-    t-test. Its ratio n_test / n_training is in windows, summed over the subject's folds: rows are the examples
-    that n_1 and n_2 count in the paper. Validation windows are in neither: they train no weights, and without them the
-    variance is estimated higher, never lower. The p-values of several subjects are corrected by Holm's method.
+    Within each subject, Nadeau and Bengio's corrected t-test compares the accuracies of its folds of all repetitions.
+    Its ratio n_test / n_training counts windows, summed over the subject's folds: rows are the examples that n_1 and
+    n_2 count in the paper. Validation windows are in neither: they train no weights, and leaving them out raises the
+    estimated variance, never lowers it. Holm's method corrects the p-values of several subjects.
 
-    Differences that are all the same have no variance, and t is infinite. Accuracies count a few windows or trials, so
-    that three of them are soon equal by chance: that is no evidence, and such a t-test is left out.
+    If all differences are equal, their variance is 0 and t is infinite. Accuracies count a few windows or trials, so
+    that three of them are easily equal by chance: this is no evidence, and the t-test is left out.
 
-    Under protocols across subjects there is no such test: a subject is in one fold of a repetition or in parts of
-    several that all subjects share, so its folds are no sample of trainings on that subject. The subjects are.
+    This test does not exist under protocols across subjects: a subject is in one fold of a repetition, or in parts of
+    several folds that all subjects share, so its folds are not a sample of trainings on that subject. There, subjects
+    are the sample.
 
     Args:
         first: predictions table (`PREDICTION_COLUMNS`) of one protocol and one target, with `n_training_windows`.
-        second: the other model's, its rows in any order.
-        scope: the protocol's.
-        scored_unit: the protocol's. Trials are voted by mean probability, or by the windows' votes where one of the
-            tables has no probabilities.
-        seed: of the bootstrap.
-        n_resamples: of the bootstrap.
-        level: of its interval.
+        second: the other model's predictions, with rows in any order.
+        scope: scope of the protocol.
+        scored_unit: scored unit of the protocol. Trial votes use mean probabilities, or the windows' votes where one of
+            the tables has no probabilities.
+        seed: seed of the bootstrap.
+        n_resamples: number of bootstrap resamples.
+        level: coverage of the bootstrap interval.
 
     Returns:
         The `Comparison`.
 
     Raises:
-        InputError: the two were not tested on the same windows with the same labels in the same folds, or not trained
-            on as many; the first difference is named. Or a column is missing.
+        InputError: the models were not tested on the same windows with the same labels in the same folds, or not
+            trained on equally many windows (the message names the first difference); or a column is missing.
         ValueError: no rows, several protocols or targets, or an unknown `scope` or `scored_unit`.
 
     References:
@@ -123,16 +125,17 @@ def compare(
         raise ValueError(f"`scored_unit` is {scored_unit!r}; expected 'window' or 'trial'")
     protocol, target = _protocol_and_target(first, second)
     first, second = _same_windows(first, second)
+    method: Literal["mean_probability", "vote"]
     method = "mean_probability" if all(probability_columns(one) for one in (first, second)) else "vote"
 
     def accuracies(rows: pd.DataFrame) -> pd.Series:
-        """Accuracy by subject and repetition."""
+        """Return the accuracy by subject and repetition."""
         scored = trial_votes(rows, method) if scored_unit == "trial" else rows
         right = (scored["label"] == scored["prediction"]).astype(np.float64)
         return right.groupby([scored["subject"], scored["repetition"]]).mean()
 
     def of_folds(rows: pd.DataFrame) -> pd.Series:
-        # A fold takes the place of a repetition: windows of a trial then vote within their fold.
+        # The fold replaces the repetition, so that windows of a trial vote within their fold.
         return accuracies(rows.assign(repetition=row_codes(rows, ["repetition", "fold"])))
 
     pooled = [accuracies(rows).groupby("subject").mean() for rows in (first, second)]
@@ -175,10 +178,9 @@ def compare(
 
 
 def holm_correction(p_values: npt.ArrayLike) -> np.ndarray:
-    """Holm's step-down correction: of m sorted p-values the i-th is max over j <= i of min(1, (m - j + 1) p_j).
+    """Apply Holm's step-down correction: of m sorted p-values the i-th is max over j <= i of min(1, (m - j + 1) p_j).
 
-    Rejecting those that are at most 0.05 falsely rejects any true hypothesis with probability 0.05 at most, whatever
-    depends on what.
+    Rejecting those that are at most 0.05 keeps the family-wise error rate at 0.05 at most under any dependence.
 
     Args:
         p_values: `(tests,)`; NaN (a test that was not made) is not counted and stays NaN.
@@ -200,12 +202,12 @@ def holm_correction(p_values: npt.ArrayLike) -> np.ndarray:
 
 
 def _fold_test(rows: pd.DataFrame, differences: np.ndarray, scope: str) -> dict[str, float]:
-    """Nadeau and Bengio's test of one subject's folds.
+    """Apply Nadeau and Bengio's test to one subject's folds.
 
     Args:
         rows: the subject's test windows.
         differences: `(folds,)` differences of accuracy.
-        scope: of the protocol.
+        scope: scope of the protocol.
     """
     if scope == "across_subjects" or len(differences) < 2 or _same_nonzero(differences):
         return dict.fromkeys(("t", "degrees_of_freedom", "p_value", "detectable_difference"), np.nan)
@@ -221,7 +223,7 @@ def _fold_test(rows: pd.DataFrame, differences: np.ndarray, scope: str) -> dict[
 
 def _same_nonzero(differences: npt.ArrayLike) -> bool:
     # Equal differences of accuracies may differ by the rounding of their means.
-    return np.ptp(differences) < 1e-9 < np.abs(differences).max()
+    return bool(np.ptp(differences) < 1e-9 < np.abs(differences).max())
 
 
 def _protocol_and_target(first: pd.DataFrame, second: pd.DataFrame) -> tuple[str, str]:
@@ -229,22 +231,22 @@ def _protocol_and_target(first: pd.DataFrame, second: pd.DataFrame) -> tuple[str
     for column in ("protocol", "target"):
         found = sorted({name for rows in (first, second) if column in rows for name in rows[column]})
         if len(found) != 1 or not len(first) or not len(second):
-            raise ValueError(f"both tables must hold rows of one and the same {column}; found {found}")
+            raise ValueError(f"both tables must hold rows of the same {column}; found {found}")
         names += found
     return tuple(names)
 
 
 def _same_windows(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables, their rows brought into one order; refuses tables that are not of the same folds."""
-    # Tables of earlier versions have no dataset and no session: what both have is compared.
+    """Return both tables in one order of rows; refuse tables of different folds."""
+    # Tables of versions before 0.2.0 have no dataset and no session: only common columns are compared.
     several = {name for name in TRIAL_KEY for one in (first, second) if name in one and one[name].nunique() > 1}
     shared = [trial_key(one) for one in (first, second)]
     key = [name for name in TRIAL_KEY if name in several or all(name in own for own in shared)]
     keys = ["repetition", *key, "start_seconds", "stop_seconds"]
     compared = {
-        "fold": "were not tested in the same folds",
-        "label": "do not have the same labels",
-        TRAINING_WINDOWS: "were not trained on as many windows",
+        "fold": "models were not tested in the same folds",
+        "label": "models do not have the same labels",
+        TRAINING_WINDOWS: "models were not trained on equally many windows",
     }
     for which, rows in (("first", first), ("second", second)):
         if missing := [name for name in (*keys, *compared, "prediction") if name not in rows]:
@@ -254,7 +256,7 @@ def _same_windows(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFra
     own = codes[: len(first)], codes[len(first) :]
 
     def window(code: int) -> str:
-        # As objects: one row of columns of several types would be of floats.
+        # As objects: a row that mixes column types would otherwise become float.
         row = both.iloc[[np.argmax(codes == code)]].astype(object).iloc[0]
         within = f"session {row['session']}, " if "session" in both and both["session"].nunique() > 1 else ""
         return (
@@ -269,7 +271,7 @@ def _same_windows(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFra
     if len(only := np.setxor1d(*own)):
         which = "first" if only[0] in own[0] else "second"
         raise InputError(
-            f"the two were not tested on the same windows: {window(only[0])} is among those of the {which} only "
+            f"the two models were not tested on the same windows: {window(only[0])} is in the {which} table only "
             f"({len(only)} such windows)"
         )
     first, second = (

@@ -1,4 +1,4 @@
-"""Ratings that follow time: what can be predicted without any signal, and how well predictions follow them."""
+"""Scores of continuous ratings (a rating per time step), and baselines that use no signal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_emotion.evaluation.statistics import paired_subject_test
 from keras_emotion.schema import TRIAL_KEY
 
 RATING, PREDICTION = "rating", "prediction"
-"""Columns of tables of steps, beside those that name a window (`keras_emotion.schema.WINDOW_COLUMNS`)."""
+"""Columns of tables of time steps, in addition to those that name a window (`keras_emotion.schema.WINDOW_COLUMNS`)."""
 
 _ROUNDED_TO = 6
 
@@ -25,7 +25,7 @@ def _mean(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
 def _order_alone(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     by_time = train.groupby(train["start_seconds"].round(_ROUNDED_TO))[RATING].mean()
     known = test["start_seconds"].round(_ROUNDED_TO).map(by_time)
-    return known.fillna(train[RATING].mean()).to_numpy()
+    return np.asarray(known.fillna(train[RATING].mean()))
 
 
 def _stimulus(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
@@ -34,13 +34,13 @@ def _stimulus(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     asked = pd.MultiIndex.from_arrays([test["stimulus"], test["start_seconds"].round(_ROUNDED_TO)])
     known = pd.Series(by_moment.reindex(asked).to_numpy(), index=test.index)
     by_stimulus = test["stimulus"].map(train.groupby("stimulus")[RATING].mean())
-    return known.fillna(by_stimulus).fillna(pd.Series(_order_alone(train, test), index=test.index)).to_numpy()
+    return np.asarray(known.fillna(by_stimulus).fillna(pd.Series(_order_alone(train, test), index=test.index)))
 
 
 def _last_value(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     ordered = test.sort_values("start_seconds", kind="stable")
     before = ordered.groupby(list(TRIAL_KEY), sort=False)[RATING].shift(1)
-    return before.reindex(test.index).fillna(train[RATING].mean()).to_numpy()
+    return np.asarray(before.reindex(test.index).fillna(train[RATING].mean()))
 
 
 BASELINES: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]] = {
@@ -49,26 +49,26 @@ BASELINES: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]] = {
     "knows the stimulus": _stimulus,
     "last value": _last_value,
 }
-"""Predictions without any signal, by name; functions of the training and the test steps, whose ratings are not NaN.
+"""Baselines that use no signal, by name; functions of the training and the test steps, whose ratings are not NaN.
 
 - `mean`: the mean of the training steps.
 - `order alone`: the mean of the training steps at the same time since the onset.
-- `knows the stimulus`: the mean of the training steps of the same stimulus at the same time; of a stimulus that is new
-  the order alone.
-- `last value`: the rating one step before. It reads ratings of the test trial, which nothing else here does: it says
-  how slowly the rating changes, and is no method.
+- `knows the stimulus`: the mean of the training steps of the same stimulus at the same time; for a new stimulus as
+  `order alone`.
+- `last value`: the rating one step before. It reads ratings of the test trial, which no other baseline does: it shows
+  how slowly the rating changes, and is not a method.
 """
 
 
 def continuous_scores(steps: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each person, of all test steps of a repetition together.
+    """Score each subject on all test steps of a repetition together.
 
     Args:
-        steps: a row for each test step with a rating: the columns of `WINDOW_COLUMNS`, `protocol`, `repetition`,
+        steps: one row per test step with a rating: the columns of `WINDOW_COLUMNS`, `protocol`, `repetition`,
             `model`, `rating` and `prediction`.
 
     Returns:
-        A row for each `protocol`, `model`, `subject`: the means over repetitions of `concordance`, `correlation` and
+        A row per `protocol`, `model`, `subject`: the means over repetitions of `concordance`, `correlation` and
         `root_mean_squared_error` (see `rating_metrics`), of `within_trials`, the mean over trials of the correlation
         within a trial (0 where the rating or the prediction of a trial never changes), and `n_steps`, `n_trials`.
     """
@@ -96,13 +96,13 @@ def continuous_scores(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def continuous_summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """Means over persons of `continuous_scores`.
+    """Average `continuous_scores` over subjects.
 
     Returns:
-        A row for each `protocol` and `model`: `n_subjects`, the mean of each score, `low` and `high`, the 95 % interval
-        of the concordance over persons (Student's t; NaN with one person), and `p_order` and `p_stimulus`, two-sided
-        paired t-tests of the concordance against `order alone` and `knows the stimulus` (NaN likewise, and for these
-        themselves).
+        A row per `protocol` and `model`: `n_subjects`, the mean of each score, `low` and `high`, the 95 % confidence
+        interval of the concordance over subjects (Student's t; NaN with one subject), and `p_order` and `p_stimulus`,
+        two-sided paired t-tests of the concordance against `order alone` and `knows the stimulus` (NaN with one
+        subject, and in the rows of these baselines).
     """
     rows = []
     for (protocol, model), own in scores.groupby(["protocol", "model"], sort=False):

@@ -1,4 +1,4 @@
-"""Check and score tables of predictions, whoever made them."""
+"""Check and score tables of predictions made with any software."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, tria
 from keras_emotion.evaluation.leaks import (
     Disjoint,
     Finding,
+    Severity,
     SplitChecks,
     label_findings,
     protocol_claim,
@@ -35,10 +37,10 @@ _ALIASES = {"start": "start_seconds", "stop": "stop_seconds", "predicted": "pred
 _NEEDED = ("subject", "trial", "start_seconds", "stop_seconds", "fold", "label", "prediction")
 
 _NAMES = ("dataset", "subject", "session", "trial", "stimulus", "recorded_together", "protocol", "target", "content")
-"""Columns of names: somebody may be called `NA`, `01` or `1e5`."""
+"""Columns of names, read as text: a subject may be called `NA`, `01` or `1e5`."""
 
 _MISSING = ("", "nan", "n/a", "na", "<na>", "none", "null")
-"""What, in any case, says that a fold, a label or a prediction is missing."""
+"""Lower-case texts that mark a missing fold, label or prediction."""
 
 COLUMNS = (
     "subject",
@@ -57,30 +59,30 @@ COLUMNS = (
     "repetition",
     "content",
 )
-"""Names of the columns of a table, the needed ones first, as users give them."""
+"""Names of the columns of a table as users give them, required ones first."""
 
 NUMBERED = "windows_are_numbered"
-"""Column of a table that has no times: its windows are numbered in the order of the rows of a trial."""
+"""Column of a table without times: its windows are numbered in the order of the rows of a trial."""
 
 FROM_FILE = ("@file", "@folder")
-"""In place of a column: the name of the file without its ending, and the name of the folder that it lies in."""
+"""Use in place of a column: the file name without its suffix, and the name of its folder."""
 
 FROM_ROW = "@row"
-"""In place of a column of start times: windows are numbered in the order of the rows of a trial."""
+"""Use in place of a column of start times: numbers the windows in the order of the rows of a trial."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """A table that some toolbox writes, known by its header.
+    """Known layout of a table that a toolbox writes, recognised by its header.
 
     Args:
         name: name of the toolbox.
-        header: columns that the table has.
-        columns: what stands where, as in `read_predictions`.
-        part: column that says which part of the data a row belongs to: where any row is of `"test"`, the others are
+        header: columns of the table.
+        columns: column mapping, as in `read_predictions`.
+        part: column that names the part of the data of a row: where any row is `"test"`, the others are
             left out.
-        epoch: column of the training epoch, of which the last one counts.
-        remark: what a reader has to know.
+        epoch: column of the training epoch; only the last epoch counts.
+        remark: note for the reader.
     """
 
     name: str
@@ -109,7 +111,7 @@ LAYOUTS = (
         part="Data Part",
         epoch="Epoch",
     ),
-    # `torcheeg.model_selection` writes the windows of each fold; labels and predictions are added by the user.
+    # `torcheeg.model_selection` writes the windows of each fold; the user adds labels and predictions.
     Layout(
         "TorchEEG",
         frozenset({"subject_id", "trial_id", "start_at", "end_at", "clip_id"}),
@@ -124,44 +126,44 @@ LAYOUTS = (
         remark="start and stop are in samples; start=start_at/128 gives seconds",
     ),
 )
-"""Layouts that need no mapping."""
+"""Layouts that are read without a column mapping."""
 
 
 def read_predictions(
     path: Path | str | Sequence[Path | str], columns: Mapping[str, str] = types.MappingProxyType({})
 ) -> pd.DataFrame:
-    """Read a table of somebody's predictions: one row a test window.
+    """Read a table of predictions made with any software: one row per test window.
 
-    Needed are the columns `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
-    `prediction`; used where they are: `dataset`, `session`, `stimulus`, `group` (of persons who were recorded
-    together; empty for others), `protocol`, `target`, `repetition`, and
-    `content` (anything that is equal where two windows hold the same). Labels may be numbers or words. A name is the
-    text that stands there, `NA` and `01` too; trials are numbers where all are, and no two of them are the same.
+    Required columns: `subject`, `trial`, `start`, `stop` (or `start_seconds`, `stop_seconds`), `fold`, `label` and
+    `prediction`. Optional columns: `dataset`, `session`, `stimulus`, `group` (of subjects who were recorded together;
+    empty for others), `protocol`, `target`, `repetition`, and `content` (any value that is equal where two windows hold
+    the same data). Labels are numbers or words. Names are read as text, `NA` and `01` included; trials are numbers
+    where all of them are distinct numbers.
 
-    Tables of other toolboxes have other names, which `columns` translates. The prediction files of EEGain and the folds
-    of TorchEEG are known by their headers (`LAYOUTS`).
+    `columns` maps the column names of other toolboxes. The prediction files of EEGain and the folds of TorchEEG are
+    recognised by their headers (`LAYOUTS`).
 
     Args:
-        path: a csv file, or several: the folds, subjects or seeds of one study; a folder stands for all csv files
-            in it and in its folders.
-        columns: name of the column in the file by our name: `{"subject": "sub", "label": "y_true"}`. In place of a
-            name: `"@file"` and `"@folder"`, the name of the file and of its folder (a fold or a seed each);
-            `"start_at/128"`, a column divided by a number; and for `start` alone `"@row"`, where there are no times:
-            the windows of a trial are numbered in the order of the rows.
+        path: a csv file, or several: the folds, subjects or seeds of one study; a folder stands for all csv files in it
+            and in its subfolders.
+        columns: column name in the file by our name: `{"subject": "sub", "label": "y_true"}`. In place of a column
+            name: `"@file"` and `"@folder"`, the name of the file and of its folder (one per fold or seed);
+            `"start_at/128"`, a column divided by a number; and for `start` only, if there are no times, `"@row"`: the
+            windows of a trial are numbered in the order of the rows.
 
     Returns:
         The table under our names, with `protocol`, `target` and `repetition`, and with labels and predictions as
-        integers (the order of the sorted labels). Its `attrs["notes"]` are what a reader has to know.
+        integers (the order of the sorted labels). Its `attrs["notes"]` are notes for the reader.
 
     Raises:
-        InputError: it is no csv file, a column is missing or not what it should be, or there are no rows.
+        InputError: the file is not a csv file, a column is missing or invalid, or there are no rows.
     """
     paths = [file for one in ([path] if isinstance(path, (str, Path)) else path) for file in _files(Path(one))]
     for name in columns:
         if name not in COLUMNS:
             raise InputError(
                 f"--columns {name}={columns[name]}: unknown column {name}; expected one of {', '.join(COLUMNS)} before "
-                "the equals sign, and the name in the file behind it"
+                "the equals sign, and the column name in the file after it"
             )
     notes: list[str] = []
     parts = [_read_one(one, columns, notes) for one in paths]
@@ -170,11 +172,11 @@ def read_predictions(
     where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
     def line(mask: pd.Series) -> str:
-        """File and line in which a mask is first true."""
-        return lines[mask.idxmax()]
+        """Return file and line of the first row where a mask is true."""
+        return str(lines[mask.idxmax()])
 
     for name in [name for name in (*_NEEDED, *_NAMES, "repetition") if name in table and name != "recorded_together"]:
-        # Of files with different columns, the empty cells of those that lack one.
+        # Concatenation of files with different columns leaves empty cells for those that lack one.
         table[name] = table[name].fillna("")
         is_missing = table[name] == "" if name in _NAMES else table[name].str.lower().isin(_MISSING)
         if is_missing.any():
@@ -195,7 +197,7 @@ def read_predictions(
         if name not in table:
             table[name] = value
     if NUMBERED in table:
-        # Over all folds: a window is not in two of them because it is the first of its trial in both.
+        # Numbered over all folds: windows that are first of their trial in two folds must stay distinct.
         table["start_seconds"] = (
             table.groupby(["protocol", "target", "repetition", *trial_key(table)]).cumcount().astype(np.float64)
         )
@@ -213,13 +215,13 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = sorted(path.rglob("*.csv"))
     if not found:
-        raise InputError(f"{path}: has no csv files; expected those of the predictions")
+        raise InputError(f"{path}: contains no csv files; expected files of predictions")
     return found
 
 
 def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.DataFrame:
-    """The cells of one file as text under our names, with the file and `line` of each row."""
-    # Here, so that numbers alone load no more than the schema.
+    """Read the cells of one file as text under our names, with the file and `line` of each row."""
+    # Imported here: scoring in memory then loads only the schema.
     from keras_emotion.tables import read_cells
 
     if not path.is_file():
@@ -227,7 +229,7 @@ def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.Da
     if not path.stat().st_size:
         raise InputError(f"{path}: not readable as a csv file (it is empty)")
     table = read_cells(path)
-    # The index goes on counting lines; the first line names the columns, and blank lines are no windows.
+    # Blank lines count as lines but are not windows; line 1 holds the column names.
     table.index = [f"{path}: line {number}" for number in range(2, len(table) + 2)]
     table = table[(table != "").any(axis=1)]
     layout = next((one for one in LAYOUTS if one.header <= set(table)), None)
@@ -235,7 +237,7 @@ def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.Da
         table = _rows_of_layout(table, layout, path, notes)
         columns = {**layout.columns, **columns}
     found = ", ".join(map(str, table))
-    mapped = {}
+    mapped: dict[str, Any] = {}
     for name, source in columns.items():
         if source == FROM_ROW and name == "start":
             mapped |= {"start_seconds": "0", "stop_seconds": "1", NUMBERED: True}
@@ -251,13 +253,13 @@ def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.Da
     if columns.get("start") == FROM_ROW:
         mapped.pop("stop", None)
     mapped = {_ALIASES.get(name, name): values for name, values in mapped.items()}
-    # What is mapped goes before what is called so by chance.
+    # A mapped column takes precedence over a column that already has our name.
     table = table.drop(columns=[name for name in mapped if name in table]).assign(**mapped)
     table = table.rename(columns={old: new for old, new in _ALIASES.items() if new not in table})
     missing = [name.removesuffix("_seconds") for name in _NEEDED if name not in table]
     if missing:
         asked = " ".join(f"{name}=COLUMN" for name in missing)
-        several = "; fold=@file takes the name of the file" if "fold" in missing else ""
+        several = "; fold=@file uses the file name" if "fold" in missing else ""
         timeless = "; without times start=@row" if "start" in missing else ""
         raise InputError(
             f"{path}: has no column {', '.join(missing)}; it has {found}; give --columns {asked}{several}{timeless}"
@@ -268,14 +270,14 @@ def _read_one(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.Da
 
 
 def _rows_of_layout(table: pd.DataFrame, layout: Layout, path: Path, notes: list[str]) -> pd.DataFrame:
-    """The test rows of the last epoch; what is left out is noted."""
+    """Keep the test rows of the last epoch; note how many rows are left out."""
     n_rows = len(table)
     if layout.part:
         is_test = table[layout.part].str.lower() == "test"
         table = table[is_test] if is_test.any() else table
     if layout.epoch and len(table):
         epoch = pd.to_numeric(table[layout.epoch], errors="coerce")
-        # Of each subject: a file may hold several, trained one after the other.
+        # The last epoch of each subject: a file may hold several subjects, trained one after another.
         last = epoch.groupby(table[layout.columns["subject"]]).transform("max")
         table = table[(epoch == last) | epoch.isna()]
     notes.append(f"read as a table of {layout.name}{': ' + layout.remark if layout.remark else ''}")
@@ -285,46 +287,46 @@ def _rows_of_layout(table: pd.DataFrame, layout: Layout, path: Path, notes: list
 
 
 def _as_numbers(texts: pd.Series) -> pd.Series:
-    """A column as numbers, if all that stands in it is; NaN where a cell is empty."""
+    """Convert a column to numbers if every cell is numeric; NaN where a cell is empty."""
     numbers = pd.to_numeric(texts, errors="coerce")
     return texts if (numbers.isna() & (texts != "")).any() else numbers
 
 
 def _are_distinct_numbers(texts: pd.Series) -> bool:
-    """Whether a column is of numbers, each written one way: `1` and `01` are two names."""
+    """Return whether a column holds numbers, each written one way: `1` and `01` are two names."""
     distinct = pd.Series(texts.unique())
     numbers = pd.to_numeric(distinct, errors="coerce")
-    return numbers.notna().all() and numbers.is_unique
+    return bool(numbers.notna().all() and numbers.is_unique)
 
 
 def _class_codes(pairs: pd.DataFrame, where: str) -> np.ndarray:
-    """`(rows, 2)` codes of labels and predictions, in the order of the sorted labels."""
+    """Return `(rows, 2)` codes of labels and predictions, in the order of the sorted labels."""
     if not all(pd.api.types.is_numeric_dtype(pairs[name]) for name in pairs):
-        # Told apart by their texts: a table may call a class "2" on one side and 2 on the other.
+        # Compared as text: a table may write a class as "2" in one column and as 2 in the other.
         pairs = pairs.astype(str)
     values, codes = np.unique(pairs.to_numpy(), return_inverse=True)
     if len(values) > _MOST_CLASSES:
-        raise InputError(f"{where}: has {len(values)} different labels; classes are expected, not ratings")
+        raise InputError(f"{where}: has {len(values)} different labels; expected classes, not ratings")
     if not set(pairs["label"]) & set(pairs["prediction"]):
         raise InputError(f"{where}: no prediction is one of the labels ({', '.join(map(str, values[:6]))})")
     return codes.reshape(pairs.shape)
 
 
 def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = None) -> list[Finding]:
-    """Static checks of a table of predictions, whoever made it.
+    """Check a table of predictions for leakage, without training.
 
-    Each row was tested in its `fold`; training is taken to be the rows of the other folds of that repetition.
+    Each row was tested in its `fold`; the rows of the other folds of that repetition are taken as its training set.
 
     Args:
-        predictions: what `read_predictions` gives, or a run's predictions.
-        disjoint: what training and test are claimed not to share. By default what the name of the protocol says, where
-            it is one of ours; else what the folds suggest: where more than half of the subjects (or stimuli) lie in one
-            fold each, none should lie in two.
+        predictions: result of `read_predictions`, or a run's predictions.
+        disjoint: claim of what training and test set do not share. Default: the claim of the protocol's name, if it is
+            one of ours; otherwise inferred from the folds: where more than half of the subjects (or stimuli) are in a
+            single fold each, none should be in two.
 
     Returns:
-        Leaks first.
+        Findings, leaks first.
     """
-    found = []
+    found: list[Finding] = []
     for (protocol, target), rows in predictions.groupby(["protocol", "target"], sort=True):
         known = PROTOCOLS.get(protocol)
         claim = disjoint or (protocol_claim(known) if known else None) or apparent_claim(rows)
@@ -340,7 +342,7 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
             found += _fold_findings(table, fold, checks.place)
         found += checks.findings()
         if NUMBERED in rows:
-            message = "the table has no times: whether windows overlap, or one stands twice, is not checked"
+            message = "the table has no times: overlapping windows and repeated rows are not checked"
             found.append(Finding("not checkable", "note", message, protocol, target))
         if known is not None:
             found += protocol_findings(known, target)
@@ -352,21 +354,22 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
 def rescore(
     predictions: pd.DataFrame, n_permutations: int = 999, seed: int = 0, between: Between | None = None
 ) -> pd.DataFrame:
-    """Score a table of predictions by window and by trial vote, all its rows together and subject by subject.
+    """Score a table of predictions by window and by trial vote, over all rows and subject by subject.
 
     Args:
-        predictions: what `read_predictions` gives.
-        n_permutations: of the chance band: labels shuffled between the trials of a subject, predictions held fixed.
-        seed: of the permutations.
-        between: what labels are exchanged between; by default what the name of the protocol says, where it is one of
-            ours, else the trials of a subject.
+        predictions: result of `read_predictions`.
+        n_permutations: number of permutations for the chance band: labels shuffled between the trials of a subject,
+            with the predictions held fixed.
+        seed: seed of the permutations.
+        between: units whose labels are exchanged. Default: those of the protocol's name, if it is one of ours;
+            otherwise the trials of a subject.
 
     Returns:
-        One row a protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
+        One row per protocol, target and unit (`"window"`, `"trial"`): number of units, accuracy and balanced accuracy
         (mean over subjects, the folds of a repetition pooled), the best constant, the chance band and p, and the
-        difference from chance that leaves the band with a power of 80 %.
+        difference from chance that is detectable with a power of 80 %.
     """
-    # By votes: columns of probabilities carry the names of classes, which somebody else's table need not tell.
+    # By votes: columns of probabilities depend on class names, which an external table need not hold.
     named = [name for name in predictions if str(name).startswith("probability_")]
     predictions = predictions.drop(columns=named)
     rows = []
@@ -407,8 +410,9 @@ def _window_id(table: pd.DataFrame) -> list[str]:
 
 
 def apparent_claim(rows: pd.DataFrame) -> Disjoint:
-    """What the folds of a table keep apart for the most part."""
-    for column, claim in (("subject", "subjects"), ("stimulus", "stimuli")):
+    """Infer what the folds of a table mostly keep disjoint."""
+    claims: tuple[tuple[str, Disjoint], ...] = (("subject", "subjects"), ("stimulus", "stimuli"))
+    for column, claim in claims:
         if column in rows and rows[column].nunique() > 1:
             n_folds = rows.groupby(["repetition", column])["fold"].nunique()
             if rows["fold"].nunique() > 1 and (n_folds == 1).mean() > 0.5:
@@ -416,23 +420,24 @@ def apparent_claim(rows: pd.DataFrame) -> Disjoint:
     return "trials"
 
 
-def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, str]) -> Iterator[Finding]:
-    """What the folds of one repetition cannot be: a single one, or two for one window."""
+def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, Any]) -> Iterator[Finding]:
+    """Report impossible folds of one repetition: a single fold, or a window in two folds."""
     if fold.max() == 0:
-        message = "there is one fold, so that no row is left to train on: was it tested on its training set?"
+        message = "there is only one fold, so that no row is left to train on: was it tested on its training set?"
         yield Finding("test windows in training", "warning", message, **place)
     names = _window_id(table)
-    for within, severity, text in (
-        ([], "leak", "in two folds of one repetition, so that each is in training and test"),
-        (["fold"], "warning", "twice in one fold, and count twice"),
-    ):
+    faults: tuple[tuple[list[str], Severity, str], ...] = (
+        ([], "leak", "are in two folds of one repetition, and so each in training and test set"),
+        (["fold"], "warning", "occur twice in one fold, and count twice"),
+    )
+    for within, severity, text in faults:
         twice = table.duplicated([*names, *within])
         if not within:
             twice &= ~table.duplicated([*names, "fold"])
         if twice.any():
             row = table[twice].iloc[0]
             message = (
-                f"{int(twice.sum())} windows stand {text} (a repeated cross-validation needs a column repetition); "
+                f"{int(twice.sum())} windows {text} (a repeated cross-validation needs a column repetition); "
                 f"first: subject {row['subject']}, trial {row['trial']}, {row['start_seconds']:g} to "
                 f"{row['stop_seconds']:g} s"
             )
@@ -442,8 +447,8 @@ def _fold_findings(table: pd.DataFrame, fold: np.ndarray, place: Mapping[str, st
 
 
 def _without_repeats(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding of a kind, severity, protocol and target: the first."""
-    first: dict[tuple, Finding] = {}
+    """Keep the first finding of each kind, severity, protocol and target."""
+    first: dict[tuple[str, ...], Finding] = {}
     for one in findings:
         first.setdefault((one.kind, one.severity, one.protocol, one.target), one)
     return list(first.values())

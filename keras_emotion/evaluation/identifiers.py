@@ -1,4 +1,4 @@
-"""Row codes from id columns: sorted, so that nothing depends on hashing or on the order of the rows."""
+"""Integer codes of rows from id columns, sorted: independent of hashing and of the order of the rows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from keras_emotion.schema import TRIAL_KEY, InputError
 
 
 def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Number of each distinct combination of ids, in the order of the sorted ids.
+    """Number each distinct combination of ids, in the order of the sorted ids.
 
     Args:
-        table: any table with those columns; ids are numbers or strings, numbers come first.
-        columns: the columns that make up an id, the first one sorted first.
+        table: any table with those columns; ids are numbers or strings, numbers sort first.
+        columns: the columns that form an id, the first one sorted first.
 
     Returns:
         `(rows,)` int64, 0 to the number of distinct combinations - 1.
 
     Raises:
-        InputError: a column is missing, or a value in one.
+        InputError: a column or a value in one is missing.
 
     Example:
         >>> row_codes(pd.DataFrame({"subject": ["s2", "s1", "s2"], "trial": [10, 9, 2]}), ("subject", "trial"))
@@ -33,20 +33,20 @@ def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     codes = np.zeros(len(table), dtype=np.int64)
     for name in columns:
         own = _column_codes(table[name])
-        # Numbered anew column by column: the product of all columns' sizes could overflow.
+        # Renumbered column by column: the product of all columns' sizes could overflow.
         codes = np.unique(codes * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
     return codes
 
 
 def group_codes(table: pd.DataFrame) -> np.ndarray:
-    """Number of the group that each row was recorded in.
+    """Number the recording group of each row.
 
     Args:
-        table: any table with `recorded_together`, an id of persons who were recorded together, and `dataset` where it
-            has it.
+        table: any table with `recorded_together`, an id of subjects who were recorded together, and optionally
+            `dataset`.
 
     Returns:
-        `(rows,)` int64, 0 and up; -1 where a row is of no group, because `recorded_together` is missing, NaN or empty.
+        `(rows,)` int64, 0 and up; -1 where a row has no group, because `recorded_together` is missing, NaN or empty.
     """
     codes = np.full(len(table), -1, dtype=np.int64)
     if "recorded_together" in table:
@@ -58,19 +58,19 @@ def group_codes(table: pd.DataFrame) -> np.ndarray:
 
 
 def people_codes(table: pd.DataFrame) -> np.ndarray:
-    """Number of each subject, the same for subjects who were recorded together.
+    """Number each subject; subjects who were recorded together share a number.
 
-    Subjects are connected where they share a group in some row (see `group_codes`), directly or through others: what
-    one of them felt depends on the others.
+    Subjects are connected if they share a group in some row (see `group_codes`), directly or through others: the
+    responses of one depend on those of the others.
 
     Args:
-        table: any table with `subject`, and `dataset` and `recorded_together` where it has them.
+        table: any table with `subject`, and optionally `dataset` and `recorded_together`.
 
     Returns:
         `(rows,)` int64, in the order of the sorted ids of the first subject of each.
 
     Raises:
-        InputError: the column `subject` is missing, or an id in it.
+        InputError: the column `subject` or an id in it is missing.
 
     Example:
         >>> people_codes(pd.DataFrame({"subject": [1, 2, 3, 4], "recorded_together": ["a", "", "a", None]}))
@@ -83,17 +83,17 @@ def people_codes(table: pd.DataFrame) -> np.ndarray:
     has_group = group >= 0
     if not has_group.any():
         return subject
-    # Subjects first, then groups, as nodes of one graph; numbers are given in the order of the nodes.
+    # Subjects first, then groups, as nodes of one graph; codes follow the order of the nodes.
     n_subjects, n_nodes = subject.max() + 1, subject.max() + group.max() + 2
     pairs = (subject[has_group], n_subjects + group[has_group])
     edges = scipy.sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(n_nodes, n_nodes))
-    return scipy.sparse.csgraph.connected_components(edges, directed=False)[1][subject].astype(np.int64)
+    return np.asarray(scipy.sparse.csgraph.connected_components(edges, directed=False)[1][subject], dtype=np.int64)
 
 
 def trial_key(table: pd.DataFrame) -> list[str]:
-    """The columns of a table that name its trials: those of `TRIAL_KEY` that it has.
+    """Return the columns of `TRIAL_KEY` that a table has.
 
-    Tables from elsewhere, and those of runs before version 0.2.0, have neither dataset nor session.
+    External tables, and those of runs before version 0.2.0, have neither dataset nor session.
     """
     return [name for name in TRIAL_KEY if name in table or name in ("subject", "trial")]
 
@@ -101,7 +101,7 @@ def trial_key(table: pd.DataFrame) -> list[str]:
 def crossed_counts(
     first: np.ndarray, second: np.ndarray, n_second: int, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """How often each pair of codes occurs, or the sum of its weights: `(distinct first, n_second)`."""
+    """Count each pair of codes, or sum its weights: `(distinct first, n_second)`."""
     n_first = first.max(initial=-1) + 1
     pairs = np.bincount(first * n_second + second, weights=weights, minlength=n_first * n_second)
     return pairs.reshape(n_first, n_second)
@@ -114,4 +114,4 @@ def _column_codes(column: pd.Series) -> np.ndarray:
     places = sorted(range(len(values)), key=lambda place: (isinstance(values[place], str), values[place]))
     rank = np.empty(len(values), dtype=np.int64)
     rank[places] = np.arange(len(values))
-    return rank[codes]
+    return np.asarray(rank[codes])

@@ -1,8 +1,8 @@
-"""From float ratings to class labels: frozen rules, part of a run's identity."""
+"""Label rules: from float ratings to classes. Immutable, and part of a run's identity."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,34 +12,34 @@ from keras_emotion.schema import InputError
 
 
 class LabelRule(pydantic.BaseModel):
-    """How a rating becomes a class.
+    """Rule that maps a rating to a class.
 
     | kind | class of a rating `r` | name in records |
     |---|---|---|
     | `"greater_than"` | 1 (high) where `r > threshold`, else 0 (low) | `>5` |
     | `"greater_equal"` | 1 (high) where `r >= threshold`, else 0 (low) | `>=5` |
     | `"median"` | 1 (high) where `r` is above the median of the training ratings, else 0 (low) | `>median` |
-    | `"levels"` | the number of `edges` that `r` is above, so an edge belongs to the level below it | `levels(3,6)` |
-    | `"classes"` | the place of `r` in `values`: the rating column already says the class | `classes(-1,0,1)` |
+    | `"levels"` | the number of `edges` below `r`; a rating equal to an edge belongs to the level below it |
+    `levels(3,6)` |
+    | `"classes"` | the index of `r` in `values`, for a rating column that already holds classes | `classes(-1,0,1)` |
 
-    Ratings are compared as floats: 5.0 is low and 5.01 is high under `>5`, whatever `int` would make of them.
+    Ratings are compared as floats: 5.0 is low and 5.01 is high under `>5`; there is no conversion to `int`.
 
-    The median is fitted: `apply` takes it from `training_ratings`, the ratings of the training *rows*, so that a
-    trial weighs as many times as it has windows. A splitter that stratifies needs labels before there is a training
-    part; give it `rule.apply(ratings, ratings)` for that purpose alone and label each fold anew from its own
-    training rows.
+    The median is fitted: `apply` computes it from `training_ratings`, the ratings of the training *rows*, so that a
+    trial counts once per window. A stratifying splitter needs labels before there is a training set; give it
+    `rule.apply(ratings, ratings)` for that purpose only, and label each fold again from its own training rows.
 
-    Two ratings together are a target under `QuadrantRule`.
+    `QuadrantRule` combines two ratings into one target.
 
     Args:
         kind: the rule.
         threshold: on the scale of the rating; default 5, the middle of DEAP's and MAHNOB-HCI's 1 to 9.
         edges: strictly increasing, at least one; for `"levels"`.
-        values: the distinct ratings that stand for class 0, 1, ...; for `"classes"`.
+        values: the distinct ratings of class 0, 1, ...; for `"classes"`.
         names: names of the classes in order; empty for the default ones.
 
     Raises:
-        ValueError: `edges` do not increase, `values` repeat, or `names` do not number the classes.
+        ValueError: `edges` do not increase, `values` repeat, or the number of `names` is not that of the classes.
 
     Example:
         >>> rule = LabelRule()
@@ -58,7 +58,7 @@ class LabelRule(pydantic.BaseModel):
     names: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> Self:
         if self.kind == "levels" and (not self.edges or np.any(np.diff(self.edges) <= 0)):
             raise ValueError(f"`edges` must be one or more strictly increasing numbers; got {self.edges}")
         if self.kind == "classes" and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
@@ -90,7 +90,7 @@ class LabelRule(pydantic.BaseModel):
 
     @property
     def name(self) -> str:
-        """Short name for records, which tells apart any two rules that label differently."""
+        """Short name for records, distinct for any two rules that label differently."""
         listed = ",".join(f"{value:g}" for value in (self.edges if self.kind == "levels" else self.values))
         return {
             "greater_than": f">{self.threshold:g}",
@@ -101,17 +101,17 @@ class LabelRule(pydantic.BaseModel):
         }[self.kind]
 
     def apply(self, ratings: npt.ArrayLike, training_ratings: npt.ArrayLike | None = None) -> np.ndarray:
-        """Label of each rating.
+        """Return the label of each rating.
 
         Args:
             ratings: `(rows,)` ratings.
-            training_ratings: `(training rows,)` ratings to which the median is fitted; needed by `"median"` alone.
+            training_ratings: `(training rows,)` ratings to which the median is fitted; needed by `"median"` only.
 
         Returns:
             `(rows,)` int64 labels, 0 to `n_classes - 1`.
 
         Raises:
-            InputError: a rating is missing, infinite or not a number, or under `"classes"` not one of `values`.
+            InputError: a rating is missing, infinite or not a number, or under `"classes"` not in `values`.
             ValueError: `"median"` without `training_ratings`.
         """
         ratings = _finite(ratings)
@@ -124,10 +124,10 @@ class LabelRule(pydantic.BaseModel):
             if not matches.any(axis=1).all():
                 stray = np.unique(ratings[~matches.any(axis=1)])
                 raise InputError(
-                    f"ratings {', '.join(f'{value:g}' for value in stray[:5])} stand for no class; "
-                    f"`values` are {', '.join(f'{value:g}' for value in self.values)}"
+                    f"ratings {', '.join(f'{value:g}' for value in stray[:5])} belong to no class; "
+                    f"expected one of {', '.join(f'{value:g}' for value in self.values)}"
                 )
-            return matches.argmax(axis=1)
+            return np.asarray(matches.argmax(axis=1))
         threshold = self.threshold
         if self.kind == "median":
             if training_ratings is None or np.size(training_ratings) == 0:
@@ -136,13 +136,13 @@ class LabelRule(pydantic.BaseModel):
         return (ratings > threshold).astype(np.int64)
 
     def named(self, names: tuple[str, ...]) -> LabelRule:
-        """The same rule with other names of the classes; without any, those that it has.
+        """Return the same rule with other class names; unchanged if `names` is empty.
 
         Args:
-            names: in order of the labels.
+            names: in the order of the labels.
 
         Raises:
-            ValueError: their number is not that of the classes.
+            ValueError: the number of names is not that of the classes.
         """
         return type(self)(**{**dict(self), "names": names}) if names else self
 
@@ -152,19 +152,19 @@ _QUADRANTS = np.array([[2, 1], [3, 0]])
 
 
 class QuadrantRule(pydantic.BaseModel):
-    """How two ratings become one of four classes: the quadrant of the plane that they span.
+    """Rule that maps two ratings to one of four classes: the quadrants of the valence-arousal plane.
 
-    The quadrants are counted counter-clockwise from the one where both are high, as on the circumplex of valence and
-    arousal: HVHA, LVHA, LVLA, HVLA.
+    The quadrants are counted counter-clockwise from the one where both ratings are high, as on the circumplex of
+    valence and arousal: HVHA, LVHA, LVLA, HVLA.
 
     Args:
         ratings: names of the two ratings.
-        rules: how each of them becomes low or high.
-        names: names of the classes in order; by default made of the initials of the ratings, or of their names where
-            both have the same initial.
+        rules: label rule of each rating, low or high.
+        names: names of the classes in order; default: the initials of the ratings, or their names where both have the
+            same initial.
 
     Raises:
-        ValueError: a rule has not two classes, both ratings are the same, or `names` do not number four.
+        ValueError: a rule does not have two classes, both ratings are the same, or there are not four `names`.
 
     Example:
         >>> rule = QuadrantRule(ratings=("valence", "arousal"))
@@ -181,7 +181,7 @@ class QuadrantRule(pydantic.BaseModel):
     names: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> Self:
         if self.ratings[0] == self.ratings[1]:
             raise ValueError(f"`ratings` are both {self.ratings[0]!r}; expected two of them")
         for rating, rule in zip(self.ratings, self.rules, strict=True):
@@ -220,11 +220,11 @@ class QuadrantRule(pydantic.BaseModel):
         return f"quadrant({','.join(rule.name for rule in self.rules)})"
 
     def apply(self, ratings: npt.ArrayLike, training_ratings: npt.ArrayLike | None = None) -> np.ndarray:
-        """Label of each pair of ratings.
+        """Return the label of each pair of ratings.
 
         Args:
             ratings: `(rows, 2)` ratings.
-            training_ratings: `(training rows, 2)`; needed by the rule `"median"` alone.
+            training_ratings: `(training rows, 2)`; needed by the rule `"median"` only.
 
         Returns:
             `(rows,)` int64 labels, 0 to 3.
@@ -235,12 +235,12 @@ class QuadrantRule(pydantic.BaseModel):
         """
         columns = _columns(ratings)
         fitted_on = (None, None) if training_ratings is None else _columns(training_ratings)
-        first, second = (rule.apply(*pair) for rule, *pair in zip(self.rules, columns, fitted_on, strict=True))
-        return _QUADRANTS[first, second]
+        first, second = (rule.apply(own, fit) for rule, own, fit in zip(self.rules, columns, fitted_on, strict=True))
+        return np.asarray(_QUADRANTS[first, second])
 
 
 def joint_ratings(target: str) -> tuple[str, str] | None:
-    """The two ratings that a target is made of (`"valence+arousal"`); `None` for a rating by itself."""
+    """Return the two ratings of a combined target (`"valence+arousal"`); `None` for a single rating."""
     parts = tuple(target.split("+"))
     return parts if len(parts) == 2 and all(parts) else None
 
@@ -253,7 +253,7 @@ def _columns(ratings: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _finite(ratings: npt.ArrayLike) -> np.ndarray:
-    """The ratings as a `(rows,)` float64 array, each of them a finite number."""
+    """Return the ratings as a `(rows,)` float64 array of finite numbers."""
     try:
         ratings = np.asarray(ratings, dtype=np.float64)
     except (TypeError, ValueError) as error:

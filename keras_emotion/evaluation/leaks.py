@@ -1,8 +1,8 @@
-"""Static checks of a split: what training and test share, found without training anything.
+"""Static leakage checks of a split: what training and test set share, found without training.
 
-The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. Of each kind, the findings that
-name it (`Finding.kind`), and what the tests plant of it (`KINDS` of `tests/audit/planted/leaks.py`, each in three
-variants and beside a right way that looks like it):
+The checklist is that of Kapoor and Narayanan [1], who sort leakage into eight kinds. For each kind: the findings that
+report it (`Finding.kind`), and the faults that the tests plant (`KINDS` of `tests/audit/planted/leaks.py`, each in
+three variants and next to a correct variant that looks similar):
 
 - **L1.1 no test set**: `"test windows in training"`, `"selection on the test fold"`, `"not reproducible"`, `"training
   labels unused"`. Planted: "trained on test rows", "selection on the test fold", "pre-trained on test rows".
@@ -21,9 +21,9 @@ variants and beside a right way that looks like it):
 - **L3.3 the test set is not what the claim is about**: `"shared subject"`, `"constant labels"`, `"uneven trials"`.
   Planted: "shared trial, stimulus or subject".
 
-The checks of rows are here; those of features, fits and trainings, and the permutations of labels, are in
-`keras_emotion.audit`. What no check can see (a fingerprint of the trial in the signal, say, that a model uses) is what
-training on shuffled labels measures (`"score on shuffled labels"`).
+This module holds the checks of rows; `keras_emotion.audit` holds those of features, fits and trainings, and the label
+permutations. Leakage that no check can see (for example a fingerprint of the trial in the signal that a model exploits)
+is measured by training on shuffled labels (`"score on shuffled labels"`).
 
 References:
     [1] Kapoor and Narayanan (2023). Leakage and the reproducibility crisis in machine-learning-based science.
@@ -83,17 +83,17 @@ _SEVERITIES = ("leak", "warning", "note")
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that a reader of a number has to know.
+    """One finding of a leakage check.
 
     Args:
         kind: one of `KINDS`.
-        severity: `"leak"`: the test knows something of the training that it would not know of new data; `"warning"`:
-            the number does not mean what it seems to; `"note"`: worth knowing, and no fault of the split.
+        severity: `"leak"`: the test set shares information with training that new data would not; `"warning"`: the
+            number does not mean what it seems to; `"note"`: worth knowing, and not a fault of the split.
         message: one sentence with the counts and the first example.
         protocol: name of the protocol, where there are several.
         target: name of the target, where there are several.
-        n_windows: test windows concerned (of subjects, where the sentence counts those).
-        n_tested: test windows looked at.
+        n_windows: number of test windows concerned (of subjects, where the message counts those).
+        n_tested: number of test windows checked.
     """
 
     kind: str
@@ -110,7 +110,7 @@ class Finding:
 
 
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Leaks first, then warnings, then notes; within these in the order of `KINDS`."""
+    """Sort findings: leaks, warnings, notes; within these in the order of `KINDS`."""
     kinds = list(KINDS)
     return sorted(findings, key=lambda one: (_SEVERITIES.index(one.severity), kinds.index(one.kind)))
 
@@ -122,16 +122,15 @@ class _Count:
 
 
 class SplitChecks:
-    """Looks at one fold after the other, and says at the end what was found.
+    """Check folds one after another for leakage, and report the findings at the end.
 
     Args:
-        disjoint: what training and test are claimed not to share. Subjects, sessions or stimuli that both sides have
-            are a leak only where the claim is that they do not; a shared trial, or a window that overlaps, always is
-            one.
-        several_subjects: whether folds mix the rows of subjects; of those of one subject at a time, a shared
-            subject is no news.
-        protocol: goes into the findings.
-        target: goes into the findings.
+        disjoint: claim of what training and test set do not share. Shared subjects, sessions or stimuli are a leak only
+            if the claim excludes them; a shared trial or an overlapping window always is one.
+        several_subjects: whether folds mix the rows of subjects; where each model is trained on one subject, a shared
+            subject is expected.
+        protocol: name of the protocol, for the findings.
+        target: name of the target, for the findings.
 
     Example:
         >>> table = pd.DataFrame({"dataset": "mine", "subject": 1, "session": 1, "trial": [1, 1, 2, 2],
@@ -147,9 +146,10 @@ class SplitChecks:
     ):
         self.disjoint = disjoint
         self.several_subjects = several_subjects
-        self.place = {"protocol": protocol, "target": target}
-        self._counts: dict[tuple[str, str], _Count] = {}
-        self._table, self._ids = None, None
+        self.place: dict[str, Any] = {"protocol": protocol, "target": target}
+        self._counts: dict[tuple[str, Severity], _Count] = {}
+        self._table: pd.DataFrame | None = None
+        self._ids: _Ids | None = None
         self._n_tested = 0
 
     def fold(
@@ -160,15 +160,15 @@ class SplitChecks:
         test: npt.ArrayLike,
         contents: np.ndarray | None = None,
     ) -> None:
-        """Look at one fold.
+        """Check one fold.
 
         Args:
-            table: window table with `subject`, `trial`, `start_seconds` and `stop_seconds`; `dataset`, `session`,
-                `stimulus` and `recorded_together` are used where they are.
-            train: row positions of the training part.
-            validation: of the part that chooses epoch and hyper-parameters.
-            test: of the part that is reported.
-            contents: `(rows,)` hash of what each window holds (see `content_hashes`), where it is known.
+            table: window table with `subject`, `trial`, `start_seconds` and `stop_seconds`; optionally `dataset`,
+                `session`, `stimulus` and `recorded_together`.
+            train: row positions of the training set.
+            validation: row positions of the validation set, which chooses epoch and hyper-parameters.
+            test: row positions of the test set.
+            contents: `(rows,)` content hash of each window (see `content_hashes`), if known.
 
         Raises:
             InputError: a column is missing.
@@ -176,8 +176,8 @@ class SplitChecks:
         train, validation, test = (np.asarray(rows, dtype=np.int64) for rows in (train, validation, test))
         self._n_tested += len(test)
         used = np.union1d(train, np.setdiff1d(validation, test))
-        if table is not self._table:
-            # One table has many folds.
+        if self._ids is None or table is not self._table:
+            # Cached: one table has many folds.
             self._table, self._ids = table, _Ids.of(table)
         ids = self._ids
 
@@ -187,7 +187,7 @@ class SplitChecks:
         is_trained = np.isin(test, train)
         self._count("test windows in training", "leak", table, test, is_trained)
         self._count("selection on the test fold", "leak", table, test, np.isin(test, validation) & ~is_trained)
-        # Of rows that are trained on themselves that is said, and the rest looks at the others.
+        # Test rows that are training rows too are reported as such; the other checks skip them.
         apart = ~is_trained
         in_trial = shared(ids.trial) & apart
         self._count("shared trial", "leak", table, test, in_trial)
@@ -196,7 +196,7 @@ class SplitChecks:
             self._count("duplicated windows", "leak", table, test, apart & shared(contents))
         if self.disjoint == "sessions":
             self._count("shared session", "leak", table, test, shared(ids.session) & apart)
-        if ids.stimulus is not None:
+        if ids.stimulus is not None and ids.stimulus_of_subject is not None:
             own = shared(ids.stimulus_of_subject) & apart & ~in_trial
             self._count("shared stimulus", "leak", table, test, own)
             claimed = self.disjoint in ("stimuli", "subjects_and_stimuli")
@@ -209,7 +209,7 @@ class SplitChecks:
             self._count("shared group", "leak" if claimed else "note", table, test, together & apart)
 
     def findings(self) -> list[Finding]:
-        """What was found, leaks first."""
+        """Return the findings, leaks first."""
         found = []
         for (kind, severity), count in self._counts.items():
             share = count.n_windows / max(self._n_tested, 1)
@@ -219,10 +219,12 @@ class SplitChecks:
             found.append(Finding(kind, severity, message, **self.place, **self._size(count.n_windows)))
         return sorted_findings(found)
 
-    def _size(self, n_windows: int) -> dict[str, int]:
+    def _size(self, n_windows: int) -> dict[str, Any]:
         return {"n_windows": n_windows, "n_tested": self._n_tested}
 
-    def _count(self, kind: str, severity: str, table: pd.DataFrame, test: np.ndarray, concerned: np.ndarray):
+    def _count(
+        self, kind: str, severity: Severity, table: pd.DataFrame, test: np.ndarray, concerned: np.ndarray
+    ) -> None:
         if not concerned.any():
             return
         count = self._counts.setdefault((kind, severity), _Count())
@@ -237,26 +239,26 @@ class SplitChecks:
 _TEXTS = {
     ("test windows in training", "leak"): "are training windows too",
     ("selection on the test fold", "leak"): "also choose the epoch or the hyper-parameters that are reported on them",
-    ("shared trial", "leak"): "lie in a trial of which training has other windows",
+    ("shared trial", "leak"): "lie in a trial of which other windows are in the training set",
     ("overlap in time", "leak"): "overlap in time with a training window of the same trial",
-    ("duplicated windows", "leak"): "hold what a training window holds, or nearly so",
-    ("shared session", "leak"): "belong to a session of which training has other windows",
-    ("shared stimulus", "leak"): "show a stimulus that training has seen, where it should not have",
-    ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: what is recognised may be the "
+    ("duplicated windows", "leak"): "have the same content as a training window, or nearly so",
+    ("shared session", "leak"): "belong to a session of which other windows are in the training set",
+    ("shared stimulus", "leak"): "show a stimulus of the training set, which the protocol should exclude",
+    ("shared stimulus", "note"): "show a stimulus that other subjects saw in training: the model may recognise the "
     "stimulus (see the permutation between stimuli)",
-    ("shared subject", "leak"): "belong to a subject who is in training as well",
-    ("shared group", "leak"): "belong to a subject who was recorded together with one who is in training",
+    ("shared subject", "leak"): "belong to a subject who is in the training set as well",
+    ("shared group", "leak"): "belong to a subject who was recorded together with one in the training set",
     (
         "shared subject",
         "note",
     ): "belong to a subject who has windows in other folds: unless each subject was trained alone, "
-    "subjects are mixed; either way it says nothing about new people",
+    "subjects are mixed; either way the score does not generalise to new people",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class _Ids:
-    """Codes of the rows of a table, whatever of the id columns it has."""
+    """Codes of the rows of a table, from those id columns that it has."""
 
     subject: np.ndarray
     session: np.ndarray
@@ -280,10 +282,10 @@ class _Ids:
 
 
 def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:
-    """A 64-bit hash of what each window holds, over all arrays together.
+    """Hash the content of each window to 64 bits, over all arrays together.
 
-    The bytes of a window are taken as 64-bit words, each multiplied by an odd random number, and added up modulo 2^64:
-    two windows that differ have the same hash with a probability of at most 2^-63 a word.
+    The bytes of a window are taken as 64-bit words, each multiplied by a random odd number, and added up modulo 2^64:
+    two windows that differ have the same hash with a probability of at most 2^-63 per word.
 
     Args:
         arrays: `(windows, ...)` arrays with the same number of windows, memory-mapped or not.
@@ -313,18 +315,18 @@ def content_hashes(arrays: Sequence[Any], block: int = 1024) -> np.ndarray:
 def with_near_copies(
     contents: np.ndarray, table: pd.DataFrame, vectors: np.ndarray, share: float = 0.01, n_compared: int = 200
 ) -> np.ndarray:
-    """The hashes of windows, made equal in trials that are copies of one another but for a little noise or gain.
+    """Equalise the hashes of near-copies: trials that differ only by a little noise or gain.
 
-    A window is a near copy of one of another trial where their distance, over standardised features, is a small share
-    of the median distance between windows of different trials of a subject. Trials are copies where that holds of half
-    of their windows, two at least: of single windows it may be chance.
+    A window is a near-copy of a window of another trial if their distance, over standardised features, is a small share
+    of the median distance between windows of different trials of a subject. Trials are copies if this holds for half of
+    their windows, two at least: single windows may match by chance.
 
     Args:
-        contents: `(windows,)` of `content_hashes`.
+        contents: `(windows,)` hashes of `content_hashes`.
         table: window table.
-        vectors: `(windows, features)`; with fewer than four features that vary, distances tell nothing.
-        share: how small a share.
-        n_compared: windows that the median is estimated from.
+        vectors: `(windows, features)`; with fewer than four varying features, distances are not informative.
+        share: largest share of the median distance that counts as a near-copy.
+        n_compared: number of windows from which the median is estimated.
 
     Returns:
         `(windows,)` uint64.
@@ -337,7 +339,7 @@ def with_near_copies(
     if scaled.shape[1] < _FEWEST_FEATURES or len(scaled) < 2:
         return contents
     if scaled.shape[1] > _MOST_FEATURES:
-        # Distances stay, but for a few percent.
+        # Random projection: distances are preserved to within a few percent.
         rng = np.random.default_rng(0)
         scaled = scaled @ rng.standard_normal((scaled.shape[1], _MOST_FEATURES)) / np.sqrt(_MOST_FEATURES)
     ids = _Ids.of(table)
@@ -368,8 +370,8 @@ _FEWEST_FEATURES, _MOST_FEATURES, _NEIGHBOURS = 4, 32, 4
 
 
 def protocol_findings(protocol: Protocol, target: str = "") -> list[Finding]:
-    """What the definition of a protocol says by itself: where it selects, and on what it fits."""
-    place = {"protocol": protocol.name, "target": target}
+    """Report leakage by the definition of a protocol: where it selects, and on what it fits."""
+    place: dict[str, Any] = {"protocol": protocol.name, "target": target}
     found = []
     if protocol.epoch_chosen_by == "test_fold":
         message = "the epoch (and the hyper-parameters, where any are searched) is chosen on the test fold"
@@ -381,26 +383,26 @@ def protocol_findings(protocol: Protocol, target: str = "") -> list[Finding]:
 
 
 def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "", target: str = "") -> list[Finding]:
-    """What the labels of a window table say by themselves.
+    """Check the labels of a window table.
 
     Args:
         table: window table with `subject` and `trial`.
         labels: `(rows,)` label of each row.
-        protocol: goes into the findings.
-        target: goes into the findings.
+        protocol: name of the protocol, for the findings.
+        target: name of the target, for the findings.
 
     Returns:
-        `"constant labels"` (a subject of whom any constant scores 100 %), `"several labels in a trial"`, and
-        `"uneven trials"` (subjects with fewer trials than others: an average over subjects does not weigh like one
-        over trials).
+        `"constant labels"` (a subject on whom a constant prediction scores 100 %), `"several labels in a trial"`, and
+        `"uneven trials"` (subjects with fewer trials than others: an average over subjects weighs them differently from
+        one over trials).
     """
     labels = pd.Series(np.asarray(labels)).reset_index(drop=True)
     ids = _Ids.of(table)
     subjects = table["subject"].reset_index(drop=True)
-    place = {"protocol": protocol, "target": target}
+    place: dict[str, Any] = {"protocol": protocol, "target": target}
     found = []
 
-    def names(of: Iterable) -> str:
+    def names(of: Iterable[Any]) -> str:
         listed = [str(name) for name in of]
         return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
@@ -408,12 +410,12 @@ def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "
     heads = subjects.iloc[np.unique(ids.subject, return_index=True)[1]].tolist()
     constant = [name for name, count in zip(heads, n_labels, strict=True) if count < 2]
     if constant:
-        message = f"the labels of {len(constant)} of {len(heads)} subjects are constant ({names(constant)}): any "
-        message += "constant scores 100 % on them"
+        message = f"the labels of {len(constant)} of {len(heads)} subjects are constant ({names(constant)}): a "
+        message += "constant prediction scores 100 % on them"
         found.append(Finding("constant labels", "warning", message, **place, n_windows=len(constant)))
     n_varying = int((labels.groupby(ids.trial).nunique() > 1).sum())
     if n_varying:
-        message = f"{n_varying} trials have windows of several labels; scored by trial, the commonest counts"
+        message = f"{n_varying} trials have windows of several labels; scoring by trial uses the most frequent one"
         found.append(Finding("several labels in a trial", "note", message, **place, n_windows=n_varying))
     owner = ids.subject[np.unique(ids.trial, return_index=True)[1]]
     n_trials = np.bincount(owner)
@@ -425,9 +427,11 @@ def label_findings(table: pd.DataFrame, labels: npt.ArrayLike, protocol: str = "
 
 
 def protocol_claim(protocol: Protocol) -> Disjoint:
-    """What a protocol says that training and test do not share."""
-    # Of a split that the data bring along nothing is claimed but what every split must keep: whole trials.
-    return {"overlapping_windows": "windows", "predefined": "trials"}.get(protocol.disjoint, protocol.disjoint)
+    """Return the units that a protocol keeps disjoint."""
+    # A split that comes with the data claims only what every split must ensure: whole trials.
+    if protocol.disjoint == "overlapping_windows":
+        return "windows"
+    return "trials" if protocol.disjoint == "predefined" else protocol.disjoint
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
-"""Scores of predictions and of the baselines they are read against; trial votes.
+"""Classification and rating metrics, baselines and trial votes.
 
-Everything is computed from confusion matrices, for all groups (subjects, repetitions) at once. Where a score is 0/0
-it is what this page says it is, and nothing warns.
+Everything is computed from confusion matrices, for all groups (subjects, repetitions) at once. Scores of 0/0 have the
+documented value, without a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 
 METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "f1_macro", "cohen_kappa")
-"""The scores of labels and predictions; `roc_auc` joins them where there are probabilities."""
+"""Scores of labels and predictions; with probabilities `roc_auc` is added."""
 
 PROBABILITY_PREFIX = "probability_"
 
@@ -26,7 +26,7 @@ def classification_metrics(
     probabilities: npt.ArrayLike | None = None,
     n_classes: int | None = None,
 ) -> dict[str, float]:
-    """Scores of one set of predictions.
+    """Score one set of predictions.
 
     | score | two classes | several classes |
     |---|---|---|
@@ -37,20 +37,21 @@ def classification_metrics(
     | `cohen_kappa` | (accuracy - expected) / (1 - expected) | the same |
     | `roc_auc` | of class 1 | each class against the rest, macro mean |
 
-    The area under the ROC curve is the chance that a row of the class has a higher probability of it than a row of
+    The area under the ROC curve is the probability that a row of the class gets a higher probability for it than a row
+    of
     another class, a tie counting half. A macro mean is over the classes that occur among labels or predictions. 0/0
-    is 0 (the precision of a class that is never predicted, the recall of one that never occurs, the kappa of labels
-    and predictions that are one and the same constant); `roc_auc` is NaN where a class or its complement does not
+    is 0 (the precision of a class that is never predicted, the recall of one that never occurs, the kappa where labels
+    and predictions are the same constant); `roc_auc` is NaN where a class or its complement does not
     occur.
 
     Args:
         labels: `(rows,)` labels, 0 to `n_classes - 1`.
         predictions: `(rows,)` predicted labels.
         probabilities: `(rows, n_classes)` probabilities, for `roc_auc`.
-        n_classes: number of classes; default: the columns of `probabilities`, else two or what the labels need.
+        n_classes: number of classes; default: the columns of `probabilities`, else two or as many as the labels need.
 
     Returns:
-        Score by name, `METRICS` in order and then `roc_auc` where there are probabilities.
+        Score by name, `METRICS` in order and then `roc_auc` if there are probabilities.
 
     Raises:
         ValueError: no rows, shapes that do not match, or labels outside `0 .. n_classes - 1`.
@@ -71,17 +72,17 @@ def grouped_metrics(
     probabilities: npt.ArrayLike | None = None,
     n_classes: int | None = None,
 ) -> pd.DataFrame:
-    """`classification_metrics` of each group of rows.
+    """Compute `classification_metrics` for each group of rows.
 
     Args:
-        group: `(rows,)` group of each row, 0 to the number of groups - 1, none left out.
+        group: `(rows,)` group of each row, 0 to the number of groups - 1, each of them present.
         labels: as for `classification_metrics`.
         predictions: as for `classification_metrics`.
         probabilities: as for `classification_metrics`.
         n_classes: as for `classification_metrics`.
 
     Returns:
-        One row a group, one column a score.
+        One row per group, one column per score.
 
     Raises:
         ValueError: as for `classification_metrics`.
@@ -112,8 +113,8 @@ def grouped_metrics(
     accuracy = correct.sum(axis=1) / n_rows
     expected = (occurring * predicted).sum(axis=1) / n_rows**2
 
-    def macro(score, counted):
-        return (score * counted).sum(axis=1) / counted.sum(axis=1)
+    def macro(score: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        return np.asarray((score * counted).sum(axis=1) / counted.sum(axis=1))
 
     seen = (occurring + predicted) > 0
     summarised = {
@@ -133,14 +134,14 @@ def grouped_metrics(
 
 
 def rating_metrics(ratings: npt.ArrayLike, predictions: npt.ArrayLike) -> dict[str, float]:
-    r"""Scores of predicted ratings.
+    r"""Score predicted ratings.
 
     `root_mean_squared_error`; `correlation`, Pearson's r; and `concordance`, the concordance correlation coefficient
 
     $$\rho_c = \frac{2 \sigma_{xy}}{\sigma_x^2 + \sigma_y^2 + (\mu_x - \mu_y)^2}$$
 
-    which is 1 only where predictions equal the ratings, and not where they merely rise with them. Both are 0 where
-    one side never changes.
+    which is 1 only if predictions equal the ratings, not merely correlate with them. Both are 0 where one side is
+    constant.
 
     Args:
         ratings: `(rows,)` ratings.
@@ -163,7 +164,7 @@ def rating_metrics(ratings: npt.ArrayLike, predictions: npt.ArrayLike) -> dict[s
         )
     (variance, covariance), (_, variance_predicted) = np.cov(ratings, predictions, bias=True)
     apart = (ratings.mean() - predictions.mean()) ** 2
-    # A constant of many digits has a variance of rounding alone.
+    # A constant with many digits has a nonzero variance from rounding.
     changes = min(np.ptp(ratings), np.ptp(predictions)) > 0
     return {
         "root_mean_squared_error": float(np.sqrt(np.mean((ratings - predictions) ** 2))),
@@ -173,7 +174,7 @@ def rating_metrics(ratings: npt.ArrayLike, predictions: npt.ArrayLike) -> dict[s
 
 
 def majority_class(labels: npt.ArrayLike) -> int:
-    """The commonest label, the lowest of equals."""
+    """Return the most frequent label, the lowest of equally frequent ones."""
     labels = np.asarray(labels)
     if len(labels) == 0:
         raise ValueError("`labels` is empty")
@@ -181,12 +182,12 @@ def majority_class(labels: npt.ArrayLike) -> int:
 
 
 def majority_baseline(training_labels: npt.ArrayLike, test_labels: npt.ArrayLike) -> float:
-    """Accuracy on the test rows of always predicting the training rows' commonest label."""
+    """Accuracy on the test rows when always predicting the most frequent training label."""
     return float(np.mean(np.asarray(test_labels) == majority_class(training_labels)))
 
 
 def best_constant(test_labels: npt.ArrayLike) -> float:
-    """Accuracy on the test rows of the constant that suits them best: no predictor, a bound to read scores against."""
+    """Accuracy on the test rows of the best constant: not a predictor, but a bound for comparison."""
     return float(np.mean(np.asarray(test_labels) == majority_class(test_labels)))
 
 
@@ -197,11 +198,11 @@ def always_high_f1(high_share: npt.ArrayLike) -> np.ndarray:
         high_share: p, the share of high rows among the test rows, 0 to 1; any shape.
     """
     high_share = np.asarray(high_share, dtype=np.float64)
-    return 2 * high_share / (1 + high_share)
+    return np.asarray(2 * high_share / (1 + high_share))
 
 
 def probability_columns(predictions: pd.DataFrame) -> list[str]:
-    """Names of the columns `probability_0`, `probability_1`, ... of a predictions table that hold values, in order."""
+    """Return the non-empty columns `probability_0`, `probability_1`, ... of a predictions table, in order."""
     names = [name for name in predictions if str(name).startswith(PROBABILITY_PREFIX)]
     names.sort(key=lambda name: int(name.removeprefix(PROBABILITY_PREFIX)))
     return [name for name in names if predictions[name].notna().any()]
@@ -210,17 +211,17 @@ def probability_columns(predictions: pd.DataFrame) -> list[str]:
 def trial_votes(
     predictions: pd.DataFrame, method: Literal["mean_probability", "vote"] = "mean_probability"
 ) -> pd.DataFrame:
-    """The predictions table scored by trial: one row a protocol, subject, (session,) trial, target and repetition.
+    """Aggregate a predictions table by trial: one row per protocol, subject, (session,) trial, target and repetition.
 
-    A trial's prediction is the class of highest mean probability over its windows, or the one that most windows
-    voted for (a tie goes to the higher mean probability, and to the lower class where there are no probabilities).
-    Its label is its windows' commonest one. Where windows of a trial were tested in several folds of a repetition,
-    they vote together: `fold` is dropped.
+    A trial's prediction is the class of highest mean probability over its windows, or the majority vote of the windows
+    (a tie goes to the higher mean probability, and to the lower class if there are no probabilities). Its label is the
+    most frequent label of its windows. Windows of a trial that were tested in several folds of a repetition vote
+    together: `fold` is dropped.
 
     Args:
         predictions: table with the columns `protocol, subject, trial, target, repetition, label, prediction` and
             `probability_0`, `probability_1`, ...; `dataset`, `session`, `stimulus`, `majority_class` and the
-            `STIMULUS_COLUMNS` are carried along.
+            `STIMULUS_COLUMNS` are kept.
         method: `"mean_probability"` or `"vote"`.
 
     Returns:
@@ -248,7 +249,7 @@ def trial_votes(
     means = np.zeros((len(trials), n_classes))
     for place, name in enumerate(names):
         means[:, place] = np.bincount(trial, weights=predictions[name]) / n_windows
-    # Half the mean probability never outweighs a vote: it decides between equal counts alone.
+    # Half the mean probability never outweighs a vote: it only breaks ties.
     votes["prediction"] = means if method == "mean_probability" else votes["prediction"] + means / 2
     for name in counted:
         trials[name] = votes[name].argmax(axis=1)
@@ -256,12 +257,12 @@ def trial_votes(
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """`numerator / denominator`, 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+    """Return `numerator / denominator`, 0 where the denominator is 0."""
+    return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0))
 
 
 def _roc_auc(group: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, occurring: np.ndarray) -> np.ndarray:
-    """Mann-Whitney's U over its maximum, by ranks within each group: `(groups,)`, macro over the classes.
+    """Compute Mann-Whitney's U over its maximum, by ranks within each group: `(groups,)`, macro over the classes.
 
     Args:
         group: `(rows,)` group of each row.
@@ -279,4 +280,4 @@ def _roc_auc(group: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, o
         rank_sum = np.bincount(group, weights=ranks[:, label] * (labels == label))
         above = rank_sum - n_positive * (n_positive + 1) / 2
         areas.append(np.divide(above, n_pairs, out=np.full(len(n_pairs), np.nan), where=n_pairs > 0))
-    return np.mean(areas, axis=0)
+    return np.asarray(np.mean(areas, axis=0))

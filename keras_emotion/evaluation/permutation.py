@@ -19,40 +19,42 @@ from keras_emotion.evaluation.protocols import Protocol
 Between = Literal["trials", "sessions", "stimuli"]
 
 FEWEST_LABELINGS = 20
-"""With fewer distinct labelings there is no p-value: none could be below 0.05."""
+"""Smallest number of distinct labelings with a p-value: with fewer, none could be below 0.05."""
 
 FEW_LABELINGS = 200
-"""Fewer distinct labelings than this are all enumerated, and not drawn."""
+"""With fewer distinct labelings than this, all are enumerated instead of drawn at random."""
 
 Groups = list[np.ndarray]
-"""Matrices `(units, slots)` of trial positions, -1 where there is none: the units of a matrix may be exchanged, slot by
+"""Matrices `(units, slots)` of trial positions, -1 where there is none: the units of a matrix are exchanged slot by
 slot. A unit is a stimulus; a slot is a presentation of it (to one of the subjects)."""
 
 
 def permuted_between(protocol: Protocol) -> Between:
-    """What the labels of a protocol are exchanged between: within the rows that one model trains and tests on.
+    """Return the units between which a protocol's labels are exchanged: within the rows of one model.
 
     Returns:
-        `"trials"`: between the stimuli of each subject. `"sessions"`: of each session of each subject. `"stimuli"`:
-        between stimuli, in the same way for all subjects, where the rows of all subjects are trained on together; a
-        model could else not know what it can know, the *stimulus*.
+        `"trials"`: the stimuli of each subject. `"sessions"`: the stimuli of each session of each subject. `"stimuli"`:
+        stimuli, alike for all subjects, where one model is trained on the rows of all subjects; otherwise the null
+        distribution would exclude knowledge of the *stimulus*.
     """
-    return {"within_subject": "trials", "within_session": "sessions", "across_subjects": "stimuli"}[protocol.scope]
+    by_scope: dict[str, Between]
+    by_scope = {"within_subject": "trials", "within_session": "sessions", "across_subjects": "stimuli"}
+    return by_scope[protocol.scope]
 
 
 def exchangeable(table: pd.DataFrame, between: Between = "trials") -> tuple[Groups, list[str], np.ndarray]:
-    """What may be exchanged, pool by pool.
+    """Return the exchangeable units, pool by pool.
 
-    All presentations of a stimulus to a person go together: where a person meets a stimulus twice, a model that knows
-    the stimulus keeps what it knows. Stimuli are exchanged only with those that were shown equally often. In a table
-    without stimuli each trial is one.
+    All presentations of a stimulus to a subject move together: where a subject sees a stimulus twice, a model that
+    knows the stimulus keeps that knowledge. Stimuli are exchanged only with those that were shown equally often. In a
+    table without stimuli each trial counts as one.
 
     Args:
         table: window table, or predictions of one repetition.
         between: see `permuted_between`.
 
     Returns:
-        The groups; the name of the pool that each belongs to; and the `(rows,)` trial of each row.
+        The groups; the name of each group's pool; and the `(rows,)` trial of each row.
     """
     trial = row_codes(table, trial_key(table))
     heads = table.iloc[np.unique(trial, return_index=True)[1]]
@@ -71,7 +73,7 @@ def exchangeable(table: pd.DataFrame, between: Between = "trials") -> tuple[Grou
         units = [own[stimulus[own] == code] for code in dict.fromkeys(stimulus[own].tolist())]
         first = heads.iloc[own[0]]
         name = "/".join(str(first[column]) for column in (*data, "subject"))
-        # A session enters only where there is more than one: what was drawn before there were any stays.
+        # The session enters only where there are several, so that earlier seeded permutations stay the same.
         if session and heads["session"].iloc[np.flatnonzero(subject == subject[own[0]])].nunique() > 1:
             name += f"/{first['session']}"
         for size in sorted({len(unit) for unit in units}):
@@ -81,9 +83,9 @@ def exchangeable(table: pd.DataFrame, between: Between = "trials") -> tuple[Grou
 
 
 def _between_stimuli(stimulus: np.ndarray, subject: np.ndarray) -> Groups:
-    """Stimuli as units, `(subject, presentation)` as slots."""
+    """Return stimuli as units, `(subject, presentation)` as slots."""
     n_stimuli, n_subjects = stimulus.max(initial=-1) + 1, subject.max(initial=-1) + 1
-    # Number of the presentation of a stimulus to a subject, in the order of the trials.
+    # Index of the presentation of a stimulus to a subject, in the order of the trials.
     presentation = pd.Series(0, index=np.arange(len(stimulus))).groupby([subject, stimulus]).cumcount().to_numpy()
     n_slots = presentation.max(initial=0) + 1
     places = np.full((n_stimuli, n_subjects, n_slots), -1)
@@ -93,10 +95,10 @@ def _between_stimuli(stimulus: np.ndarray, subject: np.ndarray) -> Groups:
 
 
 def exchanged(group: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Trial whose label each place of a group gets when unit `u` takes the place of unit `order[u]`.
+    """Return the trial whose label each place of a group gets when unit `order[u]` replaces unit `u`.
 
-    Where the other unit has no trial in a slot (a subject was not shown that stimulus), the order is followed until it
-    reaches one that has: at the latest the unit itself.
+    If the other unit has no trial in a slot (a subject was not shown that stimulus), the order is followed until a unit
+    has one: at the latest the unit itself.
 
     Args:
         group: `(units, slots)`.
@@ -122,19 +124,19 @@ def permuted_ratings(
     seed: int = 0,
     between: Between = "trials",
 ) -> np.ndarray:
-    """Ratings unrelated to the signals, and as constant within a trial as ratings are.
+    """Permute ratings: unrelated to the signals, and as constant within a trial as before.
 
-    Within a subject, the ratings of its stimuli are exchanged among them, so that each subject keeps its numbers of
-    trials of each class. Between stimuli: one permutation of the stimuli for all subjects; a trial takes the rating
-    that the *same subject* gave to the stimulus that takes the place of its own. See `exchangeable`.
+    Within a subject, the ratings of its stimuli are exchanged, so that each subject keeps its number of trials of each
+    class. Between stimuli: one permutation of the stimuli for all subjects; a trial takes the rating that the *same
+    subject* gave to the stimulus that replaces its own. See `exchangeable`.
 
-    A subject's shuffle depends on `seed`, `permutation` and its id alone, not on who else is in the table.
+    A subject's permutation depends only on `seed`, `permutation` and its id, not on the other subjects of the table.
 
     Args:
         table: window table.
         ratings: `(rows,)` rating of each window, or `(rows, n)` for several, which move together. Where they vary
-            within a trial, the trial counts with its median (the lower one of two).
-        permutation: number of the permutation; 0 gives the ratings as they are.
+            within a trial, its median counts (the lower one of two).
+        permutation: number of the permutation; 0 returns the ratings unchanged.
         seed: non-negative.
         between: see `permuted_between`.
 
@@ -158,13 +160,13 @@ def permuted_ratings(
             generators[pool] = np.random.default_rng([seed, permutation, *own])
         moved = exchanged(group, generators[pool].permutation(len(group)))
         donors[group[group >= 0]] = moved[group >= 0]
-    return _of_trials(ratings, trial)[donors][trial]
+    return np.asarray(_of_trials(ratings, trial)[donors][trial])
 
 
 def labeling_ratings(
     table: pd.DataFrame, ratings: npt.ArrayLike, labels: npt.ArrayLike, index: int, between: Between = "trials"
 ) -> np.ndarray:
-    """Ratings of the distinct labeling of number `index`, where all of them are enumerated; 0 is the real one.
+    """Return the ratings of distinct labeling number `index`, where all of them are enumerated; 0 is the real one.
 
     Args:
         table: window table of one pool.
@@ -179,16 +181,16 @@ def labeling_ratings(
     groups, _, trial = exchangeable(table, between)
     label = _of_trials(np.asarray(labels, dtype=np.float64), trial).astype(np.int64)
     donors = next(itertools.islice(enumerated_donors(groups, label), index, None))
-    return _of_trials(np.asarray(ratings, dtype=np.float64), trial)[donors][trial]
+    return np.asarray(_of_trials(np.asarray(ratings, dtype=np.float64), trial)[donors][trial])
 
 
 def n_labelings(groups: Groups, label: np.ndarray) -> int:
-    """Number of distinct labelings that exchanging the units of the groups can give.
+    """Count the distinct labelings that exchanging the units of the groups can give.
 
-    For each group n! / (m_1! m_2! ...), the m being how many units have the same labels in all slots.
+    For each group n! / (m_1! m_2! ...), where the m count the units with the same labels in all slots.
 
     Args:
-        groups: of `exchangeable`.
+        groups: groups of `exchangeable`.
         label: `(trials,)` label of each trial.
     """
     total = 1
@@ -201,10 +203,10 @@ def n_labelings(groups: Groups, label: np.ndarray) -> int:
 
 
 def enumerated_donors(groups: Groups, label: np.ndarray) -> Iterator[np.ndarray]:
-    """Each distinct labeling once, the real one first: `(trials,)` the trial whose label each trial gets.
+    """Enumerate the distinct labelings, the real one first: `(trials,)` the trial whose label each trial gets.
 
     Args:
-        groups: of `exchangeable`.
+        groups: groups of `exchangeable`.
         label: `(trials,)` label of each trial.
     """
     arrangements = [list(_arrangements(_profiles(group, label))) for group in groups]
@@ -217,12 +219,12 @@ def enumerated_donors(groups: Groups, label: np.ndarray) -> Iterator[np.ndarray]
 
 
 def _profiles(group: np.ndarray, label: np.ndarray) -> list[tuple[int, ...]]:
-    """Labels of each unit in all slots, -1 where there is no trial."""
+    """Return the labels of each unit in all slots, -1 where there is no trial."""
     return [tuple(row) for row in np.where(group >= 0, label[group], -1).tolist()]
 
 
 def _arrangements(profiles: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """Orders of units that give distinct labelings: each arrangement of the profiles once, the real one first."""
+    """Enumerate orders of units with distinct labelings: each arrangement of the profiles once, the real one first."""
     units: dict[tuple[int, ...], list[int]] = {}
     for unit, profile in enumerate(profiles):
         units.setdefault(profile, []).append(unit)
@@ -233,7 +235,7 @@ def _arrangements(profiles: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
             yield []
             return
         own = profiles[start]
-        # The unit's own labels first, so that the first of all is the real labeling.
+        # The unit's own labels first, so that the real labeling comes first.
         for kind in [own, *(kind for kind in kinds if kind != own)]:
             if left[kind]:
                 for rest in arranged({**left, kind: left[kind] - 1}, start + 1):
@@ -245,7 +247,7 @@ def _arrangements(profiles: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
 
 
 def _of_trials(values: np.ndarray, trial: np.ndarray) -> np.ndarray:
-    """Value of each trial: the median of its windows, the lower one of two."""
-    # Of a frame with one column as of a series.
+    """Return the value of each trial: the median of its windows, the lower one of two."""
+    # Works for a one-column frame as for a series.
     medians = pd.DataFrame(values).groupby(trial).quantile(0.5, interpolation="lower").to_numpy()
-    return medians.reshape(-1, *values.shape[1:])
+    return np.asarray(medians).reshape(-1, *values.shape[1:])

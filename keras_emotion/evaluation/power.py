@@ -1,8 +1,8 @@
-"""Statistical power: which difference from chance a study can show, and how large it has to be to show one.
+"""Statistical power: the difference from chance that a study can detect, and the sample size it needs.
 
-"At chance" says little where nothing short of perfection would have been told from chance. The detectable difference
-is the true difference that a test finds with a given probability (its power, 80 % by convention). It depends on the
-spread and on the size of the sample, and not on the accuracy that was found.
+"At chance" means little if only near-perfect accuracy would have been distinguishable from chance. The detectable
+difference is the true difference that a test detects with a given probability (its power, 80 % by convention). It
+depends on the spread and on the size of the sample, not on the observed accuracy.
 
 | sample | test | detectable difference |
 |---|---|---|
@@ -19,6 +19,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,10 @@ from keras_emotion.evaluation.protocols import Protocol
 from keras_emotion.schema import InputError
 
 POWER, ALPHA = 0.8, 0.05
-"""Power and level of the two-sided tests, unless others are given."""
+"""Default power and level of the two-sided tests."""
 
 _MOST = 1_000_000
-"""Subjects or trials; a study that needs more is not planned."""
+"""Largest number of subjects or trials of a plan."""
 
 FEWEST = {
     "trials": "3 trials of each class",
@@ -42,11 +43,11 @@ FEWEST = {
     "subjects": "3 subjects",
     "subjects_and_stimuli": "3 subjects and 3 stimuli",
 }
-"""What a split into training, validation and test needs at least, by what is disjoint."""
+"""Minimum that a split into training, validation and test set needs, by what is disjoint."""
 
 
 def t_test_power(effect: float, n_subjects: int, alpha: float = ALPHA) -> float:
-    """Power of a two-sided paired (one-sample) t-test.
+    """Compute the power of a two-sided paired (one-sample) t-test.
 
     Args:
         effect: true mean difference in standard deviations of the differences (Cohen's d).
@@ -67,11 +68,11 @@ def t_test_power(effect: float, n_subjects: int, alpha: float = ALPHA) -> float:
 
 
 def subjects_needed(effect: float, power: float = POWER, alpha: float = ALPHA) -> int:
-    """Smallest number of subjects with which a two-sided paired t-test has the given power.
+    """Find the smallest number of subjects with which a two-sided paired t-test has the given power.
 
     Args:
         effect: true mean difference in standard deviations of the differences (Cohen's d); not 0.
-        power: probability of finding it.
+        power: probability of detecting it.
         alpha: level of the test.
 
     Raises:
@@ -83,7 +84,7 @@ def subjects_needed(effect: float, power: float = POWER, alpha: float = ALPHA) -
     """
     _check(power=power, alpha=alpha)
     if not effect or t_test_power(effect, _MOST, alpha) < power:
-        raise ValueError(f"`effect` is {effect:g}; expected one that {_MOST} subjects can show")
+        raise ValueError(f"`effect` is {effect:g}; expected one that {_MOST} subjects can detect")
     low, high = 1, 2
     while t_test_power(effect, high, alpha) < power:
         low, high = high, 2 * high
@@ -94,11 +95,11 @@ def subjects_needed(effect: float, power: float = POWER, alpha: float = ALPHA) -
 
 
 def detectable_effect(n_subjects: int, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Difference, in standard deviations of the differences, that a two-sided paired t-test finds with this power.
+    """Compute the effect (Cohen's d) that a two-sided paired t-test detects with this power.
 
     Args:
         n_subjects: number of pairs, two or more.
-        power: probability of finding it.
+        power: probability of detecting it.
         alpha: level of the test.
 
     Example:
@@ -114,16 +115,16 @@ def detectable_effect(n_subjects: int, power: float = POWER, alpha: float = ALPH
 def detectable_difference(
     differences: npt.ArrayLike, extra_variance: float = 0.0, power: float = POWER, alpha: float = ALPHA
 ) -> float:
-    """Mean difference that a two-sided paired t-test finds with this power, from the spread of the differences.
+    """Compute the mean difference that a two-sided paired t-test detects with this power, from observed differences.
 
     Args:
-        differences: `(subjects,)` differences; or `(folds,)` of one subject, with `extra_variance`. NaN is left out.
+        differences: `(subjects,)` differences; or `(folds,)` of one subject, with `extra_variance`. NaN is ignored.
         extra_variance: n_test / n_training of Nadeau and Bengio's corrected test (see `corrected_t_test`).
-        power: probability of finding it.
+        power: probability of detecting it.
         alpha: level of the test.
 
     Returns:
-        In the unit of the differences; NaN with fewer than two, and where all are the same.
+        In the unit of the differences; NaN with fewer than two, or if all are equal.
     """
     _check(power=power, alpha=alpha)
     differences = np.asarray(differences, dtype=np.float64)
@@ -138,19 +139,19 @@ def detectable_difference(
 def detectable_by_permutation(
     low: float, high: float, level: float = 0.95, power: float = POWER, tail: float | None = None
 ) -> float:
-    """Difference from chance that a permutation test finds with this power, from the width of its null.
+    """Compute the difference from chance that a permutation test detects with this power, from the width of its null.
 
-    The accuracy is taken to scatter about its true value as the null scatters about chance, normally.
+    Assumes that the accuracy varies about its true value as the null varies about chance, normally.
 
     Args:
         low: lower end of the chance band.
         high: upper end.
         level: share of the null within the band.
-        power: probability of finding the difference.
-        tail: share of the null at which the test rejects upwards; by default what lies above the band.
+        power: probability of detecting the difference.
+        tail: share of the null at which the test rejects upwards; default: the share above the band.
 
     Returns:
-        In the unit of the band; NaN where the null has no width.
+        In the unit of the band; NaN if the null has no width.
     """
     if not high > low:
         return np.nan
@@ -160,7 +161,7 @@ def detectable_by_permutation(
 
 
 def binomial_power(difference: float, n_trials: int, chance: float = 0.5, alpha: float = ALPHA) -> float:
-    """Power of the exact binomial test of one subject's trials against chance, upwards at level alpha / 2.
+    """Compute the power of the exact binomial test of one subject's trials against chance, upwards at level alpha / 2.
 
     Args:
         difference: true accuracy minus chance, a share.
@@ -173,16 +174,16 @@ def binomial_power(difference: float, n_trials: int, chance: float = 0.5, alpha:
 
 
 def trials_needed(difference: float, chance: float = 0.5, power: float = POWER, alpha: float = ALPHA) -> int:
-    """Number of trials from which on the exact binomial test against chance always has the given power.
+    """Find the number of trials from which on the exact binomial test against chance always has the given power.
 
     Args:
         difference: true accuracy minus chance, a share above 0.
         chance: accuracy by chance, a share.
-        power: probability of finding it.
+        power: probability of detecting it.
         alpha: two-sided level.
 
     Raises:
-        ValueError: no accuracy above chance can differ by so much, or a million trials do not suffice.
+        ValueError: no accuracy above chance can differ by so much, or a million trials are too few.
 
     Example:
         >>> trials_needed(0.1), trials_needed(0.05)
@@ -195,18 +196,18 @@ def trials_needed(difference: float, chance: float = 0.5, power: float = POWER, 
     normal = scipy.stats.norm.ppf([1 - alpha / 2, power]) @ np.sqrt([chance * (1 - chance), accuracy * (1 - accuracy)])
     about = (normal / difference) ** 2
     if about > _MOST:
-        raise ValueError(f"`difference` is {difference:g}; expected one that {_MOST} trials can show")
-    # The power of an exact test is a saw over the number of trials: its teeth are small beyond 1.3 times that.
+        raise ValueError(f"`difference` is {difference:g}; expected one that {_MOST} trials can detect")
+    # The power of an exact test oscillates with the number of trials; the oscillation is small beyond 1.3 times that.
     counts = np.arange(1, int(1.3 * about) + 60)
     short = np.flatnonzero(_binomial_power(difference, counts, chance, alpha) < power)
     return int(counts[short[-1]]) + 1 if len(short) else 1
 
 
 def spread_interval(n_subjects: int, level: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of a standard deviation, as factors of the one that was found.
+    """Compute the confidence interval of a standard deviation, as factors of the observed one.
 
     Args:
-        n_subjects: number of normal values that it was computed from, two or more.
+        n_subjects: number of normal values behind the observed one, two or more.
         level: coverage.
 
     Example:
@@ -221,14 +222,14 @@ def spread_interval(n_subjects: int, level: float = 0.95) -> tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Assumptions:
-    """What the plan of a study assumes. Shares, not percent.
+    """Assumptions of a study plan. Shares, not percent.
 
     Args:
         chance: accuracy by chance.
         between: standard deviation of the true accuracies of subjects.
-        power: probability of finding the difference.
+        power: probability of detecting the difference.
         alpha: two-sided level of the tests.
-        n_measured: number of subjects whose accuracies the spread comes from; 0 where it is assumed.
+        n_measured: number of subjects from whose accuracies the spread was estimated; 0 if it is assumed.
     """
 
     chance: float = 0.5
@@ -237,46 +238,46 @@ class Assumptions:
     alpha: float = ALPHA
     n_measured: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(chance=self.chance, power=self.power, alpha=self.alpha)
         if not 0 <= self.between < 1:
             raise InputError(f"standard deviation between subjects {self.between:g}: expected a share from 0 to 1")
 
     @classmethod
-    def of_spread(cls, spread: float, n_trials: float, chance: float = 0.5, **others: float) -> Assumptions:
-        """From the standard deviation of the accuracies of subjects with `n_trials` tested trials each.
+    def of_spread(cls, spread: float, n_trials: float, chance: float = 0.5, **others: Any) -> Assumptions:
+        """Create from the standard deviation of the accuracies of subjects with `n_trials` tested trials each.
 
-        What `n_trials` trials scatter by themselves, chance (1 - chance) / n_trials, is taken off its square.
+        Subtracts the binomial variance of `n_trials` trials, chance (1 - chance) / n_trials, from its square.
         """
         between = np.sqrt(max(0.0, spread**2 - chance * (1 - chance) / n_trials))
         return cls(chance=chance, between=float(between), **others)
 
     def spread(self, n_trials: float, difference: float = 0.0) -> float:
-        """Standard deviation of the accuracies of subjects with so many tested trials each."""
+        """Standard deviation of the accuracies of subjects with this many tested trials each."""
         accuracy = self.chance + difference
         return float(np.sqrt(self.between**2 + accuracy * (1 - accuracy) / n_trials))
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyPlan:
-    """How large a study under one protocol has to be. Differences are shares.
+    """Required size of a study under one protocol. Differences are shares.
 
     Args:
         protocol: name of the protocol.
-        difference: the difference from chance to be shown.
-        n_subjects: number of subjects that was asked about; `None` for none.
+        difference: the difference from chance to detect.
+        n_subjects: planned number of subjects; `None` if not given.
         n_trials: trials of a subject.
-        tested_trials: those of them that are tested: a holdout tests one part of them.
+        tested_trials: tested trials of a subject: a holdout tests a part of them.
         subjects_needed: subjects of `n_trials` trials each, by a t-test over subjects.
         trials_needed: trials of each of `n_subjects`; `None` where no number suffices, and without `n_subjects`.
-        detectable: difference that `n_subjects` of `n_trials` trials show; `None` where not even an accuracy of 1
-            does, and without `n_subjects`.
-        power: of `n_subjects` with `n_trials` trials for `difference`; `None` without `n_subjects`.
-        alone_trials_needed: trials with which one subject alone shows the difference, by a binomial test; `None`
-            where the protocol trains on several.
+        detectable: difference that `n_subjects` of `n_trials` trials detect; `None` where not even an accuracy of 1 is
+            detected, and without `n_subjects`.
+        power: power of `n_subjects` with `n_trials` trials for `difference`; `None` without `n_subjects`.
+        alone_trials_needed: trials with which one subject alone shows the difference, by a binomial test; `None` where
+            the protocol trains on several.
         stimuli_needed: stimuli needed where all subjects rate a stimulus alike, so that stimuli and not trials are the
-            sample; `None` where the protocol does not keep stimuli apart.
-        at_least: what the split itself needs.
+            sample; `None` where the protocol does not keep stimuli disjoint.
+        at_least: minimum that the split itself needs.
     """
 
     protocol: str
@@ -304,20 +305,20 @@ def plan_study(
     n_trials: int = 40,
     assumptions: Assumptions | None = None,
 ) -> StudyPlan:
-    """Plan how many subjects and trials a study needs to show a difference from chance under a protocol.
+    """Plan how many subjects and trials a study needs to detect a difference from chance under a protocol.
 
-    The accuracy of a subject is its true accuracy, which scatters between subjects, and a binomial error of its tested
+    The accuracy of a subject is its true accuracy, which varies between subjects, plus a binomial error of its tested
     trials. Windows of a trial depend on each other and are not counted.
 
     Args:
-        protocol: what is trained and tested on.
+        protocol: the protocol of the study.
         difference: true mean accuracy minus chance, a share.
-        n_subjects: number of subjects, where it is given.
+        n_subjects: planned number of subjects, if given.
         n_trials: trials of each subject.
-        assumptions: by default `Assumptions()`.
+        assumptions: default `Assumptions()`.
 
     Raises:
-        InputError: a number is not possible.
+        InputError: a number is out of range.
     """
     own = assumptions or Assumptions()
     if not 0 < difference < 1 - own.chance:
@@ -356,17 +357,17 @@ def plan_study(
         trials_needed=needed,
         detectable=detectable,
         power=power,
-        alone_trials_needed=int(np.ceil(binomial / share)) if alone else None,
+        alone_trials_needed=int(np.ceil(binomial / share)) if alone and binomial is not None else None,
         stimuli_needed=binomial if keeps_stimuli else None,
         at_least=FEWEST.get(protocol.disjoint, ""),
     )
 
 
-def _needed(count: Any, *arguments: float) -> int:
+def _needed(count: Callable[..., int], *arguments: float) -> int:
     try:
         return count(*arguments)
     except ValueError as error:
-        raise InputError(f"the difference is too small for any study: {error}") from None
+        raise InputError(f"the difference is too small to be detected by any study: {error}") from None
 
 
 def _t_power(noncentrality: float, freedom: int, alpha: float) -> float:
@@ -375,7 +376,7 @@ def _t_power(noncentrality: float, freedom: int, alpha: float) -> float:
         scipy.stats.nct.sf(critical, freedom, noncentrality),
         scipy.stats.nct.cdf(-critical, freedom, noncentrality),
     )
-    # The lower tail of a large noncentrality is too small for SciPy, which gives NaN.
+    # SciPy returns NaN for the lower tail of a large noncentrality, which is negligibly small.
     return float(upper + np.nan_to_num(lower))
 
 
@@ -389,9 +390,9 @@ def _detectable_noncentrality(freedom: int, power: float, alpha: float) -> float
 
 
 def _binomial_power(difference: float, counts: np.ndarray, chance: float, alpha: float) -> np.ndarray:
-    # The smallest number of right trials that has a probability of at most alpha / 2 by chance.
+    # The smallest number of correct trials that has a probability of at most alpha / 2 by chance.
     critical = scipy.stats.binom.isf(alpha / 2, counts, chance) + 1
-    return scipy.stats.binom.sf(critical - 1, counts, min(1.0, chance + difference))
+    return np.asarray(scipy.stats.binom.sf(critical - 1, counts, min(1.0, chance + difference)))
 
 
 def _check(**shares: float) -> None:

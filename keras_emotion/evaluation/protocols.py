@@ -1,11 +1,11 @@
-"""Protocols: what is kept disjoint, what is fitted on what, who chooses the epoch, what is scored."""
+"""Evaluation protocols: what is disjoint, what is fitted on what, how the epoch is chosen, what is scored."""
 
 from __future__ import annotations
 
 import itertools
 import types
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,33 +25,33 @@ from keras_emotion.evaluation.splitters import (
 )
 
 POOL = "pool"
-"""Stands for the subject where a protocol trains on the rows of all subjects together."""
+"""Key of the pool of all subjects, where a protocol trains on their rows together."""
 
 
 class Protocol(pydantic.BaseModel):
-    """How an experiment is split, fitted, selected and scored: immutable, and part of a run's identity.
+    """Evaluation protocol: how an experiment is split, fitted, selected and scored. Part of a run's identity.
 
     Args:
         name: `"as_published"`, with the paper where it is not the first one, or what is disjoint (`"trial_disjoint"`).
-        setting: the paper and the setting of it that `"as_published"` stands for (`"3facrnn"`).
-        disjoint: what training, validation and test do not share; `"overlapping_windows"` are windows, those that
-            overlap in time kept together; `"predefined"` is what the data's own column `split` says (parts or folds).
+        setting: the paper and its setting that `"as_published"` reproduces (`"3facrnn"`).
+        disjoint: what training, validation and test set do not share; `"overlapping_windows"` keeps windows that
+            overlap in time together; `"predefined"` uses the dataset's own column `split` (parts or folds).
         scope: `"within_subject"` trains and tests on one subject at a time, `"within_session"` on one session of a
             subject, `"across_subjects"` on all rows together.
         n_splits: number of folds, at least 3; `None` leaves one subject (or session) out.
-        holdout: only the first of the folds is run: a fixed training, validation and test part.
-        n_repetitions: repetitions of the cross-validation, each with folds of its own.
+        holdout: only the first of the folds is run: a fixed training, validation and test set.
+        n_repetitions: repetitions of the cross-validation, each with its own folds.
         fitted_on: rows to which scalers, thresholds, teachers, feature selection and smoothing are fitted.
-        epoch_chosen_by: the part that chooses the epoch and, where any are searched, the hyper-parameters;
-            `"last_epoch"`: none, the weights of the last epoch are tested, and nothing can be searched.
+        epoch_chosen_by: the part that chooses the epoch and, if any are searched, the hyper-parameters; `"last_epoch"`:
+            none, the weights of the last epoch are tested, and no search is possible.
         scored_unit: `"window"`, or `"trial"` by the windows' mean probability.
-        folds_averaged: `"pooled"`: the test rows of all folds of a repetition are scored together, the repetitions
-            averaged.
-        assumed: what of this the paper does not print, a sentence; one of the flags.
+        folds_averaged: `"pooled"`: the test rows of all folds of a repetition are scored together, then averaged over
+            repetitions.
+        assumed: one sentence on what the paper leaves open and is assumed here; one of the flags.
 
     Raises:
-        ValueError: an unknown field or value, `n_splits` below 3, or `n_splits=None` where subjects are not what is
-            disjoint, or subjects disjoint within a subject.
+        ValueError: an unknown field or value, `n_splits` below 3, `n_splits=None` where the disjoint units are not
+            subjects, or disjoint subjects within a subject.
 
     Example:
         >>> PROTOCOLS["as_published"].flags
@@ -85,7 +85,7 @@ class Protocol(pydantic.BaseModel):
     assumed: str = ""
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> Self:
         if self.n_splits is None and self.disjoint not in ("subjects", "sessions"):
             raise ValueError(f"`n_splits` is None, which leaves one subject out, but {self.disjoint} are disjoint")
         if "subjects" in self.disjoint and self.scope != "across_subjects":
@@ -96,12 +96,12 @@ class Protocol(pydantic.BaseModel):
 
     @property
     def paper(self) -> str:
-        """The paper whose protocol this is in one of its settings, empty for one that is of none."""
+        """The paper that this protocol reproduces in one of its settings; empty for none."""
         return self.setting.partition(",")[0]
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a reader has to know before believing a number of this protocol; empty for a clean one."""
+        """Warnings that a number of this protocol must carry; empty for a clean protocol."""
         shares_trials = self.disjoint in ("windows", "overlapping_windows")
         pools_subjects = self.scope == "across_subjects" and (shares_trials or self.disjoint == "trials")
         flags = {
@@ -112,24 +112,25 @@ class Protocol(pydantic.BaseModel):
         }
         return (*(flag for flag, raised in flags.items() if raised), *([self.assumed] if self.assumed else []))
 
-    def describe(self) -> dict:
-        """Every field and the flags, ready for JSON."""
+    def describe(self) -> dict[str, Any]:
+        """Return every field and the flags, ready for JSON."""
         fields = self.model_dump(mode="json")
-        # Fields of later: without them, definitions of earlier versions and their identities stay what they are.
+        # Later fields are left out at their default, so that definitions and identities of earlier versions stay the
+        # same.
         for name in ("holdout", "assumed"):
             if not fields[name]:
                 del fields[name]
         return {**fields, "flags": list(self.flags)}
 
     def splitter(self, seed: int = 0, repetition: int = 0, maximum_folds: int | None = None) -> UnitKFold:
-        """The splitter of one repetition.
+        """Return the splitter of one repetition.
 
         Args:
             seed: seed of the run.
             repetition: number of the repetition, from 0.
-            maximum_folds: a reduced run's cap on the number of folds, at least 3.
+            maximum_folds: a reduced run's limit of the number of folds, at least 3.
         """
-        arguments = {
+        arguments: dict[str, Any] = {
             "n_splits": self.n_splits,
             "seed": seed,
             "repetition": repetition,
@@ -140,13 +141,13 @@ class Protocol(pydantic.BaseModel):
         return _SPLITTERS[self.disjoint](**arguments)
 
     def pools(self, table: pd.DataFrame) -> dict[Hashable, np.ndarray]:
-        """Rows that are split together: those of each subject by its id, of each session, or all rows under `POOL`.
+        """Return the rows that are split together: by subject id, by session, or all rows under `POOL`.
 
         Args:
-            table: window table of one data set.
+            table: window table of one dataset.
 
         Returns:
-            Increasing row positions; subjects in the order in which they first occur. Sessions by
+            Increasing row positions; subjects in the order of their first rows. Sessions by
             `(subject, session)`.
         """
         if self.scope == "across_subjects":
@@ -166,10 +167,10 @@ class Protocol(pydantic.BaseModel):
         repetition: int = 0,
         maximum_folds: int | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Row positions of training, validation and test part, fold by fold.
+        """Yield the row positions of training, validation and test set, fold by fold.
 
-        Where the epoch is chosen on the test fold, the validation part *is* the test part, and the training part is
-        all the rest. Where it is the last one, the validation part is empty, and the training part is the same.
+        If the epoch is chosen on the test fold, the validation set *is* the test set, and the training set is all the
+        rest. If the last epoch is used, the validation set is empty, and the training set is the same.
 
         Args:
             table: window table of one pool (see `pools`).
@@ -190,7 +191,7 @@ class Protocol(pydantic.BaseModel):
                 raise ValueError(
                     f"`table` holds {table[column].nunique()} {column}s; {self.name} splits one at a time (see `pools`)"
                 )
-        # A holdout is one fold of as many as the shares of its parts say, however much a run reduces folds.
+        # A holdout uses the number of folds that the ratio of its parts requires, even if a run reduces folds.
         splitter = self.splitter(seed, repetition, None if self.holdout else maximum_folds)
         if self.epoch_chosen_by == "inner_validation":
             folds = splitter.nested_split(table, labels)
@@ -243,8 +244,8 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
                 scope="across_subjects",
                 epoch_chosen_by="test_fold",
             ),
-            # The same folds read to the letter: the paper prints ten-fold cross-validation and a number of epochs, and
-            # that the released code selects on the test fold is no part of it.
+            # Literal reading of the paper: ten-fold cross-validation and a fixed number of epochs; selection on the
+            # test fold is in the released code only.
             Protocol(
                 name="as_published_deepvanet_literal",
                 setting="deepvanet, per subject, to the letter",
@@ -261,7 +262,7 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
                 epoch_chosen_by="last_epoch",
                 assumed=_NO_EPOCH,
             ),
-            # "Fourfold cross-validation" is all that is printed.
+            # The paper states only "fourfold cross-validation".
             Protocol(
                 name="as_published_mercl",
                 setting="mercl, subjects pooled",
@@ -293,11 +294,11 @@ PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
             ),
             Protocol(name="window_disjoint", disjoint="overlapping_windows", scope="within_subject", n_repetitions=5),
             Protocol(name="trial_disjoint", disjoint="trials", scope="within_subject", n_repetitions=5),
-            # Whoever else was shown the stimulus of a test trial may be in training with it.
+            # Other subjects who were shown the stimulus of a test trial may be in training with it.
             Protocol(name="trial_disjoint_across_subjects", disjoint="trials", scope="across_subjects"),
             Protocol(name="stimulus_disjoint", disjoint="stimuli", scope="across_subjects"),
             Protocol(name="subject_disjoint", disjoint="subjects", scope="across_subjects", n_splits=None),
-            # A person who meets a stimulus several times has it on one side alone.
+            # All presentations of a stimulus to a subject are on the same side.
             Protocol(
                 name="stimulus_disjoint_within_subject", disjoint="stimuli", scope="within_subject", n_repetitions=5
             ),
@@ -328,18 +329,18 @@ def evaluability(
     seed: int = 0,
     maximum_folds: int | None = None,
 ) -> pd.DataFrame:
-    """Which subjects can be split under which protocol, found before anything is trained.
+    """Find which subjects can be split under which protocol, before any training.
 
     Args:
-        table: window table of one data set.
+        table: window table of one dataset.
         labels: `(rows,)` labels.
         protocols: the protocols to compare.
         seed: seed of the run.
         maximum_folds: as for `Protocol.splitter`.
 
     Returns:
-        One row a protocol and subject: `protocol`, `setting`, `subject`, `evaluable`, `reason` (empty where
-        evaluable). A pool that cannot be split is a reason for each of its subjects.
+        One row per protocol and subject: `protocol`, `setting`, `subject`, `evaluable`, `reason` (empty where
+        evaluable). The reason of a pool that cannot be split is repeated for each of its subjects.
     """
     labels = np.asarray(labels)
     rows = []

@@ -1,4 +1,4 @@
-"""Leak audit of any scikit-learn splitter, and of an estimator that is fitted on its folds."""
+"""Leak audit of any scikit-learn splitter, and of an estimator fitted on its folds."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from keras_emotion.evaluation.leaks import (
     label_findings,
     sorted_findings,
 )
-from keras_emotion.evaluation.permutation import permuted_ratings
+from keras_emotion.evaluation.permutation import Between, permuted_ratings
 from keras_emotion.schema import InputError
 
 _COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "recorded_together", "start", "stop")
 _MOST_CLASSES = 100
 
 _N_FOLDS_ALONE, _N_ROWS_ALONE = 2, 10
-"""Folds, and test rows of each, that are predicted one by one: a smoke test, and no proof."""
+"""Folds, and test rows of each, that are predicted one by one: a smoke test, not a proof."""
 
 _N_COLUMNS = 256
-"""Columns of which correlations are computed."""
+"""Largest number of columns whose correlations are computed."""
 
 _RARE = 0.01
-"""Share of the null that a score on shuffled labels has to exceed before it is a finding."""
+"""p-value below which a score on shuffled labels is a finding."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SplitAudit:
-    """What `audit_split` found; `print` shows it.
+    """Result of `audit_split`; `print` shows it.
 
     Args:
         findings: leaks first.
-        folds: one row a fold: `fold`, `n_train`, `n_test`, and with an estimator `accuracy` and `constant` (share of
+        folds: one row per fold: `fold`, `n_train`, `n_test`, and with an estimator `accuracy` and `constant` (share of
             the most frequent label among the test rows).
-        scores: with an estimator the scores of all test rows and of the votes of their trials, see `rescore`; else
-            empty.
+        scores: with an estimator, the scores of all test rows and of the votes of their trials, see `rescore`;
+            otherwise empty.
         shuffled: the same of one training on labels that were exchanged between trials; empty without an estimator.
     """
 
@@ -82,7 +82,7 @@ class SplitAudit:
 
 
 def audit_split(
-    X: npt.ArrayLike,
+    X: Any,
     y: npt.ArrayLike,
     groups: npt.ArrayLike | Mapping[str, npt.ArrayLike] | pd.DataFrame,
     splitter: Any,
@@ -94,40 +94,41 @@ def audit_split(
 ) -> SplitAudit:
     """Audit a scikit-learn splitter on data, and an estimator on its folds, for leakage.
 
-    | what is checked | finding |
+    | check | finding |
     |---|---|
-    | rows, trials, sessions, stimuli, subjects on both sides | `test windows in training`, `shared trial`, ... |
+    | rows, trials, sessions, stimuli, subjects in both training and test set | `test windows in training`, `shared
+    trial`, ... |
     | windows of a trial that overlap in time, with start and stop | `overlap in time` |
-    | equal rows on both sides | `duplicated windows` |
-    | a validation part that is the test part | `selection on the test fold` |
+    | equal rows in training and test set | `duplicated windows` |
+    | a validation set that is the test set | `selection on the test fold` |
     | columns standardised, scaled to 0..1 or decorrelated over all rows | `fitted on test rows` |
     | columns standardised within each subject | `transductive` |
-    | a column that is the label in other words | `answer in the features` |
+    | a column that encodes the label | `answer in the features` |
     | a parameter of the estimator that holds test rows of X | `fitted on test rows` |
     | a parameter of the estimator that holds all labels | `answer in the features` |
-    | a part of the estimator that stays fitted when it is cloned | `fitted on test rows`, `unknown origin` |
+    | a part of the estimator that stays fitted when cloned | `fitted on test rows`, `unknown origin` |
     | predictions that change with the other test rows | `transductive` |
     | a training on labels exchanged between trials that scores above chance | `score on shuffled labels` |
 
-    An estimator is fitted on the training rows of a fold and sees no others. What was done to X, or chosen, before is
-    seen only where it leaves a trace in X; what cannot be checked is listed as `not checkable`.
+    The estimator is fitted on the training rows of a fold only. Earlier processing or selection of X is detected only
+    if it leaves a trace in X; what cannot be checked is listed as `not checkable`.
 
     Args:
         X: `(rows, ...)` features, array or data frame.
         y: `(rows,)` classes.
-        groups: `(rows,)` what has to lie on one side as a whole, taken as trials; or columns by name, a mapping or data
-            frame: `subject`, `trial`, `session`, `stimulus`, `recorded_together`, `dataset`, and `start`
-            and `stop` (or `start_seconds` and `stop_seconds`, within the trial).
+        groups: `(rows,)` ids of groups that must stay together, taken as trials; or columns by name, a mapping or data
+            frame: `subject`, `trial`, `session`, `stimulus`, `recorded_together`, `dataset`, and `start` and `stop` (or
+            `start_seconds` and `stop_seconds`, within the trial).
         splitter: a scikit-learn splitter, a number of folds, or an iterable of `(train, test)` or
-            `(train, validation, test)` row positions; validation is what chooses epochs or hyper-parameters.
-        estimator: classifier of scikit-learn's interface; it is cloned for each fold.
-        split_by: column that the splitter gets as its `groups`; by default `subject`, else `trial`.
-        disjoint: what training and test are meant not to share; by default what the folds suggest, see
+            `(train, validation, test)` row positions; the validation set chooses epochs or hyper-parameters.
+        estimator: classifier with scikit-learn's interface; it is cloned for each fold.
+        split_by: column that the splitter gets as its `groups`; default `subject`, else `trial`.
+        disjoint: claim of what training and test set do not share; default: inferred from the folds, see
             `check_predictions`.
-        seed: of the permutations.
+        seed: seed of the permutations.
 
     Raises:
-        InputError: lengths that differ, an unknown column, labels that are no classes, or a splitter without test rows.
+        InputError: lengths differ, a column is unknown, labels are not classes, or the splitter has no test rows.
 
     Example:
         >>> from sklearn.model_selection import KFold
@@ -138,7 +139,7 @@ def audit_split(
     """
     X = X if hasattr(X, "iloc") else np.asarray(X)
     table, is_array, missing = _window_table(groups, len(X))
-    has_times = not is_array and any(str(name).startswith("start") for name in groups)
+    has_times = isinstance(groups, (Mapping, pd.DataFrame)) and any(str(name).startswith("start") for name in groups)
     codes, _ = _class_codes(y, len(X))
     folds = _folds(X, codes, table, splitter, split_by)
     contents = _contents(X)
@@ -147,12 +148,13 @@ def audit_split(
     for train, validation, test in folds:
         checks.fold(table, train, validation, test, contents)
     findings = [*checks.findings(), *label_findings(table, codes), *_data_findings(X, codes, table)]
+    rows: list[dict[str, Any]]
     rows = [{"fold": place, "n_train": len(train), "n_test": len(test)} for place, (train, _, test) in enumerate(folds)]
     scores = shuffled = pd.DataFrame()
     if estimator is None:
-        missing.append("the fitting (give the estimator)")
+        missing.append("the fit (pass the estimator)")
     else:
-        missing.append("what was fitted or chosen on all rows before, where it leaves no trace in X")
+        missing.append("earlier fits or selections on all rows, unless they leave a trace in X")
         findings += _parameter_findings(estimator, contents, np.asarray(y), folds)
         findings += _state_findings(estimator, X, codes, folds)
         predictions, alone = _predictions(estimator, X, codes, folds, n_alone=_N_FOLDS_ALONE)
@@ -160,9 +162,9 @@ def audit_split(
         for row, (_, _, test), predicted in zip(rows, folds, predictions, strict=True):
             row["accuracy"] = float((predicted == codes[test]).mean())
             row["constant"] = float(np.bincount(codes[test]).max() / len(test))
-        # As the leak audit does: where subjects are kept apart, alike for all of them.
+        # As in the leak audit: where subjects are disjoint, permuted alike for all of them.
         across = checks.disjoint in ("subjects", "subjects_and_stimuli") and "stimulus" in table
-        between = "stimuli" if across else "trials"
+        between: Between = "stimuli" if across else "trials"
         scores = rescore(_scored(tested, codes, predictions), between=between)
         permuted = permuted_ratings(table, codes, 1, seed, between).astype(np.int64)
         of_permuted, _ = _predictions(estimator, X, permuted, folds)
@@ -179,10 +181,10 @@ def audit_split(
 
 
 def _window_table(groups: Any, n_rows: int) -> tuple[pd.DataFrame, bool, list[str]]:
-    """The window table, whether there is one array alone, and what cannot be checked for want of a column."""
+    """Return the window table, whether `groups` is a single array, and the checks that missing columns prevent."""
     is_array = not isinstance(groups, (Mapping, pd.DataFrame))
     columns = {"trial": groups} if is_array else {str(name): groups[name] for name in groups}
-    # Those of a window table, too.
+    # Column names of a window table are accepted, too.
     columns = {name.removesuffix("_seconds"): values for name, values in columns.items()}
     for name, values in columns.items():
         if name not in _COLUMNS:
@@ -194,10 +196,10 @@ def _window_table(groups: Any, n_rows: int) -> tuple[pd.DataFrame, bool, list[st
     if not {"subject", "trial"} & columns.keys():
         raise InputError(f"groups: has {', '.join(columns) or 'no columns'}; expected subject, trial or both")
     if ("start" in columns) != ("stop" in columns):
-        raise InputError("groups: start and stop belong together; give both or none")
+        raise InputError("groups: has only one of start and stop; expected both or none")
     missing = []
     if "trial" not in columns:
-        missing.append("shared trials (no column trial: each row counts as one)")
+        missing.append("shared trials (no column trial: each row counts as one trial)")
     if "start" not in columns:
         missing.append("overlap in time (no columns start and stop)")
     if "stimulus" not in columns and not is_array:
@@ -228,10 +230,10 @@ def _folds(
             raise InputError(f"split_by {column!r}: groups have no such column; expected one of {', '.join(table)}")
         splitter = check_cv(splitter, codes, classifier=True)
         with warnings.catch_warnings():
-            # Splitters that need no groups say so.
+            # Splitters that need no groups warn about them.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
             splitter = list(splitter.split(X, codes, table[column].to_numpy()))
-    folds = []
+    folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for parts in splitter:
         if len(parts) not in (2, 3):
             raise InputError(f"splitter: gives {len(parts)} parts; expected (train, test) or (train, validation, test)")
@@ -247,7 +249,7 @@ def _folds(
 
 
 def _tested_rows(table: pd.DataFrame, folds: Iterable[tuple[np.ndarray, ...]]) -> pd.DataFrame:
-    """The rows of the test parts with `row`, `fold` and `repetition`: how often a row was tested before."""
+    """Return the test rows with `row`, `fold` and `repetition`: how often the row was tested before."""
     parts = [table.iloc[test].assign(row=test, fold=place) for place, (_, _, test) in enumerate(folds)]
     tested = pd.concat(parts, ignore_index=True)
     return tested.assign(repetition=tested.groupby("row").cumcount(), protocol="split", target="y")
@@ -256,15 +258,15 @@ def _tested_rows(table: pd.DataFrame, folds: Iterable[tuple[np.ndarray, ...]]) -
 def _contents(X: Any) -> np.ndarray:
     values = X.to_numpy() if hasattr(X, "to_numpy") else X
     if values.dtype == object:
-        return pd.util.hash_pandas_object(pd.DataFrame(X), index=False).to_numpy()
+        return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(X), index=False))
     return content_hashes([values])
 
 
-# --- what was done to X before
+# --- earlier processing of X
 
 
 def _data_findings(X: Any, codes: np.ndarray, table: pd.DataFrame) -> Iterator[Finding]:
-    """Traces that fitting on all rows leaves in X, and columns that are the label."""
+    """Find traces of fits on all rows in X, and columns that encode the label."""
     values = np.asarray(X)
     if not np.issubdtype(values.dtype, np.number) or not len(values):
         return
@@ -276,15 +278,13 @@ def _data_findings(X: Any, codes: np.ndarray, table: pd.DataFrame) -> Iterator[F
         return
     answers = [place for place in range(values.shape[1]) if _is_label(values[:, place], codes)]
     if answers:
-        message = (
-            f"{len(answers)} columns of X are the label in other words, the first of those that vary: {answers[0]}"
-        )
+        message = f"{len(answers)} columns of X encode the label; the first of them in order of variation: {answers[0]}"
         yield Finding("answer in the features", "leak", message)
-    # Of labels, counts and one-hot columns nothing follows.
+    # Labels, counts and one-hot columns allow no conclusion.
     values = values[:, [len(np.unique(column)) > 2 for column in values.T]]
     if not values.shape[1]:
         return
-    text = "over all rows, test rows too: fit it on the training rows of each fold (in a pipeline)"
+    text = "over all rows, test rows included: fit it on the training rows of each fold (in a pipeline)"
     if _is_standard(values, tolerance):
         yield Finding("fitted on test rows", "leak", f"every column of X has mean 0 and standard deviation 1 {text}")
     elif values.shape[1] > 1 and _is_between(values, 0, 1) and len(values) > 2:
@@ -295,13 +295,14 @@ def _data_findings(X: Any, codes: np.ndarray, table: pd.DataFrame) -> Iterator[F
     if 1 < some.shape[1] < len(some) - 1:
         correlations = np.corrcoef(some.T) - np.eye(some.shape[1])
         if np.abs(correlations).max() < tolerance:
-            message = f"no two columns of X are correlated, as a PCA leaves them that was fitted {text}"
+            message = f"no two columns of X are correlated, as after a PCA that was fitted {text}"
             yield Finding("fitted on test rows", "leak", message)
     subject = row_codes(table, [name for name in ("dataset", "subject") if name in table])
     if subject.any() and all(_is_standard(values[subject == one], tolerance) for one in np.unique(subject)):
         message = (
             "every column of X has mean 0 and standard deviation 1 over the rows of each subject: test rows are scaled "
-            "by what other test rows of the subject hold, so that a subject is known as a whole before the first answer"
+            "with other test rows of the subject, so that a subject's whole session is needed before the first "
+            "prediction"
         )
         yield Finding("transductive", "warning", message)
 
@@ -310,7 +311,7 @@ def _is_label(column: np.ndarray, codes: np.ndarray) -> bool:
     kinds, place = np.unique(column, return_inverse=True)
     if len(kinds) > codes.max() + 1:
         return False
-    return len(np.unique(place * (codes.max() + 1) + codes)) == len(kinds) == codes.max() + 1
+    return bool(len(np.unique(place * (codes.max() + 1) + codes)) == len(kinds) == codes.max() + 1)
 
 
 def _is_standard(values: np.ndarray, tolerance: float) -> bool:
@@ -331,7 +332,7 @@ def _is_between(values: np.ndarray, low: float, high: float) -> bool:
 def _parameter_findings(
     estimator: Any, contents: np.ndarray, y: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 ) -> Iterator[Finding]:
-    """Data that an estimator is given by its parameters, past the training rows of a fold."""
+    """Find data in an estimator's parameters beyond the training rows of a fold."""
     tested = np.unique(np.concatenate([test for _, _, test in folds]))
     for name, value in estimator.get_params(deep=True).items():
         if not isinstance(value, (np.ndarray, pd.DataFrame, pd.Series)) or not len(value):
@@ -347,31 +348,31 @@ def _parameter_findings(
 def _state_findings(
     estimator: Any, X: Any, codes: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 ) -> Iterator[Finding]:
-    """Parts of an estimator that are fitted although they were just cloned: nothing of a fold can have fitted them."""
+    """Find parts of an estimator that are fitted although just cloned: not fitted on a fold."""
     from sklearn.base import clone
 
     for name, part, is_first in _parts(clone(estimator)):
         if not _stays_fitted(part):
             continue
         if not is_first:
-            message = f"{name} is fitted before any fold: on which rows is not known"
+            message = f"{name} is fitted before any fold: on which rows is unknown"
             yield Finding("unknown origin", "warning", message)
             continue
-        # A copy, since what clones itself by giving itself would be fitted anew for its owner.
+        # A copy: a part whose clone is the part itself would otherwise be refitted for its owner.
         inner = copy.deepcopy(clone(_unfrozen(part)))
         state = _state(part)
         of_all = _state_after(inner, X, codes)
         of_folds = [_state_after(inner, _rows(X, train), codes[train]) for train, _, _ in folds[:1]]
         if of_all and _is_equal(state, of_all) and not any(_is_equal(state, one) for one in of_folds):
-            message = f"{name} is fitted before any fold, on all rows: it holds what a fit on test rows too gives"
+            message = f"{name} is fitted before any fold, on all rows: its state equals that of a fit on test rows too"
             yield Finding("fitted on test rows", "leak", message)
         else:
-            message = f"{name} is fitted before any fold: on which rows is not known"
+            message = f"{name} is fitted before any fold: on which rows is unknown"
             yield Finding("unknown origin", "warning", message)
 
 
 def _parts(estimator: Any) -> Iterator[tuple[str, Any, bool]]:
-    """The estimator, or the steps of a pipeline; whether it is X that they are fitted on."""
+    """Yield the estimator, or the steps of a pipeline, and whether each is fitted on X itself."""
     steps = getattr(estimator, "steps", None)
     if steps is None:
         yield type(estimator).__name__, estimator, True
@@ -402,7 +403,7 @@ def _unfrozen(part: Any) -> Any:
 
 
 def _state(part: Any) -> dict[str, np.ndarray]:
-    """What a fit has left: numbers and arrays in attributes that end with an underscore."""
+    """Return the fitted state: numbers and arrays in attributes that end with an underscore."""
     found = {}
     for name, value in vars(_unfrozen(part)).items():
         if name.endswith("_") and not name.startswith("_") and isinstance(value, (np.ndarray, float, int, np.number)):
@@ -411,7 +412,7 @@ def _state(part: Any) -> dict[str, np.ndarray]:
 
 
 def _state_after(part: Any, X: Any, codes: np.ndarray) -> dict[str, np.ndarray]:
-    # Whatever a fit by itself may raise: then nothing can be compared.
+    # A fit of the part alone may raise anything: then its state cannot be compared.
     try:
         return _state(part.fit(X, codes))
     except Exception:
@@ -433,7 +434,7 @@ def _predictions(
     folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     n_alone: int = 0,
 ) -> tuple[list[np.ndarray], list[Finding]]:
-    """Predicted codes of each fold; and whether test rows of some folds are predicted otherwise one by one."""
+    """Predict the codes of each fold; check whether test rows of some folds are predicted differently one by one."""
     from sklearn.base import clone
 
     predictions, n_differing, n_compared = [], 0, 0
@@ -451,8 +452,8 @@ def _predictions(
     found = []
     if n_differing:
         message = (
-            f"{n_differing} of {n_compared} test rows are predicted otherwise alone than together with the other test "
-            "rows: the estimator learns from the test rows, which a single new recording does not have"
+            f"{n_differing} of {n_compared} test rows are predicted differently alone than together with the "
+            "other test rows: the estimator learns from the test rows, which a single new recording does not have"
         )
         found.append(Finding("transductive", "warning", message, n_windows=n_differing, n_tested=n_compared))
     return predictions, found
@@ -466,9 +467,9 @@ def _shuffled_findings(shuffled: pd.DataFrame) -> Iterator[Finding]:
     row = shuffled.set_index("unit").loc["window"]
     if row["chance_p_value"] <= _RARE and row["accuracy"] > row["best_constant_accuracy"]:
         message = (
-            f"trained on labels that were exchanged between trials, it is right on {row['accuracy']:.0%} of the test "
-            f"rows (chance {row['chance_low']:.0%} to {row['chance_high']:.0%}): the split hands out what has nothing "
-            "to do with the labels (one training, R = 1)"
+            f"trained on labels that were exchanged between trials, it predicts {row['accuracy']:.0%} of the test "
+            f"rows correctly (chance {row['chance_low']:.0%} to {row['chance_high']:.0%}): the split leaks "
+            "accuracy that is unrelated to the labels (one training, R = 1)"
         )
         yield Finding("score on shuffled labels", "leak", message)
 
@@ -478,7 +479,7 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
 
 
 def _by_row(message: str, is_array: bool) -> str:
-    """A message about rows that have no times, and of one array no subjects: they are named by their positions."""
+    """Reword a message about rows without times (and without subjects): rows are named by their positions."""
     text = re.sub(r"subject (.*?), trial (.*?), (\d+) to \d+ s", r"row \3 (subject \1, trial \2)", message)
     if is_array:
         text = re.sub(r"\(subject 0, trial (.*?)\)", r"(group \1)", text).replace("in a trial of", "in a group of")

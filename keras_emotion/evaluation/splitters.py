@@ -1,8 +1,8 @@
-"""Splitters over a window table, named for what they keep disjoint.
+"""Cross-validation splitters of window tables, named for the units that they keep disjoint.
 
-Each of them deals *units* (windows, trials, stimuli, subjects) into folds: `split` yields `(train, test)` row positions
-as scikit-learn's splitters do, `nested_split` yields `(train, validation, test)`. A splitter keeps no state: the same
-table, labels, seed and repetition give the same folds at each call, under every `PYTHONHASHSEED`, and whatever the
+Each splitter distributes *units* (windows, trials, stimuli, subjects) over folds: `split` yields `(train, test)` row
+positions as scikit-learn's splitters do, `nested_split` yields `(train, validation, test)`. A splitter is stateless:
+the same table, labels, seed and repetition give the same folds at each call, under every `PYTHONHASHSEED`, and for any
 order of the rows (a window stays in its fold when the rows are permuted).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,10 @@ from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_
 
 SMALLEST_NUMBER_OF_FOLDS = 3
 
-"""Training, validation and test each need a fold."""
+"""Training, validation and test set each need a fold."""
 
-# Far below one sample of any signal here, far above the rounding of `start + length`: windows that only touch
-# do not overlap.
+# Far below one sample of any signal here, far above the rounding of `start + length`: adjacent windows do not
+# overlap.
 OVERLAP_TOLERANCE_SECONDS = 1e-6
 
 
@@ -32,41 +33,41 @@ class NotEvaluable(InputError):
     """A subject (or a pool of subjects) that cannot be split: a class has too few units.
 
     Args:
-        message: who, which counts, what is needed.
+        message: subject or pool, the counts, and the required number.
         counts: number of units that hold each class, by label.
     """
 
-    def __init__(self, message: str, counts: dict | None = None):
+    def __init__(self, message: str, counts: dict[Any, int] | None = None):
         super().__init__(message)
         self.counts = counts or {}
 
 
-class UnitKFold(BaseCrossValidator):
-    """Deals whole units into stratified folds; the base of all splitters here.
+class UnitKFold(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn has no annotations
+    """Distribute whole units over stratified folds; the base class of all splitters here.
 
     The units are sorted by id, shuffled, ordered by class and dealt to the folds in turn, so that for each class the
-    numbers of units in any two folds differ by at most one. The class of a unit is the commonest label of its rows
+    numbers of units in any two folds differ by at most one. The class of a unit is the most frequent label of its rows
     (the lowest of equals); units with rows of several classes (a stimulus rated by many subjects) are stratified by
-    that alone.
+    that class only.
 
-    The number of folds is `min(n_splits, maximum_folds, units that hold the rarest class)`. Below three the table is
-    not evaluable, nor is it where the labels are constant or some training part would lack a class.
+    The number of folds is `min(n_splits, maximum_folds, units that hold the rarest class)`. The table is not evaluable
+    if this is below three, if the labels are constant, or if some training set would lack a class.
 
-    `nested_split` takes the next fold as the validation part: the same unit, just as stratified, and each fold
-    validates once. Where that would leave the training part without one of the classes, the first later fold
-    that does not is taken.
+    `nested_split` takes the next fold as the validation set: the same unit, equally stratified, and each fold is the
+    validation set once. If that would leave the training set without one of the classes, the first later fold that does
+    not is taken.
 
     Args:
         n_splits: number of folds, at least 3.
-        seed: non-negative; with `repetition` it seeds every call of `split` anew.
-        repetition: number of the repetition of the cross-validation, from 0: each has folds of its own.
-        maximum_folds: run at most this many folds (a reduced run's larger, fewer folds), at least 3.
+        seed: non-negative; together with `repetition` it seeds each call of `split`.
+        repetition: number of the repetition of the cross-validation, from 0: each has its own folds.
+        maximum_folds: upper limit of the number of folds (for a reduced run with fewer, larger folds), at least 3.
 
     Raises:
         ValueError: `n_splits` or `maximum_folds` below 3, or a negative seed or repetition.
     """
 
-    # Where scikit-learn's metadata routing is switched on, the window table travels as `groups`.
+    # With scikit-learn's metadata routing enabled, the window table is passed as `groups`.
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
     unit = ""
@@ -88,30 +89,31 @@ class UnitKFold(BaseCrossValidator):
     def split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Row positions of training and test part, fold by fold.
+        """Yield the row positions of training and test set, fold by fold.
 
         Args:
             X: the window table, or features of the same rows where the table is given as `groups`
                 (`cross_val_score(classifier, features, labels, groups=table, cv=splitter)`).
             y: `(rows,)` labels.
-            groups: the window table, where `X` is not.
+            groups: the window table, if `X` is not.
 
         Yields:
             `(train, test)`, increasing positions.
 
         Raises:
-            InputError: no window table, or one without the columns that name a unit.
+            InputError: no window table, or one without the columns that identify a unit.
             NotEvaluable: too few units of a class.
         """
         fold, presence = self._folds(X, y, groups)
         for test in range(len(presence)):
             self._require_classes(presence.sum(axis=0) - presence[test], f"training part of fold {test}")
-            yield tuple(self._purged([np.flatnonzero(fold != test), np.flatnonzero(fold == test)], X, y, groups))
+            train, tested = self._purged([np.flatnonzero(fold != test), np.flatnonzero(fold == test)], X, y, groups)
+            yield train, tested
 
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Row positions of training, inner validation and test part, fold by fold; the test parts are `split`'s.
+        """Yield the row positions of training, inner validation and test set, fold by fold; test sets as in `split`.
 
         Args:
             X: as for `split`.
@@ -123,7 +125,7 @@ class UnitKFold(BaseCrossValidator):
 
         Raises:
             InputError: as for `split`.
-            NotEvaluable: as for `split`, or no choice of the validation fold leaves each class to the training part.
+            NotEvaluable: as for `split`, or no choice of the validation fold leaves every class in the training set.
         """
         fold, presence = self._folds(X, y, groups)
         n_folds = len(presence)
@@ -135,7 +137,8 @@ class UnitKFold(BaseCrossValidator):
             validation = candidates[chosen]
             train = np.flatnonzero((fold != test) & (fold != validation))
             parts = [train, np.flatnonzero(fold == validation), np.flatnonzero(fold == test)]
-            yield tuple(self._purged(parts, X, y, groups))
+            train, validated, tested = self._purged(parts, X, y, groups)
+            yield train, validated, tested
 
     def get_n_splits(
         self,
@@ -143,35 +146,35 @@ class UnitKFold(BaseCrossValidator):
         y: npt.ArrayLike | None = None,
         groups: pd.DataFrame | None = None,
     ) -> int:
-        """Number of folds: of this table where one is given with its labels, else the largest that there can be.
+        """Return the number of folds: of this table with these labels if given, otherwise the largest possible number.
 
         Raises:
-            ValueError: no table, and the number of folds is the number of subjects.
+            ValueError: no table, and the number of folds depends on the number of subjects.
         """
         if y is not None:
             return len(self._folds(X, y, groups)[1])
         if self.n_splits is None:
-            raise ValueError(f"the number of folds is the number of {self.unit}s: pass the window table and the labels")
+            raise ValueError("the number of folds follows from the window table: pass it, and the labels")
         return min(self.n_splits, self.maximum_folds or self.n_splits)
 
     def units(self, table: pd.DataFrame) -> np.ndarray:
-        """Unit of each row: `(rows,)` int, 0 to the number of units - 1, in the order of the sorted ids.
+        """Return the unit of each row: `(rows,)` int, 0 to the number of units - 1, in the order of the sorted ids.
 
         Raises:
-            InputError: a column is missing, or an id in it.
+            InputError: a column or an id in it is missing.
         """
         return row_codes(table, self.unit_columns)
 
-    def _purged(self, parts: list[np.ndarray], X, y, groups) -> list[np.ndarray]:
-        """The parts of a fold, training first, without rows that know something of a later part."""
+    def _purged(self, parts: list[np.ndarray], X: Any, y: Any, groups: Any) -> list[np.ndarray]:
+        """Return the parts of a fold, training first, without rows that overlap with a later part."""
         return parts
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
-        """Largest number of folds, given the `(classes,)` numbers of units that hold each class."""
-        return units_of_class.min()
+        """Return the largest number of folds, given the `(classes,)` numbers of units that hold each class."""
+        return int(units_of_class.min())
 
-    def _folds(self, X, y, groups) -> tuple[np.ndarray, np.ndarray]:
-        """Fold of each row `(rows,)`, and the number of rows of each class in each fold `(folds, classes)`."""
+    def _folds(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the fold of each row `(rows,)`, and the row counts by fold and class `(folds, classes)`."""
         table = X if groups is None else groups
         if not isinstance(table, pd.DataFrame):
             raise InputError(
@@ -204,33 +207,33 @@ class UnitKFold(BaseCrossValidator):
         fold_of_unit[dealt] = np.arange(n_units) % n_folds
         return fold_of_unit[unit_of_row], crossed_counts(fold_of_unit[unit_of_row], class_of_row, len(classes))
 
-    def _require_classes(self, rows_of_class: np.ndarray, part: str):
+    def _require_classes(self, rows_of_class: np.ndarray, part: str) -> None:
         if rows_of_class.min() < 1:
             raise NotEvaluable(f"not evaluable: the {part} lacks a class: too few {self.unit} units hold it")
 
-    def _require_labels(self, labels: np.ndarray, rows: np.ndarray, part: str):
-        """As `_require_classes`, of the rows of a part; labels of a single class are refused too."""
+    def _require_labels(self, labels: np.ndarray, rows: np.ndarray, part: str) -> None:
+        """Check the rows of a part as `_require_classes` does; refuse labels of a single class, too."""
         classes, codes = np.unique(labels, return_inverse=True)
         counts = np.bincount(codes[rows], minlength=len(classes))
         self._require_classes(counts if len(classes) > 1 else np.zeros(1), part)
 
 
 class WindowKFold(UnitKFold):
-    """Folds over windows, stratified: what most papers publish. Windows of one trial are in training and test.
+    """Stratified folds over windows, as in most papers. Windows of one trial are in both training and test set.
 
     Args:
         n_splits: as for `UnitKFold`.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
         maximum_folds: as for `UnitKFold`.
-        keep_overlapping_together: windows of a trial that overlap in time share a fold, and so do those that a chain
-            of overlaps connects: windows that overlap throughout a trial make the trial one unit.
-        purge_overlapping: windows that overlap in time with a test window are in neither training nor validation
-            part, and those that overlap with a validation window not in the training part: they are left out of that
-            fold, and each window is tested all the same.
+        keep_overlapping_together: windows of a trial that overlap in time share a fold, directly or through a chain of
+            overlaps: if windows overlap throughout a trial, the trial is one unit.
+        purge_overlapping: windows that overlap in time with a test window are in neither training nor validation set,
+            and those that overlap with a validation window are not in the training set: they are left out of that fold,
+            but each window is still tested once.
 
     Raises:
-        ValueError: both of these, or as for `UnitKFold`.
+        ValueError: both options are set, or as for `UnitKFold`.
 
     Example:
         >>> table = pd.DataFrame({"dataset": "deap", "subject": 1, "session": 1, "trial": np.repeat([1, 2], 6),
@@ -260,7 +263,7 @@ class WindowKFold(UnitKFold):
         self.purge_overlapping = purge_overlapping
 
     def units(self, table: pd.DataFrame) -> np.ndarray:
-        """Unit of each row: the window, or the run of overlapping windows that it belongs to.
+        """Return the unit of each row: the window, or its run of overlapping windows.
 
         Raises:
             InputError: a column or an id is missing, or a window ends before it starts.
@@ -268,7 +271,7 @@ class WindowKFold(UnitKFold):
         windows = row_codes(table, self.unit_columns)
         return overlap_runs(table) if self.keep_overlapping_together else windows
 
-    def _purged(self, parts: list[np.ndarray], X, y, groups) -> list[np.ndarray]:
+    def _purged(self, parts: list[np.ndarray], X: Any, y: Any, groups: Any) -> list[np.ndarray]:
         if not self.purge_overlapping:
             return parts
         table = X if groups is None else groups
@@ -286,10 +289,11 @@ class WindowKFold(UnitKFold):
 
 
 class TrialKFold(UnitKFold):
-    """Folds over whole trials, stratified by the trial's label: `k = min(n_splits, trials of the rarer class)`.
+    """Stratified folds over whole trials, by the trial's label: `k = min(n_splits, trials of the rarer class)`.
 
-    Meant for the rows of one subject; on several, trials stay whole and are dealt over all of them together. A trial
-    is one presentation: the same film in another session is another trial (`StimulusKFold` keeps those together).
+    Meant for the rows of one subject; with several subjects, trials stay whole and are distributed over all of them
+    together. A trial is one presentation: the same film in another session is another trial (`StimulusKFold` keeps
+    those together).
     """
 
     unit = "trial"
@@ -297,26 +301,26 @@ class TrialKFold(UnitKFold):
 
 
 class StimulusKFold(UnitKFold):
-    """Folds over stimuli, disjoint across all subjects (who are in training and test alike)."""
+    """Folds over stimuli, disjoint across all subjects (the same subjects are in training and test set)."""
 
     unit = "stimulus"
     unit_columns = ("dataset", "stimulus")
 
 
 class SubjectKFold(UnitKFold):
-    """Leave one subject out, or folds over groups of subjects.
+    """Leave-one-subject-out folds, or folds over groups of subjects.
 
-    Subjects who were recorded together (column `group` of the window table) are one unit: they are left out together.
-    A column `group` that is missing or empty means nobody else was there.
+    Subjects who were recorded together (column `recorded_together` of the window table) are one unit: they are left out
+    together. If the column is missing or empty, each subject was recorded alone.
 
-    Unlike for the other splitters the number of folds has nothing to do with the rarest class: a test subject may
-    have constant labels, the training part may not lack a class.
+    Unlike in the other splitters the number of folds does not depend on the rarest class: a test subject may have
+    constant labels, but the training set may not lack a class.
 
     Args:
         n_splits: number of parts, at most the number of units; `None` leaves one unit out at a time.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
-        maximum_folds: as for `UnitKFold`; with more subjects than this, several of them are left out.
+        maximum_folds: as for `UnitKFold`; with more subjects than this, several are left out together.
     """
 
     unit = "subject"
@@ -328,12 +332,12 @@ class SubjectKFold(UnitKFold):
         super().__init__(n_splits, seed, repetition, maximum_folds)
 
     def units(self, table: pd.DataFrame) -> np.ndarray:
-        """Unit of each row: the subject, with all who were recorded together.
+        """Return the unit of each row: the subject, together with all who were recorded with them.
 
         Raises:
-            InputError: a column is missing, or an id in it.
+            InputError: a column or an id in it is missing.
         """
-        # Refused without these columns, as by the other splitters.
+        # Required here as by the other splitters.
         row_codes(table, self.unit_columns)
         return people_codes(table)
 
@@ -342,10 +346,10 @@ class SubjectKFold(UnitKFold):
 
 
 class SessionKFold(UnitKFold):
-    """Leave one session of a subject out: trained on some visits, tested on another.
+    """Leave-one-session-out folds of one subject: trained on some sessions, tested on another.
 
-    The inner validation part are trials of the training sessions, held out whole and stratified: two sessions are
-    enough. Stimuli that a person meets in several sessions are in training and test.
+    The inner validation set consists of whole trials of the training sessions, stratified: two sessions are enough.
+    Stimuli that a subject sees in several sessions are in both training and test set.
 
     Args:
         n_splits: number of groups of sessions; `None` leaves one session out at a time.
@@ -369,20 +373,20 @@ class SessionKFold(UnitKFold):
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """See `UnitKFold`; the validation part are trials of the training sessions."""
+        """See `UnitKFold`; the validation set consists of trials of the training sessions."""
         table, labels = X if groups is None else groups, np.asarray(y)
         for known, test in self.split(X, y, groups):
             yield (*_held_out_trials(table, labels, known, self.seed, self.repetition), test)
 
 
 class SubjectAndStimulusKFold(UnitKFold):
-    """Folds that share neither subjects nor stimuli: each test part is a group of subjects on a group of stimuli.
+    """Folds that share neither subjects nor stimuli: each test set is a group of subjects on a group of stimuli.
 
-    With k groups of each, the k x k test parts hold every row once. The training part of a fold has the rows of the
-    other subjects on other stimuli; rows of a test subject on a training stimulus, and the reverse, are left out of the
-    fold. The validation part is one more group of subjects on one more group of stimuli, kept apart in the same way.
-    Subjects and stimuli are dealt to the groups in the order of their commonest labels. Subjects who were recorded
-    together (column `group`) are one.
+    With k groups of each, the k x k test sets hold every row once. The training set of a fold has the rows of the other
+    subjects on other stimuli; rows of a test subject on a training stimulus, and the reverse, are left out of the fold.
+    The validation set is one more group of subjects on one more group of stimuli, kept disjoint in the same way.
+    Subjects and stimuli are distributed over the groups in the order of their most frequent labels. Subjects who were
+    recorded together (column `recorded_together`) are one unit.
 
     Args:
         n_splits: groups of subjects, and of stimuli; at most the number of either.
@@ -419,7 +423,7 @@ class SubjectAndStimulusKFold(UnitKFold):
             train = np.flatnonzero(is_train)
             if len(test):
                 if not len(validation):
-                    raise NotEvaluable(f"not evaluable: fold {fold} has no rows to choose the epoch on")
+                    raise NotEvaluable(f"not evaluable: fold {fold} has no rows for choosing the epoch")
                 self._require_labels(labels, train, f"training part of fold {fold}")
                 yield train, validation, test
 
@@ -432,9 +436,9 @@ class SubjectAndStimulusKFold(UnitKFold):
         """See `UnitKFold`."""
         if y is not None:
             return sum(1 for _ in self.split(X, y, groups))
-        return min(self.n_splits, self.maximum_folds or self.n_splits) ** 2
+        return super().get_n_splits() ** 2
 
-    def _groups(self, X, y, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    def _groups(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         table, labels = X if groups is None else groups, np.asarray(y)
         row_codes(table, ("dataset", "subject"))
         codes = [people_codes(table), row_codes(table, ("dataset", "stimulus"))]
@@ -451,22 +455,22 @@ class SubjectAndStimulusKFold(UnitKFold):
         for place, (own, size) in enumerate(zip(codes, sizes, strict=True)):
             group = np.empty(size, dtype=np.int64)
             shuffled = np.random.default_rng([self.seed, self.repetition, place]).permutation(size)
-            # Ordered by class, so that no group of stimuli lacks one where the label is that of the stimulus.
-            commonest = crossed_counts(own, class_of_row, len(classes)).argmax(axis=1)
-            group[shuffled[np.argsort(commonest[shuffled], kind="stable")]] = np.arange(size) % n_groups
+            # Ordered by class, so that no group of stimuli lacks one if labels belong to stimuli.
+            most_frequent = crossed_counts(own, class_of_row, len(classes)).argmax(axis=1)
+            group[shuffled[np.argsort(most_frequent[shuffled], kind="stable")]] = np.arange(size) % n_groups
             dealt.append(group[own])
         return *dealt, labels, n_groups
 
 
 class PredefinedSplit(UnitKFold):
-    """The split that the data bring along, in a column `split`: `train`, `validation`, `test`; or the folds.
+    """Split that is part of the dataset, in a column `split`: `train`, `validation`, `test`; or folds.
 
-    Folds are `fold_1`, `fold_2` and so on, two at least: each is the test part once, in this order, and the others are
-    the training part. Where no row says `validation`, trials of the training part are held out, whole and stratified:
-    a tenth, or one of each class where a class has fewer than ten (three at least).
+    Folds are `fold_1`, `fold_2` and so on, two at least: each is the test set once, in this order, and the others are
+    the training set. If no row is `validation`, whole trials of the training set are held out, stratified: a tenth, or
+    one of each class where a class has fewer than ten (three at least).
 
     Args:
-        n_splits: not used: the data say how many there are.
+        n_splits: not used: the dataset defines the number.
         seed: as for `UnitKFold`.
         repetition: as for `UnitKFold`.
         maximum_folds: not used.
@@ -499,14 +503,14 @@ class PredefinedSplit(UnitKFold):
         y: npt.ArrayLike | None = None,
         groups: pd.DataFrame | None = None,
     ) -> int:
-        """See `UnitKFold`; without a table one, since the data say how many there are."""
+        """See `UnitKFold`; one without a table, since the dataset defines the number."""
         return 1 if y is None else len(self._parts(X if groups is None else groups, np.asarray(y)))
 
     def _parts(self, table: pd.DataFrame, labels: np.ndarray) -> list[dict[str, np.ndarray]]:
-        """Row positions of each part of `SPLIT_PARTS`, fold by fold."""
+        """Return the row positions of each part of `SPLIT_PARTS`, fold by fold."""
         if "split" not in table:
             raise NotEvaluable(
-                f"{_whose(table)}: not evaluable: the data have no predefined split; give a column split with "
+                f"{_whose(table)}: not evaluable: the dataset has no predefined split; add a column split with "
                 f"{', '.join(SPLIT_PARTS)}"
             )
         split = table["split"].astype(str).to_numpy()
@@ -518,7 +522,9 @@ class PredefinedSplit(UnitKFold):
         folds = sorted(found - set(SPLIT_PARTS), key=lambda name: int(name.partition("_")[2]))
         if folds and len(folds) < len(found):
             named = ", ".join(sorted(found - set(folds)))
-            raise InputError(f"split: {', '.join(folds)} and {named}; expected folds, or {', '.join(SPLIT_PARTS)}")
+            raise InputError(
+                f"split: has both {', '.join(folds)} and {named}; expected folds, or {', '.join(SPLIT_PARTS)}"
+            )
         if not folds:
             parts = [{name: np.flatnonzero(split == name) for name in SPLIT_PARTS}]
         else:
@@ -537,9 +543,9 @@ class PredefinedSplit(UnitKFold):
 def _held_out_trials(
     table: pd.DataFrame, labels: np.ndarray, known: np.ndarray, seed: int, repetition: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`known` rows as a training and a validation part: whole trials, stratified.
+    """Split `known` rows into a training and a validation set: whole trials, stratified.
 
-    The validation part is about a tenth of them, or one of each class where the rarest class has fewer than ten.
+    The validation set is about a tenth of them, or one trial of each class where the rarest class has fewer than ten.
     """
     folds = TrialKFold(seed=seed, repetition=repetition).split(table.iloc[known], labels[known])
     train, validation = next(folds)
@@ -547,7 +553,7 @@ def _held_out_trials(
 
 
 def overlap_runs(table: pd.DataFrame) -> np.ndarray:
-    """Runs of windows that overlap in time, directly or through others, within one trial.
+    """Find runs of windows that overlap in time, directly or through others, within one trial.
 
     Args:
         table: window table.
@@ -573,13 +579,13 @@ def overlap_runs(table: pd.DataFrame) -> np.ndarray:
 
 
 def overlap_in_time(table: pd.DataFrame, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Which windows overlap in time with one of some known windows of their trial.
+    """Find the windows that overlap in time with known windows of their trial.
 
     Args:
-        table: window table with `subject`, `trial`, `start_seconds`, `stop_seconds`, and `dataset` and `session` where
-            it has them.
+        table: window table with `subject`, `trial`, `start_seconds`, `stop_seconds`, and optionally `dataset` and
+            `session`.
         known: row positions of the known windows.
-        asked: row positions of the windows that are asked about.
+        asked: row positions of the windows to check.
 
     Returns:
         `(len(asked),)` bool.
@@ -588,17 +594,17 @@ def overlap_in_time(table: pd.DataFrame, known: np.ndarray, asked: np.ndarray) -
         return np.zeros(len(asked), dtype=bool)
     trial = row_codes(table, trial_key(table))
     start, stop = (table[name].to_numpy(dtype=np.float64) for name in ("start_seconds", "stop_seconds"))
-    # Trials one after the other on one axis, so that two sorted searches serve all of them.
+    # Trials are placed one after another on one axis, so that two sorted searches cover all of them.
     offset = trial * (stop.max() - start.min() + 1.0) - start.min()
     begin, end = offset + start, offset + stop
-    # Known windows that begin before the window ends, less those that end before it begins: the rest overlaps.
+    # Known windows that begin before the window ends, minus those that end before it begins, overlap with it.
     begun = np.searchsorted(np.sort(begin[known]), end[asked] - OVERLAP_TOLERANCE_SECONDS)
     over = np.searchsorted(np.sort(end[known]), begin[asked] + OVERLAP_TOLERANCE_SECONDS, side="right")
-    return begun > over
+    return np.asarray(begun > over)
 
 
 def _whose(table: pd.DataFrame) -> str:
-    """The one subject of a table by name, several by number; for messages."""
+    """Name the one subject of a table, or the number of several; for messages."""
     subjects = table.filter(["dataset", "subject"]).drop_duplicates()
     if len(subjects) == 1:
         return ", ".join(f"{name} {value}" for name, value in subjects.iloc[0].items())

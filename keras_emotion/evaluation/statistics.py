@@ -1,4 +1,4 @@
-"""Intervals over subjects, the chance band, and paired tests.
+"""Confidence intervals over subjects, the chance band, and paired tests.
 
 Subjects are the sample: windows and trials of one subject depend on each other, and folds share training rows.
 """
@@ -25,14 +25,14 @@ from keras_emotion.evaluation.permutation import (
 
 
 class ChanceBand(NamedTuple):
-    """What the subject-mean accuracy is when the labels mean nothing.
+    """Distribution of the subject-mean accuracy under meaningless labels.
 
     Args:
-        mean: mean of the null.
+        mean: mean of the null distribution.
         low: lower end of the band.
         high: upper end of the band.
-        p_value: one-sided, (1 + nulls at least as high as the accuracy itself) / (1 + permutations); where there are
-            fewer than 200 distinct labelings, the share of all of them that reach it; NaN with fewer than 20.
+        p_value: one-sided, (1 + null accuracies that reach the real one) / (1 + permutations); with fewer
+            than 200 distinct labelings, the share of all of them that reach it; NaN with fewer than 20.
         n_labelings: number of distinct labelings that the permutation can give.
     """
 
@@ -44,10 +44,10 @@ class ChanceBand(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """Outcome of a paired test.
+    """Result of a paired test.
 
     Args:
-        statistic: t, Wilcoxon's W, or the number of trials that only the first one got right.
+        statistic: t, Wilcoxon's W, or the number of trials that only the first model got right.
         p_value: two-sided.
         degrees_of_freedom: of t; the number of discordant trials for McNemar's test, of subjects for Wilcoxon's.
     """
@@ -60,13 +60,13 @@ class PairedTest(NamedTuple):
 def bootstrap_confidence_interval(
     values: npt.ArrayLike, seed: int = 0, n_resamples: int = 10_000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over subjects.
+    """Compute the percentile bootstrap interval of the mean over subjects.
 
-    It needs about ten subjects. With fewer it is too narrow (of normal values, a nominal 95 % covers some 82 % at five
-    subjects and 89 % at ten), and the subjects themselves are to be shown.
+    It needs about ten subjects. With fewer it is too narrow (for normal values, a nominal 95 % covers about 82 % at
+    five subjects and 89 % at ten), and the subjects themselves should be shown.
 
     Args:
-        values: `(subjects,)` one value a subject; NaN (not defined for that subject) is left out.
+        values: `(subjects,)` one value per subject; NaN (not defined for that subject) is ignored.
         seed: non-negative.
         n_resamples: number of resamples.
         level: coverage, between 0 and 1.
@@ -98,29 +98,29 @@ def permutation_chance(
     level: float = 0.95,
     between: Between = "trials",
 ) -> ChanceBand:
-    """The null of the subject-mean accuracy when labels are exchanged between stimuli, the predictions held fixed.
+    """Compute the null distribution of the subject-mean accuracy by label permutation, with the predictions held fixed.
 
-    Labels are exchanged within the rows that one model trains and tests on, between stimuli that were shown equally
-    often, all labels of a stimulus together (`keras_emotion.evaluation.permutation.exchangeable`); the accuracy is that
-    of a repetition's pooled folds, averaged over repetitions, then over subjects.
+    Labels are exchanged within the rows of one model, between stimuli that were shown equally often, all labels of a
+    stimulus together (`keras_emotion.evaluation.permutation.exchangeable`). Accuracies are those of a repetition's
+    pooled folds, averaged over repetitions, then over subjects.
 
-    This is the null *without retraining*: what these predictions score against labels that have nothing to do with
-    them, given how often each class is predicted and how windows cluster in trials. What the protocol hands out to a
-    model that is *trained* on shuffled labels is another thing, the leak audit's null, and far higher where the split
-    leaks. Stratified training folds also hold fewer of a test trial's own class, which pushes a model that learnt
-    nothing slightly below this null.
+    This is the null *without retraining*: the accuracy of these predictions for labels that are unrelated to them,
+    given how often each class is predicted and how windows cluster in trials. The accuracy of a model *trained* on
+    shuffled labels is a different null, that of the leak audit, and far higher where the split leaks. Stratified
+    training folds also hold fewer trials of a test trial's own class, which pushes a model that learnt nothing slightly
+    below this null.
 
-    A trial whose windows carry several labels (a threshold fitted fold by fold) counts with the commonest one.
+    A trial whose windows have several labels (a threshold fitted fold by fold) counts with the most frequent one.
 
     Args:
         predictions: the predictions table of one protocol and one target.
         n_permutations: number of permutations.
         seed: non-negative; the result does not depend on the order of the rows.
-        level: share of the null within the band.
-        between: what labels are exchanged between (`keras_emotion.evaluation.permutation.permuted_between`).
+        level: share of the null distribution within the band.
+        between: units whose labels are exchanged (`keras_emotion.evaluation.permutation.permuted_between`).
 
     Returns:
-        Mean and band of the null, and the p-value of the accuracy itself.
+        Mean and band of the null distribution, and the p-value of the real accuracy.
 
     Raises:
         InputError: a column is missing.
@@ -161,26 +161,25 @@ def permutation_chance(
             own = group >= 0
             null += gain[group[own], label_of_trial[donors[:, own]]].sum(axis=1) / n_subjects
         low, high = np.quantile(null, tails)
-    # Equal accuracies may differ by the rounding of their sums. Of all labelings the real one is among those counted.
+    # Equal accuracies may differ by the rounding of their sums. Among all labelings, the real one is counted, too.
     reached, real = np.count_nonzero(null >= observed - 1e-9), int(n_distinct >= FEW_LABELINGS)
     p_value = (real + reached) / (real + len(null)) if n_distinct >= FEWEST_LABELINGS else np.nan
     return ChanceBand(float(null.mean()), float(low), float(high), p_value, n_distinct)
 
 
 def corrected_t_test(differences: npt.ArrayLike, n_training: int, n_test: int) -> PairedTest:
-    """Nadeau and Bengio's corrected resampled t-test of one subject's folds.
+    """Apply Nadeau and Bengio's corrected resampled t-test to one subject's folds.
 
-    t = mean(d) / sqrt((1/J + n_test/n_training) var(d)) with J - 1 degrees of freedom: the training parts of
-    the folds overlap, so that var(d)/J alone would be far too small a variance of the mean.
+    t = mean(d) / sqrt((1/J + n_test/n_training) var(d)) with J - 1 degrees of freedom: the training sets of the folds
+    overlap, so that var(d)/J alone would be far too small a variance of the mean.
 
     Args:
-        differences: `(J,)` score of the first minus score of the second, a fold of a repetition each.
+        differences: `(J,)` score of the first minus score of the second, one per fold of a repetition.
         n_training: number of training units (rows or trials) of a fold.
         n_test: number of test units of a fold.
 
     Returns:
-        t, two-sided p, J - 1. Differences that are all the same give t = 0 and p = 1 where they are 0, else an
-        infinite t and p = 0.
+        t, two-sided p, J - 1. Equal differences give t = 0 and p = 1 if they are 0, otherwise an infinite t and p = 0.
 
     Raises:
         ValueError: fewer than two differences, or no training or test units.
@@ -196,18 +195,18 @@ def corrected_t_test(differences: npt.ArrayLike, n_training: int, n_test: int) -
 def paired_subject_test(
     first: npt.ArrayLike, second: npt.ArrayLike, method: Literal["t", "wilcoxon"] = "t"
 ) -> PairedTest:
-    """Paired test over subjects' mean scores.
+    """Apply a paired test to subjects' mean scores.
 
     Args:
         first: `(subjects,)` mean score of each subject under the first model or protocol.
         second: `(subjects,)` the same subjects under the second, in the same order.
-        method: `"t"`, or `"wilcoxon"` (signed ranks; subjects without a difference are left out).
+        method: `"t"`, or `"wilcoxon"` (signed ranks; ignores subjects without a difference).
 
     Returns:
-        Statistic and two-sided p; without any difference p is 1.
+        Statistic and two-sided p; p is 1 if all differences are 0.
 
     Raises:
-        ValueError: shapes that differ, fewer than two subjects, or an unknown `method`.
+        ValueError: shapes differ, there are fewer than two subjects, or `method` is unknown.
     """
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
@@ -224,22 +223,22 @@ def paired_subject_test(
 
 
 def mcnemar_test(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> PairedTest:
-    """McNemar's exact test of two sets of trial votes.
+    """Apply McNemar's exact test to two sets of trial votes.
 
-    Of the trials that only one of both gets right, the first one's share is binomial with 1/2 under the null.
-    Give it the votes of *one* repetition (`trial_votes`): windows of a trial, and repetitions of a vote, are not
+    Among the trials that only one of the two models gets right, the first one's share is binomial with 1/2 under the
+    null. Pass the votes of *one* repetition (`trial_votes`): windows of a trial, and repetitions of a vote, are not
     independent.
 
     Args:
         labels: `(trials,)` labels.
-        first: `(trials,)` the first one's predictions.
-        second: `(trials,)` the second one's predictions.
+        first: `(trials,)` the first model's predictions.
+        second: `(trials,)` the second model's predictions.
 
     Returns:
-        Number of trials that only the first got right, two-sided p, number of discordant trials.
+        Number of trials that only the first model got right, two-sided p, number of discordant trials.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes differ.
 
     Example:
         >>> mcnemar_test([1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0])
@@ -255,7 +254,7 @@ def mcnemar_test(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayL
 
 
 def _t_test(differences: npt.ArrayLike, extra_variance: float) -> PairedTest:
-    """Two-sided t-test of a zero mean, the variance of which is `(1/J + extra_variance) var(d)`."""
+    """Apply a two-sided t-test of a zero mean, whose variance is `(1/J + extra_variance) var(d)`."""
     differences = np.asarray(differences, dtype=np.float64)
     if differences.ndim != 1 or len(differences) < 2:
         raise ValueError(f"`differences` has shape {differences.shape}; expected two or more in one dimension")

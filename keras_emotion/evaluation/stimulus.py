@@ -1,4 +1,4 @@
-"""What knowing the stimulus is worth: labels follow the stimulus, whoever is shown it."""
+"""Stimulus baseline: accuracy from the stimulus alone, since labels depend on it across subjects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pandas as pd
 from keras_emotion.evaluation.identifiers import crossed_counts, row_codes, trial_key
 
 SEEN = ("no", "others", "person", "trial")
-"""Who met the stimulus of a test row in training: nobody; other people; the same person, in another trial; or the very
-trial is in training too."""
+"""Who was shown the stimulus of a test row in the training set: nobody; other subjects; the same subject, in another
+trial; or the test trial itself is in the training set."""
 
 STIMULUS_COLUMNS = ("stimulus_label", "stimulus_seen")
-"""Columns of a predictions table that `stimulus_baseline` gives."""
+"""Columns that `stimulus_baseline` adds to a predictions table."""
 
 
 def stimulus_baseline(
@@ -21,9 +21,9 @@ def stimulus_baseline(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict test rows from their stimulus alone: "knows the stimulus".
 
-    A test row gets the label that most training rows of its stimulus have; where the stimulus is new, the label that
-    most training rows have. Of equal counts the lowest label counts. Nothing of a signal enters: a model has recognised
-    something of a person only where it beats this.
+    A test row gets the most frequent training label of its stimulus; for a new stimulus, the most frequent training
+    label; ties go to the lowest label. No signal is used: a model has recognised something about a person only if it
+    exceeds this baseline.
 
     Args:
         table: window table with `stimulus` and the columns of `TRIAL_KEY`.
@@ -32,7 +32,7 @@ def stimulus_baseline(
         test: row positions of the test part.
 
     Returns:
-        `(len(test),)` labels, and `(len(test),)` who met the stimulus in training (see `SEEN`).
+        `(len(test),)` labels, and `(len(test),)` who was shown the stimulus in training (see `SEEN`).
 
     Example:
         >>> table = pd.DataFrame({"subject": [1, 1, 2, 2], "trial": [1, 2, 1, 2], "stimulus": ["a", "b", "a", "c"]})
@@ -61,7 +61,7 @@ def stimulus_baseline(
 
 
 def is_property_of_stimulus(predictions: pd.DataFrame) -> bool:
-    """Whether each stimulus has one label, whoever is shown it, and stimuli are shown more than once.
+    """Return whether each stimulus has the same label for all subjects, and stimuli are shown more than once.
 
     Args:
         predictions: predictions table of one target.

@@ -1,4 +1,4 @@
-"""From a run's predictions to the tables that reports print: scores by subject, and their summary over subjects."""
+"""Summary tables of a run's predictions: scores by subject, and their summary over subjects."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PREDICTION_COLUMNS = (
     "label",
     "prediction",
 )
-"""Columns of a predictions table, one row a test window; `probability_0`, `probability_1`, ... follow."""
+"""Columns of a predictions table, one row per test window; `probability_0`, `probability_1`, ... follow."""
 
 REQUIRED_COLUMNS = tuple(name for name in PREDICTION_COLUMNS if name not in ("dataset", "session"))
-"""Those that a table must have; tables of runs before version 0.2.0 have neither dataset nor session."""
+"""Required columns; tables of runs before version 0.2.0 have neither dataset nor session."""
 
 MAJORITY_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "majority_class")
-"""Columns of the training-majority table, one row a training part; `subject` is `POOL` across subjects."""
+"""Columns of the training-majority table, one row per training set; `subject` is `POOL` across subjects."""
 
 BASELINES = (
     "majority_accuracy",
@@ -49,12 +49,12 @@ BASELINES = (
 
 
 class Summary(NamedTuple):
-    """What a report prints.
+    """Tables of a report.
 
     Args:
-        subjects: one row a protocol, target and subject: scores and baselines (see `subject_scores`).
-        overall: one row a protocol, target and metric (see `summarise`).
-        left_out: subjects that some protocol has no predictions of: `target`, `subject`, `missing_from`.
+        subjects: one row per protocol, target and subject: scores and baselines (see `subject_scores`).
+        overall: one row per protocol, target and metric (see `summarise`).
+        left_out: subjects without predictions under some protocol: `target`, `subject`, `missing_from`.
     """
 
     subjects: pd.DataFrame
@@ -63,16 +63,16 @@ class Summary(NamedTuple):
 
 
 def comparable_subjects(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Which subjects have predictions under every protocol, target by target.
+    """Find the subjects that have predictions under every protocol, target by target.
 
     A subject that is not evaluable under one protocol is left out of all of them: otherwise two protocols would be
-    compared on different people.
+    compared on different subjects.
 
     Args:
         predictions: predictions table of a finished run, all compared protocols together.
 
     Returns:
-        One row a target and subject: `target`, `subject`, `comparable`, `missing_from` (names of the
+        One row per target and subject: `target`, `subject`, `comparable`, `missing_from` (names of the
         protocols, joined by a comma; empty where comparable).
     """
     pairs = predictions[["target", "subject", "protocol"]]
@@ -89,18 +89,18 @@ def comparable_subjects(predictions: pd.DataFrame) -> pd.DataFrame:
 def subject_scores(
     predictions: pd.DataFrame, training_majority: pd.DataFrame, scored_unit: Literal["window", "trial"] = "window"
 ) -> pd.DataFrame:
-    """Scores of each subject: the folds of a repetition pooled, the repetitions averaged.
+    """Score each subject: the folds of a repetition pooled, the repetitions averaged.
 
-    Pooled means that the test rows of all folds make one confusion matrix. It differs from the mean over
-    folds where folds differ in size, and for F1, kappa and balanced accuracy, which are not means over rows and are
-    ill-defined in a fold of three trials.
+    Pooled means that the test rows of all folds form one confusion matrix. It differs from the mean over folds where
+    folds differ in size, and for F1, kappa and balanced accuracy, which are not means over rows and are ill-defined in
+    a fold of three trials.
 
     The baselines are scored on the same rows: `majority_accuracy` (each row predicted as the majority class of its
-    fold's training part), `best_constant_accuracy` (the best constant on the pooled test rows), `always_high_f1` (two
-    classes only) and `chance_accuracy` (what the same predictions score on average when labels are exchanged between
-    rows: the expected agreement of Cohen's kappa); where the table has `STIMULUS_COLUMNS`, `knows_stimulus_accuracy`
-    (see `stimulus_baseline`) and `knows_trial_accuracy` (as that, and right wherever the trial itself is in training).
-    The number of classes is that of the probability columns, else what the labels need.
+    fold's training set), `best_constant_accuracy` (the best constant on the pooled test rows), `always_high_f1` (two
+    classes only) and `chance_accuracy` (mean score of the same predictions when labels are exchanged between rows: the
+    expected agreement of Cohen's kappa); if the table has `STIMULUS_COLUMNS`, `knows_stimulus_accuracy` (see
+    `stimulus_baseline`) and `knows_trial_accuracy` (the same, and correct wherever the trial itself is in the training
+    set). The number of classes is that of the probability columns, otherwise as many as the labels need.
 
     Args:
         predictions: table with `PREDICTION_COLUMNS`.
@@ -108,7 +108,7 @@ def subject_scores(
         scored_unit: `"window"`, or `"trial"` by mean probability (by vote where there are no probabilities).
 
     Returns:
-        One row a protocol, target and subject, sorted: `protocol`, `target`, `subject`, `scored_unit`,
+        One row per protocol, target and subject, sorted: `protocol`, `target`, `subject`, `scored_unit`,
         `n_repetitions`, `n_trials`, `n_units` (scored in a repetition), then the scores and the baselines.
 
     Raises:
@@ -128,23 +128,24 @@ def summarise(
     n_resamples: int = 10_000,
     level: float = 0.95,
 ) -> Summary:
-    """Scores by subject and over subjects, on the subjects that every protocol of the table has predictions of.
+    """Summarise scores by subject and over subjects, on the subjects that have predictions under every protocol.
 
     Args:
         predictions: table with `PREDICTION_COLUMNS`, the compared protocols together.
         training_majority: table with `MAJORITY_COLUMNS`.
         scored_unit: as for `subject_scores`.
-        seed: of the bootstrap and of the permutations.
-        n_permutations: of the chance band.
-        n_resamples: of the bootstrap.
-        level: of the interval and of the chance band.
+        seed: seed of the bootstrap and of the permutations.
+        n_permutations: number of permutations for the chance band.
+        n_resamples: number of bootstrap resamples.
+        level: coverage of the interval and of the chance band.
 
     Returns:
         The `Summary`; its `overall` has the columns `protocol`, `target`, `scored_unit`, `metric`, `n_subjects` (for
         whom the metric is defined), `mean` and `standard_deviation` over subjects (n - 1), `confidence_low`,
         `confidence_high` (bootstrap over subjects), and for the accuracy `chance_mean`, `chance_low`, `chance_high`,
         `chance_p_value`, `chance_n_labelings` (see `permutation_chance`), and the differences from chance that these
-        data show with a power of 80 %: `detectable_over_subjects`, from the spread of accuracy minus `chance_accuracy`
+        data can detect with a power of 80 %: `detectable_over_subjects`, from the spread of accuracy minus
+        `chance_accuracy`
         over subjects (NaN with fewer than two), and `detectable_over_trials`, from the chance band (NaN where there is
         no p-value); all NaN for the other metrics. See `keras_emotion.evaluation.power`.
 
@@ -195,7 +196,7 @@ def summarise(
 
 
 def _scored_rows(predictions: pd.DataFrame, training_majority: pd.DataFrame, scored_unit: str) -> pd.DataFrame:
-    """The rows to score, windows or trials, with the majority class of their training part."""
+    """Return the rows to score, windows or trials, with the majority class of their training set."""
     if scored_unit not in ("window", "trial"):
         raise ValueError(f"`scored_unit` is {scored_unit!r}; expected 'window' or 'trial'")
     _check_predictions(predictions)
@@ -206,7 +207,7 @@ def _scored_rows(predictions: pd.DataFrame, training_majority: pd.DataFrame, sco
 
 
 def _scores(scored: pd.DataFrame, scored_unit: str) -> pd.DataFrame:
-    """Scores of each subject under each protocol and target."""
+    """Score each subject under each protocol and target."""
     blocks = [_scores_of_block(block) for _, block in scored.groupby(["protocol", "target"])]
     scores = pd.concat(blocks, ignore_index=True)
     scores.insert(3, "scored_unit", scored_unit)
@@ -214,7 +215,7 @@ def _scores(scored: pd.DataFrame, scored_unit: str) -> pd.DataFrame:
 
 
 def _scores_of_block(block: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each subject under one protocol and target."""
+    """Score each subject under one protocol and target."""
     names = probability_columns(block)
     group = row_codes(block, ["subject", "repetition"])
     labels, predictions = block["label"].to_numpy(), block["prediction"].to_numpy()
@@ -248,15 +249,15 @@ def _scores_of_block(block: pd.DataFrame) -> pd.DataFrame:
 
 
 def _majority_of_rows(predictions: pd.DataFrame, training_majority: pd.DataFrame) -> np.ndarray:
-    """Majority class of the training part of each row: the subject's own, else the pool's."""
+    """Return the majority class of the training set of each row: the subject's own, else the pool's."""
     missing = [name for name in MAJORITY_COLUMNS if name not in training_majority]
     if missing:
         raise InputError(f"the training-majority table has no column {', '.join(missing)}")
     keys = list(MAJORITY_COLUMNS[:-1])
-    # Ids become strings: beside the pool's name, subjects that are integers would not be the same type in both tables.
+    # Ids become strings: with the pool's name, integer subject ids would have a different type in each table.
     table = training_majority[list(MAJORITY_COLUMNS)].assign(subject=training_majority["subject"].astype(str))
     if table.duplicated(keys).any():
-        raise InputError("the training-majority table has several rows for one training part")
+        raise InputError("the training-majority table has several rows for one training set")
     asked = predictions[keys].assign(subject=predictions["subject"].astype(str))
     own, pooled = (
         who.merge(table, on=keys, how="left")["majority_class"].to_numpy(dtype=np.float64)
@@ -268,10 +269,10 @@ def _majority_of_rows(predictions: pd.DataFrame, training_majority: pd.DataFrame
         raise InputError(
             "the training-majority table has no row for " + ", ".join(f"{name} {value}" for name, value in fold.items())
         )
-    return majority.astype(np.int64)
+    return np.asarray(majority, dtype=np.int64)
 
 
-def _check_predictions(predictions: pd.DataFrame):
+def _check_predictions(predictions: pd.DataFrame) -> None:
     missing = [name for name in REQUIRED_COLUMNS if name not in predictions]
     if missing:
         raise InputError(f"the predictions table has no column {', '.join(missing)}")

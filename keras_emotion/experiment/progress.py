@@ -1,4 +1,4 @@
-"""What a run prints while it works."""
+"""Progress output of a run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from collections.abc import Iterable
 import rich.console
 import rich.progress
 
-from keras_emotion.messages import condensed
+from keras_emotion.logs import LOGGER, log_to_file
+from keras_emotion.messages import is_quiet
 from keras_emotion.visible_text import visible_console
 
 
 @dataclasses.dataclass(frozen=True)
 class JobDone:
-    """What the progress shows of a job.
+    """Finished job, as shown by the progress.
 
     Args:
-        title: what it is called.
-        accuracy: the share of test windows that are right; `None` where it failed, or another process did it.
-        seconds: how long it took; `None` where another process did it.
-        failed: why it failed, or empty.
+        title: description of the job.
+        accuracy: share of correct test windows; `None` if it failed, or another process did it.
+        seconds: duration; `None` if another process did it.
+        failed: reason of failure, or empty.
     """
 
     title: str
@@ -33,16 +34,27 @@ class JobDone:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines to standard error, shortened unless `--verbose` is given."""
-    for line in condensed(lines):
+    """Log lines as one message, printed to standard error and shortened unless `--verbose` is given."""
+    if text := "\n".join(lines):
+        LOGGER.info(text)
+
+
+def print_progress(line: str) -> None:
+    """Print a line of progress to standard error, unless `--quiet` is given."""
+    if not is_quiet():
         sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
-    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere."""
+    """Report each finished job in a line with the remaining time, and on terminals also by a progress bar.
+
+    Nothing is shown with `--quiet`; the log file of the run has a line for each job.
+    """
     console = visible_console(sys.stderr)
     columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
-    bar = rich.progress.Progress(*columns, console=console, disable=not console.is_terminal or "CI" in os.environ)
+    is_plain = is_quiet() or not console.is_terminal or "CI" in os.environ
+    bar = rich.progress.Progress(*columns, console=console, disable=is_plain)
     started = time.perf_counter()
     with bar:
         task = bar.add_task("jobs", total=total, completed=before)
@@ -56,15 +68,14 @@ def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -
             else:
                 shown = f"accuracy {job.accuracy:.3f}{mark}, {job.seconds:.1f} s"
             bar.advance(task)
-            bar.console.print(
-                f"[{before + number}/{total}] {job.title}: {shown}, {format_duration(left)} left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            line = f"[{before + number}/{total}] {job.title}: {shown}"
+            log_to_file(line)
+            if not is_quiet():
+                line = f"{line}, {format_duration(left)} left"
+                bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as `1:02:03`."""
+    """Format seconds as `1:02:03`."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -259,11 +260,11 @@ class FaceLandmarker(Detector):
         task = task or landmarker_file()
         if not task or not Path(task).is_file():
             raise InputError(
-                f"{task or LANDMARKER_VARIABLE}: no such file; expected MediaPipe's face_landmarker.task; see the "
-                "README for where to download it"
+                f"{task or LANDMARKER_VARIABLE}: no such file; expected MediaPipe's face_landmarker.task; see "
+                "docs/faces.md for where to download it"
             )
         self._task, self._n_faces = Path(task), n_faces
-        self._landmarker = None
+        self._landmarker: Any = None
         self.restart()
 
     def close(self) -> None:

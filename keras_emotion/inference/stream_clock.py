@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from keras_emotion.schema import InputError
@@ -17,6 +19,8 @@ BACKWARD_SECONDS = 0.1
 
 _AROUND_SECONDS, _MOST_AROUND = 0.25, 64
 _LEARN_SECONDS = 5.0
+_RATE_SECONDS = 1.0
+_AHEAD_SECONDS = 1.0
 _REMEMBERED = 30
 
 
@@ -33,6 +37,8 @@ class StreamClock:
 
     Attributes:
         lost_seconds: of each loss so far.
+        set_seconds: by how much the sender's clock was set at the last interruption, to be taken off all later stamps;
+            0 after a loss.
         notes: what has to be said, to be taken by the caller.
     """
 
@@ -43,14 +49,17 @@ class StreamClock:
         self._backwards = [0.0]
         self._is_rate_said = False
         self.lost_seconds: list[float] = []
+        self.set_seconds = 0.0
         self.notes: list[str] = []
 
-    def find_break(self, times: np.ndarray, n_needed: int) -> int | None:
+    def find_break(self, times: np.ndarray, n_needed: int, now: float = math.inf) -> int | None:
         """Place of the first sample after an interruption among the samples that are needed; `None` without one.
 
         Args:
             times: `(samples,)` stamps in seconds of all samples since the last interruption that are still there.
             n_needed: how many of them have to follow each other.
+            now: on the clock of the stamps. Stamps that were not ahead of it, and are so after a jump, are of a clock
+                that was set.
 
         Raises:
             InputError: the stamps come at quite another rate than the stream has by its description.
@@ -64,6 +73,7 @@ class StreamClock:
         allowed = max(0.5 * period, SAID_SHARE * around * period, 1.5 * max(self._backwards))
         found = np.flatnonzero((shifts > allowed) | (shifts <= -BACKWARD_SECONDS))
         if not len(found):
+            self._check_rate(times[:n_needed])
             self._note_rate(times)
         if not len(found) or found[0] + 1 >= n_needed + around:
             return None
@@ -73,11 +83,16 @@ class StreamClock:
         place, jump = step + 1, float(shifts[step])
         if place >= n_needed:
             return None
-        if jump > 0:
+        self.set_seconds = 0.0
+        if jump > 0 and times[place - 1] <= now + _AHEAD_SECONDS < times[place]:
+            self.set_seconds = jump
+            self.notes.append(f"its time stamps jump ahead by {jump:.3g} s, beyond now: its clock was set")
+        elif jump > 0:
             self.lost_seconds.append(jump)
             self.notes.append(f"{jump:.3g} s lost ({jump / period:.0f} samples), or its clock was set")
         else:
-            self.notes.append(f"its time stamps go back by {-jump:.3g} s")
+            self.set_seconds = jump
+            self.notes.append(f"its time stamps go back by {-jump:.3g} s: its clock was set")
         return place
 
     def start_of(self, times: np.ndarray) -> float:
@@ -98,11 +113,29 @@ class StreamClock:
         if self._is_off(period, REFUSED_SHARE):
             if len(times) < 8 * lag:
                 return self._period
-            raise InputError(
-                f"{self._source}: {self._rate_text(period)}; its description, or its time stamps, have to be put right"
-            )
+            raise InputError(self._refusal(period))
         self._period = period
         return period
+
+    def _check_rate(self, times: np.ndarray) -> None:
+        """Refuses another rate as soon as the last two seconds have it, before most of what is remembered has.
+
+        Args:
+            times: `(samples,)` stamps that follow each other.
+
+        Raises:
+            InputError: see `find_break`.
+        """
+        half = max(round(_RATE_SECONDS * self._rate), 1)
+        if len(times) < 2 * half:
+            return
+        latest = times[-2 * half :]
+        period = float(np.median(latest[half:] - latest[:half])) / half
+        if self._is_off(period, REFUSED_SHARE):
+            raise InputError(self._refusal(period))
+
+    def _refusal(self, period: float) -> str:
+        return f"{self._source}: {self._rate_text(period)}; its description, or its time stamps, have to be put right"
 
     def _note_rate(self, times: np.ndarray) -> None:
         """Says once at which rate the stamps come, where it is another: of samples that follow each other."""

@@ -184,7 +184,7 @@ _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 8.0, "video_size": (
 _FIGURES_HELP = """\
 --figure 5 compares one to five levels, 6 and 7 the attention between levels and its penalty, 8 and 9 (F1) three other
 methods; each draws the figure and prints a table. Figure 5 reads the face alone, of which the few epochs of the demo
-learn little (--training.epochs 30). Ref [21] needs MediaPipe's Face Landmarker (README).
+learn little (--training.epochs 30). Ref [21] needs MediaPipe's Face Landmarker (docs/faces.md).
 
 Faces are encoded by a small network that is trained with the rest; the paper's AlexNet needs released weights:
 --system.face-encoder alexnet --system.face-features.encoder.weights FILE."""

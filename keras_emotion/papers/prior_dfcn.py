@@ -110,8 +110,8 @@ Dynamic brain networks (Zheng et al., 2023) on DEAP.
 
 MICCAI 2023: networks driven by a prior from the face. Subjects are disjoint. --table 1 adds the methods that it was
 compared with, on the same folds, --table 2 its ablations. Facial features come from the files of OpenFace, if there are
-any (--system.face.source openface --system.face.openface-folder FOLDER), else from MediaPipe's Face Landmarker (see the
-README); --system.prior none needs no faces.
+any (--system.face.source openface --system.face.openface-folder FOLDER), else from MediaPipe's Face Landmarker (see
+docs/faces.md); --system.prior none needs no faces.
 
 Examples:
     keras-emotion run deap_dfcn                 # minutes, on synthetic data

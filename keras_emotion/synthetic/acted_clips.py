@@ -77,7 +77,8 @@ class Actor:
         times = np.arange(max(round(seconds * frame_rate_hz), 1)) / frame_rate_hz
         valence, arousal = (expression_course(rng, times, mean) for mean in expression)
         moments = (valence, arousal, pose_course(rng, times), light_course(rng, times), blink_course(rng, times))
-        return (self._face.frame(*moment) for moment in zip(*moments, strict=True))
+        face: AnimatedFace = vars(self)["_face"]
+        return (face.frame(*moment) for moment in zip(*moments, strict=True))
 
     def voice(self, utterance: int, expression: tuple[float, float], seconds: float, rate_hz: int) -> np.ndarray:
         """Return `(samples,)` float32 audio, -1 to 1, whose pitch, level and brightness follow the expression."""

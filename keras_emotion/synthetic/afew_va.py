@@ -136,8 +136,10 @@ def _write_frames(
     frames = {}
     for index, light in enumerate(light_course(source(_LIGHT), times)):
         name = f"{index:05d}"
-        write_image(folder / f"{name}.png", face.frame(*shown[index], poses[index], light, blinks[index]))
-        landmarks = face.landmarks(*shown[index], poses[index], blinks[index])
+        write_image(
+            folder / f"{name}.png", face.frame(shown[index, 0], shown[index, 1], poses[index], light, blinks[index])
+        )
+        landmarks = face.landmarks(shown[index, 0], shown[index, 1], poses[index], blinks[index])
         frames[name] = {
             "landmarks": landmarks.round(3).tolist(),
             **dict(zip(TARGETS, scores[index].tolist(), strict=True)),

@@ -187,7 +187,8 @@ def _image(
         valence = arousal = NOT_RATED
     shown = np.clip(effect_size * rated + np.sqrt(1 - effect_size**2) * other, -1, 1)
     face = AnimatedFace(height, width, identity)
-    return face.frame(*shown, pose, light), face.landmarks(*shown, pose), expression, valence, arousal
+    drawn = face.frame(shown[0], shown[1], pose, light)
+    return drawn, face.landmarks(shown[0], shown[1], pose), expression, valence, arousal
 
 
 def _rated(rng: np.random.Generator) -> tuple[int, np.ndarray]:

@@ -610,7 +610,7 @@ def _person(identity: FaceIdentity) -> tuple[np.ndarray, np.ndarray]:
         surroundings = picture
     head, skin = _masks()
     hair = np.float32(identity.hair_gain)
-    of_head = skin[..., None] * np.float32(identity.skin_gains) + (1 - skin[..., None]) * hair
+    of_head = skin[..., None] * np.asarray(identity.skin_gains, dtype=np.float32) + (1 - skin[..., None]) * hair
     mixed = head[..., None] * of_head * picture
     mixed += (1 - head[..., None]) * np.float32(identity.surroundings_gain) * surroundings
     person = np.clip(mixed, 0, 255).round().astype(np.uint8)

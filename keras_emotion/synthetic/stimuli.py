@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import joblib
@@ -258,12 +259,12 @@ def write_clip(
         first = next(frames := iter(frames), None)
         if first is not None:
             rate = Fraction(frame_rate_hz).limit_denominator(10_000)
-            picture = container.add_stream(clip_format.picture_codec, rate=rate)
+            picture: Any = container.add_stream(clip_format.picture_codec, rate=rate)
             picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
             picture.options = dict(clip_format.picture_options)
             picture.codec_context.thread_count = 1
         if sound is not None:
-            track = container.add_stream(clip_format.sound_codec, rate=rate_hz, layout="mono")
+            track: Any = container.add_stream(clip_format.sound_codec, rate=rate_hz, layout="mono")
             track.bit_rate = _BIT_RATE
         while first is not None:
             frame = av.VideoFrame.from_ndarray(first, format="rgb24")

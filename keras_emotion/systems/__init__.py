@@ -1,4 +1,4 @@
-"""Systems: what a paper brings along (features, network, loss), one paper a file, and the experiments they make."""
+"""Systems: features, network and loss of each paper, one paper per file, and the corresponding experiments."""
 
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.experiment import Experiment

@@ -1,4 +1,4 @@
-"""AVE-KELM: kernel extreme learning machines on stimulus and EEG, which Lee, Kim and Kim (2024) compare MERCL with."""
+"""AVE-KELM: kernel extreme learning machines on stimulus and EEG, a comparison method of MERCL (Lee et al., 2024)."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 @register_system
 class AVEKELM(StimulusBlocks, EstimatorSystem):
-    """Selected features of the stimulus and of the EEG, a kernel extreme learning machine each, decisions fused [1].
+    """Kernel extreme learning machines on selected features of stimulus and EEG, with decision fusion [1].
 
     Double input symmetrical relevance selects the features of picture and sound, a decision tree the energies of
     wavelet packets of the EEG. Standard scores, selection and machines are fitted on the training rows.
 
-    **Deviations**: what the features of picture and sound are is not printed in [2]: here light, colour and motion of
-    the picture and functionals of the sound, as for AVE-RT. Nor are the wavelet, its level, the numbers of features,
-    the constants of the machines, or how decisions are fused: here by the weighted mean of their probabilities.
+    **Deviations**: [2] does not state the features of picture and sound; here, as for AVE-RT, light, colour and motion
+    of the picture and functionals of the sound. Nor does it state the wavelet, its level, the numbers of features, the
+    constants of the machines, or how decisions are fused: here by the weighted mean of their probabilities.
 
     Args:
         window_seconds: length of a block in seconds, of all features.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        lag_seconds: how much later than the stimulus the EEG of a block is cut.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        lag_seconds: delay of the EEG of a block relative to the stimulus in seconds.
         picture: light, colour and motion.
         sound: functionals of the sound.
         eeg: energies of wavelet packets.
-        n_selected: features of picture and sound that are selected, all where there are fewer.
-        n_bins: bins of a feature, for its symmetrical relevance.
-        tree_depth: depth of the tree that selects features of the EEG: those that it splits on; `None`: until its
-            leaves hold one class.
+        n_selected: number of selected features of picture and sound; all if there are fewer.
+        n_bins: number of bins of a feature for its symmetrical relevance.
+        tree_depth: depth of the tree whose splits select features of the EEG; `None`: until its leaves hold one class.
         regularisation: C of the kernel extreme learning machines.
-        audiovisual_weight: weight of the stimulus' machine in the decision, from 0 to 1; the EEG's has the rest.
+        audiovisual_weight: weight of the stimulus' machine in the decision, from 0 to 1; the EEG's machine has the
+            rest.
 
     References:
         [1] Duan, Ge, Yang and Chen (2016). Multimodal fusion using kernel-based ELM for video emotion recognition.
@@ -64,7 +64,7 @@ class AVEKELM(StimulusBlocks, EstimatorSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the line of Tables 3 to 6."""
+        """See `System`; the row of Tables 3 to 6."""
         return "AVE-KELM"
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
@@ -73,7 +73,7 @@ class AVEKELM(StimulusBlocks, EstimatorSystem):
         return np.concatenate(parts, axis=1)
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; the seed is that of the tree."""
+        """See `EstimatorSystem`; `seed` is that of the tree."""
         from sklearn.compose import ColumnTransformer
         from sklearn.ensemble import VotingClassifier
         from sklearn.pipeline import make_pipeline

@@ -1,4 +1,4 @@
-"""AVE-LSTM: an LSTM for each of picture, sound and EEG, which Lee, Kim and Kim (2024) compare MERCL with."""
+"""AVE-LSTM: an LSTM for each of picture, sound and EEG, a comparison method of MERCL (Lee et al., 2024)."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from keras_emotion.systems.vgg19_frames import VGG19Frames
 if TYPE_CHECKING:
     import keras
 
-# Each of them has a loss.
+# Outputs with a loss.
 _OUTPUTS = ("visual_probabilities", "audio_probabilities", "eeg_probabilities")
 
 
 @register_system
 class AVELSTM(StimulusBlocks, NetworkSystem):
-    """Cepstra of the sound, VGG19 features of the picture and principal components of the EEG, an LSTM each [1].
+    """LSTMs on cepstra of the sound, VGG19 features of the picture and principal components of the EEG [1].
 
     Their probabilities are averaged (`AVELSTMNetwork`). Scaling and principal components are fitted on the training
     rows and are part of the saved network.
 
-    **Deviations**: see `AVELSTMNetwork`. Bootstrapping is off; where it is on, training batches alone are bootstrapped.
+    **Deviations**: see `AVELSTMNetwork`. Bootstrapping is off by default; it applies to training batches only.
 
     Args:
         window_seconds: length of a block in seconds, of all features.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        lag_seconds: how much later than the stimulus the EEG of a block is cut.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        lag_seconds: delay of the EEG of a block relative to the stimulus in seconds.
         picture: features of the frames by VGG19.
         sound: mel-frequency cepstral coefficients.
-        eeg: log-powers, step by step; not printed what the principal components are of.
-        units: of each LSTM; not printed.
-        n_components: principal components of the EEG, all where there are fewer; not printed.
-        n_bootstrap: rows of the same class of a training batch whose mean takes the place of the EEG of a row; 0: none.
+        eeg: log-powers, step by step; the paper does not state the input of the principal components.
+        units: units of each LSTM; not stated in the paper.
+        n_components: number of principal components of the EEG; all if there are fewer; not stated in the paper.
+        n_bootstrap: rows of the same class of a training batch whose mean replaces the EEG of a row; 0: no
+            bootstrapping.
 
     References:
         [1] Chen, Ro and Zhu (2022). Emotion recognition with audio, video, EEG, and EMG: a dataset and baseline
@@ -67,7 +68,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the line of Tables 3 to 6."""
+        """See `System`; the row of Tables 3 to 6."""
         return "AVE-LSTM"
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
@@ -87,7 +88,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
         return model
 
     def losses(self) -> dict[str, Any]:
-        """See `NetworkSystem`; of each modality, none of their mean."""
+        """See `NetworkSystem`; one loss per modality, none for their mean."""
         return {"loss": dict.fromkeys(_OUTPUTS, "sparse_categorical_crossentropy")}
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -113,7 +114,7 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
 
 
 class AVELSTMExperiment(Experiment):
-    """An experiment with AVE-LSTM; trained as MERCL's second stage is, for want of anything printed."""
+    """An experiment with AVE-LSTM; trained as MERCL's second stage, because no settings are stated."""
 
     system: AVELSTM = Field(default_factory=AVELSTM)
     training: Training = Training(epochs=50, batch_size=64, learning_rate=1e-4)

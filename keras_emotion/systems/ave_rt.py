@@ -1,4 +1,4 @@
-"""AVE-RT: a random tree on stimulus and EEG, which Lee, Kim and Kim (2024) compare MERCL with."""
+"""AVE-RT: a random tree on stimulus and EEG, a comparison method of MERCL (Lee et al., 2024)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 @register_system
 class AVERT(StimulusBlocks, EstimatorSystem):
-    """Power spectral densities, eGeMAPS, light and colour, concatenated, in a random tree [1].
+    """Random tree on concatenated power spectral densities, eGeMAPS, light and colour features [1].
 
-    A random tree splits on the best of a random choice of features, `log2` of their number, at each node, and is not
-    pruned: `sklearn.tree.DecisionTreeClassifier(max_features="log2")`.
+    At each node, a random tree splits on the best of `log2(n_features)` randomly chosen features; it is not pruned:
+    `sklearn.tree.DecisionTreeClassifier(max_features="log2")`.
 
-    **Deviations**: eGeMAPS needs the extra `opensmile`; without it functionals of librosa take its place, and runs are
-    flagged. Not printed in [2]: the density's estimate (Welch, segments of 1 s, mean over the block, its logarithm,
-    which a tree does not notice), how luminance coefficient and colour energy are defined (see `picture_quantities`;
-    brightness, saturation and motion are there as well), the tree's constants.
+    **Deviations**: eGeMAPS needs the extra `opensmile`; without it functionals of librosa replace it, and runs are
+    flagged. [2] does not state the estimate of the density (here: Welch, segments of 1 s, mean over the block, its
+    logarithm, which does not affect a tree), the definitions of luminance coefficient and colour energy (see
+    `picture_quantities`, which also has brightness, saturation and motion), and the tree's constants.
 
     Args:
         window_seconds: length of a block in seconds, of all features.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        lag_seconds: how much later than the stimulus the EEG of a block is cut.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        lag_seconds: delay of the EEG of a block relative to the stimulus in seconds.
         picture: light, colour and motion.
         sound: eGeMAPS or functionals of librosa.
         bands: `(low_hz, high_hz)` of the log-powers of the EEG by name.
@@ -66,11 +66,11 @@ class AVERT(StimulusBlocks, EstimatorSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the line of Tables 3 to 6, which has one tree."""
+        """See `System`; the row of Tables 3 to 6, which has one tree."""
         return "AVE-RT, forest" if self.forest else "AVE-RT"
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; the seed is that of the choices of features."""
+        """See `EstimatorSystem`; `seed` is that of the feature choices."""
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.tree import DecisionTreeClassifier
 

@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn that Zheng et al. (2023) compare with, on the features that PriorDFCN reads."""
+"""Scikit-learn classifiers on PriorDFCN's features, the comparison methods of Zheng et al. (2023)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @register_system
 class ComparisonEstimator(RegularisedSystem):
-    """A support vector machine on the band powers of a trial, or on these and the face by several kernels.
+    """Support vector machine on a trial's band powers, or on these and face quantities with several kernels.
 
-    | name | classifier | what it reads |
+    | name | classifier | input |
     |---|---|---|
     | `svm` | `sklearn.svm.SVC` with a radial kernel | band powers, mean over the windows of a trial |
     | `mkl` | `MultipleKernelSVM` | these, and the quantities of the face, mean over the windows |
 
-    Standard scores come first, fitted on the training trials.
+    Inputs are standardised on the training trials.
 
-    **Deviations**: what Zheng et al. gave them, with which kernels and which C, they do not say. Here C is chosen on
-    the validation windows of each fold, by the logistic loss of the decisions.
+    **Deviations**: Zheng et al. do not state the inputs, kernels and C. Here C is chosen on the validation windows of
+    each fold, by the logistic loss of the decisions.
 
     Args:
         estimator_name: name of the classifier.
@@ -50,14 +50,14 @@ class ComparisonEstimator(RegularisedSystem):
         return ("eeg", "face") if self.estimator_name == "mkl" else ("eeg",)
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; the features that it does not read do not make another experiment."""
+        """See `System`; unused features do not change the experiment's identity."""
         own = super().scientific_config()
         del own["features"], own["face"]
         return {**own, **{name: part.key() for name, part in self.parts().items()}}
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the lines of Table 1 of Zheng et al."""
+        """See `System`; the rows of Table 1 of Zheng et al."""
         return self.estimator_name.upper()
 
     @property
@@ -71,7 +71,7 @@ class ComparisonEstimator(RegularisedSystem):
         return {name: parts[name] for name in self._reads}
 
     def with_released_features(self) -> System:
-        """See `System`; the support vector machine can, which needs no faces."""
+        """See `System`; supported by the support vector machine, which needs no faces."""
         if self.estimator_name != "svm":
             return super().with_released_features()
         return OfficialComparisonEstimator(
@@ -80,13 +80,13 @@ class ComparisonEstimator(RegularisedSystem):
         )
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
-        """See `System`; faces come last, and connectivity is not read."""
+        """See `System`; faces come last, and connectivity is ignored."""
         return np.concatenate(
             [super(ComparisonEstimator, self).vectors({name: arrays[name]}) for name in self._reads], axis=1
         )
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; nothing in it is random."""
+        """See `EstimatorSystem`; deterministic."""
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
@@ -98,15 +98,15 @@ class ComparisonEstimator(RegularisedSystem):
 
 @register_system
 class OfficialComparisonEstimator(ComparisonEstimator):
-    """A support vector machine on the features that a dataset distributes.
+    """Support vector machine on the features distributed with a dataset.
 
     Args:
-        features: the features of the dataset; those of the windows of a sample are averaged.
+        features: the features of the dataset, averaged over the windows of a sample.
     """
 
     estimator_name: Literal["svm"] = "svm"
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
 
     def with_released_features(self) -> System:
-        """See `System`; this one."""
+        """See `System`; returns itself."""
         return self

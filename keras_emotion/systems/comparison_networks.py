@@ -1,4 +1,4 @@
-"""Networks of other papers as systems, to be compared with ours on the same folds."""
+"""Networks of other papers as systems, for comparison with ours on the same folds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 class ComparisonNetwork(NetworkSystem):
     """A network of another paper, by name.
 
-    | name | network | what it reads |
+    | name | network | input |
     |---|---|---|
     | `dgcnn` | `DGCNN` | band powers of all windows of a trial, as features of its channels |
     | `graph_sleep_net` | `GraphSleepNet` (GSN) | band powers of the windows of a trial |
@@ -50,26 +50,26 @@ class ComparisonNetwork(NetworkSystem):
     | `gcn_lstm` | `GCNLSTM` (GCN-LSTM) | differential entropies of channels, slice by slice |
     | `gcnn` | `DGCNN` (GCNN) | differential entropies of channels, one slice a window |
 
-    The first five are what Zheng et al. (2023) compare PriorDFCN with; their sample is a trial. That of the others is a
+    Zheng et al. (2023) compare PriorDFCN with the first five; their sample is a trial. The sample of the others is a
     window, and a trial's prediction is the vote of its windows. Du et al. (2024) compare 3FACRNN with the last six;
-    GCNN is their name of DGCNN.
+    they call DGCNN GCNN.
 
-    **Deviations**: what of the trials each of the first five was given, Zheng et al. do not say. They get what
-    PriorDFCN gets: the same powers in the same windows, the same quantities of the face.
+    **Deviations**: Zheng et al. do not state the inputs of the first five. They get those of PriorDFCN: the same powers
+    in the same windows, the same quantities of the face.
 
     Args:
         network: name of the network.
         features: band powers of the windows of a trial.
         face: the 29 quantities of the face in the same windows.
         raw: windows of raw EEG.
-        grid: differential entropies on the grid; for `cnn_lstm` raw EEG: `"raw_samples"` where its representation says
-            so, else `"raw_slices"`.
+        grid: differential entropies on the grid; for `cnn_lstm` raw EEG: `"raw_samples"` if its representation is that,
+            otherwise `"raw_slices"`.
         entropies: differential entropies of the channels.
         width_multiplier: scales the maps, dense units and, of `cnn_lstm`, LSTM units of the networks on the grid, for
             reduced runs.
 
     Raises:
-        ValueError: a width of a network that has none, or features that do not exist.
+        ValueError: a width for a network that has none, or features that do not exist.
     """
 
     hint: ClassVar[str] = (
@@ -110,18 +110,18 @@ class ComparisonNetwork(NetworkSystem):
         return _NETWORKS[self.network]
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; the features that the network does not read do not make another experiment."""
+        """See `System`; unused features do not change the experiment's identity."""
         width = {} if self.width_multiplier == 1 else {"width_multiplier": self.width_multiplier}
         return {"network": self.network, **{name: part.key() for name, part in self.parts().items()}, **width}
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the lines of Table 1 of Zheng et al."""
+        """See `System`; the rows of Table 1 of Zheng et al."""
         return self._known.line
 
     @property
     def windowing(self) -> Windowing:
-        """See `System`; faces are seen beside samples of the EEG, with its windows as steps."""
+        """See `System`; faces are paired with samples of the EEG, with its windows as steps."""
         if "face" in self._known.model_inputs:
             return self.features.windowing.model_copy(update={"lag_seconds": self.face.lag_seconds})
         return super().windowing
@@ -131,7 +131,7 @@ class ComparisonNetwork(NetworkSystem):
         return self._known.parts(self)
 
     def with_released_features(self) -> System:
-        """See `System`; networks of features of channels can, and those of faces with eye movements in their place."""
+        """See `System`; for networks on channel features, and for those on faces, with eye movements instead."""
         if self._known.parts is _of_trials_and_faces:
             return EyeComparisonNetwork(
                 network=self.network, features=OfficialFeatures(steps=_STEPS_WITH_EYES[self.network])
@@ -172,7 +172,7 @@ class ComparisonNetwork(NetworkSystem):
 
 @register_system
 class OfficialComparisonNetwork(ComparisonNetwork):
-    """A network of another paper on the features that a dataset distributes; a sample is a few of the authors' windows.
+    """Network of another paper on the features distributed with a dataset; a sample is a few of the authors' windows.
 
     Args:
         network: name of the network.
@@ -180,23 +180,23 @@ class OfficialComparisonNetwork(ComparisonNetwork):
     """
 
     network: Literal["dgcnn", "graph_sleep_net"]
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
 
     def with_released_features(self) -> System:
-        """See `System`; this one."""
+        """See `System`; returns itself."""
         return self
 
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`; nothing computes these features of a new recording."""
+        """See `System`; none, because these features cannot be computed from a new recording."""
         return {}
 
 
 @register_system
 class EyeComparisonNetwork(ComparisonNetwork):
-    """A network of another paper on features of EEG and eye movements that a dataset distributes.
+    """Network of another paper on distributed features of EEG and eye movements.
 
     The papers of DCCA, MMResLSTM and ETF fuse EEG and eye movements, not faces. A sample is a few of the authors'
-    windows; EEG and eye movements have the same ones.
+    windows, which EEG and eye movements share.
 
     Args:
         network: name of the network.
@@ -207,7 +207,7 @@ class EyeComparisonNetwork(ComparisonNetwork):
     hint: ClassVar[str] = "networks without eye movements are dgcnn and graph_sleep_net"
 
     network: Literal["dcca", "mmreslstm", "emotion_transformer_fusion"]
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
     eye: EyeFeatures = EyeFeatures()
 
     @property
@@ -220,7 +220,7 @@ class EyeComparisonNetwork(ComparisonNetwork):
         return {"eeg": self.features, "eye": self.eye.with_windowing(self.windowing)}
 
     def with_released_features(self) -> System:
-        """See `System`; this one."""
+        """See `System`; returns itself."""
         return self
 
     def inputs(self, elements: Elements) -> Elements:
@@ -228,12 +228,12 @@ class EyeComparisonNetwork(ComparisonNetwork):
         return {name: elements[name] for name in ("eeg", "eye")}
 
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`; nothing computes these features of a new recording."""
+        """See `System`; none, because these features cannot be computed from a new recording."""
         return {}
 
 
 _STEPS_WITH_EYES = {"dcca": 1, "mmreslstm": 5, "emotion_transformer_fusion": 5}
-"""Windows of a sample: one, as in the papers of DCCA; five where the network is one of sequences, our choice."""
+"""Windows of a sample: one, as in the papers of DCCA; five for sequence networks, our choice."""
 
 _EEG = ModelInput(part="eeg", array="eeg")
 _FACE = ModelInput(part="face", array="face")
@@ -241,13 +241,13 @@ _FACE = ModelInput(part="face", array="face")
 
 @dataclasses.dataclass(frozen=True)
 class _Network:
-    """How a network is built and fed.
+    """Construction and inputs of a network.
 
     Args:
-        line: its line of the table that it is compared in.
+        line: its row of the table of comparisons.
         parts: the features that it reads, of a system.
-        build: the network, of `keras_emotion.models`, the shapes of the arrays, and further arguments.
-        model_inputs: where its inputs come from, by their names.
+        build: the network, from `keras_emotion.models`, the shapes of the arrays, and further arguments.
+        model_inputs: sources of its inputs, by name.
         targets: its targets, of labels.
         losses: arguments of `compile`, of `keras_emotion.models`.
         has_width: whether its width can be scaled.
@@ -262,7 +262,7 @@ class _Network:
     has_width: bool = False
 
     def inputs(self, elements: Elements) -> Elements:
-        """The inputs of the network from the arrays of a batch."""
+        """Return the inputs of the network from the arrays of a batch."""
         return {name: one.of(elements) for name, one in self.model_inputs.items()}
 
 
@@ -350,7 +350,7 @@ _NETWORKS: dict[str, _Network] = {
         _of_trials_and_faces,
         lambda models, shapes, more: models.DCCA(**_sizes(shapes), **more),
         _BOTH,
-        # The loss of the views reads no targets.
+        # The loss of the views ignores targets.
         targets=lambda labels: {"probabilities": labels, "views": labels},
         losses=lambda models: models.correlation_losses(),
     ),

@@ -1,4 +1,4 @@
-"""Decisions of several classifiers fused by a rule, and what comes before a classifier of pictures."""
+"""Decision fusion of several classifiers by a fixed rule, and principal components of pictures."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Rule = Literal["sum", "product", "most_certain"]
 
 
 class DecisionFusion(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
-    """Classifiers on columns of their own, trained apart, their probabilities fused by a rule that is not fitted.
+    """Fuse the probabilities of separately trained classifiers, each on its own columns, by a fixed rule.
 
     Args:
-        members: by name `(columns, classifier)`: which columns it reads (an index of the second axis), and an estimator
-            with `predict_proba`.
+        members: by name `(columns, classifier)`: its columns (an index of the second axis), and an estimator with
+            `predict_proba`.
         rule: `"sum"`: the mean of the probabilities; `"product"`: their product, normalised; `"most_certain"`: those of
-            the classifier whose largest probability is the largest, of equals the first. Of two classes and two
-            classifiers all three decide alike: for the surer one.
+            the classifier whose largest probability is the largest, the first of equals. For two classes and two
+            classifiers all three rules make the same decision: that of the more certain classifier.
 
     Example:
         >>> from sklearn.linear_model import LogisticRegression
@@ -46,21 +46,21 @@ class DecisionFusion(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         return self
 
     def member_probabilities(self, X) -> dict[str, np.ndarray]:
-        """`(rows, n_classes)` of each classifier by name."""
+        """Return `(rows, n_classes)` probabilities of each classifier by name."""
         X = np.asarray(X)
         return {name: one.predict_proba(X[:, self.members[name][0]]) for name, one in self.members_.items()}
 
     def predict_proba(self, X):
-        """`(rows, n_classes)`, see the class."""
+        """Return `(rows, n_classes)` fused probabilities."""
         return fused_probabilities(list(self.member_probabilities(X).values()), self.rule)
 
     def predict(self, X):
-        """`(rows,)` classes."""
+        """Return `(rows,)` classes."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
 def fused_probabilities(probabilities: list[np.ndarray], rule: Rule) -> np.ndarray:
-    """`(rows, n_classes)` of several such by a rule of `DecisionFusion`.
+    """Fuse several `(rows, n_classes)` probabilities by a rule of `DecisionFusion`.
 
     Example:
         >>> face, eeg = np.array([[0.6, 0.4]]), np.array([[0.1, 0.9]])
@@ -71,21 +71,22 @@ def fused_probabilities(probabilities: list[np.ndarray], rule: Rule) -> np.ndarr
     if rule == "sum":
         return stacked.mean(axis=0)
     if rule == "product":
-        # In logarithms: of many classes products are too small for a number.
+        # Logarithms, because products over many classes underflow.
         return softmax(np.log(np.maximum(stacked, np.finfo(np.float64).tiny)).sum(axis=0), axis=1)
     surest = stacked.max(axis=2).argmax(axis=0)
     return stacked[surest, np.arange(stacked.shape[1])]
 
 
 class LeadingComponents(sklearn.base.TransformerMixin, sklearn.base.BaseEstimator):
-    """The first principal components, as many as asked for or as the training rows span, on one scale.
+    """Project on the first principal components, with one common scale.
 
-    The standard deviation of the first is 1 in the training rows, those of the others are smaller in proportion: scaled
-    to 1 each, the last ones, which are noise, would count as much as the first.
+    The number is that asked for, or that of the dimensions the training rows span. The standard deviation of the first
+    component is 1 in the training rows, those of the others are smaller in proportion: if each were scaled to 1, the
+    last ones, which are noise, would count as much as the first.
 
     Args:
-        n_components: how many.
-        random_state: seed of the approximate solver, which `sklearn.decomposition.PCA` takes for large matrices.
+        n_components: number of components.
+        random_state: seed of the approximate solver, which `sklearn.decomposition.PCA` uses for large matrices.
     """
 
     def __init__(self, n_components: int, random_state: int | None = None):
@@ -95,14 +96,14 @@ class LeadingComponents(sklearn.base.TransformerMixin, sklearn.base.BaseEstimato
     def fit(self, X, y=None):
         """Fit the components to `(rows, columns)`."""
         n_rows, n_columns = np.shape(X)
-        # The mean takes one of the dimensions that the rows span.
+        # Subtracting the mean removes one of the dimensions that the rows span.
         n_components = min(self.n_components, max(n_rows - 1, 1), n_columns)
-        # Shares of the variance, which are not needed, are undefined where all rows are alike.
+        # The shares of the variance, which are not needed, are undefined if all rows are equal.
         with np.errstate(invalid="ignore"):
             self.components_ = PCA(n_components, random_state=self.random_state).fit(X)
         self.scale_ = float(np.sqrt(self.components_.explained_variance_[0])) or 1.0
         return self
 
     def transform(self, X):
-        """`(rows, n_components)` scores."""
+        """Return `(rows, n_components)` scores."""
         return self.components_.transform(X) / self.scale_

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     FaceFeatures,
@@ -22,7 +21,6 @@ from keras_emotion.pipelines import (
     Windowing,
     path_hash,
 )
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -33,15 +31,15 @@ if TYPE_CHECKING:
     import keras
 
 _BIO_BARS = {"eeg": "EEG", "peripheral": "Peripheral", "all": "Bio-sensing"}
-"""Bars of Fig. 2 by what `RawSignals.channels` takes."""
+"""Bars of Fig. 2 by the value of `RawSignals.channels`."""
 
 _SMALLEST_ERROR = 1e-6
-"""Of a member that is right on every training window: its weight stays finite."""
+"""Lower bound of the error, so that the weight of a member without training errors stays finite."""
 
 
 @register_system
 class DeepVANetSystem(NetworkSystem):
-    """DeepVANet and how it is fed; the ablations of the paper's Fig. 2 are fields.
+    """DeepVANet with its inputs; the ablations of the paper's Fig. 2 are fields.
 
     | bar of Fig. 2 | fields |
     |---|---|
@@ -50,34 +48,34 @@ class DeepVANetSystem(NetworkSystem):
     | Decision-level fusion | `fusion="decision"` |
     | Feature-level fusion | the default |
 
-    Decision level fusion is AdaBoost over the face and the bio network, trained apart. With their scores `s` on the
-    training windows, labels `y` and weights `w = 1/n`: `e = sum w |s - y|`, `alpha = 1/2 ln((1 - e) / e)` for the face
-    network; then the windows that it gets right are weighed less and the others more,
-    `w <- w exp(-alpha)` or `w exp(alpha)`, normalised, and `e` and `alpha` of the bio network follow from these. The
-    fused score is `sigmoid(alpha_face (2 s_face - 1) + alpha_bio (2 s_bio - 1))`.
+    Decision level fusion is AdaBoost over the face and the bio network, trained separately. With their scores `s` on
+    the training windows, labels `y` and weights `w = 1/n`: `e = sum w |s - y|`, `alpha = 1/2 ln((1 - e) / e)` for the
+    face network; then the weights of correctly classified windows decrease and the others increase, `w <- w
+    exp(-alpha)` or `w exp(alpha)`, normalised, and yield `e` and `alpha` of the bio network. The fused score is
+    `sigmoid(alpha_face (2 s_face - 1) + alpha_bio (2 s_bio - 1))`.
 
-    The windows that weigh the networks are those that they were trained on, as in the paper: one that has learnt them
-    by heart weighs as much as one that has understood them, and noise has half a say.
+    The networks are weighed on their own training windows, as in the paper: a network that overfits them weighs as much
+    as one that generalises, and noise gets half of the total weight.
 
-    **Deviations**: `"decision"` is what the paper describes; each network has the weights of the epoch that the
-    protocol chooses. `"decision_released"` is what the released code computes, for comparison only: the networks have
-    the weights of their last epoch under every protocol (the released code saves those of the best epoch, too, and does
-    not fuse them); whether a window was right is asked by `score == label`, which is hardly ever true of a score, so
-    that all windows count as wrong; weights of windows that are right would grow, and no weights are normalised; and
-    the networks stay in training mode (dropout on, statistics of the batch) while they are weighed and tested.
+    **Deviations**: `"decision"` is the paper's description; each network has the weights of the epoch that the protocol
+    chooses. `"decision_released"` is the computation of the released code, for comparison only: the networks have the
+    weights of their last epoch under every protocol (the released code saves those of the best epoch, too, but does not
+    fuse them); a window counts as correct if `score == label`, which is hardly ever true of a score, so that all
+    windows count as wrong; weights of correct windows would increase, and weights are not normalised; and the networks
+    stay in training mode (dropout on, batch statistics) for weighing and testing.
 
     Args:
-        faces: how faces come from videos: 5 a second, 64 x 64.
-        bio: which signals, and how they are cut.
+        faces: extraction of faces from videos: 5 per second, 64 x 64.
+        bio: selection and windowing of the signals.
         modalities: `"both"`, `"faces"` or `"bio"`.
         fusion: `"feature"`, `"decision"` or `"decision_released"`; only of both modalities.
         face_units: width of the face features, lambda_1.
         bio_units: width of the bio features, lambda_2.
         width_multiplier: scales the channels of the convolutions, for reduced runs.
-        dropout: share of the hidden units of the head that a training step leaves out.
-        face_weights: a saved `keras_emotion.models.FaceAffectNetwork` (or `DeepVANet`), its convolutions taken over;
-            the paper pre-trains on AFEW-VA, as `afew_va_deepvanet` does. `None` starts from random weights, which is a
-            difference from the paper.
+        dropout: dropout rate of the hidden units of the head.
+        face_weights: a saved `keras_emotion.models.FaceAffectNetwork` (or `DeepVANet`) whose convolutions are used as
+            initial weights; the paper pre-trains on AFEW-VA, as `afew_va_deepvanet` does. `None` starts from random
+            weights, which is a difference from the paper.
     """
 
     hint: ClassVar[str] = "--system.modalities bio trains on signals alone"
@@ -94,7 +92,7 @@ class DeepVANetSystem(NetworkSystem):
 
     @property
     def windowing(self) -> Windowing:
-        """See `System`; as long as the windows of the signals, which have no steps: these are those of the faces."""
+        """See `System`; as long as the windows of the signals, which have no steps; steps are those of the faces."""
         of_faces = {"steps": self.faces.steps, "lag_seconds": self.faces.lag_seconds}
         return self.bio.windowing.model_copy(update=of_faces)
 
@@ -106,7 +104,7 @@ class DeepVANetSystem(NetworkSystem):
         return {"faces": self.modalities != "bio", "bio": self.modalities != "faces"}
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; what nothing is done with does not make another experiment."""
+        """See `System`; unused settings do not change the experiment's identity."""
         fields = self.model_dump(mode="json")
         unused = {"faces": ("faces", "face_units", "face_weights"), "bio": ("bio", "bio_units")}
         for modality, names in unused.items():
@@ -132,7 +130,7 @@ class DeepVANetSystem(NetworkSystem):
         if not self._has["faces"]:
             return ()
         lines = [
-            f"faces are found and aligned by {self.faces.detector}; in the paper by Bulat and Tzimiropoulos (2017)"
+            f"faces are detected and aligned by {self.faces.detector}; in the paper by Bulat and Tzimiropoulos (2017)"
         ]
         if self.face_weights is None:
             lines.append("face network trained from scratch; in the paper pre-trained on AFEW-VA")
@@ -148,14 +146,14 @@ class DeepVANetSystem(NetworkSystem):
         return {name: part for name, part in parts.items() if self._has[name]}
 
     def members(self) -> dict[str, NetworkSystem]:
-        """See `NetworkSystem`; the face network first, as the released code weighs them."""
+        """See `NetworkSystem`; the face network first, as in the released code."""
         if self.modalities != "both" or self.fusion == "feature":
             return {}
         return {name: self.model_copy(update={"modalities": name}) for name in ("faces", "bio")}
 
     @property
     def members_keep_last_epoch(self) -> bool:
-        """See `NetworkSystem`; the released code fuses the networks as their training ends."""
+        """See `NetworkSystem`; the released code fuses the networks after their last epoch."""
         return self.fusion == "decision_released"
 
     def combine(
@@ -169,14 +167,14 @@ class DeepVANetSystem(NetworkSystem):
         return np.stack([1 - high, high], axis=1), {f"fusion_weight_{name}": alpha for name, alpha in alphas.items()}
 
     def member_probabilities(self, model: keras.Model, batches: WindowBatches) -> np.ndarray | None:
-        """See `NetworkSystem`; the released code never leaves the training mode."""
+        """See `NetworkSystem`; the released code never leaves training mode."""
         if self.fusion != "decision_released":
             return None
         import keras
 
         probabilities = []
         for indices in batches.order(0):
-            # As there, the last batch is smaller: what would fill it up would count in its statistics.
+            # As there, the last batch is smaller: padding would enter its statistics.
             inputs = batches.gather_inputs(indices[indices >= 0])
             outputs = model.window_probabilities(model(inputs, training=True))
             probabilities.append(keras.ops.convert_to_numpy(outputs))
@@ -191,7 +189,7 @@ class DeepVANetSystem(NetworkSystem):
         from keras_emotion.models import DeepVANet
 
         if n_classes != 2:
-            raise InputError(f"DeepVANet tells two classes apart; the label rule makes {n_classes}")
+            raise InputError(f"DeepVANet has two classes; the label rule makes {n_classes}; choose another label rule")
         sizes: dict[str, Any] = {"width_multiplier": self.width_multiplier}
         if self._has["faces"]:
             sizes |= {"n_frames": shapes["faces"][0], "image_size": shapes["faces"][1], "face_units": self.face_units}
@@ -229,7 +227,7 @@ class DeepVANetSystem(NetworkSystem):
 
 
 def boosted_weights(scores: Mapping[str, np.ndarray], labels: np.ndarray, released: bool = False) -> dict[str, float]:
-    """AdaBoost's weight of each classifier, in their order; see `DeepVANetSystem`.
+    """Compute AdaBoost's weight of each classifier, in their order; see `DeepVANetSystem`.
 
     Args:
         scores: `(windows,)` scores from 0 to 1 of each classifier on the training windows.
@@ -257,15 +255,14 @@ def boosted_weights(scores: Mapping[str, np.ndarray], labels: np.ndarray, releas
 
 @functools.cache
 def _pretrained(path: Path, content: str | None) -> keras.Model:
-    """A saved network; the hash of its content is an argument so that another file of the same name is read."""
-    import keras
+    """Load a saved network; the content hash is an argument so that a changed file of the same name is read again."""
+    from keras_emotion.models.saved_networks import load_network
 
-    with refusing_unreadable(path, "{path}: is no saved network of ours ({reason})"), own_keras_settings():
-        return keras.models.load_model(path)
+    return load_network(path, "{path}: not a saved network ({reason})")
 
 
 class DeepVANetExperiment(Experiment):
-    """An experiment with DeepVANet: ratings below 5 are low, as the released code has it."""
+    """An experiment with DeepVANet: ratings below 5 are low, as in the released code."""
 
     system: DeepVANetSystem = Field(default_factory=DeepVANetSystem)
     label_rule: LabelRule = LabelRule(kind="greater_equal", threshold=5.0)
@@ -273,7 +270,7 @@ class DeepVANetExperiment(Experiment):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `Experiment`; the paper has a line for each setting in Table 2, and its ablations in Fig. 2."""
+        """See `Experiment`; the paper has a row for each setting in Table 2, and its ablations in Fig. 2."""
         mixed = any(PROTOCOLS[name].scope == "across_subjects" for name in self.protocols)
         own = self.system.paper_variant
         return ", ".join(filter(None, ["inter-subject" if mixed else "per-subject", own]))

@@ -1,4 +1,4 @@
-"""An experiment as a frozen value, of which the scientific fields make the identity."""
+"""Immutable experiment configuration; its scientific fields define the identity."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from keras_emotion.systems.settings import Configuration, Runtime, Training
 
 
 class Experiment(Configuration):
-    """One experiment on one data set: everything that decides its numbers, and how it is run.
+    """One experiment on one dataset: everything that determines its results, and how it is run.
 
     Args:
         name: name of the reproduction.
-        dataset: name of the data set (`keras_emotion.datasets.READERS`).
+        dataset: name of the dataset (`keras_emotion.datasets.READERS`).
         subjects: ids of the subjects; all by default.
         sessions: ids of the sessions; all by default.
         targets: ratings to predict; two of them joined by a plus sign are one target of four classes, the quadrant
             (valence+arousal: HVHA, LVHA, LVLA, HVLA).
-        label_rule: how a rating becomes a class, for targets that are ratings (not classes already).
-        class_names: names of the classes of single targets, by target; of others those of the label rule.
+        label_rule: mapping from rating to class, for targets that are ratings (not classes already).
+        class_names: class names of single targets, by target; the others have those of the label rule.
         protocols: protocols to compare.
-        maximum_repetitions: at most so many repetitions of each protocol; 0 is as many as it defines.
-        maximum_folds: at most so many folds of each protocol; 0 is as many as it defines.
-        study_channels: the channels of a study whose files have different ones: the `"union"`, where a channel that a
-            file lacks is imputed from the training rows of each fold, or the `"intersection"`.
-        middle_seconds: only the windows of the middle of each trial, of so many seconds; `None`: all of them. Of
-            trials of different lengths each then gives as many windows. A trial that is shorter is refused.
-        last_seconds: the same at the end of each trial, as is usual where clips are of different lengths.
+        maximum_repetitions: upper limit of the repetitions of each protocol; 0: as many as it defines.
+        maximum_folds: upper limit of the folds of each protocol; 0: as many as it defines.
+        study_channels: the channels of a study whose files differ: the `"union"`, where a channel missing in a file is
+            imputed from the training rows of each fold, or the `"intersection"`.
+        middle_seconds: use only the windows in the middle of each trial, of this length; `None`: all windows. Trials of
+            different lengths then have equally many windows. A shorter trial is refused.
+        last_seconds: the same at the end of each trial, as is usual for clips of different lengths.
         system: the paper's features, network and loss.
         training: see `Training`.
         seed: seed of folds, weights and shuffling.
@@ -78,20 +78,22 @@ class Experiment(Configuration):
     def _protocols_exist(cls, names):
         for name in names:
             if name not in PROTOCOLS:
-                raise ValueError(f"protocols: {name!r} is none of {', '.join(PROTOCOLS)}")
+                raise ValueError(f"protocols: {name!r} is unknown; expected one of {', '.join(PROTOCOLS)}")
         return names
 
     @field_validator("maximum_folds")
     @classmethod
     def _folds_are_enough(cls, number):
         if number and number < SMALLEST_NUMBER_OF_FOLDS:
-            raise ValueError(f"maximum_folds: {number}; training, validation and test need 3 folds, and 0 is all")
+            raise ValueError(
+                f"maximum_folds: {number}; expected 3 or more (training, validation and test), or 0 for all"
+            )
         return number
 
     @model_validator(mode="after")
     def _part_holds_a_window(self):
         if None not in (self.middle_seconds, self.last_seconds):
-            raise ValueError("middle_seconds and last_seconds: give one of them")
+            raise ValueError("middle_seconds and last_seconds: expected at most one of them")
         if self.part_of_trials is not None:
             part, seconds = self.part_of_trials
             try:
@@ -114,24 +116,25 @@ class Experiment(Configuration):
 
     @property
     def part_of_trials(self) -> tuple[Literal["middle", "last"], float] | None:
-        """The part of each trial of which windows are used, and its length in seconds; `None`: all of it."""
-        parts = (("middle", self.middle_seconds), ("last", self.last_seconds))
-        return next(((part, seconds) for part, seconds in parts if seconds is not None), None)
+        """The used part of each trial, and its length in seconds; `None`: all of it."""
+        if self.middle_seconds is not None:
+            return "middle", self.middle_seconds
+        return None if self.last_seconds is None else ("last", self.last_seconds)
 
     @property
     def paper_variant(self) -> str | None:
-        """The line of the paper's tables that this experiment stands for, as printed; `None` for the main one."""
+        """Row of the paper's tables that corresponds to this experiment, as printed; `None` for the main one."""
         return self.system.paper_variant
 
     def rule(self, target: str, class_names: Mapping[str, tuple[str, ...]]) -> LabelRule | QuadrantRule:
-        """The label rule of a target.
+        """Return the label rule of a target.
 
         Args:
             target: a rating, or two joined by a plus sign.
-            class_names: classes by name of those ratings of the dataset that are the index of a class.
+            class_names: classes by name of those ratings of the dataset that are class indices.
 
         Raises:
-            InputError: the rule of this experiment does not fit the target, or its names.
+            InputError: the rule of this experiment does not fit the target, or its class names.
         """
         if target in class_names:
             names = tuple(class_names[target])
@@ -152,7 +155,7 @@ class Experiment(Configuration):
         if pair is None:
             return self.label_rule.named(names)
         if pair[0] == pair[1]:
-            raise InputError(f"target {target!r}: twice the same rating; expected two")
+            raise InputError(f"target {target!r}: the same rating twice; expected two")
         rules = tuple(self.rule(rating, class_names) for rating in pair)
         for rating, rule in zip(pair, rules, strict=True):
             if rule.n_classes != 2:
@@ -163,11 +166,11 @@ class Experiment(Configuration):
         return QuadrantRule(ratings=pair, rules=rules, names=names)
 
     def on_scales(self, scales: Mapping[str, tuple[float, float]]) -> Experiment:
-        """The experiment with the middle of the scale of its targets in place of the threshold of its label rule.
+        """Return the experiment with the middle of its targets' scale as the threshold of its label rule.
 
         Args:
-            scales: lowest and highest rating by name, as far as the dataset fixes them. Without those of the targets,
-                or where these have several middles, the experiment stays as it is.
+            scales: lowest and highest rating by name, as far as the dataset defines them. If those of the targets are
+                missing or have different middles, the experiment is unchanged.
         """
         ratings = {rating for target in self.targets for rating in joint_ratings(target) or (target,)}
         middles = {sum(scales[rating]) / 2 for rating in ratings if rating in scales}
@@ -177,9 +180,9 @@ class Experiment(Configuration):
         return self.changed({"label_rule.threshold": middles.pop()})
 
     def scientific_config(self) -> dict[str, Any]:
-        """The scientific fields as JSON-able values, the definition of each protocol included."""
+        """Return the scientific fields as JSON-able values, including the definition of each protocol."""
         fields = self.model_dump(mode="json", exclude={"runtime"})
-        # As it was before there was a choice, so that those runs can be taken up.
+        # Left out at the default, so that runs of earlier versions can be resumed.
         if self.study_channels == "union":
             del fields["study_channels"]
         for name in ("class_names", "sessions", "middle_seconds", "last_seconds"):
@@ -190,6 +193,6 @@ class Experiment(Configuration):
         return fields
 
     def identity(self) -> str:
-        """Hash of `scientific_config()`."""
+        """Return the hash of `scientific_config()`."""
         text = json.dumps(self.scientific_config(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

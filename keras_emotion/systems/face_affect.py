@@ -1,4 +1,4 @@
-"""What the face network of DeepVANet (Zhang et al., 2021) learns in before: ratings of single faces."""
+"""Pre-training of DeepVANet's face network (Zhang et al., 2021) on ratings of single faces."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class FaceAffect(NetworkSystem):
     """The convolutions of DeepVANet's face network, trained on the valence and arousal of each frame.
 
-    A regression: it is trained by `keras_emotion.experiment.pretrain`, and not by a run, which tells classes apart.
+    A regression: it is trained by `keras_emotion.experiment.pretrain`, not by a run, which is for classification.
 
     Args:
-        faces: how faces come from pictures: each frame of a clip is a window of one step.
+        faces: extraction of faces from pictures: each frame of a clip is a window of one step.
         units: hidden units of the head.
-        width_multiplier: scales the channels of the convolutions, as that of the network that takes them over.
-        dropout: share of the hidden units that a training step leaves out.
-        rating_range: the smallest and the greatest rating that the sigmoid of the released head gives, -10 and 10 of
+        width_multiplier: scales the channels of the convolutions, as that of the network that uses them.
+        dropout: dropout rate of the hidden units.
+        rating_range: the smallest and the greatest rating of the sigmoid output of the released head, -10 and 10 for
             AFEW-VA; `None`: a linear output. The paper leaves this open.
     """
 
@@ -49,7 +49,7 @@ class FaceAffect(NetworkSystem):
     def scientific_config(self) -> dict[str, Any]:
         """See `System`."""
         fields = {**self.model_dump(mode="json"), "faces": self.faces.key()}
-        # As it was before there was a choice: the identities of those trainings stay.
+        # Left out at the default, so that identities of earlier trainings stay the same.
         if self.rating_range is None:
             del fields["rating_range"]
         return fields
@@ -73,7 +73,7 @@ class FaceAffect(NetworkSystem):
         )
 
     def losses(self) -> dict[str, Any]:
-        """See `System`; the paper names none."""
+        """See `System`; the paper does not state the loss."""
         return {"loss": "mean_squared_error"}
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -92,8 +92,8 @@ class FaceAffect(NetworkSystem):
 class FaceAffectExperiment(Experiment):
     """Pre-training of DeepVANet's face network.
 
-    Its protocol decides which people are kept apart to be tested on; of the label rule nothing but the balance of these
-    folds depends, and of its targets the first.
+    Its protocol decides which people are held out for testing; its label rule, and the first of its targets, only
+    affect the balance of these folds.
     """
 
     system: FaceAffect = Field(default_factory=FaceAffect)

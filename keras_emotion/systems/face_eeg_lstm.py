@@ -1,4 +1,4 @@
-"""An LSTM for each of face and EEG (Li et al.), a comparison method of the video-EEG hierarchical LSTM."""
+"""Face and EEG LSTMs with decision fusion (Li et al.), a comparison method of the video-EEG hierarchical LSTM."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     import keras
 
 _TRAINED = ("eeg", "face", "importance")
-"""Outputs that have a loss; their mean has none."""
+"""Outputs with a loss; their mean has none."""
 
 
 @register_system
 class FaceEEGLSTMSystem(NetworkSystem):
-    """Powers of the EEG, the important ones selected, and quantities of the face, an LSTM each, decisions fused [1].
+    """LSTMs on selected EEG powers and on face quantities, with decision fusion [1].
 
-    See `FaceEEGLSTM`. Scaling is fitted on the training rows, and so is the selection.
+    See `FaceEEGLSTM`. Scaling and selection are fitted on the training rows.
 
-    **Deviations**: see `FaceEEGLSTM`. The geometric features of [1] are not known; here the 29 quantities of the face
+    **Deviations**: see `FaceEEGLSTM`. The geometric features of [1] are unknown; here they are the 29 face quantities
     that OpenFace or the Face Landmarker computes from its landmarks: position and rotation of the head, gaze, action
-    units. Bands and steps are not known either.
+    units. Bands and steps are unknown, too.
 
     Args:
         window_seconds: length of a segment in seconds.
-        hop_seconds: from the start of a segment to that of the next; `None`: side by side.
-        steps: steps of equal length that a segment is cut into.
+        hop_seconds: time between consecutive segment starts in seconds; `None`: no overlap.
+        steps: number of equally long steps of a segment.
         bands: `(low_hz, high_hz)` of the log-powers of the EEG by name.
-        face: quantities of the face. Length, hop and steps of its windows are those of the system.
-        units: of each LSTM; not known.
-        n_selected: powers of the EEG that are selected, all where there are fewer; not known.
+        face: quantities of the face. The system defines length, hop and steps of its windows.
+        units: units of each LSTM; unknown.
+        n_selected: number of selected EEG powers; all if there are fewer; unknown.
 
     References:
         [1] Li, Wang, Wang, Liu, Chi, Dong, Song, Gao and Song (2019). The fusion of electroencephalography and facial
@@ -77,7 +77,7 @@ class FaceEEGLSTMSystem(NetworkSystem):
         )
 
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`; segments are those of the EEG, and quantities of the face are paired with them."""
+        """See `System`; segments are those of the EEG, and face quantities are paired with them."""
         step_seconds = self.windowing.step_seconds
         eeg = SlidingBandPowers(
             bands=self.bands,
@@ -95,7 +95,7 @@ class FaceEEGLSTMSystem(NetworkSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the method as [2] cites it, which has a bar in Fig. 8 and 9."""
+        """See `System`; the method as cited by [2], which has a bar in Fig. 8 and 9."""
         return "Ref [21]"
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
@@ -112,7 +112,7 @@ class FaceEEGLSTMSystem(NetworkSystem):
         )
 
     def losses(self) -> dict[str, Any]:
-        """See `NetworkSystem`; of each modality and of the classifier that selects, none of their mean."""
+        """See `NetworkSystem`; a loss per modality and for the selecting classifier, none for their mean."""
         return {"loss": dict.fromkeys(_TRAINED, "sparse_categorical_crossentropy")}
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -133,7 +133,7 @@ class FaceEEGLSTMSystem(NetworkSystem):
 
 
 class FaceEEGLSTMExperiment(Experiment):
-    """An experiment with an LSTM for each of face and EEG; its training is not known."""
+    """An experiment with an LSTM for each of face and EEG; the original training settings are unknown."""
 
     system: FaceEEGLSTMSystem = Field(default_factory=FaceEEGLSTMSystem)
     training: Training = Training(epochs=50, batch_size=32, learning_rate=1e-3)

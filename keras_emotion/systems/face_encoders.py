@@ -1,4 +1,4 @@
-"""Features of faces by AlexNet with released or random weights, computed once and stored."""
+"""AlexNet features of faces with released or random weights, computed once and stored."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from keras_emotion.systems.media_encoders import EncodedPart, FrameEncoder, Size
 if TYPE_CHECKING:
     import keras
 
-# Of ImageNet, on which the released weights were trained: colours of 0 to 1.
+# ImageNet statistics of the released weights, for colours from 0 to 1.
 _MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _RELEASED_SIZE = 227
 
 
 class FaceEncoder(FrameEncoder):
-    """AlexNet (`keras_emotion.models.AlexNet`): its second dense layer, after the ReLU.
+    """AlexNet (`keras_emotion.models.AlexNet`): output of its second dense layer, after the ReLU.
 
-    Without `weights` the network is random (He's normal distribution, zeros for biases; the same for a `seed` on every
+    Without `weights` the network is random (He's normal distribution, biases 0; identical for a `seed` on every
     backend), and a run is flagged.
 
     Args:
-        weights: a file that `AlexNet.load_released_weights` reads, which decides the sizes; `None`: random weights.
+        weights: a file for `AlexNet.load_released_weights`, which determines the sizes; `None`: random weights.
         weights_hash: see the base class.
         seed: seed of random weights.
         filters: filters of the five convolutions, without `weights`.
@@ -45,7 +45,7 @@ class FaceEncoder(FrameEncoder):
 
     @property
     def output_size(self) -> int:
-        """Features of a face.
+        """Number of features of a face.
 
         Raises:
             InputError: the weights cannot be read.
@@ -53,7 +53,7 @@ class FaceEncoder(FrameEncoder):
         return self.portable().units[1]
 
     def check_image_size(self, image_size: int) -> None:
-        """See `FrameEncoder`; without weights any size of 63 pixels or more, with weights those that fit their maps."""
+        """See `FrameEncoder`; without weights 63 pixels or more, with weights the sizes that fit their maps."""
         check_keras_can_start()
         from keras_emotion.models.alexnet import SMALLEST, map_side
 
@@ -63,13 +63,13 @@ class FaceEncoder(FrameEncoder):
             side = _released(self.weights, self._hash_of_weights())["side"]
             if map_side(image_size) != side:
                 raise InputError(
-                    f"{self.weights}: the first dense layer is of maps of {side} x {side}, and faces of {image_size} "
-                    f"pixels give {map_side(image_size)} x {map_side(image_size)}; give faces of the size of the "
+                    f"{self.weights}: the first dense layer is for maps of {side} x {side}, but faces of {image_size} "
+                    f"pixels give {map_side(image_size)} x {map_side(image_size)}; use faces of the size of the "
                     "weights (227 or 224 pixels as released)"
                 )
 
     def build(self, image_size: int) -> keras.Model:
-        """See `FrameEncoder`; pixels are of 0 to 255, scaled by the mean and deviation of ImageNet in the network."""
+        """See `FrameEncoder`; pixels from 0 to 255 are scaled by ImageNet's mean and deviation in the network."""
         self.checked()
         self.check_image_size(image_size)
         with own_keras_settings():
@@ -96,13 +96,13 @@ class FaceEncoder(FrameEncoder):
     def _hash_of_weights(self) -> str:
         if not self.weights.is_file():
             raise InputError(f"{self.weights}: no such file; expected released weights of AlexNet (.pth, .pt or .npz)")
-        # Of the content alone: the file may be called otherwise where the model is applied.
+        # Cached by content: the file may have another name where the model is applied.
         return path_hash(self.weights)
 
 
 @functools.lru_cache(maxsize=4)
 def _released(file: Path, content: str) -> Mapping[str, Any]:
-    """Sizes of released weights; the content is an argument so that a file that changed is read again."""
+    """Read the sizes of released weights; the content is an argument so that a changed file is read again."""
     check_keras_can_start()
     from keras_emotion.models.alexnet_weights import AlexNetWeights
 
@@ -111,27 +111,27 @@ def _released(file: Path, content: str) -> Mapping[str, Any]:
 
 
 def _random(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-    """A kernel with its outputs last, or a bias."""
+    """Draw a kernel with its outputs last, or a bias."""
     if len(shape) == 1:
         return np.zeros(shape, np.float32)
-    # Behind ReLU, twice the inverse of the inputs keeps the variance [He et al., ICCV 2015].
+    # After a ReLU, twice the inverse of the inputs preserves the variance [He et al., ICCV 2015].
     return np.float32(np.sqrt(2 / np.prod(shape[:-1]))) * generator.standard_normal(shape, np.float32)
 
 
 class EncodedFaces(EncodedPart, FaceFeatures):
-    """Faces, encoded: `{"face_features": (windows, steps, units)}`, float32.
+    """Encoded faces: `{"face_features": (windows, steps, units)}`, float32.
 
-    The crops are those of `FaceFeatures`, 8 a second in windows of 5 s, which are encoded a trial at a time and not
-    stored: those of a trial of 60 s are 74 MB, their features 8 MB. A window that cannot be used has zeros.
+    The crops are those of `FaceFeatures`, 8 per second in windows of 5 s; they are encoded one trial at a time and not
+    stored: the crops of a trial of 60 s take 74 MB, their features 8 MB. An unusable window is filled with zeros.
 
-    **Deviations**: the paper of the video-EEG hierarchical LSTM finds faces by a Faster-RCNN and trains the layers
-    behind it with that; here weights are those of ImageNet, and faces those of `FaceFeatures`.
+    **Deviations**: the paper of the video-EEG hierarchical LSTM detects faces by a Faster-RCNN and trains the layers
+    after it jointly; here the weights are those of ImageNet, and the faces those of `FaceFeatures`.
 
     Args:
         encoder: the network; see `FaceFeatures` for all other fields.
         window_seconds: length of a window in seconds.
-        steps: faces of a window.
-        image_size: side of the crops in pixels; 227 where the weights were released.
+        steps: number of faces of a window.
+        image_size: side of the crops in pixels; 227 for released weights.
     """
 
     code_version: ClassVar[int] = 1
@@ -144,13 +144,13 @@ class EncodedFaces(EncodedPart, FaceFeatures):
 
     @model_validator(mode="after")
     def _network_fits_the_pictures(self):
-        # The size of the released weights fits; other sizes need the network, and with it Keras.
+        # The size of the released weights fits; checking other sizes needs the network, and with it Keras.
         if self.encoder.weights is None and self.image_size != _RELEASED_SIZE:
             self.encoder.check_image_size(self.image_size)
         return self
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """See `FeaturePart`; whether the weights are random."""
+        """See `FeaturePart`; reports random weights."""
         return ("face features by a network with random weights",) if self.encoder.is_random else ()
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -161,7 +161,7 @@ class EncodedFaces(EncodedPart, FaceFeatures):
         """See `FeaturePart`.
 
         Raises:
-            InputError: see `FaceFeatures`; or the weights are missing, damaged, or not those of the model.
+            InputError: see `FaceFeatures`; or the weights are missing, damaged, or differ from the model's.
         """
         encode, found, tables = self.encoder.encode(self.image_size), [], []
         for trial in trials:

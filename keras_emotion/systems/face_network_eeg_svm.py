@@ -1,4 +1,4 @@
-"""A network on faces, an SVM on EEG (Huang et al.), a comparison method of the video-EEG hierarchical LSTM."""
+"""Face network and EEG SVM with decision fusion (Huang et al.), a comparison method of the hierarchical LSTM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Passes(MLPClassifier):
-    """A network that is trained for at most as many passes as it is told, which is no reason to warn."""
+    """Network with a limited number of epochs; suppresses the warning at the limit."""
 
     def fit(self, X, y):
         with warnings.catch_warnings():
@@ -30,31 +30,31 @@ class _Passes(MLPClassifier):
 
 @register_system
 class FaceNetworkEEGSVM(FacesAndPowers):
-    """A network with one hidden layer on the face, a support vector machine on the EEG, decisions fused [1, 2].
+    """One-hidden-layer network on the face and support vector machine on the EEG, with decision fusion [1, 2].
 
-    The face is reduced to 169 features, which go into 200 hidden units with sigmoids, trained by gradient descent at a
-    learning rate of 0.1; all four numbers are those of Fig. 2 of [1], the English paper on what [2] is cited for. Here
-    the features are principal components of the grey picture (`LeadingComponents`). Standard scores of the powers go
-    into the machine. All of it is fitted on the training rows.
+    The face is reduced to 169 features, followed by 200 hidden units with sigmoids, trained by gradient descent at a
+    learning rate of 0.1; all four numbers are those of Fig. 2 of [1], the English paper on the method that [2] is cited
+    for. Here the features are principal components of the grey picture (`LeadingComponents`). The support vector
+    machine reads standardised powers. Everything is fitted on the training rows.
 
-    **Deviations**: known are the abstract and one figure of [1]; how the face is reduced, which features the EEG has,
-    the kernel and its C are not. [1] tells four emotions apart, and by a second machine three intensities; its two
-    rules of fusion are a sum rule and a production rule, a table of the emotions and the intensity. The data of [3]
-    have no intensity, and the table is not at hand: `rule="product"`, the product of the probabilities, stands beside
-    the sum rule in its place, and is not what [1] calls production rule. Of two classes both rules decide alike, and
-    differ in the probabilities alone.
+    **Deviations**: only the abstract and one figure of [1] are known; the reduction of the face, the EEG features, the
+    kernel and its C are not. [1] classifies four emotions, and with a second machine three intensities; its two fusion
+    rules are a sum rule and a production rule, a table of the emotions and the intensity. The data of [3] have no
+    intensity, and the table is unavailable: `rule="product"`, the product of the probabilities, is offered instead, and
+    is not the production rule of [1]. For two classes both rules make the same decisions and differ in the
+    probabilities only.
 
     Args:
         window_seconds: length of a segment in seconds.
-        hop_seconds: from the start of a segment to that of the next; `None`: side by side.
-        faces: how faces come from videos; the mean over the steps of a segment is the picture.
+        hop_seconds: time between consecutive segment starts in seconds; `None`: no overlap.
+        faces: extraction of faces from videos; the mean over the steps of a segment is the picture.
         bands: `(low_hz, high_hz)` of the log-powers of the EEG by name.
-        n_components: features that a face is reduced to, fewer where the training rows span fewer.
+        n_components: number of features of a face, fewer if the training rows span fewer.
         hidden_units: units of the hidden layer.
-        learning_rate: of the network.
-        epochs: passes over the training rows, at most; not printed.
+        learning_rate: learning rate of the network.
+        epochs: maximum number of passes over the training rows; not stated in the paper.
         inverse_regularisation: C of the support vector machine.
-        kernel: its kernel.
+        kernel: kernel of the support vector machine.
         rule: `"sum"` or `"product"`.
 
     References:
@@ -76,11 +76,11 @@ class FaceNetworkEEGSVM(FacesAndPowers):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the method as [3] cites it, which has a bar in Fig. 8 and 9."""
+        """See `System`; the method as cited by [3], which has a bar in Fig. 8 and 9."""
         return "Ref [20]" if self.rule == "sum" else f"Ref [20], {self.rule} rule"
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; the seed is that of the weights and of the order of the rows."""
+        """See `EstimatorSystem`; `seed` is that of the weights and of the order of the rows."""
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 

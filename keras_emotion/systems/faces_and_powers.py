@@ -1,4 +1,4 @@
-"""What two comparison methods of the video-EEG hierarchical LSTM read: pictures of the face and powers of the EEG."""
+"""Face pictures and EEG powers, the inputs of two comparison methods of the video-EEG hierarchical LSTM."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class FacesAndPowers(EstimatorSystem):
 
     Args:
         window_seconds: length of a segment in seconds.
-        hop_seconds: from the start of a segment to that of the next; `None`: side by side.
-        faces: how faces come from videos; the mean over the steps of a segment is the picture. Length and hop of its
-            windows are those of the system.
+        hop_seconds: time between consecutive segment starts in seconds; `None`: no overlap.
+        faces: extraction of faces from videos; the mean over the steps of a segment is the picture. The system defines
+            length and hop of its windows.
         bands: `(low_hz, high_hz)` of the log-powers of the EEG by name.
     """
 
@@ -55,7 +55,7 @@ class FacesAndPowers(EstimatorSystem):
 
     @property
     def eeg(self) -> SlidingBandPowers:
-        """Log-powers of the EEG, one step as long as a segment."""
+        """Log-powers of the EEG, one step per segment."""
         return SlidingBandPowers(
             bands=self.bands,
             window_seconds=self.window_seconds,
@@ -74,7 +74,7 @@ class FacesAndPowers(EstimatorSystem):
 
     @property
     def columns(self) -> dict[str, slice]:
-        """Which columns of `vectors` are of the face and which of the EEG."""
+        """Columns of `vectors` for the face and for the EEG."""
         n_pixels = self.faces.image_size**2
         return {"face": slice(None, n_pixels), "eeg": slice(n_pixels, None)}
 

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 _TEACHER_SPREAD = 0.4
-"""Standard deviation of scaled teacher features: what lies within 2.5 of them is within reach of an LSTM's outputs."""
+"""Standard deviation of scaled teacher features: values within 2.5 of them are within the range of LSTM outputs."""
 
 
 @register_system
 class FACRNN(NetworkSystem):
-    """The EEG network of 3FACRNN and how it is fed and trained; the ablations of the paper's Tables 3 to 5 are fields.
+    """EEG network of 3FACRNN with its inputs and training; the ablations of the paper's Tables 3 to 5 are fields.
 
     | row of the paper | fields |
     |---|---|
@@ -53,33 +53,32 @@ class FACRNN(NetworkSystem):
 
     Args:
         features: the 3D feature construction, see `EEGGridFeatures`.
-        faces: how faces come from videos, see `FaceFeatures`; length and steps of a window are those of `features`.
-        scale_features: how features are scaled before the network, of which the paper says nothing. `"standard"`: each
-            band of each cell with mean 0 and standard deviation 1 over the training windows. `"overall"`: all bands
-            and cells with one mean and one deviation, so that bands keep their levels. `"none"`: as they are. The
-            band attention starts from the mean of a band over the grid, which is about 0 after `"standard"`: with its
-            kernel of one every weight is then about 0.5.
+        faces: extraction of faces from videos, see `FaceFeatures`; `features` defines length and steps of a window.
+        scale_features: scaling of the features before the network, which the paper does not state. `"standard"`: each
+            band of each cell with mean 0 and standard deviation 1 over the training windows. `"overall"`: all bands and
+            cells with one mean and one deviation, so that bands keep their levels. `"none"`: unchanged. The band
+            attention starts from the mean of a band over the grid, which is about 0 after `"standard"`: with its kernel
+            of one every weight is then about 0.5.
         band_attention: attention over bands, Eq. (4)-(5).
         band_attention_kernel_size: width of its convolution; `None` is the adaptive size of Eq. (4), 1 for four bands.
         self_attention: attention over steps, Eq. (18)-(20).
-        cell: `"lstm"`, or `"peephole"` as Eq. (12)-(15) print.
-        dense_activation: activation of the dense layer after the convolutions; Eq. (11) prints none.
+        cell: `"lstm"`, or `"peephole"` as printed in Eq. (12)-(15).
+        dense_activation: activation of the dense layer after the convolutions; Eq. (11) states none.
         width_multiplier: scales the channels of the convolutions and the dense layer, for reduced runs.
-        distillation_features: which features approach the teacher's: `"attention"` (A_t) or `"lstm"` (h_t).
-        teacher: source of the features that the network learns to approach; `"none"`: it learns from the labels alone.
-            `"fold"`: a visual network that is trained on the faces of each fold's training windows. A path: visual
-            networks that were trained before, a `.keras` file or a folder with `<target>.keras`, as
-            `afew_va_visual.py` saves them (the paper's way, on AFEW-VA and AffectNet); or an `.npz` file of features
-            (`keras_emotion.pipelines.TeacherFeatures`).
-        teacher_training: how the teacher `"fold"` is trained.
-        teacher_scaling: `"none"`: the teacher's features as they are. `"standard"`: each with mean 0 and standard
-            deviation 0.4 over the training windows, so that the recurrent states, which lie within -1 and 1, can reach
-            them: a teacher whose features are large and vary little is else approached by a constant. The paper leaves
-            this open.
+        distillation_features: student features that are fitted to the teacher's: `"attention"` (A_t) or `"lstm"` (h_t).
+        teacher: source of the teacher features; `"none"`: the network learns from the labels only. `"fold"`: a visual
+            network trained on the faces of each fold's training windows. A path: previously trained visual networks, a
+            `.keras` file or a folder with `<target>.keras`, as saved by `afew_va_visual.py` (the paper's way, on
+            AFEW-VA and AffectNet); or an `.npz` file of features (`keras_emotion.pipelines.TeacherFeatures`).
+        teacher_training: training settings of the teacher `"fold"`.
+        teacher_scaling: `"none"`: unchanged. `"standard"`: each teacher feature with mean 0 and standard deviation 0.4
+            over the training windows, so that the recurrent states, which lie within -1 and 1, can reach them: teacher
+            features that are large and vary little are otherwise approximated by a constant. The paper leaves this
+            open.
         rho: weight of the cross-entropy in Eq. (21).
         w: weight of the distillation loss in Eq. (22); the paper's best was 1.0.
-        w_grid: weights among which each fold chooses on its validation windows, in place of `w`; the paper's grid is
-            0.5, 0.6, ... 1.5, and its choice was made on the test set.
+        w_grid: weights from which each fold chooses on its validation windows, in place of `w`; the paper's grid is
+            0.5, 0.6, ... 1.5, chosen on the test set.
         step_reduction: `"sum"` of the cross-entropy over the steps as printed, or `"mean"`.
     """
 
@@ -107,9 +106,9 @@ class FACRNN(NetworkSystem):
     @model_validator(mode="after")
     def _steps_match_the_teacher(self):
         if self.teacher != "none" and self.features.representation == "raw_samples":
-            raise ValueError("teacher: has one feature vector a slice; representation 'raw_samples' has no slices")
+            raise ValueError("teacher: has one feature vector per slice; representation 'raw_samples' has no slices")
         if self.w_grid and self.teacher == "none":
-            raise ValueError("w_grid: weighs the features of a teacher, and there is none")
+            raise ValueError("w_grid: weighs the teacher's features, but there is no teacher")
         return self
 
     @property
@@ -126,12 +125,12 @@ class FACRNN(NetworkSystem):
 
     @property
     def _attends_to_bands(self) -> bool:
-        # Raw EEG has no bands: the paper removes the module with the features (section 3.3).
+        # Raw EEG has no bands: the paper removes the module together with the features (section 3.3).
         return self.band_attention and self.features.representation == "differential_entropy"
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; of several ablations at once, which the paper did not run, the one that it saw cost most."""
+        """See `System`; for several ablations at once, not in the paper, the one with the largest effect."""
         if self.features.representation != "differential_entropy":
             return "With raw EEG signals"
         if not self.band_attention and not self.self_attention:
@@ -145,11 +144,11 @@ class FACRNN(NetworkSystem):
     def scientific_config(self) -> dict[str, Any]:
         """See `System`; the teacher's path is replaced by its kind (its content is fingerprinted)."""
         fields = self.model_dump(mode="json")
-        # As it was before there was a choice, so that those runs can be taken up.
+        # Left out at the default, so that runs of earlier versions can be resumed.
         if self.scale_features == "standard":
             del fields["scale_features"]
         if self.teacher == "none":
-            # What nothing is done with does not make another experiment.
+            # Unused settings do not change the experiment's identity.
             for field in ("faces", "teacher_training", "teacher_scaling", "w", "w_grid", "rho"):
                 del fields[field]
             return fields
@@ -178,11 +177,12 @@ class FACRNN(NetworkSystem):
             return (*lines, "features of the visual teacher are read from a file")
         chosen = "is chosen on validation windows" if self.w_grid else f"= {self.w:g} is given"
         lines.append(f"w {chosen}; in the paper it is chosen among eleven values, on the test set")
-        lines.append(f"faces are found by {self.faces.detector}; in the paper by OpenFace")
+        lines.append(f"faces are detected by {self.faces.detector}; in the paper by OpenFace")
         if self.faces.frame_rate_hz is None:
             lines.append(
-                "a step of a window has the frame in its middle; in the paper videos have 60 frames a second, and how "
-                "T of them come of these is not printed (--system.faces.frame-rate-hz 60 averages them)"
+                "a step of a window uses the frame in its middle; in the paper videos have 60 frames per second, and "
+                "how "
+                "T of them are derived is not stated (--system.faces.frame-rate-hz 60 averages them)"
             )
         return tuple(lines)
 
@@ -225,7 +225,7 @@ class FACRNN(NetworkSystem):
         return teacher, *super().stages()
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
-        """Pair each window with the teacher features of an `.npz` file; one without them is dropped and counted."""
+        """Pair each window with the teacher features of an `.npz` file; drop and count windows without them."""
         if isinstance(self.teacher, str) or self._has_network_of_file:
             return super().join(stored)
         features, found = TeacherFeatures(self.teacher).for_windows(stored.table)
@@ -258,7 +258,7 @@ class FACRNN(NetworkSystem):
         return scaled
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
-        """See `System`; EEG alone, as the network has in the test, and without the empty cells of the grid."""
+        """See `System`; EEG only, as in the network's test, without the empty cells of the grid."""
         vectors = super().vectors({"eeg": arrays["eeg"]})
         return vectors[:, vectors.any(axis=0)]
 
@@ -267,7 +267,7 @@ class FACRNN(NetworkSystem):
         from keras_emotion.models import FACRNNEEGNetwork
 
         n_steps, rows, columns, n_bands = shapes["eeg"]
-        # The features that approach the teacher's are the recurrent states: as wide as the teacher's, 128 in the paper.
+        # The features fitted to the teacher's are the recurrent states: as wide as the teacher's, 128 in the paper.
         units = shapes["teacher_features"][-1] if "teacher_features" in shapes else 128
         return FACRNNEEGNetwork(
             n_steps=n_steps,
@@ -304,7 +304,7 @@ class FACRNN(NetworkSystem):
         return targets
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `System`; the scaler of the network."""
+        """See `System`; fits the network's scaler."""
         if self.scale_features == "none":
             return
         mean, deviation = feature_statistics(arrays["eeg"], rows)
@@ -313,7 +313,7 @@ class FACRNN(NetworkSystem):
         model.feature_scaling.set_statistics(mean, deviation)
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
-        """Mean band attention over the test windows and their steps (the paper's Fig. 7)."""
+        """Return the mean band attention over the test windows and their steps (the paper's Fig. 7)."""
         if not self._attends_to_bands:
             return {}
         import keras
@@ -323,12 +323,12 @@ class FACRNN(NetworkSystem):
         return {f"band_attention_{band}": float(mean) for band, mean in zip(self.features.bands, means, strict=True)}
 
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`; of EEG alone, as in the test."""
+        """See `System`; EEG only, as in the test."""
         return {"eeg": ModelInput(part="eeg", array="eeg")}
 
 
 def _overall(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One mean and deviation of all cells that vary, in their places; empty cells of the grid keep theirs, 0."""
+    """Return one mean and deviation for all varying cells; empty cells of the grid keep theirs, 0."""
     varies = deviation > 0
     if not varies.any():
         return mean, deviation

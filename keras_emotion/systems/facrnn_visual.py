@@ -1,4 +1,4 @@
-"""The visual network of 3FACRNN (Du et al., 2024) as a system, and as the teacher of the EEG network."""
+"""Visual network of 3FACRNN (Du et al., 2024) as a system, and as the teacher of the EEG network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.file_names import word_file_name
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     FaceFeatures,
@@ -23,7 +22,6 @@ from keras_emotion.pipelines import (
     path_hash,
 )
 from keras_emotion.pipelines.features import UNUSABLE
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -36,22 +34,22 @@ if TYPE_CHECKING:
 
 @register_system
 class FACRNNVisual(NetworkSystem):
-    """The visual network of 3FACRNN, trained alone; every step has a label, its own where the data rate each frame.
+    """Visual network of 3FACRNN, trained alone; steps have their own labels if the data rate each frame.
 
     Args:
-        faces: how faces come from videos or pictures.
+        faces: extraction of faces from videos or pictures.
         width_multiplier: scales the channels of the convolutions, for reduced runs.
-        padding: `"causal"`, or `"same"`: a step sees later ones too.
-        share_modules: whether both temporal modules are one.
-        normalization: in the temporal modules, `"layer"` (the paper: "normalization layer", of no named kind) or
-            `"batch"`, whose moving averages need hundreds of steps and count windows that fill a last batch.
-        dropout: share of the temporal network's values that a training step leaves out.
+        padding: `"causal"`, or `"same"`: a step uses later steps, too.
+        share_modules: whether both temporal modules share their weights.
+        normalization: in the temporal modules, `"layer"` (the paper: "normalization layer", kind not stated) or
+            `"batch"`, whose moving averages need hundreds of steps and include the padding of a last batch.
+        dropout: dropout rate of the temporal network.
         step_reduction: `"sum"` of the cross-entropy over the steps, or `"mean"`.
-        initial_weights: saved visual networks that training starts from, a `.keras` file or a folder with
-            `<target>.keras`, as `affectnet_visual` and `afew_va_visual` save them; `None`: random weights. All weights
-            are taken over and trained on.
-        first_trained_on: the dataset that the paper trains the network on before this one, empty where this is the
-            first. It changes no number: without `initial_weights` it is a difference from the paper.
+        initial_weights: saved visual networks with the initial weights, a `.keras` file or a folder with
+            `<target>.keras`, as saved by `affectnet_visual` and `afew_va_visual`; `None`: random weights. All weights
+            are loaded and trained further.
+        first_trained_on: the dataset on which the paper trains the network before this one; empty if this is the first.
+            It does not affect results: without `initial_weights` it is reported as a difference from the paper.
     """
 
     faces: FaceFeatures = Field(default_factory=FaceFeatures)
@@ -65,9 +63,9 @@ class FACRNNVisual(NetworkSystem):
     first_trained_on: Annotated[str, Option(fixed=True)] = ""
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; of the detector's file what its key in the feature store has, of networks their contents."""
+        """See `System`; a detector file and networks are represented by content, as in the feature store."""
         fields = {**self.model_dump(mode="json", exclude={"first_trained_on"}), "faces": self.faces.key()}
-        # Without one, experiments of earlier versions and their identities stay what they are.
+        # Left out if empty, so that identities of earlier versions stay the same.
         del fields["initial_weights"]
         if self.initial_weights is not None:
             files = _saved_networks(self.initial_weights, "--system.initial-weights")
@@ -76,7 +74,7 @@ class FACRNNVisual(NetworkSystem):
 
     def unlike_the_paper(self) -> tuple[str, ...]:
         """See `System`; section 3.2: "as a fine-tuning step"."""
-        lines = [f"faces are found by {self.faces.detector}; in the paper by OpenFace"]
+        lines = [f"faces are detected by {self.faces.detector}; in the paper by OpenFace"]
         if self.initial_weights is None and self.first_trained_on:
             lines.append(f"trained on this dataset alone; in the paper on {self.first_trained_on} first")
         return tuple(lines)
@@ -116,7 +114,7 @@ class FACRNNVisual(NetworkSystem):
 
     def _start_from_saved(self, model: keras.Model, target: str) -> None:
         files = _saved_networks(self.initial_weights, "--system.initial-weights")
-        # Whoever builds a network without a target looks at its shapes.
+        # The network is also built without a target, to inspect its shapes.
         file = files.get("", files.get(word_file_name(target)) if target else next(iter(files.values())))
         if file is None:
             raise InputError(
@@ -143,12 +141,12 @@ class FACRNNVisual(NetworkSystem):
         return distillation_losses(step_reduction=self.step_reduction, teacher=False)
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`; a single picture is a window whose steps are all the same."""
+        """See `NetworkSystem`; a single picture is a window of identical steps."""
         faces = elements["faces"]
         return {"faces": faces if faces.shape[1] == self.faces.steps else np.repeat(faces, self.faces.steps, axis=1)}
 
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`; a step without a label of its own has that of the window."""
+        """See `NetworkSystem`; a step without its own label has that of the window."""
         labels = labels.reshape(len(labels), -1)
         if labels.shape[1] != self.faces.steps:
             labels = np.repeat(labels, self.faces.steps, axis=1)
@@ -160,18 +158,18 @@ class FACRNNVisual(NetworkSystem):
 
 
 class FACRNNVisualExperiment(Experiment):
-    """An experiment with the visual network of 3FACRNN, trained as section 3.2 of the paper prints it."""
+    """An experiment with the visual network of 3FACRNN, trained as in section 3.2 of the paper."""
 
     system: FACRNNVisual = Field(default_factory=FACRNNVisual)
     training: Training = Training(learning_rate=1e-5)
 
 
 class TeacherOfFile:
-    """Features that saved visual networks give to stored faces: `teacher_features@<target>`, `(windows, steps, units)`.
+    """Features of stored faces by saved visual networks: `teacher_features@<target>`, `(windows, steps, units)`.
 
     Args:
         path: a saved network (`.keras`), used for every target, or a folder with one for each, `<target>.keras`.
-        faces: how the faces were made, which must be how the network's were.
+        faces: face extraction, which must equal that of the network's training.
 
     Raises:
         InputError: there is no network.
@@ -193,7 +191,7 @@ class TeacherOfFile:
         """See `DerivedPart`.
 
         Raises:
-            InputError: a file is not such a network, or learnt from faces that were cut out in another way.
+            InputError: a file is not such a network, or was trained on differently extracted faces.
         """
         usable = (
             np.flatnonzero(stored.table[UNUSABLE] == "") if UNUSABLE in stored.table else np.arange(len(stored.table))
@@ -213,15 +211,13 @@ class TeacherOfFile:
 
 @functools.lru_cache(maxsize=4)
 def _load(file: Path, content: str | None, faces: FaceFeatures, steps_option: str = "features.steps") -> keras.Model:
-    """A saved visual network, checked against how faces are cropped; once a process for each file content."""
-    import keras
-
+    """Load a saved visual network and check its face extraction; once per process and file content."""
     from keras_emotion.models import FACRNNVisualNetwork
+    from keras_emotion.models.saved_networks import load_network
 
-    with refusing_unreadable(file, "{path}: not a saved network ({reason})"), own_keras_settings():
-        model = keras.models.load_model(file, compile=False)
+    model = load_network(file, "{path}: not a saved network ({reason})")
     known = getattr(model, "inference", None) or {}
-    # Version 0.1.0 kept the fields under another name.
+    # Version 0.1.0 stored the fields under another name.
     learnt = known.get("parts", {}).get("faces", {}).get("fields") or known.get("features", {})
     if "image_size" not in learnt or not isinstance(model, FACRNNVisualNetwork):
         raise InputError(f"{file}: not a visual network that this package trained; train one with afew_va_visual.py")
@@ -230,14 +226,14 @@ def _load(file: Path, content: str | None, faces: FaceFeatures, steps_option: st
         if learnt[field] != wanted:
             option = steps_option if field == "steps" else f"faces.{field.replace('_', '-')}"
             raise InputError(
-                f"{file}: learnt from faces with {field} {learnt[field]}, here it is {wanted}; "
+                f"{file}: was trained on faces with {field} {learnt[field]}, here it is {wanted}; "
                 f"use --system.{option} {learnt[field]}"
             )
     return model
 
 
 def teacher_files(path: Path) -> dict[str, Path]:
-    """Saved networks by target; under an empty target one for all.
+    """Return saved networks by target; under an empty target one for all.
 
     Raises:
         InputError: there is none.
@@ -249,7 +245,7 @@ def _saved_networks(path: Path, option: str, or_else: str = "") -> dict[str, Pat
     if path.is_dir():
         files = {file.stem: file for file in sorted(path.glob("[!.]*.keras"))}
         if not files:
-            raise InputError(f"{path}: holds no <target>.keras; give a teacher that afew_va_visual.py saved")
+            raise InputError(f"{path}: contains no <target>.keras; give a teacher that afew_va_visual.py saved")
         return files
     if not path.is_file():
         raise InputError(f"{path}: no such file; {option} takes a saved network, a folder of them{or_else}")

@@ -1,4 +1,4 @@
-"""Selection of features for the comparison methods: double input symmetrical relevance, and a decision tree."""
+"""Feature selection of the comparison methods: double input symmetrical relevance, and a decision tree."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class SymmetricalRelevanceSelector(SelectorMixin, BaseEstimator):
     $$\arg\max_{X_i \notin S} \sum_{X_j \in S} SR(X_i, X_j; Y), \qquad
       SR(X_i, X_j; Y) = \frac{I(X_i, X_j; Y)}{H(X_i, X_j, Y)}$$
 
-    the information that two features together have of the class, relative to the entropy of all three. The first one
-    has the most information of the class. Of equal ones the first column is taken. Probabilities are shares of the
-    training rows, in bins of equally many rows.
+    the information of two features together on the class, relative to the entropy of all three. The first one has the
+    most information on the class. Ties go to the first column. Probabilities are shares of the training rows, in bins
+    of equally many rows.
 
     Args:
-        n_features: features to choose, 1 or more; all where there are fewer; default 20.
-        n_bins: bins of a feature, 2 or more; default 5. Values that are equal share a bin.
+        n_features: number of features to select, 1 or more; all if there are fewer; default 20.
+        n_bins: number of bins of a feature, 2 or more; default 5. Equal values share a bin.
 
     Attributes:
-        ranking_: the chosen columns in the order in which they were chosen.
+        ranking_: the selected columns in the order of selection.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -46,14 +46,14 @@ class SymmetricalRelevanceSelector(SelectorMixin, BaseEstimator):
         self.n_bins = n_bins
 
     def fit(self, X, y):
-        """Choose columns.
+        """Select columns.
 
         Args:
             X: `(rows, columns)`.
             y: `(rows,)` classes.
 
         Raises:
-            ValueError: an argument out of its range, or what scikit-learn refuses in `X` and `y`.
+            ValueError: an argument is out of its range, or scikit-learn refuses `X` or `y`.
         """
         for name, least in (("n_features", 1), ("n_bins", 2)):
             if getattr(self, name) < least:
@@ -62,7 +62,7 @@ class SymmetricalRelevanceSelector(SelectorMixin, BaseEstimator):
         _, classes = np.unique(y, return_inverse=True)
         binned = _equal_bins(X, self.n_bins)
         n_classes, n_columns = classes.max() + 1, X.shape[1]
-        # The class and one feature, and with a feature that was chosen both.
+        # The class with one feature, and with a feature and a selected one.
         chosen = [int(np.argmax(_relevances(binned, classes, self.n_bins, n_classes)[0]))]
         total = np.zeros(n_columns)
         while len(chosen) < min(self.n_features, n_columns):
@@ -80,12 +80,12 @@ class SymmetricalRelevanceSelector(SelectorMixin, BaseEstimator):
 
 
 def _equal_bins(X: np.ndarray, n_bins: int) -> np.ndarray:
-    """`(rows, columns)` bins from 0 on, by the mean rank of equal values: two values are told apart however rare."""
+    """Return `(rows, columns)` bins from 0 on, by the mean rank of equal values: rare values stay distinct."""
     return ((rankdata(X, axis=0) - 0.5) * n_bins / len(X)).astype(np.int64)
 
 
 def _relevances(values: np.ndarray, classes: np.ndarray, n_values: int, n_classes: int) -> tuple[np.ndarray, ...]:
-    """Of each column: its mutual information with the class, and the entropy of both together, in nats."""
+    """Return each column's mutual information with the class, and the entropy of both together, in nats."""
     n_rows, n_columns = values.shape
     cells = (np.arange(n_columns) * n_values + values) * n_classes + classes[:, np.newaxis]
     counts = np.bincount(cells.ravel(), minlength=n_columns * n_values * n_classes)
@@ -95,18 +95,18 @@ def _relevances(values: np.ndarray, classes: np.ndarray, n_values: int, n_classe
 
 
 def _entropies(shares: np.ndarray) -> np.ndarray:
-    """Entropy of each row in nats."""
+    """Compute the entropy of each row in nats."""
     return -(shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)).sum(axis=1)
 
 
 class TreeSelector(SelectorMixin, BaseEstimator):
-    """The features that a decision tree splits on: `sklearn.tree.DecisionTreeClassifier`, grown on the training rows.
+    """Select the features that a decision tree splits on: `DecisionTreeClassifier`, grown on the training rows.
 
-    All features are kept where the tree has no split.
+    All features are kept if the tree has no split.
 
     Args:
         max_depth: depth of the tree; default `None`: until leaves hold one class.
-        random_state: seed of the order in which equal splits are tried; default `None`.
+        random_state: seed of the order in which equally good splits are tried; default `None`.
 
     Attributes:
         tree_: the fitted tree.
@@ -124,6 +124,6 @@ class TreeSelector(SelectorMixin, BaseEstimator):
 
     def _get_support_mask(self):
         check_is_fitted(self)
-        # Leaves have -2 in place of a feature.
+        # Leaves have -2 instead of a feature.
         split_on = np.isin(np.arange(self.n_features_in_), self.tree_.tree_.feature)
         return split_on if split_on.any() else np.ones_like(split_on)

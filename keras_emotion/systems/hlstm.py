@@ -32,38 +32,38 @@ Modality = Literal["face", "eeg"]
 
 @register_system
 class HLSTMSystem(NetworkSystem):
-    """`VideoEEGHierarchicalLSTM` and how it is fed: segments of 5 s at 8 frames a second.
+    """`VideoEEGHierarchicalLSTM` with its inputs: segments of 5 s at 8 frames per second.
 
-    EEG and faces are cut at the same times, frame by frame. The powers of the EEG are standardised by the training
-    segments, and made into images within the network (`keras_emotion.models.TopographicImages`).
+    EEG and faces are windowed at the same times, frame by frame. The EEG powers are standardised over the training
+    segments, and interpolated to images within the network (`keras_emotion.models.TopographicImages`).
 
-    **Deviations**: see `VideoEEGHierarchicalLSTM`, `EEGImages` and `EncodedFaces`. Without released weights of AlexNet
-    a small encoder of faces is trained with the rest.
+    **Deviations**: see `VideoEEGHierarchicalLSTM`, `EEGImages` and `EncodedFaces`. Without released weights of AlexNet,
+    a small face encoder is trained jointly.
 
     Args:
         images: powers of the EEG, a value for each frame, channel and band.
-        faces: the faces that the small encoder reads.
-        face_features: the faces as features of AlexNet.
+        faces: input faces of the small encoder.
+        face_features: faces as features of AlexNet.
         face_encoder: `"small"` or `"alexnet"`.
         modalities: `"face"`, `"eeg"` or both.
         image_size: rows and columns of an EEG image.
-        n_looks: frames that are looked at, at most.
-        n_levels: levels `L` of the core.
-        level_attention: whether there is attention between levels; without, a common stacked LSTM.
-        level_state: how Eq. 7 is read, see `VideoEEGHierarchicalLSTM`.
+        n_looks: maximum number of frames that are looked at.
+        n_levels: number of levels `L` of the core.
+        level_attention: whether there is attention between levels; without it, a common stacked LSTM.
+        level_state: reading of Eq. 7, see `VideoEEGHierarchicalLSTM`.
         penalty_weight: weight of the penalty on the attention between levels.
-        reward_weight: weight of the reward; 0: nothing rewards a right answer.
+        reward_weight: weight of the reward; 0: correct predictions are not rewarded.
         sparse_weight: reward of each frame that is looked at, 0 or below.
         baseline: `"learned"` or `"none"`.
-        n_rollouts: sequences of looks that are drawn of a segment in training.
+        n_rollouts: number of sequences of looks per segment in training.
         looking: `"policy"`, or `"uniform"`: frames evenly spread.
-        direction: whether the policy goes forward alone.
+        direction: whether the policy moves forward only.
         sigma: standard deviation of the policy, as a share of the segment.
         policy_gradient: what the rewards train.
         units: units of the LSTM.
-        width: features of a frame.
-        filters: of both encoders.
-        dropout: share that is dropped in training.
+        width: number of features of a frame.
+        filters: filters of both encoders.
+        dropout: dropout rate.
     """
 
     hint: ClassVar[str] = "--system.modalities eeg trains on EEG alone, --system.modalities face on faces"
@@ -100,7 +100,7 @@ class HLSTMSystem(NetworkSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the bars of Fig. 5 to 7. What has no bar there is named by what it reads."""
+        """See `System`; the bars of Fig. 5 to 7. Configurations without a bar are named by their modalities."""
         attends = self.level_attention and self.n_levels > 1
         if self.modalities == ("face",) and self.looking == "uniform" and not attends:
             return f"L = {self.n_levels}"
@@ -117,12 +117,12 @@ class HLSTMSystem(NetworkSystem):
         return self.images.windowing
 
     @property
-    def _face_part(self) -> FeaturePart:
+    def _face_part(self) -> Any:
         part = self.face_features if self.face_encoder == "alexnet" else self.faces
         return part.with_windowing(self.windowing)
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; what nothing is done with does not make another experiment."""
+        """See `System`; unused settings do not change the experiment's identity."""
         fields = self.model_dump(mode="json", exclude={"faces", "face_features", "images"})
         fields["modalities"] = sorted(self.modalities)
         fields["parts"] = {name: part.key() for name, part in self.parts().items()}
@@ -150,11 +150,11 @@ class HLSTMSystem(NetworkSystem):
                 )
             elif self.face_features.encoder.is_random:
                 lines.append("faces are encoded by an AlexNet with random weights; in the paper it is trained")
-            lines.append(f"faces are found by {self._face_part.detector}; in the paper by Faster R-CNN")
+            lines.append(f"faces are detected by {self._face_part.detector}; in the paper by Faster R-CNN")
         if "eeg" in self.modalities:
             lines.append(
-                "EEG images are encoded by small convolutions; in the paper by the network of the faces, of which no "
-                "layers are printed"
+                "EEG images are encoded by small convolutions; in the paper by the network of the faces, whose layers "
+                "are not stated"
             )
         lines.append("batches are shuffled windows; in the paper they come from an experience replay")
         return tuple(lines)
@@ -165,7 +165,7 @@ class HLSTMSystem(NetworkSystem):
         return {name: part for name, part in parts.items() if name in self.modalities}
 
     def _arrays(self) -> dict[str, str]:
-        """Array by input."""
+        """Name of the array of each input."""
         arrays = {}
         if "face" in self.modalities:
             name = "faces" if self.face_encoder == "small" else "face_features"
@@ -215,7 +215,7 @@ class HLSTMSystem(NetworkSystem):
         )
 
     def losses(self) -> dict[str, Any]:
-        """See `NetworkSystem`; the model computes its own."""
+        """See `NetworkSystem`; the model computes its own loss."""
         return {}
 
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -227,11 +227,11 @@ class HLSTMSystem(NetworkSystem):
         return labels
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
-        """See `System`; what the network reads."""
+        """See `System`; the network's inputs."""
         return super().vectors({name: arrays[name] for name in self._arrays().values()})
 
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`; of the powers before they are made into images, and of features of faces."""
+        """See `NetworkSystem`; of the powers before interpolation to images, and of face features."""
         for name, layer in model.feature_scaling.items():
             if name == "eeg":
                 found = BandStatistics.fit(arrays["eeg"], rows)
@@ -245,7 +245,7 @@ class HLSTMSystem(NetworkSystem):
         return {name: ModelInput(part=part_of[name], array=array) for name, array in self._arrays().items()}
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
-        """See `NetworkSystem`; the power that denoising kept."""
+        """See `NetworkSystem`; the power that remains after denoising."""
         if "kept_power" not in arrays:
             return {}
         kept = np.asarray(arrays["kept_power"][rows]).mean(axis=0)
@@ -261,7 +261,7 @@ class HLSTMSystem(NetworkSystem):
         if self.looking != "policy":
             return {}
         looks, positions = outputs["looks"], outputs["positions"]
-        # Positions stay behind the last look.
+        # Positions stay constant after the last look.
         chosen = positions[np.arange(positions.shape[1]) < looks[:, np.newaxis]]
         # Quarters of the segment, by the first frame of each.
         quarter = np.minimum(chosen * 4 // self.images.n_frames, 3).astype(int)
@@ -271,7 +271,7 @@ class HLSTMSystem(NetworkSystem):
 
 
 class HLSTMExperiment(Experiment):
-    """An experiment with the hierarchical LSTM: ratings above 5 are high, and both protocols."""
+    """An experiment with the hierarchical LSTM: ratings above 5 are high, under both protocols."""
 
     system: HLSTMSystem = Field(default_factory=HLSTMSystem)
     label_rule: LabelRule = LabelRule(threshold=5.0)

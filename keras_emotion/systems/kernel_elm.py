@@ -1,4 +1,4 @@
-"""Kernel extreme learning machine: ridge regression of the classes in the space of a kernel, in closed form."""
+"""Kernel extreme learning machine: kernel ridge regression of the classes, in closed form."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class KernelELM(ClassifierMixin, BaseEstimator):
 
     $$f(x) = k(x)^T \beta, \qquad \beta = (I / C + \Omega)^{-1} T$$
 
-    The class is that of the largest output. Nothing is random: the kernel stands for the hidden layer. The columns
-    should come scaled. Memory holds one matrix of `8 * rows ** 2` bytes, 2.4 GB for 17,400 training rows.
+    The class is that of the largest output. It is deterministic: the kernel replaces the hidden layer. Columns should
+    be scaled. The kernel matrix takes `8 * rows ** 2` bytes, 2.4 GB for 17,400 training rows.
 
     Args:
-        C: above 0; larger ones follow the training rows more closely; default 1.
+        C: above 0; larger values fit the training rows more closely; default 1.
         gamma: above 0, or `"scale"` (default): one over the number of columns times their variance.
 
     Attributes:
@@ -55,7 +55,7 @@ class KernelELM(ClassifierMixin, BaseEstimator):
             y: `(rows,)` classes, two or more.
 
         Raises:
-            ValueError: an argument out of its range, a single class, or what scikit-learn refuses in `X` and `y`.
+            ValueError: an argument is out of its range, there is a single class, or scikit-learn refuses `X` or `y`.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
@@ -71,13 +71,13 @@ class KernelELM(ClassifierMixin, BaseEstimator):
         kernel = rbf_kernel(X, gamma=self._gamma)
         kernel[np.diag_indices_from(kernel)] += 1 / self.C
         targets = np.where(classes[:, np.newaxis] == np.arange(len(self.classes_)), 1.0, -1.0)
-        # In place (the matrix is symmetric): a second one would not fit into memory where the first one does.
+        # In place (the matrix is symmetric): there may be no memory for a second one.
         factor = scipy.linalg.cholesky(kernel.T, lower=True, overwrite_a=True, check_finite=False)
         self.coefficients_ = scipy.linalg.cho_solve((factor, True), targets, overwrite_b=True, check_finite=False)
         return self
 
     def decision_function(self, X):
-        """`(rows, n_classes)` outputs, or `(rows,)` of two classes: the second one's less the first one's."""
+        """Return `(rows, n_classes)` outputs, or `(rows,)` for two classes: the second one's minus the first one's."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         parts = (X[first : first + _ROWS_AT_ONCE] for first in range(0, len(X), _ROWS_AT_ONCE))
@@ -86,10 +86,10 @@ class KernelELM(ClassifierMixin, BaseEstimator):
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
     def predict_proba(self, X):
-        """`(rows, n_classes)`: the softmax of the outputs, largest for what is predicted, not calibrated."""
+        """Return `(rows, n_classes)`: the softmax of the outputs, largest for the predicted class, not calibrated."""
         return decision_probabilities(self.decision_function(X))
 
     def predict(self, X):
-        """`(rows,)` classes."""
+        """Return `(rows,)` classes."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""Logistic regression: what a number is worth is seen beside what the plainest model reaches on the same windows."""
+"""Logistic regression baseline: the simplest model on the same windows, for comparison with each number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def logistic_regression(inverse_regularisation: float = 1.0) -> sklearn.base.ClassifierMixin:
-    """Standard scores and a multinomial logistic regression with an L2 penalty, both fitted on the training windows."""
+    """Create a pipeline of standardisation and multinomial logistic regression with an L2 penalty."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -30,12 +30,12 @@ def logistic_regression(inverse_regularisation: float = 1.0) -> sklearn.base.Cla
 
 @register_system
 class BandPowerRegression(RegularisedSystem):
-    """Logistic regression on the power of bands: the differential entropy of a Gaussian is half its log-power.
+    """Logistic regression on band powers: the differential entropy of a Gaussian is half its log-power.
 
     C of `sklearn.linear_model.LogisticRegression` is chosen on the validation windows of each fold.
 
     Args:
-        features: the features; by default one differential entropy a window, channel and band.
+        features: the features; default: one differential entropy per window, channel and band.
     """
 
     features: EEGGridFeatures = EEGGridFeatures(steps=1)
@@ -57,22 +57,22 @@ class BandPowerRegression(RegularisedSystem):
         return vectors[:, vectors.any(axis=0)]
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; nothing in it is random."""
+        """See `EstimatorSystem`; deterministic."""
         return logistic_regression(self.inverse_regularisation)
 
 
 @register_system
 class OfficialFeatureRegression(BandPowerRegression):
-    """Logistic regression on the features that a dataset distributes.
+    """Logistic regression on the features distributed with a dataset.
 
     Args:
-        features: the features of the dataset; those of the windows of a sample are averaged.
+        features: the features of the dataset, averaged over the windows of a sample.
     """
 
-    features: OfficialFeatures = OfficialFeatures()
+    features: OfficialFeatures = OfficialFeatures()  # type: ignore[assignment]  # in place of the base class's own
 
     def with_released_features(self) -> System:
-        """See `System`; this one."""
+        """See `System`; returns itself."""
         return self
 
 
@@ -83,7 +83,7 @@ class BandPowerRegressionExperiment(Experiment):
 
 
 class LightModel(EstimatorSystem):
-    """Logistic regression on what another system's network sees: the leak audit trains it hundreds of times.
+    """Logistic regression on another system's network inputs: fast enough for the leak audit's many trainings.
 
     Args:
         of: the system whose parts and `vectors` are used.
@@ -112,5 +112,5 @@ class LightModel(EstimatorSystem):
         return self.of.vectors(arrays)
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; nothing in it is random."""
+        """See `EstimatorSystem`; deterministic."""
         return logistic_regression()

@@ -1,4 +1,4 @@
-"""Encode pictures and sound of stimuli by an image transformer and VGGish, with released or random weights."""
+"""Encoders of stimulus pictures and sound: image transformer and VGGish, with released or random weights."""
 
 from __future__ import annotations
 
@@ -23,28 +23,27 @@ if TYPE_CHECKING:
     import keras
 
 FRAMES_AT_ONCE = 16
-"""Pictures of a batch: a ViT-Base/16 holds 0.5 GiB of activations for them."""
+"""Number of pictures of a batch: a ViT-Base/16 holds 0.5 GiB of activations for them."""
 
 PATCHES_AT_ONCE = 32
-"""Patches of sound of a batch."""
+"""Number of sound patches of a batch."""
 
 Encode = Callable[[np.ndarray], np.ndarray]
-"""Makes `(samples, features)` float32 of `(samples, ...)`."""
+"""Function from `(samples, ...)` to `(samples, features)` float32."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 Size = Annotated[int, Field(ge=1, le=32768)]
-"""Filters, units or features of a layer."""
+"""Number of filters, units or features of a layer."""
 
 
 class MediaEncoder(Configuration):
     """A network that encodes pictures or sound, by its sizes and weights.
 
     Args:
-        weights: where the weights lie; `None`: random weights, drawn by `seed`.
-        weights_hash: hash of the contents of the weights, where they must be these: a saved model keeps it in place of
-            `weights`.
-        seed: seed of the weights that are random.
+        weights: file or folder of the weights; `None`: random weights, drawn by `seed`.
+        weights_hash: content hash that the weights must have; a saved model stores it in place of `weights`.
+        seed: seed of random weights.
     """
 
     weights: Path | None = None
@@ -58,11 +57,11 @@ class MediaEncoder(Configuration):
 
     @property
     def needs_weights(self) -> bool:
-        """Whether the weights have to be given again (`weights`), because only their hash is known."""
+        """Whether `weights` must be given again, because only their hash is known."""
         return self.weights is None and self.weights_hash is not None
 
     def portable(self) -> Self:
-        """The encoder of the same numbers without the place of its weights: with their sizes and their hash.
+        """Return the equivalent encoder with sizes and hash of the weights instead of their path.
 
         Raises:
             InputError: the weights cannot be read.
@@ -73,10 +72,10 @@ class MediaEncoder(Configuration):
         return type(self)(**{**dict(self), **sizes, "weights": None, "weights_hash": self._hash_of_weights()})
 
     def checked(self) -> str | None:
-        """Hash of the weights; `None` where they are random.
+        """Return the hash of the weights; `None` if they are random.
 
         Raises:
-            InputError: the weights are not given, cannot be read, or are not those of `weights_hash`.
+            InputError: the weights are missing, cannot be read, or do not match `weights_hash`.
         """
         if self.needs_weights:
             raise InputError(
@@ -93,7 +92,7 @@ class MediaEncoder(Configuration):
         return found
 
     def _sizes_of_weights(self) -> Mapping[str, Any]:
-        """Fields that the weights decide."""
+        """Fields that the weights determine."""
         raise NotImplementedError
 
     def _hash_of_weights(self) -> str:
@@ -101,11 +100,11 @@ class MediaEncoder(Configuration):
 
 
 class FrameEncoder(MediaEncoder):
-    """A network that encodes pictures: what the subclasses have besides `weights` and `seed`."""
+    """Encoder of pictures: the interface of its subclasses."""
 
     @property
     def output_size(self) -> int:
-        """Features of a picture.
+        """Number of features of a picture.
 
         Raises:
             InputError: the weights cannot be read.
@@ -113,15 +112,15 @@ class FrameEncoder(MediaEncoder):
         raise NotImplementedError
 
     def check_image_size(self, image_size: int) -> None:
-        """Refuse pictures that the network cannot be given.
+        """Refuse pictures of a size that the network does not accept.
 
         Raises:
-            InputError: the weights are of pictures of another size, or cannot be read.
-            ValueError: the network is not for pictures of this size.
+            InputError: the weights are for pictures of another size, or cannot be read.
+            ValueError: the network does not support this size.
         """
 
     def build(self, image_size: int) -> keras.Model:
-        """Build the network, new each time: `(batch, image_size, image_size, 3)` RGB to `(batch, output_size)`.
+        """Build a new network: `(batch, image_size, image_size, 3)` RGB to `(batch, output_size)`.
 
         Raises:
             InputError: the weights are missing or damaged.
@@ -129,9 +128,9 @@ class FrameEncoder(MediaEncoder):
         raise NotImplementedError
 
     def encode(self, image_size: int) -> Encode:
-        """What encodes `(pictures, image_size, image_size, 3)`, in inference and in batches of one size.
+        """Return the function that encodes `(pictures, image_size, image_size, 3)`, in inference and in equal batches.
 
-        The network is built once a process.
+        The network is built once per process.
 
         Raises:
             InputError: see `build`.
@@ -140,23 +139,24 @@ class FrameEncoder(MediaEncoder):
 
 
 class PictureEncoder(FrameEncoder):
-    """An image transformer (ViT) [1]: the [CLS] token of pictures.
+    """Image transformer (ViT) [1]: the [CLS] token of pictures.
 
-    The network is `keras_hub.models.ViTBackbone`; the token is that behind the last normalisation.
+    The network is `keras_hub.models.ViTBackbone`; the token is that after the last normalisation.
 
-    **Deviations**: the paper of MERCL names no weights. Those of a preset of KerasHub or of HuggingFace's format can be
-    given; without any they are random, and a run is flagged.
+    **Deviations**: the paper of MERCL does not name the weights. Those of a KerasHub preset or in HuggingFace's format
+    can be given; without any they are random, and a run is flagged.
 
     Args:
         weights: folder of a KerasHub preset (`config.json`, `model.weights.h5`, `image_converter.json`) or of
-            HuggingFace (`config.json`, `model.safetensors`, `preprocessor_config.json`), which decides the sizes and
-            how colours are scaled; `None`: random weights, pixels scaled to -1 to 1.
+            HuggingFace (`config.json`, `model.safetensors`, `preprocessor_config.json`), which determines the sizes and
+            the scaling of colours; `None`: random weights, pixels scaled to -1 to 1.
         weights_hash: see the base class.
         seed: seed of random weights.
-        patch_size: side of a patch in pixels, without `weights`; so are the others. Defaults are those of ViT-Base/16.
+        patch_size: side of a patch in pixels, used without `weights`, as the sizes below. Defaults are those of
+            ViT-Base/16.
         n_layers: transformer blocks.
         n_heads: attention heads.
-        width: features of a token, a multiple of `n_heads`.
+        width: number of features of a token, a multiple of `n_heads`.
         mlp_width: hidden units of the dense layers of a block.
 
     References:
@@ -177,7 +177,7 @@ class PictureEncoder(FrameEncoder):
 
     @property
     def output_size(self) -> int:
-        """Features of a picture.
+        """Number of features of a picture.
 
         Raises:
             InputError: the weights cannot be read.
@@ -185,11 +185,11 @@ class PictureEncoder(FrameEncoder):
         return self.width if self.weights is None else ViTFolder.read(self.weights).sizes.width
 
     def check_image_size(self, image_size: int) -> None:
-        """Refuse pictures that the network cannot be given.
+        """Refuse pictures of a size that the network does not accept.
 
         Raises:
-            InputError: the weights are of pictures of another size, or cannot be read.
-            ValueError: patches do not fill the pictures.
+            InputError: the weights are for pictures of another size, or cannot be read.
+            ValueError: the size is not a multiple of the patches.
         """
         if self.weights is None:
             if image_size % self.patch_size:
@@ -200,23 +200,24 @@ class PictureEncoder(FrameEncoder):
         expected = ViTFolder.read(self.weights).image_size
         if image_size != expected:
             raise InputError(
-                f"{self.weights}: weights of pictures of {expected} pixels, and pictures have {image_size}; give "
+                f"{self.weights}: weights for pictures of {expected} pixels, but pictures have {image_size}; give "
                 f"--system.picture.image-size {expected}"
             )
 
     def build(self, image_size: int) -> keras.Model:
-        """Build the network, new each time.
+        """Build a new network.
 
         Args:
             image_size: side of the pictures in pixels.
 
         Returns:
-            `(batch, image_size, image_size, 3)` RGB of 0 to 255, of integers or floating-point numbers, to
-            `(batch, width)` float32. Colours are scaled in the network.
+            `(batch, image_size, image_size, 3)` RGB from 0 to 255, integer or floating-point, to `(batch, width)`
+            float32. The network scales the colours.
 
         Raises:
-            InputError: the weights are missing, damaged, not those of `weights_hash`, or of pictures of another size.
-            ValueError: patches do not fill the pictures.
+            InputError: the weights are missing, damaged, do not match `weights_hash`, or are for pictures of another
+                size.
+            ValueError: the size is not a multiple of the patches.
         """
         self.checked()
         self.check_image_size(image_size)
@@ -225,7 +226,7 @@ class PictureEncoder(FrameEncoder):
         dropouts = (folder.dropout, folder.attention_dropout, folder.epsilon) if folder else (0.0, 0.0, 1e-6)
         scale, offset = (folder.scale, folder.offset) if folder else ((1 / 127.5,) * 3, (-1.0,) * 3)
         with own_keras_settings():
-            # Here, because it takes seconds.
+            # Imported here, because it takes seconds.
             import keras
             import keras_hub
 
@@ -266,17 +267,17 @@ class SoundEncoder(MediaEncoder):
     """VGGish (`keras_emotion.models.VGGish`): the embedding of patches of 0.96 s of sound.
 
     Args:
-        weights: a file that `VGGish.load_released_weights` reads, which decides the sizes; `None`: random weights.
+        weights: a file for `VGGish.load_released_weights`, which determines the sizes; `None`: random weights.
         weights_hash: see the base class.
         seed: seed of random weights.
-        front_end: what patches are: `"log_mel"`, those of MERCL (20 bands, `MediaLogMel`), of which released weights
-            fit the convolutions alone, so that the dense layers are random; or `"vggish"`, those of the released
-            weights (64 bands, `MediaVGGishPatches`).
+        front_end: kind of patches: `"log_mel"`, those of MERCL (20 bands, `MediaLogMel`), for which released weights
+            fit the convolutions only, so that the dense layers are random; or `"vggish"`, those of the released weights
+            (64 bands, `MediaVGGishPatches`).
         filters: filters of the four groups of convolutions, without `weights`.
-        units: units of the two hidden dense layers, where they are random; so are the sizes below.
-        embedding_size: features of the embedding.
-        embedding_activation: activation of the embedding; `None`: that of the weights as they were released (ReLU of
-            the port to PyTorch, none of TF-Slim), and none where the dense layers are random.
+        units: units of the two hidden dense layers, if they are random, as the sizes below.
+        embedding_size: number of features of the embedding.
+        embedding_activation: activation of the embedding; `None`: that of the released weights (ReLU in the PyTorch
+            port, none in TF-Slim), and none if the dense layers are random.
     """
 
     front_end: Literal["log_mel", "vggish"] = "log_mel"
@@ -287,7 +288,7 @@ class SoundEncoder(MediaEncoder):
 
     @property
     def n_bands(self) -> int:
-        """Bands of a patch."""
+        """Number of bands of a patch."""
         return _FRONT_ENDS[self.front_end].n_bands
 
     @property
@@ -297,7 +298,7 @@ class SoundEncoder(MediaEncoder):
 
     @property
     def output_size(self) -> int:
-        """Features of a patch.
+        """Number of features of a patch.
 
         Raises:
             InputError: the weights cannot be read.
@@ -305,13 +306,13 @@ class SoundEncoder(MediaEncoder):
         return self.portable().embedding_size
 
     def build(self) -> keras.Model:
-        """Build the network, new each time.
+        """Build a new network.
 
         Returns:
             `(batch, 96, bands)` to `(batch, embedding_size)` float32; 20 or 64 bands, see `front_end`.
 
         Raises:
-            InputError: the weights are missing, damaged, or not those of `weights_hash`.
+            InputError: the weights are missing, damaged, or do not match `weights_hash`.
         """
         self.checked()
         sizes = dict(self.portable())
@@ -330,16 +331,16 @@ class SoundEncoder(MediaEncoder):
             random = (CONVOLUTIONS if self.is_random else ()) + (DENSE_LAYERS if self.has_random_dense_layers else ())
             for layer in map(model.get_layer, random):
                 shape = layer.kernel.shape
-                # Behind ReLU, twice the inverse of the inputs keeps the variance [He et al., ICCV 2015].
+                # After a ReLU, twice the inverse of the inputs preserves the variance [He et al., ICCV 2015].
                 deviation = np.float32(np.sqrt(2 / np.prod(shape[:-1])))
                 kernel = deviation * generator.standard_normal(shape, np.float32)
                 layer.set_weights([kernel, np.zeros(shape[-1], np.float32)])
             return model
 
     def encode(self) -> Encode:
-        """What encodes `(patches, 96, bands)`, in inference and in batches of one size.
+        """Return the function that encodes `(patches, 96, bands)`, in inference and in equal batches.
 
-        The network is built once a process.
+        The network is built once per process.
 
         Raises:
             InputError: see `build`.
@@ -359,7 +360,7 @@ class SoundEncoder(MediaEncoder):
     def _hash_of_weights(self) -> str:
         if not self.weights.is_file():
             raise InputError(f"{self.weights}: no such file; expected released weights of VGGish (.pth, .pt or .npz)")
-        # Of the content alone: the file may be called otherwise where the model is applied.
+        # Cached by content: the file may have another name where the model is applied.
         return path_hash(self.weights)
 
 
@@ -368,7 +369,7 @@ _FRONT_ENDS: Mapping[str, type[MediaSound]] = {"log_mel": MediaLogMel, "vggish":
 
 @functools.lru_cache(maxsize=4)
 def _released(file: Path, content: str) -> Mapping[str, Any]:
-    """Sizes of released weights of VGGish; the content is an argument so that a file that changed is read again."""
+    """Read the sizes of released VGGish weights; the content is an argument so that a changed file is read again."""
     check_keras_can_start()
     from keras_emotion.models.vggish_weights import VGGishWeights
 
@@ -378,7 +379,8 @@ def _released(file: Path, content: str) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_size: int | None, batch: int) -> Encode:
-    model = encoder.build() if image_size is None else encoder.build(image_size)
+    build: Any = encoder.build
+    model = build() if image_size is None else build(image_size)
 
     def encode(samples: np.ndarray) -> np.ndarray:
         import keras
@@ -387,7 +389,7 @@ def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_siz
         with own_keras_settings():
             for start in range(0, len(samples), batch):
                 some = samples[start : start + batch]
-                # One size of batches, for which the network is traced once.
+                # A single batch size, for which the network is traced once.
                 padded = np.zeros((batch, *some.shape[1:]), some.dtype)
                 padded[: len(some)] = some
                 given.append(keras.ops.convert_to_numpy(model.predict_on_batch(padded))[: len(some)])
@@ -397,7 +399,7 @@ def _encode(encoder: FrameEncoder | SoundEncoder, content: str | None, image_siz
 
 
 class EncodedPart(FeaturePart):
-    """Features by a network that is not trained: a base class beside the part whose pictures or sound it encodes.
+    """Features of a fixed network: a mixin for the part whose pictures or sound it encodes.
 
     Args:
         encoder: the network.
@@ -411,11 +413,11 @@ class EncodedPart(FeaturePart):
         return self.changed(encoder=self.encoder.portable())
 
     def key(self) -> dict[str, Any]:
-        """See `FeaturePart`; of the weights the content, not the place."""
+        """See `FeaturePart`; weights are represented by content, not by path."""
         return super(EncodedPart, self._portable()).key()
 
     def description(self) -> dict[str, Any]:
-        """See `FeaturePart`; of the weights sizes and content, not the place."""
+        """See `FeaturePart`; weights are represented by sizes and content, not by path."""
         return super(EncodedPart, self._portable()).description()
 
     @classmethod
@@ -423,7 +425,7 @@ class EncodedPart(FeaturePart):
         """See `FeaturePart`."""
         encoder = fields.get("encoder")
         if isinstance(encoder, Mapping) and encoder.get("weights") is not None:
-            raise ValueError("encoder.weights: names a place on another machine; expected nothing")
+            raise ValueError("encoder.weights: is a path on another machine; expected nothing")
         return super().from_fields(fields)
 
     @property
@@ -441,15 +443,15 @@ class EncodedPart(FeaturePart):
 
 
 class EncodedFrames(EncodedPart, MediaFrames):
-    """Pictures of the clips, encoded: `{"picture": (blocks, frames, width)}`, float32.
+    """Encoded frames of the clips: `{"picture": (blocks, frames, width)}`, float32.
 
-    The frames are those of `MediaFrames`, the features the [CLS] tokens of an image transformer in inference. A frame
-    is encoded once, however many blocks it is in, and few frames are in memory at a time.
+    The frames are those of `MediaFrames`, the features the [CLS] tokens of an image transformer in inference. Each
+    frame is encoded once, even if it is in several blocks, and few frames are in memory at a time.
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        frame_rate_hz: frames a second; a block has a whole number of them.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        frame_rate_hz: frames per second; a block has a whole number of them.
         image_size: side of the pictures in pixels, that of the weights.
         encoder: the transformer.
     """
@@ -465,7 +467,7 @@ class EncodedFrames(EncodedPart, MediaFrames):
         return self
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """See `FeaturePart`; whether the weights are random."""
+        """See `FeaturePart`; reports random weights."""
         return ("picture features by a network with random weights",) if self.encoder.is_random else ()
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -485,15 +487,15 @@ class EncodedFrames(EncodedPart, MediaFrames):
 
 
 class EncodedSound(EncodedPart, MediaSound):
-    """Sound of the clips, encoded: `{"sound": (blocks, patches, embedding_size)}`, float32.
+    """Encoded sound of the clips: `{"sound": (blocks, patches, embedding_size)}`, float32.
 
-    The patches are those of `MediaLogMel` or `MediaVGGishPatches`, four of a block of 4 s, the features the embeddings
-    of VGGish in inference. Beside it `"energy_dbfs"`, `(blocks, 1)`, as `MediaLogMel` has it.
+    The patches are those of `MediaLogMel` or `MediaVGGishPatches`, four per block of 4 s, the features the embeddings
+    of VGGish in inference. In addition `"energy_dbfs"`, `(blocks, 1)`, as in `MediaLogMel`.
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        encoder: VGGish, and which patches it is given.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        encoder: VGGish, and the kind of its patches.
     """
 
     code_version: ClassVar[int] = 1
@@ -508,11 +510,11 @@ class EncodedSound(EncodedPart, MediaSound):
 
     @property
     def n_patches(self) -> int:
-        """Patches of a block."""
+        """Number of patches of a block."""
         return self.front_end.n_patches
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """See `FeaturePart`; whether weights are random."""
+        """See `FeaturePart`; reports random weights."""
         if self.encoder.is_random:
             return ("sound features by a network with random weights",)
         if self.encoder.has_random_dense_layers:
@@ -524,7 +526,7 @@ class EncodedSound(EncodedPart, MediaSound):
         return {"sound": (self.n_patches, self.encoder.output_size), "energy_dbfs": (1,)}
 
     def patches(self, waveform: np.ndarray) -> np.ndarray:
-        """See `MediaSound`; encoded."""
+        """See `MediaSound`; the encoded patches."""
         patches = self.front_end.patches(waveform)
         encoded = self.encoder.encode()(patches.reshape(-1, *patches.shape[2:]))
         return encoded.reshape(*patches.shape[:2], -1)

@@ -1,4 +1,4 @@
-"""MERCL (Lee, Kim and Kim, 2024) as a system: contrastive training of the encoders, then attention and a classifier."""
+"""MERCL (Lee, Kim and Kim, 2024) as a system: contrastive training of encoders, then attention and a classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import (
     FeaturePart,
     MediaFrames,
@@ -27,7 +26,6 @@ from keras_emotion.pipelines import (
 from keras_emotion.pipelines.batches import JoinedArrays
 from keras_emotion.pipelines.media_features import Stream
 from keras_emotion.pipelines.pairing import count_dropped
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import TRIAL_KEY, InputError, Trial
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
@@ -42,19 +40,19 @@ if TYPE_CHECKING:
 Modality = Literal["visual", "audio", "eeg"]
 
 STIMULUS = "stimulus"
-"""Array of the stimulus of each window, `(windows, 1)` int32: equal for windows of one stimulus, or of one trial where
-picture and sound are the person's."""
+"""Array of the stimulus of each window, `(windows, 1)` int32: equal for windows of one stimulus, or of one trial if
+picture and sound are those of the subject."""
 
 ENERGY = "energy_dbfs"
 
 _SOUND_PARTS = {"log_mel": MediaLogMel, "vggish": MediaVGGishPatches}
-# Lines of Table 7.
+# Rows of Table 7.
 _PAIRS = {
     frozenset({"visual", "audio"}): "Audio + Video",
     frozenset({"audio", "eeg"}): "Audio + EEG",
     frozenset({"visual", "eeg"}): "Video + EEG",
 }
-# Lines of Table 8, by contrastive learning and attention.
+# Rows of Table 8, by contrastive learning and attention.
 _ABLATIONS = {
     (False, True): "Without Contrastive Learning",
     (True, False): "Without Cross-Modal Attention",
@@ -64,62 +62,62 @@ _ABLATIONS = {
 
 @register_system
 class MERCLSystem(NetworkSystem):
-    """MERCL and how it is fed; the lines of the paper's Tables 7 to 9 are fields.
+    """MERCL with its inputs; the rows of the paper's Tables 7 to 9 are fields.
 
-    | line | fields |
+    | row | fields |
     |---|---|
     | Table 7, pairs of modalities | `modalities` |
     | Table 8, without contrastive learning | `contrastive=False` |
     | Table 8, without cross-modal attention | `cross_modal_attention=False` |
     | Table 9, audio energy-based selection | `silent_rows="drop"` |
 
-    The picture and the sound are those of the stimulus, which all subjects saw: a network that has seen a clip in
-    training can recognise it and give back its label. Protocols that keep stimuli apart alone ask about emotion.
+    Picture and sound are those of the stimulus, which all subjects saw: a network trained on a clip can recognise it
+    and output its label. Only protocols with disjoint stimuli measure emotion recognition.
 
-    With `stream="person"` they are the person's own: whole pictures of the face video, and the sound of the person, as
-    EAV has them. Trials without them are dropped and counted, such as those in which the person listens, where sound is
-    among the modalities (`--reader.task speaking` leaves them out before their pictures are encoded). Features are kept
-    by person, and windows of one trial take the place of windows of one stimulus in the losses.
+    With `stream="person"` they are the subject's own: whole pictures of the face video, and the sound of the subject,
+    as in EAV. Trials without them are dropped and counted, such as those in which the subject listens, if sound is
+    among the modalities (`--reader.task speaking` leaves them out before their pictures are encoded). Features are
+    stored by subject, and windows of one trial replace windows of one stimulus in the losses.
 
-    **Deviations.** The paper prints neither `pretraining` and the other settings of training, nor the weights of the
-    losses, `temperature`, `alpha`, `silence_dbfs` and the lag. Where spatial encoders are frozen their features are
-    scaled by the training windows, in place of the log-mel spectrogram.
+    **Deviations.** The paper states neither `pretraining` and the other training settings, nor the weights of the
+    losses, `temperature`, `alpha`, `silence_dbfs` and the lag. Features of frozen spatial encoders are scaled by the
+    training windows, in place of the log-mel spectrogram.
 
     Args:
-        eeg: EEG in blocks; picture and sound are cut at the same times, `lag_seconds` earlier.
+        eeg: EEG in blocks; picture and sound are windowed at the same times, `lag_seconds` earlier.
         picture: pictures of the stimulus as features of a network.
         sound: sound of the stimulus as features of a network.
-        stream: whose picture and sound: those of the stimulus, as in the paper, or the person's face and voice.
+        stream: source of picture and sound: the stimulus, as in the paper, or the subject's face and voice.
         modalities: two or three of them.
         spatial_encoders: `"frozen"`: the networks of `picture` and `sound` are applied once and their features stored;
-            `"trained"`: they are part of the network and trained in each fold, from the weights that they start with.
+            `"trained"`: they are part of the network and trained in each fold, starting from their initial weights.
         conformer: spatial encoder of EEG, see `keras_emotion.models.MERCLEncoder`.
-        contrastive: whether the encoders are first trained by the contrastive losses. Without, they are trained with
+        contrastive: whether the encoders are first trained by the contrastive losses. Otherwise they are trained with
             the classifier.
         cross_modal_attention: whether the modalities attend to each other.
-        freeze_encoders: whether the encoders stay as the contrastive losses left them (Algorithm 1) while the
-            classifier is trained, or are trained on (section 3.3).
+        freeze_encoders: whether the encoders stay fixed after the contrastive training (Algorithm 1) while the
+            classifier is trained, or are trained further (section 3.3).
         amcl_weight: weight of the loss within modalities (`keras_emotion.losses.MERCLLoss`).
         emcl_weight: weight of the loss between modalities.
         smcl_weight: weight of the alignment within samples.
-        temperature: of the first two losses.
-        alpha: dot product at which two embeddings of a sample are aligned.
+        temperature: temperature of the first two losses.
+        alpha: dot product at which two embeddings of a sample count as aligned.
         form: form of the first two losses.
         same_stimulus_pairs: whether pairs of windows of one stimulus count between pictures and sounds, which are equal
-            for all subjects: `"keep"` or `"drop"`. Their share is recorded. Of the person's picture and sound, pairs of
-            windows of one trial.
-        silent_rows: windows without sound: `"keep"` them; `"no_smcl"`: their sound is not aligned (section 3.2);
-            `"no_pairs"`: their sound is in no pair; `"drop"`: they leave training and test (Table 9).
+            for all subjects: `"keep"` or `"drop"`. Their share is recorded. For the subject's picture and sound: pairs
+            of windows of one trial.
+        silent_rows: windows without sound: `"keep"` them; `"no_smcl"`: do not align their sound (section 3.2);
+            `"no_pairs"`: use their sound in no pair; `"drop"`: remove them from training and test set (Table 9).
         silence_dbfs: energy below which a window is silent, in decibels relative to full scale.
-        units: features of TCN, embeddings and attention, a multiple of 4.
-        dropout: share that is dropped in training.
+        units: number of features of TCN, embeddings and attention, a multiple of 4.
+        dropout: dropout rate.
         pretraining: settings of the contrastive training.
-        encoder_weights: a saved network (`.keras`) of this system from another run, whose encoders the training starts
-            with, of the modalities that both have: such as those of picture and sound that learnt from actors without
-            EEG (RAVDESS, CREMA-D). Pictures and sound must be computed alike in both runs.
+        encoder_weights: a saved network (`.keras`) of this system from another run, with the initial weights of the
+            encoders of the shared modalities: for example those of picture and sound trained on actors without EEG
+            (RAVDESS, CREMA-D). Pictures and sound must be computed in the same way in both runs.
     """
 
-    hint: ClassVar[str] = "--system.modalities says which modalities are used, two or more of visual, audio and eeg"
+    hint: ClassVar[str] = "--system.modalities selects the modalities, two or more of visual, audio and eeg"
 
     eeg: SlidingBandPowers = Field(default_factory=SlidingBandPowers)
     picture: EncodedFrames = Field(default_factory=EncodedFrames)
@@ -151,8 +149,8 @@ class MERCLSystem(NetworkSystem):
             raise ValueError(f"modalities: {', '.join(self.modalities)}; expected each once")
         if self.amcl_weight == self.emcl_weight == 0 and self.contrastive:
             raise ValueError(
-                "amcl_weight and emcl_weight are both 0: the alignment alone is least for embeddings that are all the "
-                "same; expected one of them above 0, or --system.no-contrastive"
+                "amcl_weight and emcl_weight are both 0: the alignment alone is minimal for constant embeddings; "
+                "expected one of them above 0, or --system.no-contrastive"
             )
         if self.silent_rows != "keep" and "audio" not in self.modalities:
             raise ValueError(f"silent_rows: {self.silent_rows!r} needs the modality audio; expected 'keep'")
@@ -164,7 +162,7 @@ class MERCLSystem(NetworkSystem):
         return tuple(one for one in ("visual", "audio", "eeg") if one in self.modalities)
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; what nothing is done with does not make another experiment."""
+        """See `System`; unused settings do not change the experiment's identity."""
         fields = self.model_dump(mode="json")
         parts = self._all_parts()
         fields |= {"eeg": parts["eeg"].key(), "picture": parts["visual"].key(), "sound": parts["audio"].key()}
@@ -172,7 +170,7 @@ class MERCLSystem(NetworkSystem):
             encoders = {"picture": self.picture.encoder, "sound": self.sound.encoder}
             for name, encoder in encoders.items():
                 fields[name] = {**fields[name], "encoder": encoder.portable().model_dump(mode="json")}
-        # As it was before there was a choice, so that those runs can be taken up.
+        # Left out at the default, so that runs of earlier versions can be resumed.
         if self.stream == "stimulus":
             del fields["stream"]
         if self.encoder_weights is None:
@@ -202,18 +200,20 @@ class MERCLSystem(NetworkSystem):
                 lines.append(f"{name} features by a network with random weights; in the paper it is pre-trained")
         if self.stream == "person":
             lines.append(
-                "picture and sound are the person's (whole pictures of the face video, and the voice); in the paper "
+                "picture and sound are the subject's (whole pictures of the face video, and the voice); in the paper "
                 "those of the stimulus"
             )
         if self.encoder_weights is not None:
-            lines.append("encoders start with those of another run; in the paper with random weights")
+            lines.append("encoders start from those of another run; in the paper from random weights")
         if not self.eeg.lag_seconds:
-            lines.append("EEG is not cut later than picture and sound; the paper names a time lag and prints none")
+            lines.append(
+                "EEG windows are not delayed relative to picture and sound; the paper has a time lag, not stated"
+            )
         return tuple(lines)
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the lines of Tables 7, 8 and 9."""
+        """See `System`; the rows of Tables 7, 8 and 9."""
         if len(self.modalities) < 3:
             return _PAIRS[frozenset(self.modalities)]
         ablation = _ABLATIONS.get((self.contrastive, self.cross_modal_attention))
@@ -238,7 +238,7 @@ class MERCLSystem(NetworkSystem):
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`."""
-        # That of the stimulus first: windows of EEG that a lag drops at the end of a trial are then counted.
+        # That of the stimulus first: EEG windows that a lag drops at the end of a trial are then counted.
         return {name: part for name, part in self._all_parts().items() if name in self.modalities}
 
     def _arrays(self) -> dict[Modality, str]:
@@ -261,8 +261,8 @@ class MERCLSystem(NetworkSystem):
         return (*super().flags(trial), *own)
 
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
-        """See `System`; silent windows are dropped where they are to be, and the stimulus of each window is added."""
-        table, arrays = stored.table, dict(stored.arrays)
+        """See `System`; drops silent windows if configured, and adds the stimulus of each window."""
+        table, arrays = stored.table, dict[str, Any](stored.arrays)
         reasons = np.full(len(table), "", dtype=object)
         if self.silent_rows == "drop":
             silent = np.asarray(arrays[ENERGY][np.arange(len(table))])[:, 0] < self.silence_dbfs
@@ -270,7 +270,7 @@ class MERCLSystem(NetworkSystem):
         dropped = count_dropped(table, reasons)
         if len(dropped):
             kept = np.flatnonzero(reasons == "")
-            arrays = {name: JoinedArrays([array], kept) for name, array in arrays.items()}
+            arrays.update({name: JoinedArrays([array], kept) for name, array in arrays.items()})
             table = table.iloc[kept].reset_index(drop=True)
         if self.contrastive:
             is_person = self.stream == "person"
@@ -293,7 +293,7 @@ class MERCLSystem(NetworkSystem):
         return first, Stage(system=self, starts_from=tuple(f"{modality}_*" for modality in self.modalities_in_order))
 
     def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-        """Arguments of both networks for windows of the given shapes."""
+        """Return the arguments of both networks for windows of the given shapes."""
         arguments: dict[str, Any] = {
             "modalities": self.modalities_in_order,
             "conformer": self.conformer,
@@ -335,20 +335,18 @@ class MERCLSystem(NetworkSystem):
         return model
 
     def start_encoders(self, model: keras.Model) -> None:
-        """Give a network the encoders of `encoder_weights`, where there are any.
+        """Set a network's encoders to those of `encoder_weights`, if given.
 
         Raises:
-            InputError: the file is no such network, or one of other sizes or other features.
+            InputError: the file is not such a network, or differs in sizes or features.
         """
         if self.encoder_weights is None:
             return
-        import keras
-
         from keras_emotion.models import MERCL
+        from keras_emotion.models.saved_networks import load_network
 
         file = self.encoder_weights
-        with refusing_unreadable(file, "{path}: not a saved network ({reason})"), own_keras_settings():
-            saved = keras.models.load_model(file, compile=False)
+        saved = load_network(file, "{path}: not a saved network ({reason})")
         if not isinstance(saved, MERCL):
             raise InputError(f"{file}: a {type(saved).__name__}; expected a MERCL of a run with --save-models")
         known = saved.inference or {}
@@ -358,7 +356,8 @@ class MERCLSystem(NetworkSystem):
             if there is not None and (there := _comparable(there)) != (here := _comparable(own)):
                 names = sorted(name for name in here if there.get(name) != here[name])
                 raise InputError(
-                    f"{file}: learnt from {modality} features of other {', '.join(names)}; expected those of this run; "
+                    f"{file}: was trained on {modality} features of other {', '.join(names)}; expected those of this "
+                    "run; "
                     "give both runs the same preset and options"
                 )
         try:
@@ -367,7 +366,7 @@ class MERCLSystem(NetworkSystem):
             raise InputError(f"{file}: {error}; give both runs the same preset and options") from None
 
     def inference(self, trial: Trial) -> dict[str, Any]:
-        """See `System`; of the person, whom `predict` cannot read, what the encoders learnt from."""
+        """See `System`; for the subject's picture and sound, which `predict` cannot read, the encoders' inputs."""
         block = super().inference(trial)
         return block or {"encoders": self._described_parts()}
 
@@ -392,32 +391,32 @@ class MERCLSystem(NetworkSystem):
         fit_scaling_layers(self, model, arrays, rows)
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
-        """See `System`; without what a network of this system is not told about the stimulus."""
+        """See `System`; without those stimulus arrays that a network of this system does not read."""
         return super().vectors({name: arrays[name] for name in self._arrays().values()})
 
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`; none of the person's picture and sound, of which `predict` reads no files."""
+        """See `System`; none for the subject's picture and sound, because `predict` reads no files of them."""
         if self.stream == "person":
             return {}
         return {modality: ModelInput(part=modality, array=array) for modality, array in self._arrays().items()}
 
 
 def _comparable(description: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the description of a part decides what a window of it is like, but for its length and whose it is."""
+    """Return the fields of a part's description that determine a window's content, except its length and source."""
     fields = dict(description.get("fields", {}))
     for name in ("window_seconds", "hop_seconds", "stream"):
         fields.pop(name, None)
     if isinstance(encoder := fields.get("encoder"), Mapping):
-        # Where the weights lie is another thing than what they are.
+        # Equal weights may have different paths.
         fields["encoder"] = {name: value for name, value in encoder.items() if name != "weights"}
     return fields
 
 
 class _Pretraining(NetworkSystem):
-    """The first stage of MERCL; no system of a run by itself.
+    """First stage of MERCL; not used as a run's system.
 
     Args:
-        of: the system that it is a stage of.
+        of: the system of which it is a stage.
     """
 
     of: MERCLSystem
@@ -438,7 +437,7 @@ class _Pretraining(NetworkSystem):
         """See `NetworkSystem`."""
         from keras_emotion.losses import MERCLLoss
 
-        # Windows that are to be dropped are not there.
+        # Windows to drop are already removed.
         silent_rows = "keep" if self.of.silent_rows == "drop" else self.of.silent_rows
         same = ("amcl_weight", "emcl_weight", "smcl_weight", "temperature", "alpha", "form", "same_stimulus_pairs")
         arguments = {name: getattr(self.of, name) for name in same}
@@ -458,7 +457,7 @@ class _Pretraining(NetworkSystem):
         fit_scaling_layers(self, model, arrays, rows)
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:
-        """See `NetworkSystem`; the share of pairs of windows that show one stimulus, or are of one trial."""
+        """See `NetworkSystem`; the share of pairs of windows of one stimulus, or of one trial."""
         _, counts = np.unique(np.asarray(arrays[STIMULUS][rows]), return_counts=True)
         n_pairs = len(rows) * (len(rows) - 1)
         what = "trial" if self.of.stream == "person" else "stimulus"
@@ -466,13 +465,13 @@ class _Pretraining(NetworkSystem):
 
 
 def stimulus_numbers(stimuli: pd.Series) -> np.ndarray:
-    """A number for the stimulus of each window, `(windows, 1)` int32, that does not depend on which others there are.
+    """Number the stimulus of each window, `(windows, 1)` int32, independently of the other stimuli.
 
     Raises:
-        ValueError: two stimuli have the same number (one in 16 million pairs has).
+        ValueError: two stimuli have the same number (one in 16 million pairs does).
     """
     names = stimuli.astype(str)
-    # 24 bits: exact in float32 too, whatever a backend makes of targets.
+    # 24 bits: exact also in float32, to which a backend may convert targets.
     number = {name: zlib.crc32(name.encode()) >> 8 for name in sorted(set(names))}
     if len(set(number.values())) < len(number):
         raise ValueError(f"two of the stimuli {', '.join(number)} have the same number; rename one of them")
@@ -480,21 +479,21 @@ def stimulus_numbers(stimuli: pd.Series) -> np.ndarray:
 
 
 def trial_numbers(table: pd.DataFrame) -> np.ndarray:
-    """A number for the trial of each window of a person, `(windows, 1)` int32: different for each of the trials.
+    """Number the trial of each window of a subject, `(windows, 1)` int32: different for each trial.
 
-    Numbers of different persons are seldom the same (a pair of 1000 trials each in 16 thousand).
+    Numbers of different subjects rarely coincide (a pair of 1000 trials each in 16 thousand).
 
     Args:
-        table: window table of one person.
+        table: window table of one subject.
     """
     person = "/".join(table[list(TRIAL_KEY[:2])].astype(str).iloc[0]) if len(table) else ""
     place = table.groupby(list(TRIAL_KEY), sort=True).ngroup().to_numpy()
-    # 24 bits: exact in float32 too, whatever a backend makes of targets.
+    # 24 bits: exact also in float32, to which a backend may convert targets.
     return (((zlib.crc32(person.encode()) >> 8) + place) % 2**24).astype(np.int32)[:, np.newaxis]
 
 
 class MERCLExperiment(Experiment):
-    """An experiment with MERCL: ratings above 5 are high, and both protocols, the printed and the honest one."""
+    """An experiment with MERCL: ratings above 5 are high; the published protocol and an honest one."""
 
     system: MERCLSystem = Field(default_factory=MERCLSystem)
     label_rule: LabelRule = LabelRule(threshold=5.0)

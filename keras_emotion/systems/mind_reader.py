@@ -1,4 +1,4 @@
-"""Face and EEG classified apart and compared (Islam et al.), a comparison method of the hierarchical LSTM."""
+"""Separate face and EEG classifiers with comparison (Islam et al.), a comparison method of the hierarchical LSTM."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @register_system
 class MindReader(FacesAndPowers):
-    """A classifier of the face and one of the EEG; where they disagree, the one that is more certain decides [1].
+    """Separate classifiers of face and EEG; if they disagree, the more certain one decides [1].
 
-    Both are logistic regressions: on principal components of the grey picture (`LeadingComponents`), and on standard
-    scores of the powers. All of it is fitted on the training rows.
+    Both are logistic regressions: on principal components of the grey picture (`LeadingComponents`), and on
+    standardised powers. Everything is fitted on the training rows.
 
-    **Deviations**: known is what [2] writes of it: facial expressions and EEG are recognised apart, the results of the
-    two are compared, and whether the emotion fluctuates is read off the comparison. Features, classifiers and how the
-    comparison becomes one class are not known, and are decided here.
+    **Deviations**: only the description in [2] is known: facial expressions and EEG are recognised separately, the two
+    results are compared, and the comparison shows whether the emotion fluctuates. Features, classifiers and how the
+    comparison becomes one class are unknown, and are our choice.
 
     Args:
         window_seconds: length of a segment in seconds.
-        hop_seconds: from the start of a segment to that of the next; `None`: side by side.
-        faces: how faces come from videos; the mean over the steps of a segment is the picture.
+        hop_seconds: time between consecutive segment starts in seconds; `None`: no overlap.
+        faces: extraction of faces from videos; the mean over the steps of a segment is the picture.
         bands: `(low_hz, high_hz)` of the log-powers of the EEG by name.
-        n_components: principal components of a face, fewer where the training rows span fewer.
+        n_components: number of principal components of a face, fewer if the training rows span fewer.
         inverse_regularisation: C of both regressions.
-        decides: `"most_certain"`: of both, the one whose probability is larger; `"face"` or `"eeg"`: this one alone.
+        decides: `"most_certain"`: the classifier with the larger probability; `"face"` or `"eeg"`: only this one.
 
     References:
         [1] Islam, Hamza, Rahaman, Bhattacharjee and Rahman (2018). Mind reader: a facial expression and EEG based
@@ -48,11 +48,11 @@ class MindReader(FacesAndPowers):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the method as [2] cites it, which has a bar in Fig. 8 and 9."""
+        """See `System`; the method as cited by [2], which has a bar in Fig. 8 and 9."""
         return "Ref [22]" if self.decides == "most_certain" else f"Ref [22], {self.decides} alone"
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; the seed is that of the principal components."""
+        """See `EstimatorSystem`; `seed` is that of the principal components."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -73,6 +73,6 @@ class MindReader(FacesAndPowers):
 
 
 class MindReaderExperiment(Experiment):
-    """An experiment with a classifier of the face and one of the EEG."""
+    """An experiment with separate classifiers of face and EEG."""
 
     system: MindReader = Field(default_factory=MindReader)

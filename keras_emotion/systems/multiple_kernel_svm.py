@@ -1,4 +1,4 @@
-"""Multiple-kernel learning: a support vector machine whose kernel is a learned sum of one of each kind and modality."""
+"""Multiple-kernel learning: support vector machine on a learned sum of kernels, one per kind and modality."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _KERNELS = ("linear", "rbf")
 
 
 def alignment_weights(kernels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    r"""Weights, none negative, of the sum of kernels that is best aligned with the classes.
+    r"""Compute non-negative weights of the sum of kernels that is best aligned with the classes.
 
     Proposition 9 of [1]: with the centred kernels `K_c`, `M_{kl} = <K_{kc}, K_{lc}>_F` and `a_k = <K_{kc}, Y>_F`, the
     largest centred alignment of `\sum_k \mu_k K_k` with the kernel of the classes `Y` has
 
     $$v^* = \mathrm{argmin}_{v \ge 0} \; v^T M v - 2 v^T a, \qquad \mu = v^* / \|v^*\|_2$$
 
-    a least-squares problem with non-negative weights. `Y` is 1 for rows of one class, else 0; the `y y^T` of [1], for
-    two classes of -1 and 1, is no other kernel once it is centred, but for its size.
+    a least-squares problem with non-negative weights. `Y` is 1 for rows of one class, else 0; for two classes of -1 and
+    1, the `y y^T` of [1] is the same kernel after centring, up to its scale.
 
     Args:
         kernels: `(kernels, rows, rows)`.
         labels: `(rows,)` classes.
 
     Returns:
-        `(kernels,)`, of Euclidean norm 1; equal weights where no kernel is aligned with the classes at all.
+        `(kernels,)`, of Euclidean norm 1; equal weights if no kernel is aligned with the classes.
 
     Example:
         >>> labels = np.array([0, 0, 1, 1])
@@ -53,11 +53,11 @@ def alignment_weights(kernels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     same_class = np.equal.outer(labels, labels)
     flat = kernels.reshape(len(kernels), -1)
     norms = np.linalg.norm(flat, axis=1)
-    # Kernels of one size: the weights go back to those of the kernels as they are below.
+    # Normalised kernels: the weights are rescaled to the original kernels below.
     scales = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
     similarities = scales[:, None] * (flat @ flat.T) * scales
     alignments = scales * (flat @ same_class.ravel())
-    # v^T M v - 2 v^T a is |R v - R^-T a|^2 but for a constant, with R^T R = M, whatever the rank of M.
+    # v^T M v - 2 v^T a is |R v - R^-T a|^2 up to a constant, with R^T R = M, for any rank of M.
     eigenvalues, vectors = np.linalg.eigh(similarities)
     kept = eigenvalues > len(kernels) * np.finfo(float).eps * eigenvalues.max(initial=0)
     roots = np.sqrt(eigenvalues[kept])
@@ -71,18 +71,18 @@ def alignment_weights(kernels: np.ndarray, labels: np.ndarray) -> np.ndarray:
 class MultipleKernelSVM(ClassifierMixin, BaseEstimator):
     r"""`sklearn.svm.SVC` on a weighted sum of kernels, one of each kind for each block of columns.
 
-    A block of columns is a modality. The weights of the kernels are learnt from the training rows before the support
-    vector machine is, by centred alignment with the classes (`alignment_weights`). The columns should come scaled:
-    inside of a block the kernels take them as they are.
+    A block of columns is a modality. The kernel weights are learnt from the training rows before the support vector
+    machine, by centred alignment with the classes (`alignment_weights`). Columns should be scaled: within a block the
+    kernels use them unchanged.
 
     **Deviations.** The kernels are `x \cdot x'` and, with `\gamma` one over the number of columns times their variance
     (scikit-learn's `"scale"`), `\exp(-\gamma |x - x'|^2)`. The sum is divided by the mean of its centred diagonal, so
-    that `C` means the same whatever the kernels. Of one class against another the support vector machines are those of
-    `SVC`, with one kernel for all pairs.
+    that `C` has the same meaning for any kernels. For several classes, `SVC` fits one machine per pair, with the same
+    kernel for all pairs.
 
     Args:
-        block_sizes: columns of each block, in their order, 1 or more; one may be -1, the columns that are left. The
-            default, `(-1,)`, is one block.
+        block_sizes: number of columns of each block, in their order, 1 or more; one may be -1, the remaining columns.
+            The default, `(-1,)`, is one block.
         kernels: kinds of kernels of each block, of `"linear"` and `"rbf"`; default both.
         C: that of `SVC`, above 0; default 1.
 
@@ -109,15 +109,15 @@ class MultipleKernelSVM(ClassifierMixin, BaseEstimator):
         self.C = C
 
     def fit(self, X, y):
-        """Learns the weights of the kernels and the support vector machine.
+        """Fit the kernel weights and the support vector machine.
 
         Args:
             X: `(rows, columns)`.
             y: `(rows,)` classes, two or more.
 
         Raises:
-            ValueError: blocks that do not make up the columns, an unknown kernel, a single class, or what scikit-learn
-                refuses in `X` and `y`.
+            ValueError: the blocks do not cover the columns, a kernel is unknown, there is a single class, or
+                scikit-learn refuses `X` or `y`.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
@@ -133,25 +133,25 @@ class MultipleKernelSVM(ClassifierMixin, BaseEstimator):
         weights = alignment_weights(kernels, y)
         total = np.tensordot(weights, kernels, axes=1)
         spread = np.trace(total) / len(total) - total.mean()
-        # Nothing varies: any scale will do.
+        # Nothing varies: any scale is valid.
         self._scale = 1 / spread if spread > 0 else 1.0
         self.kernel_weights_ = weights.reshape(len(self._blocks), len(self.kernels))
         self._machine = SVC(kernel="precomputed", C=self.C).fit(self._scale * total, y)
         return self
 
     def decision_function(self, X):
-        """Decision values of `SVC`: `(rows,)` of two classes, positive for the second, or `(rows, n_classes)`."""
+        """Return decision values of `SVC`: `(rows, n_classes)`; for two classes `(rows,)`, positive for the second."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         total = np.tensordot(self.kernel_weights_.ravel(), self._kernels_with(X), axes=1)
         return self._machine.decision_function(self._scale * total)
 
     def predict_proba(self, X):
-        """`(rows, n_classes)`, largest for what is predicted, not calibrated: see `decision_probabilities`."""
+        """Return `(rows, n_classes)`, largest for the predicted class, not calibrated: see `decision_probabilities`."""
         return decision_probabilities(self.decision_function(X))
 
     def predict(self, X):
-        """`(rows,)` classes."""
+        """Return `(rows,)` classes."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
@@ -159,7 +159,7 @@ class MultipleKernelSVM(ClassifierMixin, BaseEstimator):
         return [X[:, block] for block in self._blocks]
 
     def _kernels_with(self, X):
-        """`(kernels, rows of X, training rows)`."""
+        """Return `(kernels, rows of X, training rows)`."""
         kernels = []
         blocks = zip(self._of_blocks(X), self._of_blocks(self._rows), self._gammas, strict=True)
         for rows, known, gamma in blocks:
@@ -169,7 +169,7 @@ class MultipleKernelSVM(ClassifierMixin, BaseEstimator):
 
 
 def _blocks(block_sizes: tuple[int, ...], n_columns: int) -> list[slice]:
-    """The columns of each block."""
+    """Return the columns of each block."""
     sizes = list(block_sizes)
     left = n_columns - sum(size for size in sizes if size != -1)
     if sizes.count(-1) == 1:

@@ -1,4 +1,4 @@
-"""Prior-driven dynamic brain networks (Zheng et al., 2023) as a system; a sample is a trial."""
+"""PriorDFCN, prior-driven dynamic brain networks (Zheng et al., 2023), as a system; a sample is a trial."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @register_system
 class PriorDFCNSystem(NetworkSystem):
-    """PriorDFCN and how it is fed; the lines of the paper's Table 2 are fields.
+    """PriorDFCN with its inputs; the rows of the paper's Table 2 are fields.
 
-    | line of Table 2 | fields |
+    | row of Table 2 | fields |
     |---|---|
     | Ours | the default |
     | w/o PKE | `prior="none"` |
@@ -34,11 +34,11 @@ class PriorDFCNSystem(NetworkSystem):
     Args:
         features: connectivity and band powers of the windows of a trial.
         face: the 29 quantities of the face in the same windows.
-        prior: `"sum"` or `"product"` of both correlations, or `"none"`: EEG alone.
+        prior: `"sum"` or `"product"` of both correlations, or `"none"`: EEG only.
         transpose_prior: whether the sum transposes the second correlation.
         prior_units: size of queries and keys, d.
         stfenet: whether there are 3D convolutions.
-        non_local: whether there is a non-local block behind the last of them.
+        non_local: whether there is a non-local block after the last of them.
         width_multiplier: scales the filters of the blocks, 16, 32 and 64, for reduced runs.
     """
 
@@ -63,7 +63,7 @@ class PriorDFCNSystem(NetworkSystem):
         return self.face.with_windowing(self.windowing)
 
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`; what nothing is done with does not make another experiment."""
+        """See `System`; unused settings do not change the experiment's identity."""
         fields = self.model_dump(mode="json")
         if self.prior == "none":
             for name in ("face", "transpose_prior", "prior_units"):
@@ -76,7 +76,7 @@ class PriorDFCNSystem(NetworkSystem):
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the lines of Table 2."""
+        """See `System`; the rows of Table 2."""
         has_prior = self.prior != "none"
         if not self.stfenet:
             return "w/o STFENet" if has_prior else "Baseline"
@@ -140,7 +140,7 @@ class PriorDFCNSystem(NetworkSystem):
 
 
 class PriorDFCNExperiment(Experiment):
-    """An experiment with PriorDFCN: subjects kept apart, ratings above 5 are high."""
+    """An experiment with PriorDFCN: subject-disjoint folds, ratings above 5 are high."""
 
     system: PriorDFCNSystem = Field(default_factory=PriorDFCNSystem)
     label_rule: LabelRule = LabelRule(threshold=5.0)

@@ -1,4 +1,4 @@
-"""Systems by the name that a run's files have."""
+"""Registry of systems by the name used in a run's files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from keras_emotion.systems.base import System
 _SYSTEMS: dict[str, type[System]] = {}
 
 ENTRY_POINTS = "keras_emotion.papers"
-"""Group of the entry points by which other packages bring their papers."""
+"""Group of the entry points with which other packages provide their papers."""
 
 SystemType = TypeVar("SystemType", bound=type[System])
 
 
 def register_system(system: SystemType) -> SystemType:
-    """Register a system under the name of its class, so that runs with it can be read again; a class decorator.
+    """Register a system under its class name, so that its runs can be read again; a class decorator.
 
-    A run folder names a system and no module: reading one imports nothing that was not imported before.
+    A run folder stores the system's name but no module: reading a run imports nothing new.
 
     Args:
         system: the class.
@@ -33,16 +33,16 @@ def register_system(system: SystemType) -> SystemType:
     name = system.__name__
     there = _SYSTEMS.setdefault(name, system)
     if (there.__module__, there.__qualname__) != (system.__module__, system.__qualname__):
-        raise ValueError(f"a system named {name} is registered already: that of {there.__module__}")
+        raise ValueError(f"a system named {name} is already registered: that of {there.__module__}")
     _SYSTEMS[name] = system
     return system
 
 
 def find_system(name: str) -> type[System]:
-    """Return the system that is registered under a name.
+    """Return the system registered under a name.
 
     Args:
-        name: name of the class, as `experiment.json` of a run has it.
+        name: name of the class, as in `experiment.json` of a run.
 
     Raises:
         InputError: no such system is registered.
@@ -50,14 +50,14 @@ def find_system(name: str) -> type[System]:
     systems = registered_systems()
     if name not in systems:
         raise InputError(
-            f"unknown system {name!r}; registered are {', '.join(sorted(systems))}. A system of another package is "
-            "found after --register MODULE, or where that package is installed"
+            f"unknown system {name!r}; registered are {', '.join(sorted(systems))}; for a system of another package, "
+            "give --register MODULE, or install that package"
         )
     return systems[name]
 
 
 def registered_systems() -> dict[str, type[System]]:
-    """Systems by name: those of this package, those of installed packages, and those that were registered."""
+    """Return systems by name: those of this package, of installed packages, and registered ones."""
     installed_papers()
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
@@ -67,7 +67,7 @@ def registered_systems() -> dict[str, type[System]]:
 
 @functools.cache
 def installed_papers() -> tuple[Any, ...]:
-    """What the entry points `keras_emotion.papers` of the installed packages name, loaded once a process.
+    """Load the objects of the entry points `keras_emotion.papers` of installed packages, once per process.
 
     Raises:
         InputError: one of them cannot be imported.

@@ -1,4 +1,4 @@
-"""Estimators that choose how much they are regularised on the validation windows of each fold."""
+"""Estimators whose regularisation is selected on the validation windows of each fold."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from keras_emotion.systems.base import EstimatorSystem, System
 
 
 class RegularisedSystem(EstimatorSystem):
-    """An estimator with a penalty, of which each fold chooses the weight: a network is compared with a tuned baseline.
+    """An estimator with a penalty whose weight is selected in each fold, so that baselines are tuned.
 
     Each value of the grid is a candidate of the fold, trained on its training windows; the one with the highest mean
-    log-likelihood of the validation windows is trained again on both and tested (under a protocol that chooses on the
-    test fold, the one with the highest accuracy there, as of networks). Of equal ones the strongest penalty counts.
-    `search.csv` of a run lists them.
+    log-likelihood on the validation windows is trained again on both and tested (under a protocol that selects on the
+    test fold, the one with the highest accuracy there, as for networks). Ties go to the strongest penalty. `search.csv`
+    of a run lists the candidates.
 
-    The leak audit trains hundreds of estimators on permuted labels: it takes `inverse_regularisation` for all of them,
+    The leak audit trains hundreds of estimators on permuted labels: it uses `inverse_regularisation` for all of them,
     and for the real labels too, so that its p-value is exact and its time is that of one candidate.
 
     Args:
-        inverse_regularisation: C, the inverse weight of the penalty, where no grid is given, and in the leak audit.
-        inverse_regularisation_grid: values of C among which each fold chooses on its validation windows; none takes
+        inverse_regularisation: C, the inverse weight of the penalty, used without a grid, and in the leak audit.
+        inverse_regularisation_grid: values of C from which each fold selects on its validation windows; empty: use
             `inverse_regularisation`.
     """
 
@@ -32,13 +32,13 @@ class RegularisedSystem(EstimatorSystem):
 
     @classmethod
     def of_record(cls, fields: Mapping[str, Any]) -> Self:
-        """See `System`; before there was a grid, C was fixed."""
+        """See `System`; before version 0.2.0 there was no grid, and C was fixed."""
         return cls(**{"inverse_regularisation_grid": (), **fields})
 
     def scientific_config(self) -> dict[str, Any]:
         """See `System`."""
         fields = self.model_dump(mode="json")
-        # As it was before there was a grid, so that those runs can be taken up.
+        # Left out if empty, so that runs of earlier versions can be resumed.
         if not self.inverse_regularisation_grid:
             del fields["inverse_regularisation_grid"]
         return fields

@@ -1,4 +1,4 @@
-"""Stages: trainings that follow one another within a fold, each with a network, losses and settings of its own."""
+"""Stages: consecutive trainings within a fold, each with its own network, losses and settings."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ LayerWeights = Mapping[str, Sequence[np.ndarray]]
 class Stage:
     """One training of a fold.
 
-    Weights and outputs go from stage to stage within a fold, and nothing of one fold to another. A stage that is not
-    the last one is given training and validation windows and no test windows, neither their features nor their labels.
+    Weights and outputs pass from stage to stage within a fold, but never between folds. A stage before the last gets
+    training and validation windows, but neither features nor labels of test windows.
 
     Args:
         name: unique in a system, part of file names; the last stage has none.
-        system: its network, inputs, targets and losses. The last stage's is the system itself.
-        training: its settings; `None` are those of the experiment.
-        starts_from: patterns of the names of layers whose weights are taken over from the network of the stage before:
-            `("*",)` all that both have, which makes the new network a head on the old one.
+        system: its network, inputs, targets and losses. That of the last stage is the system itself.
+        training: its settings; `None`: those of the experiment.
+        starts_from: patterns of the names of layers whose weights are taken over from the previous stage's network:
+            `("*",)`: all layers that both have, so that the new network extends the old one.
         trainable: patterns of the names of layers that are trained; the others keep their weights.
-        chosen_by: what chooses the epoch, on the validation windows: `"loss"`, `"accuracy"`, the name of another logged
-            quantity (the smaller the better where it ends with `loss`), or `"none"`: the last epoch. Under a protocol
-            that chooses on the test fold the last stage chooses by accuracy there, and the others by none; under one
-            without validation windows all choose by none.
+        chosen_by: criterion for the epoch, on the validation windows: `"loss"`, `"accuracy"`, the name of another
+            logged
+            quantity (smaller is better if it ends with `loss`), or `"none"`: the last epoch. Under a protocol that
+            selects on the test fold, the last stage selects by accuracy there, and the others use `"none"`; under one
+            without validation windows all use `"none"`.
         sampling: how batches are drawn: `"plain"`, or `"stratified"`: the shuffled rows of each class are spread in
             proportion over the batches of an epoch.
         arrays: names of the arrays of the fold that it reads; all by default.
@@ -59,21 +60,21 @@ class Stage:
     own_seed: bool = True
 
     def key(self) -> list:
-        """JSON-able: what of a stage decides how its network is compiled."""
+        """Return JSON-able fields that determine how the stage's network is compiled."""
         return [self.name, list(self.trainable)]
 
     def freeze(self, model: keras.Model) -> None:
-        """Have the layers that are not named by `trainable` keep their weights."""
+        """Freeze the layers that `trainable` does not match."""
         if self.trainable == ("*",):
             return
         for layer in model.layers:
             layer.trainable = _matches(layer.name, self.trainable)
 
     def take_over(self, model: keras.Model, before: LayerWeights) -> None:
-        """Give a new network the weights of the stage before.
+        """Set a new network's weights to those of the previous stage.
 
         Raises:
-            ValueError: a pattern matches no layer that both have, or a layer's weights have other shapes.
+            ValueError: a pattern matches no layer that both have, or the shapes of a layer's weights differ.
         """
         for pattern in self.starts_from:
             names = [layer.name for layer in model.layers if _matches(layer.name, (pattern,))]
@@ -81,14 +82,14 @@ class Stage:
             if not known:
                 raise ValueError(
                     f"stage {self.name or type(self.system).__name__}: starts_from: no layer {pattern!r} with weights "
-                    f"that the stage before has; it has {', '.join(name for name in before if before[name])}"
+                    f"that the previous stage has; it has {', '.join(name for name in before if before[name])}"
                 )
             for name in known:
                 model.get_layer(name).set_weights(before[name])
 
 
 def layer_weights(model: keras.Model) -> LayerWeights:
-    """The weights of a network by layer."""
+    """Return the weights of a network by layer."""
     return {layer.name: layer.get_weights() for layer in model.layers}
 
 

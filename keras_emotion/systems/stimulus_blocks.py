@@ -1,4 +1,4 @@
-"""What the comparison methods of MERCL have in common: blocks of stimulus and EEG, paired by time."""
+"""Base class of MERCL's comparison methods: blocks of stimulus and EEG, paired by time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from keras_emotion.systems.base import System
 
 
 class StimulusBlocks(System):
-    """Features of the stimulus and of the EEG in the blocks of MERCL; the EEG may be cut later.
+    """Features of stimulus and EEG in MERCL's blocks; the EEG may be delayed.
 
     Args:
         window_seconds: length of a block in seconds, of all features.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        lag_seconds: how much later than the stimulus the EEG of a block is cut.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        lag_seconds: delay of the EEG of a block relative to the stimulus in seconds.
     """
 
     hint: ClassVar[str] = "give the folder of the stimuli with --stimuli"
     reads: ClassVar[tuple[str, ...]]
-    """Names of the attributes that are feature parts, the one that leads first."""
+    """Names of the attributes that are feature parts, the leading one first."""
 
     window_seconds: Seconds = 4.0
     hop_seconds: Seconds | None = 2.0
@@ -47,7 +47,7 @@ class StimulusBlocks(System):
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
 
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`; all of them cut alike."""
+        """See `System`; all with the same windows."""
         in_step = self.windowing.model_copy(update={"lag_seconds": 0.0})
         parts = {name: getattr(self, name) for name in self.reads}
         return {

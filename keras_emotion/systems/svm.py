@@ -1,4 +1,4 @@
-"""A support vector machine that gives probabilities."""
+"""Support vector machine with probabilities."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def decision_probabilities(decisions: np.ndarray) -> np.ndarray:
-    """`(rows, n_classes)` from 0 to 1 of the decision values of a classifier: what it decides for has the largest.
+    """Convert decision values of a classifier to `(rows, n_classes)` from 0 to 1, largest for the decision.
 
     Args:
-        decisions: `(rows,)` of two classes, positive for the second: their logistic function; or `(rows, n_classes)`:
+        decisions: `(rows,)` for two classes, positive for the second: their logistic function; or `(rows, n_classes)`:
             their softmax.
 
     Example:
@@ -31,10 +31,10 @@ def decision_probabilities(decisions: np.ndarray) -> np.ndarray:
 class DecisionSVC(SVC):
     """`sklearn.svm.SVC` with probabilities that follow its decisions: see `decision_probabilities`.
 
-    They are not calibrated. Platt's calibration, which scikit-learn offers, needs folds of the training windows of its
-    own, and where it moves the threshold it answers otherwise than the support vector machine that is asked about.
+    They are not calibrated. Platt's calibration, which scikit-learn offers, needs its own folds of the training
+    windows, and by moving the threshold it may predict another class than the support vector machine.
     """
 
     def predict_proba(self, X):
-        """`(rows, n_classes)`, see the class."""
+        """Return `(rows, n_classes)` probabilities."""
         return decision_probabilities(self.decision_function(X))

@@ -1,4 +1,4 @@
-"""VE-BiLSTM: bidirectional LSTM layers on picture and EEG, which Lee, Kim and Kim (2024) compare MERCL with."""
+"""VE-BiLSTM: bidirectional LSTMs on picture and EEG, a comparison method of MERCL (Lee et al., 2024)."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ if TYPE_CHECKING:
 
 @register_system
 class VEBiLSTM(StimulusBlocks, NetworkSystem):
-    """Features of picture and EEG side by side in two bidirectional LSTM layers (`VEBiLSTMNetwork`) [1].
+    """Bidirectional LSTMs (`VEBiLSTMNetwork`) on concatenated features of picture and EEG [1].
 
-    **Deviations**: what Lee, Kim and Kim [2] take as features of picture and EEG is not printed, but that they have
-    1024 dimensions each. Here: of each frame, two a second, the features of VGG19 as for AVE-LSTM; and the log-powers
-    of five bands in the half second around the frame; each through a dense layer. The pre-training of [1] on another
-    task is left out; nor does [2] name it.
+    **Deviations**: Lee, Kim and Kim [2] state only that the features of picture and EEG have 1024 dimensions each.
+    Here: for each frame, two per second, the features of VGG19 as for AVE-LSTM, and the log-powers of five bands in the
+    half second around the frame, each followed by a dense layer. The pre-training of [1] on another task is left out;
+    [2] does not mention it.
 
     Args:
         window_seconds: length of a block in seconds, of all features.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        lag_seconds: how much later than the stimulus the EEG of a block is cut.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        lag_seconds: delay of the EEG of a block relative to the stimulus in seconds.
         picture: features of the frames.
-        bands: `(low_hz, high_hz)` of the log-powers of the EEG by name; they are those of the steps that frames are the
-            middle of.
-        projection_units: dimensions of each modality.
-        units: of the two bidirectional layers, in each direction.
+        bands: `(low_hz, high_hz)` of the log-powers of the EEG by name, in steps centred at the frames.
+        projection_units: number of dimensions of each modality.
+        units: units of the two bidirectional layers, in each direction.
         width_multiplier: scales `projection_units` and `units`, for reduced runs.
 
     References:
@@ -64,14 +63,14 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
 
     @property
     def eeg(self) -> SlidingBandPowers:
-        """Log-powers of the EEG, a step for each frame."""
+        """Log-powers of the EEG, one step per frame."""
         step_seconds = 1 / self.picture.frame_rate_hz
         steps = {"step_window_seconds": step_seconds, "step_hop_seconds": step_seconds}
         return SlidingBandPowers(window_seconds=self.window_seconds, bands=self.bands, **steps)
 
     @property
     def paper_variant(self) -> str | None:
-        """See `System`; the line of Tables 3 to 6."""
+        """See `System`; the row of Tables 3 to 6."""
         return "VE-BiLSTM"
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
@@ -112,7 +111,7 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
 
 
 class VEBiLSTMExperiment(Experiment):
-    """An experiment with VE-BiLSTM; trained as MERCL's second stage is, for want of anything printed."""
+    """An experiment with VE-BiLSTM; trained as MERCL's second stage, because no settings are stated."""
 
     system: VEBiLSTM = Field(default_factory=VEBiLSTM)
     training: Training = Training(epochs=50, batch_size=64, learning_rate=1e-4)

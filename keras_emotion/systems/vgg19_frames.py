@@ -1,4 +1,4 @@
-"""Features of the pictures of stimuli by VGG19, computed once a clip."""
+"""VGG19 features of stimulus pictures, computed once per clip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_emotion.systems.media_encoders import EncodedFrames, FrameEncoder
 if TYPE_CHECKING:
     import keras
 
-# Means of red, green and blue over ImageNet, which the released weights expect to be subtracted.
+# ImageNet means of red, green and blue, which the released weights require to be subtracted.
 _MEANS = (123.68, 116.779, 103.939)
 _SMALLEST = 32
 
@@ -26,12 +26,11 @@ _SMALLEST = 32
 class VGG19Encoder(FrameEncoder):
     """VGG19 [1] (`keras.applications.VGG19`): its last block of convolutions, averaged over the picture.
 
-    Without `weights` the network is random (He's normal distribution, zeros for biases; the same for a `seed` on every
-    backend), and a run is flagged: its features tell colours and textures apart, but nothing was learnt from
-    photographs.
+    Without `weights` the network is random (He's normal distribution, biases 0; identical for a `seed` on every
+    backend), and a run is flagged: its features separate colours and textures, but are not learnt from photographs.
 
     Args:
-        weights: weights of Keras without the dense layers, `vgg19_..._notop.h5`; `None`: random weights.
+        weights: Keras weights without the dense layers, `vgg19_..._notop.h5`; `None`: random weights.
         weights_hash: see the base class.
         seed: seed of random weights.
 
@@ -41,7 +40,7 @@ class VGG19Encoder(FrameEncoder):
 
     @property
     def output_size(self) -> int:
-        """Features of a picture."""
+        """Number of features of a picture."""
         return 512
 
     def check_image_size(self, image_size: int) -> None:
@@ -50,7 +49,7 @@ class VGG19Encoder(FrameEncoder):
             raise ValueError(f"image_size: {image_size} pixels; expected {_SMALLEST} or more for VGG19")
 
     def build(self, image_size: int) -> keras.Model:
-        """See `FrameEncoder`; pixels are of 0 to 255."""
+        """See `FrameEncoder`; pixels from 0 to 255."""
         self.checked()
         self.check_image_size(image_size)
         with own_keras_settings():
@@ -65,24 +64,24 @@ class VGG19Encoder(FrameEncoder):
                 self._load_into(network)
             pictures = keras.Input(shape, name="pictures")
             centred = keras.layers.Rescaling(1.0, [-mean for mean in _MEANS], name="colours")(pictures)
-            # Blue first, as the weights were trained.
+            # Blue first, as in the training of the weights.
             return keras.Model(pictures, network(keras.ops.flip(centred, axis=-1)), name="picture_encoder")
 
     def _load_into(self, network: keras.Model) -> None:
-        # What a file does not fill stays not a number, and Keras only warns of it.
+        # Weights missing in the file stay NaN; Keras only warns about them.
         network.set_weights([np.full_like(value, np.nan) for value in network.get_weights()])
-        reason = "not all weights are there"
+        reason = "weights are missing"
         try:
             refuse_special_file(self.weights)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 network.load_weights(self.weights)
-        # Whatever a damaged file makes h5py and Keras raise.
+        # h5py and Keras raise various exceptions for damaged files.
         except Exception as error:
             reason = reason_of(error, self.weights)
         if not all(np.isfinite(value).all() for value in network.get_weights()):
             raise InputError(
-                f"{self.weights}: not readable as weights of VGG19 ({reason}); expected those of Keras without the "
+                f"{self.weights}: not readable as weights of VGG19 ({reason}); expected Keras weights without the "
                 "dense layers (vgg19_..._notop.h5)"
             )
 
@@ -96,24 +95,24 @@ class VGG19Encoder(FrameEncoder):
 
 
 def _random(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """A kernel `(rows, columns, inputs, outputs)`, or a bias."""
+    """Draw a kernel `(rows, columns, inputs, outputs)`, or a bias."""
     if len(shape) == 1:
         return np.zeros(shape, np.float32)
-    # Behind ReLU, twice the inverse of the inputs keeps the variance [He et al., ICCV 2015].
+    # After a ReLU, twice the inverse of the inputs preserves the variance [He et al., ICCV 2015].
     return np.float32(np.sqrt(2 / np.prod(shape[:-1]))) * rng.standard_normal(shape, np.float32)
 
 
 class VGG19Frames(EncodedFrames):
-    """Frames of the clips, encoded by VGG19: `{"picture": (blocks, frames, 512)}`, float32.
+    """Frames of the clips encoded by VGG19: `{"picture": (blocks, frames, 512)}`, float32.
 
     Args:
         window_seconds: length of a block in seconds.
-        hop_seconds: from the start of a block to that of the next; `None`: side by side.
-        frame_rate_hz: frames a second; a block has a whole number of them.
-        image_size: side of the pictures in pixels; 224 where the weights were trained.
+        hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
+        frame_rate_hz: frames per second; a block has a whole number of them.
+        image_size: side of the pictures in pixels; 224 for the released weights.
         encoder: the network.
     """
 
     code_version: ClassVar[int] = 1
 
-    encoder: VGG19Encoder = Field(default_factory=VGG19Encoder)
+    encoder: VGG19Encoder = Field(default_factory=VGG19Encoder)  # type: ignore[assignment]  # another encoder

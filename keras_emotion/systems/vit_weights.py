@@ -1,4 +1,4 @@
-"""Weights of image transformers (ViT) in folders as KerasHub and HuggingFace write them, and random ones."""
+"""Weights of image transformers (ViT): KerasHub and HuggingFace folders, and random weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_emotion.schema import InputError
 
 _CONFIG, _IMAGES, _TENSORS = "config.json", "preprocessor_config.json", "model.safetensors"
 _PRESET_IMAGES, _PRESET_TENSORS = "image_converter.json", "model.weights.h5"
-# What a classifier has besides the transformer.
+# Weights of a classifier in addition to the transformer.
 _HEADS = ("pooler.", "classifier.")
 _LARGEST = {"patch_size": 256, "n_layers": 128, "n_heads": 128, "width": 8192, "mlp_width": 32768, "image_size": 4096}
 
@@ -29,7 +29,7 @@ class ViTSizes:
         patch_size: side of a patch in pixels.
         n_layers: transformer blocks.
         n_heads: attention heads of a block.
-        width: features of a token; a multiple of `n_heads`.
+        width: number of features of a token; a multiple of `n_heads`.
         mlp_width: hidden units of the dense layers of a block.
 
     References:
@@ -43,7 +43,7 @@ class ViTSizes:
     mlp_width: int = 3072
 
     def shapes(self, image_size: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of the arrays by their names in HuggingFace's `ViTModel`, matrices `(outputs, inputs)`.
+        """Return the shapes of the arrays by their names in HuggingFace's `ViTModel`, matrices `(outputs, inputs)`.
 
         Args:
             image_size: side of the pictures in pixels.
@@ -71,10 +71,10 @@ class ViTSizes:
         return {**found, "layernorm.weight": (width,), "layernorm.bias": (width,)}
 
     def random_arrays(self, image_size: int, seed: int) -> dict[str, np.ndarray]:
-        """Random arrays of `shapes`, the same on every backend.
+        """Draw random arrays of `shapes`, the same on every backend.
 
-        Matrices and convolutions are normally distributed and keep the variance of their inputs, embeddings have the
-        standard deviation 0.02, biases are 0 and the factors of normalisations 1.
+        Matrices and convolutions are normally distributed and preserve the variance of their inputs; embeddings have
+        the standard deviation 0.02, biases are 0, and the scales of normalisations are 1.
 
         Args:
             image_size: side of the pictures in pixels.
@@ -96,20 +96,20 @@ class ViTSizes:
 
 @dataclasses.dataclass(frozen=True)
 class ViTFolder:
-    """A folder with the weights of an image transformer.
+    """Folder with the weights of an image transformer.
 
-    Two layouts are read: a preset of KerasHub (`config.json`, `model.weights.h5`, `image_converter.json`), and a folder
-    of HuggingFace (`config.json` of model type `vit`, `model.safetensors`, `preprocessor_config.json`).
+    Supports two layouts: a KerasHub preset (`config.json`, `model.weights.h5`, `image_converter.json`), and a
+    HuggingFace folder (`config.json` of model type `vit`, `model.safetensors`, `preprocessor_config.json`).
 
     Args:
-        files: the files that are read.
+        files: files of the folder.
         sizes: sizes of the transformer.
         image_size: side of the pictures in pixels.
-        epsilon: of the layer normalisations.
-        dropout: share of the values that a training step leaves out, and
-        attention_dropout: share of the attention weights.
-        scale: factor of each colour (red, green, blue) of pixels of 0 to 255, and
-        offset: what is added then.
+        epsilon: epsilon of the layer normalisations.
+        dropout: dropout rate.
+        attention_dropout: dropout rate of the attention weights.
+        scale: factor of each colour (red, green, blue) for pixels from 0 to 255.
+        offset: offset of each colour, added after scaling.
     """
 
     files: tuple[Path, ...]
@@ -123,11 +123,11 @@ class ViTFolder:
 
     @classmethod
     def read(cls, folder: Path | str) -> ViTFolder:
-        """Read the description of the weights, and not the weights.
+        """Read the description of the weights, but not the weights.
 
         Raises:
-            InputError: a file is missing or unreadable, or describes another network than an image transformer with
-                biases; one line that names file and field.
+            InputError: a file is missing or unreadable, or describes something other than an image transformer with
+                biases; the one-line message names file and field.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -173,7 +173,7 @@ class ViTFolder:
     @classmethod
     def _of_hugging_face(cls, files: tuple[Path, ...], config: _Json, images: _Json) -> ViTFolder:
         config.check("model_type", "vit")
-        # Without them, and with another activation, it is not the network of `ViTBackbone`.
+        # Without them, or with another activation, it differs from the network of `ViTBackbone`.
         for name, expected in (("qkv_bias", True), ("hidden_act", "gelu"), ("num_channels", 3)):
             config.check(name, expected, default=expected)
         names = {
@@ -211,19 +211,20 @@ class ViTFolder:
         return self
 
     def load_into(self, backbone: Any) -> None:
-        """Give the weights to a `keras_hub.models.ViTBackbone` of these sizes.
+        """Load the weights into a `keras_hub.models.ViTBackbone` of these sizes.
 
         Raises:
-            InputError: the file of the weights is damaged, lacks one or has one too many, or one has another shape or
-                values that are not finite.
+            InputError: the file of the weights is damaged, a weight is missing or surplus, or has another shape or
+                non-finite values.
         """
-        # Here: the models import Keras.
+        # Imported here, because the models import Keras.
         from keras_emotion.models.weight_files import finite_floats
 
         file = self.files[2]
         if file.name == _PRESET_TENSORS:
             message = (
-                f"{{path}}: cannot be read as the weights of {_CONFIG} beside it ({{reason}}); copy the preset again"
+                f"{{path}}: cannot be read as the weights of the {_CONFIG} in its folder ({{reason}}); copy the "
+                "preset again"
             )
             with refusing_unreadable(file, message):
                 backbone.load_weights(file)
@@ -247,7 +248,8 @@ class ViTFolder:
         for name, array in arrays.items():
             if array.shape != shapes[name]:
                 raise InputError(
-                    f"{file}: `{names[name]}` has shape {array.shape}; expected {shapes[name]} by {_CONFIG} beside it"
+                    f"{file}: `{names[name]}` has shape {array.shape}; expected {shapes[name]} by the {_CONFIG} in "
+                    "its folder"
                 )
         return arrays
 
@@ -278,7 +280,7 @@ def set_arrays(backbone: Any, arrays: Mapping[str, np.ndarray]) -> None:
             f"{place}.output.dense": block.mlp.dense_2,
         }
         for name, layer in dense.items():
-            # Heads are an axis of their own in Keras: consecutive features in HuggingFace's matrices.
+            # Keras has a separate axis for heads: consecutive features in HuggingFace's matrices.
             layer.kernel.assign(arrays[f"{name}.weight"].T.reshape(layer.kernel.shape))
             layer.bias.assign(arrays[f"{name}.bias"].reshape(layer.bias.shape))
         _set_normalisation(block.layer_norm_1, arrays, f"{place}.layernorm_before")
@@ -291,7 +293,7 @@ def _set_normalisation(layer: Any, arrays: Mapping[str, np.ndarray], name: str) 
     layer.beta.assign(arrays[f"{name}.bias"])
 
 
-# --- files of settings
+# --- settings files
 
 _PURPOSES = {
     _TENSORS: "the weights, in one file",
@@ -318,10 +320,10 @@ def _first_line(error: Exception) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Json:
-    """An object of a JSON file, whose values are checked when they are asked for.
+    """Object of a JSON file whose values are checked on access.
 
     Args:
-        file: the file, and the place in it, for messages.
+        file: file and position in it, for messages.
         values: values by name.
     """
 
@@ -334,7 +336,7 @@ class _Json:
             raise InputError(f"{file}: no such file; expected the sizes of an image transformer")
         values = read_user_json(file, "{path}: cannot be read as JSON ({reason}); copy it again")
         if not isinstance(values, dict):
-            raise InputError(f"{file}: holds {type(values).__name__}; expected settings by name")
+            raise InputError(f"{file}: contains {type(values).__name__}; expected settings by name")
         return cls(file, values)
 
     def inner(self, name: str) -> _Json:
@@ -363,12 +365,13 @@ class _Json:
         return value
 
     def colours(self, name: str, is_right: Callable[[float], bool] = lambda value: True) -> tuple[float, float, float]:
-        """A number for each of three colours, or one for all."""
+        """Return a number for each of three colours, or the same for all."""
         value = self.values.get(name, _MISSING)
         values = value if isinstance(value, list) else [value] * 3
         if len(values) != 3 or not all(_is_number(one) and is_right(one) for one in values):
             raise InputError(f"{self.file}: {name} is {_told(value)}; expected a number for red, green and blue each")
-        return tuple(float(one) for one in values)
+        red, green, blue = (float(one) for one in values)
+        return red, green, blue
 
 
 def _is_number(value: Any) -> bool:

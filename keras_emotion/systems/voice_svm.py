@@ -1,4 +1,4 @@
-"""A support vector machine on descriptions of a person's voice."""
+"""Support vector machine on descriptors of a subject's voice."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _voice() -> MediaSoundFunctionals:
 
 @register_system
 class VoiceSVM(RegularisedSystem):
-    """A support vector machine with a radial kernel on functionals of the sound of a person, window by window.
+    """Support vector machine with a radial kernel on functionals of a subject's sound, window by window.
 
-    A baseline for datasets of voices (`Trial.voice`), and for what a network of sound has to beat. Standard scores come
-    first, fitted on the training windows; C is chosen on the validation windows of each fold.
+    A baseline for datasets of voices (`Trial.voice`), which sound networks should exceed. Inputs are standardised on
+    the training windows; C is selected on the validation windows of each fold.
 
     Args:
-        voice: functionals of the sound in windows of a second, side by side.
+        voice: functionals of the sound in windows of one second, without overlap.
     """
 
     voice: MediaSoundFunctionals = Field(default_factory=_voice)
@@ -38,7 +38,7 @@ class VoiceSVM(RegularisedSystem):
         return {"voice": self.voice.changed(stream="person")}
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:
-        """See `EstimatorSystem`; nothing in it is random."""
+        """See `EstimatorSystem`; deterministic."""
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 

@@ -1,5 +1,6 @@
 """The exit codes, and what interrupted commands print."""
 
+import gc
 import io
 import os
 import signal
@@ -51,6 +52,24 @@ def test_unusable_input_is_code_2_without_a_traceback(capfd):
 
     assert _exit_code(command) == 2
     assert capfd.readouterr().err == "error: a.dat: broken\nb.dat: broken\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "runs/a"), "runs/a: Permission denied; change its permissions"),
+        (OSError(28, "No space left on device"), "No space left on device; free some space"),
+        (MemoryError(), "out of memory; use fewer --workers"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_failure_of_the_machine_is_code_2_without_a_traceback(error, message, capfd):
+    def command():
+        raise error
+
+    assert _exit_code(command) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
 
 
 def test_the_code_of_the_option_parser_stays():
@@ -146,6 +165,40 @@ def test_a_later_signal_ends_a_shutdown_that_hangs(monkeypatch):
     started = time.monotonic()
     assert _in_a_process(command) == (130, "interrupted; jobs are kept\n")
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_where_python_can_raise_nothing_is_not_lost(number):
+    class Interrupted:
+        def __del__(self):
+            # As where one comes in a callback of the garbage collector: JAX has such.
+            os.kill(os.getpid(), number)
+
+    @on_interruption("jobs are kept")
+    def command():
+        Interrupted()
+        time.sleep(60)
+
+    assert _in_a_process(command) == (128 + number, "interrupted; jobs are kept\n")
+
+
+def test_other_failures_where_python_can_raise_nothing_are_reported_as_ever(monkeypatch):
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    before = sys.unraisablehook
+
+    class Fails:
+        def __del__(self):
+            raise ValueError("of __del__")
+
+    @with_exit_codes
+    def command():
+        Fails()
+        gc.collect()
+
+    command()
+    assert [str(one.exc_value) for one in reported] == ["of __del__"]
+    assert sys.unraisablehook is before
 
 
 def test_a_reader_of_the_output_that_has_enough_is_no_bug():

@@ -1,4 +1,4 @@
-"""Two models on the same folds: against SciPy, by hand, and against planted differences."""
+"""Comparison of two models on the same folds: against SciPy, by hand, and with planted differences."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ N_TRIALS, N_WINDOWS, N_FOLDS = 12, 3, 4
 
 
 def table(seed, share_right, subjects=(2, 10, 7), n_repetitions=2, protocol="trial_disjoint"):
-    """Predictions of which a share is right, trial-wise folds; folds of a repetition hold every fourth trial."""
+    """Predictions with a given share of correct ones, in trial-wise folds; each fold holds every fourth trial."""
     generator = np.random.default_rng(seed)
     rows = []
     for subject in subjects:
@@ -31,7 +31,7 @@ def table(seed, share_right, subjects=(2, 10, 7), n_repetitions=2, protocol="tri
 
 
 def with_probabilities(predictions, seed):
-    """Probabilities that agree with the predictions, more or less sure."""
+    """Probabilities that agree with the predictions, with varying certainty."""
     sure = np.random.default_rng(seed).uniform(0.5, 1, len(predictions))
     high = np.where(predictions["prediction"] == 1, sure, 1 - sure)
     return predictions.assign(probability_0=1 - high, probability_1=high)
@@ -187,7 +187,7 @@ def test_scored_by_trial_the_folds_vote_by_themselves():
 
 
 def test_differences_that_are_all_the_same_are_no_evidence():
-    """Of three subjects each has one window more right in one model, at accuracies whose rounding differs."""
+    """Each of three subjects has one more correct window in one model, at accuracies with different rounding."""
     first = table(0, 1.0, n_repetitions=1)
     for subject, n_wrong in ((2, 1), (7, 4), (10, 9)):
         own = first.index[first["subject"] == subject][:n_wrong]
@@ -234,11 +234,11 @@ def changed(column, value):
     [
         ("fold", 0, rf"not tested in the same folds: {PLACE}: fold 3 in the first, 0 in the second"),
         ("label", 0, rf"do not have the same labels: {PLACE}: label 1 in the first, 0 in the second"),
-        (TRAINING_WINDOWS, 99, rf"not trained on as many windows: {PLACE}: training windows 23 in the first, 99"),
+        (TRAINING_WINDOWS, 99, rf"not trained on equally many windows: {PLACE}: training windows 23 in the first, 99"),
         (
             "start_seconds",
             2.5,
-            rf"not tested on the same windows: {PLACE} is among those of the first only \(2 such windows\)",
+            rf"not tested on the same windows: {PLACE} is in the first table only \(2 such windows\)",
         ),
         ("trial", 2, "the second predictions table scores a window twice: subject 2, trial 2, 2 to 4 s, repetition 1"),
     ],
@@ -250,7 +250,7 @@ def test_other_folds_are_refused_and_the_first_difference_named(column, value, m
 
 def test_a_window_that_only_the_second_has():
     rows = table(0, 0.7)
-    with pytest.raises(InputError, match=r"subject 2, trial 1, 0 to 2 s, repetition 0 is among those of the second"):
+    with pytest.raises(InputError, match=r"subject 2, trial 1, 0 to 2 s, repetition 0 is in the second table only"):
         compare(rows.iloc[1:], rows, "within_subject")
 
 
@@ -268,9 +268,9 @@ def test_bad_arguments():
     rows = table(0, 0.7)
     with pytest.raises(InputError, match="the second predictions table has no column n_training_windows"):
         compare(rows, rows.drop(columns=TRAINING_WINDOWS), "within_subject")
-    with pytest.raises(ValueError, match="one and the same target"):
+    with pytest.raises(ValueError, match="the same target"):
         compare(rows, rows.assign(target="valence"), "within_subject")
-    with pytest.raises(ValueError, match="one and the same protocol"):
+    with pytest.raises(ValueError, match="the same protocol"):
         compare(rows[:0], rows, "within_subject")
     with pytest.raises(ValueError, match="`scope` is 'subject'"):
         compare(rows, rows, "subject")

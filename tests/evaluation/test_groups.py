@@ -1,4 +1,4 @@
-"""Subjects who were recorded together are on one side of a split, and a split that separates them is found."""
+"""Subjects who were recorded together stay together in a split, and a split that separates them is reported."""
 
 import itertools
 
@@ -74,7 +74,7 @@ def test_groups_that_share_a_subject_are_one():
     # 5, 4 and 2 by x, 1 by y of 2; numbered by the first subject of each.
     assert people_codes(table).tolist() == [0, 0, 1, 0, 0, 0, 2, 2]
     others = pd.concat([table, table.assign(dataset="other", recorded_together="")], ignore_index=True)
-    # The same names in another dataset are other people.
+    # The same names in another dataset are different people.
     assert people_codes(others)[8:].tolist() == [7, 6, 5, 4, 4, 3, 8, 8]
 
 
@@ -105,7 +105,7 @@ def test_a_split_that_separates_a_group_is_found():
         checks.fold(table, known, known[:0], tested)
         (finding,) = (one for one in checks.findings() if one.kind == "shared group")
         assert (finding.severity, finding.n_windows, finding.n_tested) == (severity, 2, 12)
-        assert "was recorded together with one who is in training; first: subject 1, trial 6" in finding.message
+        assert "was recorded together with one in the training set; first: subject 1, trial 6" in finding.message
     checks = SplitChecks("subjects")
     for train, validation, test in SubjectKFold().nested_split(table, labels_of(table)):
         checks.fold(table, train, validation, test)

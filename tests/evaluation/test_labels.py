@@ -83,7 +83,7 @@ def test_a_rating_that_is_no_finite_number_is_refused(kind, bad):
 
 
 def test_a_rating_that_stands_for_no_class_is_named():
-    with pytest.raises(InputError, match=r"ratings 1\.5, 7 stand for no class"):
+    with pytest.raises(InputError, match=r"ratings 1\.5, 7 belong to no class"):
         LabelRule(kind="classes").apply([0, 1, 7, 1.5, 7])
 
 

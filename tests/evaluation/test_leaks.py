@@ -1,4 +1,4 @@
-"""Planted faults are found, each by its name; clean splits are not accused."""
+"""Planted faults are found, each by name; clean splits have no findings."""
 
 import itertools
 
@@ -234,7 +234,7 @@ def test_protocols_of_windows_are_accused_of_shared_trials(name):
     assert "overlap in time" not in kinds(found)
 
 
-# Tables of other people ----------------------------------------------------------------------------------------------
+# External tables ------------------------------------------------------------------------------------------------------
 
 
 def predictions_of(table, fold, accuracy=0.8, seed=0):
@@ -375,7 +375,7 @@ def test_numbers_and_words_are_labels_alike(tmp_path):
         (lambda table: table.assign(start="early"), "line 2, start_seconds: expected seconds, found 'early'"),
         (lambda table: table.assign(stop=table["start"]), "line 2: the window ends before it starts"),
         (lambda table: table.assign(label=np.where(table.index == 3, np.nan, 1.0)), "line 5: label is missing"),
-        (lambda table: table.assign(label=np.arange(len(table)) * 0.1), "classes are expected, not ratings"),
+        (lambda table: table.assign(label=np.arange(len(table)) * 0.1), "expected classes, not ratings"),
         (lambda table: table.assign(prediction="sad"), "no prediction is one of the labels"),
     ],
 )

@@ -65,7 +65,8 @@ def test_a_clock_that_is_set_back():
     times[1000:] -= 3.0
     clock = StreamClock(128.0, "x")
     assert breaks_of(clock, times) == [1000]
-    assert clock.notes == ["its time stamps go back by 3 s"]
+    assert clock.notes == ["its time stamps go back by 3 s: its clock was set"]
+    assert clock.set_seconds == pytest.approx(-3)
     assert clock.lost_seconds == []
 
 

@@ -12,13 +12,13 @@ FACRNN_LINES = (
     TEACHER,
     "w = 1 is given; in the paper it is chosen among eleven values, on the test set",
     "in the paper by OpenFace",
-    "in the paper videos have 60 frames a second",
+    "in the paper videos have 60 frames per second",
     "differential entropies take the variance; Eq. (2) prints the standard deviation",
 )
 MERCL_LINES = (
     "picture features by a network with random weights; in the paper it is pre-trained",
     "sound features by a network with random weights; in the paper it is pre-trained",
-    "EEG is not cut later than picture and sound",
+    "EEG windows are not delayed relative to picture and sound",
     "contrastive losses take logarithms of sums of exp(similarity / temperature)",
     "attention between modalities has a softmax, which Eq. (12) does not print",
 )

@@ -121,7 +121,7 @@ def test_how_it_is_run_is_not_part_of_the_identity():
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_fewer_folds_than_training_validation_and_test_need_are_refused(number):
-    with pytest.raises(ValueError, match=rf"maximum_folds: {number}; training, validation and test need 3 folds"):
+    with pytest.raises(ValueError, match=rf"maximum_folds: {number}; expected 3 or more"):
         BASE.changed({"maximum_folds": number})
 
 

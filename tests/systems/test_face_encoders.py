@@ -1,4 +1,4 @@
-"""Faces encoded by AlexNet: in step with the frames of the EEG, their weights, and what cannot be used."""
+"""Faces encoded by AlexNet: synchronous with the EEG frames, weights, and errors."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_frames_of_segments_that_are_lost_are_dropped_and_counted(videos):
     assert counted[2] == ("no face in the video", 1)
     assert counted[3][0].startswith(f"{videos['short']}: ends before the trial, at 7.0 s")
     assert counted[4] == ("no face video", 2)
-    # A face that is lost for as long as the gap allows is that of the nearest frame.
+    # A face lost for up to the allowed gap is replaced by the nearest frame's.
     wide = part.with_windowing(eeg.windowing).changed(maximum_gap_seconds=0.6)
     within, _ = pair_windows({**stored, "faces": StoredFeatures(*wide.extract(trials))})
     assert len(within.table) == 5
@@ -138,7 +138,7 @@ def test_released_weights(videos, weights, tmp_path):
     )
     fields = description["fields"]
     fields["encoder"]["weights"] = "/etc/passwd"
-    with pytest.raises(ValueError, match=r"encoder.weights: names a place on another machine"):
+    with pytest.raises(ValueError, match=r"encoder.weights: is a path on another machine"):
         EncodedFaces.from_fields(fields)
     with np.load(weights) as file:
         other = {**file, "classifier.4.bias": np.zeros(5)}
@@ -161,7 +161,7 @@ def test_faults(tmp_path, weights):
         EncodedFaces(image_size=48)
     with pytest.raises(InputError, match="no trials"):
         EncodedFaces(image_size=IMAGE_SIZE, encoder=ENCODER).extract([])
-    with pytest.raises(InputError, match=r"maps of 1 x 1, and faces of 227 pixels give 6 x 6; give faces of the size"):
+    with pytest.raises(InputError, match=r"maps of 1 x 1, but faces of 227 pixels give 6 x 6; use faces of the size"):
         FaceEncoder(weights=weights).build(227)
     with pytest.raises(InputError, match=r"none.npz: no such file; expected released weights of AlexNet"):
         FaceEncoder(weights=tmp_path / "none.npz").build(227)

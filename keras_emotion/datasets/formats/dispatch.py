@@ -89,19 +89,26 @@ def read_raw(path: Path) -> mne.io.BaseRaw:
         return _read_raw(path)
 
 
+class _Collector(logging.Handler):
+    def __init__(self, level: int):
+        super().__init__(level)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 @contextlib.contextmanager
 def _log_as_warnings() -> Iterator[None]:
     """Issue log messages of readers as warnings: pyxdf logs which damaged parts of a file it skips."""
     root = logging.getLogger()
-    handlers, records = root.handlers, list[logging.LogRecord]()
-    collector = logging.Handler(logging.WARNING)
-    collector.emit = records.append
+    handlers, collector = root.handlers, _Collector(logging.WARNING)
     root.handlers = [collector]
     try:
         yield
     finally:
         root.handlers = handlers
-    for text in dict.fromkeys(record.getMessage() for record in records):
+    for text in dict.fromkeys(record.getMessage() for record in collector.records):
         warnings.warn(text, stacklevel=2)
 
 

@@ -1,0 +1,315 @@
+"""Pages of the documentation site that are made from other files, as MkDocs asks for them (`hooks` of `mkdocs.yml`).
+
+Home is the README; the changelog and the page for contributors are the files in the root; what was measured is
+`reproductions/results`; tutorials are the notebooks, executed copies of which are shown with their outputs (folder
+`executed`, which `.ci/run` fills); the command line is made from the parsers, the API from the packages' docstrings.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import posixpath
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import latex2mathml.converter
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "reproductions" / "results"
+sys.path.insert(0, str(ROOT))
+
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CODE_OF_CONDUCT.md": "code_of_conduct.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "reproductions/results/README.md": "results/index.md",
+    **{
+        f"reproductions/results/{path.name}": f"results/{path.name}"
+        for path in RESULTS.glob("*.md")
+        if path.name != "README.md"
+    },
+}
+"""Files of the repository that are pages of the site: their paths here and there."""
+
+DOWNLOADS = ("CITATION.cff", "LICENSE", "SECURITY.md")
+"""Files of the repository that pages link to."""
+
+PACKAGES = (
+    "audio",
+    "audit",
+    "datasets",
+    "evaluation",
+    "experiment",
+    "faces",
+    "inference",
+    "layers",
+    "losses",
+    "models",
+    "papers",
+    "pipelines",
+    "reports",
+    "schema",
+    "signals",
+    "synthetic",
+    "systems",
+    "testing",
+)
+
+RUNS = {
+    "--model facrnn --dataset deap": "A model on a dataset",
+    "deap_3facrnn": "3FACRNN on DEAP",
+    "deap_deepvanet": "DeepVANet on DEAP",
+    "deap_dfcn": "Dynamic brain networks on DEAP",
+    "deap_mercl": "MERCL on DEAP",
+    "deap_hlstm": "Hierarchical LSTM on DEAP",
+}
+"""What `run` is shown with: its options depend on the system."""
+
+_LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)(#[^)\s]*)?\)")
+_PAGE_IN_TEXT = re.compile(r"(?<!\[)`docs/(\w+\.md)`")
+_FORMULA = re.compile(
+    r"<(?P<tag>span|div) class=\"arithmatex\">\s*\\(?P<open>[(\[])(?P<formula>.*?)\\[)\]]\s*</(?P=tag)>", re.DOTALL
+)
+_FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
+
+
+def on_config(config: Any) -> Any:
+    """Fill the parts of the navigation that are made from the repository."""
+    parts = {
+        "<tutorials>": ["tutorials/index.md", *(f"tutorials/{path.stem}.md" for path in notebooks())],
+        "<command line>": ["command_line.md", *(f"cli/{name}.md" for name in commands())],
+        "<api>": ["python_api.md", *(f"api/{name}.md" for name in PACKAGES)],
+        "<measured>": [page for page in PAGES.values() if page.startswith("results/")],
+    }
+    config.nav = _filled(config.nav, parts)
+    return config
+
+
+def _filled(nav: Any, parts: Mapping[str, list[str]]) -> Any:
+    if isinstance(nav, list):
+        return [_filled(entry, parts) for entry in nav]
+    if isinstance(nav, dict):
+        return {title: _filled(entry, parts) for title, entry in nav.items()}
+    return parts.get(nav, nav)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made from other files, and files that pages link to."""
+
+    def add(path: str, content: str | bytes) -> None:
+        files.append(File.generated(config, path, content=content))
+
+    for source, page in PAGES.items():
+        if (ROOT / source).is_file():
+            add(page, (ROOT / source).read_text(encoding="utf-8"))
+    for path in [*DOWNLOADS, *(f"reproductions/results/{one.name}" for one in RESULTS.glob("*.csv"))]:
+        if (ROOT / path).is_file():
+            add(_place(path), (ROOT / path).read_bytes())
+    add("tutorials/index.md", _tutorials())
+    for path in notebooks():
+        for name, content in notebook_pages(path):
+            add(f"tutorials/{name}", content)
+    for name, calls in commands().items():
+        add(f"cli/{name}.md", command_page(name, calls))
+    for name in PACKAGES:
+        add(f"api/{name}.md", f"# keras_emotion.{name}\n\n::: keras_emotion.{name}\n")
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Point links of files from elsewhere in the repository to their pages, and link pages that texts name."""
+    here = page.file.src_uri
+    source = next((path for path, uri in PAGES.items() if uri == here), None)
+
+    def moved(match: re.Match) -> str:
+        before, target, anchor = match[1], match[2], match[3] or ""
+        if "://" in target or target.startswith("mailto:"):
+            return match[0]
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        return f"{before}{_relative(_place(path), here)}{anchor})"
+
+    def linked(match: re.Match) -> str:
+        return f"[`{match[0].strip('`')}`]({_relative(match[1], here)})" if match[1] != here else match[0]
+
+    def outside_of_code(text: str) -> str:
+        text = _PAGE_IN_TEXT.sub(linked, text)
+        return text if source is None else _LINK.sub(moved, text)
+
+    parts, end = [], 0
+    for fence in _FENCE.finditer(markdown):
+        parts += [outside_of_code(markdown[end : fence.start()]), fence[0]]
+        end = fence.end()
+    return "".join([*parts, outside_of_code(markdown[end:])])
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Turn formulas into MathML, which browsers draw without a script; returned values have no name before a dash."""
+    html = re.sub(r'(<li class="doc-section-item field-body">)\s*–', r"\1", html)
+    return _FORMULA.sub(_mathml, html)
+
+
+def _mathml(match: re.Match) -> str:
+    display = "block" if match["open"] == "[" else "inline"
+    formula = latex2mathml.converter.convert(unescape(match["formula"]), display=display)
+    return f"<{match['tag']} class='formula'>{formula}</{match['tag']}>"
+
+
+def _place(path: str) -> str:
+    """Where a file of the repository is on the site."""
+    if path == "notebooks":
+        return "tutorials/index.md"
+    return PAGES.get(path) or path.removeprefix("docs/").removeprefix("reproductions/")
+
+
+def _relative(target: str, page: str) -> str:
+    return posixpath.relpath(target, posixpath.dirname(page) or ".")
+
+
+# --- tutorials
+
+
+def notebooks() -> list[Path]:
+    """The notebooks, executed copies where there are any."""
+    executed = ROOT / "executed"
+    return [
+        executed / path.name if (executed / path.name).is_file() else path
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    ]
+
+
+def _tutorials() -> str:
+    lines = ["# Tutorials", "Each page is a notebook of the folder `notebooks`; all of them run on synthetic data."]
+    for path in notebooks():
+        title, _, text = "".join(_cells(path)[0]["source"]).removeprefix("# ").partition("\n")
+        first = text.strip().split("\n\n")[0].replace("\n", " ")
+        lines.append(f"**[{title}]({path.stem}.md)**: {first}")
+    return "\n\n".join(lines) + "\n"
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def notebook_pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
+    """The page of a notebook, and the pictures that it shows: names and contents."""
+    parts, n_pictures, is_executed = [], 0, False
+    for cell in _cells(path):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(_fenced(source, "python"))
+        for output in cell.get("outputs", ()):
+            is_executed = True
+            data = output.get("data", {})
+            if "image/png" in data:
+                n_pictures += 1
+                name = f"{path.stem}_{n_pictures}.png"
+                yield name, base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![Output of the code above]({name})")
+            elif "text/html" in data:
+                parts.append("<div class='output' markdown='0'>" + "".join(data["text/html"]) + "</div>")
+            else:
+                text = "".join(output.get("text", data.get("text/plain", "")))
+                if text.strip():
+                    parts.append(_fenced(_ANSI.sub("", text), "text"))
+    note = f"*This page is the notebook `notebooks/{path.name}`" + (
+        ", as executed when the site was built.*" if is_executed else "; run it to see its outputs.*"
+    )
+    title, *rest = parts
+    first, _, text = title.partition("\n")
+    yield f"{path.stem}.md", "\n\n".join([first, note, text.strip(), *rest]) + "\n"
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _fenced(text: str, language: str) -> str:
+    return f"````{language}\n{text.rstrip()}\n````"
+
+
+# --- command line
+
+
+def commands() -> dict[str, list[str]]:
+    """By the name of a page, the command lines whose help it shows."""
+    from keras_emotion.cli import COMMANDS
+
+    return {name: [name, *(f"run {words}" for words in RUNS if name == "run")] for name in COMMANDS}
+
+
+def command_page(name: str, calls: list[str]) -> str:
+    """All options of a command, as `--help-all` lists them."""
+    first, *others = calls
+    parts = [f"# keras-emotion {name}", _help_as_markdown(_help_of(first), "##")]
+    for call in others:
+        title = RUNS[call.removeprefix("run ")]
+        parts += [f"## {title}", f"`keras-emotion {call}`", _help_as_markdown(_help_of(call), "###")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _help_of(call: str) -> str:
+    from keras_emotion.cli import main
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main([*call.split(), "--help-all"])
+    return printed.getvalue()
+
+
+def _help_as_markdown(text: str, heading: str) -> str:
+    """The usage and examples as code, lists of options as tables."""
+    parts = []
+    for block in text.rstrip().split("\n\n"):
+        lines = block.splitlines()
+        if block.startswith("usage:"):
+            parts.append(_fenced(re.sub(r"^(usage:|      ) ", "", block, flags=re.MULTILINE), "text"))
+        elif block.startswith("examples:"):
+            parts += ["**Examples**", _fenced("\n".join(line[2:] for line in lines[1:]), "bash")]
+        elif (options := _entries(lines)) is not None:
+            title, rows = options
+            parts.append(f"{heading} {title[0].upper()}{title[1:]}" if not title.startswith("--") else _group(title))
+            table = "".join(
+                f"<tr><td><code>{_escaped(one)}</code></td><td>{_escaped(what)}</td></tr>\n" for one, what in rows
+            )
+            parts.append(f"<table class='options'>\n{table}</table>")
+        else:
+            parts.append(_escaped(" ".join(lines)))
+    return "\n\n".join(parts)
+
+
+def _group(title: str) -> str:
+    name, _, text = title.partition(": ")
+    return f"**`{name}`** {_escaped(text)}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[&<>*_\[]", lambda match: f"&#{ord(match[0])};", text)
+
+
+def _entries(lines: list[str]) -> tuple[str, list[tuple[str, str]]] | None:
+    """Title and entries of a list of the help; `None` of a paragraph."""
+    first = next((at for at, line in enumerate(lines) if re.match(r"  (-|\S+(\s{2,}|$))", line) and at), None)
+    if first is None:
+        return None
+    title = " ".join(line.strip() for line in lines[:first]).removesuffix(":").removesuffix(".")
+    rows: list[list[str]] = []
+    for line in lines[first:]:
+        if re.match(r"  \S", line):
+            # Descriptions begin in one column, or in the next line where the option is longer.
+            is_beside = line[27:28] == " " and line[28:] not in ("", "...")
+            entry, what = (line[:28], line[28:]) if is_beside else (line, "")
+            rows.append([entry.strip(), what.strip()])
+        else:
+            rows[-1][1] = f"{rows[-1][1]} {line.strip()}".strip()
+    return title, [(entry, what) for entry, what in rows]

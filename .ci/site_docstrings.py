@@ -1,0 +1,14 @@
+"""Docstrings as the documentation site reads them (`extensions` of mkdocstrings in `mkdocs.yml`)."""
+
+import re
+
+import griffe
+
+
+class DoctestsAsCode(griffe.Extension):
+    """Read the section `Example` as `Examples`, whose doctests are code and not quoted text."""
+
+    def on_object(self, *, obj: griffe.Object, **_) -> None:
+        """Change the docstring of an object before it is parsed."""
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)

@@ -14,7 +14,6 @@ import keras_emotion
 from keras_emotion import moved
 from keras_emotion.cli import synthesize
 
-
 CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text()
 
 

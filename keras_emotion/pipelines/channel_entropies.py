@@ -22,7 +22,7 @@ class ChannelEntropies(FeaturePart):
 
     Args:
         window_seconds: length of a window in seconds, a whole number of samples.
-        hop_seconds: time between consecutive window starts in seconds, in seconds; `None`: side by side.
+        hop_seconds: time between consecutive window starts in seconds; `None`: no overlap.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
         convention: name of the differential entropy convention (`keras_emotion.signals.CONVENTIONS`).
         baseline: `"signal"` subtracts the mean one-second baseline waveform, `"feature"` the mean baseline feature,

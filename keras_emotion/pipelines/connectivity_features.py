@@ -36,7 +36,7 @@ class ConnectivityFeatures(FeaturePart):
     Args:
         sample_seconds: length of a sample in seconds, a whole number of windows: 60 s, a trial of DEAP.
         window_seconds: length of a window in seconds [1].
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of EEG samples; `None`:
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of EEG samples; `None`:
             no overlap. The windows of one sample never overlap.
         measure: `"correlation"` [1], or `"phase_locking"` or `"coherence"` of the band `measure_band_hz`.
         connectivity_from: the correlated quantity: the `"signal"` of the window, or the `"powers"` of its bands.

@@ -120,7 +120,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
         folder.finish({})
     (note,) = folder.check_jobs().notes
     assert note.startswith(f"jobs/{file.name}: damaged (")
-    # To look at a run moves nothing.
+    # Reading a run moves no file.
     assert file.read_bytes() == BAD[how]
     jobs = folder.set_aside_damaged()
     assert jobs.finished == {record_name(job(fold=1))}
@@ -128,7 +128,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
     (moved,) = (folder.path / "damaged").iterdir()
     assert moved.read_bytes() == BAD[how]
     assert capsys.readouterr().err.count(f"{file}: damaged (") == 1
-    # What another process, which found the same, does then.
+    # As another process does that found the same.
     assert folder.set_aside_damaged() == jobs
 
 
@@ -165,7 +165,7 @@ def test_a_record_of_an_earlier_version_counts_and_is_mentioned(tmp_path):
     (folder.path / "jobs" / f"{earlier_name(old)}.json").write_text(json.dumps(old))
     assert folder.check_jobs().finished == {record_name(job(subject=1))}
     assert folder.check_jobs().notes == ["1 record without a checksum, of an earlier version"]
-    # Of a job that was done again, one counts.
+    # Of a repeated job, one record counts.
     folder.write_job(record(job(subject=1)))
     folder.finish(SUMMARY, expected=[record_name(job(subject=1))])
     assert len(folder.predictions()) == 2
@@ -275,7 +275,7 @@ def test_a_run_in_which_all_jobs_failed_has_empty_tables(tmp_path):
 
 def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
     folder = started(tmp_path / "run", [job()])
-    with pytest.raises(InputError, match=r"1 jobs have no record any more .*give --resume"):
+    with pytest.raises(InputError, match=r"1 jobs have no record .*give --resume"):
         folder.finish(SUMMARY, expected=[record_name(job()), record_name(job(fold=1))])
 
 

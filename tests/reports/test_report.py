@@ -461,9 +461,9 @@ def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):
     numbers = compute_numbers(dataclasses.replace(tables, predictions=predictions))
     assert numbers.keeping_stimuli_apart == ("predefined_split",)
     (note,) = stimulus_notes(numbers)
-    assert "only protocols that keep stimuli apart judge here: in this run predefined_split (" in note
+    assert "only stimulus-disjoint protocols test emotion recognition: in this run predefined_split (" in note
     (none,) = stimulus_notes(dataclasses.replace(numbers, keeping_stimuli_apart=()))
-    assert "judge here: none in this run (" in none
+    assert "test emotion recognition: none in this run (" in none
     # A protocol that tested nobody judges nothing.
     untested = predictions[predictions["protocol"].ne("predefined_split")]
     assert compute_numbers(dataclasses.replace(tables, predictions=untested)).keeping_stimuli_apart == ()

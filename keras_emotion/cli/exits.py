@@ -96,7 +96,7 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
         except BrokenPipeError:
             # The reader of a pipe has closed it (`| head`); avoid the error of Python when it flushes the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = OF_SIGNAL + signal.SIGPIPE
+            code = OF_SIGNAL + getattr(signal, "SIGPIPE", 13)  # Windows has none
         except Exception as error:
             if failure := system_failure(error):
                 print_refusal(failure)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import keras_emotion
 from keras_emotion import cli
 from keras_emotion.cli.describe import _print_description
 from keras_emotion.cli.parser import arguments_of
@@ -341,6 +342,7 @@ def test_module_runs_and_loads_nothing_heavy():
     helps = [[], *([name] for name in lists_none)]
     script = f"""
 import sys
+import keras_emotion
 from keras_emotion import cli
 for words in {helps}:
     try:
@@ -360,3 +362,11 @@ for words in {helps}:
     )
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == "error: nowhere: no such folder; expected the root folder of the data set\n"
+
+
+def test_versions_that_a_report_of_a_fault_needs(capsys):
+    assert cli.main(["--version"]) == 0
+    found = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+    assert found["keras_emotion"] == keras_emotion.__version__
+    assert found["numpy"] == np.__version__
+    assert {"python", "tensorflow", "keras", "mne"} <= found.keys()

@@ -13,6 +13,7 @@ ends; `docs/performance.md` has what was measured for each engine.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import importlib
@@ -71,6 +72,11 @@ _IDLE_SECONDS = {True: 300, False: 10}
 
 _CONNECTING_SECONDS = 30
 """How long a Dask cluster may take to answer."""
+
+_LOST = (
+    "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is finished is "
+    "kept: go on with --resume, where it was memory with fewer --workers"
+)
 
 _WATCH_SECONDS = 1.0
 """How often a worker looks whether the process that started it is still there."""
@@ -159,10 +165,7 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
                         result = result.value
                     yield result
         except lost_worker as error:
-            raise InputError(
-                "a worker was killed, or its machine was lost (the system kills processes for want of memory); what is "
-                "finished is kept: go on with --resume, where it was memory with fewer --workers"
-            ) from error
+            raise InputError(_LOST) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -452,16 +455,20 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
         if not address:
             dask = _imported("dask", extra="dask")
             stack.enter_context(dask.config.set({"distributed.worker.daemon": False}))
-            cluster = distributed.LocalCluster(
-                n_workers=n_workers,
-                # Tasks at a time, that is, and not threads of a task.
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port
-                memory_limit=None,
-                # On Ctrl-C it warns of each worker that is still at its task.
-                silence_logs=logging.ERROR,
-            )
+            try:
+                cluster = distributed.LocalCluster(
+                    n_workers=n_workers,
+                    # Tasks at a time, that is, and not threads of a task.
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",  # any free port
+                    memory_limit=None,
+                    # On Ctrl-C it warns of each worker that is still at its task.
+                    silence_logs=logging.ERROR,
+                )
+            except RuntimeError as error:
+                # One of its workers ended before it was there.
+                raise InputError(_LOST) from error
             address = stack.enter_context(cluster).scheduler_address
         try:
             with warnings.catch_warnings():
@@ -481,7 +488,13 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
         if any(tasks_at_a_time[worker] != 1 for worker in used):
             raise InputError("workers of the Dask cluster do several tasks at a time; start them with --nthreads 1")
         with joblib.parallel_config(Backend(client=client, workers=used), n_jobs=n_workers):
-            yield distributed.scheduler.KilledWorker, TerminatedWorkerError
+            # The last two where the scheduler is lost.
+            yield (
+                distributed.scheduler.KilledWorker,
+                TerminatedWorkerError,
+                concurrent.futures.CancelledError,
+                distributed.comm.CommClosedError,
+            )
 
 
 def _check_versions(client) -> None:

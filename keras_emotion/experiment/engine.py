@@ -317,8 +317,10 @@ def claim_gpu() -> None:
     gpus = visible_gpus()
     if _claimed or len(gpus) < 2:
         return
-    import fcntl  # not on Windows, where no GPUs are found
-
+    try:
+        import fcntl
+    except ImportError:  # Windows: what CUDA_VISIBLE_DEVICES says stays
+        return
     for gpu in gpus:
         name = f"keras_emotion-{os.getuid()}-gpu-{re.sub(r'[^A-Za-z0-9]', '_', gpu)}.lock"
         file = (Path(tempfile.gettempdir()) / name).open("a")

@@ -302,7 +302,7 @@ def test_a_run_is_audited_from_the_command_line(finished_run, capsys):
     assert main(["audit", str(folder.path / "experiment.json"), "--light-permutations", "19", "--strict"]) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert "leak: shared trial (as_published, valence)" in printed
-    assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the system itself is right about" in printed
+    assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the model predicts" in printed
     assert "Under as_published a model without any information on emotion scores" in printed
     assert "synthetic data: says nothing about emotion" in printed
     assert (folder.path / "audit" / "figures" / "audit.png").stat().st_size > 10_000

@@ -172,7 +172,7 @@ def test_the_command_maps_columns(tmp_path, capsys):
     assert cli.main(["audit", "--table", table, "--columns", "label=y_true", "prediction=y pred", "start=@row"]) == 0
     assert "note: not checkable (table, label): the table has no times" in capsys.readouterr().out
     for words, message in (
-        (["label"], "--columns label: expected OURS=THEIRS, as label=y_true"),
+        (["label"], "--columns label: expected OURS=THEIRS, such as label=y_true"),
         (["label=a", "label=b"], "--columns label=b: label is given twice"),
     ):
         with pytest.raises(SystemExit, match=r"^2$"):

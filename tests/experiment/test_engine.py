@@ -428,3 +428,11 @@ def test_workers_that_train_get_a_gpu_each_and_others_none(in_workers_too, monke
         assert all(by_worker[process] == gpu for process, gpu in done)
     assert len(by_worker) == 2
     engine.loky.get_reusable_executor(max_workers=1, timeout=30, reuse=False).shutdown(wait=True)
+
+
+def test_without_locks_of_files_no_gpu_is_claimed(monkeypatch):
+    # As on Windows, where the variable may be set and `fcntl` cannot be imported.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    engine.claim_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"

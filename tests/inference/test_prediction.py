@@ -252,7 +252,7 @@ def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
             command._check_folder(folder, other)
     for content in ("{", "[]"):
         (folder / "prediction.json").write_text(content)
-        with pytest.raises(InputError, match="is no prediction that could be replaced"):
+        with pytest.raises(InputError, match="not a prediction that can be replaced"):
             command._check_folder(folder, ours)
 
 

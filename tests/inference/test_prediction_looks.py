@@ -186,7 +186,7 @@ def test_command(saved, folder, tmp_path, capsys):
         *("start_seconds", "stop_seconds", "probability_low", "probability_high", "looks", "look_seconds")
     ]
     assert "note: 1 of 4 windows have no probability: no face in the video" in printed
-    assert f"{table['looks'].mean():.1f} of 16 frames of a window looked at, on average" in printed
+    assert f"{table['looks'].mean():.1f} of 16 frames of a window selected, on average" in printed
     looks = json.loads((out / "prediction.json").read_text())["looks"]
     assert [len(one["look_seconds"]) for one in looks["windows"]] == table["looks"].dropna().tolist()
     assert looks["windows"][1]["look_seconds"] == [float(one) for one in table["look_seconds"][1].split()]

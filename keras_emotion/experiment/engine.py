@@ -74,8 +74,8 @@ _CONNECTING_SECONDS = 30
 """Timeout for an answer of a Dask cluster."""
 
 _LOST = (
-    "a worker was killed or its machine was lost (the system kills processes when memory runs out); what is finished is "
-    "kept: continue with --resume, with fewer --workers if memory was the cause"
+    "a worker was killed or its machine was lost (the system kills processes when memory runs out); what is finished "
+    "is kept: continue with --resume, with fewer --workers if memory was the cause"
 )
 
 _WATCH_SECONDS = 1.0

@@ -153,7 +153,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Turn formulas into MathML, which browsers draw without a script."""
+    """Turn formulas into MathML, which browsers draw without a script; returned values have no name before a dash."""
+    html = re.sub(r'(<li class="doc-section-item field-body">)\s*–', r"\1", html)
     return _FORMULA.sub(_mathml, html)
 
 

@@ -1,15 +1,15 @@
-"""Run the same experiments with two work trees of this repository, and compare every number that they write.
+"""Run the same experiments in two work trees of this repository, and compare all resulting numbers.
 
     git worktree add ../before COMMIT
     python benchmarks/compare_work_trees.py ../before . --sam40 ../shared/data/sam40 --output /tmp/compared
 
-For a change that must move no number: 3FACRNN, DeepVANet, dynamic brain networks and logistic regression under the
+For a change that must not affect results: 3FACRNN, DeepVANet, dynamic brain networks and logistic regression under the
 protocols, an audit, an ablation table and the predictions of a saved model, on SAM40 and on synthetic data. About ten
-minutes for each tree on two cores; run both on one machine, without anything else running. A tree whose commands are
-finished is not run again: give another --output to start over.
+minutes for each tree on two cores; run both on one machine, without other load. Trees with finished commands are not
+run again: use another --output to start over.
 
-All csv files are compared: rows sorted, values as strings, columns that both sides have. Identities in the names of
-folders may differ. Exit code 0: every value is equal; 1: some are not, or a file is missing on one side.
+All csv files are compared: rows sorted, values as strings, columns that both trees have. Identities in folder names may
+differ. Exit code 0: every value is equal; 1: some are not, or a file is missing in one tree.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-# The spellings that both sides have: trees before 0.2.0 know neither --workers nor predict's --output.
+# Spellings that both trees support: trees before 0.2.0 have neither --workers nor predict's --output.
 _SHARED = "--jobs 2 --feature-store {output}/fs"
 _SHORT = "--targets valence --protocols trial_disjoint --training.epochs 2"
 _CLI = "-m keras_emotion.cli"
@@ -46,23 +46,23 @@ COMMANDS = (
     f"{_CLI} synthesize mahnob_hci m --subjects 3 --trials 6 --lead-seconds 5 --stimulus-seconds 20",
     f"{_CLI} run --model logistic_regression --dataset mahnob_hci --data-root m --target valence "
     f"--protocol trial_disjoint subject_disjoint --output e {_SHARED}",
-    # In a folder of its own, since demos of one dataset once shared their data.
+    # In a separate folder, since demos of one dataset once shared their data.
     f"IN dfcn {{tree}}/reproductions/deap_dfcn.py --table 2 {_SHARED}",
     f"{_CLI} synthesize recordings r --subjects 2 --trials 8",
     f"{_CLI} run --model facrnn --data r --target valence --preset demo --training.epochs 1 --maximum-folds 3 "
     f"--save-models --output f {_SHARED}",
     f"{_CLI} predict FIRST:f/models/*.keras r/s01.edf --out predicted",
 )
-"""What each tree runs, in this order, in a folder of its own: arguments of Python."""
+"""Commands of each tree, in this order, in a separate folder: arguments of Python."""
 
 
 def main() -> int:
-    """Run what is not finished yet, compare, print, and return the exit code."""
+    """Run unfinished commands, compare, print, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path, help="work tree to compare with")
     parser.add_argument("after", type=Path, help="work tree that is compared")
     parser.add_argument("--sam40", type=Path, required=True, help="folder of SAM40")
-    parser.add_argument("--output", type=Path, required=True, help="folder for what both trees write")
+    parser.add_argument("--output", type=Path, required=True, help="output folder of both trees")
     options = parser.parse_args()
     folders = []
     for side in ("before", "after"):
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def run(tree: Path, sam40: Path, folder: Path) -> None:
-    """Run the commands with the package and the scripts of one work tree; those that are finished are not repeated."""
+    """Run the unfinished commands with the package and the scripts of one work tree."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(tree), "MPLBACKEND": "Agg"}
     for number, command in enumerate(COMMANDS):
@@ -105,7 +105,7 @@ def run(tree: Path, sam40: Path, folder: Path) -> None:
 
 
 def compare(before: Path, after: Path) -> tuple[list[str], int]:
-    """Differences between the csv files of two folders, a line each, and the number of values compared."""
+    """Return the differences between the csv files of two folders, one line each, and the number of values compared."""
     sides = [_tables(before), _tables(after)]
     lines = [
         f"{name}: only {side}"
@@ -128,7 +128,7 @@ def compare(before: Path, after: Path) -> tuple[list[str], int]:
 
 
 def _tables(folder: Path) -> dict[str, Path]:
-    """The csv files by their path, without identities; features are left out, they lie under hashes."""
+    """Return the csv files by path, without identities and without features, whose paths are hashes."""
     files = [path for path in folder.rglob("*.csv") if path.relative_to(folder).parts[0] != "fs"]
     return {re.sub(r"-[0-9a-f]{8,16}(?![0-9a-f])", "", str(path.relative_to(folder))): path for path in files}
 

@@ -1,8 +1,7 @@
-"""From a face video to faces: decoding alone, our route at five faces a second and at every frame, and two peers.
+"""Face extraction from a video: decoding only, our pipeline at five faces per second and at every frame, two peers.
 
-Every contender reads the same file with one thread, in a fresh process, and imports only what it needs itself; of the
-processor's seconds, those of all threads count, since MediaPipe starts its own. The detectors are given the same
-sampled frames.
+Every contender reads the same file with one thread, in a new process, and imports only what it needs; CPU seconds
+include all threads, because MediaPipe starts its own. The detectors get the same sampled frames.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ MTCNN = "MTCNN, 5 Hz"
 RATE_HZ = 5.0
 MTCNN_INSTALLATION = "pip install --no-deps mtcnn==1.0.0 lz4"
 MTCNN_SAMPLES = 20
-"""Sampled frames that MTCNN is measured on unless all are asked for."""
+"""Sampled frames for MTCNN, unless all are requested."""
 
 WEIGHTS_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "weights"
-"""Where the files of YuNet and of the Face Landmarker are looked for: they do not come with packages."""
+"""Folder of the files of YuNet and of the Face Landmarker, which are not part of packages."""
 
 N_FRAMES, FRAME_RATE_HZ, HEIGHT, WIDTH = 400, 50.0, 576, 720
 """The synthetic video has the size and the rate of DEAP's."""
@@ -44,13 +43,13 @@ DEAP_FRAMES = 22 * 40 * 60 * 50
 """Frames of all of DEAP's face video: 22 subjects, 40 trials of 60 s, 50 frames per second."""
 
 LONGER = 4
-"""Times that the video is repeated to see whether memory grows."""
+"""Number of repetitions of the video to test for memory growth."""
 
 EYES_AGREE = 0.15
-"""Largest median distance of an eye from where it is known to be, in distances of the eyes."""
+"""Largest median distance of an eye from its known position, in interocular distances."""
 
 Job = Callable[[str, int | None], tuple[int, int, dict[str, list[list[float]]]]]
-"""Reads a video, or its first so many samples: frames or samples taken, faces among them, and the eyes by frame."""
+"""Function that reads a video, optionally a number of samples: frames or samples read, faces found, eyes by frame."""
 
 
 def _decode_only(convert: bool) -> Job:
@@ -100,7 +99,7 @@ def _landmarker() -> Job:
     vision = tasks.vision
     options = vision.FaceLandmarkerOptions(
         base_options=tasks.BaseOptions(model_asset_path=_weights("face_landmarker.task")),
-        # Every picture by itself: nothing is followed.
+        # Each picture independently, without tracking.
         running_mode=vision.RunningMode.IMAGE,
     )
     landmarker = vision.FaceLandmarker.create_from_options(options)
@@ -112,7 +111,7 @@ def _landmarker() -> Job:
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=frame.image)
             if found := landmarker.detect(image).face_landmarks:
                 height, width = frame.shape[:2]
-                # Corners of the person's right eye and of the left one.
+                # Corners of the subject's right eye and of the left one.
                 eyes = [[found[0][corner] for corner in corners] for corners in ((33, 133), (362, 263))]
                 by_frame[str(frame.number)] = [
                     [width * sum(point.x for point in eye) / 2, height * sum(point.y for point in eye) / 2]
@@ -120,7 +119,7 @@ def _landmarker() -> Job:
                 ]
         return n_taken, len(by_frame), by_frame
 
-    # Left to the end of the interpreter, it complains.
+    # Closed explicitly: at interpreter exit, it prints an error.
     run.close = landmarker.close
     return run
 
@@ -141,7 +140,7 @@ def _mtcnn() -> Job:
             n_taken += 1
             if found := network.detect_faces(frame.image):
                 points = max(found, key=lambda face: face["box"][2] * face["box"][3])["keypoints"]
-                # It says left and right as the viewer does.
+                # Left and right are those of the viewer.
                 by_frame[str(frame.number)] = [[float(x) for x in points[name]] for name in ("left_eye", "right_eye")]
         return n_taken, len(by_frame), by_frame
 
@@ -167,14 +166,14 @@ WEIGHTS = {YUNET: "face_detection_yunet_*.onnx", LANDMARKER: "face_landmarker.ta
 """Files that contenders need."""
 
 
-# --- called in fresh processes
+# --- run in new processes
 
 
 def prepare(folder: str, video: str | None) -> dict[str, Any]:
-    """The video to be measured, written if none is given, and the same one `LONGER` times over.
+    """Provide the video to measure, synthetic by default, and the same one repeated `LONGER` times.
 
     Returns:
-        The two files, what is known of the video, and the eyes of each frame where they are known.
+        The two files, facts of the video, and the eyes of each frame if known.
     """
     import numpy as np
 
@@ -186,7 +185,7 @@ def prepare(folder: str, video: str | None) -> dict[str, Any]:
     if video is None:
         video = str(Path(folder, "face.avi"))
         face, times = AnimatedFace(HEIGHT, WIDTH, FaceIdentity()), np.arange(N_FRAMES) / FRAME_RATE_HZ
-        # In eight seconds the head moves as far as otherwise in a minute.
+        # In eight seconds the head moves as far as normally in a minute.
         moments = list(
             zip(
                 expression_course(np.random.default_rng(0), 4 * times, 0.0),
@@ -211,7 +210,7 @@ def prepare(folder: str, video: str | None) -> dict[str, Any]:
 
 
 def _repeat(video: str, longer: str) -> tuple[int, float]:
-    """Writes a video `LONGER` times over, without coding it anew; returns its frames and seconds."""
+    """Write a video repeated `LONGER` times, without re-encoding; return its frames and seconds."""
     import av
 
     with av.open(video) as container:
@@ -235,13 +234,12 @@ def _repeat(video: str, longer: str) -> tuple[int, float]:
 
 
 def measure(contender: str, file: str, n_samples: int | None) -> dict[str, Any]:
-    """Time and memory of a contender on a video.
+    """Measure time and memory of a contender on a video.
 
     Returns:
-        Seconds by the clock on the wall and of the processor, without imports, the loading of networks and the first
-        two samples of the process, which a dataset of hundreds of videos does not notice; frames or samples taken,
-        faces found, eyes by frame; bytes at the peak of this process, and by how much they exceed the peak after
-        imports.
+        Wall and CPU seconds, without imports, the loading of networks and the first two samples of the process, which
+        are negligible in a dataset of hundreds of videos; frames or samples read, faces found, eyes by frame; peak
+        memory of this process in bytes, and the excess over the peak after imports.
     """
     run = CONTENDERS[contender]()
     loaded_bytes = peak_memory_bytes()
@@ -266,12 +264,12 @@ def measure(contender: str, file: str, n_samples: int | None) -> dict[str, Any]:
 
 
 def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = False) -> Outcome:
-    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+    """Measure every contender `repeats` times, in turns, so that other load on the machine affects all of them equally.
 
     Args:
-        data_root: a video, or a folder of DEAP, whose first face video is taken; `None`: a synthetic video.
-        repeats: fresh processes of each contender.
-        full: MTCNN on all sampled frames and not on `MTCNN_SAMPLES` of them.
+        data_root: a video, or a folder of DEAP, whose first face video is used; `None`: a synthetic video.
+        repeats: number of new processes per contender.
+        full: MTCNN on all sampled frames instead of `MTCNN_SAMPLES`.
     """
     missing = {}
     if importlib.util.find_spec("mtcnn") is None or importlib.util.find_spec("lz4") is None:
@@ -348,7 +346,7 @@ def _medians(runs: list[dict[str, Any]], n_measured: int | None, n_samples: int)
 
 
 def _eyes_off(found: dict[str, list[list[float]]], known: list[list[list[float]]]) -> float | None:
-    """Median distance of the eyes from where they are known to be, in distances of the eyes."""
+    """Return the median distance of the eyes from their known positions, in interocular distances."""
     off = []
     for number, eyes in found.items():
         if known:
@@ -382,7 +380,7 @@ def _row(
 
 
 def _deap_minutes(medians: dict[str, dict[str, float]], video: dict[str, Any]) -> dict[str, float]:
-    """Minutes that two cores would take for the video of all of DEAP's subjects, at five faces a second."""
+    """Return the minutes of two cores for the video of all of DEAP's subjects, at five faces per second."""
     names = [name for name in medians if name not in (RGB, OURS_EVERY)]
     return {name: DEAP_FRAMES * medians[name]["cpu_seconds"] / video["n_frames"] / 2 / 60 for name in names}
 
@@ -400,9 +398,10 @@ def _notes(
         else f"The video {video['file']}."
     ]
     notes.append(
-        "Frames/s: frames of the video by seconds, however many of them are looked at. Eyes off: median distance from "
-        "where the eyes are known to be, in distances of the eyes"
-        + (f" (allowed: {EYES_AGREE:g})." if synthetic else "; known of the synthetic video alone.")
+        "Frames/s: frames of the video per second, regardless of how many are processed. Eyes off: median distance "
+        "from "
+        "the known eye positions, in interocular distances"
+        + (f" (allowed: {EYES_AGREE:g})." if synthetic else "; known for the synthetic video only.")
     )
     minutes = "; ".join(f"{name} {value:.1f} min" for name, value in _deap_minutes(medians, video).items())
     notes.append(
@@ -416,8 +415,8 @@ def _notes(
             f"length ({run['n_taken']} samples)."
         )
     notes.append(
-        "Imports, the loading of networks and the first two samples of each process are left out. Wall times suffer "
-        "from whatever else runs; "
+        "Excluding imports, the loading of networks and the first two samples of each process. Wall times depend "
+        "on other load; "
         f"load average {load[0]:.1f} before and {load[1]:.1f} after."
     )
     return notes

@@ -1,13 +1,13 @@
-"""From DEAP's file of one subject to features, against TorchEEG, mne-features and loops over SciPy and NumPy.
+"""Features from DEAP's file of one subject, compared with TorchEEG, mne-features and loops over SciPy and NumPy.
 
-Every contender reads the same `.dat`. Of each of its 40 trials of 60 s it makes
+Every contender reads the same `.dat`. For each of its 40 trials of 60 s it computes
 
 - differential entropies on the electrode grid, `(1200, 4, 9, 9, 4)`: 30 samples of 2 s, each of 4 slices of 0.5 s,
   rows, columns, bands;
 - or the power of each band, `(2400, 32, 4)`: 60 windows of 1 s, channels, bands;
 - or the Pearson correlation of each pair of channels, `(800, 32, 32)`: 20 windows of 3 s, channels, channels.
 
-Each runs in a fresh process and imports only what it needs itself.
+Each runs in a new process and imports only what it needs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ INSTALLATIONS = {
     "mne_features": "pip install --no-deps mne-features==0.3.2 numba llvmlite PyWavelets",
 }
 TORCHEEG_TRIALS = 4
-"""Trials that TorchEEG is measured on unless all are asked for."""
+"""Trials for TorchEEG, unless all are requested."""
 
 N_STEPS, ROWS, COLUMNS, SAMPLES_PER_SLICE = 4, 9, 9, 64
 N_EEG_CHANNELS, SAMPLING_RATE_HZ, N_BASELINE_SAMPLES = 32, 128, 384
@@ -71,10 +71,10 @@ PAIRS = (
     (CORRELATION, CORRELATION_TORCHEEG),
     (CORRELATION_AS_MNE, CORRELATION_MNE),
 )
-"""TorchEEG's power is a mean of squared magnitudes from one bin below the band on: nothing here equals it."""
+"""TorchEEG's power is a mean of squared magnitudes starting one bin below the band: not comparable here."""
 
 Job = tuple[Callable[[str, str, int], Any], Callable[[Any, int], Any]]
-"""What reads `(root, file, subject)`, and what makes the features of the first so many trials of what was read."""
+"""Functions that read `(root, file, subject)`, and that compute the features of the first trials that were read."""
 
 
 def _trials(root: str, file: str, subject: int) -> Any:
@@ -95,7 +95,7 @@ def _ours(**fields: Any) -> Job:
 
 
 def _ours_of_signals(measure: Callable[[Any, Any], Any]) -> Job:
-    """A function of `keras_emotion.signals`, of the EEG after the onset, trial by trial."""
+    """Return a contender for a function of `keras_emotion.signals`, on the EEG after the onset, trial by trial."""
     import numpy as np
 
     import keras_emotion.datasets  # noqa: F401
@@ -113,7 +113,7 @@ def _power(signals: Any, eeg: Any) -> Any:
 
 
 def _power_as_mne(signals: Any, eeg: Any) -> Any:
-    """The sum over the frequencies from edge to edge, 1 Hz apart: their cells reach half of that beyond."""
+    """Sum over the frequencies between the edges, 1 Hz apart: their cells extend half of that beyond."""
     bands = {name: (low - 0.5, high + 0.5) for name, (low, high) in signals.THREE_FACRNN_BANDS.items()}
     return signals.band_power(eeg, SAMPLING_RATE_HZ, bands, POWER_SECONDS, taper="hamming")
 
@@ -123,12 +123,12 @@ def _correlation(signals: Any, eeg: Any) -> Any:
 
 
 def _correlation_as_mne(signals: Any, eeg: Any) -> Any:
-    """Every sample is standardised over the channels first."""
+    """Standardise every sample over the channels first."""
     return _correlation(signals, (eeg - eeg.mean(axis=0)) / eeg.std(axis=0))
 
 
 def _scipy_loop() -> Job:
-    """A plain loop over bands, trials and channels: our default without baseline. Each filter is designed once."""
+    """Plain loop over bands, trials and channels: our default without baseline. Each filter is designed once."""
     import numpy as np
     import scipy.signal
 
@@ -154,7 +154,7 @@ def _scipy_loop() -> Job:
 
 
 def _of_windows(prepare: Callable[[], Callable[[Any], Any]], seconds: float) -> Job:
-    """A function of one window `(channels, samples)`, in a plain loop over trials and windows after the onset."""
+    """Plain loop of a function of one window `(channels, samples)` over trials and windows after the onset."""
     import numpy as np
 
     measure, window = prepare(), round(seconds * SAMPLING_RATE_HZ)
@@ -237,9 +237,9 @@ def _correlation_torcheeg() -> Callable[[Any], Any]:
 
 
 def _torcheeg() -> Job:
-    """`BandDifferentialEntropy` and `ToGrid`, as its documentation composes them, on each window as its dataset does.
+    """`BandDifferentialEntropy` and `ToGrid`, composed as in their documentation, on each window as in its dataset.
 
-    Its own grid and filters; the edges of the bands are those of the other contenders.
+    Its own grid and filters; the band edges are those of the other contenders.
     """
     import numpy as np
 
@@ -266,14 +266,14 @@ def _torcheeg() -> Job:
             for trial in recordings["data"][:n_trials]
             for start in range(N_BASELINE_SAMPLES, trial.shape[-1], SAMPLES_PER_SLICE)
         ]
-        grid = np.moveaxis(np.array(slices, np.float32), 1, -1)  # the bands go last
+        grid = np.moveaxis(np.array(slices, np.float32), 1, -1)  # bands last
         return grid.reshape(-1, N_STEPS, *grid.shape[1:])
 
     return _unpickled, features
 
 
 def _unpickled(root: str, file: str, subject: int) -> dict[str, Any]:
-    """The file as TorchEEG's `DEAPDataset` reads it."""
+    """Read the file as TorchEEG's `DEAPDataset` does."""
     with open(file, "rb") as content:
         return pickle.load(content, encoding="iso-8859-1")
 
@@ -296,20 +296,20 @@ CONTENDERS: dict[str, Callable[[], Job]] = {
     CORRELATION_TORCHEEG: functools.partial(_of_windows, _correlation_torcheeg, CORRELATION_SECONDS),
 }
 REFERENCES = {"entropy": OURS, "power": POWER, "correlation": CORRELATION}
-"""Whose times the ratios are to, by the feature that the name of a contender starts with."""
+"""Reference of the time ratios, by the feature that starts a contender's name."""
 
 
 def _peer(name: str) -> str | None:
-    """The package that a contender needs besides ours."""
+    """Return the package that a contender needs in addition to ours."""
     peer = name.split(": ")[1]
     return {"TorchEEG": "torcheeg", "mne-features": "mne_features"}.get(peer)
 
 
-# --- called in fresh processes
+# --- run in new processes
 
 
 def prepare(root: str, write: bool) -> dict[str, Any]:
-    """The subject to be measured: the first of `root`, where one is written if asked for."""
+    """Provide the subject to measure: the first of `root`, synthetic if requested."""
     from keras_emotion.datasets import DEAP
     from keras_emotion.synthetic import write_deap
 
@@ -329,12 +329,12 @@ def prepare(root: str, write: bool) -> dict[str, Any]:
 def measure(
     contender: str, root: str, file: str, subject: int, n_trials: int, n_measured: int, save: str
 ) -> dict[str, Any]:
-    """Time and memory of a contender on `n_measured` of `n_trials`; its features go to the file `save`.
+    """Measure time and memory of a contender on `n_measured` of `n_trials`; save its features to the file `save`.
 
     Returns:
-        Seconds for all of the trials, by the clock on the wall and of the processor: those for reading the file, and
-        with them those for the features, scaled from the trials measured. Bytes at the peak of this process, and by how
-        much they exceed the peak after its imports.
+        Wall and CPU seconds for all of the trials: those for reading the file, and the total including the features,
+        scaled from the measured trials. Peak memory of this process in bytes, and the excess over the peak after its
+        imports.
     """
     import numpy as np
 
@@ -361,7 +361,7 @@ def measure(
 
 
 def _timed(trials: Any, seconds: Any) -> Any:
-    """The trials of a reader, which reads when it is asked for one; adds how long that takes to `seconds`."""
+    """Yield the trials of a reader, which reads lazily; add the reading time to `seconds`."""
     while True:
         start = clocks()
         trial = next(trials, None)
@@ -375,13 +375,13 @@ def _timed(trials: Any, seconds: Any) -> Any:
 
 
 def benchmark(data_root: Path | None = None, repeats: int = 5, full: bool = False) -> Outcome:
-    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+    """Measure every contender `repeats` times, in turns, so that other load on the machine affects all of them equally.
 
     Args:
-        data_root: folder of DEAP with the files for Python, of which the first subject is taken; `None`: a synthetic
-            subject of the same size in a temporary folder.
-        repeats: fresh processes of each contender.
-        full: TorchEEG on all trials and not on `TORCHEEG_TRIALS` of them.
+        data_root: folder of DEAP with the files for Python, whose first subject is used; `None`: a synthetic subject of
+            the same size in a temporary folder.
+        repeats: number of new processes per contender.
+        full: TorchEEG on all trials instead of `TORCHEEG_TRIALS`.
     """
     missing = {package for package in INSTALLATIONS if importlib.util.find_spec(package) is None}
     contenders = [name for name in CONTENDERS if _peer(name) not in missing]
@@ -467,7 +467,7 @@ def _notes(synthetic: bool, agreement: list[dict[str, Any]], load: list[float]) 
     notes = [
         "Synthetic data in DEAP's format: the numbers are about speed and memory, not about emotion."
         if synthetic
-        else "Recordings of the folder given; the numbers are about speed and memory, not about emotion."
+        else "Recordings of the given folder; the numbers are about speed and memory, not about emotion."
     ]
     for result in agreement:
         first, second = result["pair"]
@@ -478,8 +478,9 @@ def _notes(synthetic: bool, agreement: list[dict[str, Any]], load: list[float]) 
             f"on {result['n_samples']} samples, values from {low:.2f} to {high:.2f} (allowed: {AGREEMENT:g})."
         )
     notes.append(
-        "Seconds are those of a whole subject, imports left out; ratios are to the first of each feature. Wall times "
-        "suffer from whatever else runs; "
+        "Seconds are those of a whole subject, without imports; ratios are relative to the first of each feature. "
+        "Wall times "
+        "depend on other load; "
         f"load average {load[0]:.1f} before and {load[1]:.1f} after."
     )
     return notes

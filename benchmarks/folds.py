@@ -1,4 +1,4 @@
-"""Folds of 3FACRNN's EEG network on a subject of DEAP's size: one after the other, and many at once."""
+"""Folds of 3FACRNN's EEG network on a subject of DEAP's size: one after another, and many at once."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any
 from measurement import Outcome, in_fresh_process
 
 TABLE_FOLDS = 22 * 2 * 5 * 10
-"""Trainings of one table as printed: subjects, targets, repetitions, folds."""
+"""Trainings of one table of the paper: subjects, targets, repetitions, folds."""
 TABLE_EPOCHS = 100
 N_EPOCHS = 2
-"""Of each timed training; what a training takes besides (weights, predictions) so counts for more than in the table."""
+"""Epochs of each timed training; the overhead of a training (weights, predictions) weighs more than in the table."""
 FOLDS_AT_ONCE = {"cpu": 4, "gpu": 50}
-"""On a CPU more at once bring nothing."""
+"""Number of folds at once; no speed-up from more on a CPU."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """An engine on a backend.
+    """Engine on a backend.
 
     Args:
-        backend: of Keras.
-        engine: of keras_emotion.
+        backend: Keras backend.
+        engine: engine of keras_emotion.
     """
 
     backend: str
@@ -36,20 +36,20 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """As the table has it."""
+        """Name in the table."""
         return f"{self.engine}, {self.backend}"
 
 
 CONTENDERS = (Contender("tensorflow", "processes"), Contender("jax", "processes"), Contender("jax", "vectorized"))
 
 
-# --- called in fresh processes
+# --- run in new processes
 
 
 def measure(backend: str, engine: str, folder: str, width_multiplier: float) -> dict[str, Any]:
-    """Seconds of a training, by the clock on the wall, on all of the machine; compilation left out.
+    """Measure wall seconds of a training, on the whole machine, without compilation.
 
-    Every worker has trained one fold, or the first group of folds, before the clock runs.
+    Every worker has trained one fold, or the first group of folds, before timing starts.
     """
     os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     from keras_emotion.datasets import DEAP
@@ -93,11 +93,11 @@ def measure(backend: str, engine: str, folder: str, width_multiplier: float) -> 
 
 
 def benchmark(repeats: int = 1, full: bool = False) -> Outcome:
-    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+    """Measure every contender `repeats` times, in turns, so that other load on the machine affects all of them equally.
 
     Args:
-        repeats: fresh processes of each contender.
-        full: the network as wide as the paper's, too, and not only a quarter of that (preset `reduced`).
+        repeats: number of new processes per contender.
+        full: the network with the paper's width, in addition to a quarter of it (preset `reduced`).
     """
     there = [one for one in CONTENDERS if importlib.util.find_spec(one.backend) is not None]
     widths = (0.25, 1.0) if full else (0.25,)
@@ -112,8 +112,8 @@ def benchmark(repeats: int = 1, full: bool = False) -> Outcome:
     load.append(os.getloadavg()[0])
     missing = [one.name for one in CONTENDERS if one not in there]
     return Outcome(
-        title=f"Trainings of folds ({N_EPOCHS} epochs), the whole machine at work, medians of {repeats}",
-        columns=("", "device", "s a training", "trainings/h", "ratio", "whole table, h", "measured"),
+        title=f"Trainings of folds ({N_EPOCHS} epochs), using the whole machine, medians of {repeats}",
+        columns=("", "device", "s per training", "trainings/h", "ratio", "whole table, h", "measured"),
         rows=tuple(_row(name, width, runs[width]) for width in widths for name in runs[width]),
         notes=(
             "3FACRNN's EEG network, 1,200 windows of one subject of synthetic data in DEAP's format: the numbers are "
@@ -121,7 +121,7 @@ def benchmark(repeats: int = 1, full: bool = False) -> Outcome:
             f"The whole table: {TABLE_FOLDS:,} trainings of {TABLE_EPOCHS} epochs (22 subjects x 2 targets x 5 "
             f"repetitions x 10 folds) = {TABLE_FOLDS:,} x {TABLE_EPOCHS} / {N_EPOCHS} x seconds / 3600.",
             *(f"{name}: the backend is not installed." for name in missing),
-            "Compilation is left out. Wall times suffer from whatever else runs; load average "
+            "Compilation is excluded. Wall times depend on other load; load average "
             f"{load[0]:.1f} before and {load[1]:.1f} after.",
         ),
         measured={"load_average": load, "runs": {str(width): one for width, one in runs.items()}},

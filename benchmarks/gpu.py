@@ -1,8 +1,8 @@
-"""What a GPU brings: a training step by precision and XLA, and many folds at once, within a given time.
+"""GPU speed-up: a training step by precision and XLA, and many folds at once, within a given time.
 
-Each measurement is a fresh process, and none is begun that the time left would not hold, so that a machine that is lent
-for minutes gives whole numbers and says which are missing. It runs on a CPU too, where the numbers say what the GPU is
-compared with.
+Each measurement is a new process, and is started only if it fits into the remaining time, so that a machine borrowed
+for minutes yields complete numbers and a list of the missing ones. It also runs on a CPU, whose numbers are the
+reference of the GPU's.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import folds
 from measurement import Outcome, in_fresh_process
 
 NETWORKS = ("3FACRNN EEG", "MERCL, contrastive stage", "MERCL, classifier")
-"""As wide as in the papers; batches of 128 windows and of 64 blocks."""
+"""Width of the papers; batches of 128 windows and of 64 blocks."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 N_WARM_UP = 3
 TIMED_SECONDS, MOST_STEPS = 2.0, 200
-"""A step is timed for so long, at most so often."""
+"""Duration of timing a step, and its maximum number."""
 LONGEST_SECONDS = 60.0
-"""Assumed of a measurement before one of its kind is known."""
+"""Estimated duration of a measurement before one of its kind has been made."""
 
 
-# --- called in a fresh process
+# --- run in a new process
 
 
 def measure(network: str, precision: str, xla: bool, backend: str) -> dict[str, Any]:
-    """Median seconds of a training step, the loss read after each; and seconds to the end of the first one."""
+    """Measure the median seconds of a training step, with the loss read after each; and of the first one."""
     os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     import keras
     import train
@@ -69,14 +69,14 @@ def measure(network: str, precision: str, xla: bool, backend: str) -> dict[str, 
 
 
 def benchmark(minutes: float = 10.0) -> Outcome:
-    """Measure for at most so long.
+    """Measure for a limited time.
 
     Args:
-        minutes: what may be used; a measurement that the time left would not hold is not begun.
+        minutes: time limit; a measurement that exceeds the remaining time is not started.
     """
     ends = time.monotonic() + 60 * minutes
     backend = "tensorflow" if importlib.util.find_spec("tensorflow") else "jax"
-    # All of JAX is compiled by XLA.
+    # XLA compiles everything on JAX.
     settings = [
         (precision, xla) for precision in PRECISIONS for xla in ((True, False) if backend == "tensorflow" else (True,))
     ]
@@ -105,19 +105,19 @@ def benchmark(minutes: float = 10.0) -> Outcome:
             run = _attempt(folds.measure, **arguments)
             runs[name] = run
             seconds = run.get("seconds")
-            shown = run["error"] if seconds is None else f"{seconds:.2f} s a training of {folds.N_EPOCHS} epochs"
+            shown = run["error"] if seconds is None else f"{seconds:.2f} s per training of {folds.N_EPOCHS} epochs"
             rows.append((name, run.get("device", ""), shown, "", "", ""))
     failed = [name for name, run in runs.items() if "error" in run or not run.get("finite", True)]
     return Outcome(
         title=f"Training on this machine, Keras backend {backend}",
-        columns=("", "device", "ms a step", "to float32 without XLA", "first step, s", "steps timed"),
+        columns=("", "device", "ms per step", "to float32 without XLA", "first step, s", "steps timed"),
         rows=tuple(rows),
         notes=(
             "Random inputs of the papers' sizes in memory: the numbers are about speed, not about emotion.",
-            "The loss is read after each step, so that every step is waited for.",
-            *(["On JAX everything is compiled by XLA: the ratio is to float32."] if backend == "jax" else []),
-            *([f"Not measured, no time was left: {'; '.join(left_out)}."] if left_out else []),
-            *([f"Failed, or losses that are not finite: {'; '.join(failed)}."] if failed else []),
+            "The loss is read after each step, so that every step is complete.",
+            *(["On JAX everything is compiled by XLA: the ratio is relative to float32."] if backend == "jax" else []),
+            *([f"Not measured for lack of time: {'; '.join(left_out)}."] if left_out else []),
+            *([f"Failed, or non-finite losses: {'; '.join(failed)}."] if failed else []),
         ),
         measured={"runs": runs, "left_out": left_out, "minutes": minutes},
         passed=not failed,
@@ -125,7 +125,7 @@ def benchmark(minutes: float = 10.0) -> Outcome:
 
 
 def _attempt(function: Any, **arguments: Any) -> dict[str, Any]:
-    """What a measurement gives; where it fails the others are still made."""
+    """Return the result of a measurement; a failure does not stop the others."""
     try:
         return in_fresh_process(function, threads=os.cpu_count() or 1, **arguments)
     except subprocess.CalledProcessError as error:

@@ -12,7 +12,7 @@ class HLSTMTraining:
     """The video-EEG hierarchical LSTM with its small encoder of faces: batches of 12 segments of 40 frames."""
 
     def batch(self) -> tuple[dict[str, Any], Any]:
-        """Inputs in the layout of Keras, and labels."""
+        """Return inputs in Keras's layout, and labels."""
         import numpy as np
 
         rng = np.random.default_rng(0)
@@ -23,7 +23,7 @@ class HLSTMTraining:
         return {"faces": faces, "eeg": eeg, "noise": rng.standard_normal((N_ROWS, 1, N_FRAMES), np.float32)}, labels
 
     def ours(self, weights: dict[str, Any] | None, dtype: str) -> Any:
-        """Our network, with weights of PyTorch's where there are any."""
+        """Return our network, with PyTorch's weights if given."""
         from keras_emotion.models import VideoEEGHierarchicalLSTM
 
         model = VideoEEGHierarchicalLSTM(dropout=0.0, given_noise=True, dtype=dtype)
@@ -32,31 +32,31 @@ class HLSTMTraining:
         return model
 
     def ours_losses(self) -> dict[str, Any]:
-        """Arguments of `compile`: the model has its loss itself."""
+        """Return arguments of `compile`: the model has its own loss."""
         return {}
 
     def ours_targets(self, labels: Any) -> Any:
-        """Targets as our system gives them."""
+        """Return the targets of our system."""
         return labels
 
     def ours_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs["probabilities"], outputs["positions"][:, -1]]
 
     def torch(self) -> Any:
-        """The network of PyTorch."""
+        """Return the PyTorch network."""
         from torch_hlstm import VideoEEGHierarchicalLSTM
 
         return VideoEEGHierarchicalLSTM(N_FRAMES, N_FRAMES)
 
     def torch_loss(self, outputs: Any, labels: Any) -> Any:
-        """The same loss in PyTorch."""
+        """Return the same loss in PyTorch."""
         from torch_hlstm import hlstm_loss
 
         return hlstm_loss(outputs, labels)
 
     def torch_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs["logits"].softmax(dim=-1), outputs["position"]]
 
 
@@ -74,7 +74,7 @@ def _set_weights(model: Any, weights: dict[str, Any]) -> None:
             convolution = f"{name}.convolutions.{number}"
             arrays += [weights[f"{convolution}.weight"].transpose(2, 3, 1, 0), weights[f"{convolution}.bias"]]
         kernel = weights[f"{name}.projection.weight"]
-        # PyTorch flattens channel by channel, Keras place by place.
+        # PyTorch flattens channel by channel, Keras position by position.
         size = round((kernel.shape[1] / arrays[-1].size) ** 0.5)
         kernel = kernel.reshape(len(kernel), -1, size, size).transpose(2, 3, 1, 0).reshape(-1, len(kernel))
         return [*arrays, kernel, weights[f"{name}.projection.bias"]]

@@ -1,7 +1,7 @@
-"""Topographic images of a trial of DEAP by one matrix, against SciPy's interpolation image by image.
+"""Topographic images of a trial of DEAP by one matrix, compared with SciPy's interpolation image by image.
 
-Every contender makes, of the powers of 480 frames, three bands and DEAP's 32 electrodes, the images `(480, 3, 32, 32)`.
-Each runs in a fresh process. The positions of the electrodes and of the pixels are known to all beforehand.
+Every contender computes the images `(480, 3, 32, 32)` from the powers of 480 frames, three bands and DEAP's 32
+electrodes. Each runs in a new process. The positions of the electrodes and of the pixels are given.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ALLOWED = 1e-6
 """Largest difference of images in float64; SciPy's slopes at the electrodes are iterated to 1e-6."""
 
 Interpolate = Callable[[Any, Any, Any], Any]
-"""Makes images of values `(images, channels)`, places `(channels, 2)` and the two coordinates of the pixels."""
+"""Function that computes images from values `(images, channels)`, positions `(channels, 2)` and pixel coordinates."""
 
 
 def _griddata(values: Any, places: Any, pixels: Any) -> Any:
-    """As the code of Bashivan et al. (2016): each image by itself, with a triangulation of its own."""
+    """As in the code of Bashivan et al. (2016): each image separately, with its own triangulation."""
     import numpy as np
     from scipy.interpolate import griddata
 
@@ -62,7 +62,7 @@ CONTENDERS = (OURS, OURS_FLOAT64, *PEERS)
 
 
 def measure(contender: str, save: str) -> dict[str, float]:
-    """Seconds of a contender for a trial, and of the matrix beforehand; its images go to the file `save`."""
+    """Measure a contender's seconds for a trial, and for the matrix; save its images to the file `save`."""
     import numpy as np
 
     from keras_emotion.datasets.deap_facts import EEG_CHANNEL_NAMES
@@ -77,7 +77,7 @@ def measure(contender: str, save: str) -> dict[str, float]:
     of_matrix = clocks() - start
     if contender in PEERS:
         flat = values.reshape(-1, values.shape[-1])
-        PEERS[contender](flat[:2], places, pixels)  # the first images set SciPy up
+        PEERS[contender](flat[:2], places, pixels)  # warm-up of SciPy
         start = clocks()
         images = PEERS[contender](flat, places, pixels)
     else:
@@ -95,7 +95,7 @@ def benchmark(repeats: int = 5) -> Outcome:
     """Measure every contender `repeats` times, in turns.
 
     Args:
-        repeats: fresh processes of each contender.
+        repeats: number of new processes per contender.
     """
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     load = [os.getloadavg()[0]]
@@ -127,8 +127,8 @@ def benchmark(repeats: int = 5) -> Outcome:
             f"{OURS_FLOAT64} and {name} agree: largest difference {found:.1e} (allowed: {ALLOWED:g})."
             for name, found in differences.items()
         ),
-        "The matrix is computed once for a montage; its time is not part of that of the images. Wall times suffer from "
-        f"whatever else runs; load average {load[0]:.1f} before and {load[1]:.1f} after.",
+        "The matrix is computed once per montage; its time is not part of that of the images. Wall times depend "
+        f"on other load; load average {load[0]:.1f} before and {load[1]:.1f} after.",
     ]
     return Outcome(
         title=f"Topographic images of a trial, {N_FRAMES} frames x {N_BANDS} bands x {IMAGE_SIZE} x {IMAGE_SIZE}, one "

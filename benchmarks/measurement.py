@@ -1,4 +1,4 @@
-"""What all benchmarks need: functions called in fresh processes of so many threads, and what is printed of them."""
+"""Shared by all benchmarks: functions run in new processes with a given number of threads, and printed results."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ THREAD_VARIABLES = (
 
 
 AGREEMENT = 1e-5
-"""Largest difference between results by the same convention, of values beyond 1 and -1 as a share of them: some twenty
+"""Largest difference between results by the same convention, relative for values beyond 1 and -1: about twenty
 steps of a float32 near 5.
 
-Rounding is not all that may differ: TorchEEG filters with the polynomials of ten poles, we with sums of exponentials.
+Rounding is not the only cause: TorchEEG filters with the polynomials of ten poles, we with sums of exponentials.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a benchmark found.
+    """Result of a benchmark.
 
     Args:
         title: what was measured.
@@ -43,7 +43,7 @@ class Outcome:
         rows: its cells.
         notes: sentences printed below it.
         measured: every single measurement, JSON-able.
-        passed: whether the results that should agree do.
+        passed: whether the results agree as required.
     """
 
     title: str
@@ -55,20 +55,20 @@ class Outcome:
 
 
 def in_fresh_process(function: Callable[..., Any], threads: int = 1, **arguments: Any) -> Any:
-    """Calls a function of a module in this folder in a new interpreter, numerical libraries held to so many threads.
+    """Call a function of a module in this folder in a new interpreter, with a given number of threads.
 
-    The caller must stay small: on Linux a new process starts with the peak memory of the one that made it.
+    The caller must stay small: on Linux a new process inherits the peak memory of its parent.
 
     Args:
         function: a function at the top of its module.
-        threads: of the libraries that heed the environment; the function learns of them from `n_threads`.
+        threads: number of threads of libraries that follow the environment; the function reads it from `n_threads`.
         **arguments: JSON-able.
 
     Returns:
-        What the function returned, through JSON.
+        The result of the function, through JSON.
 
     Raises:
-        subprocess.CalledProcessError: the function raised; its traceback is on the standard error.
+        subprocess.CalledProcessError: the function raised; its traceback is on standard error.
     """
     command = command_of(function, **arguments)
     variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -82,37 +82,37 @@ def command_of(function: Callable[..., Any], **arguments: Any) -> list[str]:
 
 
 def n_threads() -> int:
-    """Threads that this process was started with by `in_fresh_process`."""
+    """Return the number of threads with which `in_fresh_process` started this process."""
     return int(os.environ[THREAD_VARIABLES[0]])
 
 
 def environment() -> dict[str, Any]:
-    """Machine, versions and date of a run, as the records of experiments have them."""
-    # Imports more than the measuring process should hold: to be called through `in_fresh_process`.
+    """Return machine, versions and date of a run, as in the records of experiments."""
+    # Imports more than the measuring process should hold: call it through `in_fresh_process`.
     from keras_emotion.environment import environment
 
     return environment(threads_per_worker=1, n_workers=1)
 
 
 def clocks() -> Any:
-    """`(2,)` seconds, by the clock on the wall and of this process's processor time."""
+    """Return `(2,)` seconds: wall time and CPU time of this process."""
     import numpy as np
 
     return np.array([time.perf_counter(), time.process_time()])
 
 
 def peak_memory_bytes() -> int:
-    """Bytes of memory at the peak of this process."""
+    """Return the peak memory of this process in bytes."""
     # Linux counts in kB, macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def largest_difference(files: list[str], n_columns: int | None = None) -> dict[str, Any]:
-    """Largest difference of two arrays of features on the trials that both have (see `AGREEMENT`), and their range.
+    """Return the largest difference of two feature arrays on the trials of both (see `AGREEMENT`), and their range.
 
     Args:
         files: the two files.
-        n_columns: of the last axis only so many at its end are compared; by default all.
+        n_columns: number of columns at the end of the last axis to compare; default: all.
     """
     import numpy as np
 
@@ -127,9 +127,9 @@ def largest_difference(files: list[str], n_columns: int | None = None) -> dict[s
 
 
 def without_initialisation(*packages: str) -> None:
-    """Lets modules of TorchEEG be imported without running the `__init__` of the packages that hold them.
+    """Allow imports of TorchEEG modules without running the `__init__` of their packages.
 
-    Those import all of it, and with it PyTorch, LMDB, WFDB and a package that has to be compiled; the modules compared
+    Those import everything, including PyTorch, LMDB, WFDB and a package that must be compiled; the modules compared
     here need NumPy and SciPy.
     """
     root = Path(importlib.util.find_spec("torcheeg").origin).parent

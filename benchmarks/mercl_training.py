@@ -13,7 +13,7 @@ class MERCLPretrainingStep:
     """The contrastive stage of MERCL on features of frozen encoders: batches of 64 blocks of 4 s."""
 
     def batch(self) -> tuple[dict[str, Any], Any]:
-        """Inputs in the layout of Keras, and labels."""
+        """Return inputs in Keras's layout, and labels."""
         import numpy as np
 
         rng = np.random.default_rng(0)
@@ -26,7 +26,7 @@ class MERCLPretrainingStep:
         return inputs, labels
 
     def ours(self, weights: dict[str, Any] | None, dtype: str) -> Any:
-        """Our network, with weights of PyTorch's where there are any."""
+        """Return our network, with PyTorch's weights if given."""
         from keras_emotion.models import MERCLEncoder
 
         model = MERCLEncoder(dropout=0.0, dtype=dtype)
@@ -37,35 +37,35 @@ class MERCLPretrainingStep:
         return model
 
     def ours_losses(self) -> dict[str, Any]:
-        """Arguments of `compile`, as our system gives them."""
+        """Return our system's arguments of `compile`."""
         from keras_emotion.losses import MERCLLoss
 
         return {"loss": MERCLLoss()}
 
     def ours_targets(self, labels: Any) -> Any:
-        """Targets as our system gives them: class, stimulus, silent."""
+        """Return the targets of our system: class, stimulus, silent."""
         import numpy as np
 
         return np.stack([labels, np.arange(len(labels)), np.zeros_like(labels)], axis=1).astype(np.int32)
 
     def ours_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs]
 
     def torch(self) -> Any:
-        """The network of PyTorch."""
+        """Return the PyTorch network."""
         from torch_mercl import MERCLEmbeddings
 
         return MERCLEmbeddings()
 
     def torch_loss(self, outputs: Any, labels: Any) -> Any:
-        """The same loss in PyTorch."""
+        """Return the same loss in PyTorch."""
         from torch_mercl import mercl_loss
 
         return mercl_loss(outputs, labels)
 
     def torch_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs]
 
 
@@ -73,7 +73,7 @@ class MERCLClassifierStep(MERCLPretrainingStep):
     """The second stage of MERCL, its encoders frozen: batches of 64 blocks of 4 s."""
 
     def ours(self, weights: dict[str, Any] | None, dtype: str) -> Any:
-        """Our network, with weights of PyTorch's where there are any."""
+        """Return our network, with PyTorch's weights if given."""
         import numpy as np
 
         from keras_emotion.models import MERCL
@@ -93,27 +93,27 @@ class MERCLClassifierStep(MERCLPretrainingStep):
         return model
 
     def ours_losses(self) -> dict[str, Any]:
-        """Arguments of `compile`, as our system gives them."""
+        """Return our system's arguments of `compile`."""
         return {"loss": "sparse_categorical_crossentropy"}
 
     def ours_targets(self, labels: Any) -> Any:
-        """Targets as our system gives them."""
+        """Return the targets of our system."""
         return labels
 
     def torch(self) -> Any:
-        """The network of PyTorch."""
+        """Return the PyTorch network."""
         from torch_mercl import MERCLClassifier
 
         return MERCLClassifier()
 
     def torch_loss(self, outputs: Any, labels: Any) -> Any:
-        """The same loss in PyTorch."""
+        """Return the same loss in PyTorch."""
         from torch.nn import functional
 
         return functional.cross_entropy(outputs.float(), labels)
 
     def torch_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs.softmax(dim=-1)]
 
 
@@ -124,7 +124,7 @@ def _set_encoders(model: Any, weights: dict[str, Any]) -> None:
         return [weights[f"encoders.{name}.{one}"] for one in ("weight", "bias", "running_mean", "running_var")]
 
     def kernel(name):
-        # Filters and features first in PyTorch, last in Keras.
+        # Filters and features come first in PyTorch, last in Keras.
         return np.moveaxis(weights[f"encoders.{name}.weight"], (0, 1), (-1, -2))
 
     conformer = "conformer"

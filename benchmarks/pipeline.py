@@ -1,4 +1,4 @@
-"""Windows from memory-mapped arrays to a training step: how many a second, and whether a step waits for them."""
+"""Windows from memory-mapped arrays to a training step: throughput, and whether a step waits for them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from measurement import Outcome, in_fresh_process
 N_WINDOWS, WINDOW, BATCH = 20_000, (32, 128), 128
 """Windows of one second of 32 channels at 128 Hz, float32: 328 MB."""
 N_PARTS = 22
-"""Files of the contender whose windows lie in several, as those of DEAP's subjects with a face video do."""
+"""Number of files for the contender with several files, like those of DEAP's subjects with a face video."""
 SECONDS = 3.0
-"""Of serving batches, after as many batches as a queue may hold."""
+"""Seconds of serving batches, after as many batches as a queue may hold."""
 N_WARM_UP = 20
 
 FACES, FACE_BATCH = (5, 64, 64, 3), 64
@@ -115,11 +115,11 @@ CONTENDERS: dict[str, Callable[[str], Iterator[Any]]] = {
 }
 
 
-# --- called in fresh processes
+# --- run in new processes
 
 
 def write(folder: str, n_bytes: int) -> dict[str, str]:
-    """Writes windows of EEG, and windows of faces of so many bytes."""
+    """Write windows of EEG, and windows of faces of the given number of bytes."""
     import numpy as np
 
     rng, eeg, faces = np.random.default_rng(0), str(Path(folder, "eeg.npy")), str(Path(folder, "faces.npy"))
@@ -135,7 +135,7 @@ def write(folder: str, n_bytes: int) -> dict[str, str]:
 
 
 def serve(contender: str, file: str) -> dict[str, float]:
-    """Windows a second that a contender serves, by the clock on the wall and by the processor."""
+    """Measure the windows per second that a contender serves, by wall and CPU time."""
     _prepare()
     batches = CONTENDERS[contender](file)
     for _ in range(N_WARM_UP):
@@ -149,7 +149,7 @@ def serve(contender: str, file: str) -> dict[str, float]:
 
 
 def train(kind: str, file: str) -> dict[str, float]:
-    """Seconds of a step of DeepVANet in `fit`, and what its own memory has grown by from the first to the last."""
+    """Measure seconds of a step of DeepVANet in `fit`, and the growth of its own memory from first to last."""
     _prepare()
     import keras
     import numpy as np
@@ -197,13 +197,13 @@ def _prepare() -> None:
 
 
 def _own_bytes() -> int:
-    """Memory of this process without the pages of mapped files, which the system takes back when it needs them."""
+    """Return the memory of this process without pages of mapped files, which the system reclaims on demand."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("RssAnon:")[2].split()[0]) * 1024
 
 
 def _forget(file: str) -> None:
-    """Makes the system drop the pages of a file that it keeps in memory."""
+    """Drop the pages of a file from the system's cache."""
     descriptor = os.open(file, os.O_RDONLY)
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -211,7 +211,7 @@ def _forget(file: str) -> None:
 
 
 def _share_in_page_cache(array: Any) -> float:
-    """Share of the pages of a mapped file that lie in memory, by `mincore`."""
+    """Return the share of the pages of a mapped file in memory, by `mincore`."""
     import ctypes
     import mmap
 
@@ -228,18 +228,18 @@ def _share_in_page_cache(array: Any) -> float:
 
 
 def benchmark(repeats: int = 3, full: bool = False) -> Outcome:
-    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+    """Measure every contender `repeats` times, in turns, so that other load on the machine affects all of them equally.
 
     Args:
-        repeats: fresh processes of each contender.
-        full: a store of faces that is larger than the memory of the machine (a quarter more), and not one of
-            `STORE_BYTES`. It is written to the folder for temporary files.
+        repeats: number of new processes per contender.
+        full: a store of faces a quarter larger than the memory of the machine, instead of `STORE_BYTES`. It is written
+            to the folder for temporary files.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     store_bytes = memory * 5 // 4 if full else STORE_BYTES
     has_torch = importlib.util.find_spec("torch") is not None
     contenders = [name for name in CONTENDERS if has_torch or not name.startswith("PyTorch")]
-    # Where nothing but a part fits into the page cache, there is no warm one.
+    # If only a part fits into the page cache, there is no warm one.
     kinds = (IN_MEMORY, COLD) if full else (IN_MEMORY, WARM, COLD)
     load = [os.getloadavg()[0]]
     served: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
@@ -256,13 +256,13 @@ def benchmark(repeats: int = 3, full: bool = False) -> Outcome:
                 trained[name].append(in_fresh_process(train, os.cpu_count() or 1, kind=name, file=files["faces"]))
     load.append(os.getloadavg()[0])
     return Outcome(
-        title=f"Windows a second, and a training step that needs them, medians of {repeats}",
+        title=f"Windows per second, and a training step that needs them, medians of {repeats}",
         columns=(
             "",
             "windows/s",
             "windows/CPU s",
             "ratio",
-            "ms a step",
+            "ms per step",
             "ratio",
             "own memory, MB more",
             "in page cache",
@@ -274,8 +274,8 @@ def benchmark(repeats: int = 3, full: bool = False) -> Outcome:
             f"A step of DeepVANet: {FACE_BATCH} windows with five faces each, of {store_bytes / 1e9:.0f} GB in a file. "
             f"The machine has {memory / 1e9:.0f} GB. Memory: without mapped files, from the fifth step to the last.",
             *(() if has_torch else ("PyTorch is not installed: pip install torch.",)),
-            "Wall times suffer from whatever else runs; load average "
-            f"{load[0]:.1f} before and {load[1]:.1f} after, of which this adds up to {os.cpu_count()}.",
+            "Wall times depend on other load; load average "
+            f"{load[0]:.1f} before and {load[1]:.1f} after, of which this benchmark causes up to {os.cpu_count()}.",
         ),
         measured={"load_average": load, "store_bytes": store_bytes, "served": served, "trained": trained},
         passed=True,
@@ -283,7 +283,7 @@ def benchmark(repeats: int = 3, full: bool = False) -> Outcome:
 
 
 def read(file: str) -> None:
-    """Reads a file, so that the system keeps its pages in memory."""
+    """Read a file, so that the system keeps its pages in memory."""
     with open(file, "rb") as stream:
         while stream.read(2**24):
             pass

@@ -1,4 +1,4 @@
-"""Speed and memory of keras_emotion against named peers: `python benchmarks/run.py --only features`."""
+"""Speed and memory of keras_emotion compared with named peers: `python benchmarks/run.py --only features`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "soak": soak.benchmark,
     "cost": cost.benchmark,
 }
-"""By the name that `--only` takes; each is called with those of `data_root`, `repeats`, `full`, `threads`,
+"""Benchmarks by the name for `--only`; each is called with those of `data_root`, `repeats`, `full`, `threads`,
 `minutes`, `speed` and `figures` that it has as parameters."""
 
 
 APART = ("gpu", "soak")
-"""Not run unless asked for: one needs a GPU, the other mne-lsl and a machine without other work."""
+"""Only run on request: one needs a GPU, the other mne-lsl and a machine without other load."""
 
 
 def main(
@@ -68,19 +68,19 @@ def main(
     """Run benchmarks and print a table of each.
 
     Args:
-        only: the benchmarks to run, by default all but `gpu` and `soak`.
-        data_root: folder of DEAP, for faces also a video; without it, synthetic data of the same size are written to a
-            temporary folder.
-        repeats: runs of each contender, of which the median is printed; by default 5, of `train` 3.
-        full: measure slow peers on all of the data, too, and not on a stated part of it.
-        threads: threads of the contenders of `train`, by default one for each core; the others have one.
-        minutes: that `gpu` takes at most (by default 10); signal that `soak` plays (60).
-        speed: how many times faster than real time `soak` plays, by default 20.
-        figures: folder that `cost` writes its plot and its table to.
-        json_file: file to write every single measurement to.
+        only: the benchmarks to run; default: all except `gpu` and `soak`.
+        data_root: folder of DEAP, for faces also a video; default: synthetic data of the same size in a temporary
+            folder.
+        repeats: number of runs per contender, whose median is printed; default 5, for `train` 3.
+        full: measure slow peers on all of the data instead of a stated part.
+        threads: threads of the contenders of `train`; default: one for each core; the others have one.
+        minutes: time limit of `gpu` (default: 10); length of the signal that `soak` plays (default: 60).
+        speed: playback speed of `soak`, in multiples of real time; default 20.
+        figures: folder for the plot and the table of `cost`.
+        json_file: file for every single measurement.
 
     Returns:
-        The exit code: 1 where a process failed or results that should agree do not, else 0.
+        The exit code: 1 if a process failed or results disagree, else 0.
 
     Examples:
         python benchmarks/run.py --only features
@@ -121,7 +121,7 @@ def main(
 
 
 def print_rows(console: rich.console.Console, outcome: Outcome) -> None:
-    """Print the rows as a Markdown table; where the console is too narrow for it, each row as a paragraph."""
+    """Print the rows as a Markdown table; on a narrow console each row as a paragraph."""
     table = rich.table.Table(box=rich.box.MARKDOWN, title=outcome.title, title_justify="left")
     for index, column in enumerate(outcome.columns):
         table.add_column(column, justify="right" if 0 < index < len(outcome.columns) - 1 else "left", no_wrap=True)
@@ -140,7 +140,7 @@ def print_rows(console: rich.console.Console, outcome: Outcome) -> None:
 
 
 def _accepted(benchmark: Callable[..., Outcome], options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given and that a benchmark has."""
+    """Return the given options that a benchmark has."""
     parameters = inspect.signature(benchmark).parameters
     return {name: value for name, value in options.items() if name in parameters and value is not None}
 

@@ -1,7 +1,7 @@
-"""From SEED's files of full length to differential entropies, against reading alone, LibEER's way and TorchEEG.
+"""Differential entropies from SEED's full-length files, compared with reading only, LibEER's method and TorchEEG.
 
-Every contender makes, of each clip, the entropies of five bands in windows of 1 s side by side, `(windows, 62, 5)`, of
-the first `200 s` of its `200 s + 1` samples. Each runs in a fresh process and imports only what it needs itself. The
+Every contender computes, for each clip, the entropies of five bands in windows of 1 s without overlap, `(windows, 62,
+5)`, of the first `200 s` of its `200 s + 1` samples. Each runs in a new process and imports only what it needs. The
 files are compressed, as MATLAB's `save` writes them by default.
 """
 
@@ -37,23 +37,23 @@ TORCHEEG = "TorchEEG"
 
 INSTALLATION = "pip install --no-deps torcheeg==1.1.3"
 TORCHEEG_CLIPS = 2
-"""Clips that TorchEEG is measured on; it takes a quarter of an hour for a subject."""
+"""Clips for TorchEEG, which takes a quarter of an hour per subject."""
 
 SAMPLING_RATE_HZ = 200
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 14), "beta": (14, 31), "gamma": (31, 50)}
 PAIRS = ((OURS_AS_LIBEER, LIBEER, 5), (OURS_AS_TORCHEEG, TORCHEEG, 3))
-"""Contenders of the same convention, and how many bands are compared, the highest ones.
+"""Contenders with the same convention, and the number of compared bands, from the highest.
 
-TorchEEG filters with the polynomials of ten poles. Near 0 Hz they round: at 200 Hz its entropies of 1-4 Hz are off by
-some 4e-3, those of 4-8 Hz by 1e-5; second-order sections agree with ours to the last bits.
+TorchEEG filters with the polynomials of ten poles, which are inaccurate near 0 Hz: at 200 Hz its entropies of 1-4 Hz
+are off by about 4e-3, those of 4-8 Hz by 1e-5; second-order sections agree with ours to the last bits.
 """
 
 Job = Callable[[str, list[str], int], Iterator[Any]]
-"""Gives the features of the first so many clips of the reader's root or of files, clip by clip."""
+"""Function that yields the features of the first clips of the reader's root or of files, clip by clip."""
 
 
 def _reading() -> Job:
-    """All variables of every file, as its users read it; gives nothing."""
+    """Read all variables of every file, as its users do; yields nothing."""
     import scipy.io
 
     def features(root, files, n_clips):
@@ -78,7 +78,7 @@ def _ours(convention: str = "default") -> Job:
 
 
 def _ours_in_workers() -> Job:
-    """The feature store of a run, each subject in a worker; gives nothing."""
+    """Fill the feature store of a run, each subject in a worker; yields nothing."""
     from keras_emotion.datasets import SEED
     from keras_emotion.experiment.runner import compute_part
     from keras_emotion.pipelines import ChannelEntropies
@@ -95,7 +95,7 @@ def _ours_in_workers() -> Job:
 
 
 def _clips(files: list[str], n_clips: int) -> Iterator[Any]:
-    """The clips of files that SciPy reads whole, one after the other."""
+    """Yield the clips of files that SciPy reads whole, one after another."""
     import itertools
 
     import scipy.io
@@ -111,7 +111,7 @@ def _clips(files: list[str], n_clips: int) -> Iterator[Any]:
 
 
 def _libeer() -> Job:
-    """As LibEER computes them: a zero-phase filter of order 3 over the clip for each band, window after window."""
+    """As LibEER: a zero-phase filter of order 3 over the clip for each band, window by window."""
     import numpy as np
     import scipy.signal
 
@@ -130,7 +130,7 @@ def _libeer() -> Job:
 
 
 def _torcheeg() -> Job:
-    """`BandDifferentialEntropy` on each window, as its dataset applies it."""
+    """`BandDifferentialEntropy` on each window, as in its dataset."""
     import numpy as np
 
     without_initialisation("torcheeg", "torcheeg.transforms", "torcheeg.transforms.numpy")
@@ -157,11 +157,11 @@ CONTENDERS: dict[str, Callable[[], Job]] = {
 }
 
 
-# --- called in fresh processes
+# --- run in new processes
 
 
 def prepare(root: str, write: bool, n_subjects: int) -> dict[str, Any]:
-    """The files to be measured, where they are written first if asked for."""
+    """Provide the files to measure, written first if requested."""
     from keras_emotion.datasets import SEED
     from keras_emotion.synthetic import write_seed
 
@@ -175,7 +175,7 @@ def prepare(root: str, write: bool, n_subjects: int) -> dict[str, Any]:
 
 
 def measure(contender: str, root: str, files: list[str], n_clips: int, n_measured: int, save: str) -> dict[str, Any]:
-    """Time and memory of a contender on `n_measured` of `n_clips`; the features of the first clips go to `save`."""
+    """Measure time and memory of a contender on `n_measured` of `n_clips`; save features of the first clips."""
     import numpy as np
 
     features = CONTENDERS[contender]()
@@ -200,13 +200,13 @@ def measure(contender: str, root: str, files: list[str], n_clips: int, n_measure
 
 
 def benchmark(data_root: Path | None = None, repeats: int = 3, full: bool = False) -> Outcome:
-    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+    """Measure every contender `repeats` times, in turns, so that other load on the machine affects all of them equally.
 
     Args:
-        data_root: folder of SEED, of which the first subjects are taken; `None`: synthetic files of full length in a
-            temporary folder, 1 GB a subject.
-        repeats: fresh processes of each contender.
-        full: three subjects in place of one.
+        data_root: folder of SEED, whose first subjects are used; `None`: synthetic full-length files in a temporary
+            folder, 1 GB per subject.
+        repeats: number of new processes per contender.
+        full: three subjects instead of one.
     """
     contenders = [name for name in CONTENDERS if name != TORCHEEG or importlib.util.find_spec("torcheeg")]
     with tempfile.TemporaryDirectory() as folder:
@@ -254,8 +254,8 @@ def benchmark(data_root: Path | None = None, repeats: int = 3, full: bool = Fals
             f"{result['n_samples']} windows (allowed: {AGREEMENT:g}; TorchEEG: from 8 Hz on)."
         )
     notes.append(
-        "Ratios are to SciPy's plain reading of the same files (in the file cache); times of all others hold their "
-        "reading. Workers: CPU seconds and memory are those of the process that waits for them. "
+        "Ratios are relative to SciPy's plain reading of the same files (in the file cache), which all other times "
+        "include. Workers: CPU seconds and memory are those of the waiting process. "
         f"Load average {load[0]:.1f} before and {load[1]:.1f} after."
     )
     return Outcome(

@@ -1,11 +1,11 @@
-"""DeepVANet as a network of PyTorch whose state dict has the released names, written from the specification."""
+"""DeepVANet as a PyTorch network whose state dict has the released names, written from the specification."""
 
 import torch
 from torch import nn
 
 
 class ConvLSTMCell(nn.Module):
-    """One step; a single convolution gives the gates i, f, o and g of input and hidden state."""
+    """One step; a single convolution computes the gates i, f, o and g from input and hidden state."""
 
     def __init__(self, n_filters):
         super().__init__()
@@ -62,7 +62,7 @@ class BioFeatureExtractor(nn.Module):
 
 
 class ReleasedDeepVANet(nn.Module):
-    """Takes faces `(batch, frames, 3, rows, columns)` and signals `(batch, channels, samples)`, or one of them."""
+    """Network for faces `(batch, frames, 3, rows, columns)`, signals `(batch, channels, samples)`, or both."""
 
     def __init__(self, n_channels=40, n_samples=128, rows=6, face_units=16, bio_units=64, dropout=0.5):
         super().__init__()

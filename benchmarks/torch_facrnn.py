@@ -1,4 +1,4 @@
-"""The EEG network of 3FACRNN as a plain network of PyTorch, written from the paper (Du et al., 2024, section 2.2)."""
+"""The EEG network of 3FACRNN as a plain PyTorch network, written from the paper (Du et al., 2024, section 2.2)."""
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ class StepSelfAttention(nn.Module):
 
 
 class FACRNNEEG(nn.Module):
-    """Takes features `(batch, steps, bands, rows, columns)`; gives logits of the steps and what they are made of."""
+    """Network for features `(batch, steps, bands, rows, columns)`; returns logits of the steps and their features."""
 
     def __init__(self, n_bands=4, rows=9, columns=9, units=128, n_classes=2):
         super().__init__()

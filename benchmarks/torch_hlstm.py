@@ -1,6 +1,6 @@
-"""The video-EEG hierarchical LSTM as a plain network of PyTorch, written from the paper (Wu, Zhang and Zhao, 2020).
+"""The video-EEG hierarchical LSTM as a plain PyTorch network, written from the paper (Wu, Zhang and Zhao, 2020).
 
-What the paper does not print is as in `keras_emotion.models.VideoEEGHierarchicalLSTM`.
+Details that the paper does not state are as in `keras_emotion.models.VideoEEGHierarchicalLSTM`.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def lstm_cell(n_features, units):
-    """An LSTM cell with one trained bias, as the equations have it: PyTorch adds two."""
+    """Create an LSTM cell with one trained bias, as in the equations: PyTorch adds two."""
     cell = nn.LSTMCell(n_features, units)
     nn.init.zeros_(cell.bias_hh).requires_grad_(False)
     return cell
@@ -30,7 +30,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pictures):
         for convolution in self.convolutions:
-            # As TensorFlow pads pictures of even size.
+            # Padding as in TensorFlow for pictures of even size.
             pictures = convolution(functional.pad(pictures, (0, 1, 0, 1))).relu()
         return self.projection(pictures.flatten(1)).relu()
 
@@ -48,7 +48,7 @@ class LevelAttention(nn.Module):
 
 
 class VideoEEGHierarchicalLSTM(nn.Module):
-    """Takes faces and EEG images, channels first, and draws of the policy `(batch, looks, 1)`."""
+    """Network for faces and EEG images, channels first, and draws of the policy `(batch, looks, 1)`."""
 
     def __init__(self, n_frames=40, n_looks=40, width=256, units=256, n_levels=3, n_bands=3, sigma=0.1, n_classes=2):
         super().__init__()
@@ -81,7 +81,7 @@ class VideoEEGHierarchicalLSTM(nn.Module):
         position, live = zeros[:, 0], zeros[:, 0] == 0
         looks, deviations, log_policy, baselines, acts = 0, 0, [], [], []
         for number in range(self.n_looks):
-            # === What is there ===
+            # === Input at the position ===
             here = position.long()
             theta = self.band_scores(hidden).float().softmax(dim=-1).unsqueeze(-1)
             seen = [faces[rows, here], self.band_projection((theta * bands[rows, here]).sum(dim=1)).relu()]
@@ -142,7 +142,7 @@ class VideoEEGHierarchicalLSTM(nn.Module):
 
 
 def hlstm_loss(outputs, labels):
-    """Cross-entropy, penalty (Eq. 8 to 10), REINFORCE (Eq. 11 to 17), and what teaches the baseline."""
+    """Return cross-entropy, penalty (Eq. 8 to 10), REINFORCE (Eq. 11 to 17), and the loss of the baseline."""
     logits, acts = outputs["logits"], outputs["acts"]
     right = logits.argmax(dim=-1) == labels
     reward = torch.where(right, 1.0, -2.0) - 0.01 * outputs["looks"]

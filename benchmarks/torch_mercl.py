@@ -1,4 +1,4 @@
-"""MERCL as plain networks of PyTorch, written from the paper (Lee, Kim and Kim, 2024, section 3): both stages."""
+"""MERCL as plain PyTorch networks, written from the paper (Lee, Kim and Kim, 2024, section 3): both stages."""
 
 import itertools
 
@@ -28,7 +28,7 @@ class TemporalBlock(nn.Module):
 
 
 class ConformerConvolution(nn.Module):
-    """The convolution module of EEG Conformer; gives `(batch, filters, steps)`."""
+    """The convolution module of EEG Conformer; returns `(batch, filters, steps)`."""
 
     def __init__(self, n_channels, n_bands, filters=40):
         super().__init__()
@@ -44,7 +44,7 @@ class ConformerConvolution(nn.Module):
 
 
 class Encoders(nn.Module):
-    """Sequences `(batch, units, steps)` of features of pictures `(batch, features, frames)`, of sound and of EEG."""
+    """Sequences `(batch, units, steps)` from features of pictures `(batch, features, frames)`, of sound and of EEG."""
 
     def __init__(self, n_picture_features=768, n_sound_features=128, n_channels=32, n_bands=5, units=128):
         super().__init__()
@@ -79,7 +79,7 @@ class MERCLEmbeddings(nn.Module):
 
 
 class MERCLClassifier(nn.Module):
-    """The second stage: logits, on encoders that stay as they are."""
+    """The second stage: logits, on fixed encoders."""
 
     def __init__(self, units=128, n_heads=4, n_classes=2):
         super().__init__()

@@ -1,8 +1,7 @@
-"""A training step of our networks against plain PyTorch versions of the same networks, on the CPU.
+"""Training step of our networks compared with plain PyTorch versions of the same networks, on the CPU.
 
-All contenders of a network start from the same weights and take the same steps on the same batch, which lies in
-memory; each in a fresh process that imports only what it needs itself. Dropout is off, so that their losses can be
-compared.
+All contenders of a network start from the same weights and take the same steps on the same batch in memory, each in a
+new process that imports only what it needs. Dropout is off, so that their losses are comparable.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ TORCH_BFLOAT16 = "PyTorch, eager, bfloat16 autocast"
 TORCH_INSTALLATION = "pip install torch"
 JAX_INSTALLATION = "pip install jax"
 REPEATS = 3
-"""Processes of each contender: with the five of the other benchmarks this one takes half an hour on two cores."""
+"""Processes of each contender: with the five of the other benchmarks this one would take half an hour on two cores."""
 N_WARM_UP, N_STEPS = 3, 15
-"""Steps whose losses are compared, and steps that are timed after them."""
+"""Steps whose losses are compared, and subsequent timed steps."""
 SLOW_SECONDS = 60
-"""Seconds of the processor after which no further step is timed unless all are asked for."""
+"""CPU seconds after which no further step is timed unless all are requested."""
 LEARNING_RATE = 1e-3
 EPSILON = 1e-12
-"""Of Adam. Keras adds it before the correction of the bias and PyTorch behind it: with what both have by default, small
-gradients would get other steps."""
+"""Epsilon of Adam. Keras adds it before the bias correction and PyTorch after it: with their defaults, steps of small
+gradients would differ."""
 EFFECT = 0.5
-"""By how much the inputs of the two classes differ: from labels that nothing tells a network learns next to nothing in
-three steps, and no difference would be seen."""
+"""Difference between the inputs of the two classes: with uninformative labels a network learns almost nothing in three
+steps, and no difference would be visible."""
 
 AGREEMENT = 1e-5
 """Largest difference of outputs in inference from PyTorch's, which are probabilities and features from -1 to 1."""
@@ -59,7 +58,7 @@ class DeepVANetTraining:
     """DeepVANet: batches of 64 windows of five faces and 40 channels."""
 
     def batch(self) -> tuple[dict[str, Any], Any]:
-        """Inputs in the layout of Keras, and labels."""
+        """Return inputs in Keras's layout, and labels."""
         import numpy as np
 
         rng = np.random.default_rng(0)
@@ -69,7 +68,7 @@ class DeepVANetTraining:
         return {"faces": faces, "bio": bio}, labels
 
     def ours(self, weights: dict[str, Any] | None, dtype: str) -> Any:
-        """Our network, with weights of PyTorch's where there are any."""
+        """Return our network, with PyTorch's weights if given."""
         from keras_emotion.models import DeepVANet
 
         if weights is None:
@@ -77,31 +76,31 @@ class DeepVANetTraining:
         return DeepVANet.load_released_weights(weights, dropout=0.0, dtype=dtype)
 
     def ours_losses(self) -> dict[str, Any]:
-        """Arguments of `compile`, as our system gives them."""
+        """Return our system's arguments of `compile`."""
         return {"loss": "binary_crossentropy"}
 
     def ours_targets(self, labels: Any) -> Any:
-        """Targets as our system gives them."""
+        """Return the targets of our system."""
         return labels
 
     def ours_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs]
 
     def torch(self) -> Any:
-        """The network of PyTorch."""
+        """Return the PyTorch network."""
         from torch_deepvanet import ReleasedDeepVANet
 
         return ReleasedDeepVANet(dropout=0.0)
 
     def torch_loss(self, outputs: Any, labels: Any) -> Any:
-        """The same loss in PyTorch."""
+        """Return the same loss in PyTorch."""
         from torch.nn import functional
 
         return functional.binary_cross_entropy(outputs.float(), labels)
 
     def torch_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs]
 
 
@@ -109,7 +108,7 @@ class FACRNNEEGTraining:
     """The EEG network of 3FACRNN without a teacher: batches of 128 windows of four slices."""
 
     def batch(self) -> tuple[dict[str, Any], Any]:
-        """Inputs in the layout of Keras, and labels."""
+        """Return inputs in Keras's layout, and labels."""
         import numpy as np
 
         rng = np.random.default_rng(0)
@@ -118,7 +117,7 @@ class FACRNNEEGTraining:
         return {"eeg": rng.standard_normal((128, 4, 9, 9, 4), np.float32) + effect}, labels
 
     def ours(self, weights: dict[str, Any] | None, dtype: str) -> Any:
-        """Our network, with weights of PyTorch's where there are any."""
+        """Return our network, with PyTorch's weights if given."""
         import numpy as np
 
         from keras_emotion.models import FACRNNEEGNetwork
@@ -132,7 +131,7 @@ class FACRNNEEGTraining:
 
         layers = {f"convolution_{number + 1}": kernel_and_bias(f"cnn.{2 * number}") for number in range(4)}
         dense = weights["cnn.10.weight"]
-        # PyTorch flattens channel by channel, Keras place by place.
+        # PyTorch flattens channel by channel, Keras position by position.
         dense = np.moveaxis(dense.reshape(len(dense), 128, 4, 4), 1, -1).reshape(len(dense), -1)
         layers["dense"] = [dense.T, weights["cnn.10.bias"]]
         for number in range(2):
@@ -152,27 +151,27 @@ class FACRNNEEGTraining:
         return model
 
     def ours_losses(self) -> dict[str, Any]:
-        """Arguments of `compile`, as our system gives them."""
+        """Return our system's arguments of `compile`."""
         from keras_emotion.models import distillation_losses
 
         return distillation_losses(teacher=False)
 
     def ours_targets(self, labels: Any) -> Any:
-        """Targets as our system gives them: every slice has the label of its window."""
+        """Return the targets of our system: every slice has the label of its window."""
         return {"probabilities": labels[:, None].repeat(4, axis=1)}
 
     def ours_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         return [outputs["probabilities"], outputs["features"]]
 
     def torch(self) -> Any:
-        """The network of PyTorch."""
+        """Return the PyTorch network."""
         from torch_facrnn import FACRNNEEG
 
         return FACRNNEEG()
 
     def torch_loss(self, outputs: Any, labels: Any) -> Any:
-        """The same loss in PyTorch."""
+        """Return the same loss in PyTorch."""
         from torch.nn import functional
 
         logits, _ = outputs
@@ -180,7 +179,7 @@ class FACRNNEEGTraining:
         return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / len(labels)
 
     def torch_outputs(self, outputs: Any) -> list[Any]:
-        """What is compared in inference."""
+        """Return the outputs that are compared in inference."""
         logits, features = outputs
         return [logits.softmax(dim=-1), features]
 
@@ -194,12 +193,12 @@ NETWORKS: dict[str, Any] = {
 }
 
 Job = tuple[Callable[[], Callable[[], float]], int]
-"""What makes a built network ready to train, the function of a training step that gives the loss before it; and the
-number of its trained parameters."""
+"""Function that prepares a network for training, and the training step, which returns the loss before it; and the
+number of trained parameters."""
 
 
 def _ours(network: str, weights: str | None, xla: bool = False, dtype: str = "float32") -> Job:
-    # As a run of ours starts: threads, and an allocator that keeps what it has.
+    # As at the start of a run: threads, and an allocator that keeps freed memory.
     from keras_emotion.pipelines import prepare_backend
 
     prepare_backend(n_threads())
@@ -264,7 +263,7 @@ def _load(weights: str | None) -> dict[str, Any] | None:
 
 
 def _torch_inputs(inputs: dict[str, Any], channels_last: bool = False) -> dict[str, Any]:
-    """Channels after the axes that stand for several samples, as PyTorch's convolutions want them."""
+    """Move channels after the axes of samples, as required by PyTorch's convolutions."""
     import torch
 
     tensors = {}
@@ -286,15 +285,15 @@ CONTENDERS: dict[str, Callable[..., Job]] = {
 }
 
 
-# --- called in fresh processes
+# --- run in new processes
 
 
 def prepare(network: str, folder: str) -> dict[str, Any]:
-    """Writes weights for all contenders, drawn by PyTorch, and compares the two networks that have them.
+    """Write initial weights for all contenders, drawn by PyTorch, and compare the two implementations.
 
     Returns:
-        The file of the weights, the trained parameters of ours and of PyTorch's, and the largest difference of their
-        outputs in inference.
+        The file of the weights, the number of trained parameters of ours and of PyTorch's, and the largest difference
+        of their outputs in inference.
     """
     _on_the_cpu()
     import numpy as np
@@ -323,7 +322,7 @@ def prepare(network: str, folder: str) -> dict[str, Any]:
 
 
 def measure(network: str, contender: str, weights: str | None, full: bool) -> dict[str, Any]:
-    """Time of a contender's training steps.
+    """Measure the time of a contender's training steps.
 
     Returns:
         Seconds from the built network to the end of its first step; medians of the seconds of the timed steps, by the
@@ -331,7 +330,7 @@ def measure(network: str, contender: str, weights: str | None, full: bool) -> di
     """
     _on_the_cpu()
     with tempfile.TemporaryDirectory() as folder:
-        # What was compiled before would be found there.
+        # Earlier compilations would be found there.
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "JAX_COMPILATION_CACHE_DIR": folder}
         if contender == OURS_JAX:
             os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
@@ -365,12 +364,12 @@ def _on_the_cpu() -> None:
 
 
 def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = None) -> Outcome:
-    """Measures every contender `repeats` times, in turns, so that other load on the machine falls on all of them.
+    """Measure every contender `repeats` times, in turns, so that other load on the machine affects all of them equally.
 
     Args:
-        repeats: fresh processes of each contender.
-        full: `N_STEPS` steps of slow contenders, too, and not those of `SLOW_SECONDS`.
-        threads: threads of every contender; `None`: as many as there are cores.
+        repeats: number of new processes per contender.
+        full: `N_STEPS` steps for slow contenders, too, instead of a limit of `SLOW_SECONDS`.
+        threads: threads of every contender; `None`: one per core.
     """
     threads = threads or os.cpu_count() or 1
     missing = _missing()
@@ -394,7 +393,7 @@ def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = 
     agreement = [line for network in NETWORKS for line in _agreement(network, prepared.get(network), runs[network])]
     return Outcome(
         title=f"A training step on the CPU, threads: {threads}, medians of {repeats}",
-        columns=("", "ms a step", "ratio", "CPU ms a step", "CPU ratio", "first step s", "parameters", "measured"),
+        columns=("", "ms per step", "ratio", "CPU ms per step", "CPU ratio", "first step s", "parameters", "measured"),
         rows=tuple(
             _row(network, name, runs[network])
             if name in contenders
@@ -403,10 +402,11 @@ def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = 
             for name in CONTENDERS
         ),
         notes=(
-            "Ratios are to keras_emotion without XLA. Random inputs: the numbers are about speed, not about emotion.",
+            "Ratios are relative to keras_emotion without XLA. Random inputs: the numbers are about speed, not about "
+            "emotion.",
             *(line for _, line in agreement),
-            "Imports, and the making of the network, are left out. Wall times suffer from whatever else runs; load "
-            f"average {load[0]:.1f} before and {load[1]:.1f} after, of which this adds up to {threads}.",
+            "Imports and construction of the network are excluded. Wall times depend on other load; load "
+            f"average {load[0]:.1f} before and {load[1]:.1f} after, of which this benchmark causes up to {threads}.",
         ),
         measured={"threads": threads, "load_average": load, "prepared": prepared, "runs": runs},
         passed=all(agrees for agrees, _ in agreement),
@@ -414,7 +414,7 @@ def benchmark(repeats: int = REPEATS, full: bool = False, threads: int | None = 
 
 
 def _missing() -> dict[str, str]:
-    """Contenders that cannot run here, and why."""
+    """Return the contenders that cannot run here, with the reason."""
     missing = {} if importlib.util.find_spec("jax") else {OURS_JAX: f"not installed: {JAX_INSTALLATION}"}
     if importlib.util.find_spec("torch") is None:
         reason = f"not installed: {TORCH_INSTALLATION}"
@@ -480,7 +480,7 @@ def _agreement(
 
 
 def _difference(losses: list[list[float]], expected: list[float]) -> float:
-    """The largest of several runs, as a share of the fall of what is expected; not a number where one is none."""
+    """Return the largest difference of several runs, relative to the fall of the expected loss; NaN if undefined."""
     fall = abs(expected[0] - expected[-1])
     differences = [abs(loss - other) / fall for run in losses for loss, other in zip(run, expected, strict=True)]
     return max(differences, key=lambda difference: (math.isnan(difference), difference))

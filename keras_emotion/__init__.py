@@ -11,7 +11,7 @@ import wrapt
 
 from keras_emotion import moved
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _KERAS_PACKAGES = tuple(f"{__name__}.{package}" for package in ("layers", "losses", "models"))
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keras_emotion import __version__
 from keras_emotion.keras_settings import DEFAULT_BACKEND, KERAS_SETTINGS, running_backend
 
 _PACKAGES = (
@@ -29,6 +30,9 @@ _PACKAGES = (
     "scikit-learn",
     "joblib",
 )
+
+_READERS = ("h5py", "mediapipe", "av", "opencv-contrib-python", "librosa", "matplotlib", "pydantic")
+"""What else a report of a fault has to name."""
 
 _VARIABLES = ("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE")
 """What names of environment variables begin with that change how a backend computes."""
@@ -69,6 +73,18 @@ def different_versions(there: Mapping[str, str], here: Mapping[str, str]) -> lis
     """
     both = [name for name in here if name in there]
     return [f"{name} {there[name]} (here {here[name]})" for name in both if there[name] != here[name]]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of the libraries that are installed, and the system; none is imported."""
+    found = {name: _version(name) or "not installed" for name in (*_PACKAGES, *_READERS)}
+    return {
+        "keras_emotion": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(os.cpu_count()),
+        **{name: version for name, version in found.items() if name != "keras_emotion"},
+    }
 
 
 def visible_gpus() -> list[str]:

@@ -17,6 +17,10 @@ from keras_emotion.schema import InputError
 CHECKSUM = "checksum"
 """Field of each file: `content_checksum` of all others. Files of earlier versions have none."""
 
+SEALED = "has_checksum"
+"""First field of each file: that `CHECKSUM` must be there. Without it, a file in which the name of the checksum is
+damaged would pass for one of an earlier version."""
+
 _MOST_BYTES = 2**29
 """More than the record of any fold takes: that of a million test windows is below it."""
 
@@ -52,7 +56,7 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
     """
     # What is read again is what has the checksum: names of fields are text there, tuples are lists.
     plain = plain_json(content)
-    return json.dumps({**plain, CHECKSUM: content_checksum(plain)}, indent=1).encode()
+    return json.dumps({SEALED: True, **plain, CHECKSUM: content_checksum(plain)}, indent=1).encode()
 
 
 def plain_json(content: Any) -> Any:
@@ -86,7 +90,9 @@ def read_json(path: Path) -> tuple[dict[str, Any], bool]:
         content = json.loads(raw.decode("utf-8"))
         if not isinstance(content, dict):
             raise DamagedFile(path, "no JSON object")
-        expected = content.pop(CHECKSUM, None)
+        is_sealed, expected = content.pop(SEALED, False), content.pop(CHECKSUM, None)
+        if is_sealed and expected is None:
+            raise DamagedFile(path, f"has no field {CHECKSUM}")
         is_other = expected is not None and expected != content_checksum(content)
     except UnicodeDecodeError as error:
         raise DamagedFile(path, f"not UTF-8: {error}") from None

@@ -192,6 +192,10 @@ def start_log(folder: Path, made_with: Mapping[str, Any], what: str) -> None:
 @contextlib.contextmanager
 def _warnings_logged() -> Iterator[None]:
     """Context in which Python warnings are logged for the file, and shown as before."""
+    if getattr(warnings.showwarning, "logs", False):
+        # By an outer context; whoever collects hears of it by the logger.
+        yield
+        return
     show = warnings.showwarning
 
     def show_and_log(
@@ -205,6 +209,7 @@ def _warnings_logged() -> Iterator[None]:
         show(message, category, filename, lineno, file, line)
         log_to_file("%s: %s (%s:%d)", category.__name__, message, filename, lineno, level=logging.WARNING)
 
+    show_and_log.logs = True  # type: ignore[attr-defined]  # a mark on the function
     warnings.showwarning = show_and_log
     try:
         yield

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keras_emotion.limits import check_picture
 from keras_emotion.refusals import refuse_special_file
+from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
     import av
@@ -16,7 +17,7 @@ def open_media(path: Path) -> av.container.InputContainer:
     """Open a video or sound file.
 
     Raises:
-        InputError: it is a FIFO or a device.
+        InputError: it is a FIFO or a device, or a stream has a codec that FFmpeg does not know.
         av.error.FFmpegError: it is no such file, or damaged.
         OSError: it cannot be read.
     """
@@ -25,7 +26,12 @@ def open_media(path: Path) -> av.container.InputContainer:
     # FFmpeg would wait for it.
     refuse_special_file(path)
     # FFmpeg takes what stands before a colon at the start of a relative path for a protocol.
-    return av.open(str(path.absolute()))
+    container = av.open(str(path.absolute()), metadata_errors="replace")
+    for stream in (*container.streams.video, *container.streams.audio):
+        if stream.codec_context is None:
+            container.close()
+            raise InputError(f"{path}: a {stream.type} stream of an unknown codec; expected one that FFmpeg decodes")
+    return container
 
 
 def check_picture_file(path: Path) -> None:

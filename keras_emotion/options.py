@@ -14,7 +14,7 @@ class Option:
 
     Args:
         name: name on the command line, where it is not that of the field.
-        positional: the value is given by its place, without a name.
+        positional: the value is given by its place, without a name, or by one of the aliases.
         aliases: further spellings, listed in the help: `("--teacher",)`.
         old: spelling of an earlier version. Not listed; accepted with a note until version 0.3.0.
         metavar: placeholder of the value in the help; by default derived from the type.

@@ -92,11 +92,19 @@ def read_table(path: Path, kinds: Mapping[str, Kind], required: Iterable[str] = 
         InputError: there is no such file, or it is damaged: it is no csv, was cut off, lacks a column, or a cell is not
             of its column's kind.
     """
+    return parse_table(read_csv_file(path), path, kinds, required)
+
+
+def read_csv_file(path: Path) -> bytes:
+    """Return the bytes of a csv file, for `parse_table`.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
     if not path.exists():
         raise InputError(f"{path}: no such file")
     with reading_csv(path, "{path}: cannot be read: {reason}"):
-        content = path.read_bytes()
-    return parse_table(content, path, kinds, required)
+        return path.read_bytes()
 
 
 def parse_table(content: bytes, path: Path, kinds: Mapping[str, Kind], required: Iterable[str] = ()) -> pd.DataFrame:

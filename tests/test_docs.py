@@ -1,8 +1,10 @@
 """The code in the documentation is that of the example files; its links, options and lists are those of the package."""
 
+import ast
 import contextlib
 import difflib
 import functools
+import inspect
 import io
 import itertools
 import re
@@ -124,3 +126,24 @@ def test_commands_in_the_docs_have_options_that_exist(help_of):
                 unknown.append(f"{path.name}: {option} of {' '.join(called)}")
     assert not unknown, "\n".join(unknown)
     assert n_commands > 100
+
+
+def misread_lines(docstring):
+    """Lines of the sections `Args`, `Raises` and `Attributes` that look like an entry of their own, and name none."""
+    section = False
+    for line in inspect.cleandoc(docstring).splitlines():
+        if line.strip() and not line.startswith(" "):
+            section = line in ("Args:", "Raises:", "Attributes:")
+        elif section and re.match(r" {4}\S", line) and not re.match(r" {4}[\w.*`,/ -]+( \([^)]*\))?:( |$)", line):
+            yield line.strip()
+
+
+@pytest.mark.parametrize("package", sorted(path.parent.name for path in (ROOT / "keras_emotion").glob("*/__init__.py")))
+def test_entries_of_docstrings_are_read_as_they_are_meant(package):
+    found = []
+    for path in (ROOT / "keras_emotion" / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                for line in misread_lines(ast.get_docstring(node, clean=False) or ""):
+                    found.append(f"{path.name}: {getattr(node, 'name', '')}: {line}")
+    assert not found, "\n".join(["continuation lines are indented further than the entry", *found])

@@ -2,13 +2,31 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
+import keras_emotion
 from keras_emotion import moved
+from keras_emotion.cli import synthesize
+
+CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text()
+
+
+def test_the_changelog_lists_what_is_deprecated():
+    names = {old.replace(":", ".") for old in (*moved.MODULES, *moved.NAMES)}
+    options = {
+        option
+        for path in (Path(moved.__file__).parent).glob("**/*.py")
+        for option in re.findall(r'\bold="(--[a-z-]+)"', path.read_text())
+    } | set(synthesize._OLD.values())
+    assert {"--out", "--jobs", "--frames"} <= options
+    assert [name for name in sorted(names | options) if f"| `{name}` |" not in CHANGELOG] == []
+    assert f"## [{keras_emotion.__version__}]" in CHANGELOG
 
 
 @pytest.mark.parametrize("old", moved.MODULES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from keras_emotion.refusals import refusing_unreadable
+
 BIDS_MARKER = "dataset_description.json"
 
 _TABLES_OF_BIDS = ("channels", "coordsystem", "eeg", "electrodes", "events", "participants", "scans", "sessions")
@@ -56,7 +58,8 @@ def units_in_bids(path: Path, root: Path) -> dict[str, str]:
     if not tables:
         return {}
     # The one that says most of which recording it is of.
-    with max(tables, key=lambda file: len(_entities(file))).open(encoding="utf-8-sig", newline="") as file:
+    table = max(tables, key=lambda file: len(_entities(file)))
+    with refusing_unreadable(table), table.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {row["name"]: row["units"] for row in rows if row.get("name") and row.get("units")}
 

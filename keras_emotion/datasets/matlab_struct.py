@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from keras_emotion.array_files import open_hdf5
 from keras_emotion.datasets.matlab_check import check_matrix
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
@@ -226,9 +227,8 @@ def _plain(value: np.ndarray) -> Any:
 
 
 def _hdf5_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
-    import h5py
 
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         if variable not in file:
             return
         fields: Mapping[str, Any] = file[variable]

@@ -233,6 +233,8 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     with warnings_of_readers(path, notes, harmless), refusing_unreadable(path, message):
         check_before_reading(path, root)
         raw = _read_raw(path, root)
+        # A channel of a kind that there is not is found only now.
+        raw.get_channel_types()
         found = attach_events(raw, path, root) if in_bids else []
     check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:
@@ -459,13 +461,13 @@ def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFi
     sidecar = Sidecar.of(path)
     array = _array(path, sidecar)
     names = sidecar.channel_names
+    if len(set(sidecar.axes)) != 2:
+        raise InputError(f"{path}: axes are {' and '.join(sidecar.axes)}; expected channels and samples, in any order")
     if array.ndim != 2 or array.dtype.kind not in "fiu" or array.shape[sidecar.axes.index("channels")] != len(names):
         raise InputError(
             f"{path}: holds {array.dtype} {array.shape}; expected numbers of {' by '.join(sidecar.axes)}, with "
             f"{len(names)} channels, as its sidecar says"
         )
-    if len(set(sidecar.axes)) != 2:
-        raise InputError(f"{path}: axes are {' and '.join(sidecar.axes)}; expected channels and samples, in any order")
     of_channel = (sidecar.unit,) * len(names) if isinstance(sidecar.unit, str) else sidecar.unit
     if len(of_channel) != len(names):
         raise InputError(f"{path}: its sidecar has {len(of_channel)} units for {len(names)} channels")

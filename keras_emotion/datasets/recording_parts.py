@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
+from keras_emotion.datasets.fif_check import check_fif_file
+from keras_emotion.datasets.gdf_check import check_gdf_file
 from keras_emotion.datasets.matlab_check import check_matlab_file
 from keras_emotion.links import refuse_outside
 from keras_emotion.refusals import refuse_special_file
@@ -20,12 +22,16 @@ def check_before_reading(path: Path, root: Path) -> None:
         root: folder of the data.
 
     Raises:
-        InputError: it is a file of MATLAB that is damaged or declares too much, or its header names a device or a file
-            outside of the folder.
+        InputError: it is a MATLAB, FIF or GDF file that is damaged or declares too much, or its header names a device
+            or a file outside of the folder.
     """
     suffix = path.suffix.lower()
     if suffix in (".set", ".mat"):
         check_matlab_file(path)
+    if path.name.lower().endswith((".fif", ".fif.gz")):
+        check_fif_file(path)
+    if suffix == ".gdf":
+        check_gdf_file(path)
     if suffix in BRAINVISION_SUFFIXES:
         try:
             header = BrainVisionHeader.read(path)

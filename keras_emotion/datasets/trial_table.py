@@ -40,8 +40,8 @@ class TrialRow:
 
     Args:
         line: its number in the file, 1 for the heading.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split,
-            recorded_together: as in `schema.Trial`.
+        subject, session, trial, presentation, stimulus, ratings: as in `schema.Trial`.
+        video, video_offset_seconds, split, recorded_together: as in `schema.Trial`.
         file: the recording.
         start_seconds: onset of the stimulus, from the first sample of the recording.
         stop_seconds: end of the trial.

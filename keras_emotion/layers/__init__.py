@@ -1,4 +1,4 @@
-"""Keras layers, one a file; each runs on every backend of Keras."""
+"""Keras layers, one per file; each runs on every Keras backend."""
 
 from keras_emotion.layers.adaptive_graph import AdaptiveGraph
 from keras_emotion.layers.band_attention import BandAttention

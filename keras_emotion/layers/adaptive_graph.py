@@ -1,4 +1,4 @@
-"""A graph over the channels of a window, learned as a function of their features."""
+"""Adaptive graph over the channels of a window, learned as a function of their features."""
 
 import math
 
@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class AdaptiveGraph(keras.layers.Layer):
-    r"""Joins channels by how their features differ, and adds to the loss what keeps the graph smooth and sparse.
+    r"""Connect channels by their feature differences, with a loss that keeps the graph smooth and sparse.
 
     "Adaptive sleep graph learning" of [1], for the features `x_m` of channel `m` and a learned vector `w`, the
     `kernel`:
@@ -16,14 +16,15 @@ class AdaptiveGraph(keras.layers.Layer):
     $$A_{mn} = \frac{\exp(\mathrm{ReLU}(w^T |x_m - x_n|))}{\sum_{n'} \exp(\mathrm{ReLU}(w^T |x_m - x_{n'}|))}$$
     $$\mathcal{L} = \alpha \sum_{m,n} \|x_m - x_n\|_2^2\, A_{mn} + \lambda \|A\|_F^2$$
 
-    Every window has a graph of its own, and every step of a window. The loss (`add_loss`) is the mean over windows and
-    steps; it does not know `sample_weight`, so a window of weight 0 that fills up a batch counts in it.
+    Every window, and every step of a window, has its own graph. The loss (`add_loss`) is the mean over windows and
+    steps; it ignores `sample_weight`, so a window of weight 0 that pads a batch counts in it.
 
-    **Deviations.** `\alpha` is not printed, which makes it 1. It is an argument, since the first term is large: for 32
-    channels of 5 standardised features about 310 beside a cross-entropy of about 0.7. As far channels are joined the
-    more, it lowers `w` until the ReLU is 0 for every pair; the graph is uniform then, and `w` has no gradient left. The
-    released code has no such loss in effect (it is that of a constant) and no ReLU; a later model of the same authors
-    multiplies both terms by 1e-5. `w` starts positive here, since the ReLU of a negative one has no gradient either.
+    **Deviations.** `\alpha` is not printed, which makes it 1. It is an argument, because the first term is large: for
+    32 channels of 5 standardised features about 310, compared to a cross-entropy of about 0.7. Because distant channels
+    are connected more strongly, it lowers `w` until the ReLU is 0 for every pair; the graph is then uniform, and `w`
+    has no gradient. The released code effectively has no such loss (it is that of a constant) and no ReLU; a later
+    model of the same authors multiplies both terms by 1e-5. `w` starts positive here, because the ReLU of a negative
+    one has no gradient either.
 
     Args:
         distance_weight: `\alpha`, 0 or more; default 1 [1].
@@ -38,10 +39,10 @@ class AdaptiveGraph(keras.layers.Layer):
         `A`, `(batch, channels, channels)` or `(batch, steps, channels, channels)`; its rows sum to 1. It is not
         symmetric.
 
-    Numerics: differences, softmax and loss are taken in float32. A channel like all others joins them equally.
+    Numerics: differences, softmax and loss are computed in float32. A channel equal to all others is connected equally.
 
     Raises:
-        ValueError: a weight below 0, or `inputs` neither 3 nor 4 dimensional.
+        ValueError: a weight is below 0, or `inputs` is neither 3 nor 4 dimensional.
 
     Example:
         >>> import numpy as np
@@ -66,7 +67,7 @@ class AdaptiveGraph(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) not in (3, 4):
             raise ValueError(
                 "`inputs` must be (batch, channels, features) or (batch, steps, channels, features); "
@@ -77,13 +78,13 @@ class AdaptiveGraph(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(n_features,), initializer=self.kernel_initializer, name="kernel")
 
     def call(self, inputs):
-        """Joins the channels; see the class."""
-        # float32 throughout, or better: squares and exponentials are summed.
+        """Compute the graph; see the class."""
+        # float32 or better: squares and exponentials are summed.
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
         x = ops.cast(inputs, dtype)
         differences = ops.abs(x[..., :, None, :] - x[..., None, :, :])
         scores = ops.relu(ops.sum(differences * ops.cast(self.kernel, dtype), axis=-1))
-        # The softmax, written out: that of Keras warns where there is a single channel.
+        # Explicit softmax: that of Keras warns for a single channel.
         graph = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
         if self.distance_weight or self.sparsity_weight:
             distances = ops.sum(ops.square(differences), axis=-1)
@@ -92,11 +93,11 @@ class AdaptiveGraph(keras.layers.Layer):
         return ops.cast(graph, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return (*input_shape[:-1], input_shape[-2])
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "distance_weight": self.distance_weight,

@@ -1,4 +1,4 @@
-"""Attention over frequency bands that a recurrent state controls."""
+"""Attention over frequency bands controlled by a recurrent state."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class BandAttention(keras.layers.Layer):
-    r"""Weigh the features of frequency bands by a state, sum them, and project the sum.
+    r"""Weight the features of frequency bands by a state, sum them, and project the sum.
 
     Equations 1 and 2 of [1]:
 
@@ -14,7 +14,7 @@ class BandAttention(keras.layers.Layer):
 
     Each band has one weight, for all of its features; a single band has the weight 1, and no scores.
 
-    **Deviations.** [1] prints neither the size nor the activation of the dense layer behind the sum: `units`, ReLU.
+    **Deviations.** [1] states neither the size nor the activation of the dense layer after the sum: `units`, ReLU.
 
     Args:
         units: size of the output, 1 or more.
@@ -50,7 +50,7 @@ class BandAttention(keras.layers.Layer):
         self.projection = keras.layers.Dense(units, activation="relu", dtype=self.dtype_policy, name="projection")
 
     def build(self, input_shape):
-        """Creates the weights for a list of inputs of these shapes."""
+        """Create the weights."""
         if not isinstance(input_shape, list) or [len(shape) for shape in input_shape] != [3, 2]:
             raise ValueError(
                 f"`inputs` must be [(batch, bands, features), (batch, state units)]; received shape {input_shape}"
@@ -63,7 +63,7 @@ class BandAttention(keras.layers.Layer):
         self.projection.build((None, n_features))
 
     def call(self, inputs):
-        """Weighs, sums and projects; see the class."""
+        """Weight, sum and project; see the class."""
         bands, state = inputs
         if self.scores is None:
             return self.projection(bands[:, 0])
@@ -72,9 +72,9 @@ class BandAttention(keras.layers.Layer):
         return self.projection(ops.sum(ops.expand_dims(weights, -1) * bands, axis=1))
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for a list of inputs of these shapes."""
+        """Return the shape of the output."""
         return (input_shape[0][0], self.units)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "units": self.units}

@@ -1,17 +1,17 @@
-"""Graph convolution by Chebyshev polynomials of a Laplacian, over a learned graph or a given one."""
+"""Graph convolution by Chebyshev polynomials of a Laplacian, with a learned or a given graph."""
 
 import math
 
 import keras
 from keras import ops
 
-# A graph whose largest eigenvalue lies below has no edge left.
+# A graph whose largest eigenvalue is below this has no edges.
 _NO_EDGE = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ChebyshevGraphConvolution(keras.layers.Layer):
-    r"""Filters the features of the channels over a graph that joins them.
+    r"""Filter the features of channels over a graph that connects them.
 
     Spectral filtering by `K` Chebyshev polynomials of the scaled Laplacian [1], [2]:
 
@@ -20,27 +20,27 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
       y = \phi\Big(\sum_{k=0}^{K-1} T_k(\tilde L)\, x\, \Theta_k + b\Big)$$
 
     `x` is `(channels, features)` of a window, `\Theta_k` are the `kernel`, `(K, features, filters)`, `b` the `bias`,
-    one for each filter, and `\lambda_{max}` the largest eigenvalue of `L`. With `inputs` alone the graph is learned,
-    one for all windows, as in [1]: `W = (R + R^T) / 2` with `R = relu(adjacency)` of a `(channels, channels)` weight
-    that back-propagation moves and whose diagonal, which cancels in `L`, is left out. With a list of `inputs` and a
-    graph, `W` is that graph, of each window or of each of its steps; a third array `P` multiplies the polynomials,
-    `T_k \odot P`, as the spatial attention of [3] does.
+    one for each filter, and `\lambda_{max}` the largest eigenvalue of `L`. With only `inputs` the graph is learned, one
+    for all windows, as in [1]: `W = (R + R^T) / 2` with `R = relu(adjacency)` of a trained `(channels, channels)`
+    weight whose diagonal, which cancels in `L`, is ignored. With a list of `inputs` and a graph, `W` is that graph, of
+    each window or of each of its steps; a third array `P` multiplies the polynomials, `T_k \odot P`, as the spatial
+    attention of [3] does.
 
-    **Deviations.** [1] filters by one coefficient a polynomial and mixes the features by a 1 x 1 convolution after;
-    both are linear and stand in one kernel here, as in the code of [2]. The ReLU alone would leave the learned graph
-    unsymmetric; it is made symmetric, since the eigenvalues of a Laplacian are real, and the recursion has its meaning,
-    only then. The step of [1] is `W* = (1 - rho) W* + rho dLoss/dW*`, which climbs. With the sign of a descent it is
+    **Deviations.** [1] filters by one coefficient per polynomial and then mixes the features by a 1 x 1 convolution;
+    both are linear and combined in one kernel here, as in the code of [2]. The ReLU alone would leave the learned graph
+    asymmetric; it is made symmetric, because only then the eigenvalues of a Laplacian are real, and the recursion is
+    meaningful. The step of [1] is `W* = (1 - rho) W* + rho dLoss/dW*`, which ascends. With the sign of a descent it is
     that of `keras.optimizers.SGD(rho)` with `adjacency_decay=1`; the default 0 leaves the graph to the optimizer
-    (`\tilde L` does not depend on the scale of `W`, which the decay moves). How `W*` starts is open: positive here,
-    since what the ReLU cuts off has no gradient and never comes back.
+    (`\tilde L` does not depend on the scale of `W`, which the decay changes). The initialisation of `W*` is open:
+    positive here, because values below the ReLU have no gradient and never recover.
 
     Args:
-        filters: filters, 1 or more.
-        n_polynomials: `K`, 1 or more; default 2, that of published code for [1]. `T_0` alone sees no graph.
+        filters: number of filters, 1 or more.
+        n_polynomials: `K`, 1 or more; default 2, that of published code for [1]. `T_0` alone does not use the graph.
         activation: `\phi`; default `"relu"` [1].
         use_bias: whether there is a bias; default `True`.
-        largest_eigenvalue: a number above 0 in the place of `\lambda_{max}` (2 bounds it where the rows of `W` sum
-            to 1); default `None`, the largest eigenvalue of each graph (of its symmetric part).
+        largest_eigenvalue: a number above 0 in place of `\lambda_{max}` (2 is a bound if the rows of `W` sum to 1);
+            default `None`, the largest eigenvalue of each graph (of its symmetric part).
         adjacency_decay: factor, 0 or more, of the penalty `adjacency^2 / 2` on the weight; default 0.
         adjacency_initializer: initializer of the learned graph; default uniform from 0 to 0.1.
         kernel_initializer: initializer of each `\Theta_k`; default `"glorot_uniform"`.
@@ -49,19 +49,19 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
 
     Call arguments:
         inputs: `(batch, channels, features)` or `(batch, steps, channels, features)`; or a list of it and a graph,
-            `(batch, channels, channels)` or `(batch, steps, channels, channels)`, nowhere negative, and perhaps the
-            factors of the polynomials, of one of these shapes. What has no steps is the same at each of them.
+            `(batch, channels, channels)` or `(batch, steps, channels, channels)`, non-negative, and optionally the
+            factors of the polynomials, of one of these shapes. Arrays without steps are used at each of them.
 
     Output:
         `(batch, channels, filters)` or `(batch, steps, channels, filters)`.
 
-    Numerics: the graph is kept, its eigenvalue found and the recursion run in float32; the polynomials are cast to
+    Numerics: the graph, its eigenvalue and the recursion are computed in float32; the polynomials are cast to
         the compute dtype. A graph without an edge has `\lambda_{max} = 0` and gives `\tilde L = -I`. The gradient
         passes through the eigenvalue and is finite where it is repeated.
 
     Raises:
-        ValueError: `filters` or `n_polynomials` below 1, `largest_eigenvalue` not above 0, `adjacency_decay` below 0,
-            or `inputs` of other shapes.
+        ValueError: `filters` or `n_polynomials` is below 1, `largest_eigenvalue` is not above 0, `adjacency_decay` is
+            below 0, or `inputs` has other shapes.
 
     Example:
         >>> import numpy as np
@@ -114,7 +114,7 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         given = isinstance(input_shape[0], (list, tuple))
         shapes = [tuple(shape) for shape in (input_shape if given else [input_shape])]
         ranks = {len(shape) for shape in shapes}
@@ -139,7 +139,7 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
                 shape=(n_channels, n_channels),
                 initializer=self.adjacency_initializer,
                 regularizer=keras.regularizers.L2(self.adjacency_decay / 2) if self.adjacency_decay else None,
-                # Kept from the compute dtype, in which an eigenvalue means little.
+                # Not in the compute dtype, in which eigenvalues are too inaccurate.
                 autocast=False,
                 name="adjacency",
             )
@@ -151,19 +151,19 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
             self.bias = self.add_weight(shape=(self.filters,), initializer=self.bias_initializer, name="bias")
 
     def graph(self):
-        """The learned graph `W`, `(channels, channels)`, symmetric, nowhere negative and without loops.
+        """Return the learned graph `W`, `(channels, channels)`, symmetric, non-negative and without loops.
 
         Raises:
-            ValueError: the layer has learned none: it is not built, or the graph is given with the inputs.
+            ValueError: the layer has none: it is not built, or the graph is given with the inputs.
         """
         if getattr(self, "adjacency", None) is None:
-            raise ValueError("the layer has no graph of its own")
+            raise ValueError("the layer has no learned graph")
         positive = ops.relu(ops.convert_to_tensor(self.adjacency))
         symmetric = (positive + ops.transpose(positive)) / 2
         return symmetric * (1 - ops.eye(symmetric.shape[-1], dtype=symmetric.dtype))
 
     def polynomials(self, graph):
-        """`T_0` to `T_{K-1}` of a graph `(..., channels, channels)`: arrays of its shape, float32 at least."""
+        """Return `T_0` to `T_{K-1}` of a graph `(..., channels, channels)`: arrays of its shape, float32 at least."""
         graph = ops.cast(graph, keras.backend.result_type(self.compute_dtype, "float32"))
         identity = ops.eye(graph.shape[-1], dtype=graph.dtype)
         laplacian = ops.sum(graph, axis=-1, keepdims=True) * identity - graph
@@ -180,7 +180,7 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
         return terms[: self.n_polynomials]
 
     def call(self, inputs):
-        """Filters over the graph; see the class."""
+        """Filter over the graph; see the class."""
         if self.adjacency is not None:
             graph, factors = self.graph(), None
         else:
@@ -201,12 +201,12 @@ class ChebyshevGraphConvolution(keras.layers.Layer):
         return self.activation(outputs if self.bias is None else outputs + self.bias)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         shape = input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape
         return (*shape[:-1], self.filters)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,4 +1,4 @@
-"""A two-dimensional convolution that takes the faster of two ways through small maps."""
+"""2D convolution with a faster algorithm for small maps."""
 
 import keras
 from keras import ops
@@ -8,27 +8,27 @@ from keras_emotion.layers.fourier_convolution import check_method, fourier_convo
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class Conv2D(keras.layers.Conv2D):
-    r"""`keras.layers.Conv2D`, trained in the frequency domain where that takes less.
+    r"""`keras.layers.Conv2D` that trains in the frequency domain if this needs fewer operations.
 
     With the taps `u` of the kernel `w` and the channels `c` of the inputs,
 
     $$y_{n, k} = b_k + \sum_u \sum_c w_{u, c, k}\, x_{n + u - p, c}
       = b_k + \mathcal{F}^{-1}\Bigl[\sum_c \overline{\hat w_{c, k}}\, \hat x_c\Bigr]_n$$
 
-    the same numbers in another order of summation (`keras_emotion/layers/fourier_convolution.py` has the transforms).
-    Weights, their names and files are those of `keras.layers.Conv2D`, for which this one can be put; channels come last
-    whatever Keras's global setting says, unless `data_format` does.
+    the same result in another order of summation (see `keras_emotion/layers/fourier_convolution.py` for the
+    transforms). Weights, their names and files are those of `keras.layers.Conv2D`, which it can replace; channels come
+    last regardless of Keras's global setting, unless `data_format` is given.
 
-    On one core forward and backward of 512 maps of 9 x 9 took 0.49 (128 to 256 channels, 3 x 3) and 0.58 (64 to 128,
-    4 x 4) of the CPU time of the convolution on TensorFlow.
+    On one core, forward and backward pass of 512 maps of 9 x 9 took 0.49 (128 to 256 channels, 3 x 3) and 0.58 (64 to
+    128, 4 x 4) of the CPU time of TensorFlow's convolution.
 
-    **Deviations.** None from `keras.layers.Conv2D` but the rounding.
+    **Deviations.** None from `keras.layers.Conv2D` except rounding.
 
     Args:
-        filters: channels of the output, 1 or more.
+        filters: number of channels of the output, 1 or more.
         kernel_size: rows and columns of the kernel, an integer or two.
-        method: `"auto"` (default): in the frequency domain in training on a CPU, in float32, where it takes clearly
-            fewer multiplications, else directly. `"direct"`: as `keras.layers.Conv2D`. `"fourier"`: always in the
+        method: `"auto"` (default): in the frequency domain for training on a CPU, in float32, if this takes clearly
+            fewer multiplications, otherwise directly. `"direct"`: as `keras.layers.Conv2D`. `"fourier"`: always in the
             frequency domain; needs `padding="same"`, strides and dilations of 1, one group, channels last.
         **kwargs: other arguments of `keras.layers.Conv2D`.
 
@@ -36,13 +36,13 @@ class Conv2D(keras.layers.Conv2D):
         `(batch, rows, columns, channels)`.
 
     Output:
-        `(batch, rows, columns, filters)` of a convolution that keeps the size.
+        `(batch, rows, columns, filters)` for a convolution that keeps the size.
 
-    Numerics: the frequency domain in float32 whatever the compute dtype; its rounding errors are a few of float32
+    Numerics: the frequency domain uses float32 under any compute dtype; its rounding errors are a few of float32
     relative to the largest output.
 
     Raises:
-        ValueError: `filters` below 1, `method` not one of these words, or `"fourier"` beside what it cannot do.
+        ValueError: `filters` is below 1, `method` is unknown, or `"fourier"` is combined with unsupported arguments.
 
     Example:
         >>> import numpy as np
@@ -57,12 +57,12 @@ class Conv2D(keras.layers.Conv2D):
         self.method = method
 
     def call(self, inputs, training=False):
-        """Convolves; see the class."""
+        """Convolve; see the class."""
         _, n_rows, n_columns, n_inputs = inputs.shape
         fourier = fourier_convolution(self.method, self, (n_rows, n_columns), n_inputs, self.filters, training=training)
         if fourier is None:
             return super().call(inputs)
-        # Places first: all that follows is a product of two matrices, or of one pair for each frequency.
+        # Positions first: the rest is a product of two matrices, or of one pair for each frequency.
         maps = ops.transpose(ops.reshape(inputs, (-1, n_rows * n_columns, n_inputs)), (1, 0, 2))
         products = ops.matmul(fourier.transform(maps), fourier.transform_kernel(self.kernel))
         maps = ops.transpose(fourier.transform_back(products), (1, 0, 2))
@@ -72,5 +72,5 @@ class Conv2D(keras.layers.Conv2D):
         return self.activation(outputs)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "method": self.method}

@@ -1,4 +1,4 @@
-"""A convolutional LSTM that takes the faster of two ways through small maps."""
+"""Convolutional LSTM with a faster algorithm for small maps."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from keras_emotion.layers.fourier_convolution import check_method, fourier_convo
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ConvLSTM2D(keras.layers.ConvLSTM2D):
-    r"""`keras.layers.ConvLSTM2D`, trained in the frequency domain where that takes less.
+    r"""`keras.layers.ConvLSTM2D` that trains in the frequency domain if this needs fewer operations.
 
     From a state of zeros, with the convolutions `*` as products of transforms,
 
@@ -16,37 +16,37 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
       \hat W_x \hat x_t + \hat W_h \hat h_{t-1}]\bigr)$$
     $$c_t = f_t \odot c_{t-1} + i_t \odot g_t, \quad h_t = o_t \odot \tanh(c_t)$$
 
-    (`keras_emotion/layers/fourier_convolution.py` has the transforms). The inputs of all steps are transformed and
-    multiplied at once, both terms are added before the one transform back, the first step has no recurrence. Weights,
-    their names and files are those of `keras.layers.ConvLSTM2D`, for which this one can be put; channels come last
-    whatever Keras's global setting says, unless `data_format` does.
+    (see `keras_emotion/layers/fourier_convolution.py` for the transforms). The inputs of all steps are transformed and
+    multiplied at once, both terms are added before the single inverse transform, the first step has no recurrence.
+    Weights, their names and files are those of `keras.layers.ConvLSTM2D`, which it can replace; channels come last
+    regardless of Keras's global setting, unless `data_format` is given.
 
-    **Deviations.** None from `keras.layers.ConvLSTM2D` but the rounding.
+    **Deviations.** None from `keras.layers.ConvLSTM2D` except rounding.
 
     Args:
-        filters: channels of the state, 1 or more.
+        filters: number of channels of the state, 1 or more.
         kernel_size: rows and columns of both kernels, an integer or two.
-        method: `"auto"` (default): in the frequency domain in training on a CPU, in float32, where it takes clearly
-            fewer multiplications, else directly. `"direct"`: as `keras.layers.ConvLSTM2D`. `"fourier"`: always in the
-            frequency domain; needs `padding="same"`, strides and dilations of 1, channels last, neither dropout nor
+        method: `"auto"` (default): in the frequency domain for training on a CPU, in float32, if this takes clearly
+            fewer multiplications, otherwise directly. `"direct"`: as `keras.layers.ConvLSTM2D`. `"fourier"`: always in
+            the frequency domain; needs `padding="same"`, strides and dilations of 1, channels last, neither dropout nor
             `stateful` nor `go_backwards`, and calls without a mask and an initial state.
         **kwargs: other arguments of `keras.layers.ConvLSTM2D`.
 
     Call arguments:
         sequences: `(batch, steps, rows, columns, channels)`.
         initial_state: `h` and `c` before the first step; zeros by default.
-        mask: `(batch, steps)`, of steps to be left out where it is `False`.
+        mask: `(batch, steps)`, `False` for steps to be skipped.
         training: whether this is training.
 
     Output:
-        The last state, `(batch, rows, columns, filters)` of convolutions that keep the size, or those of all steps and
-        the last `h` and `c`, as `return_sequences` and `return_state` of `keras.layers.ConvLSTM2D` say.
+        The last state, `(batch, rows, columns, filters)` for convolutions that keep the size, or those of all steps and
+        the last `h` and `c`, by `return_sequences` and `return_state` of `keras.layers.ConvLSTM2D`.
 
-    Numerics: the frequency domain in float32 whatever the compute dtype; its rounding errors are a few of float32
+    Numerics: the frequency domain uses float32 under any compute dtype; its rounding errors are a few of float32
     relative to the largest sum before the gates.
 
     Raises:
-        ValueError: `filters` below 1, `method` not one of these words, or `"fourier"` beside what it cannot do.
+        ValueError: `filters` is below 1, `method` is unknown, or `"fourier"` is combined with unsupported arguments.
 
     Example:
         >>> import numpy as np
@@ -62,7 +62,7 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
         check_method(method, self)
         if method == "fourier" and not self._starts_anew():
             raise ValueError(
-                "`method` must be 'auto' or 'direct' beside dropout, recurrent_dropout, stateful or go_backwards; "
+                "`method` must be 'auto' or 'direct' with dropout, recurrent_dropout, stateful or go_backwards; "
                 f"received method={method!r}"
             )
         self.method = method
@@ -76,11 +76,11 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
         return not (self.cell.dropout or self.cell.recurrent_dropout or self.stateful or self.go_backwards)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
-        """Runs over the steps; see the class."""
+        """Run over the steps; see the class."""
         _, n_steps, n_rows, n_columns, n_inputs = sequences.shape
         fourier = None
         if self._starts_anew() and initial_state is None and mask is None and n_steps is not None:
-            # Both convolutions are counted as one over inputs and state.
+            # Both convolutions count as one over inputs and state.
             fourier = fourier_convolution(
                 self.method,
                 self,
@@ -93,7 +93,7 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
             raise ValueError("`method='fourier'` takes no mask, no initial state and no unknown number of steps")
         if fourier is None:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
-        # Places first: all that follows is a product of two matrices, or of one pair for each frequency.
+        # Positions first: the rest is a product of two matrices, or of one pair for each frequency.
         n_places, n_gates = n_rows * n_columns, 4 * self.filters
         maps = ops.transpose(ops.reshape(sequences, (-1, n_steps, n_places, n_inputs)), (2, 1, 0, 3))
         projected = ops.matmul(fourier.transform(maps), fourier.transform_kernel(self.cell.kernel))
@@ -101,7 +101,7 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
         recurrent_kernel = fourier.transform_kernel(self.cell.recurrent_kernel)
         hidden = carried = None
         hidden_states = []
-        # Unstacked, not indexed: the gradient of an index is an array of zeros as large as all steps.
+        # Unstacked, not indexed: the gradient of an index is an array of zeros of the size of all steps.
         for products in ops.unstack(projected, n_steps, axis=1):
             if hidden is not None:
                 products = products + ops.matmul(fourier.transform(hidden), recurrent_kernel)
@@ -124,5 +124,5 @@ class ConvLSTM2D(keras.layers.ConvLSTM2D):
         return (outputs, *states) if self.return_state else outputs
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "method": self.method}

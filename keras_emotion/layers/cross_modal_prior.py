@@ -1,4 +1,4 @@
-"""How EEG channels and facial quantities go together, as a matrix over the EEG channels for each window."""
+"""Correlation of EEG channels and facial quantities, as a matrix over the EEG channels for each window."""
 
 import math
 
@@ -8,24 +8,24 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class CrossModalPrior(keras.layers.Layer):
-    r"""Cross attention between EEG channels and facial quantities: prior knowledge for a functional connectivity.
+    r"""Cross attention between EEG channels and facial quantities, as prior knowledge for functional connectivity.
 
-    Equations 2 to 5 of [1] for each window, with `F` the facial quantities as `P` EEG channels see them:
+    Equations 2 to 5 of [1] for each window, with `F` the facial quantities mapped to `P` EEG channels:
 
     $$F = M^T X^F, \qquad Q_E = X^E W_Q^E, \quad K_E = X^E W_K^E, \quad Q_F = F W_Q^F, \quad K_F = F W_K^F$$
     $$Cor(E, F) = \frac{Q_E K_F^T}{\sqrt{d}}, \quad Cor(F, E) = \frac{Q_F K_E^T}{\sqrt{d}}, \qquad
       Cor = \mathrm{softplus}(Cor(E, F) + Cor(F, E))$$
 
     The weights are `face_map` (M), `(face_channels, channels)`, and `eeg_query`, `eeg_key`, `face_query`, `face_key`
-    (the W), `(features, d)`. The matrix multiplies a connectivity element by element (Eq. 6): that is the caller's.
+    (the W), `(features, d)`. The caller multiplies a connectivity by the matrix, element by element (Eq. 6).
 
     **Deviations.** As printed, `Cor(E, F)` is `(P_E, P_F)` and `Cor(F, E)` `(P_F, P_E)`: they have no sum, and neither
-    can multiply a `(P_E, P_E)` network. So a learned linear map `M` over the channel axis makes `P_E` facial channels
-    of the `P_F` first, and the sum is as printed. `transpose=True` adds `Cor(F, E)^T` instead: then each row belongs
-    to an EEG channel and each column to a facial one, in both terms; without it the second term has them the other way
-    round. `prior="product"` needs no map: `softplus(Cor(E, F) Cor(F, E))`. `d` is not printed, and one for both
-    (`d_1` and `d_2` of Eq. 4). The linear maps have no bias, as printed. With one feature a facial quantity, as in
-    [1], each correlation is of rank 1 whatever `d` is.
+    can multiply a `(P_E, P_E)` network. Therefore a learned linear map `M` over the channel axis first converts the
+    `P_F` facial channels to `P_E`, and the sum is as printed. `transpose=True` adds `Cor(F, E)^T` instead: then each
+    row belongs to an EEG channel and each column to a facial one, in both terms; without it the second term is the
+    other way round. `prior="product"` needs no map: `softplus(Cor(E, F) Cor(F, E))`. `d` is not stated, and is the same
+    for both (`d_1` and `d_2` of Eq. 4). The linear maps have no bias, as printed. With one feature per facial quantity,
+    as in [1], each correlation is of rank 1 for any `d`.
 
     Args:
         units: size of queries and keys, `d`, 1 or more; default 16.
@@ -35,7 +35,7 @@ class CrossModalPrior(keras.layers.Layer):
 
     Input:
         A pair: EEG features, `(batch, windows, channels, features)`, and facial ones, `(batch, windows, face_channels,
-        face_features)`. Both standardised: the correlations are products of the two.
+        face_features)`. Both should be standardised, because the correlations are products of the two.
 
     Output:
         `Cor`, `(batch, windows, channels, channels)`, not negative; `ln 2` where the correlations are 0.
@@ -44,7 +44,7 @@ class CrossModalPrior(keras.layers.Layer):
     to the compute dtype.
 
     Raises:
-        ValueError: an argument out of its range, `transpose` with a product, or `inputs` of other shapes.
+        ValueError: an argument is out of its range, `transpose` with a product, or `inputs` has other shapes.
 
     Example:
         >>> import numpy as np
@@ -70,7 +70,7 @@ class CrossModalPrior(keras.layers.Layer):
         self.transpose = transpose
 
     def build(self, input_shape):
-        """Creates the weights for inputs of these shapes."""
+        """Create the weights."""
         if (
             len(input_shape) != 2
             or not all(isinstance(shape, (list, tuple)) and len(shape) == 4 for shape in input_shape)
@@ -91,7 +91,7 @@ class CrossModalPrior(keras.layers.Layer):
         self.face_key = self.add_weight(shape=(face[-1], self.units), name="face_key")
 
     def call(self, inputs):
-        """Correlates the modalities; see the class."""
+        """Correlate the modalities; see the class."""
         eeg, face = inputs
         if self.prior == "sum":
             face = ops.einsum("bwfd,fc->bwcd", face, self.face_map)
@@ -110,10 +110,10 @@ class CrossModalPrior(keras.layers.Layer):
         return ops.cast(ops.softplus(scores), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for a pair of inputs of these shapes."""
+        """Return the shape of the output."""
         eeg, _ = input_shape
         return (*eeg[:-1], eeg[-2])
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "units": self.units, "prior": self.prior, "transpose": self.transpose}

@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ECABandAttention(keras.layers.Layer):
-    r"""Weighs the bands of a feature map by what a one-dimensional convolution over the bands says of them.
+    r"""Weight the bands of a feature map by a one-dimensional convolution over the bands.
 
     Equations 4 and 5 of [1], after efficient channel attention [2]:
 
@@ -17,22 +17,22 @@ class ECABandAttention(keras.layers.Layer):
 
     `x` is the mean of `E_i` over rows and columns, `C` the number of bands, `k` the kernel size.
 
-    **Deviations.** Eq. 4 leaves the base of the logarithm open; it is 2, and an even `k` becomes `k + 1`, as in [2]
-    (1 for the 4 bands of the paper). Eq. 5 prints a kernel as long as there are bands: `kernel_size=4` is that
-    reading. The convolution has no bias, as in [2]; [1] names none. The bands beyond the first and the last count as
-    zero; an even kernel has `(k - 1) // 2` of them on the side of the first band and `k // 2` on the other.
+    **Deviations.** Eq. 4 leaves the base of the logarithm open; it is 2, and an even `k` becomes `k + 1`, as in [2] (1
+    for the 4 bands of the paper). Eq. 5 prints a kernel as long as there are bands: use `kernel_size=4` for that
+    reading. The convolution has no bias, as in [2]; [1] mentions none. The bands beyond the first and the last are
+    zero-padded; an even kernel has `(k - 1) // 2` of them on the side of the first band and `k // 2` on the other.
 
     Args:
-        kernel_size: bands that a weight is computed from, 1 or more; `None` (default) takes Eq. 4.
+        kernel_size: number of bands from which a weight is computed, 1 or more; `None` (default) uses Eq. 4.
         gamma: divisor of Eq. 4, above 0; default 2 [1].
         b: offset of Eq. 4; default 1 [1].
         kernel_initializer: initializer of the `(kernel_size, 1, 1)` kernel; the paper leaves it open.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, rows, columns, bands)`, or `(batch, steps, rows, columns, bands)`, of which each step is
-            attended by itself.
-        return_attention_scores: whether to return the weights beside the output; default `False`.
+        inputs: `(batch, rows, columns, bands)`, or `(batch, steps, rows, columns, bands)`, with independent attention
+            for each step.
+        return_attention_scores: whether to return the weights in addition to the output; default `False`.
 
     Output:
         The weighted maps, of the shape of `inputs`; with `return_attention_scores=True` a pair of them and the
@@ -41,7 +41,7 @@ class ECABandAttention(keras.layers.Layer):
     Numerics: the mean over the grid is taken in float32; convolution and sigmoid run in the compute dtype.
 
     Raises:
-        ValueError: `kernel_size` below 1, `gamma` not above 0, or `inputs` neither 4 nor 5 dimensional.
+        ValueError: `kernel_size` is below 1, `gamma` is not above 0, or `inputs` is neither 4 nor 5 dimensional.
 
     Example:
         >>> import numpy as np
@@ -69,7 +69,7 @@ class ECABandAttention(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) not in (4, 5):
             raise ValueError(
                 "`inputs` must be (batch, rows, columns, bands) or (batch, steps, rows, columns, bands); "
@@ -91,11 +91,11 @@ class ECABandAttention(keras.layers.Layer):
         return self.kernel.shape[0]
 
     def attention(self, inputs):
-        """Weights of the bands, `(batch, bands)` or `(batch, steps, bands)`."""
+        """Return the weights of the bands, `(batch, bands)` or `(batch, steps, bands)`."""
         return self(inputs, return_attention_scores=True)[1]
 
     def call(self, inputs, return_attention_scores=False):
-        """Weighs the bands; see the class."""
+        """Weight the bands; see the class."""
         pooled = ops.cast(ops.mean(ops.cast(inputs, "float32"), axis=(-3, -2)), self.compute_dtype)
         n_bands = inputs.shape[-1]
         scores = ops.conv(
@@ -106,13 +106,13 @@ class ECABandAttention(keras.layers.Layer):
         return (outputs, weights) if return_attention_scores else outputs
 
     def compute_output_spec(self, inputs, return_attention_scores=False):
-        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        """Return shapes and dtypes of the outputs."""
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         weights = keras.KerasTensor((*inputs.shape[:-3], inputs.shape[-1]), dtype=self.compute_dtype)
         return (outputs, weights) if return_attention_scores else outputs
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

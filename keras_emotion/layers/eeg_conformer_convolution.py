@@ -1,4 +1,4 @@
-"""The convolution module of EEG Conformer, without its attention."""
+"""Convolution module of EEG Conformer, without its attention."""
 
 import keras
 
@@ -7,22 +7,22 @@ import keras
 class EEGConformerConvolution(keras.layers.Layer):
     r"""Filter EEG in time, then over the channels, and average over steps.
 
-    The convolution module of [1], which [2] takes without the self-attention that follows: `filters` convolutions along
+    The convolution module of [1], which [2] uses without the self-attention that follows: `filters` convolutions along
     time, `filters` convolutions of these over all channels, batch normalisation, ELU, mean over `pool_size` steps every
-    `pool_stride`, dropout, and a dense layer over the filters of each step (a 1 x 1 convolution in [1]). No step is
-    padded: of `T` steps remain `(T - kernel_size + 1 - pool_size) // pool_stride + 1`, 28 of the 512 samples of 4 s at
+    `pool_stride`, dropout, and a dense layer over the filters of each step (a 1 x 1 convolution in [1]). Steps are not
+    padded: of `T` steps `(T - kernel_size + 1 - pool_size) // pool_stride + 1` remain, 28 of the 512 samples of 4 s at
     128 Hz.
 
-    **Deviations.** [2] prints neither sizes nor which Conformer is modified; its reference is that for speech
-    (`SpeechConformerConvolution`). Inputs have an axis of features, such as bands, which the filters along time sum.
-    The two convolutions have no bias: the normalisation behind them would remove it.
+    **Deviations.** [2] states neither the sizes nor which Conformer is modified; its reference is that for speech
+    (`SpeechConformerConvolution`). Inputs have an axis of features, such as bands, over which the filters along time
+    sum. The two convolutions have no bias: the following normalisation would remove it.
 
     Args:
         filters: filters of each convolution and features of the output, 1 or more; default 40 [1].
         kernel_size: steps of the filters along time, 1 or more; default 25 [1]; 5 suits powers in 25 windows.
-        pool_size: steps that are averaged, 1 or more; default 75 [1]; 3 suits powers in 25 windows.
+        pool_size: number of averaged steps, 1 or more; default 75 [1]; 3 suits powers in 25 windows.
         pool_stride: steps from one mean to the next, 1 or more; default 15 [1]; 2 suits powers in 25 windows.
-        dropout: share of the features that is dropped in training, from 0 to below 1; default 0.5 [1].
+        dropout: dropout rate of the features, from 0 to below 1; default 0.5 [1].
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input:
@@ -34,7 +34,7 @@ class EEGConformerConvolution(keras.layers.Layer):
     Numerics: the statistics of the normalisation are computed in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not 4 dimensional or of too few steps.
+        ValueError: an argument is out of its range, or `inputs` is not 4 dimensional or has too few steps.
 
     Example:
         >>> import numpy as np
@@ -69,7 +69,7 @@ class EEGConformerConvolution(keras.layers.Layer):
         self.dropout = dropout
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         fewest = self.kernel_size + self.pool_size - 1
         if len(input_shape) != 4 or (input_shape[1] is not None and input_shape[1] < fewest):
             raise ValueError(
@@ -85,7 +85,7 @@ class EEGConformerConvolution(keras.layers.Layer):
                 self.filters, kernel_size, use_bias=False, data_format="channels_last", dtype=policy, name=name
             )
 
-        # In their order.
+        # In this order.
         self.sublayers = [
             convolution((self.kernel_size, 1), "temporal_convolution"),
             convolution((1, n_channels), "spatial_convolution"),
@@ -104,20 +104,20 @@ class EEGConformerConvolution(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, inputs, training=None):
-        """Filters and averages; see the class."""
+        """Filter and averages; see the class."""
         temporal, spatial, normalization, activation, pooling, dropout, reshape, projection = self.sublayers
         x = activation(normalization(spatial(temporal(inputs)), training=training))
         return projection(reshape(dropout(pooling(x), training=training)))
 
     def compute_output_shape(self, input_shape):
-        """`(batch, means, filters)`."""
+        """Return `(batch, means, filters)`."""
         n_steps = input_shape[1]
         if n_steps is not None:
             n_steps = (n_steps - self.kernel_size + 1 - self.pool_size) // self.pool_stride + 1
         return (input_shape[0], n_steps, self.filters)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,4 +1,4 @@
-"""Standardisation of features by statistics that are set from outside and kept as weights."""
+"""Feature standardisation by externally fitted statistics, stored as weights."""
 
 import keras
 import numpy as np
@@ -7,16 +7,16 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class FeatureScaling(keras.layers.Layer):
-    r"""Subtracts a mean and divides by a standard deviation, one of each for every feature.
+    r"""Subtract a mean and divide by a standard deviation, one of each per feature.
 
     $$y = (x - \mu) / \sigma, \qquad y = 0 \textrm{ where } \sigma = 0$$
 
-    Before `set_statistics` the layer returns its input as it is. The statistics are weights that training leaves
-    alone, not constants of the graph: a compiled model is given those of another fold without being traced again, and
-    a saved model carries them.
+    Before `set_statistics` the layer returns its input unchanged. The statistics are non-trainable weights, not
+    constants of the graph: a compiled model gets those of another fold without being traced again, and a saved model
+    stores them.
 
     Args:
-        axes: negative axes of the input that have statistics of their own; the statistics are shared over all others.
+        axes: negative axes of the input with separate statistics; the statistics are shared over all others.
             Default `(-3, -2, -1)`: rows, columns and bands.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -26,12 +26,12 @@ class FeatureScaling(keras.layers.Layer):
     Output:
         Of the shape of `inputs`.
 
-    Numerics: the statistics are kept and applied in float32 or better and only the result is cast to the compute
-        dtype. A standard deviation that the float32 resolution of its mean cannot tell from zero (a constant feature,
-        an empty cell of the grid) gives 0, also for an input that differs from the mean.
+    Numerics: the statistics are stored and applied in float32 or better and only the result is cast to the compute
+        dtype. A standard deviation below the float32 resolution of its mean (a constant feature, an empty cell of the
+        grid) gives 0, even if the input differs from the mean.
 
     Raises:
-        ValueError: `axes` empty, repeated or not negative, `inputs` without one of them or with one of unknown size.
+        ValueError: `axes` is empty, repeated or not negative, `inputs` lacks one of them or its size is unknown.
 
     Example:
         >>> import numpy as np
@@ -50,8 +50,8 @@ class FeatureScaling(keras.layers.Layer):
             raise ValueError(f"`axes` must be different negative integers; received axes={tuple(axes)}")
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
-        # Only the axes after the batch can have statistics, so that negative axes before it leave `shape` short.
+        """Create the weights."""
+        # Only axes after the batch can have statistics, so negative axes before it leave `shape` short.
         shape = tuple(input_shape[axis] for axis in self.axes if -axis < len(input_shape))
         if len(shape) < len(self.axes) or None in shape:
             raise ValueError(
@@ -69,14 +69,14 @@ class FeatureScaling(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=dict(zip(self.axes, shape, strict=True)))
 
     def set_statistics(self, mean, standard_deviation):
-        """Sets the statistics, most often those of the training windows.
+        """Set the statistics, usually those of the training windows.
 
         Args:
             mean: finite array of the sizes of `axes`, in the unit of the features.
-            standard_deviation: finite array of the same shape and unit, nowhere negative.
+            standard_deviation: finite array of the same shape and unit, non-negative.
 
         Raises:
-            ValueError: an array of another shape, with a value that is not finite, or a negative standard deviation.
+            ValueError: an array has another shape, a non-finite value, or a negative standard deviation.
         """
         mean = np.asarray(mean, dtype="float64")
         standard_deviation = np.asarray(standard_deviation, dtype="float64")
@@ -93,15 +93,15 @@ class FeatureScaling(keras.layers.Layer):
         self.scale.assign(np.divide(1.0, standard_deviation, out=np.zeros_like(mean), where=varies))
 
     def call(self, inputs):
-        """Standardises the features; see the class."""
+        """Standardise the features; see the class."""
         shape = [inputs.shape[axis] if axis in self.axes else 1 for axis in range(-len(inputs.shape), 0)]
         scaled = (ops.cast(inputs, self.mean.dtype) - ops.reshape(self.mean, shape)) * ops.reshape(self.scale, shape)
         return ops.cast(scaled, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return input_shape
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "axes": list(self.axes)}

@@ -1,18 +1,18 @@
-r"""Convolutions of small maps in the frequency domain, by matrix products alone.
+r"""Convolutions of small maps in the frequency domain, by matrix products.
 
-Maps of `R` rows and `C` columns, zeros around them, convolved with a kernel of `K` rows: a discrete Fourier transform
-of `N = R + max(p, K - 1 - p)` rows, `p = (K - 1) // 2` of the zeros in front (columns alike), is cyclic and so finds
-the zeros behind the last row again before the first. For each frequency the transforms are multiplied, summed over the
-channels:
+For maps of `R` rows and `C` columns, zero-padded, and a kernel of `K` rows: a discrete Fourier transform of `N = R +
+max(p, K - 1 - p)` rows, `p = (K - 1) // 2` of the zeros before the map (columns alike), is cyclic, so that the zeros
+after the last row also serve as those before the first. For each frequency the transforms are multiplied and summed
+over the channels:
 
 $$y = S\,\bigl[(G w) \odot (A x)\bigr]$$
 
-Of maps of real numbers half of the frequencies say all; the product of two complex numbers takes three of real ones,
-as Gauss found, instead of four. His sums are linear too and so part of the matrices `A`, `G` and `S`. That leaves
-73 products where a kernel of 3 x 3 on maps of 6 x 6 takes 324, 148 instead of 729 for maps of 9 x 9. As there are no
+For real maps half of the frequencies are sufficient; Gauss's product of two complex numbers needs three real
+multiplications instead of four. Its sums are linear, too, and so part of the matrices `A`, `G` and `S`. That leaves 73
+products where a kernel of 3 x 3 on maps of 6 x 6 takes 324, 148 instead of 729 for maps of 9 x 9. As there are no
 convolutions left, neither forward nor backward, XLA's slow ones on a CPU are avoided as well.
 
-Against it stand the transforms of the maps, whose cost grows with the channels and not with their square: it pays for
+The transforms of the maps are the additional cost, linear and not quadratic in the channels: the method pays off for
 small maps of many channels, in training, where a transformed kernel serves a whole batch.
 """
 
@@ -26,12 +26,12 @@ from keras import ops
 
 METHODS = ("auto", "direct", "fourier")
 _WORTHWHILE = 0.6
-"""Share of the multiplications of a convolution up to which the frequency domain is faster, as measured: one of these
-multiplications takes up to half as long again as one of the convolution, which passes through memory less often."""
+"""Share of a convolution's multiplications up to which the frequency domain is faster, as measured: each of its
+multiplications takes up to 1.5 times as long as one of the convolution, which passes through memory less often."""
 
 
 class FourierConvolution:
-    """The transforms for maps of one size and kernels of one size.
+    """Transforms for one map size and one kernel size.
 
     Args:
         map_size: rows and columns of the maps.
@@ -42,26 +42,26 @@ class FourierConvolution:
         self._analysis, self._kernel_analysis, self._synthesis = _matrices(tuple(map_size), tuple(kernel_size))
 
     def transform(self, maps):
-        """`(rows * columns, ..., channels)` to `(products, samples, channels)`, float32."""
+        """Transform `(rows * columns, ..., channels)` to `(products, samples, channels)`, float32."""
         return _apply(self._analysis, maps)
 
     def transform_kernel(self, kernel):
-        """`(rows, columns, inputs, outputs)` to `(products, inputs, outputs)`, float32."""
+        """Transform `(rows, columns, inputs, outputs)` to `(products, inputs, outputs)`, float32."""
         return _apply(self._kernel_analysis, kernel)
 
     def transform_back(self, products):
-        """`(products, samples, channels)` to `(rows * columns, samples, channels)`, float32."""
+        """Transform `(products, samples, channels)` to `(rows * columns, samples, channels)`, float32."""
         return _apply(self._synthesis, products)
 
 
 def share_of_multiplications(map_size, kernel_size, n_inputs, n_outputs):
-    """Multiplications for one sample in the frequency domain, as a share of those of the convolution.
+    """Return the number of multiplications per sample in the frequency domain, relative to the convolution.
 
     Args:
         map_size: rows and columns of the maps.
         kernel_size: rows and columns of the kernel.
-        n_inputs: channels of the maps.
-        n_outputs: channels of the result.
+        n_inputs: number of channels of the maps.
+        n_outputs: number of channels of the result.
     """
     lengths = _lengths(map_size, kernel_size)
     n_real = math.prod(2 - length % 2 for length in lengths)
@@ -72,29 +72,29 @@ def share_of_multiplications(map_size, kernel_size, n_inputs, n_outputs):
 
 
 def check_method(method, layer):
-    """Refuses a word that is no method, and `"fourier"` for a layer whose convolution is of another kind.
+    """Refuse an unknown method, and `"fourier"` for a layer that does not support it.
 
     Raises:
-        ValueError: naming `method`.
+        ValueError: the method cannot be used.
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}; received method={method!r}")
     if method == "fourier" and not is_plain(layer):
         raise ValueError(
-            "`method` must be 'auto' or 'direct' but for padding='same', strides, dilation_rate and groups of 1 and "
+            "`method` must be 'auto' or 'direct' unless padding='same', strides, dilation_rate and groups are 1 and "
             f"data_format='channels_last'; received method={method!r}"
         )
 
 
 def fourier_convolution(method, layer, map_size, n_inputs, n_outputs, training):
-    """The transforms that a layer should use for a call, `None` if it should convolve directly.
+    """Return the transforms for a layer's call, `None` for a direct convolution.
 
     Args:
         method: one of `METHODS`. `"auto"`: in training on a CPU, in float32, where it is faster.
-        layer: a layer with `kernel_size`, `padding` and so on, and a `compute_dtype`.
+        layer: a layer with `kernel_size`, `padding` etc., and a `compute_dtype`.
         map_size: rows and columns.
-        n_inputs: channels of the maps.
-        n_outputs: channels of the result.
+        n_inputs: number of channels of the maps.
+        n_outputs: number of channels of the result.
         training: whether this is training.
     """
     if method == "fourier":
@@ -108,7 +108,7 @@ def fourier_convolution(method, layer, map_size, n_inputs, n_outputs, training):
 
 
 def is_plain(layer):
-    """Whether the convolution of a layer keeps the size of its maps and can be computed in the frequency domain."""
+    """Return whether a layer's convolution keeps the map size and can be computed in the frequency domain."""
     return (
         layer.padding == "same"
         and set(layer.strides) == set(layer.dilation_rate) == {1}
@@ -118,13 +118,13 @@ def is_plain(layer):
 
 
 def runs_on_a_cpu():
-    """Whether there is nothing but CPUs; never on PyTorch."""
-    # PyTorch's devices are not listed by Keras.
+    """Return whether all devices are CPUs; always `False` on PyTorch."""
+    # Keras does not list PyTorch's devices.
     return keras.config.backend() != "torch" and keras.distribution.list_devices()[0].startswith("cpu")
 
 
 def _apply(matrix, arrays):
-    """The product of a constant matrix with the first axes of arrays; of the others the last is kept."""
+    """Multiply a constant matrix with the first axes of arrays; the last axis is kept."""
     n_outputs, n_inputs = matrix.shape
     flat = ops.reshape(ops.cast(arrays, "float32"), (n_inputs, -1))
     return ops.reshape(ops.matmul(ops.convert_to_tensor(matrix, "float32"), flat), (n_outputs, -1, arrays.shape[-1]))
@@ -135,7 +135,7 @@ def _zeros_before(kernel_size):
 
 
 def _lengths(map_size, kernel_size):
-    """Rows and columns of the transforms."""
+    """Return rows and columns of the transforms."""
     return [
         size + max(before, n_taps - 1 - before)
         for size, n_taps, before in zip(map_size, kernel_size, _zeros_before(kernel_size), strict=True)
@@ -144,7 +144,7 @@ def _lengths(map_size, kernel_size):
 
 @functools.lru_cache(maxsize=64)
 def _matrices(map_size, kernel_size):
-    """`A`, `G` and `S` of the module, float64."""
+    """Return `A`, `G` and `S` of the module docstring, float64."""
     lengths = _lengths(map_size, kernel_size)
     places = np.array(list(np.ndindex(*map_size))) / lengths
     taps = (np.array(list(np.ndindex(*kernel_size))) - _zeros_before(kernel_size)) / lengths
@@ -152,7 +152,7 @@ def _matrices(map_size, kernel_size):
     for frequency in itertools.product(*map(range, lengths)):
         opposite = tuple(-number % length for number, length in zip(frequency, lengths, strict=True))
         if opposite < frequency:
-            continue  # its transform is the conjugate of one that was there before
+            continue  # its transform is the conjugate of a previous one
         cosine, sine = (function(2 * np.pi * places @ frequency) for function in (np.cos, np.sin))
         real, imaginary = (function(2 * np.pi * taps @ frequency) for function in (np.cos, np.sin))
         if opposite == frequency:  # a real number
@@ -160,7 +160,7 @@ def _matrices(map_size, kernel_size):
             kernel_analysis += [real]
             synthesis += [cosine / np.prod(lengths)]
             continue
-        # The map's transform is X = cosine - i sine, the kernel's, which is not flipped, W = real + i imaginary. Gauss:
+        # The map's transform is X = cosine - i sine, the unflipped kernel's W = real + i imaginary. Gauss:
         # with a = (Xr + Xi) Wr, b = Xr (Wi - Wr), c = Xi (Wi + Wr) their product is (a - c) + i (a + b).
         analysis += [cosine - sine, cosine, -sine]
         kernel_analysis += [real, imaginary - real, imaginary + real]

@@ -1,4 +1,4 @@
-"""Gaussian policy that chooses the frame to look at next."""
+"""Gaussian policy for the next frame to look at."""
 
 import math
 
@@ -10,29 +10,30 @@ DIRECTIONS = ("forward", "any")
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class GaussianFramePolicy(keras.layers.Layer):
-    r"""Draw the next frame from a normal distribution around a place that depends on a state.
+    r"""Draw the next frame from a normal distribution whose mean depends on a state.
 
     At position `f` of a segment of `n_frames` frames and with draw `z` of a standard normal distribution:
 
     $$\mu = lo + (hi - lo)\,\mathrm{sigmoid}(w^\top h + b), \qquad a = \mu + \sigma z, \qquad
     f' = \mathrm{round}(\mathrm{clip}(a, lo, hi))$$
 
-    with `hi` the last frame and `lo` the frame behind `f` or frame 0. The action is `a`, unclipped; clipping and
+    with `hi` the last frame and `lo` the frame after `f` or frame 0. The action is `a`, unclipped; clipping and
     rounding belong to the environment: the log-probability is that of `a`,
 
     $$\log \pi(a) = -\frac{(a - \mu)^2}{2\sigma^2} - \log\sigma - \frac{1}{2}\log 2\pi,$$
 
-    per frame, and `a` is a constant to the gradient. The action of draw 0 is the likeliest (greedy).
+    per frame, and `a` is a constant for the gradient. The action of draw 0 is the most likely one (greedy).
 
-    `w` and `b` start at zero: in the middle of the range, whatever the state.
+    `w` and `b` start at zero: the mean is initially in the middle of the range.
 
-    **Deviations.** [1] names a Gaussian policy and prints nothing else of it.
+    **Deviations.** [1] names a Gaussian policy without details.
 
     Args:
-        n_frames: frames of a segment, 2 or more.
-        direction: `"forward"` (default: later frames alone) or `"any"`.
+        n_frames: number of frames of a segment, 2 or more.
+        direction: `"forward"` (default: later frames only) or `"any"`.
         sigma: standard deviation, as a share of the segment, above 0; default 0.1.
-        learned_sigma: whether `sigma` is where a trained standard deviation starts; default `False`: it is fixed.
+        learned_sigma: whether `sigma` is the initial value of a trained standard deviation; default `False`: it is
+            fixed.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -41,12 +42,12 @@ class GaussianFramePolicy(keras.layers.Layer):
 
     Output:
         A dictionary of float32 arrays `(...)`: `"action"` and `"position"`, in frames from 0, and `"log_probability"`.
-        At the last frame in direction `"forward"`, where there is no next one, the position stays.
+        At the last frame in direction `"forward"`, where there is no next one, the position stays the same.
 
-    Numerics: everything runs in float32, whatever the policy: bfloat16 cannot count to 480 frames.
+    Numerics: everything runs in float32 under any policy: bfloat16 cannot count to 480 frames.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not three arrays.
+        ValueError: an argument is out of its range, or `inputs` is not three arrays.
 
     Example:
         >>> import numpy as np
@@ -76,7 +77,7 @@ class GaussianFramePolicy(keras.layers.Layer):
         self.location = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="location")
 
     def build(self, input_shape):
-        """Creates the weights for a list of inputs of these shapes."""
+        """Create the weights."""
         if not isinstance(input_shape, list) or len(input_shape) != 3:
             raise ValueError(f"`inputs` must be [state, position, draw]; received shape {input_shape}")
         self.location.build(input_shape[0])
@@ -86,7 +87,7 @@ class GaussianFramePolicy(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        """Chooses; see the class."""
+        """Draw the next frame; see the class."""
         state, position, draw = (ops.cast(one, "float32") for one in inputs)
         last = float(self.n_frames - 1)
         low = position + 1.0 if self.direction == "forward" else ops.zeros_like(position)
@@ -103,7 +104,7 @@ class GaussianFramePolicy(keras.layers.Layer):
         }
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_frames": self.n_frames,

@@ -1,4 +1,4 @@
-"""Stacked long short-term memory with self-attention between its levels."""
+"""Stacked LSTM with self-attention between its levels."""
 
 import keras
 from keras import ops
@@ -7,9 +7,9 @@ LEVEL_STATES = ("sum", "each")
 
 
 class _LevelAttention(keras.layers.Layer):
-    """Weights of the levels, `(batch, levels)`, of their states, `(batch, levels, units)`: Eq. 3 and 4, in float32.
+    """Attention weights of the levels, `(batch, levels)`, from `(batch, levels, units)`: Eq. 3 and 4, in float32.
 
-    The weights may differ by less than half precision can tell apart.
+    In half precision the weights may be indistinguishable.
     """
 
     def __init__(self, units, **kwargs):
@@ -22,7 +22,7 @@ class _LevelAttention(keras.layers.Layer):
         self.scores.build((None, self.hidden.units))
 
     def call(self, states):
-        # As matrices: TensorFlow's gradient of a product of more axes in a loop cannot be compiled by XLA.
+        # As matrices: XLA cannot compile TensorFlow's gradient of a product of more axes in a loop.
         scores = self.scores(self.hidden(ops.reshape(states, (-1, states.shape[-1]))))
         return ops.softmax(ops.reshape(scores, (-1, states.shape[1])), axis=-1)
 
@@ -32,42 +32,42 @@ class HierarchicalLSTMCell(keras.layers.Layer):
     r"""One step of a stacked LSTM with self-attention between the levels, for `keras.layers.RNN`.
 
     Each level is a `keras.layers.LSTMCell`, whose input is the hidden state of the level below at the same step. The
-    states of all levels at a step, `X = (x^{(1)}, ..., x^{(L)})`, hidden or cell states, each with weights of their
-    own, are weighted by the self-attention of [1] (Eq. 3 to 7):
+    states of all levels at a step, `X = (x^{(1)}, ..., x^{(L)})`, hidden or cell states, each with their own weights,
+    are weighted by the self-attention of [1] (Eq. 3 to 7):
 
     $$u = v^\top \tanh(W X + b), \qquad a = \mathrm{softmax}(u), \qquad Y = a X$$
 
-    **Deviations.** Eq. 7 can be read in two ways, and [1] does not say from which states the next step starts:
+    **Deviations.** Eq. 7 has two readings, and [1] does not state from which states the next step starts:
 
     - `level_state="sum"` (default): `Y` is one vector, the sum of the weighted states ("dot product"), and every level
       starts the next step from it.
-    - `level_state="each"`: each level starts the next step from its own state times its weight. At equal weights the
+    - `level_state="each"`: each level starts the next step from its own state times its weight. With equal weights the
       states shrink to `1/L` at every step.
 
-    The number of levels, the size of the states and that of the attention are not printed either.
+    The number of levels, the size of the states and that of the attention are not stated either.
 
     Args:
         units: size of the states of a level, 1 or more; default 256.
-        n_levels: levels `L`, 1 or more; default 3.
+        n_levels: number of levels `L`, 1 or more; default 3.
         level_attention: whether there is attention between the levels; without it (`False`), or with one level, this is
-            the common stacked LSTM, and `level_state` and `attention_units` play no part. Default `True`.
+            the common stacked LSTM, and `level_state` and `attention_units` are not used. Default `True`.
         level_state: `"sum"` (default) or `"each"`.
         attention_units: size `d_a` of the attention, 1 or more; default 64.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: hidden states and cell states of the levels, lowest first, each `(batch, n_levels * units)`, weighted
-            ones where there is attention.
+        states: hidden states and cell states of the levels, lowest first, each `(batch, n_levels * units)`; with
+            attention the weighted ones.
 
     Output:
-        The hidden state of the top level, the weighted one where there is attention, `(batch, units)` (the last `units`
-        values of the hidden states), and the list of states.
+        The hidden state of the top level, with attention the weighted one, `(batch, units)` (the last `units` values of
+        the hidden states), and the list of states.
 
     Numerics: the attention runs in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not 2 dimensional.
+        ValueError: an argument is out of its range, or `inputs` is not 2 dimensional.
 
     Example:
         >>> import numpy as np
@@ -99,7 +99,7 @@ class HierarchicalLSTMCell(keras.layers.Layer):
             keras.layers.LSTMCell(units, dtype=self.dtype_policy, name=f"level_{number}")
             for number in range(1, n_levels + 1)
         ]
-        # Of hidden states and of cell states.
+        # One for hidden states and one for cell states.
         self.attentions = []
         if level_attention and n_levels > 1:
             self.attentions = [
@@ -107,7 +107,7 @@ class HierarchicalLSTMCell(keras.layers.Layer):
             ]
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 2:
             raise ValueError(f"`inputs` must be (batch, features); received shape {tuple(input_shape)}")
         for number, level in enumerate(self.levels):
@@ -116,7 +116,7 @@ class HierarchicalLSTMCell(keras.layers.Layer):
             attention.build((None, self.n_levels, self.units))
 
     def call(self, inputs, states):
-        """Takes one step; see the class."""
+        """Take one step; see the class."""
         states, _ = self.step(inputs, states)
         states = [ops.cast(state, self.compute_dtype) for state in states]
         return states[0][:, -self.units :], states
@@ -130,7 +130,7 @@ class HierarchicalLSTMCell(keras.layers.Layer):
 
         Returns:
             The list of states as in a call, and a list of the weights of hidden and of cell states, `(batch, n_levels)`
-            each, float32; an empty one where there is no attention. Weighted states are float32.
+            each, float32; empty without attention. Weighted states are float32.
         """
         x, levels = inputs, []
         starts = zip(*(ops.split(state, self.n_levels, axis=-1) for state in states), strict=True)
@@ -149,16 +149,16 @@ class HierarchicalLSTMCell(keras.layers.Layer):
     def _weighted(self, states, weights):
         weighted = ops.expand_dims(weights, -1) * states
         if self.level_state == "sum":
-            # No `ops.repeat`: TensorFlow's gradient of it in a loop cannot be compiled by XLA.
+            # No `ops.repeat`: XLA cannot compile TensorFlow's gradient of it in a loop.
             weighted = ops.stack([ops.sum(weighted, axis=1)] * self.n_levels, axis=1)
         return weighted
 
     def get_initial_state(self, batch_size=None):
-        """States of zeros, of the sizes of `state_size`, in the compute dtype."""
+        """Return initial states of zeros, of the sizes of `state_size`, in the compute dtype."""
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "units": self.units,
@@ -171,9 +171,9 @@ class HierarchicalLSTMCell(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class HierarchicalLSTM(keras.layers.Layer):
-    """A stacked LSTM with self-attention between its levels, over whole sequences.
+    """Stacked LSTM with self-attention between its levels, over whole sequences.
 
-    `HierarchicalLSTMCell` has the equations, and what is not printed in the paper.
+    See `HierarchicalLSTMCell` for the equations and deviations.
 
     Args:
         units: as `HierarchicalLSTMCell`.
@@ -181,7 +181,7 @@ class HierarchicalLSTM(keras.layers.Layer):
         level_attention: as `HierarchicalLSTMCell`.
         level_state: as `HierarchicalLSTMCell`.
         attention_units: as `HierarchicalLSTMCell`.
-        return_sequences: whether the output has all steps (`True`) or the last one alone; default `False`.
+        return_sequences: whether the output has all steps (`True`) or only the last one; default `False`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -193,7 +193,7 @@ class HierarchicalLSTM(keras.layers.Layer):
     Numerics: as `HierarchicalLSTMCell`.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not 3 dimensional.
+        ValueError: an argument is out of its range, or `inputs` is not 3 dimensional.
 
     Example:
         >>> import numpy as np
@@ -220,21 +220,21 @@ class HierarchicalLSTM(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 3:
             raise ValueError(f"`inputs` must be (batch, steps, features); received shape {tuple(input_shape)}")
         self.recurrence.build(input_shape)
 
     def call(self, inputs):
-        """Runs through the steps; see the class."""
+        """Run through the steps; see the class."""
         return self.recurrence(inputs)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return self.recurrence.compute_output_shape(input_shape)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         cell = self.recurrence.cell
         return {
             **super().get_config(),

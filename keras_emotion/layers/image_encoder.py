@@ -9,7 +9,7 @@ class ImageEncoder(keras.layers.Layer):
     """Encode each picture of a batch, or of a sequence, as a vector.
 
     Convolutions of 3 x 3 with stride 2 and ReLU, each of which halves rows and columns, then a dense layer with ReLU on
-    the flattened map, so that the vector knows where in the picture something is. All pictures of a call pass as one
+    the flattened map, so that the vector encodes positions in the picture. All pictures of a call are processed as one
     batch.
 
     Args:
@@ -26,7 +26,7 @@ class ImageEncoder(keras.layers.Layer):
     Numerics: everything runs in the compute dtype.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` with fewer than 4 axes or one of unknown size.
+        ValueError: an argument is out of its range, or `inputs` has fewer than 4 axes or one of unknown size.
 
     Example:
         >>> import numpy as np
@@ -58,7 +58,7 @@ class ImageEncoder(keras.layers.Layer):
         self.projection = keras.layers.Dense(units, activation="relu", dtype=self.dtype_policy, name="projection")
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) < 4 or None in input_shape[1:]:
             raise ValueError(
                 "`inputs` must be (batch, ..., rows, columns, channels) of known size; "
@@ -72,7 +72,7 @@ class ImageEncoder(keras.layers.Layer):
         self.projection.build((None, self.n_values))
 
     def call(self, inputs):
-        """Encodes the pictures; see the class."""
+        """Encode the pictures; see the class."""
         x = ops.reshape(inputs, (-1, *inputs.shape[-3:]))
         for convolution in self.convolutions:
             x = convolution(x)
@@ -80,9 +80,9 @@ class ImageEncoder(keras.layers.Layer):
         return ops.reshape(x, (-1, *inputs.shape[1:-3], self.units))
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return (*input_shape[:-3], self.units)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "filters": list(self.filters), "units": self.units}

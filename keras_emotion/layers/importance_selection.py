@@ -1,4 +1,4 @@
-"""Selection of the features that a linear classifier, trained beside, gives the largest weights."""
+"""Feature selection by the largest weights of a jointly trained linear classifier."""
 
 import keras
 from keras import ops
@@ -6,17 +6,17 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ImportanceSelection(keras.layers.Layer):
-    r"""Passes on the features that matter most to a linear classifier of the mean over the steps; others become 0.
+    r"""Keep the features with the largest importance for a linear classifier of the mean over steps; zero the others.
 
     $$s = W^T \bar{x} + b, \qquad I_j = \sum_k |W_{jk}|, \qquad y_{tj} = x_{tj} \; [I_j \ge I_{(n)}]$$
 
     with the mean `\bar{x}` over the steps, the scores `s` of the classes, and `I_{(n)}` the n-th largest importance.
-    What is done with the selected features has no gradient with respect to the importance: the scores alone, which
-    need a loss of their own, train it. Importances compare features of one scale: standardise them before. Features as
-    important as the n-th are all passed on.
+    The use of the selected features has no gradient with respect to the importance: only the scores, which need their
+    own loss, train it. Importances are comparable for features of one scale only: standardise them before. Features
+    tied with the n-th are all kept.
 
     Args:
-        n_selected: how many features are passed on; all where there are fewer.
+        n_selected: number of selected features; all if there are fewer.
         n_classes: number of classes, 2 or more.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -27,7 +27,7 @@ class ImportanceSelection(keras.layers.Layer):
         A tuple: `(batch, steps, features)`, the selected features, and `(batch, n_classes)`, the scores.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` of another rank or with an unknown number of features.
+        ValueError: an argument is out of its range, or `inputs` has another rank or an unknown number of features.
 
     Example:
         >>> import numpy as np
@@ -48,12 +48,12 @@ class ImportanceSelection(keras.layers.Layer):
         self.n_classes = n_classes
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 3 or input_shape[-1] is None:
             raise ValueError(
                 f"`inputs` must be (batch, steps, features), features a known number; received {tuple(input_shape)}"
             )
-        # Without autocast: a feature is not selected or left out by rounding.
+        # Without autocast, so that rounding does not affect the selection.
         self.kernel = self.add_weight(
             shape=(input_shape[-1], self.n_classes), initializer="glorot_uniform", name="kernel", autocast=False
         )
@@ -61,7 +61,7 @@ class ImportanceSelection(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
 
     def call(self, inputs):
-        """Selects features; see the class."""
+        """Select features; see the class."""
         importance = ops.sum(ops.abs(self.kernel), axis=1)
         largest, _ = ops.top_k(importance, min(self.n_selected, self.kernel.shape[0]))
         mask = ops.cast(importance >= largest[-1], self.compute_dtype)
@@ -69,9 +69,9 @@ class ImportanceSelection(keras.layers.Layer):
         return inputs * mask, scores
 
     def compute_output_shape(self, input_shape):
-        """Shapes of the outputs for inputs of this shape."""
+        """Return the shapes of the outputs."""
         return tuple(input_shape), (input_shape[0], self.n_classes)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "n_selected": self.n_selected, "n_classes": self.n_classes}

@@ -1,4 +1,4 @@
-"""A two-dimensional max pooling whose gradient is fast on JAX's CPU."""
+"""2D max pooling with a fast gradient on JAX's CPU."""
 
 import keras
 from keras import ops
@@ -8,23 +8,23 @@ from keras_emotion.layers.fourier_convolution import runs_on_a_cpu
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class MaxPooling2D(keras.layers.MaxPooling2D):
-    r"""`keras.layers.MaxPooling2D`; on JAX and a CPU the maximum of shifted slices.
+    r"""`keras.layers.MaxPooling2D`; on JAX with a CPU the maximum of shifted slices.
 
     $$y_{m, n, c} = \max_{u, v} x_{s m + u, s n + v, c}$$
 
-    With rows and columns apart, `pool_size` slices each. The gradient that XLA has for its own pooling visits the
-    window of each output anew on a CPU: for windows of 3 x 3, strides of 2 and 320 maps of 62 x 62 x 32 forward and
-    backward took 574 ms of a core, the slices 96. TensorFlow's own pooling, which is not XLA's, stays.
+    Rows and columns are pooled separately, `pool_size` slices each. On a CPU, the gradient of XLA's own pooling
+    recomputes the window of each output: for windows of 3 x 3, strides of 2 and 320 maps of 62 x 62 x 32, forward and
+    backward pass took 574 ms of a core, with slices 96. TensorFlow's own pooling, which is not XLA's, is unchanged.
 
-    **Deviations.** Where several places of a window have the maximum, the gradient of the slices is shared among them;
-    that of the pooling goes to the first. Behind a ReLU, whose zeros let no gradient through, that is the same but for
+    **Deviations.** If several positions of a window have the maximum, the gradient of the slices is shared among them;
+    that of the pooling goes to the first. After a ReLU, whose zeros pass no gradient, the difference is limited to
     equal values above zero.
 
     Args:
         pool_size: rows and columns of a window, an integer or two; default 2.
         strides: rows and columns from window to window; default `None`, those of a window.
-        **kwargs: other arguments of `keras.layers.MaxPooling2D`; slices are taken for `padding="valid"`, channels last,
-            which are the default whatever Keras's global setting says.
+        **kwargs: other arguments of `keras.layers.MaxPooling2D`; slices are used for `padding="valid"`, channels last,
+            which are the default regardless of Keras's global setting.
 
     Input:
         `(batch, rows, columns, channels)`.
@@ -43,7 +43,7 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
         super().__init__(pool_size, strides, **kwargs)
 
     def call(self, inputs):
-        """Pools; see the class."""
+        """Pool; see the class."""
         if (
             keras.config.backend() != "jax"
             or not runs_on_a_cpu()

@@ -1,4 +1,4 @@
-"""Fusion of modalities by weights that each sample sets for itself."""
+"""Attention-based fusion of modalities, with weights for each sample."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ModalityAttention(keras.layers.Layer):
-    r"""Sums modalities, each weighed by a probability over the modalities, computed from its own features.
+    r"""Sum modalities, each weighted by a probability over the modalities computed from its own features.
 
     The attention-based fusion of [1] and [2], for `M` modalities:
 
@@ -14,16 +14,16 @@ class ModalityAttention(keras.layers.Layer):
 
     with one vector `w` for all modalities, the weight `kernel`, `(features, 1)`.
 
-    **Deviations.** The code of [2] starts `w` normal of standard deviation 1, which favours a modality from the first
-    step on; here it starts Glorot-uniform.
+    **Deviations.** The code of [2] initialises `w` with standard deviation 1, which favours a modality from the first
+    step; here it is Glorot-uniform.
 
     Args:
         kernel_initializer: initializer of `kernel`; default `"glorot_uniform"`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, ..., modalities, features)`; the axes between stay and have weights of their own.
-        return_attention_scores: whether to return `alpha` beside the output; default `False`.
+        inputs: `(batch, ..., modalities, features)`; the axes in between have independent weights.
+        return_attention_scores: whether to return `alpha` in addition to the output; default `False`.
 
     Output:
         `O`, `(batch, ..., features)`; with `return_attention_scores=True` a pair of it and `alpha`, `(batch, ...,
@@ -32,7 +32,7 @@ class ModalityAttention(keras.layers.Layer):
     Numerics: the softmax over the modalities is taken in float32.
 
     Raises:
-        ValueError: `inputs` without an axis of modalities.
+        ValueError: `inputs` has no axis of modalities.
 
     Example:
         >>> import numpy as np
@@ -54,7 +54,7 @@ class ModalityAttention(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        """Creates the weight for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) < 3:
             raise ValueError(
                 f"`inputs` must be (batch, ..., modalities, features); received shape {tuple(input_shape)}"
@@ -63,19 +63,19 @@ class ModalityAttention(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(input_shape[-1], 1), initializer=self.kernel_initializer, name="kernel")
 
     def call(self, inputs, return_attention_scores=False):
-        """Weighs and sums the modalities; see the class."""
+        """Weight and sum the modalities; see the class."""
         scores = ops.cast(ops.matmul(inputs, self.kernel), "float32")
-        # The softmax, written out: that of Keras warns where there is a single modality.
+        # Explicit softmax: that of Keras warns for a single modality.
         weights = ops.exp(scores - ops.logsumexp(scores, axis=-2, keepdims=True))
         outputs = ops.sum(ops.cast(weights, self.compute_dtype) * inputs, axis=-2)
         return (outputs, weights[..., 0]) if return_attention_scores else outputs
 
     def compute_output_spec(self, inputs, return_attention_scores=False):
-        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        """Return shapes and dtypes of the outputs."""
         outputs = keras.KerasTensor((*inputs.shape[:-2], inputs.shape[-1]), dtype=self.compute_dtype)
         weights = keras.KerasTensor(inputs.shape[:-1], dtype="float32")
         return (outputs, weights) if return_attention_scores else outputs
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "kernel_initializer": keras.initializers.serialize(self.kernel_initializer)}

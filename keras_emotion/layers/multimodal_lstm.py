@@ -1,11 +1,11 @@
-"""Long short-term memory of several modalities that share the weights of their recurrence."""
+"""LSTM of several modalities with shared recurrent weights."""
 
 import keras
 from keras import ops
 
 
 class _Recurrence(keras.layers.Layer):
-    """One step of an LSTM whose inputs have passed their kernel and bias already, for `keras.layers.RNN`."""
+    """One step of an LSTM whose inputs are already multiplied by kernel and bias, for `keras.layers.RNN`."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -32,7 +32,7 @@ class _Recurrence(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class MultimodalLSTM(keras.layers.Layer):
-    r"""An LSTM for each modality, with input weights of its own and recurrent weights that all of them share.
+    r"""An LSTM for each modality, with separate input weights and shared recurrent weights.
 
     The multimodal LSTM of [1] and [2], for each modality `s`:
 
@@ -40,12 +40,12 @@ class MultimodalLSTM(keras.layers.Layer):
     $$g^s_t = \tanh(W^s_g x^s_t + U_g h^s_{t-1} + b^s_g), \quad o^s_t = \sigma(W^s_o x^s_t + U_o h^s_{t-1} + b^s_o)$$
     $$c^s_t = f^s_t \odot c^s_{t-1} + i^s_t \odot g^s_t, \quad h^s_t = o^s_t \odot \tanh(c^s_t)$$
 
-    The states of the modalities stay apart; what is shared is how a state becomes the next. The weights are, with the
-    gates side by side in the order input, forget, cell, output, `kernels` (W) and `biases` (b), one a modality, and
-    `recurrent_kernel` (U). Of a single modality this is `keras.layers.LSTM`.
+    The modalities have separate states; only the recurrence is shared. The weights are, with the gates side by side in
+    the order input, forget, cell, output, `kernels` (W) and `biases` (b), one per modality, and `recurrent_kernel` (U).
+    For a single modality this is `keras.layers.LSTM`.
 
-    **Deviations.** [1] and [2] share "weights across modalities": here the recurrent ones, since modalities have
-    features of different number. The weights start as those of `keras.layers.LSTM`, the bias of the forget gate at 1.
+    **Deviations.** [1] and [2] share "weights across modalities": here the recurrent ones, because modalities differ in
+    the number of features. Initialisation is that of `keras.layers.LSTM`, with the bias of the forget gate at 1.
 
     Args:
         units: size of the states, 1 or more.
@@ -60,7 +60,7 @@ class MultimodalLSTM(keras.layers.Layer):
     Numerics: everything runs in the compute dtype, as in `keras.layers.LSTM`.
 
     Raises:
-        ValueError: `units` below 1, or `inputs` not a list of 3 dimensional arrays with equally many steps.
+        ValueError: `units` is below 1, or `inputs` is not a list of 3 dimensional arrays with equally many steps.
 
     Example:
         >>> import numpy as np
@@ -88,7 +88,7 @@ class MultimodalLSTM(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        """Creates the weights for a list of inputs of these shapes."""
+        """Create the weights."""
         if (
             not isinstance(input_shape, list)
             or any(len(shape) != 3 for shape in input_shape)
@@ -115,25 +115,25 @@ class MultimodalLSTM(keras.layers.Layer):
 
     @property
     def recurrent_kernel(self):
-        """`U`, `(units, 4 units)`."""
+        """Shared recurrent weights `U`, `(units, 4 units)`."""
         return self.recurrence.cell.recurrent_kernel
 
     def call(self, inputs):
-        """Runs through the steps; see the class."""
+        """Run through the steps; see the class."""
         n_steps = inputs[0].shape[1]
         gates = [
             ops.matmul(sequence, kernel) + bias
             for sequence, kernel, bias in zip(inputs, self.kernels, self.biases, strict=True)
         ]
-        # Weights that are shared see the modalities as more samples.
+        # Shared weights treat the modalities as additional samples.
         stacked = ops.reshape(ops.stack(gates, axis=1), (-1, n_steps, 4 * self.units))
         outputs = ops.reshape(self.recurrence(stacked), (-1, len(gates), n_steps, self.units))
         return [outputs[:, modality] for modality in range(len(gates))]
 
     def compute_output_shape(self, input_shape):
-        """Shapes of the outputs for inputs of these shapes."""
+        """Return the shapes of the outputs."""
         return [(*shape[:-1], self.units) for shape in input_shape]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "units": self.units}

@@ -1,4 +1,4 @@
-"""A graph of each window and step: channels joined with those that have the nearest features."""
+"""Nearest-neighbor graph of each window and step: channels with similar features are connected."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class NearestNeighborGraph(keras.layers.Layer):
-    r"""Joins each channel with its nearest neighbors in feature space, by Gaussian weights, rows normalised.
+    r"""Connect each channel with its nearest neighbors in feature space, by Gaussian weights with normalised rows.
 
     With `x_i` the features of channel `i`, `N` the pairs of which one channel is among the `n_neighbors` nearest of the
     other, and `\theta` the width of the kernel,
@@ -19,12 +19,12 @@ class NearestNeighborGraph(keras.layers.Layer):
     normalised Laplacian of `A`, 2 at most, so that `ChebyshevGraphConvolution(largest_eigenvalue=2.0)` needs no
     eigenvalue of each graph.
 
-    **Deviations.** [1] normalises symmetrically, `D^{-1/2} A D^{-1/2}`, which is similar to `W`, and cuts pairs at a
+    **Deviations.** [1] normalises symmetrically, `D^{-1/2} A D^{-1/2}`, which is similar to `W`, and drops pairs at a
     distance of more than 5, whose weight is below `4e-6`. Channels at the same distance as the last neighbor are
-    neighbors, too: the graph does not depend on the order of the channels.
+    neighbors, too, so that the graph does not depend on the order of the channels.
 
     Args:
-        n_neighbors: neighbors of a channel, 1 or more; default 5 [1]. More than there are other channels: all of them.
+        n_neighbors: number of neighbors of a channel, 1 or more; default 5 [1]; all other channels if there are fewer.
         kernel_width: `\theta`, above 0, in the unit of the features; default 1 [1].
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -32,13 +32,14 @@ class NearestNeighborGraph(keras.layers.Layer):
         inputs: `(batch, ..., channels, features)`, with 2 channels or more.
 
     Output:
-        `(batch, ..., channels, channels)`, nowhere negative; rows sum to 1.
+        `(batch, ..., channels, channels)`, non-negative; rows sum to 1.
 
     Numerics: distances and weights are computed in float32 under mixed precision. The normalised weights are a softmax
-        of `-d^2 / 2 \theta^2`, so that a row whose neighbors are all far away sums to 1, too. No gradient passes.
+        of `-d^2 / 2 \theta^2`, so that a row whose neighbors are all distant sums to 1, too. There is no gradient.
 
     Raises:
-        ValueError: `n_neighbors` below 1, `kernel_width` not above 0, or `inputs` of another rank or of one channel.
+        ValueError: `n_neighbors` is below 1, `kernel_width` is not above 0, or `inputs` has another rank or one
+            channel.
 
     Example:
         >>> import numpy as np
@@ -63,7 +64,7 @@ class NearestNeighborGraph(keras.layers.Layer):
         self.kernel_width = kernel_width
 
     def build(self, input_shape):
-        """Checks the shape of the inputs; there are no weights."""
+        """Check the shape of the inputs; there are no weights."""
         if len(input_shape) < 3 or None in input_shape[-2:] or input_shape[-2] < 2:
             raise ValueError(
                 "`inputs` must be (batch, ..., channels, features) with 2 channels or more; received shape "
@@ -72,11 +73,11 @@ class NearestNeighborGraph(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1], -2: input_shape[-2]})
 
     def call(self, inputs):
-        """The graph of each window; see the class."""
+        """Return the graph of each window; see the class."""
         x = ops.stop_gradient(ops.cast(inputs, keras.backend.result_type(self.compute_dtype, "float32")))
         n_channels = x.shape[-2]
         distances = ops.sum(ops.square(ops.expand_dims(x, -2) - ops.expand_dims(x, -3)), axis=-1)
-        # A channel is no neighbor of its own.
+        # A channel is not its own neighbor.
         is_same = ops.eye(n_channels, dtype="bool")
         nearness = ops.where(is_same, -float("inf"), -distances)
         n_neighbors = min(self.n_neighbors, n_channels - 1)
@@ -86,9 +87,9 @@ class NearestNeighborGraph(keras.layers.Layer):
         return ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return (*input_shape[:-1], input_shape[-2])
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "n_neighbors": self.n_neighbors, "kernel_width": self.kernel_width}

@@ -1,4 +1,4 @@
-"""Attention of every position of a feature map over time, rows and columns to all others."""
+"""Non-local block: attention of every position of a feature map over time, rows and columns to all others."""
 
 import math
 
@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class NonLocal3D(keras.layers.Layer):
-    r"""The non-local block of [2] with its embedded Gaussian: every position attends to all of time, rows and columns.
+    r"""Non-local block of [2] with its embedded Gaussian: every position attends to all of time, rows and columns.
 
     Equations 8 to 10 of [1], in row vectors, for the positions `x` of one sample, `(positions, channels)`:
 
@@ -17,21 +17,21 @@ class NonLocal3D(keras.layers.Layer):
     `W_\theta`, `W_\phi` and `W_g` are 1x1x1 convolutions to `inner_channels`, `W_z` is one back (`theta`, `phi`, `g`,
     `output_projection`). `W_z` starts as zeros, so that the block starts as the identity.
 
-    **Deviations.** Width, initial weights and sub-sampling are not printed: they are those of the text of [2], which
+    **Deviations.** Width, initial weights and subsampling are not stated: they are those of the text of [2], which
     halves the channels and may pool `phi` and `g`, after their convolutions. No convolution has a bias, as printed
-    (that of `phi` would drop out in the softmax), the scores are not divided by `sqrt(inner_channels)`, and no batch
+    (that of `phi` would cancel in the softmax), the scores are not divided by `sqrt(inner_channels)`, and no batch
     normalisation follows `W_z`; the code released with [2] has all three by default.
 
     Args:
-        inner_channels: channels of `theta`, `phi` and `g`, 1 or more; `None` (default) takes half of the input's,
-            rounded down, never below 1 [2].
+        inner_channels: channels of `theta`, `phi` and `g`, 1 or more; `None` (default): half of the input's, rounded
+            down, never below 1 [2].
         subsampling: whether `phi` and `g` are max-pooled by 2 over rows and columns, which leaves a quarter of the
-            scores; default `False`. The last row or column of an odd number is a pool of its own.
+            scores; default `False`. The last row or column of an odd number is a separate pool.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, time, rows, columns, channels)`, all but the batch of known size.
-        return_attention_scores: whether to return the softmax beside the output; default `False`.
+        inputs: `(batch, time, rows, columns, channels)`, all except the batch of known size.
+        return_attention_scores: whether to return the softmax in addition to the output; default `False`.
 
     Output:
         `z`, of the shape of `inputs`; with `return_attention_scores=True` a pair of it and the softmax, `(batch,
@@ -42,7 +42,7 @@ class NonLocal3D(keras.layers.Layer):
     Numerics: the scores, the softmax and the weighted sum are taken in float32; only `y` is cast to the compute dtype.
 
     Raises:
-        ValueError: `inner_channels` below 1, or `inputs` not 5 dimensional or of unknown size.
+        ValueError: `inner_channels` is below 1, or `inputs` is not 5 dimensional or of unknown size.
 
     Example:
         >>> import numpy as np
@@ -69,7 +69,7 @@ class NonLocal3D(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 5 or None in input_shape[1:]:
             raise ValueError(
                 "`inputs` must be (batch, time, rows, columns, channels), all but the batch of known size; "
@@ -97,7 +97,7 @@ class NonLocal3D(keras.layers.Layer):
         self.output_projection.build((*input_shape[:-1], n_inner))
 
     def call(self, inputs, return_attention_scores=False):
-        """Attends to all positions; see the class."""
+        """Attend to all positions; see the class."""
         queries, keys, values = self.theta(inputs), self.phi(inputs), self.g(inputs)
         if self.subsampling:
             keys, values = self.pooling(keys), self.pooling(values)
@@ -107,14 +107,14 @@ class NonLocal3D(keras.layers.Layer):
             for maps in (queries, keys, values)
         )
         scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))
-        # The softmax, written out: that of Keras warns where there is a single position.
+        # Explicit softmax: that of Keras warns for a single position.
         attention = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
         attended = ops.cast(ops.reshape(ops.matmul(attention, values), (-1, *maps_shape)), self.compute_dtype)
         outputs = inputs + self.output_projection(attended)
         return (outputs, attention) if return_attention_scores else outputs
 
     def compute_output_spec(self, inputs, return_attention_scores=False):
-        """Shapes and dtypes of what `call` gives for inputs of this shape."""
+        """Return shapes and dtypes of the outputs."""
         attended = self.pooling.compute_output_shape(inputs.shape) if self.subsampling else inputs.shape
         positions = math.prod(inputs.shape[1:-1]), math.prod(attended[1:-1])
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
@@ -122,5 +122,5 @@ class NonLocal3D(keras.layers.Layer):
         return (outputs, attention) if return_attention_scores else outputs
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "inner_channels": self.inner_channels, "subsampling": self.subsampling}

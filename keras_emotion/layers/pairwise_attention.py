@@ -8,19 +8,19 @@ _AXES = ("channels", "steps")
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class PairwiseAttention(keras.layers.Layer):
-    r"""Scores every pair of channels, or of steps, from all that the window says of both.
+    r"""Score every pair of channels, or of steps, from all values of the window.
 
-    The spatial and the temporal attention of [1], which are one layer with the axes exchanged. For the channels of
-    `X`, `(steps, channels, features)`,
+    The spatial and the temporal attention of [1], which are one layer with the axes exchanged. For the channels of `X`,
+    `(steps, channels, features)`,
 
     $$P = V\, \sigma\big((X z_1) Z_2 (z_3 X)^T + b\big), \qquad P'_{mn} = \frac{\exp P_{mn}}{\sum_{n'} \exp P_{mn'}}$$
 
     `X z_1`, `(channels, features)`, is a sum over the steps, `z_3 X`, `(channels, steps)`, one over the features; `Z_2`
-    is `(features, steps)`, `V` and `b` `(channels, channels)`. For the steps, channels and steps exchange their parts
-    ([1] calls the weights `M` then). The weights are `other_kernel` (`z_1`), `pair_kernel` (`Z_2`), `feature_kernel`
+    is `(features, steps)`, `V` and `b` `(channels, channels)`. For the steps, channels and steps are exchanged ([1]
+    calls the weights `M` then). The weights are `other_kernel` (`z_1`), `pair_kernel` (`Z_2`), `feature_kernel`
     (`z_3`), `score_kernel` (`V`) and `score_bias` (`b`).
 
-    **Deviations.** [1] leaves open over which index the softmax runs: the second, so that the rows of `P'` sum to 1.
+    **Deviations.** [1] leaves the index of the softmax open: here the second, so that the rows of `P'` sum to 1.
 
     Args:
         axis: `"channels"` or `"steps"`.
@@ -37,7 +37,7 @@ class PairwiseAttention(keras.layers.Layer):
     Numerics: the softmax is taken in float32.
 
     Raises:
-        ValueError: `axis` another word, or `inputs` not 4 dimensional or of unknown size behind the batch.
+        ValueError: `axis` is unknown, or `inputs` is not 4 dimensional or of unknown size after the batch.
 
     Example:
         >>> import numpy as np
@@ -59,7 +59,7 @@ class PairwiseAttention(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 4 or None in input_shape[1:]:
             raise ValueError(
                 "`inputs` must be (batch, steps, channels, features), of known size behind the batch; "
@@ -70,7 +70,7 @@ class PairwiseAttention(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
 
         def add_kernel(name, *shape):
-            # A clone of an unseeded initializer draws a seed of its own: kernels of one shape would be equal else.
+            # A clone of an unseeded initializer draws its own seed: otherwise kernels of one shape would be equal.
             return self.add_weight(shape=shape, initializer=self.kernel_initializer.clone(), name=name)
 
         self.other_kernel = add_kernel("other_kernel", n_others)
@@ -82,7 +82,7 @@ class PairwiseAttention(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        """Scores the pairs; see the class."""
+        """Score the pairs; see the class."""
         # (batch, pairs, others, features)
         x = ops.swapaxes(inputs, 1, 2) if self.axis == "channels" else inputs
         over_others = ops.einsum("bpof,o->bpf", x, self.other_kernel)
@@ -90,16 +90,16 @@ class PairwiseAttention(keras.layers.Layer):
         products = ops.matmul(ops.matmul(over_others, self.pair_kernel), over_features)
         scores = ops.matmul(self.score_kernel, ops.sigmoid(products + self.score_bias))
         scores = ops.cast(scores, keras.backend.result_type(self.compute_dtype, "float32"))
-        # The softmax, written out: that of Keras warns where there is a single step.
+        # Explicit softmax: that of Keras warns for a single step.
         return ops.cast(ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         n_pairs = input_shape[2] if self.axis == "channels" else input_shape[1]
         return (input_shape[0], n_pairs, n_pairs)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "axis": self.axis,

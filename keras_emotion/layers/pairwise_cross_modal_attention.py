@@ -8,29 +8,29 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class PairwiseCrossModalAttention(keras.layers.Layer):
-    r"""Let each modality attend to each other one, and average over time.
+    r"""Multi-head attention for each ordered pair of modalities, averaged over time.
 
-    Eq. 8-13 of [1]. For the sequences `h_m` of the modalities and every ordered pair of them, with weights of its own,
+    Eq. 8-13 of [1]. For the sequences `h_m` of the modalities and every ordered pair of them, with separate weights,
 
     $$\mathrm{CMA}^{n \to m} = [A_1, \ldots, A_H] W_O, \qquad
       A_i = \mathrm{softmax}\Big(\frac{h_m W_{Q_i} (h_n W_{K_i})^T}{\sqrt{d}}\Big) h_n W_{V_i}$$
 
-    so that the queries, and the steps of the result, are those of `m`. The mean over the steps stands for the pair.
-    The order of the pairs is that of [1]: for modalities `(v, a, e)` `a -> v`, `v -> a`, `e -> v`, `v -> e`, `e -> a`,
-    `a -> e`. Sequences may have different numbers of steps and features.
+    so that the queries, and the steps of the result, are those of `m`. The mean over the steps represents the pair. The
+    order of the pairs is that of [1]: for modalities `(v, a, e)` `a -> v`, `v -> a`, `e -> v`, `v -> e`, `e -> a`, `a
+    -> e`. Sequences may have different numbers of steps and features.
 
-    **Deviations.** Eq. 12 of [1] prints no softmax; here it is that of multi-head attention [2], which [1] names. How
-    the outputs of different lengths become one vector is not printed: the mean over the steps. The number of heads is
-    not printed either.
+    **Deviations.** Eq. 12 of [1] prints no softmax; here it is that of multi-head attention [2], which [1] mentions.
+    How outputs of different lengths become one vector is not stated: here by the mean over the steps. The number of
+    heads is not stated either.
 
     Args:
         units: features of the result of a pair, a multiple of `n_heads`; default 128, as the sequences of [1].
-        n_heads: heads `H`, 1 or more; default 4. Each has the size `d = units / n_heads`.
+        n_heads: number of heads `H`, 1 or more; default 4. Each has the size `d = units / n_heads`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: list of two or more sequences, each `(batch, steps, features)`.
-        return_attention_scores: whether the attention is returned too; default `False`.
+        return_attention_scores: whether to return the attention, too; default `False`.
 
     Output:
         `(batch, pairs, units)`; with `return_attention_scores=True` also a list with `(batch, heads, steps of m, steps
@@ -39,7 +39,7 @@ class PairwiseCrossModalAttention(keras.layers.Layer):
     Numerics: the softmax and the mean over the steps are computed in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not two or more 3 dimensional sequences.
+        ValueError: an argument is out of its range, or `inputs` is not two or more 3 dimensional sequences.
 
     Example:
         >>> import numpy as np
@@ -67,7 +67,7 @@ class PairwiseCrossModalAttention(keras.layers.Layer):
         self.n_heads = n_heads
 
     def build(self, input_shape):
-        """Creates the weights for inputs of these shapes."""
+        """Create the weights."""
         if (
             not isinstance(input_shape, (list, tuple))
             or len(input_shape) < 2
@@ -92,7 +92,7 @@ class PairwiseCrossModalAttention(keras.layers.Layer):
             self.attentions.append(attention)
 
     def call(self, inputs, return_attention_scores=False):
-        """Attends and averages; see the class."""
+        """Attend and averages; see the class."""
         means, scores = [], []
         for attention, (source, target) in zip(self.attentions, self.pairs, strict=True):
             x = attention(inputs[target], inputs[source], return_attention_scores=return_attention_scores)
@@ -105,16 +105,16 @@ class PairwiseCrossModalAttention(keras.layers.Layer):
         return (means, scores) if return_attention_scores else means
 
     def compute_output_shape(self, input_shape):
-        """`(batch, pairs, units)`."""
+        """Return `(batch, pairs, units)`."""
         return (input_shape[0][0], len(ordered_pairs(len(input_shape))), self.units)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "units": self.units, "n_heads": self.n_heads}
 
 
 def ordered_pairs(n_modalities):
-    """`(source, target)` of every attention: both directions of each pair of modalities, towards the earlier first."""
+    """Return `(source, target)` of every attention: both directions of each pair, towards the earlier one first."""
     return tuple(
         pair
         for first, second in itertools.combinations(range(n_modalities), 2)

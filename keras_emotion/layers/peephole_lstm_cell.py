@@ -1,4 +1,4 @@
-"""Long short-term memory cell whose gates see the cell state."""
+"""LSTM cell with peephole connections."""
 
 import keras
 from keras import ops
@@ -18,8 +18,8 @@ class PeepholeLSTMCell(keras.layers.Layer):
     The weights are `kernel` (W_y), `recurrent_kernel` (W_h) and `bias` with the gates side by side in the order input,
     forget, cell, output, as in `keras.layers.LSTMCell`, and `peephole` (w_c), `(3, units)`: input, forget, output.
 
-    **Deviations.** [1] leaves the shape of the peepholes open: they are diagonal, one weight a unit, as in [2].
-    How they start is open too: at zero, where the cell computes what `keras.layers.LSTMCell` does.
+    **Deviations.** [1] leaves the shape of the peepholes open: they are diagonal, one weight per unit, as in [2]. Their
+    initialisation is open, too: here zero, so that the cell initially computes the same as `keras.layers.LSTMCell`.
 
     Args:
         units: size of the state, 1 or more.
@@ -27,7 +27,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
         recurrent_initializer: initializer of `recurrent_kernel`.
         peephole_initializer: initializer of `peephole`.
         bias_initializer: initializer of `bias`.
-        unit_forget_bias: whether the bias of the forget gate starts at one (default), whatever `bias_initializer`.
+        unit_forget_bias: whether the bias of the forget gate starts at one (default), regardless of `bias_initializer`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -40,7 +40,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
     Numerics: everything runs in the compute dtype, as in `keras.layers.LSTMCell`.
 
     Raises:
-        ValueError: `units` below 1, or `inputs` not 2 dimensional.
+        ValueError: `units` is below 1, or `inputs` is not 2 dimensional.
 
     Example:
         >>> import numpy as np
@@ -78,7 +78,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
         self.output_size = units
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 2:
             raise ValueError(f"`inputs` must be (batch, features); received shape {tuple(input_shape)}")
         units = self.units
@@ -101,7 +101,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
         )
 
     def call(self, inputs, states):
-        """Takes one step; see the class."""
+        """Take one step; see the class."""
         previous_output, previous_cell = states
         gates = ops.matmul(inputs, self.kernel) + ops.matmul(previous_output, self.recurrent_kernel) + self.bias
         input_gate, forget_gate, candidate, output_gate = ops.split(gates, 4, axis=-1)
@@ -112,11 +112,11 @@ class PeepholeLSTMCell(keras.layers.Layer):
         return output, [output, cell]
 
     def get_initial_state(self, batch_size=None):
-        """Two states of zeros, each `(batch_size, units)`, in the compute dtype."""
+        """Return initial states of zeros, each `(batch_size, units)`, in the compute dtype."""
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,4 +1,4 @@
-"""Principal components of features, fitted outside and kept as weights."""
+"""Principal components of features, fitted externally and stored as weights."""
 
 import keras
 import numpy as np
@@ -7,14 +7,13 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class PrincipalComponents(keras.layers.Layer):
-    r"""Projects features on their first principal components, each of which is scaled to a variance of 1.
+    r"""Project features on their first principal components, each scaled to a variance of 1.
 
     $$y_k = v_k^T (x - \mu) / \sqrt{\lambda_k}$$
 
     with the mean `\mu`, and the eigenvectors `v_k` of the covariance in the order of their eigenvalues `\lambda_k`, the
     largest first: "whitened" scores. The largest entry of each `v_k` is positive. A component without variance gives 0.
-    Before `set_statistics` the layer returns the first features as they are. The statistics are weights that training
-    leaves alone.
+    Before `set_statistics` the layer returns the first features unchanged. The statistics are non-trainable weights.
 
     Args:
         n_components: number of components, from 1 to the number of features.
@@ -26,11 +25,11 @@ class PrincipalComponents(keras.layers.Layer):
     Output:
         `(batch, ..., n_components)`.
 
-    Numerics: the statistics are kept and applied in float32 or better and only the result is cast to the compute
+    Numerics: the statistics are stored and applied in float32 or better and only the result is cast to the compute
         dtype.
 
     Raises:
-        ValueError: `n_components` out of range, or `inputs` with fewer features, or an unknown number of them.
+        ValueError: `n_components` is out of range, or `inputs` has fewer features, or an unknown number of them.
 
     Example:
         >>> import numpy as np
@@ -49,7 +48,7 @@ class PrincipalComponents(keras.layers.Layer):
         self.n_components = n_components
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         n_features = input_shape[-1] if len(input_shape) > 1 else None
         if n_features is None or n_features < self.n_components:
             raise ValueError(
@@ -68,14 +67,14 @@ class PrincipalComponents(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: n_features})
 
     def set_statistics(self, mean, covariance):
-        """Sets the statistics, most often those of the training windows.
+        """Set the statistics, usually those of the training windows.
 
         Args:
             mean: finite array `(features,)`.
             covariance: finite array `(features, features)`, symmetric.
 
         Raises:
-            ValueError: an array of another shape, or with a value that is not finite.
+            ValueError: an array has another shape or a non-finite value.
         """
         n_features = self.mean.shape[0]
         mean, covariance = (np.asarray(values, dtype="float64") for values in (mean, covariance))
@@ -87,21 +86,21 @@ class PrincipalComponents(keras.layers.Layer):
         eigenvalues, vectors = np.linalg.eigh(covariance)
         eigenvalues, vectors = (values[..., ::-1][..., : self.n_components] for values in (eigenvalues, vectors))
         largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[np.newaxis], axis=0)
-        # Below the resolution of float32 relative to the first one, variance is rounding.
+        # Below the resolution of float32 relative to the first one, variance is rounding noise.
         varies = eigenvalues > max(np.finfo("float32").eps * eigenvalues[0], np.finfo("float32").tiny)
         scales = np.divide(1.0, np.sqrt(np.abs(eigenvalues)), out=np.zeros_like(eigenvalues), where=varies)
         self.mean.assign(mean)
         self.kernel.assign(vectors * np.sign(largest) * scales)
 
     def call(self, inputs):
-        """Projects the features; see the class."""
+        """Project the features; see the class."""
         scores = ops.matmul(ops.cast(inputs, self.mean.dtype) - self.mean, self.kernel)
         return ops.cast(scores, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return (*input_shape[:-1], self.n_components)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "n_components": self.n_components}

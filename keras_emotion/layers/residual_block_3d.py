@@ -1,4 +1,4 @@
-"""Two three-dimensional convolutions with a way around them."""
+"""Residual block of two three-dimensional convolutions."""
 
 import keras
 from keras import ops
@@ -12,12 +12,12 @@ class ResidualBlock3D(keras.layers.Layer):
 
     $$y = \mathrm{relu}(x * W_1 + b_1), \qquad z = \mathrm{relu}(y * W_2 + b_2 + x W_0)$$
 
-    `W_1` and `W_2` are 3x3x3 kernels; what lies outside of the input counts as zero, so that its size stays. `W_0` is
-    a 1x1x1 convolution, and the identity where the input has as many channels as there are filters.
+    `W_1` and `W_2` are 3x3x3 kernels with zero padding that keeps the size. `W_0` is a 1x1x1 convolution, or the
+    identity if the input has as many channels as there are filters.
 
-    **Deviations.** [1] names two convolutions, two activations and a residual connection "inspired by ResNet" and
-    leaves the rest open. The second ReLU comes after the sum, as in [2]. There is no normalisation, since [1] names
-    none. The 1x1x1 convolution has no bias: it would be one with `b_2`. Initial weights are those of Keras.
+    **Deviations.** [1] mentions two convolutions, two activations and a residual connection "inspired by ResNet" and
+    leaves the rest open. The second ReLU comes after the sum, as in [2]. There is no normalisation, since [1] mentions
+    none. The 1x1x1 convolution has no bias, which would be redundant with `b_2`. Initial weights are those of Keras.
 
     Args:
         filters: channels of both convolutions and of the output, 1 or more.
@@ -32,7 +32,7 @@ class ResidualBlock3D(keras.layers.Layer):
     Numerics: everything runs in the compute dtype.
 
     Raises:
-        ValueError: `filters` below 1, or `inputs` not 5 dimensional.
+        ValueError: `filters` is below 1, or `inputs` is not 5 dimensional.
 
     Example:
         >>> import numpy as np
@@ -64,7 +64,7 @@ class ResidualBlock3D(keras.layers.Layer):
         self.projection = None
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 5:
             raise ValueError(
                 f"`inputs` must be (batch, time, rows, columns, channels); received shape {tuple(input_shape)}"
@@ -80,14 +80,14 @@ class ResidualBlock3D(keras.layers.Layer):
             self.projection.build(input_shape)
 
     def call(self, inputs):
-        """Adds the convolutions to the input; see the class."""
+        """Add the convolutions to the input; see the class."""
         x = self.convolution_2(ops.relu(self.convolution_1(inputs)))
         return ops.relu(x + (inputs if self.projection is None else self.projection(inputs)))
 
     def compute_output_shape(self, input_shape):
-        """Shape of the output for inputs of this shape."""
+        """Return the shape of the output."""
         return (*input_shape[:-1], self.filters)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "filters": self.filters}

@@ -1,4 +1,4 @@
-"""A residual temporal convolutional network: temporal blocks, one after the other."""
+"""Residual temporal convolutional network: consecutive temporal blocks."""
 
 import keras
 
@@ -7,17 +7,17 @@ from keras_emotion.layers.temporal_block import TemporalBlock
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ResidualTCN(keras.layers.Layer):
-    r"""Passes a sequence through a stack of `TemporalBlock`, whose dilations set how far back it looks.
+    r"""Pass a sequence through a stack of `TemporalBlock`, whose dilations determine the receptive field.
 
-    Section 2.1 of [1], which prints no equation: `y = f_n(... f_2(f_1(x)))`, each `f_i` a `TemporalBlock`. Two
-    blocks of three convolutions are the default; one convolution in each block with dilations that double from block
-    to block, `dilation_rates=((1,), (2,), (4,), (8,))`, is the usual network of [2] and others.
+    Section 2.1 of [1], which prints no equation: `y = f_n(... f_2(f_1(x)))`, each `f_i` a `TemporalBlock`. The default
+    is two blocks of three convolutions; one convolution in each block with dilations that double from block to block,
+    `dilation_rates=((1,), (2,), (4,), (8,))`, is the usual network of [2] and others.
 
-    **Deviations.** [1] says that the modules may share what is inside of them and not how the first, whose input has
-    512 features, could have the weights of the second, whose input has 128. With `share_modules=True` a 1x1
-    convolution in front makes the widths equal, so that a block needs none of its own. Shared batch normalisation
-    computes the statistics of each pass anew in training, and keeps one moving average over the passes for inference.
-    What a block leaves open stands in `TemporalBlock`.
+    **Deviations.** [1] states that the modules may share weights, but not how the first, whose input has 512 features,
+    could have the weights of the second, whose input has 128. With `share_modules=True` a preceding 1x1 convolution
+    makes the widths equal, so that a block needs none. Shared batch normalisation computes separate statistics for each
+    pass in training, and one moving average over the passes for inference. See `TemporalBlock` for the open points of a
+    block.
 
     Args:
         filters: features of each convolution and of the output, 1 or more; 128 in [1].
@@ -26,12 +26,12 @@ class ResidualTCN(keras.layers.Layer):
         kernel_size: steps that a convolution weighs, 1 or more; default 3 [1].
         padding: `"causal"` (default: no output depends on a later step) or `"same"`; the paper leaves it open.
         normalization: `"batch"` (default) or `"layer"`; the paper leaves it open.
-        dropout: share of the features that is dropped in training after each convolution, from 0 to below 1;
+        dropout: dropout rate of the features after each convolution, from 0 to below 1;
             default 0.5 [1].
         activation: activation after each normalisation, as Keras takes it; default `"relu"` [1].
         output_activation: activation after the sum of each block; default `None`.
-        share_modules: whether the blocks have the same weights, all of them; their dilation rates must then be
-            equal. Default `False`.
+        share_modules: whether all blocks have the same weights; their dilation rates must then be equal. Default
+            `False`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input:
@@ -43,8 +43,8 @@ class ResidualTCN(keras.layers.Layer):
     Numerics: those of `TemporalBlock`.
 
     Raises:
-        ValueError: an argument out of its range, `share_modules` with blocks of different dilations, or `inputs` not
-            3 dimensional.
+        ValueError: an argument is out of its range, `share_modules` with blocks of different dilations, or `inputs` is
+            not 3 dimensional.
 
     Example:
         >>> import numpy as np
@@ -86,7 +86,7 @@ class ResidualTCN(keras.layers.Layer):
         rates_of_blocks = tuple(tuple(rates) for rates in dilation_rates)
         if share_modules and len(set(rates_of_blocks)) > 1:
             raise ValueError(
-                "`share_modules` must be False where blocks have different dilation rates; "
+                "`share_modules` must be False if blocks have different dilation rates; "
                 f"received share_modules={share_modules}, dilation_rates={dilation_rates}"
             )
         self.filters = filters
@@ -122,11 +122,11 @@ class ResidualTCN(keras.layers.Layer):
 
     @property
     def receptive_field(self):
-        """Steps that an output depends on, its own among them."""
+        """Number of steps on which an output depends, its own included."""
         return 1 + sum(block.receptive_field - 1 for block in self.blocks)
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 3:
             raise ValueError(f"`inputs` must be (batch, steps, features); received shape {tuple(input_shape)}")
         n_features = input_shape[-1]
@@ -146,18 +146,18 @@ class ResidualTCN(keras.layers.Layer):
             shape = output_shape
 
     def call(self, inputs, training=None):
-        """Passes the sequence through the blocks; see the class."""
+        """Pass the sequence through the blocks; see the class."""
         x = inputs if self.projection is None else self.projection(inputs)
         for block in self.blocks:
             x = block(x, training=training)
         return x
 
     def compute_output_shape(self, input_shape):
-        """`(batch, steps, filters)`."""
+        """Return `(batch, steps, filters)`."""
         return (*input_shape[:-1], self.filters)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "filters": self.filters,

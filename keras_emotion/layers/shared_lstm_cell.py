@@ -1,4 +1,4 @@
-"""Long short-term memory cell that several sequences share."""
+"""LSTM cell shared by several sequences."""
 
 import keras
 from keras import ops
@@ -8,17 +8,17 @@ from keras import ops
 class SharedLSTMCell(keras.layers.Layer):
     """One step of an LSTM for several sequences that share all weights, for `keras.layers.RNN`.
 
-    The glimpse layer of [1]: "two LSTMs with shared parameters", one a modality, whose outputs are concatenated. Each
-    sequence has hidden and cell states of its own; the weights are those of one `keras.layers.LSTMCell`.
+    The glimpse layer of [1]: "two LSTMs with shared parameters", one per modality, whose outputs are concatenated. Each
+    sequence has its own hidden and cell states; the weights are those of one `keras.layers.LSTMCell`.
 
     Args:
         units: size of the states of a sequence, 1 or more.
-        n_sequences: sequences, 1 or more; default 2.
+        n_sequences: number of sequences, 1 or more; default 2.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, n_sequences * features)`, sequence after sequence.
-        states: hidden states and cell states, each `(batch, n_sequences * units)`, likewise.
+        inputs: `(batch, n_sequences * features)`, concatenated sequences.
+        states: hidden states and cell states, each `(batch, n_sequences * units)`, in the same order.
 
     Output:
         The hidden states `(batch, n_sequences * units)`, and the list of both states.
@@ -26,7 +26,7 @@ class SharedLSTMCell(keras.layers.Layer):
     Numerics: everything runs in the compute dtype, as in `keras.layers.LSTMCell`.
 
     Raises:
-        ValueError: an argument below 1, or `inputs` not `(batch, n_sequences * features)`.
+        ValueError: an argument is below 1, or `inputs` is not `(batch, n_sequences * features)`.
 
     Example:
         >>> import numpy as np
@@ -50,7 +50,7 @@ class SharedLSTMCell(keras.layers.Layer):
         self.cell = keras.layers.LSTMCell(units, dtype=self.dtype_policy, name="lstm_cell")
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 2 or input_shape[1] % self.n_sequences:
             raise ValueError(
                 f"`inputs` must be (batch, {self.n_sequences} * features); received shape {tuple(input_shape)}"
@@ -59,17 +59,17 @@ class SharedLSTMCell(keras.layers.Layer):
         self.cell.build((None, self.n_features))
 
     def call(self, inputs, states):
-        """Takes one step; see the class."""
-        # Weights that are shared see the sequences as more samples.
+        """Take one step; see the class."""
+        # Shared weights treat the sequences as additional samples.
         x = ops.reshape(inputs, (-1, self.n_features))
         _, new_states = self.cell(x, [ops.reshape(state, (-1, self.units)) for state in states])
         new_states = [ops.reshape(state, (-1, self.output_size)) for state in new_states]
         return new_states[0], new_states
 
     def get_initial_state(self, batch_size=None):
-        """Two states of zeros, each `(batch_size, n_sequences * units)`, in the compute dtype."""
+        """Return initial states of zeros, each `(batch_size, n_sequences * units)`, in the compute dtype."""
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "units": self.units, "n_sequences": self.n_sequences}

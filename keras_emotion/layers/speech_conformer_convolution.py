@@ -1,4 +1,4 @@
-"""The Conformer block for speech, without its attention."""
+"""Conformer block for speech, without its attention."""
 
 import keras
 from keras import ops
@@ -8,25 +8,25 @@ from keras import ops
 class SpeechConformerConvolution(keras.layers.Layer):
     r"""Pass a sequence through the convolution module of Conformer between two half feed-forward modules.
 
-    Section 2 of [1] without the self-attention, as [2] modifies it. For the sequence `x`, each step made `units` wide
-    by a dense layer,
+    Section 2 of [1] without the self-attention, as modified by [2]. A dense layer first maps each step of the sequence
+    to `units` features; then
 
     $$x' = x + \tfrac{1}{2} \mathrm{FFN}_1(x), \quad x'' = x' + \mathrm{Conv}(x'), \quad
       y = \mathrm{LayerNorm}\big(x'' + \tfrac{1}{2} \mathrm{FFN}_2(x'')\big)$$
 
     - FFN: layer normalisation, dense `expansion * units`, swish, dropout, dense `units`, dropout;
-    - Conv: layer normalisation, dense `2 * units`, of which one half passes the sigmoid of the other (GLU), depthwise
+    - Conv: layer normalisation, dense `2 * units`, one half multiplied by the sigmoid of the other (GLU), depthwise
       convolution over `kernel_size` steps that keeps their number, batch normalisation, swish, dense `units`, dropout.
 
-    **Deviations.** [2] says only that the self-attention is excluded. [1] has kernels of 32 steps for some hundred;
-    here the default suits 25 windows. The depthwise convolution has no bias: the normalisation behind it would remove
+    **Deviations.** [2] states only that the self-attention is excluded. [1] has kernels of 32 steps for some hundred;
+    here the default suits 25 windows. The depthwise convolution has no bias: the following normalisation would remove
     it.
 
     Args:
         units: features of a step, 1 or more; default 40.
         kernel_size: steps of the depthwise convolution, 1 or more; default 5.
         expansion: factor of the width of the feed-forward modules, 1 or more; default 4 [1].
-        dropout: share of the features that is dropped in training, from 0 to below 1; default 0.1 [1].
+        dropout: dropout rate of the features, from 0 to below 1; default 0.1 [1].
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input:
@@ -38,7 +38,7 @@ class SpeechConformerConvolution(keras.layers.Layer):
     Numerics: the statistics of the normalisations are computed in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not 4 dimensional.
+        ValueError: an argument is out of its range, or `inputs` is not 4 dimensional.
 
     Example:
         >>> import numpy as np
@@ -104,7 +104,7 @@ class SpeechConformerConvolution(keras.layers.Layer):
         self.normalization = layer_normalization("normalization")
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 4:
             raise ValueError(
                 f"`inputs` must be (batch, steps, channels, features); received shape {tuple(input_shape)}"
@@ -122,7 +122,7 @@ class SpeechConformerConvolution(keras.layers.Layer):
             layer.build(shape)
 
     def call(self, inputs, training=None):
-        """Passes the modules; see the class."""
+        """Apply the modules; see the class."""
         n_steps = ops.shape(inputs)[1]
         x = self.input_projection(ops.reshape(inputs, (-1, n_steps, inputs.shape[2] * inputs.shape[3])))
         x = x + 0.5 * _through(self.first_feed_forward, x, training)
@@ -132,11 +132,11 @@ class SpeechConformerConvolution(keras.layers.Layer):
         return self.normalization(x)
 
     def compute_output_shape(self, input_shape):
-        """`(batch, steps, units)`."""
+        """Return `(batch, steps, units)`."""
         return (*input_shape[:2], self.units)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "units": self.units,
@@ -147,7 +147,7 @@ class SpeechConformerConvolution(keras.layers.Layer):
 
 
 def _through(layers, x, training):
-    """Pass the layers one after the other."""
+    """Apply layers one after another."""
     for layer in layers:
         takes_training = isinstance(layer, keras.layers.Dropout | keras.layers.BatchNormalization)
         x = layer(x, training=training) if takes_training else layer(x)

@@ -1,40 +1,40 @@
-"""A residual block of dilated convolutions over time, the module that temporal convolutional networks are made of."""
+"""Residual block of dilated convolutions over time, the module of temporal convolutional networks."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class TemporalBlock(keras.layers.Layer):
-    r"""Adds to a sequence what a few dilated convolutions over its steps make of it.
+    r"""Add a few dilated convolutions over the steps of a sequence to the sequence.
 
-    The temporal convolution module of the visual network, section 2.1 of [1], which prints no equation. As computed
+    The temporal convolution module of the visual network, section 2.1 of [1], which prints no equation. As implemented
     here, for the `n` convolutions of the block, `x_0` its input and `d_i` a dilation rate:
 
     $$x_i = \mathrm{dropout}(\mathrm{relu}(\mathrm{norm}(x_{i-1} *_{d_i} W_i))), \qquad y = x_n + x_0 W_0$$
 
     $$(x *_d W)_t = \sum_{j=0}^{k-1} x_{t - (k-1-j) d} W_j$$
 
-    `W_0` is a 1x1 convolution, and the identity where the input has as many features as there are filters. The steps
-    before the first count as zero. With `padding="same"` the steps that a convolution sees lie around `t`:
-    `(k - 1) * d // 2` of them before it and the rest after it; those beyond the last count as zero too.
+    `W_0` is a 1x1 convolution, or the identity if the input has as many features as there are filters. Steps before the
+    first are zero. With `padding="same"` the steps of a convolution lie around `t`: `(k - 1) * d // 2` of them before
+    it and the rest after it; those beyond the last are zero, too.
 
-    **Deviations.** [1] leaves these open; each is an argument or said here. The kind of the normalisation. The
-    padding: `"causal"`, as in the network of [2] that these modules come from, or `"same"`. Normalisation comes before
-    the activation, as in [2]; the text of [1] names them the other way round. Dropout stands after the activation,
-    which for ReLU is the same as between the two. There is no activation after the sum; [2] has one:
-    `output_activation="relu"`. A convolution before batch normalisation has no bias, since the normalisation would
-    subtract it again; one before layer normalisation has one, and so has the 1x1 convolution. Initial weights,
-    momentum and epsilon are those of Keras.
+    **Deviations.** [1] leaves these open; each is an argument or described here. The kind of the normalisation. The
+    padding: `"causal"`, as in the network of [2] on which these modules are based, or `"same"`. Normalisation comes
+    before the activation, as in [2]; the text of [1] has the opposite order. Dropout comes after the activation, which
+    for ReLU is the same as between the two. There is no activation after the sum; [2] has one:
+    `output_activation="relu"`. A convolution before batch normalisation has no bias, which the normalisation would
+    subtract; one before layer normalisation has one, and so has the 1x1 convolution. Initial weights, momentum and
+    epsilon are those of Keras.
 
     Args:
         filters: features of each convolution and of the output, 1 or more; 128 in [1].
-        kernel_size: steps that a convolution weighs, `k`, 1 or more; default 3 [1].
-        dilation_rates: distance in steps between those, 1 or more, for each convolution of the block in turn, at
-            least one; default `(1, 2, 2)` [1].
+        kernel_size: number of steps of a convolution, `k`, 1 or more; default 3 [1].
+        dilation_rates: distance in steps between those, 1 or more, for each convolution of the block in turn, at least
+            one; default `(1, 2, 2)` [1].
         padding: `"causal"` (default: no output depends on a later step) or `"same"`.
-        normalization: `"batch"` (default) or `"layer"` (each step by its own features: independent of the batch and
-            of what fills it up).
-        dropout: share of the features that is dropped in training after each convolution, from 0 to below 1;
+        normalization: `"batch"` (default) or `"layer"` (each step by its own features: independent of the batch and of
+            its padding).
+        dropout: dropout rate of the features after each convolution, from 0 to below 1;
             default 0.5 [1].
         activation: activation after each normalisation, as Keras takes it; default `"relu"` [1].
         output_activation: activation of the sum; default `None`.
@@ -46,11 +46,11 @@ class TemporalBlock(keras.layers.Layer):
     Output:
         `(batch, steps, filters)`.
 
-    Numerics: the statistics of both normalisations are computed in float32 with an epsilon of 0.001 beside the
+    Numerics: the statistics of both normalisations are computed in float32 with an epsilon of 0.001 added to the
     variance; a constant gives 0 before scale and offset. The convolutions run in the compute dtype.
 
     Raises:
-        ValueError: an argument out of its range, or `inputs` not 3 dimensional.
+        ValueError: an argument is out of its range, or `inputs` is not 3 dimensional.
 
     Example:
         >>> import numpy as np
@@ -128,11 +128,11 @@ class TemporalBlock(keras.layers.Layer):
 
     @property
     def receptive_field(self):
-        """Steps that an output depends on, its own among them."""
+        """Number of steps on which an output depends, its own included."""
         return 1 + (self.kernel_size - 1) * sum(self.dilation_rates)
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape."""
+        """Create the weights."""
         if len(input_shape) != 3:
             raise ValueError(f"`inputs` must be (batch, steps, features); received shape {tuple(input_shape)}")
         n_features = input_shape[-1]
@@ -150,7 +150,7 @@ class TemporalBlock(keras.layers.Layer):
             self.projection.build(input_shape)
 
     def call(self, inputs, training=None):
-        """Adds the convolutions to the sequence; see the class."""
+        """Add the convolutions to the sequence; see the class."""
         x = inputs
         for convolution, normalization, dropout in zip(
             self.convolutions, self.normalizations, self.dropouts, strict=True
@@ -160,11 +160,11 @@ class TemporalBlock(keras.layers.Layer):
         return self.output_activation(x + (inputs if self.projection is None else self.projection(inputs)))
 
     def compute_output_shape(self, input_shape):
-        """`(batch, steps, filters)`."""
+        """Return `(batch, steps, filters)`."""
         return (*input_shape[:-1], self.filters)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,4 +1,4 @@
-"""Losses."""
+"""Keras losses: canonical correlation, concordance, contrastive losses, and losses per window."""
 
 from keras_emotion.losses.canonical_correlation import CanonicalCorrelationLoss
 from keras_emotion.losses.concordance import ConcordanceLoss

@@ -1,4 +1,4 @@
-"""The total canonical correlation of two views as a loss."""
+"""Total canonical correlation of two views as a loss."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from keras import ops
 class CanonicalCorrelationLoss(keras.losses.Loss):
     r"""Minus the sum of the canonical correlations of two views: the objective of deep canonical correlation analysis.
 
-    Section 3 of [1], its Eq. 10 among others. Of the rows `h_n` of the views `H_1` and `H_2`, `o` features each,
+    Section 3 of [1], including its Eq. 10. For the rows `h_n` of the views `H_1` and `H_2`, `o` features each,
 
     $$\bar H = H - \frac{1}{m} H 1 1^T, \quad
       \hat\Sigma_{12} = \frac{1}{m - 1} \bar H_1 \bar H_2^T, \quad
@@ -18,32 +18,32 @@ class CanonicalCorrelationLoss(keras.losses.Loss):
 
     The trace norm is the sum of the singular values of `T`, each a canonical correlation: `L` lies in `(-o, 0]`.
 
-    A batch is one sample of the correlation: there is no loss of a window to be averaged. Sample weights weigh the
-    means and covariances, and only their ratios count. With equal weights the covariances are those above; in general
+    A batch is one sample of the correlation: there is no loss per window to be averaged. Sample weights weight the
+    means and covariances, and only their ratios matter. With equal weights the covariances are those above; in general
     `m - 1` becomes `1 - \sum_n p_n^2` for weights `p` that sum to 1, as in `numpy.cov(aweights=...)`, so that a window
-    of weight 0, such as the padding of a last batch, changes nothing.
+    of weight 0, such as the padding of a last batch, has no effect.
 
-    **Deviations.** `L_1^{-1} \hat\Sigma_{12} L_2^{-T}` of the Cholesky factors `L L^T = \hat\Sigma` takes the place of
-    `T`: it is `T` up to a rotation on either side and has its singular values. The inverse roots of [1] come from
-    eigenvectors, whose derivatives do not exist where two eigenvalues are equal, though that of the loss does.
-    One `r` stands for the `r_1` and `r_2` of [1]. All singular values are summed, not the first `k`.
+    **Deviations.** `L_1^{-1} \hat\Sigma_{12} L_2^{-T}` with the Cholesky factors `L L^T = \hat\Sigma` replaces `T`: it
+    equals `T` up to a rotation on either side and has its singular values. The inverse roots of [1] come from
+    eigenvectors, whose derivatives do not exist for equal eigenvalues, although that of the loss does. One `r` replaces
+    `r_1` and `r_2` of [1]. All singular values are summed, not the first `k`.
 
     Args:
         regularisation: `r`, above 0, in the squared unit of the features; default 1e-3, as in the code of [2].
         name: name of the loss.
 
     Call arguments:
-        y_true: not read; Keras wants a target for each loss, such as the labels.
-        y_pred: both views, `(batch, ..., 2, features)`; each place of the axes between is an observation of its own,
+        y_true: ignored; Keras requires a target for each loss, such as the labels.
+        y_pred: both views, `(batch, ..., 2, features)`; each position of the axes in between is a separate observation,
             with the weight of its sample.
         sample_weight: weights of the samples, `(batch,)`, 0 or more; default `None`, all equal.
 
-    Numerics: everything is computed in float32 or better. The gradient is finite also for a feature that never varies,
-        for equal correlations, and for a batch of one observation, whose loss is 0. Of fewer observations than features
-        nearly every correlation is 1, whatever the features are: batches should be several times as large.
+    Numerics: everything is computed in float32 or better. The gradient is finite also for a constant feature,
+        for equal correlations, and for a batch of one observation, whose loss is 0. With fewer observations than
+        features nearly every correlation is 1 for any features: batches should be several times as large.
 
     Raises:
-        ValueError: `regularisation` is not above 0, or `y_pred` has not two views on its last axis but one.
+        ValueError: `regularisation` is not above 0, or `y_pred` does not have two views on its last axis but one.
 
     Example:
         >>> import numpy as np
@@ -65,7 +65,7 @@ class CanonicalCorrelationLoss(keras.losses.Loss):
         self.regularisation = regularisation
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """Minus the sum of the correlations; see the class. Not `call`, which Keras gives no sample weights."""
+        """Return minus the sum of the correlations. Overrides `__call__`: Keras passes no sample weights to `call`."""
         if len(y_pred.shape) < 3 or y_pred.shape[-2] != 2:
             raise ValueError(f"`y_pred` must be (batch, ..., 2, features); received shape {tuple(y_pred.shape)}")
         y_pred = ops.convert_to_tensor(y_pred)
@@ -78,7 +78,7 @@ class CanonicalCorrelationLoss(keras.losses.Loss):
         shares = ops.divide_no_nan(shares, ops.sum(shares))
 
         views = views - ops.sum(shares[..., None] * views, axis=0)
-        # A single observation has neither covariance nor what to divide it by.
+        # A single observation has no covariance, and its divisor is 0.
         weighted = views * shares[..., None] / ops.maximum(1 - ops.sum(shares**2), keras.config.epsilon())
         first, second = views[:, 0], views[:, 1]
         cross_covariance = ops.matmul(ops.transpose(weighted[:, 0]), second)
@@ -90,5 +90,5 @@ class CanonicalCorrelationLoss(keras.losses.Loss):
         return -ops.sum(ops.svd(whitened, compute_uv=False))
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {"name": self.name, "regularisation": self.regularisation}

@@ -1,4 +1,4 @@
-"""The contrastive losses of MERCL: within a modality, between modalities, and within a sample."""
+"""Contrastive losses of MERCL: within a modality, between modalities, and within a sample."""
 
 import keras
 from keras import ops
@@ -6,15 +6,15 @@ from keras import ops
 SILENT_ROWS = ("keep", "no_smcl", "no_pairs")
 SAME_STIMULUS_PAIRS = ("keep", "drop")
 FORMS = ("inside", "outside")
-# Modalities that belong to the stimulus: rows of one stimulus have the same of each.
+# Modalities of the stimulus: equal for rows of one stimulus.
 _OF_THE_STIMULUS = ("visual", "audio")
 _SOUND = "audio"
-# In place of logits of pairs that are left out; its sums and differences are finite in float32.
+# Logit of excluded pairs; its sums and differences are finite in float32.
 _EXCLUDED = -1e30
 
 
 class _MultimodalContrastiveLoss(keras.losses.Loss):
-    """Reads targets and embeddings of a batch; subclasses define `batch_loss`. Arguments: see the subclasses."""
+    """Base class: reads targets and embeddings of a batch; subclasses define `batch_loss` and the arguments."""
 
     def __init__(self, silent_rows, modalities, name):
         super().__init__(name=name)
@@ -27,11 +27,11 @@ class _MultimodalContrastiveLoss(keras.losses.Loss):
 
     @property
     def n_columns(self):
-        """Columns that the targets must have."""
+        """Number of required columns of the targets."""
         return 1 if self.silent_rows == "keep" else 3
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """Loss of a batch; see the class. Not `call`, which Keras gives no sample weights."""
+        """Return the loss of a batch. Overrides `__call__`, because Keras passes no sample weights to `call`."""
         y_pred = ops.convert_to_tensor(y_pred)
         if len(y_pred.shape) != 3 or y_pred.shape[1] != len(self.modalities):
             raise ValueError(
@@ -55,11 +55,11 @@ class _MultimodalContrastiveLoss(keras.losses.Loss):
         return self.batch_loss(z, y_true, weights)
 
     def batch_loss(self, z, targets, weights):
-        """Loss of embeddings `(batch, modalities, features)`, targets `(batch, columns)` and weights `(batch,)`."""
+        """Return the loss from embeddings `(batch, modalities, features)`, `(batch, columns)` targets and weights."""
         raise NotImplementedError
 
     def _is_used(self, targets, weights, silent_rows):
-        """`(batch, modalities)`: which embeddings are in pairs, where the given `silent_rows` leaves out sound."""
+        """Return `(batch, modalities)`: which embeddings are in pairs, where the given `silent_rows` excludes sound."""
         rows = ops.expand_dims(weights > 0, -1)
         if self.silent_rows != silent_rows:
             return ops.logical_and(rows, ops.ones((1, len(self.modalities)), dtype="bool"))
@@ -68,12 +68,12 @@ class _MultimodalContrastiveLoss(keras.losses.Loss):
         return ops.logical_and(rows, ops.logical_not(ops.logical_and(is_silent, is_sound)))
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {"name": self.name, "silent_rows": self.silent_rows, "modalities": list(self.modalities)}
 
 
 class _PairLoss(_MultimodalContrastiveLoss):
-    """Supervised contrastive loss over pairs of embeddings; subclasses say which pairs count."""
+    """Supervised contrastive loss over pairs of embeddings; subclasses define which pairs count."""
 
     def __init__(self, temperature, form, same_stimulus_pairs, silent_rows, modalities, name):
         super().__init__(silent_rows, modalities, name)
@@ -91,14 +91,14 @@ class _PairLoss(_MultimodalContrastiveLoss):
 
     @property
     def n_columns(self):
-        """Columns that the targets must have."""
+        """Number of required columns of the targets."""
         return max(super().n_columns, 1 if self.same_stimulus_pairs == "keep" else 2)
 
     def batch_loss(self, z, targets, weights):
-        """Mean over the anchors of each modality, then over the modalities that have anchors."""
+        """Return the mean over the anchors of each modality, then over the modalities with anchors."""
         n_modalities, n_features = len(self.modalities), z.shape[-1]
         n_rows = ops.shape(z)[0]
-        # Embeddings of all modalities one after the other: (modalities * batch, features).
+        # Concatenated embeddings of all modalities: (modalities * batch, features).
         z = ops.reshape(ops.transpose(z, (1, 0, 2)), (-1, n_features))
         logits = ops.matmul(z, ops.transpose(z)) / self.temperature
         modality = ops.repeat(ops.arange(n_modalities), n_rows)
@@ -115,7 +115,7 @@ class _PairLoss(_MultimodalContrastiveLoss):
             shown = ops.repeat(shown, n_rows)
             dropped = ops.logical_and(ops.expand_dims(shown, 1), ops.expand_dims(shown, 0))
             dropped = ops.logical_and(dropped, equal(ops.tile(targets[:, 1], (n_modalities,))))
-            # Picture and sound of one row are a pair that its own label made.
+            # Picture and sound of one row are always a pair.
             pairs = ops.logical_and(pairs, ops.logical_not(ops.logical_and(dropped, ops.logical_not(equal(row)))))
         positives = ops.logical_and(pairs, equal(ops.tile(targets[:, 0], (n_modalities,))))
 
@@ -129,7 +129,7 @@ class _PairLoss(_MultimodalContrastiveLoss):
             share = share / ops.maximum(ops.sum(share, axis=1, keepdims=True), 1)
             losses = log_sum(pairs) - ops.sum(share * logits, axis=1)
         is_anchor = ops.any(positives, axis=1)
-        # Without positives the loss means nothing, but it and its gradient are finite, and here their factor is 0.
+        # Without positives the loss is undefined, but it and its gradient are finite, and their factor is 0 here.
         of_anchors = ops.cast(is_anchor, logits.dtype) * ops.tile(weights, (n_modalities,))
         losses = ops.sum(ops.reshape(of_anchors * losses, (n_modalities, -1)), axis=1)
         of_modalities = ops.sum(ops.reshape(of_anchors, (n_modalities, -1)), axis=1)
@@ -137,11 +137,11 @@ class _PairLoss(_MultimodalContrastiveLoss):
         return ops.sum(ops.divide_no_nan(losses, of_modalities)) / ops.maximum(n_with_anchors, 1)
 
     def _pairs(self, same_modality, same_row):
-        """Which pairs of embeddings count, of pairs of one modality and of one row."""
+        """Return which pairs of embeddings count, among pairs of one modality and of one row."""
         raise NotImplementedError
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "temperature": self.temperature,
@@ -160,32 +160,32 @@ class IntraModalContrastiveLoss(_PairLoss):
                            {\sum_{j \in A_i} \exp(z_i^m \cdot z_j^m / \tau)}$$
 
     averaged over the anchors of a modality, then over the modalities. An anchor without another row of its class is
-    left out, and a modality without anchors likewise.
+    left out, and so is a modality without anchors.
 
-    **Deviations.** [1] takes logarithms of sums of the dot products themselves, which may be negative: here stands
-    their exponential as in [2], whose temperature is not printed in [1]. `form="outside"` is the loss that [2]
-    recommends, the mean over the positives outside of the logarithm:
+    **Deviations.** [1] takes logarithms of sums of the dot products themselves, which may be negative: here their
+    exponential is used as in [2], whose temperature [1] does not state. `form="outside"` is the loss recommended by
+    [2], the mean over the positives outside of the logarithm:
 
     $$\ell_i^m = -\frac{1}{|P_i|} \sum_{j \in P_i} \log \frac{\exp(z_i^m \cdot z_j^m / \tau)}
                                                             {\sum_{k \in A_i} \exp(z_i^m \cdot z_k^m / \tau)}$$
 
-    A batch is one set of pairs: there is no loss of a row alone. Sample weights above 0 weigh the anchors, and a row of
-    weight 0, such as the padding of a last batch, is in no pair.
+    A batch is one set of pairs: there is no loss of a single row. Sample weights above 0 weight the anchors, and a row
+    of weight 0, such as the padding of a last batch, is in no pair.
 
     Args:
         temperature: `\tau`, above 0; default 0.1.
-        form: `"inside"` (default) or `"outside"`: where the sum over the positives stands.
+        form: `"inside"` (default) or `"outside"`: position of the sum over the positives.
         same_stimulus_pairs: `"keep"` (default) or `"drop"`: whether pairs of two rows of one stimulus count within and
-            between `"visual"` and `"audio"`. Where several subjects saw it, these embeddings are equal: trivial
-            positives, or negatives that cannot be told apart where the labels differ.
-        silent_rows: `"keep"` (default), `"no_smcl"` or `"no_pairs"`: with the last one, the sound of a silent row is
-            in no pair. Rows that are to be left out altogether have weight 0.
+            between `"visual"` and `"audio"`. If several subjects saw it, these embeddings are equal: trivial positives,
+            or indistinguishable negatives if the labels differ.
+        silent_rows: `"keep"` (default), `"no_smcl"` or `"no_pairs"`: with the last one, the sound of a silent row is in
+            no pair. Rows to be excluded altogether have weight 0.
         modalities: names of the modalities in their order, two or more; default `("visual", "audio", "eeg")`.
         name: name of the loss.
 
     Call arguments:
         y_true: `(batch,)` classes, or `(batch, columns)` of up to three columns of numbers: class, stimulus (equal for
-            rows that share picture and sound) and silent (above 0 for rows whose sound is silent). `"drop"` needs two
+            rows that share picture and sound) and silent (above 0 for rows with silent sound). `"drop"` needs two
             columns, `silent_rows` other than `"keep"` three.
         y_pred: `(batch, modalities, features)` embeddings, usually of length 1.
         sample_weight: `(batch,)`, 0 or more; default `None`, all 1.
@@ -194,7 +194,7 @@ class IntraModalContrastiveLoss(_PairLoss):
         or no row that counts (with `form="outside"`, one class has a loss).
 
     Raises:
-        ValueError: an argument out of its range, or shapes that do not fit.
+        ValueError: an argument is out of its range, or shapes do not match.
 
     Example:
         >>> import numpy as np
@@ -230,7 +230,7 @@ class InterModalContrastiveLoss(_PairLoss):
     r"""Supervised contrastive loss between modalities: EMCL, Eq. 4 of [1].
 
     As `IntraModalContrastiveLoss`, but the pairs of an anchor are the embeddings of all rows in all other modalities,
-    in one ratio: of them the positives are those of its class, the same row among them.
+    in one ratio: the positives among them are those of its class, including the same row.
 
     **Deviations.** Those of `IntraModalContrastiveLoss`. With `same_stimulus_pairs="drop"`, picture and sound of the
     same row remain a pair.
@@ -251,7 +251,7 @@ class InterModalContrastiveLoss(_PairLoss):
     Numerics: those of `IntraModalContrastiveLoss`.
 
     Raises:
-        ValueError: an argument out of its range, or shapes that do not fit.
+        ValueError: an argument is out of its range, or shapes do not match.
 
     Example:
         >>> import numpy as np
@@ -285,27 +285,27 @@ class SampleAlignmentLoss(_MultimodalContrastiveLoss):
 
     $$L = \mathrm{mean}_{i, \{m, n\}} (z_i^m \cdot z_i^n - \alpha)^2$$
 
-    over the rows `i` and the pairs of two modalities that count. Alone it is least for embeddings that are all the
-    same: train it with one of the contrastive losses (`MERCLLoss`). Sample weights weigh the pairs of a row.
+    over the rows `i` and the pairs of two modalities that count. Alone it is minimal for constant embeddings: combine
+    it with one of the contrastive losses (`MERCLLoss`). Sample weights weight the pairs of a row.
 
-    **Deviations.** The value of `\alpha` is not printed.
+    **Deviations.** The value of `\alpha` is not stated.
 
     Args:
         alpha: the dot product at which the loss is 0; default 1.
-        silent_rows: `"keep"` (default); `"no_smcl"`: silent rows are in no pair, as section 3.2 of [1] has it;
+        silent_rows: `"keep"` (default); `"no_smcl"`: silent rows are in no pair, as in section 3.2 of [1];
             `"no_pairs"`: the sound of a silent row is in no pair, its picture and EEG are.
         modalities: names of the modalities in their order, two or more; default `("visual", "audio", "eeg")`.
         name: name of the loss.
 
     Call arguments:
-        y_true: as `IntraModalContrastiveLoss`; the first two columns are not read.
+        y_true: as `IntraModalContrastiveLoss`; the first two columns are ignored.
         y_pred: as `IntraModalContrastiveLoss`.
         sample_weight: as `IntraModalContrastiveLoss`.
 
-    Numerics: everything is computed in float32 or better. Loss and gradient are finite, and 0, where no pair counts.
+    Numerics: everything is computed in float32 or better. Loss and gradient are finite, and 0 if no pair counts.
 
     Raises:
-        ValueError: an argument out of its range, or shapes that do not fit.
+        ValueError: an argument is out of its range, or shapes do not match.
 
     Example:
         >>> import numpy as np
@@ -324,7 +324,7 @@ class SampleAlignmentLoss(_MultimodalContrastiveLoss):
         self.alpha = alpha
 
     def batch_loss(self, z, targets, weights):
-        """Mean over the pairs that count."""
+        """Return the mean over the pairs that count."""
         if self.silent_rows == "no_smcl":
             weights = ops.where(targets[:, 2] > 0, 0.0, weights)
         used = ops.cast(self._is_used(targets, weights, "no_pairs"), z.dtype)
@@ -337,25 +337,25 @@ class SampleAlignmentLoss(_MultimodalContrastiveLoss):
         return ops.divide_no_nan(total, count)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {**super().get_config(), "alpha": self.alpha}
 
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class MERCLLoss(keras.losses.Loss):
-    r"""The loss of MERCL's pre-training: AMCL, EMCL and SMCL added, Eq. 7 of [1].
+    r"""Loss of MERCL's pre-training: the sum of AMCL, EMCL and SMCL, Eq. 7 of [1].
 
     $$L = \lambda_1 L_{AMCL} + \lambda_2 L_{EMCL} + \lambda_3 L_{SMCL}$$
 
     with `IntraModalContrastiveLoss`, `InterModalContrastiveLoss` and `SampleAlignmentLoss`. A loss of weight 0 is not
     computed.
 
-    **Deviations.** Those of the three. The weights are not printed.
+    **Deviations.** Those of the three. The weights are not stated.
 
     Args:
         amcl_weight: `\lambda_1`, 0 or more; default 1.
-        emcl_weight: `\lambda_2`, 0 or more; default 1. Not 0 together with `amcl_weight`: SMCL alone is least for
-            embeddings that are all the same.
+        emcl_weight: `\lambda_2`, 0 or more; default 1. Not 0 together with `amcl_weight`: SMCL alone is minimal for
+            constant embeddings.
         smcl_weight: `\lambda_3`, 0 or more; default 1.
         temperature: as `IntraModalContrastiveLoss`; default 0.1.
         alpha: as `SampleAlignmentLoss`; default 1.
@@ -373,7 +373,7 @@ class MERCLLoss(keras.losses.Loss):
     Numerics: those of the three.
 
     Raises:
-        ValueError: an argument out of its range, or shapes that do not fit.
+        ValueError: an argument is out of its range, or shapes do not match.
 
     Example:
         >>> import numpy as np
@@ -409,7 +409,7 @@ class MERCLLoss(keras.losses.Loss):
                 raise ValueError(f"`{argument}` must be 0 or more; received {argument}={value}")
         if amcl_weight == emcl_weight == 0:
             raise ValueError(
-                "`amcl_weight` and `emcl_weight` are both 0: SMCL alone is least for embeddings that are all the same; "
+                "`amcl_weight` and `emcl_weight` are both 0: SMCL alone is minimal for constant embeddings; "
                 "expected one of them above 0"
             )
         self.amcl_weight = amcl_weight
@@ -420,12 +420,12 @@ class MERCLLoss(keras.losses.Loss):
         self.smcl = SampleAlignmentLoss(alpha, silent_rows, modalities)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """Loss of a batch; see the class. Not `call`, which Keras gives no sample weights."""
+        """Return the loss of a batch. Overrides `__call__`, because Keras passes no sample weights to `call`."""
         losses = ((self.amcl_weight, self.amcl), (self.emcl_weight, self.emcl), (self.smcl_weight, self.smcl))
         return sum(weight * loss(y_true, y_pred, sample_weight) for weight, loss in losses if weight)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **self.amcl.get_config(),
             "alpha": self.smcl.alpha,

@@ -1,4 +1,4 @@
-"""A loss for each step made a loss for each window."""
+"""Loss per window from a loss per step."""
 
 import keras
 from keras import ops
@@ -6,18 +6,18 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class WindowLoss(keras.losses.Loss):
-    r"""Reduces a loss over the steps of a window, and then over the windows by their sample weights.
+    r"""Reduce a loss over the steps of a window, and then over the windows by their sample weights.
 
     $$L = \frac{\sum_n w_n R_t \ell_{n,t}}{\sum_n w_n}, \qquad
       R_t = \sum_t \textrm{ or } \frac{1}{T} \sum_t$$
 
-    Keras alone multiplies `(batch, steps)` values by `(batch,)` sample weights along the wrong axis (an error, or
-    nothing but a wrong number where the batch is as long as the steps) and divides by a count that depends on the
-    shape of the weights. Here a window of weight 0, such as the padding of a last batch, changes neither the loss of
-    the others nor its gradient.
+    Keras multiplies `(batch, steps)` values by `(batch,)` sample weights along the wrong axis (an error, or a silently
+    wrong number if the batch is as long as the steps) and divides by a count that depends on the shape of the weights.
+    Here a window of weight 0, such as the padding of a last batch, changes neither the loss of the others nor its
+    gradient.
 
     Args:
-        loss: a Keras loss with `reduction=None` that gives `(batch, steps)` values.
+        loss: a Keras loss with `reduction=None` that returns `(batch, steps)` values.
         step_reduction: `"sum"` (default) or `"mean"` over the steps.
         reduction: reduction over the windows of `keras.losses.Loss`; default `"mean_with_sample_weight"`.
         name: name of the loss.
@@ -29,8 +29,8 @@ class WindowLoss(keras.losses.Loss):
         sample_weight: weights of the windows, `(batch,)`.
 
     Raises:
-        ValueError: `loss` has a reduction of its own or gives values that are not `(batch, steps)`, or
-            `step_reduction` is another word.
+        ValueError: `loss` has another reduction or returns values that are not `(batch, steps)`, or `step_reduction` is
+            unknown.
 
     Example:
         >>> import numpy as np
@@ -49,14 +49,14 @@ class WindowLoss(keras.losses.Loss):
         self.step_reduction = step_reduction
 
     def call(self, y_true, y_pred):
-        """Loss of each window, `(batch,)`."""
+        """Return the loss of each window, `(batch,)`."""
         values = self.loss(y_true, y_pred)
         if len(values.shape) != 2:
-            raise ValueError(f"`loss` must give (batch, steps) values; received shape {tuple(values.shape)}")
+            raise ValueError(f"`loss` must return (batch, steps) values; received shape {tuple(values.shape)}")
         return ops.sum(values, axis=1) if self.step_reduction == "sum" else ops.mean(values, axis=1)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "loss": keras.losses.serialize(self.loss),
@@ -66,5 +66,5 @@ class WindowLoss(keras.losses.Loss):
 
     @classmethod
     def from_config(cls, config):
-        """The loss that `get_config` describes."""
+        """Create the loss from the result of `get_config`."""
         return cls(**{**config, "loss": keras.losses.deserialize(config["loss"])})

@@ -1,4 +1,4 @@
-"""Keras models, one paper a file."""
+"""Keras models, one paper per file."""
 
 from keras_emotion.models.alexnet import AlexNet
 from keras_emotion.models.ave_lstm import AVELSTMNetwork

@@ -1,4 +1,4 @@
-"""AlexNet up to its second dense layer: the convolutional network of Krizhevsky et al. (2012) as torchvision has it."""
+"""AlexNet up to its second dense layer: the convolutional network of Krizhevsky et al. (2012), as in torchvision."""
 
 import keras
 
@@ -7,11 +7,11 @@ from keras_emotion.models.window_classifier import check_minima
 from keras_emotion.schema import InputError
 
 SMALLEST = 63
-"""Side of the smallest pictures, of which a map of 1 x 1 is left."""
+"""Side of the smallest pictures, which leave a map of 1 x 1."""
 
 
 def map_side(image_size):
-    """Rows and columns of the last maps for pictures of a size: 6 for 227 and for 224."""
+    """Return rows and columns of the last maps for a picture size: 6 for 227 and for 224."""
     side = (image_size + 4 - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1
@@ -20,16 +20,16 @@ def map_side(image_size):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class AlexNet(keras.Model):
-    r"""Turn pictures into features of 4096 numbers: five convolutions and two dense layers, each with a ReLU.
+    r"""AlexNet features of pictures, 4096 numbers: five convolutions and two dense layers, each with a ReLU.
 
     The network of [1] as released in torchvision [2], up to the second dense layer (fc7) after its ReLU: convolutions
-    of 11 x 11 (every fourth pixel, two zeros around), 5 x 5 and three times 3 x 3 that keep the size, the largest of
-    3 x 3 every second place after the first, second and last of them. Maps are flattened in the order row, column,
+    of 11 x 11 (stride 4, padding 2), 5 x 5 and three times 3 x 3 that keep the size, max pooling of
+    3 x 3 with stride 2 after the first, second and last of them. Maps are flattened in the order row, column,
     channel. Pictures are RGB, scaled to 0 to 1, less the mean (0.485, 0.456, 0.406), divided by the deviation (0.229,
-    0.224, 0.225) for the released weights. Layers are found by name: `conv1` to `conv5`, `fc6`, `fc7`.
+    0.224, 0.225) for the released weights. Layers can be accessed by name: `conv1` to `conv5`, `fc6`, `fc7`.
 
-    **Deviations.** Neither the dropout before the dense layers nor the classifier behind them. [2] brings maps of
-    pictures of other sizes to 6 x 6 by averaging; here the dense layer sees them as they are, which makes no difference
+    **Deviations.** Neither the dropout before the dense layers nor the classifier after them. [2] resizes maps of
+    pictures of other sizes to 6 x 6 by averaging; here the dense layer reads them unchanged, which makes no difference
     for 224 and 227 pixels. [2] has fewer filters than [1], no groups and no local response normalisation.
 
     Args:
@@ -38,16 +38,16 @@ class AlexNet(keras.Model):
         units: units of the two dense layers, each 1 or more; default (4096, 4096) [1].
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         `(batch, image_size, image_size, 3)`.
 
     Output:
-        `(batch, units[1])`, float32, nowhere negative.
+        `(batch, units[1])`, float32, non-negative.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument is out of its range.
 
     Example:
         >>> import numpy as np
@@ -96,7 +96,7 @@ class AlexNet(keras.Model):
         for layer in layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -110,8 +110,8 @@ class AlexNet(keras.Model):
         """Build a network with released weights; its sizes are those of the weights.
 
         Names are those of torchvision: `features.{0,3,6,8,10}` and `classifier.{1,4}`, each with `.weight` and `.bias`;
-        `classifier.6`, the classes of ImageNet, may be there and is left out. Every other array must find its layer.
-        What else is read, and how, is said in `DeepVANet.load_released_weights`.
+        `classifier.6`, the classes of ImageNet, may be present and is ignored. Every other array must match a layer.
+        See `DeepVANet.load_released_weights` for the supported formats.
 
         Args:
             source: a `.pth` or `.pt` file of a state dict (needs PyTorch), an `.npz` file, or a mapping of the released
@@ -122,10 +122,10 @@ class AlexNet(keras.Model):
             An `AlexNet`.
 
         Raises:
-            InputError: a name is missing or unknown, an array has the wrong shape, is not of floats or has values that
-                are not finite; an argument contradicts the weights; the maps do not fit the dense layers; a file cannot
-                be read.
-            ValueError: an argument out of its range.
+            InputError: a name is missing or unknown, an array has the wrong shape, is not floating-point or has
+                non-finite values; an argument contradicts the weights; the maps do not fit the dense layers; a file
+                cannot be read.
+            ValueError: an argument is out of its range.
 
         Example:
             >>> AlexNet.load_released_weights({"features.0.weight": [[1.0]]})
@@ -141,7 +141,8 @@ class AlexNet(keras.Model):
         model = cls(**{**arguments, **released.sizes})
         if map_side(model.image_size) != released.side:
             raise InputError(
-                f"{released.where}: the first dense layer is of maps of {released.side} x {released.side}; pictures of "
+                f"{released.where}: the first dense layer is for maps of {released.side} x {released.side}; pictures "
+                "of "
                 f"{model.image_size} pixels give {map_side(model.image_size)} x {map_side(model.image_size)}; expected "
                 "pictures of the size of the weights (227 or 224 pixels as released)"
             )
@@ -150,7 +151,7 @@ class AlexNet(keras.Model):
         return model
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "image_size": self.image_size,

@@ -1,4 +1,4 @@
-"""Released weights of AlexNet, of torchvision, turned into those of Keras layers."""
+"""Released weights of AlexNet: conversion from torchvision to Keras layers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ _RELEASED = dict(
     )
 )
 _KINDS = ("weight", "bias")
-# The classes of ImageNet, which fc7 comes before.
+# The ImageNet classifier after fc7.
 _LEFT_OUT = ("classifier.6.weight", "classifier.6.bias")
 
 
 @dataclasses.dataclass(frozen=True)
 class AlexNetWeights:
-    """Released weights of AlexNet up to fc7, complete and of shapes that fit each other.
+    """Released weights of AlexNet up to fc7, complete and of consistent shapes.
 
     Args:
-        where: the file, or words for a mapping: messages start with it.
-        side: rows and columns of the maps that fc6 sees.
+        where: the file, or a description of a mapping: start of messages.
+        side: rows and columns of the maps that fc6 reads.
         layers: kernel and bias in Keras's layout, float32, by the name of our layer.
     """
 
@@ -43,7 +43,7 @@ class AlexNetWeights:
         """Read and check a file or a mapping.
 
         Raises:
-            InputError: something is missing, unknown, or not as it must be.
+            InputError: a weight is missing, unknown, or invalid.
         """
         where, state = read_state(source, "features.0.weight")
         state = {name: value for name, value in state.items() if name not in _LEFT_OUT}
@@ -60,7 +60,7 @@ class AlexNetWeights:
             n_outputs = shape[0]
             places = (CONVOLUTIONS[layer],) * 2 if layer in CONVOLUTIONS else ()
             if layer == DENSE_LAYERS[0]:
-                # The maps are squares.
+                # The maps are square.
                 side = max(1, round((shape[1] / n_inputs) ** 0.5))
                 n_inputs *= side**2
             if shape != (n_outputs, n_inputs, *places):
@@ -78,7 +78,7 @@ class AlexNetWeights:
 
     @property
     def sizes(self):
-        """Arguments of the network that the shapes tell."""
+        """Arguments of the network, from the shapes."""
         n_outputs = {layer: len(bias) for layer, (_, bias) in self.layers.items()}
         return {
             "filters": tuple(n_outputs[layer] for layer in CONVOLUTIONS),

@@ -1,4 +1,4 @@
-"""AVE-LSTM: an LSTM for each of picture, sound and EEG, their decisions averaged, a comparison model of MERCL."""
+"""AVE-LSTM: an LSTM for each of picture, sound and EEG with averaged decisions, a comparison model of MERCL."""
 
 import math
 
@@ -14,32 +14,32 @@ MODALITIES = ("visual", "audio", "eeg")
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class AVELSTMNetwork(InferenceMixin, keras.Model):
-    r"""Three LSTM classifiers without any weight in common; the mean of their probabilities is the decision.
+    r"""Three LSTM classifiers without shared weights; the mean of their probabilities is the decision.
 
-    Lee, Kim and Kim [2] on the baselines of Chen, Ro and Zhu [1]: cepstra of the sound, VGG19 features of the picture
-    and principal components of the EEG, "after bootstrapping", go into an LSTM each; decisions are fused. [1] has EMG
-    as well, which [2] leaves out.
+    As described by Lee, Kim and Kim [2] for the baselines of Chen, Ro and Zhu [1]: cepstra of the sound, VGG19 features
+    of the picture and principal components of the EEG, "after bootstrapping", are the inputs of an LSTM each; decisions
+    are fused. [1] also has EMG, which [2] leaves out.
 
-    **Deviations.** Not printed in [2]: units, how decisions are fused (here by their mean), what the principal
-    components are of (here of the log-powers of all channels and bands, step by step, whitened). There is no dropout.
+    **Deviations.** [2] does not state the units, how decisions are fused (here by their mean), and the input of the
+    principal components (here the log-powers of all channels and bands, step by step, whitened). There is no dropout.
     Bootstrapping, the mean of resampled trials of a class, needs the class: it is off by default, and with
-    `bootstrap_eeg` it is done to the EEG of training batches alone, within the batch, never to validation or test rows;
-    the components are those of the rows as they are. The three losses are added, which trains each network as alone,
-    but for the epoch, which is chosen for all three at once. Where one modality alone tells the classes apart, the mean
-    is worse than its network: the other two decide at random, and as surely.
+    `bootstrap_eeg` it is applied to the EEG of training batches only, within the batch, never to validation or test
+    rows; the components are those of the original rows. The three losses are added, which trains each network
+    independently, except that one epoch is chosen for all three. If only one modality is informative, the mean is worse
+    than its network: the other two decide at random, and with the same certainty.
 
     Args:
         visual_shape: `(steps, features)` of the picture; default `(8, 512)`.
         audio_shape: `(steps, coefficients)` of the sound; default `(122, 20)`.
         eeg_shape: `(steps, channels, bands)` of the EEG; default `(25, 32, 5)`.
-        n_classes: classes, 2 or more; default 2.
-        units: of each LSTM, 1 or more; default 128.
-        n_components: principal components of the EEG, from 1 to channels times bands; default 32.
-        inference: what a user of the saved model must know and the network does not. A mapping that JSON can hold;
+        n_classes: number of classes, 2 or more; default 2.
+        units: units of each LSTM, 1 or more; default 128.
+        n_components: number of principal components of the EEG, from 1 to channels times bands; default 32.
+        inference: metadata that a user of the saved model needs. JSON-able mapping;
             default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the outputs, which are float32.
+        dtype: dtype policy of every layer except the outputs, which are float32.
 
     Input:
         A dictionary with `"visual"`, `(batch, steps, features)`, `"audio"`, `(batch, steps, coefficients)`, and
@@ -47,12 +47,12 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
 
     Output:
         A dictionary, all `(batch, n_classes)`, float32: `"probabilities"`, the mean, and `"visual_probabilities"`,
-        `"audio_probabilities"` and `"eeg_probabilities"`, those of each modality, of which each has a loss.
+        `"audio_probabilities"` and `"eeg_probabilities"`, those of each modality, each with a loss.
 
     Numerics: scaling, principal components and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -123,13 +123,13 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
                 x = ops.reshape(x, (-1, shapes["eeg"][0], n_features))
             for layer in layers:
                 x = layer(x)
-            # Not the name of the input, which some formats do not allow.
+            # A different name from the input's, because some formats do not allow the same.
             outputs[f"{modality}_probabilities"] = x
         outputs = {"probabilities": average(list(outputs.values())), **outputs}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
-        # Of training alone, and so no part of the configuration.
+        # Used in training only, and so not part of the configuration.
         self._n_bootstrap = 0
         self._draws = keras.random.SeedGenerator(1)
 
@@ -143,14 +143,14 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
 
     @property
     def feature_scaling(self):
-        """The layers that scale the inputs, by name; see `FeatureScaling.set_statistics`."""
+        """Scaling layers of the inputs, by name; see `FeatureScaling.set_statistics`."""
         return {name: self.get_layer(f"{name}_scaling") for name in ("visual", "audio")}
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window: the mean of the three.
+        """Return the class probabilities of a window: the mean of the three.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -158,15 +158,15 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         return outputs["probabilities"]
 
     def bootstrap_eeg(self, n_rows):
-        """Train on bootstrapped EEG: of each row the mean of rows of its class in the batch, drawn with replacement.
+        """Train on bootstrapped EEG: the mean of rows of the same class in the batch, drawn with replacement.
 
         Args:
-            n_rows: rows that are averaged; 0: the EEG stays as it is.
+            n_rows: number of averaged rows; 0: no bootstrapping.
         """
         self._n_bootstrap = n_rows
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """See `keras.Model`; see `bootstrap_eeg`."""
+        """Compute the loss as `keras.Model`, with bootstrapped EEG in training."""
         if training and self._n_bootstrap:
             x = {name: ops.convert_to_tensor(values) for name, values in x.items()}
             y_pred = self({**x, "eeg": self._bootstrapped(x["eeg"], y["eeg_probabilities"])}, training=True)
@@ -179,7 +179,7 @@ class AVELSTMNetwork(InferenceMixin, keras.Model):
         return ops.mean(ops.take(eeg, drawn, axis=0), axis=1)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "visual_shape": list(self.visual_shape),

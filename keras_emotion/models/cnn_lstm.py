@@ -1,4 +1,4 @@
-"""CNN-LSTM: the cascade of a convolutional network and an LSTM of Chen et al. (2020), a comparison model."""
+"""CNN-LSTM: cascade of a convolutional network and an LSTM (Chen et al., 2020), a comparison model."""
 
 import keras
 from keras import ops
@@ -20,42 +20,43 @@ _DENSE_UNITS = 1024
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class CNNLSTM(WindowClassifierMixin, keras.Model):
-    r"""Raw EEG laid out on the grid of the electrodes: one convolutional network for each step, an LSTM over the steps.
+    r"""CNN per step on raw EEG in an electrode grid, followed by an LSTM over the steps.
 
-    At each step the samples of the electrodes lie in a mesh `(rows, columns)` with zeros between [3]. The mesh passes
-    three convolutions of 3 x 3 with 32, 64 and 128 maps, zero-padded, without a pooling, and a dense layer of 1,024,
-    shared by the steps; two LSTM layers of 1,024 run over the steps from a state of zeros; the last state passes a
-    dense layer of 1,024 and a dense softmax. `FeatureScaling` comes first, so that a saved model carries the statistics
-    of its training windows: `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(rows, columns,
+    At each step the samples of the electrodes form a mesh `(rows, columns)` with zeros between them [3]. The mesh
+    passes three convolutions of 3 x 3 with 32, 64 and 128 maps, zero-padded, without pooling, and a dense layer of
+    1,024, shared by the steps; two LSTM layers of 1,024 run over the steps from a state of zeros; the last state passes
+    a dense layer of 1,024 and a dense softmax. `FeatureScaling` comes first, so that a saved model carries the
+    statistics of its training windows: `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(rows,
+    columns,
     samples)`.
 
-    `EEGGridFeatures(representation="raw_slices")` gives the samples of a slice as maps of one mesh,
-    `representation="raw_samples"` one mesh a sample.
+    `EEGGridFeatures(representation="raw_slices")` provides the samples of a slice as maps of one mesh,
+    `representation="raw_samples"` one mesh per sample.
 
-    **Deviations.** [1] was not at hand, nor are its sizes public. Du et al. (2024) describe it as a hybrid of a
-    convolutional network and an LSTM; the abstract of [2], with DEAP too, has meshes of raw EEG, a sliding window
-    and such a cascade. Here are the sizes and the activation of the cascade on meshes of [3], in its authors' code
-    [4], which are assumptions for [1]. There a step is one sample and a window ten of them; a window of 2 s at 128
-    Hz would be 256 steps, so that a step is a slice here by default and its samples are maps. [4] standardises each
-    mesh by the electrodes of that sample; here each cell is standardised over the training windows. Dropout follows
-    each dense layer and each LSTM layer.
+    **Deviations.** [1] was not available, nor are its sizes public. Du et al. (2024) describe it as a hybrid of a
+    convolutional network and an LSTM; the abstract of [2], also with DEAP, has meshes of raw EEG, a sliding window and
+    such a cascade. The sizes and the activation here are those of the cascade on meshes of [3], in its authors' code
+    [4], which are assumptions for [1]. There a step is one sample and a window ten of them; a window of 2 s at 128 Hz
+    would be 256 steps, so that a step is a slice here by default and its samples are maps. [4] standardises each mesh
+    by the electrodes of that sample; here each cell is standardised over the training windows. Dropout follows each
+    dense layer and each LSTM layer.
 
     Args:
-        n_steps: steps of a window, 1 or more; default 4.
+        n_steps: number of steps of a window, 1 or more; default 4.
         grid_shape: rows and columns of the mesh, each 1 or more; default `(9, 9)`.
-        n_samples: samples of a step, maps of the mesh, 1 or more; default 64 (0.5 s at 128 Hz).
-        n_classes: classes, 2 or more; default 2.
+        n_samples: number of samples of a step, maps of the mesh, 1 or more; default 64 (0.5 s at 128 Hz).
+        n_classes: number of classes, 2 or more; default 2.
         activation: activation of convolutions and dense layers, `"elu"` (default) [4] or `"relu"`.
         units: size of each LSTM layer, 1 or more; default 1,024 [4].
-        n_recurrent_layers: LSTM layers, 1 or more; default 2 [4].
-        dropout: share dropped in training, from 0 to below 1; default 0.5 [4].
+        n_recurrent_layers: number of LSTM layers, 1 or more; default 2 [4].
+        dropout: dropout rate, from 0 to below 1; default 0.5 [4].
         width_multiplier: factor above 0 on the maps and dense units, rounded, never below 1; default 1.
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: channel order, grid layout,
-            preprocessing, label rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: channel order, grid layout,
+            preprocessing, label rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, steps, rows, columns, samples)`.
@@ -66,7 +67,7 @@ class CNNLSTM(WindowClassifierMixin, keras.Model):
     Numerics: scaling and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -164,7 +165,7 @@ class CNNLSTM(WindowClassifierMixin, keras.Model):
         for layer in window_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -183,7 +184,7 @@ class CNNLSTM(WindowClassifierMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,

@@ -18,37 +18,37 @@ _ACTIVATIONS = ("relu", "selu")
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class ContiCNN(WindowClassifierMixin, keras.Model):
-    r"""Convolutions one after the other without a pooling between, over a grid of electrodes with one map a band.
+    r"""Consecutive convolutions without pooling, on an electrode grid with one map per band.
 
     The cube `(rows, columns, bands)` of a window [1] passes three convolutions of 4 x 4 with 64, 128 and 256 maps and
     one of 1 x 1 with 64, all keeping the 9 x 9 of the grid (zero-padded), then a dense layer of 1,024, dropout and a
-    dense softmax. "Continuous" is the missing pooling: a grid is small, and a pooling would lose what is in it.
+    dense softmax. "Continuous" refers to the missing pooling, which would lose information on a small grid.
     `FeatureScaling` comes first, so that a saved model carries the statistics of its training windows:
     `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(rows, columns, bands)`.
 
-    [1] classifies segments of one second: `EEGGridFeatures(window_seconds=1.0, steps=1)`, whose
-    `(windows, 1, rows, columns, bands)` are `eeg[:, 0]` here.
+    [1] classifies segments of one second: `EEGGridFeatures(window_seconds=1.0, steps=1)`; from its `(windows, 1, rows,
+        columns, bands)` use `eeg[:, 0]` here.
 
-    **Deviations.** [1] was not at hand. The sizes are those of the authors' code [2], which declares a fourth
-    convolution of 1 x 1 and no longer runs it, and of TorchEEG [3], whose fourth has 64 maps (of 4 x 4; a kernel that
-    mixes maps alone is the 1 x 1 declared). TorchEEG takes ReLU after a convolution, the authors' code SELU, and both
-    SELU after the dense layer: `activation` is one for all. That code also adds an L2 penalty of 0.5 on all weights,
-    which here is the optimizer's (`weight_decay`), and batch normalisations whose statistics it never updates.
+    **Deviations.** [1] was not available. The sizes are those of the authors' code [2], which declares a fourth
+    convolution of 1 x 1 but no longer runs it, and of TorchEEG [3], whose fourth has 64 maps (of 4 x 4; the declared 1
+    x 1 kernel mixes maps only). TorchEEG uses ReLU after a convolution, the authors' code SELU, and both SELU after the
+    dense layer: `activation` applies to all. That code also adds an L2 penalty of 0.5 on all weights, which is left to
+    the optimizer here (`weight_decay`), and batch normalisations whose statistics it never updates.
 
     Args:
         grid_shape: rows and columns of the grid that the electrodes are laid out on, each 1 or more; default
             `(9, 9)` [1].
-        n_bands: bands, 1 or more; default 4 [1].
-        n_classes: classes, 2 or more; default 2 [1].
+        n_bands: number of bands, 1 or more; default 4 [1].
+        n_classes: number of classes, 2 or more; default 2 [1].
         activation: activation of the convolutions and of the dense layer, `"relu"` (default) or `"selu"`.
-        dropout: share of the dense units dropped in training, from 0 to below 1; default 0.5 [2].
+        dropout: dropout rate of the dense units, from 0 to below 1; default 0.5 [2].
         width_multiplier: factor above 0 on the maps and dense units, rounded, never below 1; default 1.
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: bands, channel order, grid
-            layout, label rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: bands, channel order, grid
+            layout, label rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, rows, columns, bands)`.
@@ -59,7 +59,7 @@ class ContiCNN(WindowClassifierMixin, keras.Model):
     Numerics: scaling and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -126,7 +126,7 @@ class ContiCNN(WindowClassifierMixin, keras.Model):
         for layer in layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -142,7 +142,7 @@ class ContiCNN(WindowClassifierMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "grid_shape": list(self.grid_shape),

@@ -11,10 +11,10 @@ from keras_emotion.models.window_classifier import (
     softmax_head,
 )
 
-# Of the authors' trials of 1,125 samples: a slice, and from its start to that of the next.
+# For the authors' trials of 1,125 samples: slice length and hop between slices.
 _SLICE_SHARE = 400 / 1125
 _HOP_SHARE = 50 / 1125
-# Of their 250 Hz: the kernel, the pooling, and from its start to that of the next.
+# For their 250 Hz: kernel, pooling, and hop between poolings.
 _KERNEL_SECONDS = 45 / 250
 _POOLING_SECONDS = 75 / 250
 _POOLING_HOP_SECONDS = 10 / 250
@@ -22,45 +22,46 @@ _POOLING_HOP_SECONDS = 10 / 250
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class CRAM(WindowClassifierMixin, keras.Model):
-    r"""Convolutions over all channels in overlapping slices of a window, an LSTM over the slices, attention to them.
+    r"""Convolutions over all channels in overlapping slices, an LSTM over the slices, and attention.
 
     A window `(samples, channels)` [1] passes one convolution over all channels and 0.18 s with 40 maps, batch
-    normalisation and ReLU. Overlapping slices are cut, each has the maxima over 0.3 s, every 0.04 s, flattened. Over
-    the slices run two LSTM layers of 64, and the states `h_t` of the last one are averaged by their attention,
+    normalisation and ReLU. It is divided into overlapping slices, which are max-pooled over 0.3 s every 0.04 s and
+    flattened. Two LSTM layers of 64 run over the slices, and the states `h_t` of the last one are averaged by their
+    attention,
 
     $$v_t = \tanh(W h_t + b), \qquad \alpha_t = \mathrm{softmax}_t(u^T v_t), \qquad h = \sum_t \alpha_t h_t$$
 
     with `W` of `(64, 512)`; a dense softmax classifies `h`. The weights are those of the layers `"attention"` (`W`,
     `b`) and `"attention_score"` (`u`).
 
-    **Deviations.** [1] was not at hand; the sizes are those of its authors' code [2], which is about movements: trials
-    of 1,125 samples at 250 Hz, slices of 400, one every 50. Here a slice has the same share of the window (15 slices,
-    give or take rounding), and kernel and pooling the same seconds, or the whole slice where it is shorter. [2] cuts
-    the slices first and convolves each; without padding that gives the same numbers and computes most of them several
-    times, and batch normalisation counts them so. Du et al. (2024) speak of one LSTM layer where [2] has two:
-    `n_recurrent_layers`. [2] has a bias before the normalisation, which takes it away. [2] does not scale the signals,
-    nor is it done here: batch normalisation comes right after the convolution.
+    **Deviations.** [1] was not available; the sizes are those of its authors' code [2] for movement data: trials of
+    1,125 samples at 250 Hz, slices of 400, one every 50. Here a slice has the same share of the window (15 slices, up
+    to rounding), and kernel and pooling have the same length in seconds, or that of the slice if it is shorter. [2]
+    extracts the slices first and convolves each; without padding the results are the same, but most of them are
+    computed several times and so counted several times in batch normalisation. Du et al. (2024) mention one LSTM layer,
+    [2] has two: `n_recurrent_layers`. [2] has a bias before the normalisation, which cancels it. As in [2], signals are
+    not scaled: batch normalisation follows directly after the convolution.
 
     Args:
-        n_samples: samples of a window, 8 or more; default 256 (2 s at 128 Hz).
-        n_channels: channels, 1 or more; default 32.
-        n_classes: classes, 2 or more; default 2.
+        n_samples: number of samples of a window, 8 or more; default 256 (2 s at 128 Hz).
+        n_channels: number of channels, 1 or more; default 32.
+        n_classes: number of classes, 2 or more; default 2.
         sampling_rate_hz: rate of the samples in Hz, above 0; default 128.
         slice_samples: samples of a slice, 1 or more and less than those of the window; default `None`, 36 % of the
             window [2].
-        slice_hop_samples: samples from the start of a slice to that of the next, 1 or more, so that there are two
-            slices; default `None`, 4 % of the window [2].
+        slice_hop_samples: samples between consecutive slice starts, 1 or more, so that there are two slices; default
+            `None`, 4 % of the window [2].
         filters: maps of the convolution, 1 or more; default 40 [2].
         units: size of each LSTM layer, 1 or more; default 64 [2].
-        n_recurrent_layers: LSTM layers, 1 or more; default 2 [2].
+        n_recurrent_layers: number of LSTM layers, 1 or more; default 2 [2].
         attention_units: rows of `W`, 1 or more; default 512 [2].
         dropout: share dropped in training after the pooling, each LSTM layer and the attention, from 0 to below 1;
             default 0.5 [2].
-        inference: what a user of the saved model must know and the network does not: channel order, units,
-            preprocessing, label rule. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: channel order, units,
+            preprocessing, label rule. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, samples, channels)`, the layout of `RawSignals(channels="eeg")`.
@@ -68,11 +69,11 @@ class CRAM(WindowClassifierMixin, keras.Model):
     Output:
         Probabilities of the classes, `(batch, n_classes)`, float32.
 
-    Numerics: both softmax and the statistics of the normalisation run in float32 under mixed precision. Signals are
-    best given in a unit in which they are of the order of 1 to 100 (microvolts): volts vanish beside the epsilon.
+    Numerics: both softmax and the statistics of the normalisation run in float32 under mixed precision. Use a unit in
+    which signals are of the order of 1 to 100 (microvolts): volts are negligible against the epsilon.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -119,7 +120,7 @@ class CRAM(WindowClassifierMixin, keras.Model):
         )
         check_dropout(dropout)
         length = slice_samples or round(_SLICE_SHARE * n_samples)
-        # The first sample of each slice.
+        # First sample of each slice.
         starts = range(0, n_samples - length + 1, slice_hop_samples or max(1, round(_HOP_SHARE * n_samples)))
         if len(starts) < 2:
             raise ValueError(
@@ -131,7 +132,7 @@ class CRAM(WindowClassifierMixin, keras.Model):
             return min(max(1, round(seconds * sampling_rate_hz)), most)
 
         kernel_length = samples(_KERNEL_SECONDS, length)
-        # Places of the kernel in a slice.
+        # Positions of the kernel in a slice.
         n_places = length - kernel_length + 1
 
         # === Layers ===
@@ -144,7 +145,7 @@ class CRAM(WindowClassifierMixin, keras.Model):
             keras.layers.Conv1D(
                 filters, kernel_length, use_bias=False, data_format="channels_last", dtype=policy, name="convolution"
             ),
-            # As the authors': no scale, which the next layer has.
+            # As in the authors' code: no scale, which the next layer has.
             keras.layers.BatchNormalization(
                 scale=False, momentum=0.993, epsilon=1e-5, dtype=policy, name="normalization"
             ),
@@ -193,7 +194,7 @@ class CRAM(WindowClassifierMixin, keras.Model):
         for layer in head_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -213,11 +214,11 @@ class CRAM(WindowClassifierMixin, keras.Model):
         self._keep_inference(inference)
 
     def attention_model(self):
-        """A model that gives the attention to each slice, `(batch, slices, 1)` float32; each column sums to 1."""
+        """Return a model of the attention to each slice, `(batch, slices, 1)` float32; each column sums to 1."""
         return keras.Model(self.input, self.get_layer("attention_weights").output)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_samples": self.n_samples,

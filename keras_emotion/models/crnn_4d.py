@@ -16,11 +16,11 @@ from keras_emotion.models.window_classifier import (
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class CRNN4D(WindowClassifierMixin, keras.Model):
-    r"""One convolutional network for each slice of a window, an LSTM over the slices, one softmax at the last.
+    r"""CNN per slice of a window, followed by an LSTM over the slices and a softmax.
 
     Every slice `(rows, columns, bands)` of a window [1] passes four convolutions with ReLU, zero-padded, shared by the
     slices: 5 x 5 with 64 maps, 4 x 4 with 128, 4 x 4 with 256, 1 x 1 with 64; a maximum over 2 x 2 and a dense layer of
-    512 with ReLU. Over the slices runs an LSTM, from a state of zeros,
+    512 with ReLU. An LSTM runs over the slices, from a state of zeros,
 
     $$i_t = \sigma(W_i x_t + U_i h_{t-1} + b_i), \quad f_t = \sigma(W_f x_t + U_f h_{t-1} + b_f), \quad
       o_t = \sigma(W_o x_t + U_o h_{t-1} + b_o)$$
@@ -31,25 +31,25 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
     first, so that a saved model carries the statistics of its training windows:
     `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(rows, columns, bands)`.
 
-    **Deviations.** The sizes are those of the authors' code [2]; [1] was not at hand to check them against. The pooling
-    drops an odd last row and column (8 x 9 -> 4 x 4). The slices of half a second number 4 in that code; [1] compares
-    several lengths of a window. Features are scaled here; the authors subtract the features of the baseline alone
+    **Deviations.** The sizes are those of the authors' code [2]; [1] was not available for verification. The pooling
+    drops an odd last row and column (8 x 9 -> 4 x 4). That code has 4 slices of half a second; [1] compares several
+    window lengths. Features are scaled here; the authors only subtract the features of the baseline
     (`EEGGridFeatures(baseline="feature")`).
 
     Args:
-        n_steps: slices of a window, 1 or more; default 4 [2].
+        n_steps: number of slices of a window, 1 or more; default 4 [2].
         grid_shape: rows and columns of the grid that the electrodes are laid out on, each 2 or more; default
             `(8, 9)` [1], `grid="8x9"` of `EEGGridFeatures`.
-        n_bands: bands, 1 or more; default 4 [1].
-        n_classes: classes, 2 or more; default 2.
+        n_bands: number of bands, 1 or more; default 4 [1].
+        n_classes: number of classes, 2 or more; default 2.
         width_multiplier: factor above 0 on the maps and the dense units, rounded, never below 1; default 1.
         units: size of the LSTM, 1 or more; default 128 [2].
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: bands, channel order, grid
-            layout, label rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: bands, channel order, grid
+            layout, label rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, steps, rows, columns, bands)`.
@@ -60,7 +60,7 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
     Numerics: scaling and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -128,7 +128,7 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
         for layer in head_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -144,7 +144,7 @@ class CRNN4D(WindowClassifierMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,

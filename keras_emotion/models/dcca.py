@@ -1,4 +1,4 @@
-"""Deep canonical correlation analysis for emotions: two networks whose outputs are to agree, and a class of both."""
+"""DCCA: deep canonical correlation analysis of two modalities with a classifier."""
 
 import keras
 from keras import ops
@@ -13,51 +13,51 @@ _FUSIONS = ("weighted_sum", "attention")
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class DCCA(WindowFeaturesMixin, keras.Model):
-    r"""Two networks whose outputs are to correlate, fused by a weighted sum, and a dense softmax on it.
+    r"""Two networks with correlated outputs, fused by a weighted sum, and a dense softmax.
 
-    Deep canonical correlation analysis [1] as [2] and [3] take it to emotions, there of EEG and eye movements. The EEG
-    and the face of each window, or the EEG and the eye movements, pass a network each, dense layers with sigmoid and a
-    linear last one; their outputs, the views `O_1` and `O_2`, are drawn together by the total canonical correlation of
-    a batch, `keras_emotion.losses.CanonicalCorrelationLoss`, and fused:
+    Deep canonical correlation analysis [1], applied to emotions by [2] and [3] for EEG and eye movements. EEG and face
+    (or EEG and eye movements) of each window pass a network each, dense layers with sigmoid and a linear last one; the
+    total canonical correlation of a batch, `keras_emotion.losses.CanonicalCorrelationLoss`, aligns their outputs, the
+    views `O_1` and `O_2`, which are then fused:
 
     $$O_1 = f_1(X_1; \Theta_1), \quad O_2 = f_2(X_2; \Theta_2), \quad
       O = \alpha_1 O_1 + \alpha_2 O_2, \quad \alpha_1 + \alpha_2 = 1$$
 
     `fusion="weighted_sum"` has one `\alpha_1` for all, `eeg_weight`; `fusion="attention"` computes it for each window
     (`keras_emotion.layers.ModalityAttention`). Each modality is scaled first: see `feature_scaling`. Canonical
-    correlation needs both modalities: there is no such network of EEG alone.
+    correlation needs two modalities: there is no such network for EEG alone.
 
-    **Training** in one stage, as the code of [4] does: `compile("adam", **correlation_losses())` minimises
+    **Training** in one stage, as in the code of [4]: `compile("adam", **correlation_losses())` minimises
     cross-entropy and, by its weight, minus the correlation.
 
-    **Deviations.** [2] trains in stages: the views for their correlation alone, then a linear canonical correlation
-    analysis, then a support vector machine on their weighted sum. No `fit` of Keras does that. The linear analysis
-    cannot be left out of it: the correlation is blind to signs, and views that differ by theirs cancel in the sum. In
-    one stage the cross-entropy, which goes through the sum, sets the signs.
-    In [2] to [4] a sample is one window; here it is a trial with one label, whose windows pass the networks one by
-    one, each an observation of the correlation, and whose fused features are averaged. The default sizes are those of
-    the code of [2], without its L2 penalty of 1e-7 on the weights. The code of [4] draws sizes at random, a hundred
-    times a subject, and keeps the epoch that is best on the test data; such numbers compare with none of ours. It has
-    optimisers of their own for the two networks; one takes their place.
+    **Deviations.** [2] trains in stages: the views for their correlation only, then a linear canonical correlation
+    analysis, then a support vector machine on their weighted sum. This is not possible in a single Keras `fit`. The
+    linear analysis is essential there: the correlation ignores signs, and views with opposite signs cancel in the sum.
+    In one stage the cross-entropy of the sum determines the signs. In [2] to [4] a sample is one window; here it is a
+    trial with one label, whose windows pass the networks one by one, each an observation of the correlation, and whose
+    fused features are averaged. The default sizes are those of the code of [2], without its L2 penalty of 1e-7 on the
+    weights. The code of [4] draws sizes at random, a hundred times per subject, and keeps the epoch that is best on the
+    test data; its results are not comparable with ours. It has separate optimizers for the two networks; here there is
+    one.
 
     Args:
-        n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
-        n_channels: EEG channels, 1 or more; default 32.
-        n_bands: bands of a channel, 1 or more; default 5.
-        n_face_channels: quantities of a face, 1 or more; default 29.
-        n_classes: classes, 2 or more; default 2.
+        n_windows: number of windows of a sample, 1 or more; default 20 (3 s each of 60 s).
+        n_channels: number of EEG channels, 1 or more; default 32.
+        n_bands: number of bands of a channel, 1 or more; default 5.
+        n_face_channels: number of quantities of a face, 1 or more; default 29.
+        n_classes: number of classes, 2 or more; default 2.
         hidden_units: sizes of the hidden layers of either network, each 1 or more; default `(389, 218, 115)`.
         units: size of the views, 1 or more; default 20. A batch should have several times as many windows.
         fusion: `"weighted_sum"` (default) or `"attention"`.
-        eeg_weight: `\alpha_1` of the weighted sum, that of the first modality, from 0 to 1; default 0.5. Not used by
+        eeg_weight: `\alpha_1` of the weighted sum, that of the first modality, from 0 to 1; default 0.5. Not used with
             attention.
-        inference: what a user of the saved model must know and the network does not: channel order, bands, how the
-            face features are computed, label rule. A mapping that JSON can hold; default `None`.
-        modalities: the two that are to correlate, of `"eeg"`, `"face"` and `"eye"`; default `("eeg", "face")`.
-        n_eye_channels: features of eye movements, 1 or more; default 33. Not used without eye movements.
+        inference: metadata that a user of the saved model needs: channel order, bands, how the
+            face features are computed, label rule. JSON-able mapping; default `None`.
+        modalities: the two modalities, of `"eeg"`, `"face"` and `"eye"`; default `("eeg", "face")`.
+        n_eye_channels: number of features of eye movements, 1 or more; default 33. Not used without eye movements.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the outputs, which are float32.
+        dtype: dtype policy of every layer except the outputs, which are float32.
 
     Input:
         A dictionary of two, by default the first ones: `"eeg"`, `(batch, windows, channels, bands)`, `"face"`,
@@ -71,7 +71,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -118,7 +118,9 @@ class DCCA(WindowFeaturesMixin, keras.Model):
             )
         modalities = chosen_modalities(modalities)
         if len(modalities) != 2:
-            raise ValueError(f"`modalities` must be two, which are to correlate; received modalities={modalities}")
+            raise ValueError(
+                f"`modalities` must be two, whose outputs are correlated; received modalities={modalities}"
+            )
         check_minima(
             ("n_windows", n_windows, 1),
             ("n_channels", n_channels, 1),
@@ -176,7 +178,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         x = ops.mean(ops.cast(x, "float32"), axis=1)
         outputs = {"probabilities": softmax(classifier(x)), "views": views_output(stacked)}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -197,10 +199,10 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         self._keep_inference(inference)
 
     def window_probabilities(self, outputs):
-        """Probability of each class.
+        """Return the class probabilities.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -208,7 +210,7 @@ class DCCA(WindowFeaturesMixin, keras.Model):
         return outputs["probabilities"]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "modalities": list(self.modalities),
@@ -220,17 +222,16 @@ class DCCA(WindowFeaturesMixin, keras.Model):
 
 
 def correlation_losses(correlation_weight=0.1, regularisation=1e-3):
-    r"""Arguments of `compile` that train a `DCCA` in one stage: cross-entropy and canonical correlation.
+    r"""Return arguments of `compile` for training a `DCCA` in one stage: cross-entropy and canonical correlation.
 
     $$L = CE(y, p) - \lambda \, \mathrm{corr}(O_1, O_2)$$
 
     The targets are a dictionary of `"probabilities"`, the class of each sample, `(batch,)` integers, and `"views"`,
-    which is not read: the classes again will do. Both losses go by the sample weights, and neither by a sample of
-    weight 0.
+    which is ignored and may be the classes again. Both losses use the sample weights, and ignore samples of weight 0.
 
     **Deviations.** The code of [1] adds minus 0.1 times the gradient of the correlation to that of the cross-entropy,
-    which is the gradient of this loss but for two slips: for the second view it takes `\Delta_{12}` for its transpose,
-    and the left singular vectors for the right ones.
+    which is the gradient of this loss except for two errors: for the second view it uses `\Delta_{12}` instead of its
+    transpose, and the left singular vectors instead of the right ones.
 
     Args:
         correlation_weight: `\lambda`, 0 or more; default 0.1 (released).

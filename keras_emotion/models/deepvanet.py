@@ -1,4 +1,4 @@
-"""DeepVANet: the network of Zhang et al. (2021) for faces and bio-signals, and the one its face network learns in."""
+"""DeepVANet (Zhang et al., 2021) for faces and bio-signals, and the pre-training network of its face convolutions."""
 
 import math
 
@@ -11,7 +11,7 @@ from keras_emotion.models.released_weights import ReleasedWeights
 from keras_emotion.schema import InputError
 
 _MODALITIES = ("faces", "bio")
-# A convolution and a pooling (twice), then a pooling: less leaves no pixel.
+# A convolution and a pooling (twice), then a pooling: smaller faces leave no pixel.
 _SMALLEST_IMAGE = 21
 _FACE_FILTERS = (32, 64, 128)
 _FACE_PADDINGS = ("valid", "valid", "same")
@@ -25,7 +25,7 @@ def _scaled(n_filters, width_multiplier):
 
 
 def _face_layers(width_multiplier, policy):
-    """The network for one face: three convolutions, each with ReLU and a pooling."""
+    """Build the network for one face: three convolutions, each with ReLU and a pooling."""
     layers = []
     for number, (n_filters, padding) in enumerate(
         zip(_scaled(_FACE_FILTERS, width_multiplier), _FACE_PADDINGS, strict=True), start=1
@@ -41,7 +41,7 @@ def _face_layers(width_multiplier, policy):
 
 
 def _check(minima, width_multiplier, dropout, pixel_maximum):
-    """Refuses what no network can be built from: `minima` has rows of an argument, its value and the least."""
+    """Validate arguments: `minima` has rows of an argument, its value and its minimum."""
     for argument, value, minimum in minima:
         if value < minimum:
             raise ValueError(f"`{argument}` must be {minimum} or more; received {argument}={value}")
@@ -55,7 +55,7 @@ def _check(minima, width_multiplier, dropout, pixel_maximum):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class DeepVANet(InferenceMixin, keras.Model):
-    r"""The faces of a window through a convolutional LSTM, its bio-signals through 1D convolutions, both in one head.
+    r"""Faces through a convolutional LSTM, bio-signals through 1D convolutions, and a common head.
 
     Section 2.1 of [1], which numbers no equation. Each face `I_t` passes three convolutions with ReLU and pooling (64
     -> 30 -> 13 -> 6 rows and columns, 128 filters: `F'_t`); over the faces runs a ConvLSTM from a state of zeros
@@ -66,46 +66,46 @@ class DeepVANet(InferenceMixin, keras.Model):
       o_t = \sigma(W_{xo} * F'_t + W_{ho} * h_{t-1} + b_o)$$
     $$c_t = f_t \odot c_{t-1} + i_t \odot g_t, \quad h_t = o_t \odot \tanh(c_t)$$
 
-    and a dense layer makes `f_face` (`face_units`, the paper's `\lambda_1`) of the last `h_t`. The bio-signals `B_i`
-    pass three 1D convolutions, each with batch normalisation and ReLU (128 -> 124 -> 122 -> 120 samples), and a dense
-    layer makes `f_bio` (`bio_units`, `\lambda_2`). The head takes both, the face first: dense 20 with ReLU, dropout,
-    dense 1, sigmoid. Trained by Keras's `"binary_crossentropy"`; [1] calls "high" what is above 0.5. The layers are
-    found by name (`get_layer("face_convlstm")`).
+    and a dense layer computes `f_face` (`face_units`, the paper's `\lambda_1`) from the last `h_t`. The bio-signals
+    `B_i` pass three 1D convolutions, each with batch normalisation and ReLU (128 -> 124 -> 122 -> 120 samples), and a
+    dense layer computes `f_bio` (`bio_units`, `\lambda_2`). The head reads both, the face first: dense 20 with ReLU,
+    dropout, dense 1, sigmoid. Train it with Keras's `"binary_crossentropy"`; in [1], "high" is above 0.5. Layers can be
+    accessed by name (`get_layer("face_convlstm")`).
 
-    **Variants.** The network that the authors released has the sizes that [1] prints: the two differ in the rule for
-    the labels and in the choice of the epoch, not here. This is fusion at the level of features. For fusion of
-    decisions train `modalities=("faces",)` and `modalities=("bio",)`, which have the same head. The 32 EEG channels
-    alone or the peripheral ones alone are `modalities=("bio",)` with `n_bio_channels=32`, 8 (DEAP) or 6 (MAHNOB-HCI).
+    **Variants.** The authors' released network has the sizes of [1]: the two differ in the label rule and in the choice
+    of the epoch, not here. This is feature level fusion. For decision level fusion train `modalities=("faces",)` and
+    `modalities=("bio",)`, which have the same head. For the 32 EEG channels or the peripheral channels only, use
+    `modalities=("bio",)` with `n_bio_channels=32`, 8 (DEAP) or 6 (MAHNOB-HCI).
 
-    **Deviations.** [1] leaves open, and the released network settles: the stride of the poolings (2), the padding of
+    **Deviations.** [1] leaves open, and the released network defines: the stride of the poolings (2), the padding of
     the convolutions (none, none, "same"; none for the bio-signals), the 20 units of the head, its dropout; the two
-    dense layers that make the features are linear. Batch normalisation has the epsilon (1e-5) and momentum (0.9) of
-    the released one, but in training Keras moves the variance towards that of the batch (divided by N) where PyTorch
-    takes the unbiased one (N - 1): with batches of 64 windows of 120 samples a difference of about 1 in 7,700.
-    The weights start as Keras's do, Glorot-uniform kernels, orthogonal recurrent ones and biases of 0, that of the
-    forget gate too (as released; Keras alone would start it at 1); PyTorch draws both uniformly up to one over the
-    root of the number of inputs.
+    dense layers of the features are linear. Batch normalisation has the epsilon (1e-5) and momentum (0.9) of the
+    released network, but in training Keras updates the variance with that of the batch (divided by N), PyTorch with the
+    unbiased one (N - 1): for batches of 64 windows of 120 samples a difference of about 1 in 7,700. Weights are
+    initialised as in Keras, Glorot-uniform kernels, orthogonal recurrent ones and biases of 0, including that of the
+    forget gate (as released; Keras's default is 1); PyTorch draws both uniformly up to one over the root of the number
+    of inputs.
 
     Args:
         modalities: `("faces", "bio")` (default) or one of them, in any order.
-        n_frames: faces `n` of a window, 1 or more; default 5 (1 s at 5 Hz) [1]. The weights do not depend on it:
-            `set_weights` takes them to a network for another number.
+        n_frames: number of faces `n` of a window, 1 or more; default 5 (1 s at 5 Hz) [1]. The weights do not depend on
+            it: `set_weights` transfers them to a network for another number.
         image_size: rows and columns of a face in pixels, 21 or more; default 64 [1].
-        n_samples: samples `m` of a window of bio-signals, 9 or more; default 128 (1 s at 128 Hz) [1].
-        n_bio_channels: channels `c_bio` of the bio-signals, 1 or more; default 40, all of DEAP's [1].
+        n_samples: number of samples `m` of a window of bio-signals, 9 or more; default 128 (1 s at 128 Hz) [1].
+        n_bio_channels: number of channels `c_bio` of the bio-signals, 1 or more; default 40, all of DEAP's [1].
         face_units: size of the features of the faces, 1 or more; default 16 [1].
         bio_units: size of the features of the bio-signals, 1 or more; default 64 [1].
         width_multiplier: factor above 0 on the filters of the convolutions and of the ConvLSTM, rounded, never below 1;
             default 1.
-        dropout: share of the 20 hidden units of the head that is dropped in training, from 0 to below 1;
+        dropout: dropout rate of the 20 hidden units of the head, from 0 to below 1;
             default 0.5 (released).
-        pixel_maximum: what a white pixel is in the faces given, above 0; they are divided by it. Default 1, faces
-            from 0 to 1 as in [1]; 255 for faces as videos have them.
-        inference: what a user of the saved model must know and the network does not: channel order, sampling rate,
-            how faces are found and bio-signals prepared, label rule. A mapping that JSON can hold; default `None`.
+        pixel_maximum: value of a white pixel in the input, above 0, by which faces are divided. Default 1, faces from 0
+            to 1 as in [1]; 255 for faces from videos.
+        inference: metadata that a user of the saved model needs: channel order, sampling rate,
+            how faces are extracted and bio-signals prepared, label rule. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"faces"`: `(batch, frames, rows, columns, 3)`, and `"bio"`: `(batch, samples, channels)`, or
@@ -115,10 +115,10 @@ class DeepVANet(InferenceMixin, keras.Model):
         Probability of "high", `(batch, 1)`, float32.
 
     Numerics: the sigmoid of the output and the statistics of the normalisation run in float32 under mixed precision.
-    A bio channel that never changes is a constant like any other.
+    A constant bio channel needs no special treatment.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -163,7 +163,7 @@ class DeepVANet(InferenceMixin, keras.Model):
             (
                 ("n_frames", n_frames, 1),
                 ("image_size", image_size, _SMALLEST_IMAGE),
-                # The three convolutions take 8 samples away.
+                # The three convolutions remove 8 samples.
                 ("n_samples", n_samples, 9),
                 ("n_bio_channels", n_bio_channels, 1),
                 ("face_units", face_units, 1),
@@ -241,7 +241,7 @@ class DeepVANet(InferenceMixin, keras.Model):
         for layer in head_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -260,10 +260,10 @@ class DeepVANet(InferenceMixin, keras.Model):
         self._features = features
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window.
+        """Return the class probabilities of a window.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, 2)` tensor of the probabilities of "low" and of "high", which sum to 1.
@@ -271,11 +271,11 @@ class DeepVANet(InferenceMixin, keras.Model):
         return ops.concatenate([1 - outputs, outputs], axis=-1)
 
     def feature_model(self):
-        """A model that shares the weights of this one and gives what its head is given, for pictures and for fusion.
+        """Return a model that shares this one's weights and outputs the input of its head, for figures and for fusion.
 
         It maps the input of this model to a dictionary of float32 arrays: `"faces"`, `(batch, face_units)`, `"bio"`,
-        `(batch, bio_units)`, and `"fused"`, the two side by side; of a network with one modality, that one alone.
-        `predict` of it goes through many windows in batches (Fig. 3 of [1] shows them by t-SNE).
+        `(batch, bio_units)`, and `"fused"`, the concatenation of both; for one modality, only that one. Its `predict`
+        processes many windows in batches (Fig. 3 of [1] shows them by t-SNE).
         """
         return keras.Model(
             self.input,
@@ -283,16 +283,16 @@ class DeepVANet(InferenceMixin, keras.Model):
         )
 
     def take_face_weights(self, pretrained):
-        """Copies the three convolutions for a face from another network, as [1] takes those learnt on AFEW-VA.
+        """Copy the three face convolutions from another network, as [1] does for those trained on AFEW-VA.
 
-        They are copied and trained on; `get_layer("face_convolution_1").trainable = False` and so on keeps them.
-        The faces must mean the same to both networks: the same `pixel_maximum`, cut out alike.
+        They are copied and trained further; `get_layer("face_convolution_1").trainable = False` and so on freezes them.
+        Faces must be equal for both networks: the same `pixel_maximum`, the same cropping.
 
         Args:
             pretrained: a `FaceAffectNetwork` or a `DeepVANet` with faces, of the same `width_multiplier`.
 
         Raises:
-            ValueError: one of the networks has no such convolutions, or they are of another size. Nothing is copied.
+            ValueError: one of the networks has no such convolutions, or their sizes differ. Nothing is copied then.
         """
         names = [f"face_convolution_{number}" for number in range(1, len(_FACE_FILTERS) + 1)]
         for role, model in (("this network", self), ("`pretrained`", pretrained)):
@@ -310,35 +310,35 @@ class DeepVANet(InferenceMixin, keras.Model):
 
     @classmethod
     def load_released_weights(cls, source, **arguments):
-        """A network with weights that the authors' code saved; its sizes are those of the weights.
+        """Build a network with weights saved by the authors' code; its sizes are those of the weights.
 
-        The weights tell the modalities, `face_units`, `bio_units`, `n_bio_channels`, `n_samples` and, up to 7 pixels,
-        `image_size`: the multiple of 8 among the sizes that fit (64 for the 6x6 of [1]), unless it is given. The
-        released layout is channels-first: there faces are `(batch, frames, 3, rows, columns)` and bio-signals `(batch,
-        channels, samples)`. Kernels are transposed, the gates of the ConvLSTM, there in the order i, f, o, g, become
-        those of Keras, i, f, g, o, its one convolution over input and hidden state becomes two, and the dense layers
-        behind a flatten get their inputs in our order. The outputs are those of the released network to about 1e-6.
+        The weights determine the modalities, `face_units`, `bio_units`, `n_bio_channels`, `n_samples` and, up to 7
+        pixels, `image_size`: the multiple of 8 among the sizes that fit (64 for the 6x6 of [1]), unless it is given.
+        The released layout is channels-first: there faces are `(batch, frames, 3, rows, columns)` and bio-signals
+        `(batch, channels, samples)`. Kernels are transposed, the ConvLSTM gates are reordered from i, f, o, g to
+        Keras's i, f, g, o, its one convolution over input and hidden state is split into two, and the inputs of dense
+        layers after a flatten are reordered. The outputs equal those of the released network to about 1e-6.
 
-        Half precision and float64 become float32. The arrays may lie under `"state_dict"`, `"model_state_dict"`,
-        `"model"` or `"net"`; `"module."` and `"_orig_mod."` before every name are dropped, `num_batches_tracked` is
-        ignored. A file of PyTorch is read with `weights_only=True`, which runs no code of the file; elsewhere,
-        `numpy.savez("weights.npz", **{name: tensor.numpy() for name, tensor in state_dict.items()})` makes a file
-        that is read without PyTorch.
+        Half precision and float64 are converted to float32. The arrays may be nested under `"state_dict"`,
+        `"model_state_dict"`, `"model"` or `"net"`; `"module."` and `"_orig_mod."` before every name are removed,
+        `num_batches_tracked` is ignored. A PyTorch file is read with `weights_only=True`, which runs no code of the
+        file; alternatively, `numpy.savez("weights.npz", **{name: tensor.numpy() for name, tensor in
+        state_dict.items()})` creates a file that is read without PyTorch.
 
         Args:
             source: a `.pth` or `.pt` file of a state dict (needs PyTorch), an `.npz` file, or a mapping of the released
                 names (`face_feature_extractor.cnn.0.weight`) to arrays or tensors.
             **arguments: other arguments of the network (`n_frames`, `dropout`, `pixel_maximum`, `inference`, ...);
-                `width_multiplier` where a changed copy of the code saved the weights.
+                `width_multiplier` if the weights come from a modified copy of the code.
 
         Returns:
             A `DeepVANet`.
 
         Raises:
-            InputError: a name is missing or unknown, an array has the wrong shape, is not of floats, has values that
-                are not finite or a negative variance; an argument contradicts the weights; a file cannot be read, or
-                holds more than arrays (a whole network), or needs PyTorch which is not there.
-            ValueError: an argument out of its range.
+            InputError: a name is missing or unknown, an array has the wrong shape, is not floating-point, has
+                non-finite values or a negative variance; an argument contradicts the weights; a file cannot be read,
+                contains more than arrays (a whole network), or needs PyTorch, which is not installed.
+            ValueError: an argument is out of its range.
 
         Example:
             >>> DeepVANet.load_released_weights({"classifier.0.weight": [[1.0]]})
@@ -375,7 +375,7 @@ class DeepVANet(InferenceMixin, keras.Model):
         return model
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "modalities": list(self.modalities),
@@ -393,10 +393,10 @@ class DeepVANet(InferenceMixin, keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class FaceAffectNetwork(InferenceMixin, keras.Model):
-    r"""Valence and arousal of one face: what the face convolutions of `DeepVANet` learn in before.
+    r"""Valence and arousal of one face: pre-training network of the face convolutions of `DeepVANet`.
 
-    The three convolutions of `DeepVANet`, flatten, dense 1000 with ReLU, dropout, dense 2. [1] learns them on the
-    frames of AFEW-VA, each rated for valence and arousal from -10 to 10; `DeepVANet.take_face_weights` takes them over:
+    The three convolutions of `DeepVANet`, flatten, dense 1000 with ReLU, dropout, dense 2. [1] trains them on the
+    frames of AFEW-VA, each rated for valence and arousal from -10 to 10; `DeepVANet.take_face_weights` copies them:
 
         pretrained = FaceAffectNetwork(pixel_maximum=255)
         pretrained.compile("adam", "mean_squared_error")
@@ -404,25 +404,25 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         model = DeepVANet(pixel_maximum=255)
         model.take_face_weights(pretrained)
 
-    **Deviations.** [1] says only that the convolutions are pre-trained. Flatten, the hidden layer, dropout and two
-    outputs are those of the released code, where a sigmoid follows: its ratings lie between 0 and 1, and how those of
-    AFEW-VA, from -10 to 10, were brought there is not part of it. Here both ratings are a linear output in the unit of
-    the targets; `rating_range=(0, 1)` is the released head, `(-10, 10)` the same stretched to the unit of AFEW-VA.
+    **Deviations.** [1] states only that the convolutions are pre-trained. Flatten, the hidden layer, dropout and two
+    outputs are those of the released code, which has a sigmoid after them: its ratings lie between 0 and 1, and the
+    conversion of AFEW-VA's ratings from -10 to 10 is not part of it. Here both ratings are a linear output in the unit
+    of the targets; `rating_range=(0, 1)` is the released head, `(-10, 10)` the same scaled to the unit of AFEW-VA.
 
     Args:
         image_size: rows and columns of a face in pixels, 21 or more; default 64 [1].
         units: size of the hidden layer, 1 or more; default 1000 (released).
         width_multiplier: factor above 0 on the filters of the convolutions, rounded, never below 1; default 1.
-        dropout: share of the hidden units that is dropped in training, from 0 to below 1; default 0.5.
-        pixel_maximum: what a white pixel is in the faces given, above 0; they are divided by it. Default 1, faces
-            from 0 to 1 as in [1]; 255 for faces as videos have them.
-        inference: what a user of the saved model must know and the network does not: how faces are found, cropped
-            and aligned, the scale of the ratings. A mapping that JSON can hold; default `None`.
-        rating_range: the smallest and the greatest rating that a sigmoid gives (released: 0 and 1); default `None`, a
+        dropout: dropout rate of the hidden units, from 0 to below 1; default 0.5.
+        pixel_maximum: value of a white pixel in the input, above 0, by which faces are divided. Default 1, faces from 0
+            to 1 as in [1]; 255 for faces from videos.
+        inference: metadata that a user of the saved model needs: how faces are detected, cropped
+            and aligned, the scale of the ratings. JSON-able mapping; default `None`.
+        rating_range: the smallest and the greatest rating of a sigmoid output (released: 0 and 1); default `None`, a
             linear output.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"faces"`: `(batch, rows, columns, 3)`.
@@ -431,7 +431,7 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         Valence and arousal, `(batch, 2)`, float32.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -510,7 +510,7 @@ class FaceAffectNetwork(InferenceMixin, keras.Model):
         self._keep_inference(inference)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "image_size": self.image_size,

@@ -1,4 +1,4 @@
-"""DGCNN: the dynamical graph convolutional network of Song et al. (2018), a comparison model."""
+"""DGCNN: dynamical graph convolutional network (Song et al., 2018), a comparison model."""
 
 import keras
 
@@ -8,7 +8,7 @@ from keras_emotion.models.window_classifier import WindowClassifierMixin, check_
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class DGCNN(WindowClassifierMixin, keras.Model):
-    r"""Channels joined by one learned graph, filtered by Chebyshev polynomials of its Laplacian, then dense layers.
+    r"""Chebyshev graph convolution with one learned graph over the channels, followed by dense layers.
 
     The steps of Algorithm 1 of [1] for the features `x` of a window, `(channels, features)`: the graph `W* =
     relu(W*)`, its scaled Laplacian `\tilde L`, then
@@ -16,34 +16,34 @@ class DGCNN(WindowClassifierMixin, keras.Model):
     $$y = \mathrm{relu}\Big(\sum_{k=0}^{K-1} T_k(\tilde L)\, x\, \Theta_k + b\Big)$$
 
     (`ChebyshevGraphConvolution`: the graph filter, the 1 x 1 convolution over the features, and the ReLU with its
-    bias), flattened, a dense layer with ReLU and a dense softmax. The graph is a weight like the others: the same for
-    all windows, moved by every batch. `FeatureScaling` comes first, so that a saved model carries the statistics of its
+    bias), flattened, a dense layer with ReLU and a dense softmax. The graph is a trained weight: the same for all
+    windows, updated by every batch. `FeatureScaling` comes first, so that a saved model carries the statistics of its
     training windows: `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(channels, features)`.
 
-    Any differential entropies or spectral powers by channel will do. From the maps of `EEGGridFeatures`, `(windows,
-    steps, rows, columns, bands)`, they are `eeg[:, 0, rows, columns]` for the first step, with the cells of the
-    electrodes (`keras_emotion.signals.grid_positions(channel_names).T`).
+    Inputs are any differential entropies or spectral powers by channel. From the maps of `EEGGridFeatures`, `(windows,
+    steps, rows, columns, bands)`, use `eeg[:, 0, rows, columns]` for the first step, with the cells of the electrodes
+    (`keras_emotion.signals.grid_positions(channel_names).T`).
 
-    **Deviations.** Those of `ChebyshevGraphConvolution`, where the update of the graph is explained. The numbers of
-    filters and hidden units and `K = 2` are those of public code [2]; [1] was not at hand to check them against. [2]
-    takes powers of the normalised adjacency in the place of Chebyshev polynomials and normalises its inputs by batch;
-    here are the polynomials, and the scaling fitted on training windows. The penalty on all weights that [1] adds to
-    the cross-entropy is left to the optimizer (`weight_decay`).
+    **Deviations.** Those of `ChebyshevGraphConvolution`, which describes the update of the graph. The numbers of
+    filters and hidden units and `K = 2` are those of public code [2]; [1] was not available for verification. [2] uses
+    powers of the normalised adjacency instead of Chebyshev polynomials and normalises its inputs by batch; here
+    polynomials are used, and the scaling is fitted on training windows. The penalty on all weights that [1] adds to the
+    cross-entropy is left to the optimizer (`weight_decay`).
 
     Args:
-        n_channels: channels, 2 or more; default 32.
-        n_features: features of a channel, 1 or more; default 5, one for each band.
-        n_classes: classes, 2 or more; default 2.
+        n_channels: number of channels, 2 or more; default 32.
+        n_features: number of features of a channel, 1 or more; default 5, one for each band.
+        n_classes: number of classes, 2 or more; default 2.
         filters: filters of the graph convolution, 1 or more; default 32 [2].
-        n_polynomials: `K`, 1 or more; default 2 [2]. With 1 no channel hears of another before the dense layers.
+        n_polynomials: `K`, 1 or more; default 2 [2]. With 1, channels are not mixed before the dense layers.
         hidden_units: units of the hidden dense layer, 1 or more; default 64 [2]. `None` leaves the layer out.
         adjacency_decay: that of `ChebyshevGraphConvolution`, 0 or more; default 0.
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: bands, channel order, label
-            rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: bands, channel order, label
+            rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, channels, features)`.
@@ -54,7 +54,7 @@ class DGCNN(WindowClassifierMixin, keras.Model):
     Numerics: scaling, graph, polynomials and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -112,7 +112,7 @@ class DGCNN(WindowClassifierMixin, keras.Model):
         for layer in head_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -129,11 +129,11 @@ class DGCNN(WindowClassifierMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def graph(self):
-        """The learned graph, `(channels, channels)` float32, symmetric and nowhere negative, for pictures."""
+        """Return the learned graph, `(channels, channels)` float32, symmetric and non-negative, for figures."""
         return self.get_layer("graph_convolution").graph()
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_channels": self.n_channels,

@@ -1,4 +1,4 @@
-"""EEGNet: the compact convolutional network of Lawhern et al. (2018) for raw EEG, a comparison model."""
+"""EEGNet: compact convolutional network for raw EEG (Lawhern et al., 2018), a comparison model."""
 
 import keras
 from keras import ops
@@ -11,7 +11,7 @@ from keras_emotion.models.window_classifier import (
     softmax_head,
 )
 
-# Seconds that the temporal kernel spans; rate after the first pooling, and what follows at it.
+# Length of the temporal kernel; sampling rate after the first pooling, and the constants that follow from it.
 _TEMPORAL_KERNEL_SECONDS = 0.5
 _POOLED_RATE_HZ = 32.0
 _SEPARABLE_KERNEL_LENGTH = 16
@@ -20,7 +20,7 @@ _SECOND_POOLING = 8
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class EEGNet(WindowClassifierMixin, keras.Model):
-    r"""Filters in time, filters over the channels for each of them, a separable convolution, one softmax layer.
+    r"""Temporal filters, spatial filters for each of them, a separable convolution, and a softmax layer.
 
     Table 2 of [1], for a window of `T` samples of `C` channels at 128 Hz, "EEGNet-8,2" (`F_1 = 8`, `D = 2`, `F_2 =
     F_1 D = 16`):
@@ -31,32 +31,32 @@ class EEGNet(WindowClassifierMixin, keras.Model):
       filters; batch normalisation, ELU, mean over 8 samples, dropout;
     - dense softmax, the weights of each class of norm 0.25 at most.
 
-    No convolution has a bias; those in time keep the length ("same"). A pooling drops the samples that fill no bin.
-    The filters are found by name (`get_layer("temporal_convolution")`, `"spatial_convolution"`).
+    No convolution has a bias; those in time keep the length ("same"). A pooling drops samples that do not fill a bin.
+    The filters can be accessed by name (`get_layer("temporal_convolution")`, `"spatial_convolution"`).
 
-    **Deviations.** Samples stand before channels here: kernels are `(samples, channels)` where [1] prints `(channels,
-    samples)`. [1] has 128 Hz; at another `sampling_rate_hz` the temporal kernel lasts half a second and the first
-    pooling brings it to 32 Hz, rounded (the authors' code suggests both, untested). Batch normalisation is Keras's
-    (momentum 0.99, epsilon 0.001), as in the authors' code.
+    **Deviations.** Samples come before channels here: kernels are `(samples, channels)` where [1] prints `(channels,
+    samples)`. [1] has 128 Hz; at another `sampling_rate_hz` the temporal kernel still lasts half a second and the first
+    pooling reduces the rate to 32 Hz, rounded (the authors' code suggests both, untested). Batch normalisation is
+    Keras's (momentum 0.99, epsilon 0.001), as in the authors' code.
 
     Args:
-        n_samples: samples `T` of a window, so many that the two poolings leave one or more (32 at 128 Hz); default
-            128 (1 s at 128 Hz).
-        n_channels: channels `C`, 1 or more; default 32.
-        n_classes: classes, 2 or more; default 2.
+        n_samples: number of samples `T` of a window, enough to leave one or more after the two poolings (32 at 128 Hz);
+            default 128 (1 s at 128 Hz).
+        n_channels: number of channels `C`, 1 or more; default 32.
+        n_classes: number of classes, 2 or more; default 2.
         sampling_rate_hz: rate of the samples in Hz, above 0; default 128 [1].
-        kernel_length: samples of the temporal kernel, 1 or more; default `None`, half a second [1]. [1] takes 32 where
-            signals have nothing below 4 Hz, as DEAP's preprocessed files.
+        kernel_length: samples of the temporal kernel, 1 or more; default `None`, half a second [1]. [1] uses 32 for
+            signals without content below 4 Hz, such as DEAP's preprocessed files.
         n_temporal_filters: `F_1`, 1 or more; default 8 [1].
         n_spatial_filters: `D`, spatial filters for each temporal one, 1 or more; default 2 [1].
         n_separable_filters: `F_2`, 1 or more; default `None`, `F_1 D` [1].
-        dropout: share dropped in training after each block, from 0 to below 1; default 0.5, that of [1] within
-            subjects; 0.25 across subjects.
-        inference: what a user of the saved model must know and the network does not: channel order, units,
-            preprocessing, label rule. A mapping that JSON can hold; default `None`.
+        dropout: dropout rate after each block, from 0 to below 1; default 0.5, that of [1] within subjects; 0.25 across
+            subjects.
+        inference: metadata that a user of the saved model needs: channel order, units,
+            preprocessing, label rule. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, samples, channels)`, the layout of `RawSignals(channels="eeg")`.
@@ -64,11 +64,11 @@ class EEGNet(WindowClassifierMixin, keras.Model):
     Output:
         Probabilities of the classes, `(batch, n_classes)`, float32.
 
-    Numerics: softmax and the statistics of the normalisation run in float32 under mixed precision. Signals are best
-    given in a unit in which they are of the order of 1 to 100 (microvolts): volts vanish beside the epsilon.
+    Numerics: softmax and the statistics of the normalisation run in float32 under mixed precision. Use a unit in which
+    signals are of the order of 1 to 100 (microvolts): volts are negligible against the epsilon.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -140,7 +140,7 @@ class EEGNet(WindowClassifierMixin, keras.Model):
                 (1, n_channels),
                 depth_multiplier=n_spatial_filters,
                 use_bias=False,
-                # The norm of each spatial filter; the other axes of the kernel count the filters.
+                # Norm of each spatial filter; the other axes of the kernel count the filters.
                 depthwise_constraint=keras.constraints.MaxNorm(1.0, axis=(0, 1)),
                 data_format="channels_last",
                 dtype=policy,
@@ -167,7 +167,7 @@ class EEGNet(WindowClassifierMixin, keras.Model):
         for layer in layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -184,7 +184,7 @@ class EEGNet(WindowClassifierMixin, keras.Model):
         self._keep_inference(inference)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_samples": self.n_samples,

@@ -1,4 +1,4 @@
-"""Emotion Transformer Fusion: a Transformer encoder for each modality, and fusion by attention."""
+"""Emotion Transformer Fusion: a Transformer encoder for each modality, with attention-based fusion."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin
 
 
 def _positions(n_windows, units):
-    """Sines and cosines of the place of each window, `(n_windows, units)`: section 3.5 of Vaswani et al. (2017)."""
+    """Return sines and cosines of window positions, `(n_windows, units)`: section 3.5 of Vaswani et al. (2017)."""
     angles = np.arange(n_windows)[:, None] / 10000 ** (np.arange(0, units, 2) / units)
     positions = np.empty((n_windows, units))
     positions[:, 0::2] = np.sin(angles)
@@ -20,7 +20,7 @@ def _positions(n_windows, units):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
-    r"""Transformer encoders over the windows of each modality, their means fused by attention, a dense softmax.
+    r"""Transformer encoders over the windows of each modality, fused by attention, and a dense softmax.
 
     Of each modality `m`, the scaled features of the windows `x_t` become `e_t = W x_t + b + p_t` with the sines and
     cosines `p_t` of their place, and pass `L` layers of a Transformer encoder as in [2]:
@@ -30,37 +30,37 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
     $$\mathrm{MultiHead}(e, e, e) = [a_1, \ldots, a_H] W^O, \qquad
       a_h = \mathrm{softmax}\Big(\frac{e W_h^Q (e W_h^K)^T}{\sqrt{d}}\Big) e W_h^V$$
 
-    The mean over the windows is `O_m`; `keras_emotion.layers.ModalityAttention` makes of both one vector for the dense
-    softmax. Each modality is scaled first: see `feature_scaling`. With one modality there is nothing to fuse.
+    The mean over the windows is `O_m`; `keras_emotion.layers.ModalityAttention` fuses the modalities to one vector for
+    the dense softmax. Each modality is scaled first: see `feature_scaling`. With one modality there is no fusion.
 
-    **Deviations.** Built without the text of [1], from its abstract, "pure attention", that is no recurrent or
-    convolutional layer, and from [3], which compares with it: "transformer encoders with attention based fusion". The
+    **Deviations.** Built without the text of [1], from its abstract, "pure attention", that is without recurrent or
+    convolutional layers, and from [3], which compares with it: "transformer encoders with attention based fusion". The
     encoders are those of [2], with the normalisation after each sum and without biases in the attention, as printed
-    there; the fusion is the attention that the group of [1] published at the time. Chosen here: a token is a window,
-    the mean of the tokens stands for the modality, and all sizes but that of the hidden layer, for some hundred trials.
+    there; the fusion is the attention that the group of [1] published at the time. Our choices: a token is a window,
+    the mean of the tokens represents the modality, and all sizes except that of the hidden layer, for some hundred
+    trials.
 
     Args:
         modalities: some of `"eeg"`, `"face"` and `"eye"`, in any order; default `("eeg", "face")`.
-        n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
-        n_channels: EEG channels, 1 or more; default 32.
-        n_bands: bands of a channel, 1 or more; default 5.
-        n_face_channels: quantities of a face, 1 or more; default 29.
-        n_classes: classes, 2 or more; default 2.
-        n_layers: layers `L` of each encoder, 1 or more; default 2.
+        n_windows: number of windows of a sample, 1 or more; default 20 (3 s each of 60 s).
+        n_channels: number of EEG channels, 1 or more; default 32.
+        n_bands: number of bands of a channel, 1 or more; default 5.
+        n_face_channels: number of quantities of a face, 1 or more; default 29.
+        n_classes: number of classes, 2 or more; default 2.
+        n_layers: number of layers `L` of each encoder, 1 or more; default 2.
         units: size of a token, a multiple of `n_heads`; default 64. The hidden layer is four times as large [2].
-        n_heads: heads `H`, 1 or more, each of the size `d = units / n_heads`; default 4.
-        dropout: share of the tokens and of what is added to them that is dropped in training, from 0 to below 1;
-            default 0.1 [2].
-        inference: what a user of the saved model must know and the network does not: channel order, bands, how the
-            face features are computed, label rule. A mapping that JSON can hold; default `None`.
-        n_eye_channels: features of eye movements, 1 or more; default 33. Not used without eye movements.
+        n_heads: number of heads `H`, 1 or more, each of the size `d = units / n_heads`; default 4.
+        dropout: dropout rate of the tokens and of what is added to them, from 0 to below 1; default 0.1 [2].
+        inference: metadata that a user of the saved model needs: channel order, bands, how the
+            face features are computed, label rule. JSON-able mapping; default `None`.
+        n_eye_channels: number of features of eye movements, 1 or more; default 33. Not used without eye movements.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, `"face"`, `(batch, windows, features)`, and
-        `"eye"`, eye movements, `(batch, windows, features)`, as far as the network has them.
+        `"eye"`, eye movements, `(batch, windows, features)`, for the modalities of the network.
 
     Output:
         Probability of each class, `(batch, n_classes)`, float32.
@@ -69,7 +69,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
         float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -133,7 +133,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             return keras.layers.LayerNormalization(epsilon=1e-5, dtype=policy, name=name)
 
         def encoder_layer(name):
-            # Dropout inside of the attention would have Keras take the softmax in half precision.
+            # With dropout in the attention, Keras would compute the softmax in half precision.
             attention = keras.layers.MultiHeadAttention(
                 n_heads, units // n_heads, use_bias=False, dtype=policy, name=f"{name}_attention"
             )
@@ -173,7 +173,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
             means.append(ops.mean(ops.cast(x, "float32"), axis=1))
         x = fusion(ops.stack(means, axis=1)) if len(means) > 1 else means[0]
         super().__init__(inputs=inputs, outputs=softmax(classifier(x)), name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -194,7 +194,7 @@ class EmotionTransformerFusion(WindowFeaturesMixin, keras.Model):
         self._keep_inference(inference)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "modalities": list(self.modalities),

@@ -1,4 +1,4 @@
-"""An LSTM for each of EEG and face, their decisions averaged, a comparison model of the video-EEG hierarchical LSTM."""
+"""LSTMs on EEG and face with averaged decisions, a comparison model of the video-EEG hierarchical LSTM."""
 
 import math
 
@@ -12,31 +12,30 @@ from keras_emotion.models.window_classifier import check_minima
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class FaceEEGLSTM(InferenceMixin, keras.Model):
-    r"""Selected powers of the EEG and quantities of the face, step by step, an LSTM each; decisions are averaged.
+    r"""LSTMs on selected EEG powers and on face quantities, step by step; decisions are averaged.
 
-    Li et al. [1], which Wu, Zhang and Zhao [2] compare with: power spectral densities of the EEG, of which the
-    important ones are selected, geometric features of the face from its landmarks, an LSTM, and fusion at the level of
-    decisions.
+    Li et al. [1], with which Wu, Zhang and Zhao [2] compare: power spectral densities of the EEG, from which the
+    important ones are selected, geometric features of the face from its landmarks, an LSTM, and decision level fusion.
 
-    **Deviations.** The abstract of [1] and what [2] writes of it are known; no sizes are, nor how features were
-    selected, nor whether there is dropout (here none). [1] follows a continuous rating, and its abstract has the LSTM
-    fuse the decisions; here each modality has an LSTM that classifies the segment, and the mean of their probabilities
-    is the decision. Importance of a power is the sum of its absolute weights in a linear classifier of the mean over
-    the steps, trained beside on the same rows (`ImportanceSelection`); the choice settles while the networks are
-    trained. The losses of the two LSTMs and of the linear classifier are added, so that each is trained as alone, but
-    for the epoch, which is chosen for all at once.
+    **Deviations.** Only the abstract of [1] and the description in [2] are known; sizes, the feature selection and
+    dropout (here none) are not. [1] predicts a continuous rating, and according to its abstract the LSTM fuses the
+    decisions; here each modality has an LSTM that classifies the segment, and the mean of their probabilities is the
+    decision. The importance of a power is the sum of its absolute weights in a linear classifier of the mean over the
+    steps, trained in parallel on the same rows (`ImportanceSelection`); the selection converges during training. The
+    losses of the two LSTMs and of the linear classifier are added, so that each is trained independently, except that
+    one epoch is chosen for all.
 
     Args:
         eeg_shape: `(steps, channels, bands)` of the EEG; default `(5, 32, 4)`.
         face_shape: `(steps, quantities)` of the face; default `(5, 29)`.
-        n_classes: classes, 2 or more; default 2.
-        units: of each LSTM, 1 or more; default 64.
-        n_selected: powers that are selected, 1 or more, all where there are fewer; default 40.
-        inference: what a user of the saved model must know and the network does not. A mapping that JSON can hold;
+        n_classes: number of classes, 2 or more; default 2.
+        units: units of each LSTM, 1 or more; default 64.
+        n_selected: number of selected powers, 1 or more; all if there are fewer; default 40.
+        inference: metadata that a user of the saved model needs. JSON-able mapping;
             default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the outputs, which are float32.
+        dtype: dtype policy of every layer except the outputs, which are float32.
 
     Input:
         A dictionary with `"eeg"`, `(batch, steps, channels, bands)`, and `"face"`, `(batch, steps, quantities)`.
@@ -49,7 +48,7 @@ class FaceEEGLSTM(InferenceMixin, keras.Model):
     Numerics: scaling and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -121,7 +120,7 @@ class FaceEEGLSTM(InferenceMixin, keras.Model):
             "importance": of_importance(scores),
         }
         super().__init__(inputs=inputs, outputs=outputs, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -134,14 +133,14 @@ class FaceEEGLSTM(InferenceMixin, keras.Model):
 
     @property
     def feature_scaling(self):
-        """The layers that scale the inputs, by name; see `FeatureScaling.set_statistics`."""
+        """Scaling layers of the inputs, by name; see `FeatureScaling.set_statistics`."""
         return {name: self.get_layer(f"{name}_scaling") for name in ("eeg", "face")}
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window: the mean of EEG and face.
+        """Return the class probabilities of a window: the mean of EEG and face.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -149,7 +148,7 @@ class FaceEEGLSTM(InferenceMixin, keras.Model):
         return outputs["probabilities"]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "eeg_shape": list(self.eeg_shape),

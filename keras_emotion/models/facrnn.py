@@ -1,4 +1,4 @@
-"""3FACRNN: the EEG network of Du et al. (2024) and the loss that lets a visual network teach it."""
+"""3FACRNN: the EEG network of Du et al. (2024) and its loss with distillation from a visual teacher."""
 
 import keras
 from keras import ops
@@ -17,43 +17,42 @@ from keras_emotion.models.inference import InferenceMixin
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class FACRNNEEGNetwork(InferenceMixin, keras.Model):
-    r"""Band attention, a convolutional network for each slice, two LSTM layers, self-attention, a class for each step.
+    r"""Band attention, a CNN per slice, two LSTM layers, self-attention, and a class for each step.
 
     Sections 2.2.2 to 2.2.4 of [1]: every slice `E_t` of a window passes `ECABandAttention` (Eq. 4-5), four
     convolutions, a pooling and a dense layer (Eq. 6-11) shared by the slices, two LSTM layers (Eq. 12-17),
     `StepSelfAttention` (Eq. 18-20) and a dense softmax. `FeatureScaling` comes before all of it, so that a saved model
     carries the statistics of its training windows: `model.feature_scaling.set_statistics(mean, standard_deviation)`,
-    each `(rows, columns, bands)`. The other layers are found by name (`get_layer("band_attention")`).
+    each `(rows, columns, bands)`. The other layers can be accessed by name (`get_layer("band_attention")`).
 
-    **Deviations.** [1] leaves these open; each is an argument or said here. The convolutions keep the size of the grid
-    ("zero-filling") and the pooling drops an odd last row and column (9 -> 4). The dense layer of Eq. 11 is linear as
-    printed. Eq. 12-15 print peepholes, which no LSTM of Keras has: `cell="peephole"` offers them. The recurrent
-    layers have 128 units as in Eq. 17 ("set to the sample number" says the text beside it). The probability of
-    a window is the mean over its steps. Features are scaled, of which [1] says nothing.
+    **Deviations.** [1] leaves these open; each is an argument or described here. The convolutions keep the size of the
+    grid ("zero-filling") and the pooling drops an odd last row and column (9 -> 4). The dense layer of Eq. 11 is linear
+    as printed. Eq. 12-15 print peepholes, which Keras's LSTM does not have: use `cell="peephole"`. The recurrent layers
+    have 128 units as in Eq. 17 (the text next to it says "set to the sample number"). The probability of a window is
+    the mean over its steps. Features are scaled, which [1] does not mention.
 
     Args:
-        n_steps: slices `T` of a window, 1 or more; default 4.
-        grid_shape: rows and columns of the grid that the electrodes are laid out on, each 2 or more;
-            default `(9, 9)` [1].
-        n_bands: bands of a slice, 1 or more; default 4 [1]. Raw EEG instead of features (Table 4 of [1]) is the same
-            network with `band_attention=False` and the samples of a slice for its bands.
-        n_classes: classes, 2 or more; default 2 [1].
+        n_steps: number of slices `T` of a window, 1 or more; default 4.
+        grid_shape: rows and columns of the electrode grid, each 2 or more; default `(9, 9)` [1].
+        n_bands: number of bands of a slice, 1 or more; default 4 [1]. For raw EEG instead of features (Table 4 of [1])
+            use `band_attention=False` and the samples of a slice as bands.
+        n_classes: number of classes, 2 or more; default 2 [1].
         band_attention: whether the bands are weighed; `False` is an ablation of Table 3.
         band_attention_kernel_size: `kernel_size` of `ECABandAttention`; default `None`, the adaptive one of Eq. 4.
         self_attention: whether the steps are weighed; `False` is an ablation of Table 3 and classifies `h_t`.
         cell: `"lstm"` (default) or `"peephole"`.
         dense_activation: activation of the dense layer of Eq. 11, `None` (default) or `"relu"`.
         width_multiplier: factor above 0 on the 64, 128, 256 and 128 filters and the 512 dense units, rounded, never
-            below 1; default 1. The recurrent layers keep `units`, since their width is that of the teacher.
+            below 1; default 1. The recurrent layers keep `units`, because the teacher determines their width.
         units: size of the recurrent states and so of the features, 1 or more; default 128 [1].
-        distillation_features: which states are the output `features`: `"attention"` (default, `A_t`) or `"lstm"`
-            (`h_t`, some `n_steps` times as large). They are the same without self-attention.
+        distillation_features: states for the output `features`: `"attention"` (default, `A_t`) or `"lstm"` (`h_t`,
+            about `n_steps` times as large). They are the same without self-attention.
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: bands, channel order, grid
-            layout, label rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: bands, channel order, grid
+            layout, label rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the two outputs, which are float32.
+        dtype: dtype policy of every layer except the two outputs, which are float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, steps, rows, columns, bands)`.
@@ -65,7 +64,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
     Numerics: scaling, both softmaxes and the mean of the band attention run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -185,7 +184,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
             "features": features(x if distillation_features == "attention" else hidden_states),
         }
         super().__init__(inputs=inputs, outputs=outputs, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -208,10 +207,10 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window: the mean over its steps.
+        """Return the class probabilities of a window: the mean over its steps.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -219,11 +218,11 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
         return ops.mean(outputs["probabilities"], axis=1)
 
     def attention_model(self):
-        """A model that shares the weights of this one and gives its attention.
+        """Return a model that shares this one's weights and outputs its attention.
 
         It maps the input of this model to a dictionary of `"bands"`, `(batch, steps, bands)`, each weight in (0, 1),
-        and `"steps"`, `(batch, steps)`, which sums to 1 over the steps; a key is left out where the network has no
-        such attention. `predict` of it goes through many windows in batches.
+        and `"steps"`, `(batch, steps)`, which sums to 1 over the steps; keys of missing attention are left out. Its
+        `predict` processes many windows in batches.
 
         Raises:
             ValueError: the network has neither attention.
@@ -233,7 +232,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
         return keras.Model(self.input, dict(self._attention_weights))
 
     def band_attention_weights(self, inputs):
-        """Weights of the bands, `(batch, steps, bands)`, for one batch of inputs of this model.
+        """Return the weights of the bands, `(batch, steps, bands)`, for one batch of inputs of this model.
 
         Raises:
             ValueError: the network has no band attention.
@@ -243,7 +242,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
         return self.attention_model()(inputs)["bands"]
 
     def step_attention_weights(self, inputs):
-        """Probabilities of the steps, `(batch, steps)`, for one batch of inputs of this model.
+        """Return the probabilities of the steps, `(batch, steps)`, for one batch of inputs of this model.
 
         Raises:
             ValueError: the network has no self-attention.
@@ -253,7 +252,7 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
         return self.attention_model()(inputs)["steps"]
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,
@@ -273,17 +272,17 @@ class FACRNNEEGNetwork(InferenceMixin, keras.Model):
 
 
 def distillation_losses(rho=0.8, distillation_weight=1.0, step_reduction="sum", teacher=True):
-    r"""Arguments of `compile` that make the loss of `FACRNNEEGNetwork` that of Eq. 21 and 22 of [1].
+    r"""Return arguments of `compile` for the loss of `FACRNNEEGNetwork`, Eq. 21 and 22 of [1].
 
     $$L = \rho \sum_t CE(Y_t, P_t) + (1 - \rho) w^* \frac{1}{T F} \sum_{t, f} |V_{t, f} - A_{t, f}|$$
 
     for each window, averaged over the windows by their sample weights. The targets are a dictionary of
     `"probabilities"`, the class of each step, `(batch, steps)` integers, and `"features"`, those of the teacher,
-    `(batch, steps, units)`. Without a teacher the loss is the cross-entropy alone and the targets need no
-    `"features"`, unless `compile` is given metrics too: Keras then wants a target for each output, which may be zeros.
+    `(batch, steps, units)`. Without a teacher the loss is only the cross-entropy and the targets need no `"features"`,
+    unless `compile` gets metrics too: Keras then requires a target for each output, which may be zeros.
 
-    **Deviations.** Eq. 22 prints the sum over steps alone; its divisor `T F` shows that the features are summed too.
-    Without a teacher [1] gives no loss: the cross-entropy is not scaled by `rho` then.
+    **Deviations.** Eq. 22 prints only the sum over steps; its divisor `T F` implies a sum over features, too. [1]
+    states no loss without a teacher: the cross-entropy is not scaled by `rho` then.
 
     Args:
         rho: weight of the cross-entropy, from 0 to 1; default 0.8 [1].
@@ -295,7 +294,7 @@ def distillation_losses(rho=0.8, distillation_weight=1.0, step_reduction="sum", 
         `loss` and `loss_weights` for `compile`.
 
     Raises:
-        ValueError: `rho` outside of 0 to 1, `distillation_weight` below 0, or `step_reduction` another word.
+        ValueError: `rho` is not from 0 to 1, `distillation_weight` is below 0, or `step_reduction` is unknown.
 
     Example:
         >>> model = FACRNNEEGNetwork(width_multiplier=0.05, units=8)

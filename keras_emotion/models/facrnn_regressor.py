@@ -1,4 +1,4 @@
-"""The EEG network of 3FACRNN with a value at each step in place of a class: for ratings that follow time."""
+"""EEG network of 3FACRNN with a value per step in place of a class, for continuous ratings."""
 
 import keras
 from keras import ops
@@ -9,26 +9,26 @@ from keras_emotion.models.inference import InferenceMixin
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class FACRNNRegressor(InferenceMixin, keras.Model):
-    """Band attention, a convolutional network for each step, two LSTM layers, self-attention, a value for each step.
+    """Band attention, a CNN per step, two LSTM layers, self-attention, and a value for each step.
 
-    It is `FACRNNEEGNetwork` [1] up to its features; a dense layer of one unit, linear, takes the place of the softmax.
+    It is `FACRNNEEGNetwork` [1] up to its features; a linear dense layer of one unit replaces the softmax.
 
-    **Deviations.** [1] classifies, and predicts no rating that follows time; its step attention scales each state by a
-    probability over the steps, and no more than that is known of how it suits a sequence of values: `self_attention`
-    is off by default.
+    **Deviations.** [1] classifies, and does not predict continuous ratings; its step attention scales each state by a
+    probability over the steps, and its suitability for a sequence of values is unknown: `self_attention` is off by
+    default.
 
     Args:
-        n_steps: steps of a sequence, 1 or more; default 10.
+        n_steps: number of steps of a sequence, 1 or more; default 10.
         grid_shape: rows and columns of the grid of electrodes, each 2 or more; default `(9, 9)` [1].
-        n_bands: bands of a step, 1 or more; default 4 [1].
+        n_bands: number of bands of a step, 1 or more; default 4 [1].
         self_attention: whether the steps are weighed; default `False`.
         width_multiplier: see `FACRNNEEGNetwork`; default 1.
         units: size of the recurrent states, 1 or more; default 128 [1].
-        inference: what a user of the saved model must know and the network does not, a mapping that JSON can hold;
+        inference: metadata that a user of the saved model needs, a JSON-able mapping;
             default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, steps, rows, columns, bands)`.
@@ -39,7 +39,7 @@ class FACRNNRegressor(InferenceMixin, keras.Model):
     Numerics: as `FACRNNEEGNetwork`; the output is float32.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -76,13 +76,13 @@ class FACRNNRegressor(InferenceMixin, keras.Model):
             units=units,
             dtype=policy,
         )
-        # The classifier of the network is not on the way from the input to the value.
+        # The network's classifier is not used.
         value = keras.layers.Dense(1, dtype=policy, name="value")
         values = keras.layers.Identity(dtype="float32", name="values")
         super().__init__(
             inputs=network.input, outputs=values(ops.squeeze(value(network.output["features"]), axis=-1)), name=name
         )
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         self.dtype_policy = policy
@@ -96,7 +96,7 @@ class FACRNNRegressor(InferenceMixin, keras.Model):
         self.feature_scaling = network.feature_scaling
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,

@@ -1,4 +1,4 @@
-"""3FACRNN: the visual network of Du et al. (2024), which recognises emotions in faces and teaches the EEG network."""
+"""3FACRNN: the visual network of Du et al. (2024) for emotion recognition in faces, teacher of the EEG network."""
 
 import keras
 from keras import ops
@@ -9,43 +9,43 @@ from keras_emotion.models.inference import InferenceMixin
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class FACRNNVisualNetwork(InferenceMixin, keras.Model):
-    r"""A convolutional network for each face, a temporal convolutional network, a class for each step.
+    r"""CNN per face, a temporal convolutional network, and a class for each step.
 
-    Section 2.1 of [1], which prints no equation: every face passes two convolutions with a pooling each, shared by
-    the steps, and becomes 512 features; a `ResidualTCN` of two modules and a pooling over the steps make 128 of them;
-    a dense softmax follows. These 128 are what the EEG network is taught (`FACRNNEEGNetwork`). Trained by
-    `distillation_losses(teacher=False)`, the cross-entropy alone. The layers are found by name
+    Section 2.1 of [1], which prints no equation: every face passes two convolutions with a pooling each, shared by the
+    steps, and becomes 512 features; a `ResidualTCN` of two modules and a pooling over the steps reduce them to 128; a
+    dense softmax follows. These 128 are the teacher features of the EEG network (`FACRNNEEGNetwork`). Train it with
+    `distillation_losses(teacher=False)`, the cross-entropy only. Layers can be accessed by name
     (`get_layer("temporal_network").receptive_field`).
 
-    **Deviations.** [1] leaves these open; each is an argument or said here. Of the stacks of two convolutions and
-    two poolings the one that gives 512 features of a 48x48 face: convolutions of 5x5 and 32 filters that keep the
-    size, ReLU, poolings of the largest in 4x4 and in 3x3 (48 -> 12 -> 4, and 4 * 4 * 32 = 512); poolings drop rows
-    and columns that are left over. The kind of the normalisation and the padding of the temporal network. "Can be
-    shared" is said of its two modules: `share_modules`. The pooling over the steps takes the larger of two and
-    keeps their number: a step and the one before it where the padding is causal, a step and the next one otherwise
-    (the "same" pooling of Keras always takes the next, and the network would see a step ahead); the step at the border
-    stands alone. The probability of a window is the mean over its steps.
+    **Deviations.** [1] leaves these open; each is an argument or described here. The stack of two convolutions and two
+    poolings is the one that gives 512 features of a 48x48 face: convolutions of 5x5 and 32 filters that keep the size,
+    ReLU, max poolings of 4x4 and 3x3 (48 -> 12 -> 4, and 4 * 4 * 32 = 512); poolings drop remaining rows and columns.
+    The kind of the normalisation and the padding of the temporal network. [1] says of its two modules that they "can be
+    shared": `share_modules`. The pooling over the steps takes the larger of two and keeps their number: a step and the
+    one before it for causal padding, a step and the next one otherwise (the "same" pooling of Keras always includes the
+    next, so that the network would look one step ahead); the step at the border is used alone. The probability of a
+    window is the mean over its steps.
 
-    **Batch normalisation** sees every window of a batch in training, also one of weight 0 that only fills it up, and
-    its moving averages need some hundred batches to settle. `normalization="layer"` has neither trait.
+    **Batch normalisation** includes every window of a batch in training, also padding of weight 0, and its moving
+    averages need some hundred batches to converge. `normalization="layer"` has neither problem.
 
     Args:
-        n_steps: faces `T` of a window, 1 or more; default 4.
+        n_steps: number of faces `T` of a window, 1 or more; default 4.
         image_size: rows and columns of a face in pixels, 12 or more; default 48 [1].
-        n_classes: classes, 2 or more; default 2 [1].
+        n_classes: number of classes, 2 or more; default 2 [1].
         width_multiplier: factor above 0 on the filters of the two convolutions, rounded, never below 1; default 1.
-            The temporal network keeps `units`, since its width is that of the student.
+            The temporal network keeps `units`, because the student determines its width.
         units: filters of the temporal network and so the size of the features, 1 or more; default 128 [1].
-        padding: of the temporal network, `"causal"` (default: no step sees a later one) or `"same"`.
-        share_modules: whether its two modules have the same weights, behind a 1x1 convolution; default `False`.
-        dropout: share of the features that is dropped in training after each of its convolutions, from 0 to below 1;
+        padding: padding of the temporal network, `"causal"` (default: no step uses a later one) or `"same"`.
+        share_modules: whether its two modules share weights, after a 1x1 convolution; default `False`.
+        dropout: dropout rate of the features after each of its convolutions, from 0 to below 1;
             default 0.5 [1].
-        normalization: of the temporal network, `"batch"` (default) or `"layer"`.
-        inference: what a user of the saved model must know and the network does not: how faces are found, cropped
-            and aligned, frame rate, label rule. A mapping that JSON can hold; default `None`.
+        normalization: normalisation of the temporal network, `"batch"` (default) or `"layer"`.
+        inference: metadata that a user of the saved model needs: how faces are detected, cropped
+            and aligned, frame rate, label rule. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the two outputs, which are float32.
+        dtype: dtype policy of every layer except the two outputs, which are float32.
 
     Input:
         A dictionary with `"faces"`: `(batch, steps, rows, columns, 3)`, values from 0 to 255, integers (uint8) or
@@ -58,7 +58,7 @@ class FACRNNVisualNetwork(InferenceMixin, keras.Model):
     Numerics: the softmax and the statistics of the normalisation run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -144,15 +144,15 @@ class FACRNNVisualNetwork(InferenceMixin, keras.Model):
             x = layer(x)
         x = ops.reshape(x, (-1, n_steps, x.shape[-1]))
         x = temporal_network(x)
-        # The step at the border twice: the larger of the two is that step.
+        # The step at the border is repeated: the larger of the two is that step.
         x = ops.concatenate([x[:, :1], x] if padding == "causal" else [x, x[:, -1:]], axis=1)
         x = temporal_pooling(x)
         outputs = {"probabilities": softmax(classifier(x)), "features": features(x)}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
 
         # === Configuration ===
-        # Given to the constructor of Keras it does not reach the layers, and in a network around this one a frozen
-        # teacher would be trained.
+        # A functional model's constructor does not pass it on to its layers, and a network around this one would train
+        # a frozen teacher.
         self.trainable = trainable
         self.dtype_policy = policy
         self.n_steps = n_steps
@@ -167,10 +167,10 @@ class FACRNNVisualNetwork(InferenceMixin, keras.Model):
         self._keep_inference(inference)
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window: the mean over its steps.
+        """Return the class probabilities of a window: the mean over its steps.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -178,7 +178,7 @@ class FACRNNVisualNetwork(InferenceMixin, keras.Model):
         return ops.mean(outputs["probabilities"], axis=1)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,

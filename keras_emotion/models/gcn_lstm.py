@@ -1,4 +1,4 @@
-"""GCN-LSTM: graph convolutions of each step and an LSTM over them, of Yin et al. (2021), a comparison model."""
+"""GCN-LSTM: graph convolutions per step and an LSTM (Yin et al., 2021), a comparison model."""
 
 import keras
 from keras import ops
@@ -11,42 +11,42 @@ _ACTIVATIONS = ("sigmoid", "relu")
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class GCNLSTM(WindowClassifierMixin, keras.Model):
-    r"""A graph convolution for each step of a window, an LSTM over the steps, one dense softmax over all of them.
+    r"""Graph convolution per step of a window, an LSTM over the steps, and a dense softmax over all of them.
 
-    The differential entropies of a window, `(steps, channels, features)` [1], are filtered step by step, each by a
-    graph convolution of its own: Chebyshev polynomials of the Laplacian of a graph that joins channels with near
+    The differential entropies of a window, `(steps, channels, features)` [1], are filtered step by step, each by its
+    own graph convolution: Chebyshev polynomials of the Laplacian of a graph that connects channels with similar
     features (`NearestNeighborGraph`, `ChebyshevGraphConvolution`), batch normalisation, an activation. The filtered
     channels of a step are the input of an LSTM, and a dense softmax classifies its states at all steps.
     `FeatureScaling` comes first, so that a saved model carries the statistics of its training windows:
     `model.feature_scaling.set_statistics(mean, standard_deviation)`, each `(channels, features)`.
 
-    [1] cuts segments of 6 s; in [2] each second is a step: `EEGChannelFeatures(window_seconds=6.0, steps=6)`.
+    [1] uses segments of 6 s; in [2] each second is a step: `EEGChannelFeatures(window_seconds=6.0, steps=6)`.
 
-    **Deviations.** [1] was not at hand: its abstract has several graph convolutions, an LSTM and a dense layer. The
-    rest is that of public code for it [2], by others: one convolution for each step, `K = 2`, as many filters as
-    features, five, a sigmoid, 30 units, and graphs of the five nearest neighbors. `graph="learned"` has one learned
-    graph for each convolution in its place (as `DGCNN`). [2] also normalises the states of the LSTM and passes them
-    and the scores of the classes through sigmoids, and trains with a penalty of 0.1 on the weights, which is left to
-    the optimizer (`weight_decay`).
+    **Deviations.** [1] was not available: its abstract has several graph convolutions, an LSTM and a dense layer. The
+    rest is that of third-party public code [2]: one convolution for each step, `K = 2`, as many filters as features,
+    five, a sigmoid, 30 units, and graphs of the five nearest neighbors. `graph="learned"` uses one learned graph for
+    each convolution instead (as `DGCNN`). [2] also normalises the states of the LSTM and passes them and the scores of
+    the classes through sigmoids, and trains with a penalty of 0.1 on the weights, which is left to the optimizer
+    (`weight_decay`).
 
     Args:
-        n_steps: steps of a window, 1 or more; default 6 [2].
-        n_channels: channels, 2 or more; default 32.
-        n_features: features of a channel at a step, 1 or more; default 5, one for each band [2].
-        n_classes: classes, 2 or more; default 2.
+        n_steps: number of steps of a window, 1 or more; default 6 [2].
+        n_channels: number of channels, 2 or more; default 32.
+        n_features: number of features of a channel at a step, 1 or more; default 5, one for each band [2].
+        n_classes: number of classes, 2 or more; default 2.
         graph: `"nearest"` (default) [2] or `"learned"`.
-        n_neighbors: neighbors of a channel in a graph `"nearest"`, 1 or more; default 5 [2].
+        n_neighbors: number of neighbors of a channel in a graph `"nearest"`, 1 or more; default 5 [2].
         share_convolution: one graph convolution for all steps in place of one for each; default `False`.
         filters: filters of a graph convolution, 1 or more; default 5 [2].
         n_polynomials: `K`, 1 or more; default 2 [2].
         activation: activation after the graph convolution, `"sigmoid"` (default) [2] or `"relu"`.
         units: size of the LSTM, 1 or more; default 30 [2].
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: bands, channel order, label
-            rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: bands, channel order, label
+            rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, steps, channels, features)`.
@@ -58,7 +58,7 @@ class GCNLSTM(WindowClassifierMixin, keras.Model):
     precision.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -157,7 +157,7 @@ class GCNLSTM(WindowClassifierMixin, keras.Model):
         for layer in window_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -178,7 +178,7 @@ class GCNLSTM(WindowClassifierMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,

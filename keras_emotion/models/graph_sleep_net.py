@@ -1,4 +1,4 @@
-"""GraphSleepNet: the adaptive spatial-temporal graph network of Jia et al. (2020), a comparison model ("GSN")."""
+"""GraphSleepNet: adaptive spatial-temporal graph network (Jia et al., 2020), a comparison model ("GSN")."""
 
 import keras
 from keras import ops
@@ -14,11 +14,11 @@ from keras_emotion.models.window_classifier import (
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class GraphSleepNet(WindowClassifierMixin, keras.Model):
-    r"""A graph of its own for each step of a window, attention in space and time, convolutions over both.
+    r"""Adaptive graph for each step of a window, attention in space and time, and convolutions over both.
 
     Section 4 of [1], for the features `X_1, ..., X_T` of the steps of a window, each `(channels, features)`:
 
-    - the graph `A_t` of each step from its features, and the loss that comes with it (`AdaptiveGraph`);
+    - the graph `A_t` of each step from its features, with its loss (`AdaptiveGraph`);
     - temporal attention `Q'`, `(T, T)`: `\hat X_t = \sum_s Q'_{ts} X_s`; spatial attention `P'`, `(channels,
       channels)` (both `PairwiseAttention` of `X`);
     - spatial graph convolution with `K` Chebyshev polynomials of the Laplacian of `A_t`, each times `P'`
@@ -27,18 +27,17 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
     $$X^{(1)} = \mathrm{ReLU}\Big(\Phi * \mathrm{ReLU}\Big(\sum_{k=0}^{K-1} \big(T_k(\tilde L_t) \odot P'\big)\,
       \hat X_t\, \Theta_k\Big)\Big)$$
 
-    then flatten, a linear dense layer, dropout and a dense softmax. [1] classifies the stage of sleep in the middle of
-    five; here the steps are those of one window. `FeatureScaling` comes first, so that a saved model carries the
+    then flatten, a linear dense layer, dropout and a dense softmax. [1] classifies the sleep stage in the middle of
+    five epochs; here the steps are those of one window. `FeatureScaling` comes first, so that a saved model carries the
     statistics of its training windows: `model.feature_scaling.set_statistics(mean, standard_deviation)`, each
-    `(channels, features)`. Training minimises the loss given to `compile` and the loss of the graph.
+    `(channels, features)`. Training minimises the loss given to `compile` plus the loss of the graph.
 
-    Features by channel are taken from the maps of `EEGGridFeatures`, `(windows, steps, rows, columns, bands)`, by
-    `eeg[:, :, rows, columns]` with the cells of the electrodes
-    (`keras_emotion.signals.grid_positions(channel_names).T`).
+    For features by channel from the maps of `EEGGridFeatures`, `(windows, steps, rows, columns, bands)`, use `eeg[:, :,
+    rows, columns]` with the cells of the electrodes (`keras_emotion.signals.grid_positions(channel_names).T`).
 
     **Deviations.** The equations are those of the first author's summary of [1, 3], the sizes those of the released
     code [2], which departs from the equations: one graph, of the middle step; no ReLU in it and no loss of it;
-    products of polynomials taken elementwise; temporal attention only on the way to the spatial one; a shortcut of
+    elementwise products of polynomials; temporal attention only as an input of the spatial one; a shortcut of 1 x 1 and
     1 x 1 and a layer normalisation. Here are the equations. How `Q'` enters is not printed with them: as a mean over
     the steps. `A_t` has rows that sum to 1, so `L_t = I - A_t` has eigenvalues from 0 to 2: that bound stands for
     `\lambda_{max}`, which would take a decomposition for every step of every window (the released code makes one, of
@@ -46,23 +45,23 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
     `AdaptiveGraph`: its default here is not the printed 1, at which the graph becomes uniform.
 
     Args:
-        n_steps: steps `T` of a window, 1 or more; default 5 [1].
-        n_channels: channels, 2 or more; default 32.
-        n_features: features of a channel, 1 or more; default 5, one for each band.
-        n_classes: classes, 2 or more; default 2.
+        n_steps: number of steps `T` of a window, 1 or more; default 5 [1].
+        n_channels: number of channels, 2 or more; default 32.
+        n_features: number of features of a channel, 1 or more; default 5, one for each band.
+        n_classes: number of classes, 2 or more; default 2.
         filters: filters of the graph convolution and of the one over steps, 1 or more; default 10 [2].
         n_polynomials: `K`, 1 or more; default 3 [2].
         step_kernel_size: steps that `\Phi` spans, 1 or more; default 3 [2].
         dense_units: units of the linear dense layer, 1 or more; default 16 [2].
-        dropout: share of these dropped in training, from 0 to below 1; default 0.5 [2].
+        dropout: dropout rate of these, from 0 to below 1; default 0.5 [2].
         distance_weight: `\alpha` of `AdaptiveGraph`, 0 or more; default 1e-4.
         sparsity_weight: `\lambda` of `AdaptiveGraph`, 0 or more; default 1e-4 [2].
         scale_features: whether `FeatureScaling` comes first; default `True`.
-        inference: what a user of the saved model must know and the network does not: bands, channel order, label
-            rule, window length. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: bands, channel order, label
+            rule, window length. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`: `(batch, steps, channels, features)`.
@@ -71,10 +70,10 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
         Probabilities of the classes, `(batch, n_classes)`, float32.
 
     Numerics: scaling, graphs, polynomials, their loss and all softmax run in float32 under mixed precision. The loss of
-    the graphs is a mean over the batch, whatever the sample weights.
+    the graphs is a mean over the batch that ignores sample weights.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -156,7 +155,7 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
         for layer in layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -178,14 +177,14 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
         self.feature_scaling = feature_scaling if scale_features else None
 
     def graph_model(self):
-        """A model that shares the weights of this one and gives its graphs, for pictures.
+        """Return a model that shares this one's weights and outputs its graphs, for figures.
 
         It maps the input of this model to `A`, `(batch, steps, channels, channels)`, float32, whose rows sum to 1.
         """
         return keras.Model(self.input, keras.layers.Identity(dtype="float32")(self._graphs))
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_steps": self.n_steps,

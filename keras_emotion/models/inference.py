@@ -1,39 +1,39 @@
-"""What a user of a saved model must know and its weights do not say."""
+"""Inference metadata of models: information for users of a saved model beyond its weights."""
 
 import json
 import math
 
 
 class InferenceMixin:
-    """Keeps `inference`, a mapping that JSON can hold, in the configuration of a model; stands before `keras.Model`."""
+    """Mixin that stores `inference`, a JSON-able mapping, in the configuration of a model; precedes `keras.Model`."""
 
     def _keep_inference(self, inference):
-        """Remembers what the constructor was given.
+        """Store the constructor's argument.
 
         Raises:
-            ValueError: JSON cannot hold it.
+            ValueError: it is not JSON-able.
         """
-        # Text, so that what a saved model gives back is what the model in memory gave.
+        # As text, so that a saved model returns the same as the model in memory.
         try:
             self._inference_json = json.dumps(inference, allow_nan=False)
         except (TypeError, ValueError) as error:
             place = _unfit_place(inference)
             where = f"; {'.'.join(place)} is not" if place else ""
-            message = f"`inference` must hold what JSON can hold{where} ({error}); received {inference!r}"
+            message = f"`inference` must be JSON-able{where} ({error}); received {inference!r}"
             raise ValueError(message) from error
 
     @property
     def inference(self):
-        """What a user of the model must know beside its weights, as JSON gives it back (a new object each time)."""
+        """Metadata for users of the model, as read from JSON (a new object each time)."""
         return json.loads(self._inference_json)
 
     def get_config(self):
-        """What Keras keeps of a model, and `inference`."""
+        """Return Keras's configuration of the model, with `inference`."""
         return {**super().get_config(), "inference": self.inference}
 
 
 def _unfit_place(value, place=()):
-    """Keys that lead to the first value that JSON cannot hold; `None` where there is none."""
+    """Return the keys of the first value that is not JSON-able; `None` if there is none."""
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         found = (_unfit_place(one, (*place, str(key))) for key, one in items)

@@ -1,10 +1,9 @@
-"""Weights that Keras 2 wrote, for the models of this package."""
+"""Load weights saved by Keras 2 into the models of this package."""
 
 import dataclasses
 from pathlib import Path
 
-import h5py
-
+from keras_emotion.array_files import open_hdf5
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -12,12 +11,12 @@ from keras_emotion.schema import InputError
 
 @dataclasses.dataclass(frozen=True)
 class LegacyWeights:
-    """What `load_legacy_weights` did.
+    """Result of `load_legacy_weights`.
 
     Args:
-        loaded: `(name in the file, path in the model)` of each array that was taken over.
-        unmatched_in_file: names of the arrays of the file that the model has no place for.
-        unmatched_in_model: paths of the weights of the model that the file has nothing for; they stay as they were.
+        loaded: `(name in the file, path in the model)` of each loaded array.
+        unmatched_in_file: names of the arrays of the file without a counterpart in the model.
+        unmatched_in_model: paths of the weights of the model without a counterpart in the file; they stay unchanged.
     """
 
     loaded: tuple[tuple[str, str], ...]
@@ -26,27 +25,27 @@ class LegacyWeights:
 
 
 def load_legacy_weights(model, path, by="topology", partial=False):
-    """Loads the weights of a `.h5` file of Keras 2 (as 2.6 wrote it) into a model.
+    """Load the weights of a `.h5` file of Keras 2 (as 2.6 wrote it) into a model.
 
-    The file is one of `save_weights("x.h5")`, or one of a whole model, `save("x.h5")`, whose architecture is not read:
-    a model of the same topology is built first. Nothing is loaded where anything is wrong.
+    The file comes from `save_weights("x.h5")`, or from a whole model, `save("x.h5")`, whose architecture is ignored:
+    build a model of the same topology first. If anything does not match, nothing is loaded.
 
     Args:
         model: the model, built.
         path: the file.
-        by: `"topology"` (default): the layers with weights are paired in their order, their names do not count; the
-            layers of Keras 2 around a layer of ours (`TimeDistributed` around a convolution) make no difference.
-            `"name"`: layers of the same name are paired.
-        partial: whether weights without a partner are left as they are, and listed in the result, in place of an error;
+        by: `"topology"` (default): the layers with weights are matched in their order, regardless of names; Keras 2
+            wrappers around one of our layers (`TimeDistributed` around a convolution) make no difference. `"name"`:
+            layers of the same name are matched.
+        partial: whether unmatched weights are left unchanged, and listed in the result, instead of raising an error;
             only for `"name"`.
 
     Returns:
-        `LegacyWeights`: what was loaded, and every name without a partner.
+        `LegacyWeights`: the loaded weights, and every unmatched name.
 
     Raises:
-        InputError: the file cannot be read or is none of Keras 2; a name in the file or in the model has no partner of
-            its shape (each is listed); or nothing could be loaded at all.
-        ValueError: `by` is another word, or `partial` without `"name"`.
+        InputError: the file cannot be read or is not from Keras 2; weights in the file or in the model are unmatched in
+            name or shape (each is listed); or nothing could be loaded at all.
+        ValueError: `by` is unknown, or `partial` without `"name"`.
 
     Example:
         >>> model = keras_emotion.models.FACRNNEEGNetwork(scale_features=False)  # doctest: +SKIP
@@ -55,7 +54,7 @@ def load_legacy_weights(model, path, by="topology", partial=False):
     if by not in ("topology", "name"):
         raise ValueError(f"`by` must be 'topology' or 'name'; received by={by!r}")
     if partial and by != "name":
-        raise ValueError(f"`partial` needs by='name': an order with gaps says nothing; received by={by!r}")
+        raise ValueError(f"`partial` needs by='name': an order with gaps is ambiguous; received by={by!r}")
     of_file, of_model = _layers_of_file(Path(path)), _layers_of_model(model)
     names = dict(zip(of_file, of_model, strict=False)) if by == "topology" else {name: name for name in of_file}
     pairs, lost, left = [], [], {variable.path: variable for _, weights in of_model.items() for variable in weights}
@@ -70,9 +69,9 @@ def load_legacy_weights(model, path, by="topology", partial=False):
                 lost.append((array_name, array))
     if not pairs or ((lost or left) and not partial):
         raise InputError(
-            f"{path}: its weights are not those of {model.name} by {by}, nothing was loaded; "
-            f"in the file without a partner: {_listed((name, array.shape) for name, array in lost)}; "
-            f"in the model without a partner: {_listed((name, tuple(v.shape)) for name, v in left.items())}"
+            f"{path}: its weights do not match {model.name} by {by}, nothing was loaded; "
+            f"unmatched in the file: {_listed((name, array.shape) for name, array in lost)}; "
+            f"unmatched in the model: {_listed((name, tuple(v.shape)) for name, v in left.items())}"
         )
     for _, variable, array in pairs:
         variable.assign(array)
@@ -82,23 +81,23 @@ def load_legacy_weights(model, path, by="topology", partial=False):
 
 
 def _listed(weights):
-    """Names and shapes in one line."""
+    """Return names and shapes in one line."""
     return ", ".join(f"{name} {'x'.join(map(str, shape)) or 'number'}" for name, shape in weights) or "none"
 
 
 def _layers_of_model(model):
-    """Weights of each layer that has any, in the order in which Keras 2 wrote them."""
+    """Return the weights of each layer that has any, in Keras 2's order."""
     layers = {layer.name: layer.trainable_weights + layer.non_trainable_weights for layer in model.layers}
     return {name: weights for name, weights in layers.items() if weights}
 
 
 def _layers_of_file(path):
-    """`[(name, array), ...]` of each layer with weights, in the order of the file."""
+    """Return `[(name, array), ...]` of each layer with weights, in the order of the file."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a .h5 file of Keras 2")
     layers = {}
     message = "{path}: cannot be read as a .h5 file of Keras 2 ({reason})"
-    with refusing_unreadable(path, message), h5py.File(path) as file:
+    with refusing_unreadable(path, message), open_hdf5(path) as file:
         group = file.get("model_weights", file)
         if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
             raise InputError(f"{path}: has no `layer_names`; expected weights or a model as Keras 2 saves them")
@@ -111,7 +110,7 @@ def _layers_of_file(path):
 
 
 def _attribute(group, name):
-    """A list of names, which HDF5 may hold in several pieces (`layer_names0`, `layer_names1`, ...)."""
+    """Return a list of names, which HDF5 may split into several pieces (`layer_names0`, `layer_names1`, ...)."""
     pieces = [group.attrs[name]] if name in group.attrs else []
     while f"{name}{len(pieces)}" in group.attrs and name not in group.attrs:
         pieces.append(group.attrs[f"{name}{len(pieces)}"])

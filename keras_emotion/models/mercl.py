@@ -20,7 +20,7 @@ MODALITIES = ("visual", "audio", "eeg")
 CONFORMERS = ("eeg", "speech")
 
 _DILATION_RATES = ((1,), (2,), (4,), (8,))
-# Kernel, pooling and stride of the convolution module of EEG Conformer, for powers in windows and for the signal.
+# Kernel, pooling and stride of EEG Conformer's convolution module, for powers in windows and for the signal.
 _CONFORMER_SIZES = {"powers": (5, 3, 2), "raw": (25, 75, 15)}
 _SIZES = (
     "n_frames",
@@ -38,9 +38,10 @@ _TRAINED = {"visual": "picture_encoder", "audio": "sound_encoder"}
 
 
 class _InInference(keras.layers.Layer):
-    """A layer or model that is called as in inference, whatever is called around it.
+    """Layer or model that always runs in inference mode.
 
-    An argument `training=False` in the graph of a functional model would not do: Keras replaces it by that of the call.
+    An argument `training=False` in the graph of a functional model is not enough: Keras replaces it by that of the
+    call.
     """
 
     def __init__(self, layer, **kwargs):
@@ -59,10 +60,10 @@ class _InInference(keras.layers.Layer):
 
 
 class _Encoders:
-    """The encoders of the modalities as part of a functional model; stands before `keras.Model`."""
+    """Encoders of the modalities as part of a functional model; precedes `keras.Model`."""
 
     def _sequences(self, modalities, policy, frozen, encoders, sizes):
-        """Two dictionaries by modality: the inputs, and what the encoders make of them, `(batch, steps, units)`."""
+        """Return two dictionaries by modality: the inputs, and the encoders' outputs, `(batch, steps, units)`."""
 
         def called(layer, x):
             return (_InInference(layer, dtype=policy) if frozen else layer)(x)
@@ -73,14 +74,14 @@ class _Encoders:
             shape = _input_shape(modality, encoder, sizes)
             inputs[modality] = keras.Input(shape, name=modality)
             x = inputs[modality]
-            # Of pictures, the encoder scales the pixels.
+            # The encoder of pictures scales the pixels.
             if encoder is None or modality != "visual":
                 axes = (-2, -1) if modality == "eeg" and sizes["n_bands"] is not None else (-1,)
                 x = FeatureScaling(axes, dtype=policy, name=f"{modality}_scaling")(x)
             if modality == "eeg":
                 x = called(_conformer(sizes, policy), x if sizes["n_bands"] is not None else ops.expand_dims(x, -1))
             elif encoder is not None:
-                # One more model around it, so that its layers are found by the same name whatever its own is.
+                # Wrapped in a model, so that its layers have the same name regardless of its own.
                 encoder = keras.Model(encoder.input, encoder.output, name=f"{modality}_encoder")
                 n_features = encoder.output_shape[-1]
                 x = ops.reshape(called(encoder, ops.reshape(x, (-1, *shape[1:]))), (-1, shape[0], n_features))
@@ -96,32 +97,32 @@ class _Encoders:
         return inputs, sequences
 
     def _keep(self, modalities, policy, trainable, encoders, sizes):
-        """Remembers what the constructor was given."""
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        """Store the constructor's arguments."""
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
         self.dtype_policy = policy
         self.modalities = modalities
         for name in _SIZES:
             setattr(self, name, sizes[name])
-        # As text: Keras would track what is in a dictionary.
+        # As text, because Keras would track the contents of a dictionary.
         self._encoder_configs = json.dumps(
             {_TRAINED[modality]: keras.saving.serialize_keras_object(encoder) for modality, encoder in encoders.items()}
         )
 
     def take_encoders(self, saved):
-        """Take over the weights of the encoders of another such model, of the modalities that both have.
+        """Copy the encoder weights of another such model, for the modalities that both have.
 
-        The spatial encoder and the TCN of a modality, and its projection where both have one; not the scaling of the
-        inputs, which is that of the training windows.
+        Copies the spatial encoder and the TCN of a modality, and its projection if both have one, but not the scaling
+        of the inputs, which belongs to the training windows.
 
         Args:
             saved: a `MERCL` or `MERCLEncoder`.
 
         Returns:
-            The modalities whose encoders were taken, a tuple: one at least, as both have two of three.
+            The modalities whose encoders were copied, a tuple: at least one, because both have two of three.
 
         Raises:
-            ValueError: an encoder is of another size.
+            ValueError: the size of an encoder differs.
         """
         names = {layer.name for layer in self.layers} & {layer.name for layer in saved.layers}
         taken = tuple(one for one in self.modalities if one in saved.modalities)
@@ -142,16 +143,16 @@ class _Encoders:
 
     @property
     def feature_scaling(self):
-        """The layers that scale the inputs, by modality.
+        """Scaling layers of the inputs, by modality.
 
         `model.feature_scaling["eeg"].set_statistics(mean, standard_deviation)` takes arrays `(channels, bands)`, or
-        `(channels,)` for the signal itself, the others arrays `(features,)`, most often of the training windows.
+        `(channels,)` for the signal itself, the others arrays `(features,)`, usually of the training windows.
         """
         names = {layer.name for layer in self.layers}
         return {one: self.get_layer(f"{one}_scaling") for one in self.modalities if f"{one}_scaling" in names}
 
     def get_config(self):
-        """Constructor arguments that both models have, as `from_config` takes them."""
+        """Return the constructor arguments of both models, for `from_config`."""
         encoders = json.loads(self._encoder_configs)
         return {
             **super().get_config(),
@@ -162,8 +163,8 @@ class _Encoders:
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Build the model of a configuration."""
-        # A copy: Keras empties the configuration of a functional model while it reads it.
+        """Build the model from a configuration."""
+        # A copy, because Keras empties the configuration of a functional model while reading it.
         config = copy.deepcopy(config)
         for name in _TRAINED.values():
             if config.get(name) is not None:
@@ -248,40 +249,43 @@ def _mean_over_time(sequence):
 class MERCLEncoder(_Encoders, keras.Model):
     r"""The first stage of MERCL [1]: embeddings of picture, sound and EEG in one space.
 
-    Of each modality `m`, a spatial encoder gives the sequence `s_m`; a `ResidualTCN` of four blocks (dilations 1, 2, 4
-    and 8) makes of it `h_m`, and the embedding is the mean over time, projected and of length 1 (Eq. 2):
+    For each modality `m`, a spatial encoder returns the sequence `s_m`; a `ResidualTCN` of four blocks (dilations 1, 2,
+    4 and 8) maps it to `h_m`, and the embedding is the mean over time, projected and normalised to length 1 (Eq. 2):
 
     $$z_m = \frac{W_m \bar h_m}{\lVert W_m \bar h_m \rVert}$$
 
     The spatial encoder of EEG is a Conformer without attention (`EEGConformerConvolution`). Those of picture and sound
-    are frozen networks of their own by default, whose outputs are the inputs here; given as `picture_encoder` and
+    are separate frozen networks by default, whose outputs are the inputs here; given as `picture_encoder` and
     `sound_encoder`, they are part of the model and are trained. Train with `keras_emotion.losses.MERCLLoss`. Layers are
-    named by modality (`eeg_scaling`, `eeg_conformer`, `eeg_tcn`, `eeg_projection`); `MERCL` has the same ones but for
-    the projection, so that weights go from one to the other.
+    named by modality (`eeg_scaling`, `eeg_conformer`, `eeg_tcn`, `eeg_projection`); `MERCL` has the same ones except
+    the projection, so that weights can be transferred.
 
-    **Deviations.** [1] prints neither the kernel of the TCN (3 here), nor over what a sequence becomes a vector (the
+    **Deviations.** [1] states neither the kernel of the TCN (3 here), nor how a sequence becomes a vector (here the
     mean over time), nor whether embeddings have length 1, nor `units`. With 8 frames, 4 patches and 10 steps most taps
-    of the TCN, which looks 31 steps back, see its padding. Inputs are scaled by the training windows
-    (`feature_scaling`), the features of frozen encoders too.
+    of the TCN, which reaches 31 steps back, are padding. Inputs are scaled by the training windows (`feature_scaling`),
+    including the features of frozen encoders.
 
     Args:
-        modalities: two or three of `("visual", "audio", "eeg")`, the default; their order is this one.
-        n_frames: pictures of a block, 1 or more; default 8.
-        n_picture_features: features of a picture, 1 or more; default 768 (ViT-Base). Not read with `picture_encoder`.
-        n_patches: patches of sound of a block, 1 or more; default 4.
-        n_sound_features: features of a patch, 1 or more; default 128 (VGGish). Not read with `sound_encoder`.
-        n_steps: steps of EEG of a block; default 25. `conformer="eeg"` needs 7 or more, 99 of the signal itself.
-        n_channels: EEG channels, 1 or more; default 32.
-        n_bands: bands of a channel, 1 or more, default 5; `None`: the signal itself, whose samples are the steps.
+        modalities: two or three of `("visual", "audio", "eeg")`, the default; always in this order.
+        n_frames: number of pictures of a block, 1 or more; default 8.
+        n_picture_features: number of features of a picture, 1 or more; default 768 (ViT-Base). Ignored with
+            `picture_encoder`.
+        n_patches: number of patches of sound of a block, 1 or more; default 4.
+        n_sound_features: number of features of a patch, 1 or more; default 128 (VGGish). Ignored with `sound_encoder`.
+        n_steps: number of EEG steps of a block; default 25. `conformer="eeg"` needs 7 or more, 99 for the signal
+            itself.
+        n_channels: number of EEG channels, 1 or more; default 32.
+        n_bands: number of bands of a channel, 1 or more, default 5; `None`: the signal itself, whose samples are the
+            steps.
         conformer: `"eeg"` (default): EEG Conformer's convolution module; `"speech"`: that of Conformer for speech.
-        units: features of the TCN and of the embedding, 1 or more; default 128.
-        dropout: share of the features that is dropped in training, from 0 to below 1; default 0.5 [1]. In the Conformer
-            for speech at most 0.1.
+        units: number of features of the TCN and of the embedding, 1 or more; default 128.
+        dropout: dropout rate of the features, from 0 to below 1; default 0.5 [1]. In the Conformer for speech at most
+            0.1.
         picture_encoder: a model of `(batch, rows, columns, 3)` pictures to `(batch, features)`; default `None`.
         sound_encoder: a model of `(batch, frames, bands)` patches to `(batch, features)`; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary by modality: `"visual"` `(batch, n_frames, n_picture_features)` or pictures `(batch, n_frames,
@@ -294,7 +298,7 @@ class MERCLEncoder(_Encoders, keras.Model):
     Numerics: scaling, mean over time and normalisation run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, or an encoder that is no such model.
+        ValueError: an argument is out of its range, or an encoder is not such a model.
 
     Example:
         >>> import numpy as np
@@ -346,16 +350,16 @@ class MERCLEncoder(_Encoders, keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
-    r"""The second stage of MERCL [1]: attention between the modalities and a classifier, on encoders trained before.
+    r"""The second stage of MERCL [1]: attention between the modalities and a classifier, on pre-trained encoders.
 
     The sequences `h_m` of `MERCLEncoder`; multi-head attention for each ordered pair of modalities
     (`PairwiseCrossModalAttention`, Eq. 8-13), whose means over time are concatenated; a dense layer with ReLU; a dense
     softmax.
 
     **Deviations.** [1] freezes the encoders in Algorithm 1 and fine-tunes them in section 3.3: `freeze_encoders`.
-    Frozen, they are called as in inference, without dropout and with the moving averages of their normalisation. What
-    [1] has in place of the attention where it is left out (Table 8) is not printed: here the means over time of `h_m`
-    are concatenated. The size of the hidden layer is not printed: `units`.
+    Frozen encoders run in inference mode, without dropout and with the moving averages of their normalisation. [1] does
+    not state what replaces the attention if it is left out (Table 8): here the means over time of `h_m` are
+    concatenated. The size of the hidden layer is not stated: `units`.
 
     Args:
         modalities: as `MERCLEncoder`.
@@ -371,15 +375,15 @@ class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
         dropout: as `MERCLEncoder`.
         picture_encoder: as `MERCLEncoder`.
         sound_encoder: as `MERCLEncoder`.
-        n_classes: classes, 2 or more; default 2.
+        n_classes: number of classes, 2 or more; default 2.
         cross_modal_attention: whether the modalities attend to each other; default `True`.
-        n_heads: heads of each attention, 1 or more, a divisor of `units`; default 4.
+        n_heads: number of heads of each attention, 1 or more, a divisor of `units`; default 4.
         freeze_encoders: whether scaling, encoders and TCN are frozen; default `False`.
-        inference: what a user of the saved model must know and the network does not: channel order, bands, label rule.
-            A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: channel order, bands, label rule.
+            JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         As `MERCLEncoder`.
@@ -390,8 +394,7 @@ class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
     Numerics: scaling, softmaxes and means over time run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, an encoder that is no such model, or `inference` that JSON cannot
-            hold.
+        ValueError: an argument is out of its range, an encoder is not such a model, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -457,7 +460,7 @@ class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
         self.n_heads = n_heads
         self.freeze_encoders = freeze_encoders
         if freeze_encoders:
-            # When all weights are there: those that are created later would be trained.
+            # Only after all weights exist: those created later would be trained.
             for layer in self.encoder_layers:
                 layer.trainable = False
         self._keep_inference(inference)
@@ -469,10 +472,10 @@ class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
         return [layer for layer in self.layers if layer.name.startswith(prefixes)]
 
     def attention_scores(self, inputs):
-        """The attention between the modalities for some windows.
+        """Return the attention between the modalities for some windows.
 
         Args:
-            inputs: as the model takes them.
+            inputs: inputs of the model.
 
         Returns:
             `(batch, heads, steps of the target, steps of the source)` by `(source, target)`.
@@ -489,7 +492,7 @@ class MERCL(_Encoders, WindowClassifierMixin, keras.Model):
         return dict(zip(pairs, scores, strict=True))
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_classes": self.n_classes,

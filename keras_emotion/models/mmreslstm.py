@@ -1,4 +1,4 @@
-"""MMResLSTM: the network of Ma et al. (2019), residual LSTM layers whose recurrent weights the modalities share."""
+"""MMResLSTM: residual LSTM layers with recurrent weights shared by the modalities (Ma et al., 2019)."""
 
 import keras
 from keras import ops
@@ -10,9 +10,9 @@ from keras_emotion.models.window_features import MODALITIES, WindowFeaturesMixin
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class MMResLSTM(WindowFeaturesMixin, keras.Model):
-    r"""A stack of LSTM layers for each modality, with shared recurrent weights, layer normalisation and shortcuts.
+    r"""LSTM stack for each modality, with shared recurrent weights, layer normalisation and shortcuts.
 
-    Of each modality `s`, the scaled features of the windows `x^{s,0}_t` pass the layers `l = 1, ..., L`:
+    For each modality `s`, the scaled features of the windows `x^{s,0}_t` pass the layers `l = 1, ..., L`:
 
     $$h^{s,l} = \mathrm{LSTM}(x^{s,l-1}; W^{s,l}, U^l, b^{s,l}), \qquad
       y^{s,l}_t = \phi\Big(\frac{g^{s,l}}{\sigma_t} \odot (h^{s,l}_t - \mu_t) + a^{s,l}\Big)$$
@@ -20,44 +20,44 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
 
     with the recurrent weights `U^l` the same for all modalities (`keras_emotion.layers.MultimodalLSTM`), the mean
     `\mu_t` and standard deviation `\sigma_t` over the units of `h_t`, and `\phi` leaky ReLU. The last outputs of all
-    windows and modalities, side by side, go through a dense softmax. Each modality is scaled first: see
+    windows and modalities are concatenated and classified by a dense softmax. Each modality is scaled first: see
     `feature_scaling`. With one modality nothing is shared: the network is a residual LSTM.
 
     **Deviations.** Built without the text of [1], from its abstract: LSTM layers that share weights across the
-    modalities, shortcuts through the layers as in residual networks, those through time of the LSTM itself. The rest
-    follows two re-implementations in public repositories, which agree: recurrent weights are what is shared, each
+    modalities, shortcuts between the layers as in residual networks, and those through time of the LSTM itself. The
+    rest follows two re-implementations in public repositories, which agree: the recurrent weights are shared, each
     layer is normalised as in [2] with leaky ReLU (slope 0.01) and followed by dropout of 0.1, shortcuts start at the
-    second layer, all windows go into the dense layer. The one of them that prints sizes has 2 layers of 32 units.
+    second layer, all windows are inputs of the dense layer. The one that states sizes has 2 layers of 32 units.
 
     Args:
         modalities: some of `"eeg"`, `"face"` and `"eye"`, in any order; default `("eeg", "face")`.
-        n_windows: windows of a sample, 1 or more; default 20 (3 s each of 60 s).
-        n_channels: EEG channels, 1 or more; default 32.
-        n_bands: bands of a channel, 1 or more; default 5.
-        n_face_channels: quantities of a face, 1 or more; default 29.
-        n_classes: classes, 2 or more; default 2.
-        n_layers: layers `L`, 1 or more; default 2. The shortcuts begin with the second.
+        n_windows: number of windows of a sample, 1 or more; default 20 (3 s each of 60 s).
+        n_channels: number of EEG channels, 1 or more; default 32.
+        n_bands: number of bands of a channel, 1 or more; default 5.
+        n_face_channels: number of quantities of a face, 1 or more; default 29.
+        n_classes: number of classes, 2 or more; default 2.
+        n_layers: number of layers `L`, 1 or more; default 2. The shortcuts begin with the second.
         units: size of the states, 1 or more; default 32.
-        dropout: share of the outputs of each layer that is dropped in training, from 0 to below 1; default 0.1.
-        inference: what a user of the saved model must know and the network does not: channel order, bands, how the
-            face features are computed, label rule. A mapping that JSON can hold; default `None`.
-        n_eye_channels: features of eye movements, 1 or more; default 33. Not used without eye movements.
+        dropout: dropout rate of the outputs of each layer, from 0 to below 1; default 0.1.
+        inference: metadata that a user of the saved model needs: channel order, bands, how the
+            face features are computed, label rule. JSON-able mapping; default `None`.
+        n_eye_channels: number of features of eye movements, 1 or more; default 33. Not used without eye movements.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"eeg"`, `(batch, windows, channels, bands)`, `"face"`, `(batch, windows, features)`, and
-        `"eye"`, eye movements, `(batch, windows, features)`, as far as the network has them.
+        `"eye"`, eye movements, `(batch, windows, features)`, for the modalities of the network.
 
     Output:
         Probability of each class, `(batch, n_classes)`, float32.
 
     Numerics: scaling, the statistics of the layer normalisation and the softmax run in float32 under mixed precision.
-        An output that is the same in all units is normalised to 0.
+        An output that is equal in all units is normalised to 0.
 
     Raises:
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -140,11 +140,11 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
             outputs = recurrent(sequences)
             for layers in zip(*(output_layers[modality][index] for modality in modalities), strict=True):
                 outputs = [layer(x) for layer, x in zip(layers, outputs, strict=True)]
-            # The features that come in are of another size: the first layer has no shortcut.
+            # The input features have another size: the first layer has no shortcut.
             sequences = outputs if index == 0 else [x + y for x, y in zip(sequences, outputs, strict=True)]
         x = ops.concatenate(sequences, axis=-1)
         super().__init__(inputs=inputs, outputs=softmax(classifier(flatten(x))), name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -164,7 +164,7 @@ class MMResLSTM(WindowFeaturesMixin, keras.Model):
         self._keep_inference(inference)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "modalities": list(self.modalities),

@@ -1,4 +1,4 @@
-"""Prior-driven dynamic functional connectivity: the network of Zheng et al. (2023) for EEG and faces."""
+"""PriorDFCN: prior-driven dynamic functional connectivity network for EEG and faces (Zheng et al., 2023)."""
 
 import keras
 from keras import ops
@@ -9,22 +9,22 @@ from keras_emotion.models.window_classifier import WindowClassifierMixin, check_
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class PriorDFCN(WindowClassifierMixin, keras.Model):
-    r"""The EEG connectivity of each window, weighed by how EEG and face go together, through 3D convolutions.
+    r"""EEG connectivity of each window, weighted by the correlation of EEG and face, and 3D convolutions.
 
-    A sample is a trial of `T` windows. Its networks `DFCN_original`, a correlation of every two EEG channels in each
-    window (Eq. 1 of [1], computed before), are weighed by the cross-modal prior (Eq. 2 to 5, `CrossModalPrior`),
+    A sample is a trial of `T` windows. Its networks `DFCN_original`, the correlations of every two EEG channels in each
+    window (Eq. 1 of [1], computed before), are weighted by the cross-modal prior (Eq. 2 to 5, `CrossModalPrior`),
 
     $$DFCN = DFCN_{original} \odot Cor \quad (6)$$
 
     and pass STFENet as one map of windows, channels and channels: blocks of two 3D convolutions (Eq. 7,
-    `ResidualBlock3D`), each followed by a 3D max pooling, and a non-local block behind the last pooling (Eq. 8 to 10,
+    `ResidualBlock3D`), each followed by a 3D max pooling, and a non-local block after the last pooling (Eq. 8 to 10,
     `NonLocal3D`). A dense layer with softmax classifies the flattened map. With the default sizes 20 windows of 32 x 32
-    channels become 20 x 16 x 16, 10 x 8 x 8 and 5 x 4 x 4 positions of 16, 32 and 64 channels. Trained by Keras's
-    `"sparse_categorical_crossentropy"`. The layers are found by name (`get_layer("non_local")`).
+    channels become 20 x 16 x 16, 10 x 8 x 8 and 5 x 4 x 4 positions of 16, 32 and 64 channels. Train it with Keras's
+    `"sparse_categorical_crossentropy"`. Layers can be accessed by name (`get_layer("non_local")`).
 
-    **Variants.** The lines of Table 2 of [1], by arguments:
+    **Variants.** The rows of Table 2 of [1], by arguments:
 
-    | line | arguments |
+    | row | arguments |
     |---|---|
     | Ours | `prior="sum"` |
     | w/o PKE | `prior=None` |
@@ -32,44 +32,44 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
     | w/o STFENet | `stfenet=False` |
     | Baseline | `prior=None, stfenet=False` |
 
-    A trained network carries the statistics of its training trials: `feature_scaling["eeg"].set_statistics(mean,
-    standard_deviation)` takes `(channels, bands)`, that of `"face"` `(face_channels,)`. Until then nothing is scaled.
+    A trained network stores the statistics of its training trials: `feature_scaling["eeg"].set_statistics(mean,
+    standard_deviation)` takes `(channels, bands)`, that of `"face"` `(face_channels,)`. By default nothing is scaled.
 
-    For data without faces there are those with `prior=None`: the prior is a relation of EEG to a face, and nothing
-    stands in for it.
+    For data without faces use the variants with `prior=None`: the prior relates EEG to a face, and has no substitute.
 
-    **Deviations.** [1] leaves open, and it is chosen here: the number and the widths of the blocks, the sizes of the
-    poolings, the size `d` of queries and keys, what makes the prior square (see `CrossModalPrior`), the order in a
+    **Deviations.** [1] leaves open, and our choices are: the number and the widths of the blocks, the sizes of the
+    poolings, the size `d` of queries and keys, how the prior becomes square (see `CrossModalPrior`), the order in a
     block (see `ResidualBlock3D`), and the head: [1] says "features from fully connected layer for classification", and
-    prints neither its size, nor its activation, nor the loss. It is one layer with a softmax over the classes, so that
-    without STFENet it is a logistic regression on the connectivity. There is no dropout, since [1] names none. Initial
-    weights are those of Keras, but for `W_z` of the non-local block, which starts as zeros.
+    states neither its size, nor its activation, nor the loss. It is one layer with a softmax over the classes, so that
+    without STFENet it is a logistic regression on the connectivity. There is no dropout, since [1] mentions none.
+    Initial weights are those of Keras, except `W_z` of the non-local block, which starts as zeros.
 
     Args:
-        n_windows: windows `T` of a trial, 1 or more; default 20 (60 s in windows of 3 s) [1].
-        n_channels: EEG channels `P_E`, 1 or more; default 32 [1].
-        n_bands: values `D` of each EEG channel in a window, 1 or more; default 5, the power of five bands [1].
-        n_face_channels: facial quantities `P_F`, 1 or more; default 29 [1]: 3 of position, 3 of the head's pose, 6 of
-            gaze, 17 action units.
-        n_classes: classes, 2 or more; default 2 (low, high).
-        prior: `"sum"` (default, Eq. 5), `"product"` of both correlations, or `None`, for which the network takes the
-            connectivity alone.
+        n_windows: number of windows `T` of a trial, 1 or more; default 20 (60 s in windows of 3 s) [1].
+        n_channels: number of EEG channels `P_E`, 1 or more; default 32 [1].
+        n_bands: number of values `D` of each EEG channel in a window, 1 or more; default 5, the power of five bands
+            [1].
+        n_face_channels: number of facial quantities `P_F`, 1 or more; default 29 [1]: 3 of position, 3 of the head's
+            pose, 6 of gaze, 17 action units.
+        n_classes: number of classes, 2 or more; default 2 (low, high).
+        prior: `"sum"` (default, Eq. 5), `"product"` of both correlations, or `None`: the network reads only the
+            connectivity.
         transpose_prior: whether the sum transposes the second correlation; default `False` [1].
         prior_units: size of queries and keys, `d`, 1 or more; default 16.
-        stfenet: whether there is an STFENet; without it (`False`) the connectivity goes into the head, and `widths`,
-            `pool_sizes` and `non_local_after` play no part. Default `True`.
+        stfenet: whether there is an STFENet; without it (`False`) the connectivity is the input of the head, and
+            `widths`, `pool_sizes` and `non_local_after` are not used. Default `True`.
         widths: filters of the convolutions of each block, 1 or more, at least one block; default `(16, 32, 64)`.
-        pool_sizes: windows, rows and columns that the pooling behind each block takes together, 1 or more each, as
-            many as `widths`; default `((1, 2, 2), (2, 2, 2), (2, 2, 2))`. What does not fill a pool is left out.
-        non_local_after: number of the block, from 1, behind whose pooling the non-local block stands; `"last"`
-            (default), which [1] leaves open, or `None` for none. Memory grows with the square of the positions: with
-            the default sizes 80 behind the last, 5,120 behind the first.
-        inference: what a user of the saved model must know and the network does not: channel order, bands, window
-            length, how the connectivity and the facial quantities are made and scaled, label rule. A mapping that
-            JSON can hold; default `None`.
+        pool_sizes: windows, rows and columns of the pooling after each block, 1 or more each, as many as `widths`;
+            default `((1, 2, 2), (2, 2, 2), (2, 2, 2))`. Incomplete pools are dropped.
+        non_local_after: number of the block, from 1, after whose pooling the non-local block comes; `"last"` (default),
+            which [1] leaves open, or `None` for none. Memory grows with the square of the positions: with the default
+            sizes 80 after the last, 5,120 after the first.
+        inference: metadata that a user of the saved model needs: channel order, bands, window
+            length, how the connectivity and the facial quantities are made and scaled, label rule. JSON-able
+            mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"connectivity"`: `(batch, windows, channels, channels)`, and, unless `prior=None`, `"eeg"`:
@@ -83,8 +83,8 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
     precision.
 
     Raises:
-        ValueError: an argument out of its range, poolings that leave nothing, or `inference` that JSON cannot hold; in
-            a call, inputs without `"face"` or `"eeg"` where there is a prior.
+        ValueError: an argument is out of its range, poolings leave nothing, or `inference` is not JSON-able; in a call,
+            inputs without `"face"` or `"eeg"` if there is a prior.
 
     Example:
         >>> import numpy as np
@@ -211,7 +211,7 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
         for layer in head_layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -233,12 +233,12 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
         self.feature_scaling = {name: layer for name, layer in scaling_layers.items() if name in inputs}
 
     def prior_model(self):
-        """A model that shares the weights of this one and gives its prior, for pictures.
+        """Return a model that shares this one's weights and outputs its prior, for figures.
 
         It maps the input of this model to `Cor` of Eq. 5, `(batch, windows, channels, channels)`, float32. Its mean
         over the last axis is a value for each EEG channel, for a scalp map as in Fig. 2 of [1]. That axis is the facial
-        one with `transpose_prior=True`; without it the second of the two correlations has the axes the other way
-        round, and a product of the two has no facial axis. `predict` of it goes through many trials in batches.
+        one with `transpose_prior=True`; without it the second of the two correlations has swapped axes, and a product
+        of the two has no facial axis. Its `predict` processes many trials in batches.
 
         Raises:
             ValueError: the network has no prior.
@@ -248,7 +248,7 @@ class PriorDFCN(WindowClassifierMixin, keras.Model):
         return keras.Model(self.input, keras.layers.Identity(dtype="float32")(self._cor))
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_windows": self.n_windows,

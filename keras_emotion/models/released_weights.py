@@ -1,4 +1,4 @@
-"""Weights as the authors of DeepVANet saved them with PyTorch, read, checked and turned into those of Keras layers."""
+"""Released PyTorch weights of DeepVANet: reading, validation and conversion to Keras layers."""
 
 import dataclasses
 import math
@@ -23,10 +23,10 @@ class ReleasedWeights:
     """A state dict of the released layout, complete and of consistent shapes.
 
     Args:
-        where: the file, or words for a mapping: messages start with it.
+        where: the file, or a description of a mapping: start of messages.
         arrays: float32 arrays by released name.
-        sizes: the arguments of the network that the shapes tell.
-        rows: rows (and columns) of the map that the ConvLSTM gives; `None` without faces.
+        sizes: arguments of the network, from the shapes.
+        rows: rows (and columns) of the map of the ConvLSTM; `None` without faces.
     """
 
     where: str
@@ -36,10 +36,10 @@ class ReleasedWeights:
 
     @classmethod
     def read(cls, source, *, face_filters, bio_filters, bio_kernels, hidden_units):
-        """Reads and checks a file or a mapping, against the widths that the network has.
+        """Read and check a file or a mapping, against the widths of the network.
 
         Raises:
-            InputError: something is missing, unknown, or not as it must be.
+            InputError: a weight is missing, unknown, or invalid.
         """
         where, state = read_state(source, f"{_CONVLSTM}.weight")
         prefixes = [prefix for prefix in (_FACE, _BIO) if any(name.startswith(f"{prefix}.") for name in state)]
@@ -107,14 +107,14 @@ class ReleasedWeights:
         return cls(where, arrays, {"modalities": tuple(modalities), **sizes}, rows)
 
     def layers(self):
-        """Weights of our layers in Keras's layout and order, by the name of the layer."""
+        """Return the weights of our layers in Keras's layout and order, by the name of the layer."""
         layers = {}
         if "faces" in self.sizes["modalities"]:
             for number, name in enumerate(_FACE_CONVOLUTIONS, start=1):
                 layers[f"face_convolution_{number}"] = self._kernel_and_bias(name)
             kernel, bias = self._kernel_and_bias(_CONVLSTM)
             kernel, bias = _gates_of_keras(kernel), _gates_of_keras(bias)
-            # One convolution over the input and then the hidden state, which have as many channels.
+            # One convolution over the concatenation of input and hidden state, which have equally many channels.
             kernel, recurrent_kernel = np.split(kernel, 2, axis=-2)
             layers["face_convlstm"] = [kernel, recurrent_kernel, bias]
             layers["face_features"] = self._dense_after_flatten(f"{_FACE}.fc", (self.rows, self.rows))
@@ -133,25 +133,25 @@ class ReleasedWeights:
         return layers
 
     def _kernel_and_bias(self, name):
-        """PyTorch's (out, in, places) is (places, in, out) in Keras; both correlate, neither flips the kernel."""
+        """Convert PyTorch's (out, in, places) to Keras's (places, in, out); neither flips the kernel."""
         weight = self.arrays[f"{name}.weight"]
         return [np.moveaxis(weight, (0, 1), (-1, -2)), self.arrays[f"{name}.bias"]]
 
     def _dense_after_flatten(self, name, places):
-        """Flattened channels-first maps list all places of the first channel, ours all channels of the first place."""
+        """Reorder inputs after a flatten from channels-first maps to channels-last maps."""
         weight = self.arrays[f"{name}.weight"]
         maps = weight.reshape(len(weight), -1, *places)
         return [np.moveaxis(maps, 1, -1).reshape(len(weight), -1).T, self.arrays[f"{name}.bias"]]
 
 
 def _gates_of_keras(blocks):
-    """From i, f, o, g along the last axis to i, f, g, o."""
+    """Reorder i, f, o, g along the last axis to i, f, g, o."""
     i, f, o, g = np.split(blocks, 4, axis=-1)
     return np.concatenate([i, f, g, o], axis=-1)
 
 
 def _check_names(where, state, prefixes):
-    """Every name of the layout is there, and no other."""
+    """Check that every name of the layout is present, and no other."""
     plain = ["classifier.0", "classifier.3"]
     expected = []
     if _FACE in prefixes:

@@ -1,4 +1,4 @@
-"""VE-BiLSTM: bidirectional LSTM layers on picture and EEG side by side, a comparison model of MERCL."""
+"""VE-BiLSTM: bidirectional LSTM layers on concatenated picture and EEG features, a comparison model of MERCL."""
 
 import math
 
@@ -11,27 +11,27 @@ from keras_emotion.models.window_classifier import WindowClassifierMixin, check_
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
-    r"""Features of picture and EEG, concatenated step by step, and two bidirectional LSTM layers.
+    r"""Two bidirectional LSTM layers on features of picture and EEG, concatenated step by step.
 
-    Lee, Kim and Kim [2] on the network of Ogawa et al. [1]: picture and EEG features of 1024 dimensions each are
-    concatenated; the first bidirectional layer has 1024 units, the second 256, both in each direction; softmax on the
-    last states of both directions.
+    As described by Lee, Kim and Kim [2] for the network of Ogawa et al. [1]: picture and EEG features of 1024
+    dimensions each are concatenated; the first bidirectional layer has 1024 units, the second 256, both in each
+    direction; softmax on the last states of both directions.
 
-    **Deviations.** Not printed in [2]: how features come to have 1024 dimensions: here by a dense layer with ReLU for
-    each modality, on standardised features; and whether the units are those of one direction. There is no dropout.
-    [1] trains the network on another task first, which [2] does not mention.
+    **Deviations.** [2] does not state how features get 1024 dimensions: here by a dense layer with ReLU for each
+    modality, on standardised features; nor whether the units are those of one direction. There is no dropout. [1]
+    pre-trains the network on another task, which [2] does not mention.
 
     Args:
         visual_shape: `(steps, features)` of the picture; default `(8, 512)`.
         eeg_shape: `(steps, channels, bands)` of the EEG, as many steps; default `(8, 32, 5)`.
-        n_classes: classes, 2 or more; default 2.
-        projection_units: dimensions of each modality, 1 or more; default 1024 [2].
-        units: of the two recurrent layers, in each direction, 1 or more; default `(1024, 256)` [2].
-        inference: what a user of the saved model must know and the network does not. A mapping that JSON can hold;
+        n_classes: number of classes, 2 or more; default 2.
+        projection_units: number of dimensions of each modality, 1 or more; default 1024 [2].
+        units: units of the two recurrent layers, in each direction, 1 or more; default `(1024, 256)` [2].
+        inference: metadata that a user of the saved model needs. JSON-able mapping;
             default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         A dictionary with `"visual"`, `(batch, steps, features)`, and `"eeg"`, `(batch, steps, channels, bands)`.
@@ -42,7 +42,7 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
     Numerics: scaling and softmax run in float32 under mixed precision.
 
     Raises:
-        ValueError: an argument out of its range, different numbers of steps, or `inference` that JSON cannot hold.
+        ValueError: an argument is out of its range, numbers of steps differ, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -110,7 +110,7 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
         for layer in (*recurrent_layers, *softmax_head(n_classes, policy)):
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -124,11 +124,11 @@ class VEBiLSTMNetwork(WindowClassifierMixin, keras.Model):
 
     @property
     def feature_scaling(self):
-        """The layers that scale the inputs, by name; see `FeatureScaling.set_statistics`."""
+        """Scaling layers of the inputs, by name; see `FeatureScaling.set_statistics`."""
         return {name: self.get_layer(f"{name}_scaling") for name in ("visual", "eeg")}
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "visual_shape": list(self.visual_shape),

@@ -1,4 +1,4 @@
-"""VGGish: the convolutional network of Hershey et al. (2017) that embeds a second of sound."""
+"""VGGish: convolutional embedding of a second of sound (Hershey et al., 2017)."""
 
 import keras
 from keras import ops
@@ -13,28 +13,29 @@ _POOLED = 16
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class VGGish(keras.Model):
-    r"""Embed patches of a log-mel spectrogram by four groups of convolutions and three dense layers.
+    r"""Embedding of log-mel spectrogram patches by four groups of convolutions and three dense layers.
 
     The network of [1] as released in [2]: groups of one, one, two and two convolutions of 3 x 3 with ReLU that keep the
-    size, each group followed by the largest of 2 x 2; two dense layers with ReLU; a dense layer that gives the
-    embedding. Maps are flattened in the order time, frequency, channel. `keras_emotion.audio.vggish_patches` makes the
-    patches of the released weights. Layers are found by name (`get_layer("conv3_1")`, those of [2]: `conv1`, `conv2`,
+    size, each group followed by 2 x 2 max pooling; two dense layers with ReLU; a dense layer for the embedding. Maps
+    are flattened in the order time, frequency, channel. `keras_emotion.audio.vggish_patches` computes the patches of
+    the released weights. Layers can be accessed by name (`get_layer("conv3_1")`, those of [2]: `conv1`, `conv2`,
     `conv3_1`, `conv3_2`, `conv4_1`, `conv4_2`, `fc1_1`, `fc1_2`, `fc2`).
 
-    **Deviations.** [2] gives the embedding without activation, the port to PyTorch [3] after a ReLU:
-    `embedding_activation`. Neither their PCA nor their quantisation to 8 bits is applied. Poolings drop bands and
-    frames that are left over, which makes a difference only for other patches: 20 bands become 10, 5, 2, 1.
+    **Deviations.** [2] returns the embedding without activation, the PyTorch port [3] after a ReLU:
+    `embedding_activation`. Neither their PCA nor their quantisation to 8 bits is applied. Poolings drop remaining bands
+    and frames, which only matters for other patches: 20 bands become 10, 5, 2, 1.
 
     Args:
-        n_frames: frames of a patch, 16 or more; default 96 [1].
-        n_bands: mel bands, 16 or more; default 64 [1]; 20 for the log-mel spectrogram of Lee, Kim and Kim (2024).
+        n_frames: number of frames of a patch, 16 or more; default 96 [1].
+        n_bands: number of mel bands, 16 or more; default 64 [1]; 20 for the log-mel spectrogram of Lee, Kim and Kim
+            (2024).
         filters: filters of the four groups, each 1 or more; default (64, 128, 256, 512) [1].
         units: units of the two hidden dense layers, each 1 or more; default (4096, 4096) [1].
         embedding_size: features of the embedding, 1 or more; default 128 [1].
         embedding_activation: activation of the last layer, as Keras takes it; default `None` [2].
         name: name of the model.
         trainable: whether its weights are trained.
-        dtype: dtype policy of every layer but the output, which is float32.
+        dtype: dtype policy of every layer except the output, which is float32.
 
     Input:
         `(batch, frames, bands)`.
@@ -43,7 +44,7 @@ class VGGish(keras.Model):
         `(batch, embedding_size)`, float32.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument is out of its range.
 
     Example:
         >>> import numpy as np
@@ -112,7 +113,7 @@ class VGGish(keras.Model):
         for layer in layers:
             x = layer(x)
         super().__init__(inputs=inputs, outputs=x, name=name)
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
 
         # === Configuration ===
@@ -128,16 +129,16 @@ class VGGish(keras.Model):
     def load_released_weights(cls, source, convolutions_only=False, **arguments):
         """Build a network with released weights; its sizes are those of the weights.
 
-        Weights of the port to PyTorch [3] (`features.0.weight`, ..., `embeddings.4.bias`) and of TF-Slim [2]
+        Weights of the PyTorch port [3] (`features.0.weight`, ..., `embeddings.4.bias`) and of TF-Slim [2]
         (`vggish/conv1/weights`, ..., `vggish/fc2/biases`, with or without `:0`) are recognised by their names;
-        `embedding_activation` is then `"relu"` or `None` unless it is given. Every array must find its layer. What else
-        is read, and how, is said in `DeepVANet.load_released_weights`. Of a TF-Slim checkpoint, `numpy.savez` makes a
-        file that is read without TensorFlow 1, of the names and arrays of `tf.train.load_checkpoint`.
+        `embedding_activation` is then `"relu"` or `None` unless it is given. Every array must match a layer. See
+        `DeepVANet.load_released_weights` for the supported formats. To convert a TF-Slim checkpoint, save the names and
+        arrays of `tf.train.load_checkpoint` with `numpy.savez`, which is then read without TensorFlow 1.
 
         Args:
             source: a `.pth` or `.pt` file of a state dict (needs PyTorch), an `.npz` file, or a mapping of the released
                 names to arrays or tensors.
-            convolutions_only: whether only the convolutions get the weights, as patches of another size need it
+            convolutions_only: whether only the convolutions get the weights, as required for patches of another size
                 (`n_bands=20`); the dense layers then start at random, and their sizes may be given. Default `False`.
             **arguments: other arguments of the network (`n_frames`, `n_bands`, `embedding_activation`, `trainable`,
                 ...).
@@ -146,10 +147,10 @@ class VGGish(keras.Model):
             A `VGGish`.
 
         Raises:
-            InputError: a name is missing or unknown, an array has the wrong shape, is not of floats or has values that
-                are not finite; an argument contradicts the weights; the patches do not fit the dense layers; a file
+            InputError: a name is missing or unknown, an array has the wrong shape, is not floating-point or has
+                non-finite values; an argument contradicts the weights; the patches do not fit the dense layers; a file
                 cannot be read.
-            ValueError: an argument out of its range.
+            ValueError: an argument is out of its range.
 
         Example:
             >>> VGGish.load_released_weights({"features.0.weight": [[1.0]]})
@@ -180,7 +181,7 @@ class VGGish(keras.Model):
         return model
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         return {
             **super().get_config(),
             "n_frames": self.n_frames,

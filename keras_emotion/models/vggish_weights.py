@@ -1,4 +1,4 @@
-"""Released weights of VGGish, of its port to PyTorch or of TF-Slim, turned into those of Keras layers."""
+"""Released weights of VGGish: conversion from the PyTorch port or TF-Slim to Keras layers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ _SLIM = (
 
 @dataclasses.dataclass(frozen=True)
 class VGGishWeights:
-    """Released weights of VGGish, complete and of shapes that fit each other.
+    """Released weights of VGGish, complete and of consistent shapes.
 
     Args:
-        where: the file, or words for a mapping: messages start with it.
-        is_port: whether they are those of the port to PyTorch.
+        where: the file, or a description of a mapping: start of messages.
+        is_port: whether they come from the PyTorch port.
         layers: kernel and bias in Keras's layout, float32, by the name of our layer.
     """
 
@@ -44,10 +44,10 @@ class VGGishWeights:
         """Read and check a file or a mapping.
 
         Raises:
-            InputError: something is missing, unknown, or not as it must be.
+            InputError: a weight is missing, unknown, or invalid.
         """
         where, state = read_state(source, f"{_PORT[0][0]}.weight` or `{_SLIM[0][0]}/weights")
-        # As TensorFlow 1 names variables.
+        # As named by TensorFlow 1.
         state = {name.removesuffix(":0"): value for name, value in state.items()}
         is_port = any(name.startswith(("features.", "embeddings.")) for name in state)
         if not is_port and not any(name.startswith("vggish/") for name in state):
@@ -67,9 +67,9 @@ class VGGishWeights:
             if kernel.ndim != n_axes:
                 raise InputError(f"{where}: `{name}{kinds[0]}` has shape {kernel.shape}; expected {n_axes} axes")
             shape, n_outputs = kernel.shape, kernel.shape[outputs_first[0]]
-            # PyTorch's (out, in, places) is (places, in, out) in Keras and TF-Slim; nobody flips the kernel.
+            # PyTorch's (out, in, places) is (places, in, out) in Keras and TF-Slim; none of them flips the kernel.
             kernel = np.moveaxis(kernel, outputs_first, (-1, -2))
-            # How many places the first dense layer sees depends on the patch.
+            # The number of inputs of the first dense layer depends on the patch.
             expected = kernel.shape[0] if layer == DENSE_LAYERS[0] else n_inputs
             if kernel.shape != (*places, expected, n_outputs):
                 wanted = (n_outputs, expected, *places) if is_port else (*places, expected, n_outputs)
@@ -88,7 +88,7 @@ class VGGishWeights:
 
     @property
     def sizes(self):
-        """Arguments of the network that the shapes tell."""
+        """Arguments of the network, from the shapes."""
         n_outputs = {layer: len(bias) for layer, (_, bias) in self.layers.items()}
         return {
             "filters": tuple(n_outputs[layer] for layer in ("conv1", "conv2", "conv3_1", "conv4_1")),

@@ -1,4 +1,4 @@
-"""Video-EEG hierarchical LSTM: a network that chooses which frames of faces and EEG images to look at."""
+"""Video-EEG hierarchical LSTM: a network that selects which frames of faces and EEG images to look at."""
 
 import math
 
@@ -25,22 +25,22 @@ POLICY_GRADIENTS = ("head", "all")
 BASELINES = ("learned", None)
 
 _MEAN, _DEVIATION = 0.45, 0.225
-"""Of ImageNet's pictures, over colours; of 0 to 1."""
+"""Statistics of ImageNet pictures over colours, for values from 0 to 1."""
 
 
 class _LookingCell(keras.layers.Layer):
-    """One look: what is at the position, glimpse, core, and the next position; for `keras.layers.RNN`.
+    """One look: input at the position, glimpse, core, and the next position; for `keras.layers.RNN`.
 
-    A step is given the draw of the policy (or the next position, where there is no policy), `(batch, 1)`, and behind it
-    the dropout mask of the fused glimpse, if any. `frames` holds the features of all frames while a sequence is gone
-    through. The output has, side by side, the state of the core, the weights of its levels, the position and whether
-    the step is live. The cell runs in float32, since positions do; its sublayers follow the policy of precision.
+    The input of a step is the draw of the policy (or the next position, without a policy), `(batch, 1)`, followed by
+    the dropout mask of the fused glimpse, if any. `frames` holds the features of all frames while a sequence is
+    processed. The output concatenates the state of the core, the weights of its levels, the position and whether the
+    step is live. The cell runs in float32, because positions do; its sublayers follow the precision policy.
     """
 
     def __init__(self, glimpse, core, band_attention, policy, n_frames, n_bands, unroll, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        # An unrolled loop is for formats without conditions, too. For the gradient, JAX would keep at every step what
-        # either branch needs: that takes a third more time than to compute all steps.
+        # An unrolled loop is also for formats without conditions. For the gradient, JAX would store the needs of both
+        # branches at every step: that takes a third more time than computing all steps.
         self.skips = not unroll and keras.backend.backend() != "jax"
         self.glimpse = glimpse
         self.core = core
@@ -53,7 +53,7 @@ class _LookingCell(keras.layers.Layer):
         self.output_size = core.units + len(core.attentions) * core.n_levels + 2
 
     def build(self, input_shape):
-        # Its sublayers are built by the layer around it, which knows the sizes of the frames.
+        # The surrounding layer, which has the sizes of the frames, builds its sublayers.
         self.built = True
 
     def get_initial_state(self, batch_size=None):
@@ -64,24 +64,24 @@ class _LookingCell(keras.layers.Layer):
     def call(self, inputs, states):
         if not self.skips:
             return self._look(inputs, states)
-        # A step at which no segment of the batch is live would be computed to be thrown away.
+        # A step at which no segment of the batch is live is skipped.
         return ops.cond(ops.any(states[1] > 0.5), lambda: self._look(inputs, states), lambda: self._carry(states))
 
     def _carry(self, states):
-        """What a step gives at which nothing is looked at."""
+        """Return the output of a step without a look."""
         position, live, *before = states
         weights = ops.zeros((ops.shape(position)[0], self.output_size - self.core.units - 2), dtype="float32")
         return ops.concatenate([self._top(before), weights, position, live], axis=-1), list(states)
 
     def _top(self, states):
-        """State of the highest level of the core."""
+        """Return the state of the highest level of the core."""
         return states[2][:, -self.core.units :]
 
     def _look(self, inputs, states):
         position, live, *before = states
         core_before = before[2:]
 
-        # === What is there ===
+        # === Input at the position ===
         here = ops.one_hot(ops.cast(position[:, 0], "int32"), self.n_frames)
         seen = []
         for name, frames in self.frames.items():
@@ -111,21 +111,21 @@ class _LookingCell(keras.layers.Layer):
         if self.policy is None:
             chosen = inputs[:, :1]
         else:
-            # No gradient flows through the loop from here: `_Looking` computes log-probabilities once more, outside.
+            # No gradient passes through the loop here: `_Looking` recomputes log-probabilities outside.
             given = [ops.stop_gradient(one) for one in (state, position[:, 0], inputs[:, 0])]
             chosen = ops.expand_dims(self.policy(given)["position"], -1)
         return output, [ops.where(goes_on, chosen, position), ops.cast(goes_on, "float32"), *after]
 
 
 class _Looking(keras.layers.Layer):
-    """Looks at frames one after the other, from vectors of all frames, `n_rollouts` times in training.
+    """Sequence of looks at frames, from vectors of all frames, `n_rollouts` times in training.
 
     Inputs by name: `face` `(batch, frames, width)`, `eeg` `(batch, frames, bands, features)`, `noise` `(batch,
     rollouts, looks)`. All outputs are float32 and have the rollouts as second axis.
 
     Args:
         arguments: constructor arguments of the model, by name.
-        inner_policy: dtype policy of what is trained without rewards.
+        inner_policy: dtype policy of the parts trained without rewards.
         **kwargs: `name` of `keras.layers.Layer`.
     """
 
@@ -140,7 +140,7 @@ class _Looking(keras.layers.Layer):
             gaussian = {name: arguments[name] for name in ("n_frames", "direction", "sigma", "learned_sigma")}
             self.policy = GaussianFramePolicy(**gaussian, dtype="float32", name="policy")
             if arguments["baseline"] == "learned":
-                # Zero at the start: without rewards there is nothing that moves the policy.
+                # Zero at the start: without rewards the policy has no gradient.
                 self.baseline = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="baseline")
         levels = {
             name: arguments[name] for name in ("units", "n_levels", "level_attention", "level_state", "attention_units")
@@ -190,7 +190,7 @@ class _Looking(keras.layers.Layer):
         if training and self.dropout.rate:
             ones = ops.ones((n_samples * n_rollouts, self.n_looks, self.cell.glimpse.output_size), dtype="float32")
             steps = ops.concatenate([steps, self.dropout(ones, training=True)], axis=-1)
-        # A cell is given one sequence and states: what all steps share waits beside it.
+        # A cell gets one sequence and states: data shared by all steps are stored in the cell.
         self.cell.frames = frames
         try:
             gone_through = self.loop(steps)
@@ -201,7 +201,7 @@ class _Looking(keras.layers.Layer):
         weights = gone_through[..., self.cell.core.units : -2]
         positions, live = gone_through[..., -2], gone_through[..., -1]
 
-        # === What follows from it ===
+        # === Results of the loop ===
         looks = ops.sum(live, axis=-1)
         outputs = {"state": states[:, :, -1]}
         if self.cell.core.attentions:
@@ -213,7 +213,7 @@ class _Looking(keras.layers.Layer):
             read = ops.stop_gradient(before) if self.policy_gradient == "head" else before
             given = self.policy([read, positions[:, :, :-1], sequence[:, :, :-1]])
             outputs |= {"positions": positions, "looks": looks}
-            # A step at which an action was drawn has a live one behind it.
+            # A step at which an action was drawn is followed by a live one.
             acts = live[:, :, 1:] > 0.5
             outputs["actions"] = ops.where(acts, given["action"], positions[:, :, :-1])
             outputs["log_policy"] = ops.where(acts, given["log_probability"], 0.0)
@@ -223,7 +223,7 @@ class _Looking(keras.layers.Layer):
         return outputs
 
     def compute_output_spec(self, inputs, training=False):
-        # Said here: Keras would trace the loop to find out.
+        # Explicit: Keras would trace the loop to find out.
         shapes = {"state": (self.cell.core.units,)}
         if self.cell.core.attentions:
             shapes["penalty"] = ()
@@ -236,7 +236,7 @@ class _Looking(keras.layers.Layer):
         return {name: keras.KerasTensor((*leading, *shape), "float32") for name, shape in shapes.items()}
 
     def _sequence(self, inputs, n_samples, n_rollouts, training):
-        """Draws of the policy, or next positions, `(batch, rollouts, looks)`."""
+        """Return draws of the policy, or next positions, `(batch, rollouts, looks)`."""
         shape = (n_samples, n_rollouts, self.n_looks)
         if self.policy is None:
             places = np.linspace(0, self.n_frames - 1, self.n_looks).round()
@@ -254,117 +254,116 @@ class _Looking(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_emotion")
 class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
-    r"""Look at some frames of a face and of EEG images, one after the other, and say what the emotion is [1].
+    r"""Look at some frames of a face and of EEG images, one after another, and classify the emotion [1].
 
     A sample is a segment of frames, each a picture of the face and an image of EEG for each frequency band. Starting at
     frame 0, at each look `n`:
 
-    1. Encoders, of all frames before the loop, give `x_v` of the face, projected to `width`, and `e_i` of each band, by
-       one encoder for all bands; `BandAttention` makes `x_e` of them (Eq. 1 and 2).
-    2. Glimpse: `SharedLSTMCell` takes both, each with states of its own; the outputs are concatenated; dropout.
-    3. Core: `HierarchicalLSTMCell` (Eq. 3 to 7), whose top state `h_n` band attention, policy and softmax read.
-    4. Action: `GaussianFramePolicy` gives the next frame. The segment ends when the last frame has been looked at, or
+    1. Encoders, applied to all frames before the loop, return `x_v` of the face, projected to `width`, and `e_i` of
+       each band, by one encoder for all bands; `BandAttention` fuses them to `x_e` (Eq. 1 and 2).
+    2. Glimpse: `SharedLSTMCell` reads both, each with its own states; the outputs are concatenated; dropout.
+    3. Core: `HierarchicalLSTMCell` (Eq. 3 to 7), whose top state `h_n` is read by band attention, policy and softmax.
+    4. Action: `GaussianFramePolicy` returns the next frame. The segment ends when the last frame has been looked at, or
        after `n_looks` looks; after the end, all states are carried. In inference the policy is greedy.
 
-    Of the last state, after dropout, a dense layer with softmax makes the probabilities. The loss, `compute_loss`, is
-    one for every backend: compile the model without a loss, and give the class of each segment as target.
+    After dropout, a dense layer with softmax computes the probabilities from the last state. The loss, `compute_loss`,
+    is the same for every backend: compile the model without a loss, and pass the class of each segment as target.
 
     $$\mathcal L = -\log p(y) - \lambda P - \frac{1}{M} \sum_m \sum_{n<N} \log \pi(a_n^m) (R^m - b_n^m)
     + \frac{1}{M} \sum_m \frac{1}{N-1} \sum_{n<N} (R^m - b_n^m)^2$$
 
     - `P` (Eq. 8 and 9): mean over looks of the squared deviations of the weights of the levels, of hidden and of cell
       states, from their mean, summed over levels. It is `2 (1 - 1/L)` at most, and 0 with one level. (The text of [1]
-      speaks of diversity between time steps, the equation of diversity between levels.)
+      mentions diversity between time steps, the equation diversity between levels.)
     - `R = reward_weight R' + sparsity_weight N` (Eq. 16 and 17), with `R'` `reward_right` or `reward_wrong`, and `N`
-      the number of looks. `R`, `b` in front of `log π`, and the actions are constants to the gradient.
-    - `b_n`: a linear function of `h_n`, learned by the last term, which trains nothing else; none with `baseline=None`.
+      the number of looks. `R`, `b` before `log π`, and the actions are constants for the gradient.
+    - `b_n`: a linear function of `h_n`, trained by the last term only; none with `baseline=None`.
 
-    With `training=False` (`evaluate`, validation) `compute_loss` gives the cross-entropy alone, by which an epoch can
-    be chosen.
+    With `training=False` (`evaluate`, validation) `compute_loss` returns only the cross-entropy, as a criterion for the
+    epoch.
 
-    **Deviations.** [1] prints neither the encoder of EEG images, nor any size of the network, nor how dropout 0.6 is
-    meant (a rate here), nor standard deviation, range and readout of the policy, nor the rewards, `sparsity_weight`,
-    the number of rollouts and the baseline strategy (announced, never shown). All of them are arguments. [1] extracts
-    features of faces by a fully connected layer of AlexNet; `face_encoder="alexnet"` takes them as they are.
-    `x_e` has the width of the projection already. "Experience replay", printed once, is not built.
+    **Deviations.** [1] states neither the encoder of EEG images, nor any size of the network, nor the meaning of
+    dropout 0.6 (a rate here), nor standard deviation, range and readout of the policy, nor the rewards,
+    `sparsity_weight`, the number of rollouts and the baseline strategy (announced, never described). All of them are
+    arguments. [1] extracts features of faces by a fully connected layer of AlexNet; `face_encoder="alexnet"` uses them
+    unchanged. `x_e` already has the width of the projection. "Experience replay", mentioned once, is not implemented.
 
     Args:
         modalities: `("face", "eeg")` (default) or one of them.
-        n_frames: frames of a segment, 2 or more; default 40 (5 s at 8 frames per second).
-        n_looks: looks at most, `N_max`, 2 or more; default 40.
+        n_frames: number of frames of a segment, 2 or more; default 40 (5 s at 8 frames per second).
+        n_looks: maximum number of looks, `N_max`, 2 or more; default 40.
         face_encoder: `"small"` (default): an `ImageEncoder` of pictures, trained with the rest; `"alexnet"`: the
             features of a frozen network are the input.
         face_size: rows and columns of a face in pixels, 1 or more; default 64. For `"small"`.
-        n_face_features: features of a face, 1 or more; default 4096 (fc7 of AlexNet). For `"alexnet"`.
+        n_face_features: number of features of a face, 1 or more; default 4096 (fc7 of AlexNet). For `"alexnet"`.
         image_size: rows and columns of an EEG image, 1 or more; default 32.
-        n_bands: frequency bands, 1 or more; default 3.
-        channel_names: names of the EEG channels: the input is the logarithmic powers of each channel, of which
-            `TopographicImages`, the layer `topography`, makes images within the network; default `None`: the input is
-            images.
+        n_bands: number of frequency bands, 1 or more; default 3.
+        channel_names: names of the EEG channels: the input is the logarithmic powers of each channel, which
+            `TopographicImages`, the layer `topography`, interpolates to images within the network; default `None`: the
+            input is images.
         electrode_directions: as the `directions` of `TopographicImages`; default `None`.
         filters: as `ImageEncoder`, of both encoders; default `(16, 32, 32)`.
-        width: size of the projected vectors, and of what the encoders give; default 256.
+        width: size of the projected vectors, and of the encoders' outputs; default 256.
         units: size of the states of glimpse and core, 1 or more; default 256.
         n_levels: as `HierarchicalLSTMCell`.
         level_attention: as `HierarchicalLSTMCell`.
         level_state: as `HierarchicalLSTMCell`.
         attention_units: as `HierarchicalLSTMCell`.
-        n_classes: classes, 2 or more; default 2.
-        dropout: share of the fused glimpse and of the last state that is dropped in training, from 0 to below 1;
-            default 0.6.
+        n_classes: number of classes, 2 or more; default 2.
+        dropout: dropout rate of the fused glimpse and of the last state, from 0 to below 1; default 0.6.
         looking: `"policy"` (default), or `"uniform"`: `n_looks` frames evenly spread from the first to the last, for
             comparison; there is then neither policy nor REINFORCE.
         direction: as `GaussianFramePolicy`.
         sigma: as `GaussianFramePolicy`.
         learned_sigma: as `GaussianFramePolicy`.
-        policy_gradient: `"head"` (default): REINFORCE trains the policy's weights alone; `"all"`: what is below, too.
-        level_penalty: `λ`, 0 or above; default 1 [1]. Not read without attention between levels.
-        reward_weight: `λ_r`, 0 or above; default 1. At 0 nothing rewards a right answer.
-        reward_right: `R'` of a right answer; default 1.
+        policy_gradient: `"head"` (default): REINFORCE trains only the policy's weights; `"all"`: also the layers below.
+        level_penalty: `λ`, 0 or above; default 1 [1]. Not used without attention between levels.
+        reward_weight: `λ_r`, 0 or above; default 1. At 0 correct predictions are not rewarded.
+        reward_right: `R'` of a correct prediction; default 1.
         reward_wrong: `R'` of a wrong one; default -2 ("highly punished").
         sparsity_weight: `λ_sparse`, 0 or below; default -0.01.
         baseline: `"learned"` (default) or `None`.
-        n_rollouts: `M`, looking sequences of a sample in training, 1 or more; default 1.
+        n_rollouts: `M`, number of looking sequences of a sample in training, 1 or more; default 1.
         sample: whether the policy draws in inference, too; default `False`.
         given_noise: whether the draws are an input, for tests and for comparing backends; default `False`.
         unroll: whether the loop is unrolled, for formats without loops; default `False`: an unrolled loop takes a
             minute and more to compile.
-        inference: what a user of the saved model must know and the network does not: how faces and EEG images are
-            made, bands, frame rate, label rule. A mapping that JSON can hold; default `None`.
+        inference: metadata that a user of the saved model needs: how faces and EEG images are
+            made, bands, frame rate, label rule. JSON-able mapping; default `None`.
         name: name of the model.
         trainable: whether its weights are trained.
         dtype: dtype policy of the encoders, glimpse, core and classifier.
 
     Input:
         A dictionary with `"faces"`, `(batch, frames, rows, columns, 3)`, values from 0 to 255 (the model subtracts the
-        mean of ImageNet's pictures and divides by their deviation, over colours: pixels that are not centred hardly
-        train the encoder), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`;
-        `"eeg"`, `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames,
-        channels, bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch, n_rollouts, n_looks)`,
-        standard normal; inference reads it only with `sample=True`, the first rollout.
+        mean of ImageNet's pictures and divides by their deviation, over colours: uncentred pixels hardly train the
+        encoder), or `"face_features"`, `(batch, frames, features)`, standardised by `feature_scaling`; `"eeg"`,
+        `(batch, frames, rows, columns, bands)`, standardised, or with `channel_names` `(batch, frames, channels,
+        bands)`, logarithms of powers; with `given_noise=True` also `"noise"`, `(batch, n_rollouts, n_looks)`, standard
+        normal; inference reads it only with `sample=True`, the first rollout.
 
     Output:
-        A dictionary of float32 arrays. Of each segment:
+        A dictionary of float32 arrays. For each segment:
 
         - `"probabilities"`, `(batch, n_classes)`, mean over rollouts;
 
-        and where a policy chooses:
+        and with a policy:
 
-        - `"positions"`, `(batch, n_looks)`: the frames that were looked at, from 0; behind the last look, it stays;
+        - `"positions"`, `(batch, n_looks)`: the frames that were looked at, from 0; constant after the last look;
         - `"looks"`, `(batch,)`: their number;
         - `"actions"`, `(batch, n_looks - 1)`: the next position before clipping and rounding.
 
-        For `compute_loss`, of each rollout, of which there is one in inference: `"rollout_logits"`, `(batch, rollouts,
+        For `compute_loss`, for each rollout, of which there is one in inference: `"rollout_logits"`, `(batch, rollouts,
         n_classes)`; with attention between levels `"penalty"`, `(batch, rollouts)`; with a policy `"rollout_looks"`,
         `(batch, rollouts)`, `"log_policy"` and `"baseline"`, `(batch, rollouts, n_looks - 1)`, 0 where no action was
         drawn. Positions, looks and actions are those of the first rollout.
 
     Numerics: positions, policy, baseline, dropout of the glimpse, softmaxes and loss run in float32 under mixed
-    precision, and the states of the loop are kept in it. One seed gives other draws on another backend.
+    precision, and the states of the loop are stored in it. A seed gives different draws on different backends.
 
     Raises:
-        InputError: of `channel_names`, electrodes without a place on the head, or fewer than three.
-        ValueError: an argument out of its range, or `inference` that JSON cannot hold.
+        InputError: electrodes in `channel_names` have no known position, or there are fewer than three.
+        ValueError: an argument is out of its range, or `inference` is not JSON-able.
 
     Example:
         >>> import numpy as np
@@ -471,7 +470,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
 
         # === Configuration ===
-        # Set here: what a functional model's constructor is given does not reach its layers.
+        # Set here: a functional model's constructor does not pass it on to its layers.
         self.trainable = trainable
         self.dtype_policy = dtype_policy
         if channel_names is not None:
@@ -485,16 +484,16 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
 
     @property
     def feature_scaling(self):
-        """The layers with statistics of inputs, by the name of the input.
+        """Layers with statistics of inputs, by the name of the input.
 
-        `model.feature_scaling["face_features"]` is a `FeatureScaling` of `(features,)`; `["eeg"]`, where the model
-        makes the images, the `TopographicImages`.
+        `model.feature_scaling["face_features"]` is a `FeatureScaling` of `(features,)`; `["eeg"]`, if the model
+        computes the images, the `TopographicImages`.
         """
         names = {"topography": "eeg", "face_scaling": "face_features"}
         return {names[layer.name]: layer for layer in self.layers if layer.name in names}
 
     def eeg_images(self, powers):
-        """The images that the network makes of EEG.
+        """Return the network's images of EEG.
 
         Args:
             powers: `(batch, frames, channels, bands)` logarithms of powers.
@@ -503,7 +502,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
             `(batch, frames, bands, image_size, image_size)` float32 NumPy array.
 
         Raises:
-            ValueError: the network is given images (`channel_names=None`).
+            ValueError: the network's inputs are images (`channel_names=None`).
         """
         if self.channel_names is None:
             raise ValueError("`channel_names` is None: the images are the input; expected the names of the channels")
@@ -513,11 +512,11 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         """Compute cross-entropy, penalty and the score-function estimate; see the class.
 
         Args:
-            x: inputs; not read.
+            x: inputs; ignored.
             y: class of each segment, `(batch,)` or `(batch, 1)`.
-            y_pred: what the model returns.
-            sample_weight: weight of each segment, `(batch,)`; by default all are 1.
-            training: whether all terms are summed; without it (`False`) the cross-entropy alone.
+            y_pred: outputs of the model.
+            sample_weight: weight of each segment, `(batch,)`; default: all 1.
+            training: whether all terms are summed; otherwise (`False`) only the cross-entropy.
 
         Returns:
             The mean over the segments (weighted, divided by their number), a float32 scalar.
@@ -547,10 +546,10 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         return ops.mean(loss)
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window.
+        """Return the class probabilities of a window.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -558,25 +557,25 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         return outputs["probabilities"]
 
     def window_looks(self, outputs):
-        """Which frames were looked at; `None` where no policy chooses them.
+        """Return which frames were looked at; `None` without a policy.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
-            `(batch,)` numbers of looks, and `(batch, n_looks)` positions from 0, which stay behind the last look.
+            `(batch,)` numbers of looks, and `(batch, n_looks)` positions from 0, constant after the last look.
         """
         return (outputs["looks"], outputs["positions"]) if self.looking == "policy" else None
 
     def is_decided(self, outputs, margin=1e-3):
-        """Whether rounding leaves the positions of a segment as they are: none lies between two frames.
+        """Return whether the positions of a segment are robust to rounding: none lies between two frames.
 
-        Two implementations of the network may differ by the rounding of float32, and look at other frames where a
-        position is half-way.
+        Two implementations of the network may differ by float32 rounding, and look at different frames if a position is
+        half-way.
 
         Args:
-            outputs: what the model returns or predicts.
-            margin: smallest distance of a position before rounding from what lies half-way between two frames.
+            outputs: outputs or predictions of the model.
+            margin: smallest distance of a position before rounding from the midpoint between two frames.
 
         Returns:
             `(batch,)` bool NumPy array.
@@ -587,11 +586,11 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         return (np.abs(actions % 1 - 0.5) >= margin).all(axis=1)
 
     def exported_model(self):
-        """Build the network as other formats get it: greedy, without random operations, the loop unrolled.
+        """Build the network for export to other formats: greedy, without random operations, with an unrolled loop.
 
         Returns:
-            A functional model with these weights and inputs (but for `"noise"`), whose outputs are `"probabilities"`
-            and, where a policy chooses, `"positions"`, `"looks"` and `"actions"`.
+            A functional model with these weights and inputs (except `"noise"`), whose outputs are `"probabilities"`
+            and, with a policy, `"positions"`, `"looks"` and `"actions"`.
         """
         known = {argument: getattr(self, argument) for argument in _ARGUMENTS}
         greedy = type(self)(**{**known, "sample": False, "given_noise": False, "unroll": True}, dtype=self.dtype_policy)
@@ -601,7 +600,7 @@ class VideoEEGHierarchicalLSTM(InferenceMixin, keras.Model):
         return keras.Model(greedy.input, outputs, name=self.name)
 
     def get_config(self):
-        """Constructor arguments, as `from_config` takes them."""
+        """Return the constructor arguments for `from_config`."""
         arguments = {argument: getattr(self, argument) for argument in _ARGUMENTS}
         lists = {name: list(arguments[name]) for name in ("modalities", "filters")}
         for name in ("channel_names", "electrode_directions"):

@@ -1,26 +1,30 @@
-"""Weights that others released, read from files of PyTorch and NumPy or from mappings."""
+"""Read released weights from PyTorch and NumPy files or from mappings."""
 
+import collections
 import os
+import pickletools
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from keras_emotion.array_files import read_npz
+from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
-# Where training scripts put a state dict beside the epoch and the state of the optimiser.
+# Keys under which training scripts nest a state dict, next to the epoch and the state of the optimiser.
 _NESTED = ("state_dict", "model_state_dict", "model", "net")
-# What torch.nn.DataParallel and torch.compile put before every name.
+# Prefixes of torch.nn.DataParallel and torch.compile.
 _PREFIXES = ("module.", "_orig_mod.")
 
 
 def check_names(where, state, expected, owner):
-    """Check that every name of a layout is there, and no other.
+    """Check that every name of a layout is present, and no other.
 
     Raises:
-        InputError: names are missing, or others are there that are not those of `owner`.
+        InputError: names are missing, or are not those of `owner`.
     """
     for problem, names in (
         ("are missing", [name for name in expected if name not in state]),
@@ -36,10 +40,13 @@ def finite_floats(where, name, value):
     """Return a value as a float32 array of finite numbers.
 
     Raises:
-        InputError: it is no array of floating-point numbers, or one of them is not finite.
+        InputError: it is not an array of floating-point numbers, or one of them is not finite.
     """
+    # A small tensor with stride 0 may expand to many numbers.
+    if hasattr(value, "numel"):
+        check_memory(where, 4 * value.numel())
     try:
-        # A tensor of PyTorch, which may be on a GPU, have a gradient or a dtype that NumPy has not.
+        # A PyTorch tensor may be on a GPU, have a gradient or a dtype that NumPy lacks.
         array = np.asarray(value.detach().cpu().float().numpy() if hasattr(value, "detach") else value)
     except Exception as error:
         raise InputError(f"{where}: `{name}` is not an array ({error})") from error
@@ -57,13 +64,13 @@ def read_state(source, example):
 
     Args:
         source: a `.pth`, `.pt` or `.npz` file, or a mapping of names to arrays or tensors.
-        example: a name as it is released, for messages.
+        example: an example of a released name, for messages.
 
     Returns:
-        The source in words for messages, and arrays or tensors by name, without wrappers around them.
+        A description of the source for messages, and arrays or tensors by name, without wrappers around them.
 
     Raises:
-        InputError: the source cannot be read or is no mapping of names.
+        InputError: the source cannot be read or is not a mapping of names.
     """
     if isinstance(source, str | os.PathLike):
         where, state = str(source), _read(Path(source))
@@ -71,8 +78,8 @@ def read_state(source, example):
         where, state = "released weights", source
     if not isinstance(state, Mapping):
         raise InputError(
-            f"{where}: {type(state).__name__}; expected a state dict, a mapping of names to arrays: that of a whole "
-            "network is `network.state_dict()`"
+            f"{where}: {type(state).__name__}; expected a state dict, a mapping of names to arrays; for a whole "
+            "network save `network.state_dict()`"
         )
     for name in _NESTED:
         if isinstance(state.get(name), Mapping):
@@ -80,20 +87,20 @@ def read_state(source, example):
             break
     for name in state:
         if not isinstance(name, str):
-            raise InputError(f"{where}: name {name!r} is no text; expected names such as `{example}`")
-    # One within the other, in any order.
+            raise InputError(f"{where}: name {name!r} is not text; expected names such as `{example}`")
+    # Nested in any order.
     while state and (prefix := _common_prefix(state)):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return where, {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
 
 
 def _common_prefix(names):
-    """The wrapper that all names are in, or `None`."""
+    """Return the prefix common to all names, or `None`."""
     return next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in names)), None)
 
 
 def _read(path):
-    """What a file holds."""
+    """Read the contents of a file."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected released weights (.pth, .pt or .npz)")
     suffix = path.suffix.lower()
@@ -109,12 +116,52 @@ def _read_torch(path):
         import torch
     except ImportError as error:
         raise InputError(
-            f"{path}: a file of PyTorch, which is not installed: pip install 'keras_emotion[torch]', or give an .npz "
-            "of the arrays (numpy.savez where PyTorch is)"
+            f"{path}: a PyTorch file, but PyTorch is not installed: pip install 'keras_emotion[torch]', or give an "
+            ".npz "
+            "of the arrays (numpy.savez where PyTorch is installed)"
         ) from error
     message = (
-        "{path}: holds more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
+        "{path}: contains more than arrays (a whole network?) or is damaged; expected a state dict, saved by "
         "torch.save(network.state_dict(), ...): {reason}"
     )
     with refusing_unreadable(path, message):
+        check_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_torch_file(path):
+    """Reject a PyTorch file whose tensors exceed its size: PyTorch allocates what the file declares.
+
+    Args:
+        path: an archive (PyTorch 1.6 or later), or a sequence of pickles (earlier).
+
+    Raises:
+        InputError: it declares more than `Limits.memory_gib`.
+        ValueError: it declares more data than it contains, or is damaged.
+    """
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            declared = sum(member.file_size for member in members.values())
+            check_memory(path, declared)
+            # PyTorch stores members uncompressed.
+            if declared > size:
+                raise ValueError(f"its members declare {declared} bytes, but the file has {size}")
+            for name in members:
+                if name.endswith("data.pkl"):
+                    _check_numbers(archive.read(name), size)
+        return
+    check_memory(path, size)
+    with path.open("rb") as file:
+        # Magic number, protocol version and system; the fourth pickle describes the tensors.
+        for _ in range(3):
+            collections.deque(pickletools.genops(file), maxlen=0)
+        _check_numbers(file, size)
+
+
+def _check_numbers(pickled, size):
+    """Reject a pickle with an integer above the file size: lengths and offsets are always below it."""
+    for _, argument, place in pickletools.genops(pickled):
+        if isinstance(argument, int) and abs(argument) > size:
+            raise ValueError(f"declares {argument} numbers, at byte {place}, but the file has {size} bytes")

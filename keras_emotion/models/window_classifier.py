@@ -1,4 +1,4 @@
-"""What the comparison models share: one softmax for a window, and the checks of their arguments."""
+"""Base class of the comparison models with one softmax per window, and checks of their arguments."""
 
 import math
 
@@ -8,13 +8,13 @@ from keras_emotion.models.inference import InferenceMixin
 
 
 class WindowClassifierMixin(InferenceMixin):
-    """A model whose one output is the probability of each class for a window; stands before `keras.Model`."""
+    """Mixin of models whose only output is the class probabilities of a window; precedes `keras.Model`."""
 
     def window_probabilities(self, outputs):
-        """Probability of each class for a window: what the model returns.
+        """Return the class probabilities of a window: the model's output.
 
         Args:
-            outputs: what the model returns or predicts.
+            outputs: outputs or predictions of the model.
 
         Returns:
             `(batch, n_classes)` tensor whose rows sum to 1.
@@ -23,7 +23,7 @@ class WindowClassifierMixin(InferenceMixin):
 
 
 def softmax_head(n_classes, policy, **dense_arguments):
-    """The two last layers, `classifier` and `probabilities`, which is float32 whatever the policy."""
+    """Return the last two layers, `classifier` and `probabilities`, which is float32 under any policy."""
     return (
         keras.layers.Dense(n_classes, dtype=policy, name="classifier", **dense_arguments),
         keras.layers.Softmax(dtype="float32", name="probabilities"),
@@ -31,12 +31,12 @@ def softmax_head(n_classes, policy, **dense_arguments):
 
 
 def scaled_width(width_multiplier, n_filters):
-    """Filters of a layer that has `n_filters` as printed; never below 1."""
+    """Return the scaled number of filters of a layer with `n_filters` in the paper; never below 1."""
     return max(1, round(width_multiplier * n_filters))
 
 
 def check_minima(*minima):
-    """Refuses a value below the least: each of `minima` is an argument, its value and the least.
+    """Refuse values below their minimum: each of `minima` is an argument, its value and its minimum.
 
     Raises:
         ValueError: the first such argument.
@@ -47,7 +47,7 @@ def check_minima(*minima):
 
 
 def check_positive(argument, value):
-    """Refuses what is not a finite number above 0.
+    """Refuse a value that is not a finite number above 0.
 
     Raises:
         ValueError: it is not.
@@ -57,17 +57,17 @@ def check_positive(argument, value):
 
 
 def check_dropout(dropout):
-    """Refuses what is no share from 0 to below 1.
+    """Refuse a value that is not a share from 0 to below 1.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not.
     """
     if not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be from 0 to below 1; received dropout={dropout}")
 
 
 def check_grid_shape(grid_shape, minimum):
-    """Refuses what is not two sizes, each `minimum` or more.
+    """Refuse a value that is not two sizes, each `minimum` or more.
 
     Raises:
         ValueError: it is not.

@@ -1,4 +1,4 @@
-"""What networks share whose sample is a sequence of windows with features of EEG, of faces and of eye movements."""
+"""Base class of networks whose sample is a sequence of windows with features of EEG, faces and eye movements."""
 
 import math
 
@@ -9,17 +9,17 @@ from keras_emotion.layers import FeatureScaling
 from keras_emotion.models.window_classifier import WindowClassifierMixin
 
 MODALITIES = ("eeg", "face")
-"""Modalities by default."""
+"""Default modalities."""
 
 KNOWN_MODALITIES = (*MODALITIES, "eye")
 _SIZES = ("n_windows", "n_channels", "n_bands", "n_face_channels", "n_eye_channels", "n_classes")
 
 
 def chosen_modalities(modalities):
-    """The modalities, each once, in the order of `KNOWN_MODALITIES`.
+    """Return the modalities, each once, in the order of `KNOWN_MODALITIES`.
 
     Raises:
-        ValueError: there is none, one is unknown or there twice.
+        ValueError: there is none, or one is unknown or repeated.
     """
     if not modalities or len(set(modalities)) < len(modalities) or not set(modalities) <= set(KNOWN_MODALITIES):
         raise ValueError(
@@ -29,11 +29,11 @@ def chosen_modalities(modalities):
 
 
 class WindowFeaturesMixin(WindowClassifierMixin):
-    """Sizes, inputs and configuration of such a network; stands before `keras.Model`."""
+    """Mixin with sizes, inputs and configuration of such a network; precedes `keras.Model`."""
 
     @staticmethod
     def _window_sequences(modalities, policy, *, n_windows, n_channels, n_bands, n_face_channels, n_eye_channels):
-        """Two dictionaries by modality: the inputs, and what is scaled of them as `(batch, windows, features)`."""
+        """Return two dictionaries by modality: the inputs, and the scaled inputs as `(batch, windows, features)`."""
         shapes = {"eeg": (n_channels, n_bands), "face": (n_face_channels,), "eye": (n_eye_channels,)}
         inputs, sequences = {}, {}
         for modality in modalities:
@@ -45,19 +45,19 @@ class WindowFeaturesMixin(WindowClassifierMixin):
         return inputs, sequences
 
     def _keep_sizes(self, **sizes):
-        """Remembers the sizes that the constructor was given."""
+        """Store the constructor's sizes."""
         for name in _SIZES:
             setattr(self, name, sizes[name])
 
     @property
     def feature_scaling(self):
-        """The layers that scale the features, by modality.
+        """Scaling layers of the features, by modality.
 
         `model.feature_scaling["eeg"].set_statistics(mean, standard_deviation)` takes arrays `(channels, bands)`, that
-        of `"face"` or `"eye"` arrays `(features,)`, most often of the training windows.
+        of `"face"` or `"eye"` arrays `(features,)`, usually of the training windows.
         """
         return {modality: self.get_layer(f"{modality}_scaling") for modality in self.input}
 
     def get_config(self):
-        """Constructor arguments that all of them have."""
+        """Return the constructor arguments that all of them have."""
         return {**super().get_config(), **{name: getattr(self, name) for name in _SIZES}}

@@ -1,6 +1,6 @@
-"""Window tables and feature arrays on disk, and the batches that networks read from them.
+"""Feature extraction: window tables and feature arrays on disk, and the batches that networks read from them.
 
-This is the one room that meets TensorFlow, and only when a `tf.data.Dataset` is asked for.
+Only this package imports TensorFlow, and only to create a `tf.data.Dataset`.
 """
 
 from typing import Any

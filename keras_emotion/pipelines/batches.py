@@ -1,8 +1,8 @@
 """Batches of windows: the same windows in the same order on every backend.
 
-A batch is gathered from memory-mapped arrays by one array operation for each modality. The order of an epoch depends
-on `(seed, epoch)` alone. Every batch has the same static shape: the last one of an epoch is filled up with repeated
-windows of weight 0, so that a compiled model is traced once.
+A batch is gathered from memory-mapped arrays by one array operation per modality. The order of an epoch depends only on
+`(seed, epoch)`. Every batch has the same static shape: the last one of an epoch is padded with repeated windows of
+weight 0, so that a compiled model is traced once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from keras_emotion.pipelines.study_channels import ChangedArray
 
 _ALIGNMENT_BYTES = 64
 _SHARE_OF_MEMORY = 0.5
-"""Files up to that share of the machine's memory are left to the system, which then soon has them in memory whole."""
+"""Share of the machine's memory up to which files are left to the system's page cache, which then holds them whole."""
 _PREFETCHED_BATCHES = 4
-"""A fixed number: left to itself, TensorFlow takes a large share of the memory for it."""
+"""Fixed prefetch buffer: TensorFlow's automatic one takes a large share of the memory."""
 
 Inputs = Callable[[dict[str, np.ndarray]], Any]
 Targets = Callable[[dict[str, np.ndarray], np.ndarray], Any]
@@ -34,11 +34,11 @@ class JoinedArrays:
     """Several `(windows, ...)` arrays read as one, without copying them into memory.
 
     Args:
-        parts: arrays with equal trailing shapes (one a subject, memory-mapped).
-        rows: indices into the concatenation of `parts` that are to be seen, in that order; all of them by default.
+        parts: arrays with equal trailing shapes (one per subject, memory-mapped).
+        rows: indices into the concatenation of `parts`, in the desired order; default: all.
 
     Raises:
-        ValueError: the trailing shapes differ, or `rows` that are not there.
+        ValueError: the trailing shapes differ, or `rows` are out of range.
 
     Example:
         >>> joined = JoinedArrays([np.array([[1], [2]]), np.array([[3]])], rows=np.array([2, 0]))
@@ -67,14 +67,14 @@ class JoinedArrays:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """The windows at `rows` (an integer array), in that order."""
+        """Return the windows at `rows` (an integer array), in that order."""
         rows = self._rows[rows]
-        # What lies in memory already, or will soon with all around it, needs no announcement.
+        # Data already in memory, or about to be, need no announcement.
         announce = (lambda part, rows: None) if self._reads_ahead else _announce
         gathered = _aligned((len(rows), *self.shape[1:]), self.dtype)
         if len(self._parts) == 1 and isinstance(self._parts[0], np.ndarray):
             announce(self._parts[0], rows)
-            # The rows were looked at when this was made; to look again would cost a copy.
+            # The rows were checked on construction; checking again would cost a copy.
             return np.take(self._parts[0], rows, axis=0, out=gathered, mode="clip")
         owners = np.searchsorted(self._offsets, rows, side="right") - 1
         places = {owner: np.flatnonzero(owners == owner) for owner in np.unique(owners)}
@@ -86,7 +86,7 @@ class JoinedArrays:
 
 
 def _memory_bytes() -> float:
-    """Memory of the machine; infinite where the system does not say."""
+    """Return the memory of the machine; infinite if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError):
@@ -94,7 +94,7 @@ def _memory_bytes() -> float:
 
 
 def _mapping(array: np.ndarray) -> mmap.mmap | None:
-    """The mapped file that an array looks into; `None` for one in memory, and where there is no `madvise`."""
+    """Return the mapped file of an array; `None` for an array in memory, and without `madvise`."""
     base = _stored(array)
     while isinstance(base, np.ndarray):
         base = base.base
@@ -102,22 +102,22 @@ def _mapping(array: np.ndarray) -> mmap.mmap | None:
 
 
 def _stored(array: np.ndarray | ChangedArray) -> np.ndarray:
-    """The array that is read where its windows are changed when they are read."""
+    """Return the array that is read, if its windows are transformed on reading."""
     return array.stored if isinstance(array, ChangedArray) else array
 
 
 def _advise_no_reading_ahead(array: np.ndarray) -> None:
-    """Have the system read what is asked for alone.
+    """Disable read-ahead of the system.
 
-    It reads megabytes around each page otherwise: of files that do not fit into memory, most of that is thrown away
-    before it is used.
+    Otherwise it reads megabytes around each page: for files larger than memory, most of that is discarded before it is
+    used.
     """
     if (mapping := _mapping(array)) is not None:
         mapping.madvise(mmap.MADV_RANDOM)
 
 
 def _announce(array: np.ndarray, rows: np.ndarray) -> None:
-    """Have the system read the windows of a mapped file all at once, and not each page when its turn comes."""
+    """Announce all windows of a mapped file to the system at once, so that their pages are read together."""
     if (mapping := _mapping(array)) is None:
         return
     array = _stored(array)
@@ -129,7 +129,7 @@ def _announce(array: np.ndarray, rows: np.ndarray) -> None:
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array that begins where TensorFlow wants its tensors to begin: it then takes the memory as it is."""
+    """Allocate an array aligned as TensorFlow requires, so that it uses the memory without a copy."""
     n_bytes = math.prod(shape) * dtype.itemsize
     memory = np.empty(n_bytes + _ALIGNMENT_BYTES, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT_BYTES
@@ -143,15 +143,15 @@ class WindowBatches:
     Args:
         arrays: `(windows, ...)` array by modality: `{"eeg": (windows, steps, rows, columns, bands),
             "teacher_features": (windows, steps, features)}`.
-        labels: `(windows, ...)` what is learnt of each window of `arrays`: its class, a class a step, ratings.
-        rows: indices of the windows to serve.
-        batch_size: windows a batch.
-        shuffle_seed: seed of the order of each epoch; `None` serves `rows` as they stand, in every epoch.
-        inputs: makes the inputs of the model from the arrays of a batch; by default these are the inputs.
-        targets: makes its targets from the arrays and labels of a batch; by default the labels are the targets.
+        labels: `(windows, ...)` targets of each window of `arrays`: its class, a class per step, or ratings.
+        rows: indices of the windows to use.
+        batch_size: number of windows per batch.
+        shuffle_seed: seed of the order of each epoch; `None` uses the order of `rows` in every epoch.
+        inputs: computes the model's inputs from the arrays of a batch; default: the arrays.
+        targets: computes its targets from the arrays and labels of a batch; default: the labels.
         strata: `(windows,)` class of each window of `arrays`: the shuffled rows of each class are spread in proportion
-            over the batches, and each row comes once an epoch. Without `shuffle_seed` the order is one of these, the
-            same in every epoch. `None` leaves batches to chance.
+            over the batches, and each row occurs once per epoch. Without `shuffle_seed` one such order is used in every
+            epoch. `None`: no stratification of batches.
 
     Raises:
         ValueError: no rows, or a batch size below 1.
@@ -173,11 +173,11 @@ class WindowBatches:
             raise ValueError(f"`batch_size` is {self.batch_size}; expected at least 1")
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Number of batches per epoch."""
         return -(-len(self.rows) // self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """`(len(self), batch_size)` row indices of an epoch; -1 where the last batch is filled up."""
+        """Return `(len(self), batch_size)` row indices of an epoch; -1 for padding of the last batch."""
         rows = np.asarray(self.rows)
         if self.strata is not None:
             rows = self._spread(rows, [0] if self.shuffle_seed is None else [self.shuffle_seed, epoch])
@@ -188,7 +188,7 @@ class WindowBatches:
         return padded.reshape(len(self), self.batch_size)
 
     def _spread(self, rows: np.ndarray, seed: Sequence[int]) -> np.ndarray:
-        """The rows in an order in which each class is spread evenly: the k-th of n at (k + u) / n, u at random."""
+        """Spread the rows of each class evenly: the k-th of n at (k + u) / n, u at random."""
         generator = np.random.default_rng(seed)
         shuffled = rows[generator.permutation(len(rows))]
         _, stratum, counts = np.unique(np.asarray(self.strata)[shuffled], return_inverse=True, return_counts=True)
@@ -197,22 +197,22 @@ class WindowBatches:
         return shuffled[np.argsort(places, kind="stable")]
 
     def gather(self, indices: np.ndarray) -> tuple:
-        """`(inputs, targets, sample_weights)` of one row of `order`; weights are float32, 0 for filling."""
+        """Return `(inputs, targets, sample_weights)` of one row of `order`; weights are float32, 0 for padding."""
         weights = (indices >= 0).astype(np.float32)
         elements, indices = self._elements(indices)
         return self.inputs(elements), self.targets(elements, self.labels[indices]), weights
 
     def gather_inputs(self, indices: np.ndarray) -> Any:
-        """The inputs of one row of `order`; no label is read."""
+        """Return the inputs of one row of `order`, without reading labels."""
         return self.inputs(self._elements(indices)[0])
 
     def _elements(self, indices: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        # The first window of the batch fills it up: it is valid, near in memory, and counts for nothing.
+        # The padding is the first window of the batch: valid, in memory, and of weight 0.
         indices = np.where(indices >= 0, indices, indices[0])
         return {name: array[indices] for name, array in self.arrays.items()}, indices
 
     def epochs(self, first: int = 0) -> Iterator[tuple]:
-        """Batches of epoch `first`, then of the next, without end."""
+        """Yield the batches of epoch `first`, then of the following ones, endlessly."""
         epoch = first
         while True:
             for indices in self.order(epoch):
@@ -220,12 +220,12 @@ class WindowBatches:
             epoch += 1
 
     def as_dataset(self):
-        """What `keras.Model.fit` takes on the current backend.
+        """Return the data in the form that `keras.Model.fit` takes on the current backend.
 
         Returns:
-            On TensorFlow a prefetched `tf.data.Dataset`, else a `keras.utils.PyDataset`; the batches are the same. One
-            that is shuffled runs through the epochs without end: give `steps_per_epoch=len(batches)`. One that is not
-            shuffled ends after its only epoch.
+            On TensorFlow a prefetched `tf.data.Dataset`, otherwise a `keras.utils.PyDataset`; the batches are the same.
+            A shuffled one repeats endlessly: pass `steps_per_epoch=len(batches)`. An unshuffled one ends after one
+            epoch.
         """
         import keras
 
@@ -243,7 +243,7 @@ class WindowBatches:
             yield from map(self.order, [0] if self.shuffle_seed is None else itertools.count())
 
         def gather(indices):
-            # What is gathered becomes the tensors without a copy where it is aligned; a generator's batches are copied.
+            # Gathered batches become tensors without a copy if they are aligned; a generator's batches are copied.
             function = lambda indices: tf.nest.flatten(self.gather(indices))  # noqa: E731
             gathered = tf.numpy_function(function, [indices], [leaf.dtype for leaf in leaves])
             for tensor, leaf in zip(gathered, leaves, strict=True):
@@ -255,7 +255,7 @@ class WindowBatches:
         if self.shuffle_seed is None:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
         options = tf.data.Options()
-        # Of its own: with a single thread for all, a batch could only be gathered between two training steps.
+        # A separate thread: with a single thread for everything, batches are gathered only between two training steps.
         options.threading.private_threadpool_size = 1
         return dataset.prefetch(_PREFETCHED_BATCHES).with_options(options)
 
@@ -264,9 +264,9 @@ def _py_dataset(batches: WindowBatches):
     import keras
 
     class BatchesPyDataset(keras.utils.PyDataset):
-        """The batches of `WindowBatches` by index: an epoch follows the other, without end where they are shuffled.
+        """Batches of `WindowBatches` by index: consecutive epochs, endless if shuffled.
 
-        Not by `on_epoch_end`: Keras looks at a first batch before training, and calls it then too.
+        It does not use `on_epoch_end`: Keras fetches a first batch before training, and calls it then, too.
         """
 
         def __init__(self):

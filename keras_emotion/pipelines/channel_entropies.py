@@ -1,4 +1,4 @@
-"""From trials to differential entropies by channel and band, without an electrode grid."""
+"""Differential entropies by channel and band, without an electrode grid."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from keras_emotion.schema import InputError, Recording, Trial
 class ChannelEntropies(FeaturePart):
     """Differential entropy of each window, scalp channel and band: `{"entropy": (windows, channels, bands) float32}`.
 
-    Windows follow each other from the onset of the stimulus. What is left at the end of a trial is dropped.
+    Windows follow each other from the onset of the stimulus. The remainder at the end of a trial is dropped.
 
     Args:
         window_seconds: length of a window in seconds, a whole number of samples.
-        hop_seconds: time between consecutive window starts in seconds, in seconds; `None`: side by side.
+        hop_seconds: time between consecutive window starts in seconds; `None`: no overlap.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
         convention: name of the differential entropy convention (`keras_emotion.signals.CONVENTIONS`).
         baseline: `"signal"` subtracts the mean one-second baseline waveform, `"feature"` the mean baseline feature,
@@ -42,7 +42,9 @@ class ChannelEntropies(FeaturePart):
     @model_validator(mode="after")
     def _fields_fit(self):
         if self.convention not in signals.CONVENTIONS:
-            raise ValueError(f"convention: {self.convention!r} is none of {', '.join(signals.CONVENTIONS)}")
+            raise ValueError(
+                f"convention: {self.convention!r} is unknown; expected one of {', '.join(signals.CONVENTIONS)}"
+            )
         check_band_edges(self.bands)
         return self
 
@@ -54,7 +56,9 @@ class ChannelEntropies(FeaturePart):
     def with_windowing(self, windowing: Windowing) -> Self:
         """See `FeaturePart`."""
         if windowing.lag_seconds:
-            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+            raise ValueError(
+                f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
+            )
         return self.changed(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
 
     def for_new_recording(self) -> Self:
@@ -68,7 +72,7 @@ class ChannelEntropies(FeaturePart):
 
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
         """See `FeaturePart`."""
-        # The filters are those of the entropies on the grid.
+        # Same filters as for the entropies on the grid.
         return EEGGridFeatures(bands=self.bands, convention=self.convention).lead_in_seconds(sampling_rate_hz)
 
     @property

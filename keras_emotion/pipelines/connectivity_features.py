@@ -1,4 +1,4 @@
-"""From trials to dynamic brain networks: how channels go together in each window, and the powers of their bands."""
+"""Dynamic functional connectivity: correlations of the channels in each window, and band powers."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class ConnectivityFeatures(FeaturePart):
     """Dynamic functional connectivity of Zheng et al. [1]; a sample is a trial, or a long piece of one.
 
     `{"connectivity": (samples, windows, channels, channels), "eeg": (samples, windows, channels, bands)}`, float32,
-    scalp channels in the recording's order. Samples follow each other from the onset of the stimulus, and each is cut
-    into windows without overlap. What is left at the end of a trial is dropped.
+    scalp channels in the recording's order. Samples follow each other from the onset of the stimulus, and each is
+    divided into windows without overlap. The remainder at the end of a trial is dropped.
 
-    **Deviations**: [1] correlates "EEG signals" or features of the windows and does not say which:
-    `connectivity_from`. It takes the power of the bands; their logarithm, the default here, is closer to normal, and a
-    few windows with artefacts do not rule it. Its gamma has no upper edge.
+    **Deviations**: [1] correlates "EEG signals" or features of the windows, without stating which: `connectivity_from`.
+    It uses the power of the bands; their logarithm, the default here, is closer to normal, and less dominated by a few
+    windows with artefacts. Its gamma has no upper edge.
 
     Args:
         sample_seconds: length of a sample in seconds, a whole number of windows: 60 s, a trial of DEAP.
         window_seconds: length of a window in seconds [1].
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of EEG samples; `None`:
-            side by side. The windows of one sample never overlap.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of EEG samples; `None`:
+            no overlap. The windows of one sample never overlap.
         measure: `"correlation"` [1], or `"phase_locking"` or `"coherence"` of the band `measure_band_hz`.
-        connectivity_from: what is correlated: the `"signal"` of the window, or the `"powers"` of its bands.
-        measure_band_hz: `(low_hz, high_hz)` for phase locking and coherence; by default alpha.
+        connectivity_from: the correlated quantity: the `"signal"` of the window, or the `"powers"` of its bands.
+        measure_band_hz: `(low_hz, high_hz)` for phase locking and coherence; default: alpha.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis of `eeg`.
-        logarithm: whether powers are given by their natural logarithm.
+        logarithm: whether powers are natural logarithms.
 
     References:
         [1] Zheng, Shao, Zhang, Zhu, Prior-driven dynamic brain networks for multi-modal emotion recognition, MICCAI
@@ -66,10 +66,11 @@ class ConnectivityFeatures(FeaturePart):
     def _fields_fit(self):
         if abs(self.n_windows * self.window_seconds - self.sample_seconds) > 1e-6 or not self.n_windows:
             raise ValueError(
-                f"sample_seconds: {self.sample_seconds:g} s are no whole number of windows of {self.window_seconds:g} s"
+                f"sample_seconds: {self.sample_seconds:g} s are not a whole number of windows of "
+                f"{self.window_seconds:g} s"
             )
         if self.measure != "correlation" and self.connectivity_from != "signal":
-            raise ValueError(f"connectivity_from: {self.measure} is of signals, not of the powers of bands")
+            raise ValueError(f"connectivity_from: {self.measure} applies to signals, not to band powers")
         if self.n_windows > MOST_STEPS:
             raise ValueError(f"window_seconds: a sample has {self.n_windows} windows; expected at most {MOST_STEPS}")
         check_band_edges(self.bands)
@@ -77,7 +78,7 @@ class ConnectivityFeatures(FeaturePart):
 
     @property
     def n_windows(self) -> int:
-        """Windows of a sample."""
+        """Number of windows of a sample."""
         return round(self.sample_seconds / self.window_seconds)
 
     @property
@@ -88,7 +89,9 @@ class ConnectivityFeatures(FeaturePart):
     def with_windowing(self, windowing: Windowing) -> Self:
         """See `FeaturePart`."""
         if windowing.lag_seconds:
-            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+            raise ValueError(
+                f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
+            )
         lengths = {"sample_seconds": windowing.window_seconds, "window_seconds": windowing.step_seconds}
         return self.changed(**lengths, hop_seconds=windowing.hop_seconds)
 
@@ -116,8 +119,8 @@ class ConnectivityFeatures(FeaturePart):
         """See `FeaturePart`.
 
         Raises:
-            InputError: a trial has other channels or another rate than the first, is shorter than a sample, has a
-                channel that never changes or a band that its rate does not reach, or there are no trials.
+            InputError: a trial differs from the first in channels or rate, is shorter than a sample, has a constant
+                channel or a band above its Nyquist frequency, or there are no trials.
         """
         networks, powers, tables, first = [], [], [], None
         for trial in trials:
@@ -141,16 +144,16 @@ class ConnectivityFeatures(FeaturePart):
     def _check(self, eeg: Recording, first: tuple[tuple[str, ...], float], where: str) -> None:
         names, rate = first
         if eeg.channel_names != names or eeg.sampling_rate_hz != rate:
-            raise InputError(f"{where}: channels or sampling rate are not those of the first trial")
+            raise InputError(f"{where}: channels or sampling rate differ from the first trial; expected the same")
         if round(eeg.duration_seconds - self.sample_seconds, 6) < 0:
             raise InputError(
-                f"{where}: {eeg.duration_seconds:g} s of signal are shorter than one sample of "
+                f"{where}: {eeg.duration_seconds:g} s of signal; expected at least one sample of "
                 f"{self.sample_seconds:g} s; choose another --system.features.sample-seconds"
             )
         flat = np.ptp(eeg.signal, axis=-1) == 0
         if flat.any():
             flat_names = ", ".join(np.array(names)[flat])
-            raise InputError(f"{where}: nothing is connected with a channel that never changes: {flat_names}")
+            raise InputError(f"{where}: connectivity is undefined for constant channels: {flat_names}")
 
     def _of_signal(self, eeg: Recording, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
         rate = eeg.sampling_rate_hz
@@ -161,12 +164,12 @@ class ConnectivityFeatures(FeaturePart):
         hop = signals.sample_count(hop_seconds, rate, "hop_seconds")
         if hop < 1:
             raise ValueError(f"`hop_seconds` of {hop_seconds:g} s is less than one sample")
-        # A window is computed once, however many samples it is in.
+        # Each window is computed once, even if it is in several samples.
         unit = common_unit(window, hop)
         cut = {"window_seconds": self.window_seconds, "hop_seconds": None if unit == window else unit / rate}
         power = signals.band_power(signal, rate, self.bands, **cut)
         if self.logarithm:
-            # A window without any power in a band has the smallest number that there is.
+            # A window without any power in a band gets the smallest representable number.
             power = np.log(np.maximum(power, np.finfo(np.float32).tiny))
         if self.connectivity_from == "powers":
             network = signals.pearson_correlation(power)

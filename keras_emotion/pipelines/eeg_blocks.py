@@ -1,4 +1,4 @@
-"""EEG in blocks that may overlap, each a while later than the block of the stimulus that it is paired with."""
+"""EEG blocks that may overlap, with an optional delay relative to the block of the stimulus."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from keras_emotion.schema import InputError, Recording, Trial
 
 
 class EEGBlocks(FeaturePart):
-    """Features of the EEG in blocks, from the onset of the stimulus on: `{"eeg": (blocks, ...)}`.
+    """EEG features in blocks from the onset of the stimulus: `{"eeg": (blocks, ...)}`.
 
-    Scalp channels are in the recording's order. A block that ends after the trial is left out.
+    Scalp channels are in the recording's order. A block that ends after the trial is dropped.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
-        lag_seconds: how much later than the window table says the EEG of a block is cut: the brain's response follows
+        lag_seconds: delay of the EEG of a block relative to the window table in seconds: the brain's response follows
             the stimulus. A whole number of samples.
     """
 
@@ -61,9 +61,9 @@ class EEGBlocks(FeaturePart):
         """See `FeaturePart`.
 
         Raises:
-            InputError: trials are shorter than a block and the lag, have other channels or another rate than the first,
-                a rate that does not reach the bands or gives no whole numbers of samples, or there are none. One line
-                for each file and each thing wrong, with the trials.
+            InputError: trials are shorter than a block plus the lag, differ from the first in channels or rate, have a
+                rate that does not cover the bands or gives fractional numbers of samples, or there are none. One line
+                per file and fault, with the trials.
         """
         arrays, tables, first = [], [], None
         faults: dict[tuple[str, str], list[str]] = {}
@@ -97,7 +97,7 @@ class EEGBlocks(FeaturePart):
         return joined, pd.concat(tables, ignore_index=True)
 
     def _arrays_of(self, eeg: Recording, starts: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays by name of the blocks of a trial.
+        """Return the arrays by name of the blocks of a trial.
 
         Raises:
             ValueError: see `_of_signal`.
@@ -106,14 +106,14 @@ class EEGBlocks(FeaturePart):
 
     @abc.abstractmethod
     def _of_signal(self, eeg: Recording, starts: np.ndarray) -> np.ndarray:
-        """Features `(blocks, ...)` of the blocks of a trial.
+        """Return the features `(blocks, ...)` of the blocks of a trial.
 
         Raises:
-            ValueError: the part cannot be computed of these channels, or at this rate.
+            ValueError: the part cannot be computed from these channels, or at this rate.
         """
 
     def _span(self, eeg: Recording, n_blocks: int) -> tuple[slice, int]:
-        """The samples of a trial that its blocks lie in, and those time between consecutive block starts in seconds.
+        """Return the samples of a trial covered by its blocks, and the hop between block starts in samples.
 
         Raises:
             ValueError: a length is not a whole number of samples.

@@ -1,4 +1,4 @@
-"""From trials to segments of band powers, one for each frame of a video, of which networks make topographic images."""
+"""EEG band powers for each frame of a video, from which networks make topographic images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from keras_emotion.pipelines.windowing import Seconds, Windowing
 from keras_emotion.schema import Recording
 
 HLSTM_BANDS = {"theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta": (13.0, 30.0)}
-"""`(low_hz, high_hz)` of the bands of [1] in `EEGImages`; the paper prints their names alone."""
+"""`(low_hz, high_hz)` of the bands of [1] in `EEGImages`; the paper states only their names."""
 
 FLOOR_SHARE = 1e-3
-"""Share of the median power of a band below which powers count as this share."""
+"""Share of a band's median power that is the floor for powers."""
 
 _WAVELET, _LEVEL = "db4", 5
 
@@ -34,28 +34,28 @@ class EEGImages(EEGBlocks):
 
     The EEG of a trial is denoised (`keras_emotion.signals.wavelet_denoise`: db4, five levels) and band-passed as a
     whole; each frame and band has its mean square, as natural logarithm (`keras_emotion.signals.frame_power`). Scalp
-    channels are in the recording's order. Segments start with the stimulus; what is left at the end of a trial is
-    dropped. Beside them `"kept_power"`, `(segments, bands)`: the share of each band's power that denoising keeps, over
-    the channels and frames of a segment. It depends on the recording, by what its finest details hold (see
-    `wavelet_denoise`): of theta, alpha and beta 54, 23 and 6 % in one of EEGMMIDB (64 channels, 128 Hz); 32, 24 and
-    19 % in EEGLAB's example with its mains, 48, 47 and 30 % between 4 and 45 Hz, as DEAP is distributed; 4, 2 and 1 %
-    in SAM40 after its authors' filters, which leave as much gamma as theta. It is above 1 where a strong wave outside
-    of the bands is clipped: 146 % of theta beside one of 2.75 Hz that is fifty times as large.
+    channels are in the recording's order. Segments start with the stimulus; the remainder at the end of a trial is
+    dropped. In addition `"kept_power"`, `(segments, bands)`: the share of each band's power that denoising keeps, over
+    the channels and frames of a segment. It depends on the recording's finest details (see `wavelet_denoise`): for
+    theta, alpha and beta 54, 23 and 6 % in one of EEGMMIDB (64 channels, 128 Hz); 32, 24 and 19 % in EEGLAB's example
+    with its mains, 48, 47 and 30 % between 4 and 45 Hz, as DEAP is distributed; 4, 2 and 1 % in SAM40 after its
+    authors' filters, which leave as much gamma as theta. It exceeds 1 where a strong wave outside the bands is clipped:
+    146 % of theta with one of 2.75 Hz that is fifty times as large.
 
-    Powers are stored, not images, which are 32 times as large and depend on the training part of a fold:
-    `BandStatistics` are fitted to the training segments, `keras_emotion.models.TopographicImages` applies them, makes
+    Powers are stored, not images, which are 32 times as large and depend on the training set of a fold:
+    `BandStatistics` are fitted to the training segments; `keras_emotion.models.TopographicImages` applies them, makes
     the images within the network, and is saved with it.
 
-    **Deviations**: [1] prints neither wavelet, levels and threshold, nor the edges of the bands, nor how the power of a
-    frame is measured. In training the noise is estimated once for each trial, in `predict` once for each block of the
-    recording (60 s, with lead-in and tail): a recording of one trial of up to this length has the powers of training,
-    and those of longer ones differ from the powers of the whole by 0.02 to 0.08 standard deviations on average.
+    **Deviations**: [1] states neither wavelet, levels and threshold, nor the edges of the bands, nor how the power of a
+    frame is measured. In training the noise is estimated once per trial, in `predict` once per block of the recording
+    (60 s, with lead-in and tail): a recording of one trial of up to this length has the powers of training, and those
+    of longer ones differ from the powers of the whole by 0.02 to 0.08 standard deviations on average.
 
     Args:
         window_seconds: length of a segment in seconds; 40 frames by default.
         hop_seconds: time between consecutive segment starts in seconds; `None`: no overlap.
-        lag_seconds: how much later than the window table says the EEG of a segment is cut.
-        frame_rate_hz: frames per second, those of the video; a segment has a whole number of them.
+        lag_seconds: delay of the EEG of a segment relative to the window table in seconds.
+        frame_rate_hz: frames per second of the video; a segment has a whole number of them.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
         denoise: `"wavelet"` or `"none"`, without `kept_power`.
 
@@ -79,29 +79,29 @@ class EEGImages(EEGBlocks):
         n_frames = self.window_seconds * self.frame_rate_hz
         if not 1 <= round(n_frames, 6) == round(n_frames):
             raise ValueError(
-                f"window_seconds: {self.window_seconds:g} s are {n_frames:g} frames at {self.frame_rate_hz:g} a "
+                f"window_seconds: {self.window_seconds:g} s are {n_frames:g} frames at {self.frame_rate_hz:g} per "
                 "second; expected a whole number"
             )
         return self
 
     @property
     def n_frames(self) -> int:
-        """Frames of a segment."""
+        """Number of frames of a segment."""
         return round(self.window_seconds * self.frame_rate_hz)
 
     @property
     def windowing(self) -> Windowing:
-        """See `FeaturePart`; a step is a frame, so that faces cut by it are in step."""
+        """See `FeaturePart`; a step is a frame, so that faces with this windowing are synchronous."""
         return super().windowing.model_copy(update={"steps": self.n_frames})
 
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`; the rate of the frames is that of the steps."""
+        """See `FeaturePart`; the frame rate is that of the steps."""
         names = ("window_seconds", "hop_seconds", "lag_seconds")
         rate_hz = windowing.steps / windowing.window_seconds
         return self.changed(**{name: getattr(windowing, name) for name in names}, frame_rate_hz=rate_hz)
 
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`; segments side by side."""
+        """See `FeaturePart`; segments without overlap."""
         return self.changed(hop_seconds=None)
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -112,11 +112,11 @@ class EEGImages(EEGBlocks):
         return shapes if self.denoise == "none" else {**shapes, "kept_power": (len(self.bands),)}
 
     def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
-        """See `FeaturePart`; all electrodes have a place on the head."""
+        """See `FeaturePart`; all electrodes need a known position on the head."""
         signals.electrode_places(channel_names, directions)
 
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
-        """See `FeaturePart`; of the filters, and the reach of the coarsest wavelet."""
+        """See `FeaturePart`; of the filters, plus the reach of the coarsest wavelet."""
         reach = (pywt.Wavelet(_WAVELET).dec_len - 1) * 2**_LEVEL if self.denoise == "wavelet" else 0
         return filter_memory_seconds(self.bands.values(), sampling_rate_hz) + reach / sampling_rate_hz
 
@@ -148,7 +148,7 @@ class EEGImages(EEGBlocks):
 
 
 def _logarithm(power: np.ndarray) -> np.ndarray:
-    # A frame without power has the smallest normal number of float32; the floor of the training part replaces it.
+    # A frame without power gets the smallest normal float32; the floor of the training set replaces it.
     return np.log(np.maximum(power, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
@@ -156,11 +156,12 @@ def _logarithm(power: np.ndarray) -> np.ndarray:
 class BandStatistics:
     """Floor, mean and standard deviation of the logarithmic powers of each band, over training segments.
 
-    One of each for a band, shared by channels and frames: an image shows how the scalp differs from place to place.
+    One of each per band, shared by channels and frames, so that images keep the differences over the scalp.
 
     Args:
-        floor: `(bands,)` float32, the logarithm of `FLOOR_SHARE` times the median power; smaller powers count as it.
-        mean: `(bands,)` float32, of what is not below the floor.
+        floor: `(bands,)` float32, the logarithm of `FLOOR_SHARE` times the median power; smaller powers are raised to
+            it.
+        mean: `(bands,)` float32, of values not below the floor.
         standard_deviation: `(bands,)` float32.
     """
 
@@ -175,8 +176,8 @@ class BandStatistics:
         Args:
             array: `(segments, frames, channels, bands)` float32 logarithmic powers of `EEGImages`, all finite; memory
                 holds `chunk` segments at a time.
-            rows: `(n,)` indices of the training segments; no others are read.
-            chunk: segments read at a time.
+            rows: `(n,)` indices of the training segments; only these are read.
+            chunk: number of segments read at a time.
 
         Raises:
             ValueError: `rows` is empty, or a power is not finite.
@@ -198,9 +199,9 @@ class BandStatistics:
 
 
 def _medians(array: Any, rows: np.ndarray, chunk: int) -> np.ndarray:
-    """`(bands,)` lower median of all values at the rows, exact: half of the digits is found at a time, in two passes.
+    """Return the `(bands,)` exact lower median of all values at the rows, in two passes of half the digits each.
 
-    Memory holds two counts of 65,536 digits a band, however many values there are.
+    Memory holds two counts of 65,536 digits per band, for any number of values.
     """
     rows = np.sort(np.asarray(rows))
     if not len(rows):
@@ -226,7 +227,7 @@ def _medians(array: Any, rows: np.ndarray, chunk: int) -> np.ndarray:
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:
-    """Integers uint32 in the order of float32 numbers."""
+    """Map float32 numbers to uint32 integers in the same order."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     return np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
 

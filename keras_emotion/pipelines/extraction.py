@@ -1,4 +1,4 @@
-"""Features of the trials of a subject: computed without ratings, joined to them afterwards, of one list of channels."""
+"""Extract the features of a subject's trials without ratings, join the ratings, and unify the channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError, Trial
 
 
 def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """`extract_features` without the description of the channels."""
+    """Call `extract_features` and drop the description of the channels."""
     arrays, table, _ = extract_features(part, trials)
     return arrays, table
 
@@ -25,23 +25,23 @@ def extract_rated(part: FeaturePart, trials: Iterable[Trial]) -> tuple[dict[str,
 def extract_features(
     part: FeaturePart, trials: Iterable[Trial]
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:
-    """Features of trials, their ratings joined to the window table afterwards, and the channels they were computed of.
+    """Extract the features of trials, with their ratings in the window table and the channels they were computed from.
 
-    The part sees the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` where the
-    part says which frames its steps show. Where trials have different channels, the features are those of all channels
-    that some trial has, NaN for those that a trial lacks. Windows of a signal that touch a stretch that the file calls
-    bad, with the baseline that the part takes off them, are `UNUSABLE`, with what the file calls it.
+    The part gets the trials without ratings. A rating of each frame of a clip becomes `step_ratings@<target>` if the
+    part reports which frames its steps show. If trials have different channels, the features are those of all channels
+    that any trial has, NaN where a trial lacks one. Windows of a signal that overlap with a bad segment of the file,
+    also through the baseline that is subtracted from them, are `UNUSABLE`, with the file's description.
 
     Args:
         part: the part.
-        trials: of one subject.
+        trials: trials of one subject.
 
     Returns:
-        Arrays by name, `(windows, ...)`; the window table; the channels, `None` of a part whose features have none.
+        Arrays by name, `(windows, ...)`; the window table; the channels, `None` if the part has none.
 
     Raises:
-        InputError: see `FeaturePart.extract`; also where trials give a channel in different units, and where a feature
-            of a recording is no finite number.
+        InputError: see `FeaturePart.extract`; also if trials have a channel in different units, or a feature of a
+            recording is not finite.
     """
     ratings: dict[tuple, Mapping[str, float]] = {}
     of_frames: dict[tuple, Mapping[str, np.ndarray]] = {}
@@ -90,21 +90,21 @@ def _refuse_not_finite(broken: np.ndarray, table: pd.DataFrame) -> None:
         first = table.iloc[rows[0]]
         raise InputError(
             f"subject {first['subject']}, session {first['session']}, trial {first['trial']}: {broken[rows[0]]} at "
-            f"{first['start_seconds']:g} s is no finite number; look at the signal there ({len(rows)} such windows)"
+            f"{first['start_seconds']:g} s is not finite; inspect the signal there ({len(rows)} such windows)"
         )
 
 
 def _of_all_channels(
     part: FeaturePart, trials: Iterator[Trial]
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet, np.ndarray]:
-    """The features of the trials of a recording, and their channels: all that some trial has.
+    """Return the features of a recording's trials, and their channels: all that any trial has.
 
-    The last is the name of an array for each window of which it holds no finite number, else empty.
+    The last element is, for each window, the name of a non-finite array, otherwise empty.
     """
     groups, broken = [], []
     for channels, group in itertools.groupby(trials, lambda trial: part.channel_set(trial)):
         arrays, table = part.extract(group)
-        # Before channels are aligned: what is missing is no number either.
+        # Before channels are aligned, which introduces NaN for missing ones.
         broken.append(np.full(len(table), "", dtype=object))
         for name, array in arrays.items():
             if array.dtype.kind == "f" and len(array) == len(table):
@@ -135,8 +135,9 @@ def _of_all_channels(
     if different := [name for name, found in shapes.items() if len(found) > 1]:
         raise InputError(
             f"subject {groups[0][1]['subject'].iloc[0]}: windows of {different[0]!r} have the shapes "
-            f"{sorted(shapes[different[0]])} in different files; are these of different sampling rates? read them at "
-            "one rate (--sampling-rate-hz)"
+            f"{sorted(shapes[different[0]])} in different files, probably due to different sampling rates; expected "
+            "one "
+            "shape; read the files at one rate (--sampling-rate-hz)"
         )
     table = pd.concat([table for _, table, _ in groups], ignore_index=True)
     joined = {name: np.concatenate([one[name] for one in aligned]) for name in aligned[0]}
@@ -147,10 +148,10 @@ def _of_all_channels(
 def _bad_within(
     start_seconds: float, stop_seconds: float, spans: Sequence[tuple[float, float, str]], takes_baseline: bool
 ) -> str:
-    """What the file calls the first bad stretch that a window, or the baseline taken off it, touches; else empty."""
+    """Return the description of the first bad segment that overlaps with a window or its baseline; else empty."""
     for start, stop, reason in spans:
         if start < stop_seconds and stop > start_seconds:
-            return f"the file calls it bad: {reason}"
+            return f"bad segment in the file: {reason}"
         if takes_baseline and start < 0:
-            return f"the file calls its baseline bad: {reason}"
+            return f"bad segment in the file within its baseline: {reason}"
     return ""

@@ -1,4 +1,4 @@
-"""Eye movements of the windows: features that the authors of a dataset distribute, or statistics of the events."""
+"""Eye movement features of the windows: those distributed by a dataset's authors, or statistics of the events."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from keras_emotion.schema import EyeMovements, InputError, Trial
 class EyeFeatures(GivenWindows):
     """Features of eye movements: `{"eye": (samples, steps, features)}`, float32.
 
-    A sample is `steps` consecutive windows, as in `OfficialFeatures`, whose samples these are paired with.
+    A sample is `steps` consecutive windows, as in `OfficialFeatures`, with whose samples these are paired.
 
-    `"official"` reads the features that the authors distribute (`EyeMovements.read_features`), 31 or 33 of each window.
-    `"events"` computes `keras_emotion.signals.event_features` of the events of the trial: 22 numbers, the same for all
+    `"official"` reads the features distributed by the authors (`EyeMovements.read_features`), 31 or 33 per window.
+    `"events"` computes `keras_emotion.signals.event_features` from the events of the trial: 22 numbers, equal for all
     of its windows, since the events have no times.
 
-    A trial whose eye movements are missing or cannot be read has unusable samples, which are dropped with their
-    partners and counted by reason. Nobody can compute the authors' features for a new recording as they did: saved
-    models that read them cannot be applied to recordings.
+    A trial whose eye movements are missing or unreadable has unusable samples, which are dropped with their partners
+    and counted by reason. The authors' features cannot be reproduced for a new recording: saved models that read them
+    cannot be applied to recordings.
 
     Args:
         values: `"official"` or `"events"`.
-        window_seconds: length in seconds of one window; of `"official"` that of the authors, files with other windows
+        window_seconds: length of one window in seconds; for `"official"` that of the authors, files with other windows
             are refused.
-        steps: windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        steps: number of windows of a sample.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     code_version: ClassVar[int] = 1
@@ -45,7 +45,7 @@ class EyeFeatures(GivenWindows):
     window_seconds: Seconds = 4.0
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """See `FeaturePart`; what makes the windows of a trial alike."""
+        """See `FeaturePart`; reports dependent windows of a trial."""
         movements = trial.eye_movements
         if self.values == "events":
             return ("eye movements are statistics of the whole trial, the same for all of its windows",)
@@ -60,7 +60,7 @@ class EyeFeatures(GivenWindows):
         """See `FeaturePart`.
 
         Raises:
-            InputError: no trial has eye movements, features are of windows of another length or other ones than in the
+            InputError: no trial has eye movements, features have windows of another length or differ from those of the
                 first trial; or there are no trials.
         """
         found: list[tuple[np.ndarray | None, pd.DataFrame]] = []
@@ -75,10 +75,12 @@ class EyeFeatures(GivenWindows):
                 if values is not None:
                     names = names or own
                     if own != names:
-                        raise InputError(f"{movements.sources[0]}: other eye features than in the first trial of {who}")
+                        raise InputError(
+                            f"{movements.sources[0]}: eye features differ from those of the first trial of {who}"
+                        )
             found.append((values, self._table(trial, values, reason)))
         if who is None:
-            raise InputError("no trials to read eye movements of")
+            raise InputError("no trials to read eye movements from")
         if names is None:
             kind = "eye features" if self.values == "official" else "events of eye movements"
             reason = found[0][1][UNUSABLE].iloc[0] if len(found[0][1]) else "too short"
@@ -94,13 +96,13 @@ class EyeFeatures(GivenWindows):
         return {"eye": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
     def _values(self, trial: Trial, movements: EyeMovements) -> tuple[np.ndarray | None, str]:
-        """Features of each window, `(windows, features)`, or of the trial, `(features,)`; or why there are none."""
+        """Return features by window `(windows, features)` or of the trial `(features,)`; or why they are missing."""
         read = movements.read_features if self.values == "official" else movements.read_events
         if read is None:
             return None, "no eye features" if self.values == "official" else "no events of eye movements"
         if self.values == "official" and abs(movements.window_seconds - self.window_seconds) > 1e-6:
             raise InputError(
-                f"{movements.sources[0]}: eye features of windows of {movements.window_seconds:g} s; expected "
+                f"{movements.sources[0]}: eye features have windows of {movements.window_seconds:g} s; expected "
                 f"{self.window_seconds:g} s, those of the EEG; set --system.features.window-seconds "
                 f"{movements.window_seconds:g}"
             )
@@ -128,9 +130,9 @@ class EyeFeatures(GivenWindows):
         return np.broadcast_to(values.astype(np.float32), (len(table), self.steps, len(values)))
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`; nothing computes these features of a signal.
+        """See `FeaturePart`; these features cannot be computed from a signal.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("eye: eye movements cannot be computed of a recording")
+        raise ValueError("eye: eye movements cannot be computed from a recording")

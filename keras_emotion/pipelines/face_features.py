@@ -1,4 +1,4 @@
-"""From face videos and face pictures to aligned crops, window by window."""
+"""Aligned face crops from face videos and face pictures, window by window."""
 
 from __future__ import annotations
 
@@ -23,55 +23,55 @@ from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Wi
 from keras_emotion.schema import InputError, Trial
 
 _WINDOWS_AT_ONCE = 64
-"""Windows whose crops are copied at a time."""
+"""Number of windows whose crops are copied at a time."""
 
 
 OffsetSeconds = Annotated[float, Field(ge=-1e7, le=1e7)]
 """Time in a video in seconds."""
 
 FrameRate = Annotated[float, Field(gt=0, le=1_000)]
-"""Frames a second of a video."""
+"""Frame rate of a video in frames per second."""
 
 
 class FaceFeatures(FeaturePart):
     """Face crops of the windows: `{"faces": (windows, steps, image_size, image_size, 3) uint8 RGB}`.
 
-    A window is cut into `steps` slices as its EEG is; the frame nearest to the middle of each slice is taken, the face
-    in it found, aligned and cut out. A frame without a face takes the face of the nearest frame within
-    `maximum_gap_seconds`; a window with a step that has none is unusable, and says why in the table.
+    A window is divided into `steps` slices like its EEG; in the frame nearest to the middle of each slice the face is
+    detected, aligned and cropped. A frame without a face uses the face of the nearest frame within
+    `maximum_gap_seconds`; a window with a step without a face is unusable, with the reason in the table.
 
-    From a video (`Trial.video`), windows start with the stimulus and follow each other as those of the EEG do. From
-    pictures (`Trial.images`), the frame of each step goes along as `step_frames`; a clip shorter than a window gives
+    From a video (`Trial.video`), windows start with the stimulus and follow each other like those of the EEG. From
+    pictures (`Trial.images`), the frame of each step is returned as `step_frames`; a clip shorter than a window gives
     one window with `steps` frames spread evenly over it; a clip of a single picture gives a window of one step.
 
-    **Deviations**: the paper brings videos to 60 frames per second and does not say how T frames come of them:
-    `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is taken.
+    **Deviations**: the paper converts videos to 60 frames per second without stating how T frames are derived:
+    `frame_rate_hz` averages the crops of a slice, sampled at that rate; by default the one in its middle is used.
 
     Args:
         window_seconds: length of a window in seconds.
         steps: T, the number of steps of a window.
-        hop_seconds: time between consecutive window starts in seconds; `None` is `window_seconds`. Less makes windows
-            overlap: only for data that are split by clip or person.
-        lag_seconds: how much later in the video than the window table says a window is cut, see `Windowing`; pictures
-            (`Trial.images`), which have no recording beside them, are taken at the time of the table.
+        hop_seconds: time between consecutive window starts in seconds; default `window_seconds`. A smaller one makes
+            windows overlap: only for data that are split by clip or person.
+        lag_seconds: delay of a window in the video relative to the window table, see `Windowing`; not applied to
+            pictures (`Trial.images`), which have no recording.
         image_size: side of the crops in pixels.
         margin: share of the crop's side around the face, on each side.
-        offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
+        offset_seconds: time in the video at which the stimulus starts; added to the offset of a trial
             (`Trial.video_offset_seconds`).
-        frame_rate_hz: samples a second of a slice, whose average is the slice's image; `None`: one, in the middle.
-        maximum_gap_seconds: how far away in time a face may be taken from.
-        length_tolerance_seconds: a video that lasts so much longer than the recording, by its header, is taken for one
-            with a wrong frame rate in it, and not used, unless the data say that it is so long (`length_problem`).
-        assumed_frame_rate_hz: frame rate to believe in place of the headers; `None` believes them.
-        detector: `"blazeface"`, `"yunet"` or `"face_landmarker"`; by default the last one where the environment
+        frame_rate_hz: samples per second of a slice, which are averaged; `None`: one, in the middle.
+        maximum_gap_seconds: largest time difference over which a face is reused.
+        length_tolerance_seconds: a video that is longer than the recording by more than this, by its header, is assumed
+            to have a wrong frame rate, and not used, unless the dataset states its length (`length_problem`).
+        assumed_frame_rate_hz: frame rate to use in place of the headers; `None` uses the headers.
+        detector: `"blazeface"`, `"yunet"` or `"face_landmarker"`; default: the last one if the environment
             variable `KERAS_EMOTION_FACE_LANDMARKER` names its file.
         detector_model: file of the network, for the latter two.
-        align_pictures_by: what places the face in pictures that come with landmarks. `"detector"`: the face nearest to
-            them that the detector finds, so that a network which learnt from pictures meets faces cut out alike in
-            videos; where it finds none, and for pictures only, the landmarks. `"landmarks"`: these alone, quicker.
+        align_pictures_by: source of the face position in pictures with landmarks. `"detector"`: the detected face
+            nearest to the landmarks, so that pictures and videos are cropped in the same way; the landmarks if none
+            is detected, and for pictures only. `"landmarks"`: only these, which is faster.
     """
 
-    # 3: videos are turned and stretched as they are shown.
+    # 3: videos are rotated and stretched for display.
     code_version: ClassVar[int] = 3
     added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
     local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model"})
@@ -97,7 +97,7 @@ class FaceFeatures(FeaturePart):
     @model_validator(mode="after")
     def _rate_reaches_every_slice(self):
         if self.frame_rate_hz is not None and self.frame_rate_hz * self.slice_seconds < 1:
-            raise ValueError(f"frame_rate_hz: a slice of {self.slice_seconds:g} s holds no frame at this rate")
+            raise ValueError(f"frame_rate_hz: a slice of {self.slice_seconds:g} s contains no frame at this rate")
         return self
 
     @property
@@ -115,7 +115,7 @@ class FaceFeatures(FeaturePart):
         return self.changed(**dict(windowing))
 
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`; where the stimulus started in videos of the training says nothing of another video."""
+        """See `FeaturePart`; the onset of the stimulus in training videos does not apply to another video."""
         return self.changed(hop_seconds=None, offset_seconds=0.0, assumed_frame_rate_hz=None)
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -123,7 +123,7 @@ class FaceFeatures(FeaturePart):
         return {"faces": (self.steps, self.image_size, self.image_size, 3)}
 
     def key(self) -> dict:
-        """See `FeaturePart`; of the detector's file the content, not the place."""
+        """See `FeaturePart`; the detector's file is represented by content, not by path."""
         model = self.detector_model
         if model is None and self.detector == "face_landmarker":
             model = landmarker_file()
@@ -133,13 +133,13 @@ class FaceFeatures(FeaturePart):
         """See `FeaturePart`.
 
         Raises:
-            InputError: the detector's file is missing, or there are no trials. A video that cannot be used makes
-                the windows of its trial unusable, and stops nothing.
+            InputError: the detector's file is missing, or there are no trials. An unusable video only makes the windows
+                of its trial unusable.
         """
-        # Workers share the cores among themselves already.
+        # Workers already share the cores.
         cv2.setNumThreads(1)
         tables, step_frames = [], []
-        # The crops of a large dataset are more than fits into memory.
+        # The crops of a large dataset exceed memory.
         with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
             detector, n_steps = None, set()
             for trial in trials:
@@ -218,14 +218,14 @@ class FaceFeatures(FeaturePart):
         return crops, table.assign(**{UNUSABLE: reasons})
 
     def _times_of_a_window(self) -> np.ndarray:
-        """`(steps, samples)` seconds from the start of the window."""
+        """Return `(steps, samples)` seconds from the start of the window."""
         n_samples = 1 if self.frame_rate_hz is None else int(round(self.frame_rate_hz * self.slice_seconds, 6))
         within = (np.arange(n_samples) + 0.5) / n_samples
         return (np.arange(self.steps)[:, np.newaxis] + within) * self.slice_seconds
 
     @staticmethod
     def _averaged(crops: np.ndarray, source: np.ndarray) -> np.ndarray:
-        """The crops at `source` `(windows, steps, samples)`, averaged over the samples, a window at a time."""
+        """Average the crops at `source` `(windows, steps, samples)` over the samples, one window at a time."""
         if source.shape[-1] == 1:
             return crops[source[..., 0]]
         averaged = [crops[rows].mean(axis=1).round().astype(np.uint8) for rows in source]
@@ -249,7 +249,7 @@ class FaceFeatures(FeaturePart):
             starts = starts_within(duration_seconds, self.window_seconds, self.hop_seconds)
             lasts = self.window_seconds
             chosen = _nearest(times, starts[:, np.newaxis] + self._times_of_a_window().mean(axis=1))
-        # Each frame is read once, however many windows it is in.
+        # Each frame is read once, even if it is in several windows.
         used, inverse = np.unique(chosen, return_inverse=True)
         crops = np.zeros((len(used), self.image_size, self.image_size, 3), np.uint8)
         reasons = np.full(len(used), "", dtype=object)
@@ -258,7 +258,7 @@ class FaceFeatures(FeaturePart):
             given = (
                 None if images.landmarks is None else faces.four_landmarks(np.asarray(images.landmarks[frame], float))
             )
-            # Landmarks are of the pixels that are stored; a picture without any is turned as its EXIF header says.
+            # Landmarks refer to the stored pixels; a picture without landmarks is rotated by its EXIF header.
             stored = cv2.IMREAD_COLOR if given is None else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             check_picture_file(images.files[frame])
             picture = cv2.imread(str(images.files[frame]), stored)
@@ -280,20 +280,20 @@ class FaceFeatures(FeaturePart):
 def duration_and_problem(
     trial: Trial, offset_seconds: float, length_tolerance_seconds: float, assumed_frame_rate_hz: float | None
 ) -> tuple[float, str | None]:
-    """How long a trial lasts, and why its face video cannot be used, going by its header.
+    """Return the length of a trial, and why its face video cannot be used, according to its header.
 
     Args:
-        trial: the trial; without a recording it lasts as long as its video.
-        offset_seconds: time in the video at which the stimulus starts, added to what the trial says of its own. Where
-            it says something, the video may be longer than the trial.
-        length_tolerance_seconds: by how much a video may last longer than the trial, see `length_problem`.
+        trial: the trial; without a recording it is as long as its video.
+        offset_seconds: time in the video at which the stimulus starts, added to the trial's own offset. If the trial
+            has one, the video may be longer than the trial.
+        length_tolerance_seconds: largest excess of the video's length over the trial's, see `length_problem`.
         assumed_frame_rate_hz: frame rate to believe in place of the header.
 
     Returns:
-        `(seconds, problem)`; the problem is `None` where there is none.
+        `(seconds, problem)`; the problem is `None` if there is none.
 
     Raises:
-        InputError: neither a recording nor a video says how long the trial lasts.
+        InputError: neither a recording nor a video defines the length of the trial.
     """
     problem, facts = None, None
     if trial.video is None:
@@ -306,7 +306,7 @@ def duration_and_problem(
     if trial.recording is not None:
         duration_seconds = trial.recording.duration_seconds
     elif facts is None or not facts.duration_seconds:
-        raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known")
+        raise InputError(f"{trial.video or trial.stimulus}: length unknown; expected a recording or a readable video")
     else:
         duration_seconds = facts.duration_seconds - offset_seconds - (trial.video_offset_seconds or 0.0)
     if facts is not None and facts.duration_seconds:
@@ -327,20 +327,21 @@ def length_problem(
     offset_seconds: float,
     length_tolerance_seconds: float,
 ) -> str | None:
-    """Why a face video cannot be used that lasts so long at such a frame rate, `None` where it can.
+    """Return why a face video of this length and frame rate cannot be used, `None` if it can.
 
-    A video that is much longer than its trial may have a wrong frame rate in its header: every window would then be cut
-    out at another time than that of the signals. It is none where the data say that the video goes on after the trial:
-    where it starts in it, how long it lasts, or the rate itself (`Trial.video_offset_seconds`, `video_seconds`,
+    A video that is much longer than its trial may have a wrong frame rate in its header: every window would then be
+    taken at another time than that of the signals. It is accepted if the dataset states that the video continues after
+    the trial: by its onset in the video, its length, or the rate itself (`Trial.video_offset_seconds`, `video_seconds`,
     `video_frame_rate_hz`).
 
     Args:
-        what: begin of the message: which file lasts how long.
+        what: start of the message: file and length.
         trial: the trial.
-        lasts_seconds: how long the video lasts, by its header or at a rate that is assumed.
-        rate_hz: its frames per second, likewise.
+        lasts_seconds: length of the video, by its header or at an assumed rate.
+        rate_hz: its frames per second, by its header or assumed.
         offset_seconds: time in the video at which the stimulus starts.
-        length_tolerance_seconds: by how much a video may last longer than the trial, or differ from what the data say.
+        length_tolerance_seconds: largest excess of the video's length over the trial's, or difference from the
+            dataset's statement.
     """
     if trial.recording is None or trial.video_offset_seconds is not None:
         return None
@@ -355,24 +356,24 @@ def length_problem(
     problem = f"{what}, the trial {duration_seconds:.1f} s"
     n_frames = lasts_seconds * rate_hz
     if right_hz is not None:
-        problem += f", and the data say {right_hz:g} frames per second"
+        problem += f", and the dataset states {right_hz:g} frames per second"
         if said is not None:
             problem += f" during {said:.1f} s"
             if abs(n_frames / right_hz - said) <= length_tolerance_seconds:
                 return f"{problem}: the rate in the header is wrong; give assumed_frame_rate_hz {right_hz:g}"
         return f"{problem}: neither fits; copy the video again"
     if said is not None:
-        return f"{problem}, and the data say {said:.1f} s: neither fits; copy the video again"
+        return f"{problem}, and the dataset states {said:.1f} s: neither fits; copy the video again"
     return (
-        f"{problem}. Where it goes on after the trial, say when the trial starts in it (video_offset_seconds in "
-        "trials.csv) or how much longer it may be (length_tolerance_seconds). Where the rate in the header is wrong, "
-        f"give the right one (assumed_frame_rate_hz; {n_frames:.0f} frames in the length of the trial would be "
-        f"{n_frames / duration_seconds:.3g} a second)"
+        f"{problem}. If it continues after the trial, give the trial's onset in it (video_offset_seconds in "
+        "trials.csv) or the accepted excess (length_tolerance_seconds). If the rate in the header is wrong, "
+        f"give the correct one (assumed_frame_rate_hz; {n_frames:.0f} frames in the length of the trial would be "
+        f"{n_frames / duration_seconds:.3g} per second)"
     )
 
 
 def _end_seconds(sequence: faces.FaceSequence, trial: Trial) -> float:
-    """Where the video ends: the last frame that was read, or else what its header says."""
+    """Return the end of the video: the last frame that was read, otherwise the end by its header."""
     if len(sequence.frames):
         return float(sequence.frames["frame_time_seconds"].iloc[-1])
     return faces.video_facts(trial.video).duration_seconds or 0.0
@@ -381,11 +382,11 @@ def _end_seconds(sequence: faces.FaceSequence, trial: Trial) -> float:
 def _face_of_picture(
     tracker: faces.FaceTracker | None, picture: np.ndarray, time_seconds: float, given: np.ndarray | None
 ) -> np.ndarray | None:
-    """Landmarks `(4, 2)` of the face in a picture of a clip: the detector's nearest to the given ones, else these."""
+    """Return landmarks `(4, 2)` of the face in a clip's picture: the detected one nearest to the given, else these."""
     is_given = given is not None and np.isfinite(given).all()
     if tracker is not None:
         found = tracker.update(picture, time_seconds)
-        # A face just found is looked at again from near, as those are that were there before.
+        # A newly detected face is refined at close range, like those detected before.
         found = list((tracker.update(picture, time_seconds + 1e-4) or found).values())
         if not is_given:
             return max(found, key=lambda face: face.side).landmarks if found else None
@@ -396,6 +397,6 @@ def _face_of_picture(
 
 
 def _nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Position of the time nearest to each wanted one; the earlier of two."""
+    """Return the position of the time nearest to each wanted one; the earlier of two."""
     after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
     return np.where(wanted - times[after - 1] <= times[after] - wanted, after - 1, after)

@@ -1,4 +1,4 @@
-"""From face videos to the 29 quantities of OpenFace, window by window."""
+"""The 29 face quantities of OpenFace from face videos, window by window."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from keras_emotion.schema import InputError, Trial
 class FaceQuantities(FeaturePart):
     """Facial features of the windows, as Zheng et al. [1] take them: `{"face": (windows, 29) float32}`.
 
-    Or, with `steps`, a sequence of them in each window, `(windows, steps, 29)`: a trial of 60 s in steps of 3 s.
+    With `steps`, a sequence in each window, `(windows, steps, 29)`: a trial of 60 s in steps of 3 s.
 
     Each is the mean of one of `OPENFACE_QUANTITIES` (position and rotation of the head, gaze, action units) over the
-    frames of the window in which there is a face. A window without any is unusable, and says why in the table.
+    frames of the window with a face. A window without any is unusable, with the reason in the table.
 
-    OpenFace is a program of its own, for research without profit only. `"openface"` reads what it has written, a file
-    for each video that has its name: `FeatureExtraction -f s01_trial01.avi -pose -gaze -aus -out_dir FOLDER` writes
-    `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. OpenFace reads by OpenCV, which turns a video as it is to
-    be shown and does not stretch its pixels: one whose pixels are not square has to be written anew for it.
-    `"face_landmarker"` computes substitutes of the same meaning, in the same units, from MediaPipe's Face Landmarker
-    (`landmarker_quantities` says how they differ), from `frame_rate_hz` frames per second. Features of the two cannot
-    be mixed: the source is part of the key.
+    OpenFace is separate software, for non-commercial research only. `"openface"` reads its output, one file per video,
+    named like it: `FeatureExtraction -f s01_trial01.avi -pose -gaze -aus -out_dir FOLDER` writes
+    `FOLDER/s01_trial01.csv`. Every frame counts, as in [1]. OpenFace reads videos with OpenCV, which rotates them for
+    display but does not stretch their pixels: a video with non-square pixels must be re-encoded for it.
+    `"face_landmarker"` computes substitutes of the same meaning, in the same units, with MediaPipe's Face Landmarker
+    (`landmarker_quantities` describes the differences), from `frame_rate_hz` frames per second. Features of the two
+    cannot be mixed: the source is part of the key.
 
     Args:
         source: `"face_landmarker"` or `"openface"`.
         window_seconds: length of a window in seconds; 3 s in [1].
-        steps: steps of equal length that a window is cut into, each with means of its own; one without a face has those
-            of the whole window. `None`: a window is not cut.
-        hop_seconds: time between consecutive window starts in seconds; `None` is `window_seconds`.
-        lag_seconds: how much later in the video than the window table says a window is cut, see `Windowing`.
-        offset_seconds: time in the video at which the stimulus starts; added to what a trial says of its own
+        steps: number of equally long steps of a window, each with its own means; one without a face has those of the
+            whole window. `None`: no steps.
+        hop_seconds: time between consecutive window starts in seconds; default `window_seconds`.
+        lag_seconds: delay of a window in the video relative to the window table, see `Windowing`.
+        offset_seconds: time in the video at which the stimulus starts; added to the offset of a trial
             (`Trial.video_offset_seconds`).
-        frame_rate_hz: samples a second of the video, for the Face Landmarker.
-        length_tolerance_seconds: a video that lasts so much longer than the recording is taken for one with a wrong
-            frame rate in its header, and not used, unless the data say that it is so long (`length_problem`).
-        assumed_frame_rate_hz: frame rate to believe in place of the headers; `None` believes them.
+        frame_rate_hz: samples per second of the video, for the Face Landmarker.
+        length_tolerance_seconds: a video that is longer than the recording by more than this is assumed to have a wrong
+            frame rate in its header, and not used, unless the dataset states its length (`length_problem`).
+        assumed_frame_rate_hz: frame rate to use in place of the headers; `None` uses the headers.
         openface_folder: folder of OpenFace's files, for `"openface"`.
-        detector_model: MediaPipe's `face_landmarker.task`; by default what the environment variable
-            `KERAS_EMOTION_FACE_LANDMARKER` names.
+        detector_model: MediaPipe's `face_landmarker.task`; default: the file named by the environment variable
+            `KERAS_EMOTION_FACE_LANDMARKER`.
 
     References:
         [1] Zheng, Shao, Zhang, Zhu, Prior-driven dynamic brain networks for multi-modal emotion recognition, MICCAI
         2023.
     """
 
-    # 2: videos are turned and stretched as they are shown.
+    # 2: videos are rotated and stretched for display.
     code_version: ClassVar[int] = 2
     added_fields: ClassVar[Mapping[str, Any]] = {"lag_seconds": 0.0}
     local_fields: ClassVar[frozenset[str]] = frozenset({"detector_model", "openface_folder"})
@@ -81,34 +81,34 @@ class FaceQuantities(FeaturePart):
     @model_validator(mode="after")
     def _source_is_whole(self):
         if (self.source == "openface") != (self.openface_folder is not None):
-            raise ValueError("openface_folder: the folder of OpenFace's files is needed for source 'openface' alone")
+            raise ValueError("openface_folder: the folder of OpenFace's files is needed for source 'openface' only")
         length = self.window_seconds / (self.steps or 1)
         if self.frame_rate_hz * length < 1:
-            raise ValueError(f"frame_rate_hz: a window (or step) of {length:g} s holds no frame at this rate")
+            raise ValueError(f"frame_rate_hz: a window (or step) of {length:g} s contains no frame at this rate")
         return self
 
     @property
     def windowing(self) -> Windowing:
-        """See `FeaturePart`; a window that is not cut has one step."""
+        """See `FeaturePart`; a window without steps has one step."""
         fields = {name: getattr(self, name) for name in Windowing.model_fields}
         return Windowing(**{**fields, "steps": self.steps or 1})
 
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`; the windows are sequences, of one step too."""
+        """See `FeaturePart`; windows are sequences, even of one step."""
         return self.changed(**dict(windowing))
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """See `FeaturePart`; OpenFace's quantities of another video cannot be computed here."""
+        """See `FeaturePart`; OpenFace's quantities cannot be computed here for another video."""
         if fields.get("source") == "openface":
             raise ValueError(
-                "source: the model was trained on what OpenFace says of the face; `predict` computes these quantities "
-                "by the Face Landmarker (--system.face.source face_landmarker)"
+                "source: the model was trained on OpenFace's face quantities; `predict` computes them with the "
+                "Face Landmarker; train with --system.face.source face_landmarker"
             )
         return super().from_fields(fields)
 
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`; where the stimulus started in videos of the training says nothing of another video."""
+        """See `FeaturePart`; the onset of the stimulus in training videos does not apply to another video."""
         return self.changed(hop_seconds=None, offset_seconds=0.0, assumed_frame_rate_hz=None)
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -116,7 +116,7 @@ class FaceQuantities(FeaturePart):
         return {"face": (*(() if self.steps is None else (self.steps,)), len(OPENFACE_QUANTITIES))}
 
     def key(self) -> dict:
-        """See `FeaturePart`; of OpenFace's files and of the network's the contents, not the places."""
+        """See `FeaturePart`; OpenFace's files and the network's are represented by content, not by path."""
         model = (self.detector_model or landmarker_file()) if self.source == "face_landmarker" else None
         return {
             **super().key(),
@@ -128,10 +128,10 @@ class FaceQuantities(FeaturePart):
         """See `FeaturePart`.
 
         Raises:
-            InputError: the network's file or the folder of OpenFace's files is missing, or there are no trials. A video
-                or a file that cannot be used makes the windows of its trial unusable, and stops nothing.
+            InputError: the network's file or the folder of OpenFace's files is missing, or there are no trials. An
+                unusable video or file only makes the windows of its trial unusable.
         """
-        # Workers share the cores among themselves already.
+        # Workers already share the cores.
         cv2.setNumThreads(1)
         arrays, tables = [], []
         with contextlib.ExitStack() as opened:
@@ -140,9 +140,9 @@ class FaceQuantities(FeaturePart):
                 try:
                     detector = opened.enter_context(faces.make_detector("face_landmarker", self.detector_model))
                 except InputError as error:
-                    raise InputError(f"{error}; or have OpenFace's files read: --system.face.source openface") from None
+                    raise InputError(f"{error}; or use OpenFace's files: --system.face.source openface") from None
             elif not self.openface_folder.is_dir():
-                raise InputError(f"{self.openface_folder}: no such folder; expected that of OpenFace's files")
+                raise InputError(f"{self.openface_folder}: no such folder; expected the folder of OpenFace's files")
             for trial in trials:
                 array, table = self._of_trial(trial, detector)
                 arrays.append(array)
@@ -178,7 +178,7 @@ class FaceQuantities(FeaturePart):
         return self.offset_seconds + (trial.video_offset_seconds or 0.0)
 
     def _from_openface(self, trial: Trial) -> tuple[float, pd.DataFrame | None, str]:
-        """How long the trial lasts, its frames, and what is wrong: with all of them, or after their end."""
+        """Return the trial's length, its frames, and the problem with all of them, or with windows after their end."""
         frames, problem, lasts = None, "no face video", 0.0
         if trial.video is not None:
             path = self.openface_folder / f"{trial.video.stem}.csv"
@@ -188,12 +188,14 @@ class FaceQuantities(FeaturePart):
                 problem = str(error)
             else:
                 times = frames["time_seconds"].to_numpy()
-                # The last frame is shown as long as those before it.
+                # The last frame is assumed to be shown as long as the others.
                 lasts = times[-1] + (times[-1] - times[0]) / max(len(times) - 1, 1)
                 problem = f"{path}: ends before the trial, at {lasts:.1f} s"
         if trial.recording is None:
             if frames is None:
-                raise InputError(f"{trial.video or trial.stimulus}: how long it lasts is not known ({problem})")
+                raise InputError(
+                    f"{trial.video or trial.stimulus}: length unknown ({problem}); expected a recording or a video"
+                )
             return lasts - self._offset_seconds(trial), frames, problem
         duration_seconds = trial.recording.duration_seconds
         if frames is not None:
@@ -205,13 +207,13 @@ class FaceQuantities(FeaturePart):
         return duration_seconds, frames, problem
 
     def _from_video(self, trial: Trial, detector: faces.Detector) -> tuple[float, pd.DataFrame | None, str]:
-        """As `_from_openface`."""
+        """Do the same as `_from_openface`, from the video."""
         duration_seconds, problem = duration_and_problem(
             trial, self.offset_seconds, self.length_tolerance_seconds, self.assumed_frame_rate_hz
         )
         if problem is not None:
             return duration_seconds, None, problem
-        # In the middles of the steps, so that a window of 3 s holds the same number wherever it starts.
+        # In the middles of the steps, so that every window of 3 s contains the same number.
         n_samples = int(round(duration_seconds * self.frame_rate_hz, 6))
         wanted = (np.arange(n_samples) + 0.5) / self.frame_rate_hz + self._offset_seconds(trial)
         try:
@@ -224,7 +226,7 @@ class FaceQuantities(FeaturePart):
         except InputError as error:
             return duration_seconds, None, str(error)
         quantities = np.full((len(sequence.frames), len(OPENFACE_QUANTITIES)), np.nan)
-        # Nobody was seen in the whole video where there are no details.
+        # Without details there was no face in the whole video.
         if sequence.details:
             quantities = faces.landmarker_quantities(**sequence.details)
         frames = pd.DataFrame(quantities, columns=list(OPENFACE_QUANTITIES))
@@ -235,7 +237,7 @@ class FaceQuantities(FeaturePart):
     def _means(
         self, frames: pd.DataFrame, starts: np.ndarray, length_seconds: float, ends: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`(windows, 29)` means, zeros where there are none, and `(windows,)` why; frames in seconds from the onset."""
+        """Return `(windows, 29)` means (zeros if missing), and `(windows,)` reasons; frame times start at the onset."""
         # Time stamps are rounded: a frame on the border belongs to the window that starts there.
         times = frames["time_seconds"].to_numpy() + 1e-6
         values = frames[list(OPENFACE_QUANTITIES)].to_numpy()

@@ -1,4 +1,4 @@
-"""Features on disk: computed once, memory-mapped, reused by every fold and every run."""
+"""Feature store: features on disk, computed once, memory-mapped, reused by every fold and every run."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _TABLE, _KEY = "windows.csv", "key.json"
 _EARLIER_FIELDS = {"key", "table_types"}
 
 _LOCK = ".in-use"
-"""File of the store that whoever works with it holds a lock on."""
+"""Lock file of the store, held by every process that works with it."""
 
 SHARED_ROWS = "shared_rows"
-"""Array of an entry whose windows lie in other entries, see `FeatureStore.folder`."""
+"""Array of an entry whose windows are stored in other entries, see `FeatureStore.folder`."""
 
 DAMAGED = "damaged"
-"""Folder of the store for entries that were found to be damaged: nothing reads them, and they may be removed."""
+"""Folder of the store for damaged entries: they are not read, and may be removed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +56,10 @@ class StoredFeatures:
     Args:
         arrays: the arrays.
         table: the window table.
-        channels: the channels that the arrays were computed of; `None` of a part that reads no recording.
+        channels: the channels from which the arrays were computed; `None` if the part reads no recording.
         incomplete: names of arrays that are NaN where a channel is missing.
 
-    Features that are shared between trials (`FeaturePart.shared_by_stimulus`) are `SharedWindows` in place of
+    Features shared between trials (`FeaturePart.shared_by_stimulus`) are `SharedWindows` in place of
     memory-mapped arrays.
     """
 
@@ -70,31 +70,31 @@ class StoredFeatures:
 
     @classmethod
     def open(cls, folder: Path) -> StoredFeatures:
-        """The features in a folder that a `FeatureStore` wrote.
+        """Open the features in a folder that a `FeatureStore` wrote.
 
         Raises:
-            InputError: they are not there, or they are damaged; then they are set aside, and the next start of the run
-                computes them anew.
+            InputError: they do not exist, or they are damaged; damaged ones are set aside, and computed again at the
+                next start of the run.
         """
         if not folder.is_dir():
-            raise InputError(f"{folder}: no stored features; start the run again, with --resume, to have them computed")
+            raise InputError(f"{folder}: no stored features; restart the run with --resume to compute them")
         inode = folder.stat().st_ino
         try:
             arrays, table, channels = _read(folder)
         except _DamagedEntryError as damage:
             _set_aside(folder, inode, damage)
             if folder.is_dir():
-                # Another process has computed them since.
+                # Another process has computed them meanwhile.
                 return cls.open(folder)
             raise InputError(
-                f"{folder}: the stored features were damaged while they were used ({damage}); start the run again, "
-                "with --resume, to have them computed anew"
+                f"{folder}: the stored features were damaged while in use ({damage}); restart the run "
+                "with --resume to compute them again"
             ) from None
         return cls(arrays, table, channels, frozenset(arrays if channels is not None and channels.n_missing else ()))
 
     @staticmethod
     def channels_of(folder: Path) -> ChannelSet | None:
-        """The channels alone of the features in a folder: their record is read, and no table.
+        """Return the channels of the features in a folder, from their record, without reading the table.
 
         Raises:
             InputError: see `open`.
@@ -102,17 +102,17 @@ class StoredFeatures:
         try:
             record = _record(folder)
         except (_DamagedEntryError, OSError):
-            # Which says what is wrong, and sets a damaged entry aside.
+            # Raises the fault, and sets a damaged entry aside.
             return StoredFeatures.open(folder).channels
         return ChannelSet.from_json(record["channels"]) if "channels" in record else None
 
     def of_study(self, part: FeaturePart, wanted: ChannelSet) -> StoredFeatures:
-        """The features as if they had been computed of the channels of a study: NaN where one is missing.
+        """Return the features as if computed from the channels of a study: NaN where one is missing.
 
-        Nothing is read before a window is asked for.
+        Data are read only when a window is accessed.
 
         Args:
-            part: the part that they are of.
+            part: the part of the features.
             wanted: the channels of the study.
         """
         if self.channels is None:
@@ -129,7 +129,7 @@ class StoredFeatures:
         return dataclasses.replace(self, arrays=arrays, incomplete=frozenset(incomplete))
 
     def keep(self, rows: np.ndarray) -> StoredFeatures:
-        """The features of the windows at `rows` only (read into memory)."""
+        """Return the features of the windows at `rows` only (read into memory)."""
         arrays = {name: array[rows] for name, array in self.arrays.items()}
         return dataclasses.replace(self, arrays=arrays, table=self.table.iloc[rows].reset_index(drop=True))
 
@@ -140,13 +140,13 @@ class StoreEntry:
 
     Args:
         path: its folder.
-        dataset: class of the reader; empty of a damaged entry.
-        subject: id of the subject; empty of a damaged entry.
-        part: kind of the feature part; empty of a damaged entry.
+        dataset: class of the reader; empty for a damaged entry.
+        subject: id of the subject; empty for a damaged entry.
+        part: kind of the feature part; empty for a damaged entry.
         n_bytes: size of its files.
-        last_used: when a run last used it, in seconds since the epoch.
+        last_used: time of the last use by a run, in seconds since the epoch.
         is_damaged: whether it was set aside as damaged.
-        made_of: folders of the entries that this one was computed from by a network, or that hold its windows.
+        made_of: folders of the entries from which a network computed this one, or that hold its windows.
     """
 
     path: Path
@@ -160,36 +160,37 @@ class StoreEntry:
 
 
 class FeatureStore:
-    """A folder of feature arrays, one sub-folder for each key.
+    """Folder of feature arrays, one subfolder per key.
 
-    The key is the hash of what decides the numbers: the contents of the source files, the parameters and the code
-    version of the feature. An entry is written to a temporary name and renamed, so a killed run leaves no half entry
-    and two runs may share a store. Nothing is pickled; nothing that the store did not write is ever deleted.
+    The key is the hash of everything that determines the features: the contents of the source files, the parameters and
+    the code version of the feature. An entry is written under a temporary name and renamed, so that an interrupted run
+    leaves no partial entry and two runs may share a store. Nothing is pickled; only files that the store wrote are ever
+    deleted.
 
-    An entry holds `windows.csv`, an array `<name>.npy` a modality, and `key.json`: the key, the type of each column,
-    and of each file its size, the hash of its content and when it was last written to. Whenever an entry is opened, the
-    hashes of the record and of the table are compared, and sizes, types and shapes of the arrays; their contents where
-    size or time are others than recorded, or all of them where that is asked for. An entry that does not pass is moved
-    to the folder `damaged`, which is said on standard error, and is computed anew. Entries of versions that kept no
-    sizes and hashes are compared by what they hold, as far as that goes, and get their record when they are first used.
+    An entry holds `windows.csv`, one array `<name>.npy` per modality, and `key.json`: the key, the type of each column,
+    and for each file its size, content hash and modification time. Whenever an entry is opened, the hashes of the
+    record and of the table are compared, and sizes, types and shapes of the arrays; their contents if size or time
+    differ from the record, or all of them on request. A damaged entry is moved to the folder `damaged`, reported on
+    standard error, and computed again. Entries of versions without sizes and hashes are checked as far as possible, and
+    get their record on first use.
 
     Args:
-        root: folder of the store; made when it is first written to.
+        root: folder of the store; created on first write.
     """
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
 
     def path(self, key: Mapping) -> Path:
-        """Where the features under `key` lie, or would lie."""
+        """Return the folder of the features under `key`, whether or not it exists."""
         return self.root / _hash_of_text(_text(key))
 
     def holds(self, key: Mapping, verify: bool = False) -> bool:
-        """Whether the features under `key` are there and whole; damaged ones are set aside.
+        """Return whether the features under `key` exist and are intact; set damaged ones aside.
 
         Args:
             key: as for `folder`.
-            verify: read all contents, also of arrays whose sizes and times are as they were.
+            verify: read all contents, even of arrays with unchanged sizes and times.
 
         Raises:
             InputError: they are damaged and cannot be set aside, or cannot be read.
@@ -205,24 +206,24 @@ class FeatureStore:
             record, _ = _check(folder, verify)
         except _DamagedEntryError as damage:
             _set_aside(folder, inode, damage)
-            # Another process may have put a whole one there since.
+            # Another process may have written an intact one meanwhile.
             return self.holds(key, verify)
-        # The time of the folder is when the entry was last used; entries that hold its windows never look older.
+        # The folder's time is that of the last use; entries that hold its windows must not look older.
         for used in (folder, *_shared_folders(folder, record)):
             with contextlib.suppress(OSError):
                 os.utime(used)
         return True
 
     def folder(self, key: Mapping, compute: Callable[[], tuple], shared: Sequence[Path] = ()) -> Path:
-        """Where the features under `key` lie; they are computed and written first where they are not there, whole.
+        """Return the folder of the features under `key`; compute and write them first if they are missing or damaged.
 
         Args:
-            key: JSON-able mapping of everything that decides the numbers.
-            compute: gives arrays by modality, `(windows, ...)` each, and the window table; of a part that reads
+            key: JSON-able mapping of everything that determines the features.
+            compute: returns arrays by modality, `(windows, ...)` each, and the window table; for a part that reads
                 recordings also their channels.
-            shared: folders of this store that hold the windows, where they are shared with other entries: `compute`
-                then gives the array `SHARED_ROWS` alone, `(windows, 2)` integers: which of these folders each window
-                is in, and its number there.
+            shared: folders of this store that hold the windows, if they are shared with other entries: `compute` then
+                returns only the array `SHARED_ROWS`, `(windows, 2)` integers: the folder of each window, and its row
+                there.
 
         Returns:
             A folder for `StoredFeatures.open`.
@@ -245,7 +246,7 @@ class FeatureStore:
         return folder
 
     def entries(self) -> tuple[StoreEntry, ...]:
-        """Return the entries of the store, damaged ones included, the last used first; nothing else in the folder.
+        """Return the entries of the store, damaged ones included, last used first; ignore other files.
 
         Raises:
             InputError: there is no such folder, or it is not a feature store.
@@ -257,17 +258,18 @@ class FeatureStore:
         found += [_damaged_entry(path) for path in damaged.iterdir()] if damaged.is_dir() else []
         if not found and not (self.root / _LOCK).is_file():
             raise InputError(
-                f"{self.root}: not a feature store: it holds no stored features; expected the --feature-store of a run"
+                f"{self.root}: not a feature store: it contains no stored features; expected the --feature-store of a "
+                "run"
             )
         return tuple(sorted(found, key=lambda entry: -entry.last_used))
 
     def remove(self, entry: StoreEntry) -> None:
-        """Delete an entry; what it was computed from stays, and a run that needs it computes it again.
+        """Delete an entry; its sources stay, and a run that needs it computes it again.
 
         Raises:
             InputError: it cannot be deleted.
         """
-        # Renamed first: no other process ever sees half of it, and what a killed process leaves is found by its name.
+        # Renamed first: other processes never see a partial entry, and remains of a killed process have a known name.
         temporary = temporary_path(self.root)
         try:
             os.rename(entry.path, temporary)
@@ -277,16 +279,16 @@ class FeatureStore:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """A block in which no other process prunes the store (`alone`); the lock ends with the process."""
+        """Block in which no other process prunes the store (`alone`); the lock ends with the process."""
         with self._locked(exclusive=False):
             yield
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """A block in which nobody else uses the store.
+        """Block in which no other process uses the store.
 
         Raises:
-            InputError: somebody does.
+            InputError: another process uses it.
         """
         with self._locked(exclusive=True):
             yield
@@ -298,7 +300,7 @@ class FeatureStore:
 
             file = (self.root / _LOCK).open("a")
         except (ImportError, OSError):
-            # Windows, no store yet, or one that nobody may write to.
+            # Windows, a missing store, or one without write permission.
             yield
             return
         with file:
@@ -307,7 +309,7 @@ class FeatureStore:
             except BlockingIOError:
                 if exclusive:
                     raise InputError(
-                        f"{self.root}: in use by a run; expected none that works with this store; wait until it ends"
+                        f"{self.root}: in use by a run; expected a store that no run uses; wait until it ends"
                     ) from None
                 # Pruning takes moments.
                 fcntl.flock(file, fcntl.LOCK_SH)
@@ -345,7 +347,7 @@ class FeatureStore:
             os.replace(temporary, folder)
             sync_folder(self.root)
         except OSError:
-            # Somebody else wrote the same entry meanwhile: theirs has the same numbers.
+            # Another process wrote the same entry meanwhile, with the same content.
             if not folder.is_dir():
                 raise
         finally:
@@ -353,7 +355,7 @@ class FeatureStore:
 
 
 def _entry(path: Path) -> StoreEntry | None:
-    """The entry in a folder; `None` where the folder is not one that the store wrote, and that alone."""
+    """Return the entry in a folder; `None` if the folder is not one that the store wrote, and nothing else."""
     if path.name.startswith(TEMPORARY_PREFIX) or path.is_symlink() or not path.is_dir():
         return None
     files = list(path.iterdir())
@@ -385,11 +387,11 @@ def _damaged_entry(path: Path) -> StoreEntry:
 
 
 class _DamagedEntryError(Exception):
-    """What is wrong with an entry."""
+    """Damage of an entry."""
 
 
 def _set_aside(folder: Path, inode: int, damage: Exception) -> None:
-    """Move an entry away that was found to be damaged, unless another process did, or has put another in its place."""
+    """Move a damaged entry away, unless another process did, or has replaced it."""
     target = folder.parent / DAMAGED / f"{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
         target.parent.mkdir(exist_ok=True)
@@ -402,16 +404,16 @@ def _set_aside(folder: Path, inode: int, damage: Exception) -> None:
             "remove the folder"
         ) from error
     if target.stat().st_ino != inode:
-        # Not what was looked at: another process has set that aside and computed this. Where a third has done so
-        # meanwhile, there are two with the same numbers.
+        # Replaced since the check: another process set the damaged entry aside and computed this one. If a third did
+        # so meanwhile, there are two with the same content.
         with contextlib.suppress(OSError):
             os.rename(target, folder)
         return
-    LOGGER.info(f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed anew")
+    LOGGER.info(f"note: {folder}: the stored features are damaged ({damage}): moved to {target}, to be computed again")
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet | None]:
-    """Arrays, table and channels of an entry.
+    """Read arrays, table and channels of an entry.
 
     Raises:
         _DamagedEntryError: it is damaged.
@@ -427,7 +429,7 @@ def _read(folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame, ChannelSet
 
 
 def _shared_arrays(folders: Sequence[Path], rows: np.ndarray) -> dict[str, SharedWindows]:
-    """The arrays of windows that lie in other entries."""
+    """Return the arrays of windows that are stored in other entries."""
     files: dict[str, list[Path]] = {}
     for folder in folders:
         for name in _array_names(_record(folder)["files"]):
@@ -436,10 +438,9 @@ def _shared_arrays(folders: Sequence[Path], rows: np.ndarray) -> dict[str, Share
 
 
 class SharedWindows:
-    """Windows that lie in several files, one for each clip, read when they are asked for.
+    """Windows stored in several files, one per clip, read on access.
 
-    Few of the files are open at a time, however many there are: a study may have more clips than a process may open
-    files.
+    Only a few files are open at a time: a study may have more clips than a process may open files.
 
     Args:
         files: `(windows, ...)` arrays of one shape of windows.
@@ -456,7 +457,7 @@ class SharedWindows:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """The windows at `rows`, read into memory."""
+        """Return the windows at `rows`, read into memory."""
         asked = np.arange(len(self))[rows]
         owners, places = self._rows[np.atleast_1d(asked)].T
         gathered = np.empty((len(owners), *self.shape[1:]), self.dtype)
@@ -468,18 +469,18 @@ class SharedWindows:
 
 @functools.lru_cache(maxsize=64)
 def _kept_open(file: Path, inode: int) -> np.ndarray:
-    # The inode is an argument so that a file that was computed anew is opened again.
+    # The inode is an argument so that a replaced file is opened again.
     try:
         return _opened(file)
     except (_DamagedEntryError, OSError) as error:
         raise InputError(
-            f"{file}: the stored features were damaged while they were used ({error}); start the run again, with "
-            "--resume, to have them computed anew"
+            f"{file}: the stored features were damaged while in use ({error}); restart the run with "
+            "--resume to compute them again"
         ) from None
 
 
 def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
-    """Compare an entry with its record; gives that and the content of the table. It raises as `_read` does."""
+    """Compare an entry with its record; return that and the content of the table. Raises as `_read` does."""
     try:
         record = _record(folder)
         content = (folder / _TABLE).read_bytes()
@@ -489,10 +490,10 @@ def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
             _keep_record(folder, record)
             return record, content
         if _hash_of_bytes(content) != files[_TABLE]["blake2b"]:
-            raise _DamagedEntryError(f"{_TABLE} is not what was written")
+            raise _DamagedEntryError(f"{_TABLE} differs from its record")
         stamps = {name: _checked_array(folder / name, files[name], verify) for name in _array_names(files)}
         if stamps != {name: files[name]["modified_ns"] for name in stamps}:
-            # As after a copy to another disk. The contents are the same; they need not be read again.
+            # As after a copy to another disk. The contents are the same and need not be read again.
             for name, modified_ns in stamps.items():
                 files[name]["modified_ns"] = modified_ns
             _keep_record(folder, record)
@@ -500,7 +501,7 @@ def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
             try:
                 _check(shared, verify)
             except _DamagedEntryError as damage:
-                raise _DamagedEntryError(f"of its shared features {shared.name}: {damage}") from None
+                raise _DamagedEntryError(f"shared features {shared.name}: {damage}") from None
     except FileNotFoundError as error:
         raise _DamagedEntryError(f"{Path(str(error.filename)).name} is missing") from None
     except OSError as error:
@@ -509,32 +510,32 @@ def _check(folder: Path, verify: bool = False) -> tuple[dict[str, Any], bytes]:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """What `key.json` holds: `key`, `table_types`, maybe `channels` or `shared`; `files`, but for earlier versions."""
+    """Read `key.json`: `key`, `table_types`, optionally `channels` or `shared`; `files`, except in old versions."""
     try:
         record, has_checksum = read_json(folder / _KEY)
     except DamagedFile as damage:
         raise _DamagedEntryError(f"{_KEY}: {damage.reason}") from None
     if set(record) - {"channels", "shared"} != ({*_EARLIER_FIELDS, "files"} if has_checksum else _EARLIER_FIELDS):
-        raise _DamagedEntryError(f"{_KEY}: it has not the fields of a record")
+        raise _DamagedEntryError(f"{_KEY}: the fields of a record are missing")
     if _hash_of_text(_text(record["key"])) != folder.name:
-        raise _DamagedEntryError(f"{_KEY}: it is that of another entry")
+        raise _DamagedEntryError(f"{_KEY}: belongs to another entry")
     return record
 
 
 def _shared_folders(folder: Path, record: Mapping[str, Any]) -> list[Path]:
-    """The entries that hold the windows of an entry, where they are shared."""
+    """Return the entries that hold the windows of an entry, if they are shared."""
     return [folder.with_name(name) for name in record.get("shared", ())]
 
 
 def _keep_record(folder: Path, record: Mapping[str, Any]) -> None:
-    # A store that cannot be written to costs time at the next opening.
+    # A store without write permission costs time at the next opening.
     with contextlib.suppress(OSError):
-        # First in the store's own folder: what a killed process leaves is found there.
+        # First in the store's own folder, where remains of a killed process are found.
         write_whole(folder / _KEY, json_bytes(record), temporary_folder=folder.parent)
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    """What is recorded of the files of a whole entry."""
+    """Return the record of the files of an intact entry."""
     files = {}
     for path in sorted([folder / _TABLE, *folder.glob("*.npy")]):
         # Before the content is read: a file that changes meanwhile differs from its stamp the next time.
@@ -547,10 +548,10 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _files_of_earlier_version(folder: Path, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """As `_files`, of an entry whose version recorded none, once its lengths go together."""
+    """Return `_files` of an entry without a record, after checking that its lengths match."""
     paths = sorted(folder.glob("*.npy"))
     if not paths:
-        raise _DamagedEntryError("it holds no array")
+        raise _DamagedEntryError("contains no array")
     for path in paths:
         array = _opened(path)
         if len(array) != len(table):
@@ -565,16 +566,16 @@ def _array_names(files: Mapping[str, Any]) -> list[str]:
 
 
 def _checked_array(path: Path, recorded: Mapping[str, Any], verify: bool) -> int:
-    """When the file of an array was last written to, in nanoseconds since the epoch.
+    """Check an array file and return its modification time, in nanoseconds since the epoch.
 
     Raises:
-        _DamagedEntryError: it does not hold what it held.
+        _DamagedEntryError: its content has changed.
     """
     status = path.stat()
     if status.st_size != recorded["bytes"]:
-        raise _DamagedEntryError(f"{path.name} has {status.st_size} bytes in place of {recorded['bytes']}")
+        raise _DamagedEntryError(f"{path.name} has {status.st_size} bytes; expected {recorded['bytes']}")
     if (verify or status.st_mtime_ns != recorded["modified_ns"]) and file_hash(path) != recorded["blake2b"]:
-        raise _DamagedEntryError(f"{path.name} is not what was written")
+        raise _DamagedEntryError(f"{path.name} differs from its record")
     array = _opened(path)
     if [array.dtype.str, list(array.shape)] != [recorded["dtype"], recorded["shape"]]:
         raise _DamagedEntryError(f"{path.name} is an array of another type or shape")
@@ -582,13 +583,13 @@ def _checked_array(path: Path, recorded: Mapping[str, Any], verify: bool) -> int
 
 
 def _opened(path: Path) -> np.memmap:
-    """An array, memory-mapped."""
+    """Open an array, memory-mapped."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
-    except Exception as error:  # NumPy has no error of its own for a header that it cannot make sense of.
-        raise _DamagedEntryError(f"{path.name} is no array ({error})") from None
+    except Exception as error:  # NumPy raises various exceptions for an invalid header.
+        raise _DamagedEntryError(f"{path.name} is not an array ({error})") from None
 
 
 def _parsed(folder: Path, content: bytes, types: Mapping[str, str]) -> pd.DataFrame:
@@ -617,7 +618,7 @@ def _hash_of_bytes(content: bytes) -> str:
 
 
 def file_hash(file: Path) -> str:
-    """Hash of the content of a file, which is read."""
+    """Return the hash of the content of a file, after reading it."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -631,21 +632,21 @@ def _hash_of(file: Path) -> str:
 
 @functools.cache
 def _kept_hash(file: Path, size: int, modified: int) -> str:
-    # Size and time of change are arguments so that a file that changed under a running process is hashed again.
+    # Size and modification time are arguments so that a file changed during the process is hashed again.
     return file_hash(file)
 
 
 def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] = _hash_of) -> str:
-    """Hash of the names and contents of files, independent of the folder they lie in and of their order.
+    """Return the hash of the names and contents of files, independent of their folder and order.
 
-    Files of one name, in several folders, count in the order of these folders: which of them holds what matters.
+    Files of the same name in several folders count in the order of these folders.
 
     Args:
         paths: the files.
-        hash_of: gives the hash of a file's content where it is known already; by default the file is read.
+        hash_of: returns the hash of a file's content if already known; default: read the file.
 
     Raises:
-        InputError: a file is not there.
+        InputError: a file is missing.
     """
     whole = hashlib.blake2b(digest_size=16)
     for path in sorted(paths, key=lambda path: (path.name, path.absolute().parts)):
@@ -654,13 +655,13 @@ def content_hash(paths: Iterable[Path], hash_of: Callable[[Path], str] = _hash_o
 
 
 def path_hash(path: Path) -> str | None:
-    """Hash of the content that a path leads to, wherever it lies.
+    """Return the hash of the content of a path, independent of its location.
 
     Args:
-        path: a file, or a folder, of which all files below count, with their names.
+        path: a file, or a folder, whose files at all levels count, with their names.
 
     Returns:
-        `None` where there is nothing.
+        `None` if the path does not exist.
     """
     if path.is_file():
         return _hash_of(path)

@@ -1,4 +1,4 @@
-"""From trials to the arrays a network reads: EEG on the electrode grid, window by window."""
+"""Base class of feature parts, and EEG features on the electrode grid, window by window."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Features = tuple[dict[str, np.ndarray], pd.DataFrame]
 Source = Literal[
     "recording", "video", "images", "media", "picture", "sound", "voice", "eye_movements", "released_features"
 ]
-"""What a part reads of a trial: the signals, the video of the face, frames that are files of their own, the stimulus
-itself (and beside it which track of that: its picture, its sound), sound of the person, eye movements, or features that
-the authors of the dataset distribute."""
+"""Sources of a part in a trial: the signals, the video of the face, frames as separate files, the stimulus (as a whole,
+or its picture or sound track), sound of the subject, eye movements, or features distributed by the dataset's
+authors."""
 
 UNUSABLE = "unusable"
-"""Optional column of a part's window table: why the window has no features in this part; empty where it has."""
+"""Optional column of a part's window table: why the window has no features in this part; empty if it has."""
 
 
 STEP_FRAMES = "step_frames"
@@ -45,7 +45,7 @@ STEP_RATINGS = "step_ratings"
 _FILTER_ORDER_OF_RAW = 4
 
 TRANSIENT = 1e-12
-"""What is left of the transients of the filters at the end of a lead-in, as a share."""
+"""Share of the filters' transients that may remain at the end of a lead-in."""
 
 BandEdge = Annotated[float, Field(gt=0, le=50_000)]
 """Edge of a band in Hz."""
@@ -55,29 +55,28 @@ Bands = Annotated[Mapping[str, tuple[BandEdge, BandEdge]], Field(max_length=64)]
 
 
 class FeaturePart(BaseModel, abc.ABC):
-    """Features of one modality, as a frozen value: computed from the trials of one subject, and stored by themselves.
+    """Features of one modality, as an immutable value: computed from one subject's trials, and stored separately.
 
-    A saved model keeps the parts that its inputs come from (`description`). To apply it to a new recording, the part
-    answers by the attributes and methods below what else must be known: how it is cut, what its filters need before a
-    window, what stands for a missing channel.
+    A saved model stores the parts of its inputs (`description`). For its application to a new recording, the attributes
+    and methods below define the windows, the lead-in of the filters, and the replacement of missing channels.
 
     Attributes:
-        code_version: to be raised when the same fields give other numbers: stored features are then computed again.
-        kind: name of the class in keys and run folders; it stays when the class gets another name.
-        added_fields: fields that the class did not have at first, with their defaults. Where a field has its default it
-            is left out of keys and configurations, so that those of earlier versions stay what they were.
-        local_fields: fields that name places on this machine; a saved model does not keep them.
-        sources: what of a trial the features come from; the first is what a new recording must bring along. Inspection,
-            fingerprints and messages follow from it.
-        missing_channel: what stands for a channel that a new recording lacks: `"training_mean"`, the mean over the
-            training windows, which the scaling of the model keeps; `"zero"`; or `"refuse"`, nothing can.
-        shared_by_stimulus: whether the features are of the clip of the stimulus alone (`Trial.media`). They are then
-            computed once for each clip, as long as the longest trial, from a trial that has no recording, video, images
-            or ratings, stored once, and looked up for each trial. Such a part has a `windowing`.
-        needs_backend: whether `extract` runs a Keras network: it then has the threads and GPUs of workers that train.
-        channel_axes: axes of channels of each array by its name, the windows axis being 0; an array that is not named
-            does not depend on the order of channels. `None` where it is not known how arrays depend on channels: files
-            with different channels are refused then.
+        code_version: increase it when the same fields give other numbers: stored features are then computed again.
+        kind: name of the class in keys and run folders; it stays when the class is renamed.
+        added_fields: fields that were added to the class later, with their defaults. A field at its default is left out
+            of keys and configurations, so that those of earlier versions stay the same.
+        local_fields: fields that are paths on this machine; a saved model does not store them.
+        sources: the sources of the features in a trial; the first is required of a new recording. Inspection,
+            fingerprints and messages use it.
+        missing_channel: replacement of a channel that a new recording lacks: `"training_mean"`, the mean over the
+            training windows, which the scaling of the model stores; `"zero"`; or `"refuse"`, no replacement.
+        shared_by_stimulus: whether the features depend only on the clip of the stimulus (`Trial.media`). They are then
+            computed once per clip, as long as the longest trial, from a trial without recording, video, images or
+            ratings, stored once, and looked up for each trial. Such a part has a `windowing`.
+        needs_backend: whether `extract` runs a Keras network: it then uses the threads and GPUs of training workers.
+        channel_axes: channel axes of each array by its name, the windows axis being 0; an array that is not listed does
+            not depend on the order of channels. `None` if the dependence on channels is unknown: files with different
+            channels are then refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,7 +96,7 @@ class FeaturePart(BaseModel, abc.ABC):
         return {name: value for name, value in serialize(self).items() if name not in left_out}
 
     def key(self) -> dict[str, Any]:
-        """JSON-able parameters and code version: with the source files, the key in the feature store."""
+        """Return JSON-able parameters and code version: with the source files, the key in the feature store."""
         return {
             "kind": self.kind or type(self).__name__,
             "code_version": self.code_version,
@@ -106,9 +105,9 @@ class FeaturePart(BaseModel, abc.ABC):
 
     @abc.abstractmethod
     def extract(self, trials: Iterable[Trial]) -> Features:
-        """Arrays by modality and window table of the trials of one subject, read one at a time.
+        """Extract the arrays by modality and the window table of one subject's trials, read one at a time.
 
-        A part is given trials without ratings (`extract_rated`): none can enter its features.
+        Trials have no ratings here (`extract_rated`), so that none can enter the features.
 
         Raises:
             InputError: a trial cannot be used.
@@ -118,7 +117,7 @@ class FeaturePart(BaseModel, abc.ABC):
 
     @property
     def windowing(self) -> Windowing:
-        """How the fields of the part cut a trial.
+        """Windowing of a trial by the fields of the part.
 
         Raises:
             NotImplementedError: the part has no windows of one length.
@@ -126,36 +125,36 @@ class FeaturePart(BaseModel, abc.ABC):
         raise NotImplementedError(f"{type(self).__name__} has no windowing")
 
     def with_windowing(self, windowing: Windowing) -> Self:
-        """A copy that cuts its windows so, whatever its own fields are.
+        """Return a copy with this windowing in place of its own.
 
         Args:
-            windowing: the windows; a part without steps ignores `steps`.
+            windowing: the windowing; a part without steps ignores `steps`.
 
         Raises:
-            ValueError: the part cannot be cut so.
+            ValueError: the part does not support this windowing.
         """
         raise NotImplementedError(f"{type(self).__name__} has no windowing")
 
     def changed(self, **fields: Any) -> Self:
-        """A copy with other values of some fields, validated."""
+        """Return a validated copy with some fields changed."""
         return type(self)(**{**dict(self), **fields})
 
     # --- saved models
 
     def description(self) -> dict[str, Any]:
-        """JSON-able kind and fields of the part, as a saved model keeps them."""
+        """Return JSON-able kind and fields of the part, as stored in a saved model."""
         fields = json.loads(self.model_dump_json(exclude=set(self.local_fields)))
         return {"kind": self.kind or type(self).__name__, "fields": fields}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """The part of the fields of a description; nothing is converted that has another type.
+        """Create the part from the fields of a description, without type conversion.
 
         Args:
-            fields: all of its fields, but for `local_fields`, and for `added_fields` that have their defaults.
+            fields: all of its fields, except `local_fields`, and `added_fields` at their defaults.
 
         Raises:
-            ValueError: a field is missing, unknown or out of bounds, or `predict` cannot compute the part.
+            ValueError: a field is missing, unknown or out of range, or `predict` cannot compute the part.
         """
         optional = {*cls.added_fields, *cls.local_fields}
         for name in cls.model_fields:
@@ -163,31 +162,31 @@ class FeaturePart(BaseModel, abc.ABC):
                 raise ValueError(f"{name}: missing; expected a value")
         for name in cls.local_fields:
             if fields.get(name) is not None:
-                raise ValueError(f"{name}: names a place on another machine; expected nothing")
+                raise ValueError(f"{name}: is a path on another machine; expected nothing")
         return cls.model_validate_json(json.dumps(fields), strict=True)
 
     @property
     def needs_weights(self) -> bool:
-        """Whether weights that a saved model does not keep have to be given (`with_weights`) before `extract`."""
+        """Whether weights that a saved model does not store must be given (`with_weights`) before `extract`."""
         return False
 
     def with_weights(self, weights: Path) -> Self:
-        """A copy that computes its features by the weights that lie at a path.
+        """Return a copy that computes its features with the weights at a path.
 
         Args:
             weights: file or folder.
 
         Raises:
-            InputError: the part needs none, or these are not those that the model was trained with.
+            InputError: the part needs no weights, or these are not the ones of the model's training.
         """
-        raise InputError(f"{weights}: {type(self).__name__} has no weights; leave it out")
+        raise InputError(f"{weights}: {type(self).__name__} has no weights; leave out this option")
 
     def for_new_recording(self) -> Self:
-        """The part as it is applied to a recording of no dataset: windows side by side, of all channels given."""
+        """Return the part for a recording without a dataset: windows without overlap, all given channels."""
         return self
 
     def select_channels(self, trial: Trial) -> Recording:
-        """The channels of a trial that the features come from: by default those of the scalp.
+        """Return the channels of a trial for the features: by default those of the scalp.
 
         Raises:
             InputError: there are none.
@@ -196,11 +195,11 @@ class FeaturePart(BaseModel, abc.ABC):
 
     @property
     def has_channels(self) -> bool:
-        """Whether the features are of channels, which files may have in another order."""
+        """Whether the features depend on channels, whose order may differ between files."""
         return self.sources[0] in ("recording", "released_features")
 
     def channel_set(self, trial: Trial) -> ChannelSet:
-        """The channels of a trial that the features come from, with units and directions of the electrodes.
+        """Return the channels of a trial for the features, with units and directions of the electrodes.
 
         Raises:
             InputError: there are none.
@@ -208,7 +207,7 @@ class FeaturePart(BaseModel, abc.ABC):
         return ChannelSet.of(self.select_channels(trial))
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """What a reader has to know of these features before believing a number; empty for most.
+        """Return warnings about these features that must accompany each number; empty for most parts.
 
         Args:
             trial: a trial of the dataset.
@@ -216,11 +215,11 @@ class FeaturePart(BaseModel, abc.ABC):
         return ()
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """Shapes of the arrays of one window by name, without the windows axis.
+        """Return the shapes of the arrays of one window by name, without the windows axis.
 
         Args:
-            n_channels: channels of the recording.
-            sampling_rate_hz: its samples a second.
+            n_channels: number of channels of the recording.
+            sampling_rate_hz: its sampling rate.
 
         Raises:
             ValueError: the part cannot be computed at this rate.
@@ -228,21 +227,21 @@ class FeaturePart(BaseModel, abc.ABC):
         raise NotImplementedError(f"{type(self).__name__}: the shapes of its arrays are unknown")
 
     def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
-        """Refuse channels that the features cannot be computed of.
+        """Refuse channels for which the features cannot be computed.
 
         Args:
             channel_names: names of the channels.
             directions: `(channels, 3)` directions of their electrodes, NaN where unknown.
 
         Raises:
-            ValueError: there are such.
+            ValueError: there are such channels.
         """
         return
 
     def fault_of_duration(self, duration_seconds: float) -> str:
-        """Say why trials of a length are refused; empty where they are not.
+        """Return why trials of a length are refused; empty if they are not.
 
-        A run asks before it computes features, to list too short trials together with what is wrong with the files.
+        A run calls this before feature extraction, to list too short trials together with faults of the files.
 
         Args:
             duration_seconds: length of a trial.
@@ -251,50 +250,50 @@ class FeaturePart(BaseModel, abc.ABC):
 
     @property
     def works_in_blocks(self) -> bool:
-        """Whether the features of a block, with a lead-in before and after it, are those of the whole recording."""
+        """Whether the features of a block, with a lead-in before and after it, equal those of the whole recording."""
         return True
 
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
-        """Seconds after which the filters of the features have forgotten what was before, to `TRANSIENT`."""
+        """Return the time after which the transients of the features' filters have decayed to `TRANSIENT`."""
         return 0.0
 
     @property
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
-        """`(low_hz, high_hz)` of the bands that the features are of, by name; empty where there are none."""
+        """Return `(low_hz, high_hz)` of the features' bands by name; empty if there are none."""
         return {}
 
     @property
     def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
-        """What a baseline before the stimulus takes off: a mean waveform of the signal, a mean of the features."""
+        """Kind of the subtracted pre-stimulus baseline: a mean waveform of the signal, or a mean of the features."""
         return "none"
 
     @property
     def baseline_segment_seconds(self) -> float:
-        """Length in seconds of the segments whose mean is the waveform of the baseline."""
+        """Length of the segments whose mean is the waveform of the baseline, in seconds."""
         return 1.0
 
     def without_baseline(self) -> Self:
-        """The part with nothing subtracted."""
+        """Return the part without baseline subtraction."""
         return self
 
     def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
-        """Windows of an array as if they had been computed of other channels: matched by name, NaN for missing ones.
+        """Align windows of an array to other channels: matched by name, NaN for missing ones.
 
         Args:
             name: name of the array.
-            values: `(windows, ...)` windows of it, of the channels that are present.
-            present: these channels.
-            wanted: the channels to bring them to.
+            values: `(windows, ...)` windows of the array, for the present channels.
+            present: the present channels.
+            wanted: the channels to align to.
 
         Raises:
-            InputError: the part does not say how the array depends on channels.
+            InputError: the dependence of the array on channels is unknown.
         """
         if present.keys == wanted.keys:
             return values
         if self.channel_axes is None:
             raise InputError(
-                f"{type(self).__name__}: its arrays cannot be brought to other channels (`channel_axes` says nothing), "
-                f"and the files have different ones: {', '.join(present.names)} and {', '.join(wanted.names)}"
+                f"{type(self).__name__}: its arrays cannot be aligned to other channels (`channel_axes` is unknown), "
+                f"but the files have different ones: {', '.join(present.names)} and {', '.join(wanted.names)}"
             )
         return take_channels(values, self.channel_axes.get(name, ()), present.places_of(wanted))
 
@@ -305,18 +304,18 @@ class FeaturePart(BaseModel, abc.ABC):
         expected: ChannelSet,
         training_means: Mapping[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
-        """Arrays of the channels that a model expects, from those of the channels that a recording has.
+        """Return arrays of the channels that a model expects, from those of a recording.
 
         Args:
-            arrays: `(windows, ...)` by name, as `extract` gives them for the channels that are present.
-            present: these channels.
-            expected: the channels that the model was trained on.
-            training_means: means of the arrays over the training windows by name, where the model keeps them; 0 stands
-                for what is missing elsewhere.
+            arrays: `(windows, ...)` by name, from `extract` for the present channels.
+            present: the present channels.
+            expected: the channels of the model's training.
+            training_means: means of the arrays over the training windows by name, if stored in the model; otherwise
+                missing values become 0.
         """
         filled = {}
         for name, array in arrays.items():
-            # What is missing, of one window without any value: a NaN that a part computed stays one.
+            # Missing values of a window without any value: a NaN that a part computed stays NaN.
             lacks = np.isnan(self.align_channels(name, np.zeros_like(array[:1]), present, expected))
             aligned = self.align_channels(name, array, present, expected)
             filled[name] = np.where(lacks, training_means.get(name, 0.0), aligned).astype(array.dtype)
@@ -324,18 +323,18 @@ class FeaturePart(BaseModel, abc.ABC):
 
 
 _NAMED = 6
-"""So many kinds are named in a message."""
+"""Largest number of kinds listed in a message."""
 
 
 def find_part(kind: str) -> type[FeaturePart]:
-    """Return the part of a kind, as `FeaturePart.key` has it.
+    """Return the part of a kind, as in `FeaturePart.key`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the kind is unknown.
     """
     known: dict[str, type[FeaturePart]] = {}
     queue: list[type[FeaturePart]] = [FeaturePart]  # type: ignore[type-abstract]  # looked through, never made
-    # Breadth first: a class that inherits its kind does not stand in the place of the first.
+    # Breadth first: a class that inherits its kind must not replace the first.
     for part in queue:
         queue.extend(part.__subclasses__())
         if not part.__abstractmethods__:
@@ -349,24 +348,24 @@ def find_part(kind: str) -> type[FeaturePart]:
 
 @functools.lru_cache(maxsize=256)
 def _cells_of(names: tuple[str, ...], directions: tuple[Direction | None, ...], grid: str) -> np.ndarray:
-    # Once for each list of channels, and not with each batch.
+    # Cached by list of channels, instead of computed for each batch.
     return signals.grid_positions(names, grid, direction_array(directions))
 
 
 class EEGStepFeatures(FeaturePart):
-    """Differential entropies, or the raw EEG, of the slices of a window; subclasses lay out the channels.
+    """Differential entropies, or the raw EEG, of the slices of a window; subclasses define the channel layout.
 
     Args:
         representation: `"differential_entropy"`; or, for the ablation without features, `"raw_slices"` (the samples of
             a slice are its channels: `(steps, rows, columns, samples_per_slice)`) and `"raw_samples"` (each sample is
-            a step: `(samples, rows, columns, 1)`). Raw EEG is band-passed once over the outer edges of `bands` so that
-            drift and line noise do not enter.
-        sequence: `"slices"`: a sample is one window of `window_seconds` cut into `steps` slices. `"windows"`: a sample
-            is `steps` consecutive windows of `window_seconds` each, so it spans `steps * window_seconds`.
+            a step: `(samples, rows, columns, 1)`). Raw EEG is band-passed once over the outer edges of `bands` to
+            remove drift and line noise.
+        sequence: `"slices"`: a sample is one window of `window_seconds` divided into `steps` slices. `"windows"`: a
+            sample is `steps` consecutive windows of `window_seconds` each, so it spans `steps * window_seconds`.
         window_seconds: length of a window, in seconds.
         steps: T, the number of steps of a sample.
-        hop_seconds: from the start of a sample to that of the next, a whole number of EEG samples; `None`: they stand
-            side by side. Less makes them overlap: only for data that are split by trial, stimulus or person.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of EEG samples; `None`: no
+            overlap. A smaller hop makes samples overlap: only for data that are split by trial, stimulus or person.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
         convention: name of the differential entropy convention (`keras_emotion.signals.CONVENTIONS`).
         baseline: `"signal"` subtracts the mean one-second baseline waveform, `"feature"` the mean baseline feature,
@@ -388,16 +387,18 @@ class EEGStepFeatures(FeaturePart):
 
     @abc.abstractmethod
     def _layout_shape(self, n_channels: int) -> tuple[int, ...]:
-        """Axes that stand in the place of that of the channels."""
+        """Return the axes that replace the channel axis."""
 
     @abc.abstractmethod
     def _laid_out(self, steps: np.ndarray, eeg: Recording) -> np.ndarray:
-        """`(steps, ..., bands)` of `(steps, channels, bands)`."""
+        """Arrange `(steps, channels, bands)` as `(steps, ..., bands)`."""
 
     @model_validator(mode="after")
     def _combination_exists(self):
         if self.convention not in signals.CONVENTIONS:
-            raise ValueError(f"convention: {self.convention!r} is none of {', '.join(signals.CONVENTIONS)}")
+            raise ValueError(
+                f"convention: {self.convention!r} is unknown; expected one of {', '.join(signals.CONVENTIONS)}"
+            )
         if self.representation != "differential_entropy" and self.baseline == "feature":
             raise ValueError("baseline: 'feature' needs representation 'differential_entropy'; raw EEG has no feature")
         check_band_edges(self.bands)
@@ -415,7 +416,7 @@ class EEGStepFeatures(FeaturePart):
 
     @property
     def n_steps(self) -> int | None:
-        """Steps of a sample, `None` where they depend on the sampling rate (`"raw_samples"`)."""
+        """Number of steps of a sample, `None` if it depends on the sampling rate (`"raw_samples"`)."""
         return None if self.representation == "raw_samples" else self.steps
 
     @property
@@ -426,7 +427,9 @@ class EEGStepFeatures(FeaturePart):
     def with_windowing(self, windowing: Windowing) -> Self:
         """See `FeaturePart`."""
         if windowing.lag_seconds:
-            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+            raise ValueError(
+                f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
+            )
         length = windowing.step_seconds if self.sequence == "windows" else windowing.window_seconds
         return self.changed(window_seconds=length, steps=windowing.steps, hop_seconds=windowing.hop_seconds)
 
@@ -475,7 +478,7 @@ class EEGStepFeatures(FeaturePart):
         return self.changed(baseline="none")
 
     def extract(self, trials: Iterable[Trial]) -> Features:
-        """Features and window table of all the trials, read one at a time.
+        """Extract features and window table of all trials, read one at a time.
 
         Returns:
             `({"eeg": (windows, steps, ..., bands) float32}, window table)`.
@@ -498,7 +501,7 @@ class EEGStepFeatures(FeaturePart):
         where = f"{eeg.source or 'recording'}, subject {trial.subject}, trial {trial.trial}"
         if eeg.duration_seconds < self.sample_seconds:
             raise InputError(
-                f"{where}: {eeg.duration_seconds:g} s of signal are shorter than one sample of "
+                f"{where}: {eeg.duration_seconds:g} s of signal; expected at least one sample of "
                 f"{self.sample_seconds:g} s"
             )
         if self.baseline != "none" and eeg.baseline_seconds <= 0:
@@ -512,11 +515,11 @@ class EEGStepFeatures(FeaturePart):
         highest_hz = max(high for _, high in self.bands.values())
         if 2 * highest_hz >= eeg.sampling_rate_hz:
             raise InputError(
-                f"{where}: {eeg.sampling_rate_hz:g} samples a second hold nothing up to {highest_hz:g} Hz; read the "
+                f"{where}: a sampling rate of {eeg.sampling_rate_hz:g} Hz does not cover {highest_hz:g} Hz; read the "
                 "recording at another sampling rate, or choose other bands"
             )
         step, hop = round(step_samples), self._hop_samples(eeg.sampling_rate_hz, where)
-        # A step is computed once, however many windows it is in.
+        # Each step is computed once, even if it is in several windows.
         unit = common_unit(step, hop)
         unit_seconds = None if unit == step else unit / eeg.sampling_rate_hz
         if self.representation == "differential_entropy":
@@ -535,7 +538,7 @@ class EEGStepFeatures(FeaturePart):
         maps = self._laid_out(steps, eeg).astype(np.float32)
         if self.representation == "raw_samples":
             maps = np.moveaxis(maps, -1, 1)[..., np.newaxis]
-        # (windows, steps, ..., bands); of raw samples (windows, steps, samples, ..., 1).
+        # (windows, steps, ..., bands); for raw samples (windows, steps, samples, ..., 1).
         cut = maps[steps_of_windows(len(maps), self.steps, step // unit, hop // unit)]
         return cut.reshape(len(cut), -1, *cut.shape[3:]) if self.representation == "raw_samples" else cut
 
@@ -561,11 +564,11 @@ class EEGStepFeatures(FeaturePart):
 class EEGGridFeatures(EEGStepFeatures):
     """The 3D feature construction of 3FACRNN [1]: `E_i = [E_1, ..., E_T]`, Eq. (3), bands last.
 
-    A window is cut into `steps` slices; each slice gives one map `(rows, columns, bands)` of differential entropies
+    A window is divided into `steps` slices; each slice gives one map `(rows, columns, bands)` of differential entropies
     (Eq. (1)-(2), see `keras_emotion.signals.differential_entropy`), electrodes at their cells, empty cells zero:
     `{"eeg": (windows, steps, rows, columns, bands)}`, float32.
 
-    Deviations: the paper does not print T, the length of a slice, nor how the raw EEG of its Table 4 enters the
+    Deviations: the paper does not state T, the length of a slice, nor how the raw EEG of its Table 4 enters the
     network; the fields of `EEGStepFeatures` name each choice.
 
     Args:
@@ -579,11 +582,11 @@ class EEGGridFeatures(EEGStepFeatures):
     grid: Literal["9x9", "8x9"] = "9x9"
 
     def check_channels(self, channel_names: Sequence[str], directions: np.ndarray) -> None:
-        """See `FeaturePart`; each has a cell of its own."""
+        """See `FeaturePart`; each needs its own cell."""
         signals.grid_positions(list(channel_names), self.grid, directions)
 
     def align_channels(self, name: str, values: np.ndarray, present: ChannelSet, wanted: ChannelSet) -> np.ndarray:
-        """See `FeaturePart`; an electrode goes from its cell in the file to its cell in the study."""
+        """See `FeaturePart`; moves an electrode from its cell in the file to its cell in the study."""
         here, there = (_cells_of(one.names, one.directions, self.grid) for one in (present, wanted))
         places = present.places_of(wanted)
         is_there = places >= 0
@@ -600,7 +603,7 @@ class EEGGridFeatures(EEGStepFeatures):
         return signals.GRID_SHAPES[self.grid]
 
     def _laid_out(self, steps: np.ndarray, eeg: Recording) -> np.ndarray:
-        # (steps, channels, bands) -> the channels go last, onto the grid, and come back in front of the bands.
+        # (steps, channels, bands) -> channels last, onto the grid, and back before the bands.
         cells = signals.grid_positions(eeg.channel_names, self.grid, eeg.electrode_directions)
         return np.moveaxis(signals.to_grid(np.swapaxes(steps, 1, 2), cells, self.grid), 1, -1)
 
@@ -624,11 +627,11 @@ class EEGChannelFeatures(EEGStepFeatures):
 def filter_memory_seconds(
     bands: Iterable[tuple[float, float]], sampling_rate_hz: float, order: int = _FILTER_ORDER_OF_RAW
 ) -> float:
-    """Seconds until the slowest pole of Butterworth band-pass filters has decayed to `TRANSIENT`; infinite where none.
+    """Return the time until the slowest pole of Butterworth band-pass filters has decayed to `TRANSIENT`; inf if none.
 
     Args:
         bands: `(low_hz, high_hz)` of each filter.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: sampling rate.
         order: order of the filters.
     """
     poles = [scipy.signal.butter(order, band, "bandpass", fs=sampling_rate_hz, output="zpk")[1] for band in bands]
@@ -639,10 +642,10 @@ def filter_memory_seconds(
 
 
 def check_band_edges(bands: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse no bands at all, and bands whose edges are not in order.
+    """Refuse an empty set of bands, and bands whose edges are not in order.
 
     Raises:
-        ValueError: there are such.
+        ValueError: there are such bands.
     """
     if not bands:
         raise ValueError("bands: at least one band is needed")

@@ -1,4 +1,4 @@
-"""From clips, of stimuli or of the person, to pictures and spectrograms, block by block; of stimuli once each."""
+"""Pictures and spectrograms from clips of stimuli or of the subject, block by block; once per stimulus clip."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from keras_emotion.pipelines.windowing import Seconds, Windowing
 from keras_emotion.schema import Clip, InputError, Trial
 
 SOUND_RATE_HZ = 16_000
-"""Rate that sound is resampled to."""
+"""Sampling rate to which sound is resampled."""
 
 PATCH_FRAMES = 96
-"""Frames of a patch of a spectrogram, 10 ms apart."""
+"""Number of frames of a spectrogram patch, 10 ms apart."""
 
 MISSING_SOUND_SECONDS = 0.25
-"""Sound that ends by at most so much before the last block is continued by zeros."""
+"""Largest gap between the end of the sound and of the last block that is padded with zeros."""
 
 LONGER_VIDEO_SECONDS = 5.0
-"""A face video that lasts so much longer than its trial may have a wrong frame rate, as the face features have it."""
+"""Excess length above which a face video may have a wrong frame rate, as for the face features."""
 
 _BLOCKS_AT_ONCE = 32
 
 Stream = Literal["stimulus", "person"]
-"""Whose picture and sound: those of the stimulus (`Trial.media`), or the person's face video and voice."""
+"""Source of picture and sound: the stimulus (`Trial.media`), or the subject's face video and voice."""
 
 
 class MediaPart(FeaturePart):
     """Features of clips in blocks that start with the stimulus and may overlap.
 
-    The clips are those of the stimuli (`Trial.media`), whose features all trials share; or the person's own, the face
-    video (`Trial.video`, whole pictures) or the sound (`Trial.voice`). Trials without them, or with files that cannot
-    be read, have windows that are `UNUSABLE`.
+    The clips are those of the stimuli (`Trial.media`), whose features all trials share; or the subject's own, the face
+    video (`Trial.video`, whole pictures) or the sound (`Trial.voice`). Trials without them, or with unreadable files,
+    have windows that are `UNUSABLE`.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
-        stream: whose picture or sound; the system decides it.
+        stream: source of picture or sound; set by the system.
 
     Attributes:
-        track: which track of the clips is read.
+        track: track of the clips that is read.
     """
 
     added_fields: ClassVar[Mapping[str, Any]] = {"stream": "stimulus"}
@@ -80,15 +80,15 @@ class MediaPart(FeaturePart):
     def with_windowing(self, windowing: Windowing) -> Self:
         """See `FeaturePart`."""
         if windowing.lag_seconds:
-            raise ValueError(f"lag_seconds: {type(self).__name__} is cut at the time of the stimulus; expected 0")
+            raise ValueError(f"lag_seconds: {type(self).__name__} follows the time of the stimulus; expected 0")
         return self.changed(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
 
     def extract(self, trials: Iterable[Trial]) -> Features:
         """See `FeaturePart`.
 
         Raises:
-            InputError: a trial is shorter than a block; its clip of the stimulus is not there, is shorter than the
-                trial, lacks the track or cannot be read; or there are no trials.
+            InputError: a trial is shorter than a block; the clip of its stimulus is missing, is shorter than the trial,
+                lacks the track or cannot be read; or there are no trials.
         """
         arrays, tables = [], []
         for trial in trials:
@@ -106,7 +106,7 @@ class MediaPart(FeaturePart):
         return self._of_clip(clip, starts), trial.window_table(starts, self.window_seconds)
 
     def _of_person(self, trial: Trial) -> Features:
-        """Features of the person's own clip; where it cannot be used, blocks that say why."""
+        """Extract features of the subject's own clip; blocks with a reason if it cannot be used."""
         clip, seconds, problem = _clip_of_person(trial, self.track)
         starts = self._starts(seconds, f"{trial.dataset}, subject {trial.subject}, trial {trial.trial}")
         arrays = None
@@ -131,19 +131,19 @@ class MediaPart(FeaturePart):
 
     @abc.abstractmethod
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays of the blocks that start at some times of a clip."""
+        """Return the arrays of the blocks that start at some times of a clip."""
 
 
 def _zeros(shape: tuple[int, ...], name: str) -> np.ndarray:
-    """An array of blocks that are not used, of the type that those that are have."""
+    """Allocate an array of unused blocks, of the same type as used ones."""
     return np.zeros(shape, np.uint8 if name == "frames" else np.float32)
 
 
 def _clip_of_person(trial: Trial, track: Literal["picture", "sound"]) -> tuple[Clip | None, float, str]:
-    """The person's own clip, as long as the trial; how long that is; and why there is none, else empty.
+    """Return the subject's own clip, as long as the trial; its length; and why there is none, otherwise empty.
 
     Raises:
-        InputError: how long the trial lasts is not known.
+        InputError: the length of the trial is unknown.
     """
     if track == "picture":
         seconds, problem = duration_and_problem(trial, 0.0, LONGER_VIDEO_SECONDS, None)
@@ -154,12 +154,12 @@ def _clip_of_person(trial: Trial, track: Literal["picture", "sound"]) -> tuple[C
     voice = trial.voice
     seconds = trial.duration_seconds or (voice.duration_seconds if voice else None) or 0.0
     if voice is None:
-        return None, seconds, "no sound of the person"
+        return None, seconds, "no sound of the subject"
     return Clip(voice.path, voice.start_seconds, voice.start_seconds + seconds), seconds, ""
 
 
 def clip_of(trial: Trial) -> Clip:
-    """The clip that was shown in a trial, as long as the trial.
+    """Return the clip shown in a trial, as long as the trial.
 
     Raises:
         InputError: there is none.
@@ -176,7 +176,7 @@ def clip_of(trial: Trial) -> Clip:
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of several clips in one, in a file where they are pictures."""
+    """Concatenate the arrays of several clips, in a file if they are pictures."""
     joined = {}
     for name, first in parts[0].items():
         n_blocks = sum(len(part[name]) for part in parts)
@@ -191,8 +191,8 @@ def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 class MediaFrames(MediaPart):
     """Pictures of the clips: `{"frames": (blocks, frames, image_size, image_size, 3)}`, uint8 RGB.
 
-    The frame nearest to the middle of each of equal steps of a block, two a second by default: eight of a block of 4 s.
-    Frames are brought to a square whatever their aspect, by the means of areas, as image transformers are fed.
+    The frame nearest to the middle of each of equal steps of a block, two per second by default: eight for a block of 4
+    s. Frames are resized to a square regardless of their aspect ratio, by area averaging, as for image transformers.
 
     Args:
         window_seconds: length of a block in seconds.
@@ -219,7 +219,7 @@ class MediaFrames(MediaPart):
 
     @property
     def n_frames(self) -> int:
-        """Frames of a block."""
+        """Number of frames of a block."""
         return round(self.frame_rate_hz * self.window_seconds)
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -234,20 +234,20 @@ class MediaFrames(MediaPart):
         return {"frames": frames}
 
     def frames_of(self, clip: Clip, starts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Read the frames of the blocks that start at some times of a clip, each once however many blocks it is in.
+        """Read the frames of the blocks that start at some times of a clip, each frame once.
 
         Args:
             clip: the clip.
             starts: `(blocks,)` seconds from its start.
 
         Yields:
-            `(places, picture)`: where a frame is among those of all blocks, `block * n_frames + frame`, and the
+            `(places, picture)`: positions of a frame among those of all blocks, `block * n_frames + frame`, and the
             picture, `(image_size, image_size, 3)` uint8 RGB.
 
         Raises:
             InputError: the picture ends before the last block, or cannot be read.
         """
-        # Workers share the cores among themselves already.
+        # Workers already share the cores.
         cv2.setNumThreads(1)
         times = clip.start_seconds + starts[:, np.newaxis] + (np.arange(self.n_frames) + 0.5) / self.frame_rate_hz
         wanted, inverse = np.unique(times.ravel().round(6), return_inverse=True)
@@ -271,7 +271,7 @@ class MediaSoundPart(MediaPart):
 
     @abc.abstractmethod
     def _of_blocks(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays `(blocks, ...)` of a few blocks `(blocks, samples)`, each of them by itself."""
+        """Return arrays `(blocks, ...)` of a few blocks `(blocks, samples)`, each computed independently."""
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
         from keras_emotion.audio import read_audio
@@ -293,12 +293,12 @@ class MediaSoundPart(MediaPart):
 
 
 class MediaSound(MediaSoundPart):
-    """What is computed from patches of spectrograms of the sound of clips, and the energy of each block.
+    """Features computed from spectrogram patches of the sound of clips, and the energy of each block.
 
     Attributes:
         array_name: name of the array of the patches.
-        n_bands: bands of a patch.
-        frame_seconds: length of the windows that the frames of a spectrogram come from.
+        n_bands: number of bands of a patch.
+        frame_seconds: window length of the spectrogram's frames.
     """
 
     array_name: ClassVar[str]
@@ -309,14 +309,14 @@ class MediaSound(MediaSoundPart):
     def _block_has_a_patch(self):
         if self.n_patches < 1:
             raise ValueError(
-                f"window_seconds: a block of {self.window_seconds:g} s holds no patch of {PATCH_FRAMES} frames; "
+                f"window_seconds: a block of {self.window_seconds:g} s contains no patch of {PATCH_FRAMES} frames; "
                 "expected 1 s or more"
             )
         return self
 
     @property
     def n_patches(self) -> int:
-        """Patches of a block; what is left at its end is dropped."""
+        """Number of patches of a block; the remainder is dropped."""
         length, frame, hop = (round(one * SOUND_RATE_HZ) for one in (self.window_seconds, self.frame_seconds, 0.01))
         return max(0, 1 + (length - frame) // hop) // PATCH_FRAMES
 
@@ -326,7 +326,7 @@ class MediaSound(MediaSoundPart):
 
     @abc.abstractmethod
     def patches(self, waveform: np.ndarray) -> np.ndarray:
-        """Patches of blocks.
+        """Compute the patches of blocks.
 
         Args:
             waveform: `(blocks, samples)` mono at `SOUND_RATE_HZ`.
@@ -343,11 +343,11 @@ class MediaSound(MediaSoundPart):
 
 
 class MediaLogMel(MediaSound):
-    """Sound of the clips as MERCL has it: `{"log_mel": (blocks, patches, 96, 20)}`, natural logarithm, float32.
+    """Sound of the clips as in MERCL: `{"log_mel": (blocks, patches, 96, 20)}`, natural logarithm, float32.
 
     Mono sound at 16 kHz; see `keras_emotion.audio.log_mel`. A block of 4 s has four patches of 96 frames; its last 12
-    frames are dropped. Beside it `"energy_dbfs"`, `(blocks, 1)`: the energy of each block in decibels relative to full
-    scale, by which silent blocks are known.
+    frames are dropped. In addition `"energy_dbfs"`, `(blocks, 1)`: the energy of each block in decibels relative to
+    full scale, which identifies silent blocks.
 
     Args:
         window_seconds: length of a block in seconds.
@@ -367,10 +367,10 @@ class MediaLogMel(MediaSound):
 
 
 class MediaVGGishPatches(MediaSound):
-    """Sound of the clips as VGGish is fed with it: `{"vggish": (blocks, patches, 96, 64)}`, float32.
+    """Sound of the clips as VGGish's input: `{"vggish": (blocks, patches, 96, 64)}`, float32.
 
-    Mono sound at 16 kHz; see `keras_emotion.audio.vggish_patches`. A block of 4 s has four patches. Beside it
-    `"energy_dbfs"`, as `MediaLogMel` has it.
+    Mono sound at 16 kHz; see `keras_emotion.audio.vggish_patches`. A block of 4 s has four patches. In addition
+    `"energy_dbfs"`, as in `MediaLogMel`.
 
     Args:
         window_seconds: length of a block in seconds.

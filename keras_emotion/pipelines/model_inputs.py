@@ -1,4 +1,4 @@
-"""How the arrays of feature parts become the inputs of a network: by names, so that a saved model can keep them."""
+"""Inputs of a network from arrays of feature parts, by names, so that a saved model can store them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 InputTransform = Callable[[np.ndarray], np.ndarray]
-"""Makes an input `(windows, ...)` of an array `(windows, ...)`."""
+"""Function from an array `(windows, ...)` to an input `(windows, ...)`."""
 
 _TRANSFORMS: dict[str, InputTransform] = {}
 
@@ -17,12 +17,12 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ModelInput(BaseModel):
-    """Where one input of a network comes from.
+    """Source of one input of a network.
 
     Args:
         part: name of the feature part.
-        array: name of the array among those that the part extracts.
-        transform: name of what is done with it, see `register_transform`.
+        array: name of one of the part's arrays.
+        transform: name of the transform applied to it, see `register_transform`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,12 +32,12 @@ class ModelInput(BaseModel):
     transform: Name = "identity"
 
     def of(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """`(windows, ...)` input from the arrays of all parts by name."""
+        """Return the `(windows, ...)` input from the arrays of all parts by name."""
         return find_transform(self.transform)(arrays[self.array])
 
 
 def register_transform(name: str) -> Callable[[InputTransform], InputTransform]:
-    """Register a transform under the name that saved models keep; a decorator.
+    """Register a transform under the name used in saved models; a decorator.
 
     Args:
         name: the name.
@@ -48,7 +48,7 @@ def register_transform(name: str) -> Callable[[InputTransform], InputTransform]:
 
     def register(transform: InputTransform) -> InputTransform:
         if name in _TRANSFORMS:
-            raise ValueError(f"a transform named {name!r} is registered already")
+            raise ValueError(f"a transform named {name!r} is already registered")
         _TRANSFORMS[name] = transform
         return transform
 
@@ -56,10 +56,10 @@ def register_transform(name: str) -> Callable[[InputTransform], InputTransform]:
 
 
 def find_transform(name: str) -> InputTransform:
-    """Return the transform that is registered under a name.
+    """Return the transform registered under a name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the name is unknown.
     """
     if name not in _TRANSFORMS:
         raise ValueError(f"unknown transform {name!r}; expected one of {', '.join(sorted(_TRANSFORMS))}")
@@ -73,12 +73,12 @@ def _identity(array: np.ndarray) -> np.ndarray:
 
 @register_transform("first_step")
 def _first_step(array: np.ndarray) -> np.ndarray:
-    """`(windows, steps, ...)` to `(windows, ...)`: for windows of one step."""
+    """Convert `(windows, steps, ...)` to `(windows, ...)`, for windows of one step."""
     return array[:, 0]
 
 
 @register_transform("steps_as_features")
 def _steps_as_features(array: np.ndarray) -> np.ndarray:
-    """`(windows, steps, channels, bands)` to `(windows, channels, steps * bands)`."""
+    """Convert `(windows, steps, channels, bands)` to `(windows, channels, steps * bands)`."""
     array = np.swapaxes(array, 1, 2)
     return array.reshape(*array.shape[:2], -1)

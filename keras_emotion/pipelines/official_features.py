@@ -1,4 +1,4 @@
-"""Features that the authors of a dataset computed and distribute with it, cut into samples."""
+"""Features computed and distributed by the authors of a dataset, grouped into samples."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from keras_emotion.schema import InputError, ReleasedFeatures, Trial
 
 
 class GivenWindows(FeaturePart):
-    """A part whose windows are those of the files that it reads; a sample is some of them in a row.
+    """Part whose windows are those of its files; a sample is a number of consecutive windows.
 
     Args:
         window_seconds: length in seconds of one window of the files.
-        steps: windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        steps: number of windows of a sample.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     window_seconds: Seconds = 1.0
@@ -52,29 +52,31 @@ class GivenWindows(FeaturePart):
     def with_windowing(self, windowing: Windowing) -> Self:
         """See `FeaturePart`; the length of a step must be that of the authors' windows."""
         if windowing.lag_seconds:
-            raise ValueError(f"lag_seconds: {type(self).__name__} cannot be cut later than other parts; expected 0")
+            raise ValueError(
+                f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
+            )
         return self.changed(
             window_seconds=windowing.step_seconds, steps=windowing.steps, hop_seconds=windowing.hop_seconds
         )
 
 
 class OfficialFeatures(GivenWindows):
-    """Features that a dataset distributes (`keras_emotion.schema.ReleasedFeatures`), such as SEED's `de_LDS`.
+    """Features distributed with a dataset (`keras_emotion.schema.ReleasedFeatures`), such as SEED's `de_LDS`.
 
     `{"eeg": (samples, steps, channels, bands)}`, float32, in the channel order of the files. A sample is `steps`
-    consecutive windows of the authors. Samples follow each other from the onset of the stimulus; what is left at the
+    consecutive windows of the authors. Samples follow each other from the onset of the stimulus; the remainder at the
     end of a trial is dropped.
 
-    Nobody can compute these features for a new recording as the authors did: saved models that read them cannot be
-    applied to recordings. Where the authors smoothed a feature over the whole trial, each window depends on later ones,
-    and the windows of a trial are near-duplicates: reports flag it.
+    The authors' features cannot be reproduced for a new recording: saved models that read them cannot be applied to
+    recordings. If the authors smoothed a feature over the whole trial, each window depends on later ones, and the
+    windows of a trial are near-duplicates: reports flag it.
 
     Args:
-        array: name of the feature, as the dataset has it.
+        array: name of the feature in the dataset.
         window_seconds: length in seconds of one window of the authors; files with other windows are refused.
-        steps: windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        steps: number of windows of a sample.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     code_version: ClassVar[int] = 1
@@ -84,17 +86,17 @@ class OfficialFeatures(GivenWindows):
     array: str = "de_LDS"
 
     def fitted_to(self, released: ReleasedFeatures) -> Self:
-        """The part for the files of a dataset: their windows, and their first feature where they lack this one."""
+        """Return the part for a dataset's files: with their windows, and their first feature if this one is missing."""
         array = self.array if self.array in released.names else released.names[0]
         return self.changed(window_seconds=released.window_seconds, array=array)
 
     def channel_set(self, trial: Trial) -> ChannelSet:
-        """See `FeaturePart`; the features have no unit, and electrodes no directions of their own."""
+        """See `FeaturePart`; the features have no unit, and electrodes no individual directions."""
         names = self._released(trial).channel_names
         return ChannelSet(tuple(names), ("",) * len(names), (None,) * len(names))
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """See `FeaturePart`; whether the authors smoothed the feature."""
+        """See `FeaturePart`; reports smoothing by the authors."""
         if self.array not in self._released(trial).smoothed:
             return ()
         return (
@@ -129,7 +131,7 @@ class OfficialFeatures(GivenWindows):
             arrays.append(values[steps_of_windows(len(values), self.steps, 1, self._hop_windows)].astype(np.float32))
             tables.append(trial.window_table(starts, self.window_seconds * self.steps))
         if not arrays:
-            raise InputError("no trials to read features of")
+            raise InputError("no trials to read features from")
         return {"eeg": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
     def _released(self, trial: Trial) -> ReleasedFeatures:
@@ -152,9 +154,9 @@ class OfficialFeatures(GivenWindows):
         return released
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`; nothing computes these features of a signal.
+        """See `FeaturePart`; these features cannot be computed from a signal.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError(f"{self.array}: features that a dataset distributes cannot be computed of a recording")
+        raise ValueError(f"{self.array}: features distributed with a dataset cannot be computed from a recording")

@@ -1,4 +1,4 @@
-"""Windows of one modality and their partners in another: the same trial, the same time."""
+"""Pair windows of modalities: same trial, same time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DROPPED_COLUMNS = ("subject", "session", "trial", "reason", "n_windows")
 
 
 def match_windows(table: pd.DataFrame, other: pd.DataFrame, tolerance_seconds: float = 1e-3) -> np.ndarray:
-    """For each window, its partner in another window table: of the same trial, starting at the same time.
+    """Match each window with one of another window table: of the same trial, starting at the same time.
 
     Args:
-        table: a window table; `start_seconds` and the columns of `TRIAL_KEY` that both tables have are looked at.
+        table: a window table; uses `start_seconds` and the columns of `TRIAL_KEY` that both tables have.
         other: another one. Of several partners the first counts.
-        tolerance_seconds: two starts that differ by at most this are the same.
+        tolerance_seconds: two starts that differ by at most this count as equal.
 
     Returns:
         `(len(table),)` positions in `other`, -1 where a window has no partner.
@@ -37,8 +37,8 @@ def match_windows(table: pd.DataFrame, other: pd.DataFrame, tolerance_seconds: f
     key = [name for name in TRIAL_KEY if name in table and name in other]
     levels = list(range(len(key) + 1))
     found = np.full(len(table), -1)
-    # Times are compared on a lattice twice as coarse as the tolerance, from both sides, so that a start that lies on a
-    # border of the lattice still meets its partner.
+    # Times are compared on two lattices twice as coarse as the tolerance, shifted against each other, so that a start
+    # on a border of one lattice still finds its partner.
     for shift in (0.0, 0.5):
         places = _keys(other, key, step, shift)
         partner = pd.Series(np.arange(len(places)), index=places).groupby(level=levels).first()
@@ -49,7 +49,7 @@ def match_windows(table: pd.DataFrame, other: pd.DataFrame, tolerance_seconds: f
 
 def _keys(table: pd.DataFrame, key: list[str], step: float, shift: float) -> pd.MultiIndex:
     place = np.floor(table["start_seconds"].to_numpy(dtype=float) / step + shift).astype(np.int64)
-    # As texts: ids read from different files may be numbers here and texts there.
+    # As text: ids read from different files may be numbers in one and text in the other.
     ids = (table[column].astype(str).to_numpy(dtype=object) for column in key)
     return pd.MultiIndex.from_arrays([*ids, place])
 
@@ -57,16 +57,16 @@ def _keys(table: pd.DataFrame, key: list[str], step: float, shift: float) -> pd.
 def pair_windows(
     parts: Mapping[str, StoredFeatures], asked: np.ndarray | None = None
 ) -> tuple[StoredFeatures, pd.DataFrame]:
-    """The windows that every part has, with the arrays of all parts.
+    """Return the windows that every part has, with the arrays of all parts.
 
     Args:
-        parts: features by name of their part; the first one's windows and table are those that the others are matched
-            to. Where a part's table has a column `unusable` that is not empty, the window counts as missing there.
-        asked: rows of the first one's table that are asked for, in order; all of them by default.
+        parts: features by name of their part; the windows and table of the first one are those to which the others are
+            matched. A window whose column `unusable` is not empty in a part's table counts as missing there.
+        asked: requested rows of the first one's table, in order; all of them by default.
 
     Returns:
-        The paired features (memory-mapped still, where all windows are kept, or where they are shared), and what was
-        dropped of those asked for: one row for each `subject`, `session`, `trial` and `reason`, with `n_windows`.
+        The paired features (still memory-mapped, if all windows are kept, or if they are shared), and the dropped
+        windows among those requested: one row for each `subject`, `session`, `trial` and `reason`, with `n_windows`.
 
     Raises:
         ValueError: two parts have arrays of the same name.
@@ -95,7 +95,7 @@ def pair_windows(
             if in_order:
                 arrays[array] = values
             else:
-                # What is shared between subjects would be in memory once for each of them.
+                # Data shared between subjects would otherwise be copied to memory for each of them.
                 is_shared = isinstance(values, SharedWindows)
                 arrays[array] = JoinedArrays([values], chosen) if is_shared else values[chosen]
     paired = table.iloc[kept].reset_index(drop=True).drop(columns=UNUSABLE, errors="ignore")
@@ -104,7 +104,7 @@ def pair_windows(
 
 
 def count_dropped(table: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
-    """The windows of a table that have a reason, counted: a row for each `subject`, `session`, `trial` and `reason`.
+    """Count the windows of a table that have a reason: a row for each `subject`, `session`, `trial` and `reason`.
 
     Args:
         table: window table.

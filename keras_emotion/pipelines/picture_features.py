@@ -1,4 +1,4 @@
-"""From the pictures of stimuli to light, colour and motion of them, block by block."""
+"""Light, colour and motion features of stimulus pictures, block by block."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ QUANTITIES = (
 """Quantities of a picture, in the order of `picture_quantities`."""
 
 _LEVELS = 4
-"""Levels of each of red, green and blue in the histogram of colours."""
+"""Number of levels of each of red, green and blue in the colour histogram."""
 
 _BLOCKS_AT_ONCE = 16
 
 
 def picture_quantities(pictures: np.ndarray) -> np.ndarray:
-    r"""Light and colour of pictures, as film studies describe them.
+    r"""Compute light and colour quantities of pictures, as in film studies.
 
-    With value `v` (the largest of red, green and blue) and saturation `s` of each pixel, 0 to 1, and hue `h`, the angle
-    of which is 0 for red:
+    With value `v` (the largest of red, green and blue) and saturation `s` of each pixel, 0 to 1, and hue angle `h`, 0
+    for red:
 
     - luminance: mean of `v`;
     - luminance coefficient ("lighting key"): mean of `v` times its standard deviation: bright pictures with shadows;
@@ -40,7 +40,7 @@ def picture_quantities(pictures: np.ndarray) -> np.ndarray:
       `d` of their centres, full scale 1;
     - colour energy: raw colour energy times colour contrast.
 
-    After Wang and Cheong [1]; the weights of the hues, the histogram and the space of the distances are ours.
+    After Wang and Cheong [1]; the weights of the hues, the histogram and the space of the distances are our choice.
 
     Args:
         pictures: `(..., rows, columns, 3)` uint8, RGB.
@@ -84,7 +84,7 @@ def picture_quantities(pictures: np.ndarray) -> np.ndarray:
 
 
 def _contrast(pixels: np.ndarray) -> np.ndarray:
-    """Mean distance of two colours drawn from each of `(pictures, pixels, 3)` uint8."""
+    """Return the mean distance of two colours drawn from each of `(pictures, pixels, 3)` uint8."""
     n_pictures, n_pixels, _ = pixels.shape
     n_colours = _LEVELS**3
     levels = pixels // (256 // _LEVELS)
@@ -100,13 +100,13 @@ class MediaColours(MediaFrames):
     """Light, colour and motion of the pictures of clips: `{"colours": (blocks, 14)}`, float32.
 
     Mean and standard deviation over the frames of a block of the six `picture_quantities`, and of the motion, the mean
-    absolute difference of a picture to the one before it in the block, full scale 1.
+    absolute difference between consecutive pictures of the block, full scale 1.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
         frame_rate_hz: frames per second; a block has a whole number of them, two or more.
-        image_size: side in pixels of the pictures that the quantities are computed of.
+        image_size: side in pixels of the pictures from which the quantities are computed.
     """
 
     code_version: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""From trials to windows of raw signals: EEG and what was recorded beside it, for networks that learn from samples."""
+"""Windows of raw signals: EEG and peripheral channels, for networks that learn from samples."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from keras_emotion.schema import InputError, Recording, Trial
 class RawSignals(FeaturePart):
     """Raw windows of DeepVANet [1]: `{"bio": (windows, samples, channels) float32}`, channels in the recording's order.
 
-    Windows follow each other from the onset of the stimulus. What is left at the end of a trial is dropped.
+    Windows follow each other from the onset of the stimulus. The remainder at the end of a trial is dropped.
 
     Args:
-        window_seconds: length of a window, a whole number of samples.
-        hop_seconds: time between consecutive window starts in seconds, a whole number of samples; `None`: side by side.
-            Less makes windows overlap: only for data that are split by trial, stimulus or person.
-        lag_seconds: how much later than the window table says a window is cut, a whole number of samples; see
+        window_seconds: length of a window in seconds, a whole number of samples.
+        hop_seconds: time between consecutive window starts in seconds, a whole number of samples; `None`: no overlap. A
+            smaller hop makes windows overlap: only for data that are split by trial, stimulus or person.
+        lag_seconds: delay of a window relative to the window table in seconds, a whole number of samples; see
             `Windowing`.
-        channels: `"all"` of the recording (40 of DEAP's files), `"eeg"`, or `"peripheral"`, those that are not EEG.
-        baseline: `"segments"` subtracts the mean of the segments of one window's length before the stimulus, a
-            waveform for each channel (the paper's three of 1 s); `"none"` subtracts nothing.
-        sampling_rate_hz: rate that a recording must have, so that a window has the same number of samples in each; a
-            reader resamples. `None` takes any, as long as it is the same in all.
+        channels: `"all"` of the recording (40 in DEAP's files), `"eeg"`, or `"peripheral"`, those that are not EEG.
+        baseline: `"segments"` subtracts the mean of the segments of one window's length before the stimulus, a waveform
+            for each channel (the paper's three of 1 s); `"none"` subtracts nothing.
+        sampling_rate_hz: required sampling rate, so that all windows have the same number of samples; a reader
+            resamples. `None`: any rate, if it is the same in all recordings.
 
     References:
         [1] Zhang, Hossain, Rahman, DeepVANet: a deep end-to-end network for multi-modal emotion recognition,
@@ -61,7 +61,7 @@ class RawSignals(FeaturePart):
         return self.changed(**{name: getattr(windowing, name) for name in names})
 
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`; the model's channels are those that were chosen in training."""
+        """See `FeaturePart`; the model's channels are those chosen in training."""
         return self.changed(hop_seconds=None, channels="all")
 
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
@@ -111,37 +111,38 @@ class RawSignals(FeaturePart):
         return {"bio": np.concatenate(arrays)}, pd.concat(tables, ignore_index=True)
 
     def select_channels(self, trial: Trial) -> Recording:
-        """The chosen channels of a trial.
+        """Return the chosen channels of a trial.
 
         Raises:
             InputError: there are none.
         """
         if self.channels == "eeg" or trial.recording is None:
-            return trial.eeg  # which says that there is no recording
+            return trial.eeg  # raises if there is no recording
         if self.channels == "all":
             return trial.recording
         eeg = set(trial.eeg_channel_names)
         peripheral = [name for name in trial.recording.channel_names if name not in eeg]
         if not peripheral:
-            raise InputError(f"{trial.dataset}, subject {trial.subject}: has EEG alone, no peripheral channels")
+            raise InputError(f"{trial.dataset}, subject {trial.subject}: has EEG only, no peripheral channels")
         return trial.recording.pick(peripheral)
 
     def _check(self, recording: Recording, first: tuple[tuple[str, ...], float], where: str) -> None:
         names, rate = first
         wanted = self.sampling_rate_hz or rate
         if recording.sampling_rate_hz != wanted:
-            raise InputError(f"{where}: {recording.sampling_rate_hz:g} samples a second; {wanted:g} are expected")
+            raise InputError(f"{where}: sampling rate {recording.sampling_rate_hz:g} Hz; expected {wanted:g} Hz")
         if recording.channel_names != names:
-            raise InputError(f"{where}: channels {', '.join(recording.channel_names)} are not those of the first trial")
+            listed = ", ".join(recording.channel_names)
+            raise InputError(f"{where}: channels {listed} differ from the first trial; expected the same")
         if recording.duration_seconds < self.window_seconds + self.lag_seconds:
             lag = f", {self.lag_seconds:g} s after the onset" if self.lag_seconds else ""
             raise InputError(
-                f"{where}: {recording.duration_seconds:g} s of signal are shorter than one window of "
+                f"{where}: {recording.duration_seconds:g} s of signal; expected at least one window of "
                 f"{self.window_seconds:g} s{lag}"
             )
         if self.baseline == "segments" and recording.baseline_seconds < self.window_seconds:
             raise InputError(
-                f"{where}: {recording.baseline_seconds:g} s before the stimulus are no baseline of "
+                f"{where}: {recording.baseline_seconds:g} s before the stimulus are too short for a baseline of "
                 f"{self.window_seconds:g} s; use --system.bio.baseline none"
             )
 

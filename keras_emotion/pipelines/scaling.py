@@ -1,4 +1,4 @@
-"""Statistics of features over training windows."""
+"""Feature statistics over training windows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def feature_statistics(array, rows: np.ndarray, chunk: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over the given windows and all their steps.
+    """Compute mean and standard deviation over the given windows and all their steps.
 
     Args:
-        array: `(windows, steps, ...)` array (memory-mapped, or `JoinedArrays`); only `chunk` windows are held at once.
-        rows: `(n,)` indices of the windows to use: the training windows and no others.
-        chunk: windows read at a time.
+        array: `(windows, steps, ...)` array (memory-mapped, or `JoinedArrays`); at most `chunk` windows are in memory.
+        rows: `(n,)` indices of the windows to use: the training windows only.
+        chunk: number of windows read at a time.
 
     Returns:
         `(mean, standard_deviation)`, each with the shape of one step, float32. Accumulated in float64 as the mean of
@@ -42,17 +42,17 @@ def feature_statistics(array, rows: np.ndarray, chunk: int = 4096) -> tuple[np.n
 
 
 def feature_covariance(array, rows: np.ndarray, chunk: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the features of a step over the given windows and all their steps.
+    """Compute mean and covariance of the features of a step over the given windows and all their steps.
 
     Args:
-        array: `(windows, steps, ...)` array (memory-mapped, or `JoinedArrays`); only `chunk` windows are held at once.
-            The features of a step are taken flat.
-        rows: `(n,)` indices of the windows to use: the training windows and no others.
-        chunk: windows read at a time.
+        array: `(windows, steps, ...)` array (memory-mapped, or `JoinedArrays`); at most `chunk` windows are in memory.
+            The features of a step are flattened.
+        rows: `(n,)` indices of the windows to use: the training windows only.
+        chunk: number of windows read at a time.
 
     Returns:
         `(mean, covariance)`, `(features,)` and `(features, features)` float64, with the number of steps as divisor.
-        Accumulated about the means of chunks, as `feature_statistics` does.
+        Accumulated about the means of chunks, as in `feature_statistics`.
 
     Raises:
         ValueError: `rows` is empty.

@@ -1,4 +1,4 @@
-"""Features that all trials with a stimulus share: computed and stored once for each clip, looked up for each trial."""
+"""Features shared by all trials with a stimulus: computed and stored once per clip, looked up for each trial."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from keras_emotion.pipelines.media_features import clip_of
 from keras_emotion.schema import Clip, InputError, Trial
 
 ClipPlace = tuple[Path, float]
-"""File of a clip, and where in it the clip starts, in seconds."""
+"""File of a clip, and the start of the clip in it in seconds."""
 
 
 def trials_without_signals(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Trials with their clips, as long as the trials, and without what was recorded: small enough to be kept.
+    """Return trials with their clips, as long as the trials, but without recordings: small enough to keep in memory.
 
     Raises:
-        InputError: trials have no clip; one line for each stimulus.
+        InputError: trials have no clip; one line per stimulus.
     """
     found, faults = [], {}
     for trial in trials:
@@ -39,7 +39,7 @@ def trials_without_signals(trials: Iterable[Trial]) -> tuple[Trial, ...]:
 
 
 def clips_of(trials: Iterable[Trial]) -> dict[ClipPlace, Trial]:
-    """The clips of trials, each with the longest trial that shows it."""
+    """Return the clips of trials, each with the longest trial that shows it."""
     longest: dict[ClipPlace, Trial] = {}
     for trial in trials:
         place = _place(trial.media)
@@ -51,12 +51,12 @@ def clips_of(trials: Iterable[Trial]) -> dict[ClipPlace, Trial]:
 def features_of_trials(
     part: FeaturePart, trials: Sequence[Trial], folders: Mapping[ClipPlace, Path]
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """Which windows of which clips the windows of trials are, and their window table, ratings included.
+    """Return the clip and row of each window of the trials, and their window table, with ratings.
 
     Args:
         part: the part.
         trials: see `trials_without_signals`.
-        folders: where the features of each clip are stored, in order; all start at the same times.
+        folders: folders of the features of each clip, in order; all start at the same times.
 
     Returns:
         The array `SHARED_ROWS`, see `FeatureStore.folder`, and the table.
@@ -66,7 +66,7 @@ def features_of_trials(
     rows, tables = [], []
     for trial in trials:
         place = _place(trial.media)
-        # A clip that was shown longer to somebody else has more windows.
+        # A clip that was shown longer in another trial has more windows.
         n_windows = len(part.windowing.starts(trial.duration_seconds))
         shown = stored[place].iloc[:n_windows].reset_index(drop=True)
         rows.append(np.stack([np.full(len(shown), number[place]), np.arange(len(shown))], axis=1))

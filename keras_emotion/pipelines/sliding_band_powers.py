@@ -1,4 +1,4 @@
-"""From trials to overlapping blocks of EEG: band powers in sliding windows, or the band-passed signal."""
+"""EEG in overlapping blocks: band powers in sliding windows, or the band-passed signal."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ MERCL_BANDS = {
     "beta": (13.0, 30.0),
     "gamma": (30.0, 45.0),
 }
-"""`(low_hz, high_hz)` of the bands of [1], by name. Files that were high-pass filtered at 4 Hz, as DEAP's preprocessed
-ones, hold only the roll-off of the filter in delta."""
+"""`(low_hz, high_hz)` of the bands of [1], by name. In files that were high-pass filtered at 4 Hz, such as DEAP's
+preprocessed ones, delta contains only the roll-off of the filter."""
 
 
 class SlidingBandPowers(EEGBlocks):
     """EEG of MERCL [1] in overlapping blocks: `{"eeg": (blocks, steps, channels, bands)}`, float32, natural logarithm.
 
     A block of 4 s has 25 steps: the power of each band in windows of 1 s, every 0.125 s. Blocks start every 2 s from
-    the onset of the stimulus on; scalp channels are in the recording's order. A block that ends after the trial is left
-    out.
+    the onset of the stimulus; scalp channels are in the recording's order. A block that ends after the trial is
+    dropped.
 
     **Deviations**: [1] filters the EEG into the bands and takes the power spectral density of each; here the powers are
-    those of the density of each window (`keras_emotion.signals.band_power`), which has no transients of filters. Window
-    and hop are not printed, nor is the logarithm.
+    those of the density of each window (`keras_emotion.signals.band_power`), which has no filter transients. Window,
+    hop and the logarithm are not stated.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
-        lag_seconds: how much later than the window table says the EEG of a block is cut: the brain's response follows
+        lag_seconds: delay of the EEG of a block relative to the window table in seconds: the brain's response follows
             the stimulus. A whole number of samples.
         eeg_input: `"powers"`; or `"raw"`: `(blocks, samples, channels)`, the signal in its unit, band-passed once from
             the lowest to the highest edge of `bands` (Butterworth of order 4, zero phase, over the whole trial).
         step_window_seconds: length of a sliding window in seconds.
-        step_hop_seconds: from the start of a sliding window to that of the next.
+        step_hop_seconds: time between consecutive starts of sliding windows in seconds.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
 
     References:
@@ -78,7 +78,7 @@ class SlidingBandPowers(EEGBlocks):
         return {"eeg": (self._n_steps(sampling_rate_hz), n_channels, len(self.bands))}
 
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
-        """See `FeaturePart`; of the raw signal, until the slowest pole of its filter has decayed."""
+        """See `FeaturePart`; for the raw signal, until the slowest pole of its filter has decayed."""
         return filter_memory_seconds([self._pass_band], sampling_rate_hz) if self.eeg_input == "raw" else 0.0
 
     @property
@@ -109,9 +109,9 @@ class SlidingBandPowers(EEGBlocks):
             return np.ascontiguousarray(np.moveaxis(cut, 0, -1), dtype=np.float32)
         n_steps = self._n_steps(rate)
         step_hop = signals.sample_count(self.step_hop_seconds, rate, "step_hop_seconds")
-        # A step is computed once, however many blocks it is in.
+        # Each step is computed once, even if it is in several blocks.
         unit = common_unit(step_hop, hop)
         power = signals.band_power(signal[:, span], rate, self.bands, self.step_window_seconds, hop_seconds=unit / rate)
-        # A window without any power in a band has the smallest number that there is.
+        # A window without any power in a band gets the smallest representable number.
         power = np.log(np.maximum(power, np.finfo(np.float32).tiny))
         return power[steps_of_windows(len(power), n_steps, step_hop // unit, hop // unit)].astype(np.float32)

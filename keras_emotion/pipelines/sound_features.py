@@ -1,4 +1,4 @@
-"""From the sound of stimuli to descriptions of it, block by block: cepstra, and functionals of acoustic quantities."""
+"""Descriptors of stimulus sound, block by block: cepstral coefficients, and functionals of acoustic quantities."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from keras_emotion.schema import InputError, Trial
 
 _N_COEFFICIENTS = 13
 _FRAME, _HOP = 2048, 512
-"""Samples of a frame, and from frame to frame: librosa's own, 128 and 32 ms at 16 kHz."""
+"""Samples of a frame, and hop between frames: librosa's, 128 and 32 ms at 16 kHz."""
 
 _QUANTITIES = ("root_mean_square", "centroid", "bandwidth", "rolloff", "flatness", "zero_crossings")
 _PERCENTILES = (20, 50, 80)
 N_EGEMAPS = 88
-"""Functionals of eGeMAPS."""
+"""Number of functionals of eGeMAPS."""
 
 SoundDescription = Literal["egemaps", "librosa"]
 
 
 def installed_sound_description() -> SoundDescription:
-    """`"egemaps"` where the package opensmile is installed, else `"librosa"`."""
+    """Return `"egemaps"` if the package opensmile is installed, otherwise `"librosa"`."""
     return "egemaps" if importlib.util.find_spec("opensmile") else "librosa"
 
 
 class MediaMFCC(MediaSoundPart):
     """Mel-frequency cepstral coefficients of the sound of clips: `{"mfcc": (blocks, steps, coefficients)}`, float32.
 
-    Those of librosa: 128 mel bands of power (Slaney's scale, 0-8000 Hz) in decibels, not below -100 dB, and their
+    As in librosa: 128 mel bands of power (Slaney's scale, 0-8000 Hz) in decibels, not below -100 dB, and their
     orthonormal cosine transform. Frames lie within the block (`center=False`): 122 in 4 s. librosa's limit of 80 dB
-    below the loudest frame is left out, by which a block would depend on the others.
+    below the loudest frame is not applied, because it would make a block depend on the others.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
-        n_coefficients: coefficients, the first one (loudness) included.
-        frame_seconds: length of a frame; a shorter one leaves mel bands empty.
-        frame_hop_seconds: from the start of a frame to that of the next.
+        n_coefficients: number of coefficients, the first one (loudness) included.
+        frame_seconds: length of a frame in seconds; a shorter one leaves mel bands empty.
+        frame_hop_seconds: time between consecutive frame starts in seconds.
     """
 
     code_version: ClassVar[int] = 1
@@ -76,16 +76,16 @@ class MediaMFCC(MediaSoundPart):
 class MediaSoundFunctionals(MediaSoundPart):
     """Functionals of acoustic quantities of the sound of clips: `{"sound": (blocks, functionals)}`, float32.
 
-    `"egemaps"`: the 88 functionals of the extended Geneva minimalistic acoustic parameter set, version 2 [1], by
-    openSMILE, which the extra `opensmile` installs (its licence allows research and no products). `"librosa"`: of 13
-    mel-frequency cepstral coefficients, root mean square (dB), spectral centroid, bandwidth, roll-off (Hz) and
-    flatness, and the rate of zero crossings, in frames of 128 ms every 32 ms, the mean, the standard deviation and the
-    20th, 50th and 80th percentile: 95. It has neither pitch nor formants, which eGeMAPS has.
+    `"egemaps"`: the 88 functionals of the extended Geneva minimalistic acoustic parameter set, version 2 [1], computed
+    by openSMILE, which the extra `opensmile` installs (its licence allows research but no products). `"librosa"`: for
+    13 mel-frequency cepstral coefficients, root mean square (dB), spectral centroid, bandwidth, roll-off (Hz) and
+    flatness, and the zero-crossing rate, in frames of 128 ms every 32 ms, the mean, the standard deviation and the
+    20th, 50th and 80th percentile: 95. Unlike eGeMAPS, it has neither pitch nor formants.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
-        description_by: `"egemaps"` or `"librosa"`; by default the first where opensmile is installed. Runs keep which.
+        description_by: `"egemaps"` or `"librosa"`; default: the first if opensmile is installed. Runs record it.
 
     References:
         [1] Eyben et al., The Geneva minimalistic acoustic parameter set (GeMAPS) for voice research and affective
@@ -106,7 +106,7 @@ class MediaSoundFunctionals(MediaSoundPart):
 
     @property
     def n_functionals(self) -> int:
-        """Functionals of a block."""
+        """Number of functionals of a block."""
         if self.description_by == "egemaps":
             return N_EGEMAPS
         return (_N_COEFFICIENTS + len(_QUANTITIES)) * (2 + len(_PERCENTILES))
@@ -116,7 +116,7 @@ class MediaSoundFunctionals(MediaSoundPart):
         return {"sound": (self.n_functionals,)}
 
     def flags(self, trial: Trial) -> tuple[str, ...]:
-        """See `FeaturePart`; which functionals are in the place of eGeMAPS."""
+        """See `FeaturePart`; reports the replacement of eGeMAPS."""
         if self.description_by == "egemaps":
             return ()
         return ("sound described by functionals of librosa instead of eGeMAPS: no pitch, no formants",)
@@ -127,15 +127,15 @@ class MediaSoundFunctionals(MediaSoundPart):
 
 
 def _magnitudes(waveform: np.ndarray, frame: int, hop: int) -> np.ndarray:
-    """`(blocks, frequencies, frames)` magnitudes of `(blocks, samples)`."""
+    """Return `(blocks, frequencies, frames)` magnitudes of `(blocks, samples)`."""
     import librosa
 
-    # In float64: sums over frequencies would depend on how many blocks are there in the last digits of float32.
+    # In float64: in float32 the last digits of sums over frequencies depend on the number of blocks.
     return np.abs(librosa.stft(waveform.astype(np.float64), n_fft=frame, hop_length=hop, center=False))
 
 
 def _cepstra(magnitudes: np.ndarray, n_coefficients: int) -> np.ndarray:
-    """`(blocks, coefficients, frames)`."""
+    """Return `(blocks, coefficients, frames)` cepstra."""
     import librosa
 
     powers = librosa.feature.melspectrogram(S=magnitudes**2, sr=SOUND_RATE_HZ)

@@ -1,4 +1,4 @@
-"""From a rating that follows time to one value for each step of a trial."""
+"""Resample a continuous rating to one value per step of a trial."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_emotion.schema import ContinuousRating
 
-# Far below any step, far above the rounding of `start + length`.
+# Far below any step length, far above the rounding of `start + length`.
 _TOLERANCE_SECONDS = 1e-6
 
 
@@ -15,18 +15,18 @@ def step_ratings(
 ) -> np.ndarray:
     """Return the rating during each step: the mean of its values in `[start, start + step)`, `delay_seconds` later.
 
-    Where no value falls into a step, as with one value for 20 s, it is interpolated linearly at the middle of the step.
+    If no value falls into a step, as with one value per 20 s, it is interpolated linearly at the middle of the step.
     Before the first value and after the last one it is that value for half the time between values (their median), and
-    there is none beyond.
+    NaN beyond.
 
     Args:
-        rating: the rating; its NaN count as no values.
+        rating: the rating; NaN values are ignored.
         start_seconds: `(steps,)` start of each step in seconds from the onset of the stimulus.
         step_seconds: length of a step.
-        delay_seconds: how much later than the moment it is about a value was given: who rates needs some seconds.
+        delay_seconds: reaction time: how long after the rated moment a value was given.
 
     Returns:
-        `(steps,)` float64 on the scale of the rating; NaN where there is none.
+        `(steps,)` float64 on the scale of the rating; NaN where there is no value.
 
     Example:
         >>> rating = ContinuousRating(np.arange(4) / 2, np.array([0.0, 1.0, 2.0, 3.0]), (0.0, 3.0))

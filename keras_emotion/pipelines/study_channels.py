@@ -1,4 +1,4 @@
-"""The channels of a study: one list for all of its files, to which the features of each file are brought by name."""
+"""Channels of a study: one list for all of its files, to which the features of each file are aligned by name."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from keras_emotion.datasets.electrodes import comparable_names
 from keras_emotion.schema import InputError, Recording
 
 ChannelChoice = Literal["union", "intersection"]
-"""The channels of a study: all that some file has, or those that every file has."""
+"""Channels of a study: all that any file has, or those that every file has."""
 
 
 Direction = tuple[float, float, float]
-"""From the centre of the head to an electrode: right, front, up."""
+"""Direction of an electrode from the centre of the head: right, front, up."""
 
 
 def direction_array(directions: Sequence[Direction | None]) -> np.ndarray:
-    """`(channels, 3)` directions, NaN where they are not known."""
+    """Return `(channels, 3)` directions, NaN where unknown."""
     unknown = (math.nan,) * 3
     return np.array([unknown if one is None else one for one in directions], float).reshape(-1, 3)
 
 
 @dataclasses.dataclass(frozen=True)
 class ChannelSet:
-    """The channels that features were computed of.
+    """Channels from which features were computed.
 
     Args:
         names: their names, in the order of the channel axes of the arrays.
         units: the unit of each.
-        directions: `(right, front, up)` of each electrode as a unit vector, `None` where it is not known.
-        n_missing: windows whose recording lacks a channel, by its name; only channels that some windows have are named.
-        n_windows: windows in all.
+        directions: `(right, front, up)` of each electrode as a unit vector, `None` if unknown.
+        n_missing: number of windows whose recording lacks a channel, by its name; only channels of some windows are
+            listed.
+        n_windows: total number of windows.
     """
 
     names: tuple[str, ...]
@@ -48,7 +49,7 @@ class ChannelSet:
 
     @classmethod
     def of(cls, recording: Recording) -> Self:
-        """The channels of a recording."""
+        """Return the channels of a recording."""
         given = recording.electrode_directions
         directions = [(math.nan,) * 3] * len(recording.channel_names) if given is None else given.tolist()
         return cls(
@@ -59,37 +60,37 @@ class ChannelSet:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """The channels that `to_json` described."""
+        """Create the channels from the result of `to_json`."""
         directions = tuple(None if one is None else tuple(one) for one in fields["directions"])
         return cls(
             tuple(fields["names"]), tuple(fields["units"]), directions, dict(fields["n_missing"]), fields["n_windows"]
         )
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able fields."""
+        """Return JSON-able fields."""
         return dataclasses.asdict(self)
 
-    # Once: what is made of windows asks for them with each batch.
+    # Cached: batches use them repeatedly.
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
-        """What channels of other files are compared with, however these spell the same electrode."""
+        """Normalised names for comparison with other files, independent of the spelling of an electrode."""
         return tuple(comparable_names(self.names))
 
     def places_of(self, wanted: ChannelSet) -> np.ndarray:
-        """`(wanted channels,)` place of each here, -1 where it is missing."""
+        """Return `(wanted channels,)` position of each here, -1 if it is missing."""
         own = {key: place for place, key in enumerate(self.keys)}
         return np.array([own.get(key, -1) for key in wanted.keys], dtype=int)
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyChannels:
-    """The channels of all files of a study, of one feature part.
+    """Channels of all files of a study, for one feature part.
 
     Args:
         choice: how they were chosen.
-        channels: the channels; the order is that of most files, further channels come at its end.
+        channels: the channels, in the order of most files; further channels follow at the end.
         missing: number of windows without a channel, by subject and name of the channel.
-        left_out: names of channels that a subject has and the study leaves out.
+        left_out: names of a subject's channels that the study leaves out.
         reordered: subjects whose files have another order of channels.
     """
 
@@ -111,7 +112,7 @@ class StudyChannels:
             InputError: files give a channel in different units, or have no channel in common.
         """
         subjects, sets = list(by_subject), list(by_subject.values())
-        # The order that most files have: with one odd file the others, and the numbers, stay as they are.
+        # The order of most files, so that one odd file does not change the others and their results.
         orders = collections.Counter(one.keys for one in sets)
         most = max(orders.values())
         order = list(next(one.keys for one in sets if orders[one.keys] == most))
@@ -129,7 +130,7 @@ class StudyChannels:
             known = {key: None for key in known if key in shared}
             if not known:
                 raise InputError(
-                    "the files have no channel in common; --study-channels union takes all that some file has"
+                    "the files have no channel in common; use --study-channels union for all that any file has"
                 )
         wanted = _described(list(known), subjects, sets)
         missing, left_out, reordered = {}, {}, []
@@ -154,19 +155,19 @@ class StudyChannels:
         return bool(self.missing or self.left_out or self.reordered)
 
     def notes(self) -> list[str]:
-        """What was done with the channels, a sentence each; none where all files have the same."""
+        """Return one sentence per change to the channels; none if all files have the same."""
         if not self.differs:
             return []
         number = len(self.channels.names)
         notes = [f"channels differ between the files: matched by name, {self.choice} of {number} channels"]
         if self.reordered:
-            notes.append(f"put into the order of the study: channels of {_subjects(self.reordered)}")
+            notes.append(f"reordered to the study's order: channels of {_subjects(self.reordered)}")
         imputed: dict[tuple[str, ...], dict[Any, int]] = {}
         for subject, lacking in self.missing.items():
             imputed.setdefault(tuple(lacking), {})[subject] = max(lacking.values())
         for names, counts in imputed.items():
             notes.append(
-                f"imputed from the training rows of each fold (0 where none of them has it): {_names(names)} of "
+                f"imputed with the training mean of each fold (0 if no training row has it): {_names(names)} of "
                 f"{_subjects(counts)}, in {sum(counts.values())} windows"
             )
         dropped: dict[tuple[str, ...], list[Any]] = {}
@@ -190,7 +191,7 @@ def _subjects(subjects: Iterable[Any]) -> str:
 
 
 def _described(keys: Sequence[str], subjects: Sequence[Any], sets: Sequence[ChannelSet]) -> ChannelSet:
-    """Name, unit and direction of each channel of the study, as the first file that has it gives them."""
+    """Return name, unit and direction of each channel of the study, from the first file that has it."""
     names: dict[str, str] = {}
     units: dict[str, tuple[str, Any]] = {}
     directions: dict[str, Direction] = {}
@@ -216,15 +217,15 @@ def _described(keys: Sequence[str], subjects: Sequence[Any], sets: Sequence[Chan
 
 
 Change = Callable[[np.ndarray], np.ndarray]
-"""From `(windows, ...)` to `(windows, ...)`, each window by itself."""
+"""Function from `(windows, ...)` to `(windows, ...)`, applied to each window independently."""
 
 
 class ChangedArray:
-    """The windows of an array, each changed when it is read: nothing is copied before.
+    """Windows of an array, each transformed on reading: nothing is copied before.
 
     Args:
         stored: `(windows, ...)` array, memory-mapped or `JoinedArrays`.
-        change: what is made of windows; it keeps their number and order.
+        change: function of windows; it keeps their number and order.
     """
 
     def __init__(self, stored: Any, change: Change):
@@ -243,12 +244,12 @@ class ChangedArray:
 
 
 def take_channels(values: np.ndarray, axes: Sequence[int], places: np.ndarray) -> np.ndarray:
-    """Arrays in another order of channels; NaN where a channel is missing.
+    """Reorder channels of arrays; NaN where a channel is missing.
 
     Args:
         values: `(windows, ...)` floating-point array.
-        axes: its axes of channels.
-        places: `(wanted channels,)` place of each in `values`, -1 where it is missing.
+        axes: its channel axes.
+        places: `(wanted channels,)` position of each in `values`, -1 if it is missing.
 
     Example:
         >>> take_channels(np.array([[1.0, 2.0]]), (1,), np.array([1, -1, 0])).tolist()
@@ -264,12 +265,12 @@ def take_channels(values: np.ndarray, axes: Sequence[int], places: np.ndarray) -
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Imputation:
-    """What stands for missing values: means over training windows.
+    """Imputation of missing values by means over training windows.
 
     Args:
-        means: of one step, or of one window where it has no steps.
-        is_unknown: the same shape: no training window has a value there, so that it means nothing to what is trained
-            on them; there all windows have 0.
+        means: means of one step, or of one window if it has no steps.
+        is_unknown: the same shape: no training window has a value there, so that trained models cannot use it; all
+            windows get 0 there.
     """
 
     means: np.ndarray
@@ -277,12 +278,12 @@ class Imputation:
 
     @classmethod
     def fit(cls, array: Any, rows: np.ndarray, chunk: int = 1024) -> Self:
-        """Means over some windows and their steps, of the values that there are.
+        """Compute means over some windows and their steps, of the available values.
 
         Args:
             array: `(windows, steps, ...)` or `(windows, features)`; NaN where a value is missing.
             rows: the training windows.
-            chunk: windows read at a time.
+            chunk: number of windows read at a time.
         """
         first_axis = 2 if len(array.shape) > 2 else 1
         total = np.zeros(array.shape[first_axis:])
@@ -296,6 +297,6 @@ class Imputation:
         return cls((total / np.maximum(count, 1)).astype(array.dtype), count == 0)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """The windows, complete."""
+        """Return the windows with imputed values."""
         filled = np.where(np.isnan(values), self.means, values)
         return np.where(self.is_unknown, np.zeros((), values.dtype), filled) if self.is_unknown.any() else filled

@@ -1,4 +1,4 @@
-"""Features that another network gave to the same windows, paired by subject, trial and time."""
+"""Teacher features from a file, paired with windows by subject, trial and time."""
 
 from __future__ import annotations
 
@@ -19,37 +19,42 @@ class TeacherFeatures:
     """Teacher features from an `.npz` file.
 
     The file holds arrays of equal length: `subject`, `trial`, `start_seconds` (from the onset of the stimulus) and
-    `features` `(windows, steps, units)` float32; `dataset` and `session` where there are several. `write` makes one.
+    `features` `(windows, steps, units)` float32; `dataset` and `session` if there are several. `write` creates it.
 
     Args:
         path: the `.npz` file.
         tolerance_seconds: two starts that differ by at most this belong to the same window.
 
     Raises:
-        InputError: the file is missing, is no `.npz`, lacks an array, or its arrays do not fit together.
+        InputError: the file is missing, is not an `.npz`, lacks an array, or its arrays have inconsistent shapes.
     """
 
     def __init__(self, path: Path | str, tolerance_seconds: float = 1e-3):
         self.path = Path(path)
         self.tolerance_seconds = tolerance_seconds
         if not self.path.is_file():
-            raise InputError(f"{path}: no such file; --system.teacher takes an .npz of teacher features")
+            raise InputError(f"{path}: no such file; expected an .npz of teacher features for --system.teacher")
         arrays = dict(read_npz(self.path, (*_FIELDS, *_OPTIONAL_FIELDS)))
         if missing := [field for field in _FIELDS if field not in arrays]:
             raise InputError(f"{path}: no array {', '.join(missing)}; expected {', '.join(_FIELDS)}")
         self.features = arrays.pop("features")
-        if self.features.ndim != 3 or any(len(array) != len(self.features) for array in arrays.values()):
+        if self.features.ndim != 3 or any(array.shape != self.features.shape[:1] for array in arrays.values()):
             shapes = {field: array.shape for field, array in {**arrays, "features": self.features}.items()}
             raise InputError(
                 f"{path}: shapes {shapes}; expected features (windows, steps, units), the others (windows,)"
             )
+        numbers = {"features": self.features, "start_seconds": arrays["start_seconds"]}
+        if other := [name for name, array in numbers.items() if array.dtype.kind not in "fiu"]:
+            raise InputError(f"{path}: {', '.join(other)}: expected numbers; write the features again")
+        if not np.isfinite(arrays["start_seconds"]).all():
+            raise InputError(f"{path}: start_seconds: expected finite numbers; write the features again")
         self._rows = pd.DataFrame(arrays)
 
     def for_windows(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """The features of the windows of a window table.
+        """Return the features of the windows of a window table.
 
         Returns:
-            `(features, found)`: `(windows, steps, units)` float32 (zeros where there are none) and `(windows,)` bool.
+            `(features, found)`: `(windows, steps, units)` float32 (zeros where missing) and `(windows,)` bool.
 
         Raises:
             InputError: there are several sessions, and the file does not name them.

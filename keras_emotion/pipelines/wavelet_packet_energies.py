@@ -1,4 +1,4 @@
-"""From trials to overlapping blocks of EEG: the energy of each node of a wavelet packet decomposition."""
+"""EEG in overlapping blocks: the energy of each node of a wavelet packet decomposition."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from keras_emotion.schema import Recording
 class WaveletPacketEnergies(EEGBlocks):
     """Energies of wavelet packets of the EEG: `{"eeg": (blocks, 1, channels, nodes)}`, float32, natural logarithm.
 
-    The nodes are those of one level in the order of frequency: at 128 Hz and level 4 sixteen bands of 4 Hz. An energy
-    is the sum of the squared coefficients divided by the samples of the block, so that the nodes add up to the variance
-    of the block (its mean is subtracted; the wavelet is orthogonal; the signal is periodic). Blocks whose samples are
-    no multiple of `2 ** level` are extended by a few samples, by which the sum is a little larger.
+    The nodes are those of one level in order of frequency: at 128 Hz and level 4 sixteen bands of 4 Hz. An energy is
+    the sum of the squared coefficients divided by the number of samples of the block, so that the nodes add up to the
+    variance of the block (its mean is subtracted; the wavelet is orthogonal; the signal is periodic). Blocks whose
+    length is not a multiple of `2 ** level` are extended by a few samples, which increases the sum slightly.
 
     Args:
         window_seconds: length of a block in seconds.
         hop_seconds: time between consecutive block starts in seconds; `None`: no overlap.
-        lag_seconds: how much later than the window table says the EEG of a block is cut: the brain's response follows
+        lag_seconds: delay of the EEG of a block relative to the window table in seconds: the brain's response follows
             the stimulus. A whole number of samples.
         wavelet: name of an orthogonal wavelet of PyWavelets.
         level: level of the decomposition: 16 nodes at level 4, twice as many at each further one.
@@ -58,11 +58,11 @@ class WaveletPacketEnergies(EEGBlocks):
                 f"level {self.level} has {2**self.level} nodes, more than the {blocks.shape[-1]} samples of a block; "
                 "expected a lower level or longer blocks"
             )
-        # (channels, blocks, samples), all of them at once.
+        # (channels, blocks, samples), all at once.
         centred = blocks - blocks.mean(axis=-1, keepdims=True, dtype=np.float64)
         packet = pywt.WaveletPacket(centred, self.wavelet, mode="periodization", maxlevel=self.level, axis=-1)
         nodes = packet.get_level(self.level, order="freq")
         energies = np.stack([np.square(node.data).sum(axis=-1) for node in nodes], axis=-1) / blocks.shape[-1]
-        # A node without any energy has the smallest number that there is.
+        # A node without any energy gets the smallest representable number.
         logarithms = np.log(np.maximum(energies, np.finfo(np.float32).tiny))
         return np.swapaxes(logarithms, 0, 1)[:, np.newaxis].astype(np.float32)

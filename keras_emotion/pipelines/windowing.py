@@ -1,4 +1,4 @@
-"""How trials are cut into windows: one value for all parts of a system, and the bounds of its numbers."""
+"""Windowing of trials: one value for all parts of a system, and the bounds of its numbers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 LONGEST_SECONDS = 86_400.0
-"""Longest window or hop, a day."""
+"""Longest window or hop: one day."""
 
 MOST_STEPS = 100_000
-"""Most steps of a window."""
+"""Largest number of steps of a window."""
 
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
 """Length of a window or hop in seconds."""
 
 LagSeconds = Annotated[float, Field(ge=0, le=3_600)]
-"""How much later one modality is cut than another, in seconds."""
+"""Delay of one modality relative to another, in seconds."""
 
 StepCount = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 """Number of steps of a window."""
@@ -27,17 +27,18 @@ StepCount = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 class Windowing(BaseModel):
     """Windows of a trial, the same for every part of a system.
 
-    A system owns it (`System.windowing`); its leading part, the first one, decides it by default. The other parts are
-    cut by `FeaturePart.with_windowing`, so that their windows start at the same times.
+    A system defines it (`System.windowing`); by default it is that of its leading part, the first one. It is applied to
+    the other parts by `FeaturePart.with_windowing`, so that their windows start at the same times.
 
     Args:
-        window_seconds: length of a window in seconds; of a sample that spans several windows of a paper, all of it.
-        hop_seconds: time between consecutive window starts in seconds, in seconds; `None` is `window_seconds`: windows
-            side by side. Less makes windows overlap.
-        steps: steps of equal length that a window is cut into, for parts that have steps.
-        lag_seconds: how much later than those of the leading part the windows of the other parts are cut, in seconds.
-            The window table keeps the time of the leading part; a window that ends after the trial is left out, and
-            its partner is dropped and counted.
+        window_seconds: length of a window in seconds; for a sample that spans several windows of a paper, its whole
+            length.
+        hop_seconds: time between consecutive window starts in seconds; default `window_seconds`: no overlap. A smaller
+            hop makes windows overlap.
+        steps: number of equally long steps of a window, for parts that have steps.
+        lag_seconds: delay of the windows of the other parts relative to those of the leading part, in seconds. The
+            window table has the time of the leading part; a window that ends after the trial is left out, and its
+            partner is dropped and counted.
 
     Example:
         >>> Windowing(window_seconds=2.0, hop_seconds=0.5).starts(4.0).tolist()
@@ -57,24 +58,24 @@ class Windowing(BaseModel):
         return self.window_seconds / self.steps
 
     def starts(self, duration_seconds: float) -> np.ndarray:
-        """`(windows,)` seconds from the onset of the stimulus at which the whole windows of a trial start.
+        """Return `(windows,)` start times of the whole windows of a trial, in seconds from the onset of the stimulus.
 
         Args:
-            duration_seconds: how long the trial lasts.
+            duration_seconds: length of the trial.
         """
         return starts_within(duration_seconds - self.lag_seconds, self.window_seconds, self.hop_seconds)
 
     def part(self, part: Literal["middle", "last"], n_windows: int, seconds: float) -> slice:
-        """Which windows of a trial lie in its middle, or at its end.
+        """Return the windows in the middle, or at the end, of a trial.
 
         Args:
             part: which part.
-            n_windows: windows of the trial, in order.
+            n_windows: number of windows of the trial, in order.
             seconds: length of the part.
 
         Returns:
-            As many windows as `seconds` hold: the last ones, or with equally many before and after them, or one more
-            after them.
+            As many windows as fit into `seconds`: the last ones, or with equally many before and after them, or one
+            more after them.
 
         Raises:
             ValueError: the trial has fewer.
@@ -86,37 +87,37 @@ class Windowing(BaseModel):
         n_wanted = len(starts_within(seconds, self.window_seconds, self.hop_seconds))
         if not 0 < n_wanted <= n_windows:
             raise ValueError(
-                f"{n_windows} windows of {self.window_seconds:g} s; expected the {n_wanted} that {seconds:g} s hold"
+                f"{n_windows} windows of {self.window_seconds:g} s; expected the {n_wanted} of {seconds:g} s"
             )
         first = (n_windows - n_wanted) // (2 if part == "middle" else 1)
         return slice(first, first + n_wanted)
 
 
 def starts_within(duration_seconds: float, window_seconds: float, hop_seconds: float | None) -> np.ndarray:
-    """Seconds from the onset of the stimulus at which the whole windows of a trial start.
+    """Return the start times of the whole windows of a trial, in seconds from the onset of the stimulus.
 
     Args:
-        duration_seconds: how long the trial lasts.
+        duration_seconds: length of the trial.
         window_seconds: length of a window.
-        hop_seconds: time between consecutive window starts in seconds; `None` is `window_seconds`.
+        hop_seconds: time between consecutive window starts; `None`: `window_seconds`.
     """
     hop_seconds = hop_seconds or window_seconds
-    # Rounded before it is cut: 60 s hold thirty windows of 2 s, also where floating point says 29.999...
+    # Rounded before truncation: 60 s contain thirty windows of 2 s, also where floating point gives 29.999...
     n_windows = int(np.floor(round((duration_seconds - window_seconds) / hop_seconds, 6))) + 1
     return np.arange(max(n_windows, 0)) * hop_seconds
 
 
 def steps_of_windows(n_units: int, steps: int, step: int, hop: int) -> np.ndarray:
-    """Positions of the steps of overlapping windows in an array that holds each step once.
+    """Return the positions of the steps of overlapping windows in an array that holds each step once.
 
     Args:
         n_units: length of that array: a step starts at every unit of time.
         steps: steps of a window.
-        step: units from the start of a step to that of the next in the same window.
-        hop: units time between consecutive window starts in seconds.
+        step: units between consecutive step starts within a window.
+        hop: units between consecutive window starts.
 
     Returns:
-        `(windows, steps)` positions, of the windows that are whole.
+        `(windows, steps)` positions of the whole windows.
 
     Example:
         >>> steps_of_windows(n_units=5, steps=3, step=1, hop=2).tolist()
@@ -127,5 +128,5 @@ def steps_of_windows(n_units: int, steps: int, step: int, hop: int) -> np.ndarra
 
 
 def common_unit(step_samples: int, hop_samples: int) -> int:
-    """Samples of the coarsest unit of time at which every step of every window starts."""
+    """Return the number of samples of the coarsest time unit at which every step of every window starts."""
     return math.gcd(step_samples, hop_samples)

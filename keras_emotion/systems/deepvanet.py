@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     FaceFeatures,
@@ -22,7 +21,6 @@ from keras_emotion.pipelines import (
     Windowing,
     path_hash,
 )
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -258,10 +256,9 @@ def boosted_weights(scores: Mapping[str, np.ndarray], labels: np.ndarray, releas
 @functools.cache
 def _pretrained(path: Path, content: str | None) -> keras.Model:
     """Load a saved network; the content hash is an argument so that a changed file of the same name is read again."""
-    import keras
+    from keras_emotion.models.saved_networks import load_network
 
-    with refusing_unreadable(path, "{path}: not a saved network ({reason})"), own_keras_settings():
-        return keras.models.load_model(path)
+    return load_network(path, "{path}: not a saved network ({reason})")
 
 
 class DeepVANetExperiment(Experiment):

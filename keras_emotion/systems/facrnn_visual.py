@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from keras_emotion.file_names import word_file_name
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.options import Option
 from keras_emotion.pipelines import (
     FaceFeatures,
@@ -23,7 +22,6 @@ from keras_emotion.pipelines import (
     path_hash,
 )
 from keras_emotion.pipelines.features import UNUSABLE
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import NetworkSystem
 from keras_emotion.systems.experiment import Experiment
@@ -214,12 +212,10 @@ class TeacherOfFile:
 @functools.lru_cache(maxsize=4)
 def _load(file: Path, content: str | None, faces: FaceFeatures, steps_option: str = "features.steps") -> keras.Model:
     """Load a saved visual network and check its face extraction; once per process and file content."""
-    import keras
-
     from keras_emotion.models import FACRNNVisualNetwork
+    from keras_emotion.models.saved_networks import load_network
 
-    with refusing_unreadable(file, "{path}: not a saved network ({reason})"), own_keras_settings():
-        model = keras.models.load_model(file, compile=False)
+    model = load_network(file, "{path}: not a saved network ({reason})")
     known = getattr(model, "inference", None) or {}
     # Version 0.1.0 stored the fields under another name.
     learnt = known.get("parts", {}).get("faces", {}).get("fields") or known.get("features", {})

@@ -153,7 +153,7 @@ class PictureEncoder(FrameEncoder):
         weights_hash: see the base class.
         seed: seed of random weights.
         patch_size: side of a patch in pixels, used without `weights`, as the sizes below. Defaults are those of
-        ViT-Base/16.
+            ViT-Base/16.
         n_layers: transformer blocks.
         n_heads: attention heads.
         width: number of features of a token, a multiple of `n_heads`.
@@ -216,7 +216,7 @@ class PictureEncoder(FrameEncoder):
 
         Raises:
             InputError: the weights are missing, damaged, do not match `weights_hash`, or are for pictures of another
-            size.
+                size.
             ValueError: the size is not a multiple of the patches.
         """
         self.checked()

@@ -12,7 +12,6 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import (
     FeaturePart,
     MediaFrames,
@@ -27,7 +26,6 @@ from keras_emotion.pipelines import (
 from keras_emotion.pipelines.batches import JoinedArrays
 from keras_emotion.pipelines.media_features import Stream
 from keras_emotion.pipelines.pairing import count_dropped
-from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import TRIAL_KEY, InputError, Trial
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
 from keras_emotion.systems.experiment import Experiment
@@ -344,13 +342,11 @@ class MERCLSystem(NetworkSystem):
         """
         if self.encoder_weights is None:
             return
-        import keras
-
         from keras_emotion.models import MERCL
+        from keras_emotion.models.saved_networks import load_network
 
         file = self.encoder_weights
-        with refusing_unreadable(file, "{path}: not a saved network ({reason})"), own_keras_settings():
-            saved = keras.models.load_model(file, compile=False)
+        saved = load_network(file, "{path}: not a saved network ({reason})")
         if not isinstance(saved, MERCL):
             raise InputError(f"{file}: a {type(saved).__name__}; expected a MERCL of a run with --save-models")
         known = saved.inference or {}

@@ -1,7 +1,7 @@
-"""Checks of the contracts of readers, layers and systems, for our own and for those of other packages.
+"""Contract checks for readers, layers and systems, for this package and for others.
 
-Each function runs a list of named checks and raises an `AssertionError` that names the one that failed and says what is
-wrong. Importing this package imports neither Keras nor a test framework.
+Each function runs a list of named checks and raises an `AssertionError` that names the first failed check and its
+reason. Importing this package imports neither Keras nor a test framework.
 """
 
 from keras_emotion.testing.layers import check_layer

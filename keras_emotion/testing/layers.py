@@ -1,6 +1,6 @@
-"""The contract of Keras layers and models, as named checks.
+"""Contract checks of Keras layers and models.
 
-Every check builds the layer anew on the current Keras backend; run with another `KERAS_BACKEND` to check it there.
+Every check builds the layer on the current Keras backend; use another `KERAS_BACKEND` to check it there.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import keras
 
 KERAS_ARGUMENTS = ("self", "name", "trainable", "dtype", "kwargs")
-"""Arguments that Keras gives to every layer: no part of the contract."""
+"""Arguments of every Keras layer, which are not part of the contract."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Alternative:
-    """Another value of an argument that has a meaning only together with other arguments.
+    """Alternative value of an argument that is meaningful only together with other arguments.
 
     Args:
         value: the value.
@@ -39,11 +39,11 @@ class Alternative:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingStep:
-    """How a model is trained.
+    """Training of a model.
 
     Args:
-        losses: gives the arguments of `compile`.
-        targets: gives the targets of a batch: of the model, a random generator and the number of samples.
+        losses: returns the arguments of `compile`.
+        targets: returns the targets of a batch, from the model, a random generator and the number of samples.
     """
 
     losses: Callable[[], Mapping[str, Any]]
@@ -52,21 +52,21 @@ class TrainingStep:
 
 @dataclasses.dataclass(frozen=True)
 class LayerCase:
-    """What the contract needs to know of a layer or model.
+    """Contract test case of a layer or model.
 
     Args:
         layer: the class.
-        arguments: constructor arguments, where possible none at its default.
-        inputs: input shapes without the batch, a tuple or a nest of them; a model knows its own.
-        alive: for each argument another value, which must change outputs, weights or what `observed` gives.
+        arguments: constructor arguments, if possible none at its default.
+        inputs: input shapes without the batch, a tuple or a nest of them; not needed for a model.
+        alive: another value for each argument, which must change outputs, weights or the result of `observed`.
         rejected: pairs of an argument and a value that it must refuse.
         rejected_inputs: input shapes, batch included, that must be refused.
-        wrap: makes of the layer what is called on the inputs (a cell becomes a recurrent layer).
-        off_policy: sublayers that keep their own dtype policy, with the reason.
+        wrap: converts the layer to a callable on the inputs (a cell to a recurrent layer).
+        off_policy: sublayers with their own dtype policy, with the reason.
         without_gradient: trainable weights whose gradient is zero by design, with the reason.
-        observed: what an argument changes besides outputs and weights.
-        training: how a model is trained.
-        n_trainable: trainable numbers of this configuration, counted by hand; `None` where they are not counted.
+        observed: returns effects of an argument other than outputs and weights.
+        training: training of a model.
+        n_trainable: number of trainable parameters of this configuration, counted by hand; `None` if not counted.
     """
 
     layer: type
@@ -83,7 +83,7 @@ class LayerCase:
     n_trainable: int | None = None
 
     def build(self, dtype: str = "float32", **changes: Any) -> tuple[keras.layers.Layer, keras.Model]:
-        """Build the layer or model, and a model to call it by (the model itself, if it is one)."""
+        """Build the layer or model, and a model to call it with (the model itself, if it is one)."""
         import keras
 
         layer = self.layer(**{**self.arguments, **changes}, dtype=dtype)
@@ -98,21 +98,21 @@ def check_layer(
 ) -> None:
     """Check a Keras layer or model against the contract of the layers of this package.
 
-    `LAYER_CHECKS` lists the checks: the configuration is complete and every argument in it has an effect; saved and
-    loaded, the layer is the same bit for bit; other global settings of Keras change nothing; symbolic shapes are the
-    eager ones; samples do not influence each other in inference; every trainable weight has a finite gradient;
-    sublayers follow the dtype policy; bfloat16 and XLA agree with float32 and eager execution; invalid arguments and
-    input shapes are refused by name.
+    `LAYER_CHECKS` lists the checks: the configuration is complete and every argument in it has an effect; a saved and
+    loaded layer is identical bit for bit; other global Keras settings have no effect; symbolic shapes equal eager ones;
+    samples do not influence each other in inference; every trainable weight has a finite gradient; sublayers follow the
+    dtype policy; bfloat16 and XLA agree with float32 and eager execution; invalid arguments and input shapes are
+    refused by name.
 
     Args:
         layer_class: the class, registered with `keras.saving.register_keras_serializable`.
-        arguments: constructor arguments, where possible none at its default.
-        inputs: input shapes without the batch, a tuple or a nest of them; a model knows its own.
-        skip: names of checks to leave out.
+        arguments: constructor arguments, if possible none at its default.
+        inputs: input shapes without the batch, a tuple or a nest of them; not needed for a model.
+        skip: names of checks to skip.
         **expected: further fields of `LayerCase`; `alive` needs another value for every argument.
 
     Raises:
-        AssertionError: names the check that failed and says what is wrong.
+        AssertionError: a check failed; the message names the check and the reason.
 
     Example:
         >>> from keras_emotion.layers import ModalityAttention
@@ -130,11 +130,11 @@ def check_layer(
     run_checks(layer_class.__name__, LAYER_CHECKS, case, skip, prepare=lambda: keras.utils.set_random_seed(0))
 
 
-# --- what the checks share
+# --- shared functions
 
 
 def own_arguments(layer_class: type) -> dict[str, inspect.Parameter]:
-    """Return the constructor's parameters that Keras does not give to every layer."""
+    """Return the constructor's parameters, except those of every Keras layer."""
     parameters = inspect.signature(layer_class.__init__).parameters
     return {name: parameter for name, parameter in parameters.items() if name not in KERAS_ARGUMENTS}
 
@@ -149,7 +149,7 @@ def random_inputs(model: keras.Model, rng: np.random.Generator, batch: int = 4) 
 
 
 def perturb_weights(model: keras.Model, rng: np.random.Generator) -> None:
-    """Move every weight away from initial values (zeros, ones) that could hide a mistake."""
+    """Move every weight away from initial values (zeros, ones) that could hide an error."""
     model.set_weights([weight + 0.3 * rng.standard_normal(weight.shape) for weight in model.get_weights()])
 
 
@@ -163,7 +163,7 @@ def flat_arrays(outputs: Any) -> list[np.ndarray]:
 def train(case: LayerCase, model: keras.Model, inputs: Any, targets: Any, sample_weight: np.ndarray) -> None:
     """Train a model for one step of gradient descent by plain `fit`.
 
-    One step only: after it, rounding decides whether a ReLU near 0 lets a gradient through, and backends differ.
+    One step only: afterwards, rounding decides whether a ReLU near 0 passes a gradient, and backends differ.
     """
     import keras
 
@@ -183,7 +183,7 @@ def train(case: LayerCase, model: keras.Model, inputs: Any, targets: Any, sample
 
 
 def check_arguments(cases: Sequence[LayerCase]) -> None:
-    """Cases of a class try another value of each argument, and each argument at a value that is not its default."""
+    """Check that the cases of a class try another value of each argument, and each argument at a non-default value."""
     parameters = own_arguments(cases[0].layer)
     tried = {name for case in cases for name in case.alive}
     require(tried == set(parameters), f"`alive` names {sorted(tried)}; expected every argument, {sorted(parameters)}")
@@ -193,7 +193,7 @@ def check_arguments(cases: Sequence[LayerCase]) -> None:
 
 
 def check_trainable_numbers(case: LayerCase) -> None:
-    """The model has as many trainable numbers as were counted by hand."""
+    """Check the number of trainable parameters against the one counted by hand."""
     if case.n_trainable is None:
         return
     _, model = case.build()
@@ -202,7 +202,7 @@ def check_trainable_numbers(case: LayerCase) -> None:
 
 
 def check_configuration(case: LayerCase) -> None:
-    """`get_config` names every argument, and the layer made from it has the same configuration."""
+    """Check that `get_config` names every argument, and that a layer made from it has the same configuration."""
     import keras
 
     layer, _ = case.build()
@@ -217,28 +217,28 @@ def check_configuration(case: LayerCase) -> None:
 
 
 def check_alive_arguments(case: LayerCase) -> None:
-    """Another value of any argument changes outputs, weights or what `observed` gives."""
+    """Check that another value of any argument changes outputs, weights or the result of `observed`."""
     base = _fingerprint(case)
-    require(_fingerprint(case) == base, "built twice under one seed, two layers differ: nothing can be compared")
+    require(_fingerprint(case) == base, "built twice with one seed, two layers differ: no comparison is possible")
     dead = []
     for argument, value in case.alive.items():
         others: Mapping[str, Any] = {}
         if isinstance(value, Alternative):
             others, value = value.others, value.value
         expected = _fingerprint(case, **others) if others else base
-        # Up to the first difference: layers whose weights differ are not called.
+        # Up to the first difference: layers with different weights are not called.
         if all(map(operator.eq, _traits(case, **others, **{argument: value}), expected)):
             dead.append(argument)
     require(not dead, f"arguments without any effect: {', '.join(dead)}")
 
 
 def _fingerprint(case: LayerCase, **changes: Any) -> list[Any]:
-    """All that a caller can tell of a freshly built layer."""
+    """Return everything observable about a newly built layer."""
     return [*_traits(case, **changes)]
 
 
 def _traits(case: LayerCase, **changes: Any) -> Iterator[Any]:
-    """The same, its weights first."""
+    """Yield the same, starting with its weights."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -254,7 +254,7 @@ def _bytes_of(arrays: Sequence[np.ndarray]) -> list[tuple]:
 
 
 def check_save_and_load(case: LayerCase) -> None:
-    """Saved as `.keras` and loaded, weights and outputs are the same bit for bit."""
+    """Check that weights and outputs are identical bit for bit after saving as `.keras` and loading."""
     import keras
 
     rng = np.random.default_rng(2)
@@ -276,9 +276,9 @@ def check_save_and_load(case: LayerCase) -> None:
 
 
 def check_global_settings(case: LayerCase) -> None:
-    """Built and called under other global settings of Keras, the layer gives the same numbers.
+    """Check that results do not depend on other global Keras settings.
 
-    The settings are the order of axes, the default precision and epsilon: what a file in a user's home says.
+    The settings are the order of axes, the default precision and epsilon, as in a file in a user's home.
     """
     import keras
 
@@ -293,14 +293,14 @@ def check_global_settings(case: LayerCase) -> None:
     finally:
         for name, value in before.items():
             getattr(config, f"set_{name}")(value)
-    require(found == expected, f"under {others} weights or outputs are others")
+    require(found == expected, f"under {others} weights or outputs differ")
 
 
 # --- shapes and values
 
 
 def check_shapes(case: LayerCase, batches: Sequence[int] = (1, 3)) -> None:
-    """Symbolic shapes and dtypes, with any number of samples, are those of eager outputs."""
+    """Check that symbolic shapes and dtypes, for any number of samples, equal those of eager outputs."""
     import keras
 
     _, model = case.build()
@@ -321,7 +321,7 @@ def _standard_dtype(tensor: Any) -> str:
 
 
 def check_independent_samples(case: LayerCase) -> None:
-    """In inference, the output of a sample depends on that sample and on no other of the batch."""
+    """Check that, in inference, the output of a sample does not depend on other samples of the batch."""
     import keras
 
     rng = np.random.default_rng(4)
@@ -336,14 +336,14 @@ def check_independent_samples(case: LayerCase) -> None:
 
 
 def check_gradients(case: LayerCase) -> None:
-    """Every trainable weight has a finite gradient that is not zero, but for those in `without_gradient`.
+    """Check that every trainable weight has a finite non-zero gradient, except those in `without_gradient`.
 
-    The gradient is that of a random combination of the outputs; of a model with a `compute_loss` of its own, of that.
+    The gradient is that of a random combination of the outputs; for a model with its own `compute_loss`, of that.
     """
     import keras
 
     class GradientsAsWeights(keras.optimizers.Optimizer):
-        """Leaves in each weight its gradient: the one way to read gradients that every backend has."""
+        """Store in each weight its gradient: the only way to read gradients that works on every backend."""
 
         def __init__(self):
             super().__init__(learning_rate=1.0)
@@ -358,7 +358,7 @@ def check_gradients(case: LayerCase) -> None:
     perturb_weights(model, rng)
     inputs = random_inputs(model, rng)
     if type(model).compute_loss is not keras.Model.compute_loss:
-        require(case.training, "a model with a `compute_loss` of its own needs `training`")
+        require(case.training, "a model with its own `compute_loss` needs `training`")
         losses, targets = case.training.losses(), case.training.targets(model, rng, 4)
     else:
         targets = keras.tree.map_structure(
@@ -383,7 +383,7 @@ def check_gradients(case: LayerCase) -> None:
 
 
 def check_policy(case: LayerCase, policies: Sequence[str] = ("mixed_float16", "mixed_bfloat16")) -> None:
-    """Every sublayer follows the dtype policy, but for those in `off_policy`, and weights stay in float32."""
+    """Check that every sublayer, except those in `off_policy`, follows the dtype policy, and weights are float32."""
     import keras
 
     for policy in policies:
@@ -407,11 +407,11 @@ def check_policy(case: LayerCase, policies: Sequence[str] = ("mixed_float16", "m
 
 
 def check_bfloat16(case: LayerCase) -> None:
-    """Outputs under mixed_bfloat16 agree with those in float32."""
+    """Check that outputs under mixed_bfloat16 agree with those in float32."""
     import keras
 
     rng = np.random.default_rng(6)
-    # The weights as they start: those of `perturb_weights` would saturate the gates of a network and blow up rounding.
+    # Initial weights: those of `perturb_weights` would saturate the gates of a network and amplify rounding.
     _, reference = case.build()
     _, model = case.build(dtype="mixed_bfloat16")
     model.set_weights(reference.get_weights())
@@ -423,12 +423,12 @@ def check_bfloat16(case: LayerCase) -> None:
         dtype = _standard_dtype(output)
         require(dtype == symbolic.dtype, f"an output is {dtype} but symbolically {symbolic.dtype}")
         values = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))
-        # bfloat16 keeps 8 bits (0.4 %); a network passes through some ten such roundings.
+        # bfloat16 has 8 bits of precision (0.4 %); a network accumulates some ten such roundings.
         np.testing.assert_allclose(values, expected, atol=0.05 * np.abs(expected).max())
 
 
 def check_xla(case: LayerCase) -> None:
-    """Outputs compiled by XLA agree with eager ones; PyTorch, which XLA does not compile, is left out."""
+    """Check that outputs compiled by XLA agree with eager ones; skipped on PyTorch, which XLA does not compile."""
     import keras
 
     if keras.backend.backend() == "torch":
@@ -444,7 +444,7 @@ def check_xla(case: LayerCase) -> None:
 
 
 def check_training_step(case: LayerCase) -> None:
-    """A training step of a model moves its weights, and leaves them finite."""
+    """Check that a training step of a model changes its weights, and leaves them finite."""
     if case.training is None:
         return
     rng = np.random.default_rng(8)
@@ -454,21 +454,21 @@ def check_training_step(case: LayerCase) -> None:
     after = model.get_weights()
     require(all(np.isfinite(weight).all() for weight in after), "weights are not finite after a training step")
     moved = any((one != other).any() for one, other in zip(before, after, strict=True))
-    require(moved, "a training step moves no weight")
+    require(moved, "a training step changes no weight")
 
 
 # --- errors
 
 
 def check_rejected_argument(case: LayerCase, argument: str, value: Any) -> None:
-    """An argument out of range raises a `ValueError` that names argument and value."""
+    """Check that an argument out of range raises a `ValueError` that names argument and value."""
     error = _value_error(lambda: case.layer(**{**case.arguments, argument: value}), f"`{argument}` is {value!r}")
     for needed in (f"`{argument}`", repr(value)):
         require(needed in error, f"`{argument}` is {value!r} and the message does not name {needed}: {error}")
 
 
 def check_rejected_input(case: LayerCase, shapes: Any) -> None:
-    """Inputs of an unsupported shape raise a `ValueError` that names the shape, and of a model the input."""
+    """Check that unsupported input shapes raise a `ValueError` that names the shape, and for a model the input."""
     import keras
 
     inputs = keras.tree.map_shape_structure(
@@ -486,7 +486,7 @@ def _value_error(call: Callable[[], Any], what: str) -> str:
         call()
     except ValueError as error:
         return str(error)
-    raise AssertionError(f"{what} and no ValueError is raised")
+    raise AssertionError(f"{what}, but no ValueError is raised")
 
 
 def _check_rejected_arguments(case: LayerCase) -> None:

@@ -1,4 +1,4 @@
-"""Run named checks one after the other and report the first that fails."""
+"""Run named checks one after another and report the first failure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def require(condition: Any, message: str) -> None:
 
 
 def compile_options() -> dict[str, bool]:
-    """Arguments of `compile` for a model that is trained for one step: to trace a step takes longer than to do it.
+    """Return arguments of `compile` for a single training step, where tracing takes longer than running.
 
-    Not so on JAX, where each operation would be a program.
+    Empty on JAX, where each operation would be a separate program.
     """
     import keras
 
@@ -34,21 +34,21 @@ def run_checks(
     skip: Collection[str] = (),
     prepare: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run checks in their order.
+    """Run checks in order.
 
     Args:
-        subject: what is checked, for the message.
-        checks: functions by name; each raises where the case breaks the contract.
-        case: what each check is given.
-        skip: names of checks to leave out.
+        subject: name of the checked object, for the message.
+        checks: functions by name; each raises if the case violates the contract.
+        case: argument of each check.
+        skip: names of checks to skip.
         prepare: called before each check.
 
     Raises:
-        AssertionError: a check failed, or raised anything else: names the check and says what is wrong.
-        ValueError: `skip` names no check.
+        AssertionError: a check failed or raised another exception; the message names the check and the reason.
+        ValueError: `skip` contains an unknown name.
     """
     if unknown := sorted(set(skip) - set(checks)):
-        raise ValueError(f"`skip` names {', '.join(unknown)}; expected some of {', '.join(checks)}")
+        raise ValueError(f"`skip` has unknown names {', '.join(unknown)}; expected some of {', '.join(checks)}")
     for name, check in checks.items():
         if name in skip:
             continue
@@ -67,10 +67,10 @@ def input_error(call: Callable[[], Any], what: str) -> str:
         call()
     except InputError as error:
         return str(error)
-    raise AssertionError(f"{what} and no InputError is raised")
+    raise AssertionError(f"{what}, but no InputError is raised")
 
 
 def listed(values: Iterable[Any], most: int = 5) -> str:
-    """Return values as a text, the first few of many."""
+    """Return values as text, only the first few if there are many."""
     texts = list(map(str, values))
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -1,4 +1,4 @@
-"""What a piece of code does besides what it returns: which files it opens, how much memory it holds."""
+"""Observe side effects of code: opened files, memory use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _is_listening = False
 
 @contextlib.contextmanager
 def opened_files() -> Iterator[set[str]]:
-    """Collect the real paths of the files that Python opens; what C libraries open by themselves is not seen."""
+    """Collect the real paths of files opened by Python; files opened inside C libraries are not detected."""
     global _is_listening
     if not _is_listening:
-        # An audit hook stays until the process ends: one is enough, and it does nothing while nobody listens.
+        # An audit hook cannot be removed: there is only one, which is inactive outside this context.
         sys.addaudithook(_note_opened)
         _is_listening = True
     opened: set[str] = set()
@@ -38,7 +38,7 @@ def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextlib.contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """Measure the most bytes that Python and NumPy held at a time."""
+    """Measure the peak memory of Python and NumPy objects in bytes."""
     peak = [0]
     was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()

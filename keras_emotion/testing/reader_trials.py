@@ -1,4 +1,4 @@
-"""The contract of readers, as checks of one trial by itself."""
+"""Contract checks of readers, for a single trial."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _check_bad_spans(case: ReaderCase, trial: Trial) -> None:
     for start, stop, reason in () if recording is None else recording.bad_spans:
         what = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {(start, stop, reason)}"
         is_inside = start < stop and start < recording.duration_seconds and stop > -recording.baseline_seconds
-        require(is_inside and reason, f"{what}; expected a stretch that touches the signal, and a reason")
+        require(is_inside and reason, f"{what}; expected a segment that overlaps with the signal, and a reason")
 
 
 def _check_ratings(case: ReaderCase, trial: Trial) -> None:
@@ -167,7 +167,7 @@ def _check_released_features(case: ReaderCase, trial: Trial) -> None:
     require(
         is_fitting, f"{where}: arrays have shapes {listed(sorted(shapes))}; expected (windows, {tail[0]}, {tail[1]})"
     )
-    input_error(lambda: released.read("no such feature"), f"{where}: a feature that is not there is read")
+    input_error(lambda: released.read("no such feature"), f"{where}: a missing feature is read")
 
 
 def _check_eye_movements(case: ReaderCase, trial: Trial) -> None:
@@ -191,7 +191,7 @@ def _check_eye_movements(case: ReaderCase, trial: Trial) -> None:
         for name, tail in tails.items():
             _require_numbers(f"{where}: {name}", getattr(events, name), tail)
         n_pupils, n_fixations = len(events.pupil), len(events.fixations_ms)
-        require(n_pupils == n_fixations, f"{where}: {n_pupils} pupils and {n_fixations} fixations; expected as many")
+        require(n_pupils == n_fixations, f"{where}: {n_pupils} pupils, {n_fixations} fixations; expected equal numbers")
 
 
 def _require_numbers(what: str, array: np.ndarray, tail: tuple[int, ...]) -> None:
@@ -215,4 +215,4 @@ TRIAL_CHECKS: Mapping[str, Callable[[ReaderCase, Trial], None]] = {
     "released_features": _check_released_features,
     "eye_movements": _check_eye_movements,
 }
-"""Checks by name; each takes the case and a trial."""
+"""Checks by name; each is called with the case and a trial."""

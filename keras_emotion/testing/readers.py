@@ -1,4 +1,4 @@
-"""The contract of readers (`keras_emotion.datasets.reader.Reader`), as named checks."""
+"""Contract checks of readers (`keras_emotion.datasets.reader.Reader`)."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from keras_emotion.testing.observation import opened_files, peak_memory
 from keras_emotion.testing.reader_trials import TRIAL_CHECKS
 
 UNITS = ("uV", "ohm", "kOhm", "nS", "uS", "degC", "a.u.")
-"""Units that the package knows; scalp channels are in the first."""
+"""Units that the package supports; scalp channels have the first."""
 
 _CUTS = (0.0, 0.02, 0.5, 0.95)
-"""Shares of a source file that are left of it when it is damaged."""
+"""Shares of a damaged source file that are kept."""
 
 _MOST_DAMAGED_FILES = 2
-"""Of the files with the same suffix, so many are damaged."""
+"""Number of files with the same suffix that are damaged."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialRecord:
-    """A trial that was read, without the samples of its signal.
+    """Trial that was read, without the samples of its signal.
 
     Args:
         trial: the trial; its recording has no samples.
-        description: `describe_trial` of it.
-        fingerprint: hash of all of it, signal included.
+        description: result of `describe_trial`.
+        fingerprint: hash of the whole trial, signal included.
         signal_bytes: size of its signal.
     """
 
@@ -63,18 +63,18 @@ class TrialRecord:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Dataset, subject, session and trial."""
+        """Dataset, subject, session and trial of the record."""
         return tuple(getattr(self.trial, name) for name in TRIAL_KEY)
 
 
 class ReaderCase:
-    """A reader that is checked, and what was read by it, once for all checks.
+    """Reader to check, and the trials read with it, once for all checks.
 
     Args:
-        make_reader: makes the reader.
-        expected_subjects: subjects that it must have, where they are known.
+        make_reader: creates the reader.
+        expected_subjects: subjects that it must have, if known.
         subjects: subjects whose trials are read; all by default.
-        units: further units that channels may have.
+        units: further accepted units of channels.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ReaderCase:
 
     @functools.cached_property
     def records(self) -> list[TrialRecord]:
-        """Every trial in the order in which the reader gives them, each looked at by all of `TRIAL_CHECKS`."""
+        """Every trial in the reader's order, each checked by all of `TRIAL_CHECKS`."""
         records = []
         for trial in self.reader.trials(self.subjects):
             for name, check in TRIAL_CHECKS.items():
@@ -114,16 +114,16 @@ class ReaderCase:
 
     @functools.cached_property
     def reports(self) -> dict[SubjectId, SubjectReport]:
-        """`inspect` of each subject."""
+        """Result of `inspect` for each subject."""
         return {subject: self.reader.inspect(subject) for subject in self.subjects}
 
     @functools.cached_property
     def description(self) -> dict[str, Any] | None:
-        """`describe`, unless only some subjects are read."""
+        """Result of `describe`, unless only some subjects are read."""
         return self.reader.describe() if self._chosen is None else None
 
     def files(self, kind: str, subject: SubjectId) -> frozenset[Path]:
-        """Return the files of a subject that a method of the reader lists (`source_files`, ...); asked for once."""
+        """Return the files of a subject that a method of the reader lists (`source_files`, ...); called only once."""
         key = kind, subject
         if key not in self._files:
             self._files[key] = frozenset(getattr(self.reader, kind)(subject))
@@ -135,7 +135,7 @@ class ReaderCase:
         files: set[Path] = set()
         for trial in (record.trial for record in self.records):
             if trial.recording is not None:
-                # A recording may be a folder of files.
+                # A recording may be a folder.
                 source = trial.recording.source
                 files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
             files |= {
@@ -152,12 +152,12 @@ class ReaderCase:
         return [record for record in self.records if record.trial.subject == subject]
 
     def raise_fault(self, name: str) -> None:
-        """Raise what a check of `TRIAL_CHECKS` found first."""
+        """Raise the first fault that a check of `TRIAL_CHECKS` found."""
         if self.records and name in self._faults:
             raise self._faults[name]
 
     def remake(self, root: Path | None = None) -> Reader:
-        """Make the reader from its root, format and options, as a run folder describes it."""
+        """Create the reader from its root, format and options, as from a run folder."""
         return self.reader.reopened(root)
 
 
@@ -169,21 +169,21 @@ def check_reader(
     units: Collection[str] = (),
     skip: Collection[str] = (),
 ) -> None:
-    """Check a reader against the contract that `keras_emotion.datasets.Reader` declares, on a whole copy of its data.
+    """Check a reader against the contract of `keras_emotion.datasets.Reader`, on a complete copy of its data.
 
-    `READER_CHECKS` lists the checks. All trials are read some six times, and `"damaged_files"` copies the root folder
-    to a temporary one and truncates files there: for large data name a few `subjects`, and skip that check.
+    `READER_CHECKS` lists the checks. All trials are read about six times, and `"damaged_files"` copies the root folder
+    to a temporary one and truncates files there: for large data, pass a few `subjects`, and skip that check.
 
     Args:
-        make_reader: makes the reader, without arguments; or a reader, from whose root, format and options others are
-            made.
-        expected_subjects: subjects that it must have, in their order, where they are known.
+        make_reader: creates the reader, without arguments; or a reader, from whose root, format and options others are
+            created.
+        expected_subjects: subjects that it must have, in their order, if known.
         subjects: subjects whose trials are read; all by default.
-        units: units that channels may have besides `UNITS`.
-        skip: names of checks to leave out.
+        units: accepted units of channels in addition to `UNITS`.
+        skip: names of checks to skip.
 
     Raises:
-        AssertionError: names the check that failed and says what is wrong.
+        AssertionError: a check failed; the message names the check and the reason.
 
     Example:
         >>> import tempfile
@@ -200,11 +200,11 @@ def check_reader(
     run_checks(f"{type(case.reader).__name__}({case.reader.root})", READER_CHECKS, case, skip)
 
 
-# --- what the checks share
+# --- shared functions
 
 
 def _fingerprint(value: Any) -> str:
-    """Hash of a value: arrays by type, shape and content, dataclasses and mappings by their fields."""
+    """Hash a value: arrays by type, shape and content, dataclasses and mappings by their fields."""
     whole = hashlib.blake2b(digest_size=16)
 
     def add(part: Any) -> None:
@@ -236,7 +236,7 @@ def _fingerprint(value: Any) -> str:
 
 
 def _eye_values(read: Callable[[], Any] | None) -> Any:
-    """Eye movements as they are read; where they cannot be, which blocks no reading of trials, what the error says."""
+    """Return the eye movements; the error message if they are unreadable, which does not prevent reading trials."""
     try:
         return None if read is None else read()
     except InputError as error:
@@ -248,12 +248,12 @@ def _fingerprints(trials: Iterable[Trial]) -> list[str]:
 
 
 def _require_same(case: ReaderCase, records: Sequence[TrialRecord], found: Sequence[str], what: str) -> None:
-    """Raise where trials that were read again are not those of `records`."""
+    """Raise if trials that were read again differ from `records`."""
     expected = [record.fingerprint for record in records]
-    require(len(found) == len(expected), f"{what} gives {len(found)} trials; expected {len(expected)}")
+    require(len(found) == len(expected), f"{what} returns {len(found)} trials; expected {len(expected)}")
     different = [record.key for record, one in zip(records, found, strict=True) if record.fingerprint != one]
     order = " in another order" if different and sorted(found) == sorted(expected) else ""
-    require(not different, f"{what} gives other trials{order}, first at {TRIAL_KEY} = {different[:1]}")
+    require(not different, f"{what} returns other trials{order}, first at {TRIAL_KEY} = {different[:1]}")
 
 
 def _real(paths: Iterable[Path]) -> set[str]:
@@ -264,7 +264,7 @@ def _real(paths: Iterable[Path]) -> set[str]:
 
 
 def check_subjects(case: ReaderCase) -> None:
-    """`subjects` is a tuple of unique ids of one type, sorted, and the expected one."""
+    """Check that `subjects` is a sorted tuple of unique ids of one type, equal to the expected one."""
     subjects = case.reader.subjects
     require(isinstance(subjects, tuple) and subjects, f"`subjects` is {subjects!r}; expected a tuple of ids")
     types = {type(subject) for subject in subjects}
@@ -279,13 +279,13 @@ def check_subjects(case: ReaderCase) -> None:
 
 
 def check_order(case: ReaderCase) -> None:
-    """Trials come subject by subject, as asked for, and of each in the order of trial ids."""
+    """Check that trials come subject by subject, as requested, each in the order of trial ids."""
     found = [subject for subject, _ in itertools.groupby(record.trial.subject for record in case.records)]
     require(tuple(found) == case.subjects, f"trials come from subjects {found}; expected {list(case.subjects)}")
     for subject in case.subjects:
         trials = [record.trial for record in case.of_subject(subject)]
         numbers = [trial.trial for trial in trials]
-        # Where trials are numbered anew in each session.
+        # Trials may be renumbered in each session.
         of_sessions = [(trial.session, trial.trial) for trial in trials]
         is_ordered = numbers == sorted(numbers) or of_sessions == sorted(of_sessions)
         require(is_ordered, f"trials of subject {subject} come in the order {listed(numbers, 20)}")
@@ -295,29 +295,29 @@ def check_order(case: ReaderCase) -> None:
 
 
 def check_trial_key(case: ReaderCase) -> None:
-    """No two trials have the same dataset, subject, session and trial."""
+    """Check that no two trials have the same dataset, subject, session and trial."""
     keys = collections.Counter(record.key for record in case.records)
     twice = [key for key, n_trials in keys.items() if n_trials > 1]
     require(not twice, f"more than one trial has {TRIAL_KEY} = {listed(twice)}")
 
 
 def check_repeatable(case: ReaderCase) -> None:
-    """Another reader of the same data gives the same trials in the same order."""
+    """Check that another reader of the same data returns the same trials in the same order."""
     again = _fingerprints(case.make_reader().trials(case.subjects))
     _require_same(case, case.records, again, "a second reading")
 
 
 def check_subset(case: ReaderCase) -> None:
-    """A subject's trials are the same alone as among those of all."""
+    """Check that a subject's trials do not depend on the other requested subjects."""
     for subject in case.subjects:
         alone = _fingerprints(case.reader.trials([subject]))
         _require_same(case, case.of_subject(subject), alone, f"reading subject {subject} alone")
 
 
 def check_one_at_a_time(case: ReaderCase) -> None:
-    """`trials` is an iterator, and keeps no trial that it gave before."""
+    """Check that `trials` is an iterator that keeps no previous trial in memory."""
     trials = case.reader.trials(case.subjects)
-    require(iter(trials) is trials, f"`trials` gives a {type(trials).__name__}; expected an iterator")
+    require(iter(trials) is trials, f"`trials` returns a {type(trials).__name__}; expected an iterator")
     previous = None
     for trial in trials:
         if previous is not None and previous() is not None:
@@ -326,22 +326,22 @@ def check_one_at_a_time(case: ReaderCase) -> None:
         previous = weakref.ref(trial)
 
 
-# --- making, pickling, files
+# --- construction, pickling, files
 
 
 def check_lazy(case: ReaderCase) -> None:
-    """Making a reader and asking for its subjects reads no signals; headers of signal files may be looked at."""
+    """Check that constructing a reader and listing its subjects reads no signals; reading headers is allowed."""
     smallest = min(record.signal_bytes for record in case.records)
     with opened_files() as opened, peak_memory() as peak:
         _ = case.make_reader().subjects
     touched = sorted(opened & _real(case.signal_files))
-    # Who looked at headers needed less memory than any signal.
+    # Reading headers takes less memory than any signal.
     is_lazy = not touched or peak[0] < smallest
-    require(is_lazy, f"making the reader and asking for its subjects reads the signals of {listed(touched, 3)}")
+    require(is_lazy, f"constructing the reader and listing its subjects reads the signals of {listed(touched, 3)}")
 
 
 def check_pickle(case: ReaderCase) -> None:
-    """A reader can be pickled, also after it read trials, without the signals, and gives the same trials afterwards."""
+    """Check that a reader can be pickled, also after reading trials, without signals, and then works as before."""
     smallest = min(record.signal_bytes for record in case.records)
     before, pickled = len(pickle.dumps(case.make_reader())), pickle.dumps(case.reader)
     is_small = not smallest or len(pickled) - before < smallest
@@ -352,23 +352,23 @@ def check_pickle(case: ReaderCase) -> None:
 
 
 def check_options(case: ReaderCase) -> None:
-    """`options` are JSON, and root, format and options make the same reader again."""
+    """Check that `options` are JSON, and that root, format and options recreate the reader."""
     options = case.reader.options
-    require(json.loads(json.dumps(options, allow_nan=False)) == options, f"`options` is no JSON: {options}")
+    require(json.loads(json.dumps(options, allow_nan=False)) == options, f"`options` is not JSON: {options}")
     subject = case.subjects[0]
     again = _fingerprints(case.remake().trials([subject]))
     _require_same(case, case.of_subject(subject), again, f"a reader made with `options` {options}")
 
 
 def check_missing_root(case: ReaderCase) -> None:
-    """A root that is not there raises an `InputError` that names it."""
+    """Check that a missing root raises an `InputError` that names it."""
     root = case.reader.root / "no such folder"
-    error = input_error(lambda: case.remake(root), f"the root {root} is not there")
+    error = input_error(lambda: case.remake(root), f"the root {root} is missing")
     require(str(root) in error, f"the message does not name {root}: {error}")
 
 
 def check_source_files(case: ReaderCase) -> None:
-    """`source_files` exist, are always the same, and every file that trials are read from is among them."""
+    """Check that `source_files` exist, are constant, and include every file from which trials are read."""
     reader, other = case.make_reader(), case.make_reader()
     for subject in case.subjects:
         files = reader.source_files(subject)
@@ -376,10 +376,10 @@ def check_source_files(case: ReaderCase) -> None:
             isinstance(files, tuple) and files, f"`source_files({subject!r})` is {files!r}; expected a tuple of files"
         )
         missing = [path for path in files if not path.is_file()]
-        require(not missing, f"`source_files({subject!r})` names {listed(missing)}, which are not there")
+        require(not missing, f"`source_files({subject!r})` names missing files {listed(missing)}")
         require(len(set(files)) == len(files), f"`source_files({subject!r})` names a file twice")
         same = files == reader.source_files(subject) == other.source_files(subject)
-        require(same, f"`source_files({subject!r})` is not the same when asked again")
+        require(same, f"`source_files({subject!r})` differs when called again")
     subject = case.subjects[0]
     with opened_files() as opened:
         for _ in reader.trials([subject]):
@@ -387,9 +387,9 @@ def check_source_files(case: ReaderCase) -> None:
     known = _real(
         [*reader.files_of(subject, ("video", "media", "voice", "eye_movements")), reader.root / SYNTHETIC_MARKER]
     )
-    # Files may be links to elsewhere, or name others there.
+    # Files may be links, or reference other files.
     folders = {Path(os.path.realpath(reader.root)), *(Path(path).parent for path in known)}
-    # Locks and the like are gone by now.
+    # Locks and other temporary files no longer exist.
     others = [path for path in sorted(opened - known) if folders & {*Path(path).parents} and Path(path).is_file()]
     require(not others, f"trials of subject {subject} are read from {listed(others)}, not in `source_files`")
 
@@ -398,7 +398,7 @@ def check_source_files(case: ReaderCase) -> None:
 
 
 def check_description(case: ReaderCase) -> None:
-    """`inspect` and `describe` are JSON and agree with the trials."""
+    """Check that `inspect` and `describe` are JSON and agree with the trials."""
     for subject, report in case.reports.items():
         description = json.loads(json.dumps(dict(report.description), allow_nan=False))
         require(description["subject"] == subject, f"inspect({subject!r}) describes subject {description['subject']!r}")
@@ -423,7 +423,7 @@ def check_description(case: ReaderCase) -> None:
 
 
 def _compare_descriptions(where: str, described: Sequence[Mapping[str, Any]], records: Sequence[TrialRecord]) -> None:
-    """Raise where the trials in a description are not those that were read."""
+    """Raise if the trials in a description differ from those that were read."""
     require(len(described) == len(records), f"{where}: {len(described)} trials described, {len(records)} read")
     for one, record in zip(described, records, strict=True):
         for field, value in json.loads(json.dumps(record.description)).items():
@@ -434,15 +434,15 @@ def _compare_descriptions(where: str, described: Sequence[Mapping[str, Any]], re
 
 
 def check_problems(case: ReaderCase) -> None:
-    """`check` passes on a whole copy, and no problem is reported."""
+    """Check that `check` passes on a complete copy, and no problem is reported."""
     case.reader.check(case.subjects)
     problems = [str(problem) for report in case.reports.values() for problem in report.problems]
     problems += case.description["problems"] if case.description is not None else []
-    require(not problems, f"{len(problems)} problems on a whole copy: {listed(problems)}")
+    require(not problems, f"{len(problems)} problems on a complete copy: {listed(problems)}")
 
 
 def check_unknown_subject(case: ReaderCase) -> None:
-    """A subject that is not there raises an `InputError` that names it and those that are."""
+    """Check that an unknown subject raises an `InputError` that names it and the existing ones."""
     reader, subjects = case.reader, case.reader.subjects
     unknown = max(subjects) + 1 if isinstance(subjects[0], int) else "no such subject"
     calls = {
@@ -455,25 +455,25 @@ def check_unknown_subject(case: ReaderCase) -> None:
         "eye_files": lambda: reader.eye_files(unknown),
     }
     for name, call in calls.items():
-        error = input_error(call, f"`{name}` is asked for subject {unknown!r}")
+        error = input_error(call, f"`{name}` is called with subject {unknown!r}")
         unnamed = [subject for subject in (unknown, *subjects) if str(subject) not in error]
         require(not unnamed, f"`{name}`: the message for an unknown subject does not name {listed(unnamed)}: {error}")
 
 
 def check_damaged_files(case: ReaderCase) -> None:
-    """Of a truncated source file comes an `InputError` or a problem, and no other exception."""
+    """Check that a truncated source file leads to an `InputError` or a problem, and to no other exception."""
     subject, root = case.subjects[0], case.reader.root
     parts = [part for record in case.records for part in (record.trial.recording, record.trial.released_features)]
     signal_files = {part.source for part in parts if part is not None}
     with tempfile.TemporaryDirectory() as folder:
-        # The name of the root may have a meaning to the reader.
+        # The name of the root may matter to the reader.
         copy = Path(shutil.copytree(root, Path(folder) / root.resolve().name))
         files = (*case.reader.source_files(subject), *case.reader.eye_files(subject))
         for path in _files_to_damage(files, root):
             target = copy / path.relative_to(root)
             content = target.read_bytes()
             for share in _CUTS:
-                what = f"{path} cut to {share:.0%} of its bytes"
+                what = f"{path} truncated to {share:.0%} of its bytes"
                 target.write_bytes(content[: int(share * len(content))])
                 try:
                     is_found = _is_found(lambda: case.remake(copy), subject)
@@ -483,12 +483,12 @@ def check_damaged_files(case: ReaderCase) -> None:
                     raise AssertionError(f"{what}: raised {type(error).__name__}: {error}") from error
                 finally:
                     target.write_bytes(content)
-                # Of the last bytes of a recording, and of the lines of a table, some belong to no trial.
+                # Some of the last bytes of a recording, and some rows of a table, belong to no trial.
                 require(is_found or path not in signal_files or share > 0.5, f"{what}: no error and no problem")
 
 
 def _files_to_damage(files: Sequence[Path], root: Path) -> list[Path]:
-    """Return the first files of each suffix that lie in the root."""
+    """Return the first files of each suffix in the root."""
     by_suffix: dict[str, list[Path]] = {}
     for path in files:
         if path.is_relative_to(root):
@@ -497,7 +497,7 @@ def _files_to_damage(files: Sequence[Path], root: Path) -> list[Path]:
 
 
 def _is_found(make: Callable[[], Reader], subject: SubjectId) -> bool:
-    """Whether a reader of damaged data reports anything; raises where its `check` passes data that it cannot read."""
+    """Return whether a reader reports damaged data; raise if its `check` passes unreadable data."""
     failed = []
 
     def fails(name: str, call: Callable[[], Any]) -> Any:
@@ -512,7 +512,7 @@ def _is_found(make: Callable[[], Reader], subject: SubjectId) -> bool:
     report = fails("inspect", lambda: reader.inspect(subject))
     fails("trials", lambda: _fingerprints(reader.trials([subject])))
     fails("check", lambda: reader.check([subject]))
-    require("trials" not in failed or "check" in failed, "`trials` raises an InputError and `check` does not")
+    require("trials" not in failed or "check" in failed, "`trials` raises an InputError but `check` does not")
     return bool(failed or report.problems or reader.missing_files())
 
 

@@ -1,4 +1,4 @@
-"""The contract of systems (`keras_emotion.systems`), as named checks."""
+"""Contract checks of systems (`keras_emotion.systems`)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Network:
     """One network of a system.
 
     Args:
-        member: name of the member that it is of; empty where there is none.
+        member: name of the member of the network; empty if there are no members.
         stage: the stage that trains it.
-        arrays: what it is trained on.
+        arrays: its training data.
         is_last: whether it is the last one of its member, whose probabilities count.
     """
 
@@ -51,24 +51,24 @@ class Network:
         return self.stage.system
 
     def elements(self, n_windows: int = 4) -> dict[str, np.ndarray]:
-        """Arrays of the first windows."""
+        """Return the arrays of the first windows."""
         return {name: np.array(array[:n_windows]) for name, array in self.arrays.items()}
 
     def inputs(self) -> Any:
-        """Inputs for the first windows."""
+        """Return the inputs for the first windows."""
         return self.system.inputs(self.elements())
 
 
 class SystemCase:
-    """A system that is checked, and its features of some windows, extracted once for all checks.
+    """System to check, and its features of some windows, extracted once for all checks.
 
     Args:
         system: the system.
-        reader: where the trials come from.
-        subject: whose trials; by default the first one's.
-        target: rating to recognise; by default the first one.
-        n_windows: windows that are learnt from, at most.
-        n_classes: classes, which the windows have by turns.
+        reader: source of the trials.
+        subject: subject whose trials are read; default: the first one.
+        target: rating to predict; default: the first one.
+        n_windows: maximum number of training windows.
+        n_classes: number of classes, assigned to the windows in turn.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SystemCase:
 
     @functools.cached_property
     def joined(self) -> StoredFeatures:
-        """Windows that every part has, with the arrays of all of them."""
+        """Windows that every part has, with the arrays of all parts."""
         parts = dict(self.parts)
         for name, derived in self.system.derived().items():
             parts[name] = StoredFeatures(*derived.extract(parts[derived.replaces]))
@@ -106,12 +106,12 @@ class SystemCase:
         paired, dropped = pair_windows(parts)
         joined, dropped_by_join = self.system.join(paired) if len(paired.table) else (paired, dropped)
         reasons = sorted({*dropped["reason"], *dropped_by_join["reason"]})
-        require(len(joined.table) >= 2, f"{len(joined.table)} windows are left; expected 2 or more ({reasons})")
+        require(len(joined.table) >= 2, f"only {len(joined.table)} windows remain; expected 2 or more ({reasons})")
         return joined
 
     @functools.cached_property
     def windows(self) -> StoredFeatures:
-        """Windows as a fold is given them: some, with the arrays of the target."""
+        """Windows of a fold: some, with the arrays of the target."""
         kept = self.joined.keep(np.arange(min(self._n_windows, len(self.joined.table))))
         target = self._target or kept.table.columns[len(WINDOW_COLUMNS)]
         names = {name: name.partition("@")[0] for name in kept.arrays if name.partition("@")[2] in ("", target)}
@@ -120,17 +120,17 @@ class SystemCase:
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Arrays of the windows that are learnt from."""
+        """Arrays of the training windows."""
         return self.windows.arrays
 
     @property
     def labels(self) -> np.ndarray:
-        """Classes of the windows, by turns."""
+        """Classes of the windows, assigned in turn."""
         return np.arange(len(self.windows.table)) % self.n_classes
 
     @functools.cached_property
     def networks(self) -> list[Network]:
-        """The networks of the system, of each member those of its stages; none of an estimator."""
+        """Networks of the system, for each member those of its stages; none for an estimator."""
         if not isinstance(self.system, NetworkSystem):
             return []
         members = self.system.members()
@@ -140,7 +140,7 @@ class SystemCase:
         return [network for name, member in members.items() for network in self._stages(name, member, own[name])]
 
     def _stages(self, member: str, system: NetworkSystem, arrays: Mapping[str, np.ndarray]) -> list[Network]:
-        """The networks of the stages of a system, with random numbers for what a stage gives to the next."""
+        """Return the networks of a system's stages, with random numbers for the outputs of preceding stages."""
         rng, networks, stages = np.random.default_rng(_SEED), [], system.stages()
         for stage in stages:
             own = {name: arrays[name] for name in stage.arrays or arrays}
@@ -153,7 +153,7 @@ class SystemCase:
         return networks
 
     def network(self, network: Network) -> keras.Model:
-        """Build a network under the seed, with its scalers fitted to all windows."""
+        """Build a network with the seed, with its scalers fitted to all windows."""
         import keras
 
         keras.utils.set_random_seed(_SEED)
@@ -163,7 +163,7 @@ class SystemCase:
         return model
 
     def built(self, network: Network) -> keras.Model:
-        """The same, built once for all checks that change weights at most, which are those of the start again."""
+        """Return the same, built once for all checks, with its weights reset to the initial ones."""
         if id(network) not in self._built:
             model = self.network(network)
             self._built[id(network)] = model, model.get_weights()
@@ -182,24 +182,24 @@ def check_system(
     n_classes: int = 2,
     skip: Collection[str] = (),
 ) -> None:
-    """Check a system against the contract that `keras_emotion.systems` describes, on a few windows of a reader.
+    """Check a system against the contract of `keras_emotion.systems`, on a few windows of a reader.
 
-    `SYSTEM_CHECKS` lists the checks: the system is a frozen value that JSON and pickle keep; its features have one row
-    a window and a window table, and are the same when extracted again, and for channels in another order; what is
-    fitted reads training windows alone; a network is the same when built again under one seed, trains, gives
-    probabilities and is fed without the labels; an estimator fits and gives probabilities.
+    `SYSTEM_CHECKS` lists the checks: the system is immutable and preserved by JSON and pickle; its features have one
+    row per window and a window table, and are the same when extracted again, and for channels in another order; only
+    training windows are read for fitting; a network is the same when built again with one seed, trains, returns
+    probabilities and does not depend on labels; an estimator fits and returns probabilities.
 
     Args:
         system: the system.
-        reader: a reader of data that the system can be fed with.
-        subject: whose trials are read; by default the first one's.
-        target: rating to recognise; by default the first one.
-        n_windows: windows that are learnt from, at most.
+        reader: a reader of data that the system supports.
+        subject: subject whose trials are read; default: the first one.
+        target: rating to predict; default: the first one.
+        n_windows: maximum number of training windows.
         n_classes: number of classes.
-        skip: names of checks to leave out.
+        skip: names of checks to skip.
 
     Raises:
-        AssertionError: names the check that failed and says what is wrong.
+        AssertionError: a check failed; the message names the check and the reason.
 
     Example:
         >>> import tempfile
@@ -215,7 +215,7 @@ def check_system(
     run_checks(type(system).__name__, SYSTEM_CHECKS, case, skip)
 
 
-# --- what the checks share
+# --- shared functions
 
 
 def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
@@ -226,11 +226,11 @@ def _json(value: Any, what: str) -> Any:
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise AssertionError(f"{what} is no JSON: {error}") from error
+        raise AssertionError(f"{what} is not JSON: {error}") from error
 
 
 def _require_probabilities(probabilities: np.ndarray, shape: tuple[int, int], what: str) -> None:
-    """Raise unless rows are probabilities of the classes."""
+    """Raise unless rows are class probabilities."""
     require(probabilities.shape == shape, f"{what} have shape {probabilities.shape}; expected {shape}")
     is_within = (probabilities >= 0).all() and (probabilities <= 1 + 1e-6).all()
     require(is_within, f"{what} are not between 0 and 1 (or not finite)")
@@ -245,33 +245,33 @@ def _require_equal(first: Any, second: Any, what: str) -> None:
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), what)
 
 
-# --- a value
+# --- immutability and serialisation
 
 
 def check_frozen(case: SystemCase) -> None:
-    """Fields cannot be assigned."""
+    """Check that fields cannot be assigned."""
     for field in type(case.system).model_fields:
         try:
             setattr(case.system, field, getattr(case.system, field))
         except (ValueError, TypeError, AttributeError):
             continue
-        raise AssertionError(f"field `{field}` can be assigned; expected a frozen value")
+        raise AssertionError(f"field `{field}` can be assigned; expected an immutable system")
 
 
 def check_pickle(case: SystemCase) -> None:
-    """Pickled and loaded, a system is the same."""
+    """Check that a system is the same after pickling and loading."""
     loaded = pickle.loads(pickle.dumps(case.system))
     require(loaded == case.system, f"pickled and loaded, it is {loaded!r}; expected {case.system!r}")
 
 
 def check_json(case: SystemCase) -> None:
-    """Written as JSON and validated, as a run folder keeps it, a system is the same."""
+    """Check that a system is the same after a round trip through JSON, as in a run folder."""
     loaded = type(case.system)(**_json(case.system.model_dump(mode="json"), "`model_dump`"))
     require(loaded == case.system, f"from its JSON it is {loaded!r}; expected {case.system!r}")
 
 
 def check_scientific_config(case: SystemCase) -> None:
-    """`scientific_config` is JSON without paths, and the same for an equal system."""
+    """Check that `scientific_config` is JSON without paths, and the same for an equal system."""
     config = _json(case.system.scientific_config(), "`scientific_config()`")
     copies = {
         "asked again": case.system,
@@ -283,7 +283,7 @@ def check_scientific_config(case: SystemCase) -> None:
         require(other == config, f"`scientific_config()` {what} is {other}; expected {config}")
     text = json.dumps(config)
     named = [str(path) for path in _paths(case.system.model_dump()) if json.dumps(str(path)) in text]
-    require(not named, f"`scientific_config()` names {', '.join(named)}; expected what lies there, not where")
+    require(not named, f"`scientific_config()` contains paths {', '.join(named)}; expected content hashes")
 
 
 def _paths(value: Any) -> Iterator[Path]:
@@ -298,7 +298,7 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 def check_parts(case: SystemCase) -> None:
-    """Keys of the parts are JSON, and no array belongs to two parts."""
+    """Check that keys of the parts are JSON, and no array belongs to two parts."""
     parts = case.system.parts()
     require(parts, "`parts()` is empty; expected the features by name")
     for name, part in parts.items():
@@ -308,7 +308,7 @@ def check_parts(case: SystemCase) -> None:
 
 
 def check_features(case: SystemCase) -> None:
-    """Features have a row for each row of a window table with the required columns, and are finite."""
+    """Check that features have a row for each row of a window table with the required columns, and are finite."""
     for name, stored in case.parts.items():
         table = stored.table
         lengths = {array: len(values) for array, values in stored.arrays.items()}
@@ -327,7 +327,7 @@ def check_features(case: SystemCase) -> None:
 
 
 def check_features_again(case: SystemCase) -> None:
-    """Extracted again, features are the same."""
+    """Check that features are the same when extracted again."""
     for name, part in case.system.parts().items():
         arrays, table = extract_rated(part, case.trials())
         require(table.equals(case.parts[name].table), f"part {name!r}: extracted again, the window table differs")
@@ -337,7 +337,7 @@ def check_features_again(case: SystemCase) -> None:
 
 
 def check_channels(case: SystemCase) -> None:
-    """Features of a recording whose channels stand in another order are the same when brought to the first order."""
+    """Check that features do not depend on the order of channels in the recording, after alignment."""
     for name, part in case.system.parts().items():
         if part.sources[0] != "recording":
             continue
@@ -352,13 +352,13 @@ def check_channels(case: SystemCase) -> None:
         found, _, present = extract_features(part, [turned])
         for array, values in expected.items():
             aligned = part.align_channels(array, found[array], present, wanted)
-            # Sums over channels are in another order.
+            # The order of summation over channels differs.
             same = aligned.shape == values.shape and np.allclose(aligned, values, rtol=1e-4, atol=1e-5)
             require(same, f"part {name!r}: {array} depends on the order of channels; see `FeaturePart.channel_axes`")
 
 
 def check_windows(case: SystemCase) -> None:
-    """Paired and joined, windows have a row in each array, and last as `windowing` says."""
+    """Check that paired and joined windows have a row in each array, and the length of `windowing`."""
     table = case.joined.table
     lengths = {name: len(array) for name, array in case.joined.arrays.items()}
     require(set(lengths.values()) == {len(table)}, f"arrays have {lengths} windows, the table {len(table)}")
@@ -368,11 +368,11 @@ def check_windows(case: SystemCase) -> None:
         return
     lasts = table["stop_seconds"] - table["start_seconds"]
     is_same = np.allclose(lasts, expected)
-    require(is_same, f"windows last {sorted(set(lasts))} s; expected {expected:g} s, as `windowing` says")
+    require(is_same, f"windows last {sorted(set(lasts))} s; expected {expected:g} s of `windowing`")
 
 
 def check_training_rows(case: SystemCase) -> None:
-    """What is fitted reads training windows alone, and keeps the number of windows."""
+    """Check that fitting reads only training windows, and keeps the number of windows."""
     rows, n_windows = np.arange(0, len(case.labels), 2), len(case.labels)
     fitted: list[tuple[System, Any]]
     fitted = [(network.system, network.arrays) for network in case.networks] or [(case.system, case.arrays)]
@@ -386,7 +386,7 @@ def check_training_rows(case: SystemCase) -> None:
 
 
 def check_vectors(case: SystemCase) -> None:
-    """`vectors` are finite numbers, one row per window."""
+    """Check that `vectors` are finite numbers, one row per window."""
     vectors = case.system.vectors(case.arrays)
     n_windows = len(case.labels)
     require(vectors.ndim == 2, f"`vectors` has shape {vectors.shape}; expected (windows, features)")
@@ -395,7 +395,7 @@ def check_vectors(case: SystemCase) -> None:
 
 
 def check_inference(case: SystemCase) -> None:
-    """What a saved model knows of its input is JSON."""
+    """Check that the metadata of a saved model are JSON."""
     _json(case.system.inference(next(case.trials())), "`inference`")
 
 
@@ -403,7 +403,7 @@ def check_inference(case: SystemCase) -> None:
 
 
 def check_labels_unused(case: SystemCase) -> None:
-    """What a network is fed does not depend on labels that its targets were made of."""
+    """Check that a network's inputs do not depend on labels."""
     for network in case.networks:
         expected, elements = network.inputs(), network.elements()
         labels = case.labels[: len(next(iter(elements.values())))]
@@ -413,30 +413,32 @@ def check_labels_unused(case: SystemCase) -> None:
 
 
 def check_model_inputs(case: SystemCase) -> None:
-    """`model_inputs`, by which a saved model is applied, give what `inputs` gives."""
+    """Check that `model_inputs`, which are used to apply a saved model, equal the result of `inputs`."""
     declared = case.system.model_inputs()
     last = [network for network in case.networks if network.is_last and not network.member]
     if not declared or not last:
         return
     inputs, elements = last[0].inputs(), last[0].elements()
-    require(set(declared) == set(inputs), f"`model_inputs` has {sorted(declared)}; `inputs` gives {sorted(inputs)}")
+    require(set(declared) == set(inputs), f"`model_inputs` has {sorted(declared)}; `inputs` returns {sorted(inputs)}")
     for name, one in declared.items():
-        require(one.part in case.system.parts(), f"`model_inputs`: {name} is of part {one.part!r}, which is none")
-        np.testing.assert_array_equal(one.of(elements), inputs[name], f"`model_inputs` gives another {name}")
+        require(one.part in case.system.parts(), f"`model_inputs`: {name} has unknown part {one.part!r}")
+        np.testing.assert_array_equal(one.of(elements), inputs[name], f"`model_inputs` returns another {name}")
 
 
 def check_stages(case: SystemCase) -> None:
-    """Stages have names of their own, the last is the system itself, and each takes over what it names."""
+    """Check that stages have distinct names, the last is the system itself, and weights are taken over as declared."""
     before: Any = {}
     for network in case.networks:
         stage, model = network.stage, case.network(network)
         stage.take_over(model, before)
         stage.freeze(model)
         require(model.trainable_weights, f"stage {stage.name!r} trains no weight")
-        require(bool(stage.name) != network.is_last, f"stage {stage.name!r}: all stages but the last one have a name")
+        require(
+            bool(stage.name) != network.is_last, f"stage {stage.name!r}: expected names, but none for the last stage"
+        )
         before = {} if network.is_last else layer_weights(model)
     names = [(network.member, network.stage.name) for network in case.networks]
-    require(len(set(names)) == len(names), f"stages of one name: {names}")
+    require(len(set(names)) == len(names), f"stages have the same name: {names}")
     if isinstance(case.system, NetworkSystem):
         last = {network.member: network.system for network in case.networks if network.is_last}
         expected = case.system.members() or {"": case.system}
@@ -444,17 +446,17 @@ def check_stages(case: SystemCase) -> None:
 
 
 def check_same_seed(case: SystemCase) -> None:
-    """Built twice under one seed, a network has the same weights and says the same."""
+    """Check that a network built twice with one seed has the same weights and outputs."""
     for network in case.networks:
         first, second = case.built(network), case.network(network)
-        _require_equal(first.get_weights(), second.get_weights(), "built twice under one seed, weights differ")
+        _require_equal(first.get_weights(), second.get_weights(), "built twice with one seed, weights differ")
         inputs = network.inputs()
         said, again = first(inputs, training=False), second(inputs, training=False)
-        _require_equal(said, again, "built twice under one seed, outputs differ")
+        _require_equal(said, again, "built twice with one seed, outputs differ")
 
 
 def check_probabilities(case: SystemCase) -> None:
-    """`window_probabilities` of a network gives each window a probability for every class."""
+    """Check that `window_probabilities` of a network returns a probability for every class of each window."""
     import keras
 
     said: dict[str, np.ndarray] = {}
@@ -472,7 +474,7 @@ def check_probabilities(case: SystemCase) -> None:
 
 
 def check_training_step(case: SystemCase) -> None:
-    """A training step of a network has a finite loss and moves its weights; diagnostics are finite numbers."""
+    """Check that a training step has a finite loss and changes weights, and that diagnostics are finite."""
     import keras
 
     for network in case.networks:
@@ -486,7 +488,7 @@ def check_training_step(case: SystemCase) -> None:
         after = model.get_weights()
         require(all(np.isfinite(weight).all() for weight in after), "weights are not finite after a training step")
         moved = any((one != other).any() for one, other in zip(before, after, strict=True))
-        require(moved, "a training step moves no weight")
+        require(moved, "a training step changes no weight")
         diagnostics = {}
         if network.is_last:
             given = model.predict_on_batch(system.inputs(elements)) if system.diagnosed_outputs else {}
@@ -503,7 +505,7 @@ def check_training_step(case: SystemCase) -> None:
 
 
 def check_estimator(case: SystemCase) -> None:
-    """An estimator fits, gives probabilities, and the same ones under the same seed."""
+    """Check that an estimator fits, returns probabilities, and the same ones with the same seed."""
     if not isinstance(case.system, EstimatorSystem):
         return
     vectors = case.system.vectors(case.arrays)

@@ -1,4 +1,4 @@
-"""What a benchmark prints can be read in a terminal of any width."""
+"""Benchmark output is readable in a terminal of any width."""
 
 import importlib.util
 import io

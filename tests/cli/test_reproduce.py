@@ -110,7 +110,7 @@ def test_the_paper_preset_names_the_ways_out(script, deap):
         "deap_3facrnn.py", *arguments, "--training.epochs", "100000", "--system.width-multiplier", "0.02"
     )
     assert code == 0
-    assert "ways out" in out
+    assert "to reduce the time: " in out
 
 
 def _truncated(root):
@@ -132,7 +132,7 @@ def _two_broken(root):
         (lambda root: None, ["--subjects", "31"], ["no file of subject 31"]),
         (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of dataset"]),
         (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
-        (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and holds no run"]),
+        (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and contains no run"]),
     ],
 )
 def test_a_users_mistake_gets_clear_lines_and_exit_code_2(script, deap, tmp_path, break_it, arguments, messages):
@@ -423,7 +423,7 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     ]
     for words, message in (
         (["--figure", "7"], "--figure 7: no such figure; there are 6"),
-        (["--figure", "6", "--table", "1"], "--figure 6: --table 1 is asked for, too; leave out one"),
+        (["--figure", "6", "--table", "1"], "--figure 6: --table 1 is given as well; leave out one of them"),
         (["--table", "1"], "--table 1: no such table of methods; this reproduction has none"),
     ):
         with pytest.raises(InputError, match=message):

@@ -275,7 +275,7 @@ def test_first_table_from_mark_to_mark(tmp_path, capsys):
     assert parts_of(table_of(tmp_path)) == [[1.5, 5.0, "a"], [5.0, 12.0, "b/c"], [12.0, 20.0, "d"]]
     out = capsys.readouterr().out
     assert "x_raw.fif: 3 trials of 3.5 to 8 s; 1 of them hold a stretch that the file calls bad" in out
-    assert "note: no choice was given, so each kind of mark became trials" in out
+    assert "note: no options given: every annotation became a trial" in out
     assert f"keras-emotion init-trials {tmp_path} --annotations a b c --seconds 60" in out
 
 

@@ -263,16 +263,16 @@ def test_windows_that_touch_a_bad_stretch_are_unusable(marked, rate):
     assert first.eeg.bad_spans == first.recording.bad_spans
     part = RawSignals(baseline="none", window_seconds=2.0, sampling_rate_hz=None)
     _, table = extract_rated(part, [first, second, third])
-    assert table[UNUSABLE].tolist() == ["", *["the file calls it bad: BAD_move"] * 2, "", *[""] * 8]
+    assert table[UNUSABLE].tolist() == ["", *["bad segment in the file: BAD_move"] * 2, "", *[""] * 8]
     assert table["valence"].tolist() == [*[1] * 4, *[2] * 4, *[3] * 4]
     _, clean = extract_rated(part, [second, third])
     assert UNUSABLE not in clean or (clean[UNUSABLE] == "").all()
     # A bad baseline is in every window that it is taken off.
     _, without = extract_rated(RawSignals(sampling_rate_hz=None), [second, third])
-    assert without[UNUSABLE].tolist() == [*["the file calls its baseline bad: bad eyes"] * 8, *[""] * 8]
+    assert without[UNUSABLE].tolist() == [*["bad segment in the file within its baseline: bad eyes"] * 8, *[""] * 8]
     # A part that cuts its windows later than the table says.
     _, late = extract_rated(part.changed(lag_seconds=1.0), [first])
-    assert late[UNUSABLE].tolist() == ["", "the file calls it bad: BAD_move", ""]
+    assert late[UNUSABLE].tolist() == ["", "bad segment in the file: BAD_move", ""]
 
 
 def test_what_another_part_found_unusable_stays(marked):
@@ -284,5 +284,5 @@ def test_what_another_part_found_unusable_stays(marked):
             return arrays, table.assign(**{UNUSABLE: ["no", "", "no", ""]})
 
     _, table = extract_rated(Doubting(baseline="none", window_seconds=2.0, sampling_rate_hz=None), [first])
-    assert table[UNUSABLE].tolist() == ["no", "the file calls it bad: BAD_move", "no", ""]
+    assert table[UNUSABLE].tolist() == ["no", "bad segment in the file: BAD_move", "no", ""]
     assert isinstance(table, pd.DataFrame)

@@ -62,11 +62,11 @@ CONNECTIVITY = ConnectivityFeatures(sample_seconds=12.0)
 def test_predictions_do_not_depend_on_the_order_of_channels_in_files(tmp_path, study, system):
     experiment = experiment_in(tmp_path, system=system)
     same = run(experiment, study(tmp_path), tmp_path / "same").predictions()
-    # Of the first subject too, whose order is no more that of the study than any other.
+    # Of the first subject too, whose order has no priority in the study.
     mixed = study(tmp_path, s1=NAMES[::-1], s3=NAMES[3:] + NAMES[:3])
     folder = run(experiment, mixed, tmp_path / "mixed")
     pd.testing.assert_frame_equal(folder.predictions(), same, rtol=1e-6)
-    assert folder.summary["channels"][1] == "put into the order of the study: channels of subjects 1, 3"
+    assert folder.summary["channels"][1] == "reordered to the study's order: channels of subjects 1, 3"
 
 
 def test_a_missing_channel_is_the_mean_of_the_training_rows(tmp_path, study):
@@ -114,7 +114,7 @@ def test_what_was_done_with_channels_is_in_the_report(tmp_path, study, capsys):
     from keras_emotion.reports import build_report
 
     folder = run(experiment_in(tmp_path), study(tmp_path, s2=NAMES[:-1]), tmp_path / "run")
-    note = "imputed from the training rows of each fold (0 where none of them has it): O2 of subject 2, in 36 windows"
+    note = "imputed with the training mean of each fold (0 if no training row has it): O2 of subject 2, in 36 windows"
     assert f"note: {note}" in capsys.readouterr().err
     assert note in build_report(folder).path.read_text()
 

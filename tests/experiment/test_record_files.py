@@ -66,7 +66,7 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("changed") / "record.json"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 def test_a_changed_byte_is_noticed_or_changes_nothing(scratch, place, byte):
     file = scratch
@@ -74,18 +74,24 @@ def test_a_changed_byte_is_noticed_or_changes_nothing(scratch, place, byte):
     content[int(place * len(content))] = byte
     file.write_bytes(content)
     expected = json.loads(_written())
-    del expected["checksum"]
+    del expected["checksum"], expected["has_checksum"]
     try:
         found, has_checksum = read_json(file)
     except DamagedFile:
         return
-    if has_checksum:
-        assert json.dumps(found) == json.dumps(expected)
-    else:
-        # The name of the checksum was hit. Under the name of this version a record must have one.
-        folder = RunFolder(file.parent)
-        with pytest.raises(DamagedFile):
-            folder._record(file, "0" * 32, record_name(job()))
+    assert has_checksum
+    assert json.dumps(found) == json.dumps(expected)
+
+
+def test_a_file_that_has_lost_its_checksum_is_damaged(tmp_path):
+    """Under no name: `config.json` and `environment.json` of earlier versions had none."""
+    file = tmp_path / "config.json"
+    for name in (b'"chfcksum"', b'"checksum "'):
+        file.write_bytes(_written().replace(b'"checksum"', name))
+        with pytest.raises(DamagedFile, match="has no field checksum"):
+            read_json(file)
+    file.write_bytes(_written().replace(b' "has_checksum": true,\n', b""))
+    assert read_json(file)[1]
 
 
 BAD = {
@@ -114,7 +120,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
         folder.finish({})
     (note,) = folder.check_jobs().notes
     assert note.startswith(f"jobs/{file.name}: damaged (")
-    # To look at a run moves nothing.
+    # Reading a run moves no file.
     assert file.read_bytes() == BAD[how]
     jobs = folder.set_aside_damaged()
     assert jobs.finished == {record_name(job(fold=1))}
@@ -122,7 +128,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
     (moved,) = (folder.path / "damaged").iterdir()
     assert moved.read_bytes() == BAD[how]
     assert capsys.readouterr().err.count(f"{file}: damaged (") == 1
-    # What another process, which found the same, does then.
+    # As another process does that found the same.
     assert folder.set_aside_damaged() == jobs
 
 
@@ -159,7 +165,7 @@ def test_a_record_of_an_earlier_version_counts_and_is_mentioned(tmp_path):
     (folder.path / "jobs" / f"{earlier_name(old)}.json").write_text(json.dumps(old))
     assert folder.check_jobs().finished == {record_name(job(subject=1))}
     assert folder.check_jobs().notes == ["1 record without a checksum, of an earlier version"]
-    # Of a job that was done again, one counts.
+    # Of a repeated job, one record counts.
     folder.write_job(record(job(subject=1)))
     folder.finish(SUMMARY, expected=[record_name(job(subject=1))])
     assert len(folder.predictions()) == 2
@@ -269,7 +275,7 @@ def test_a_run_in_which_all_jobs_failed_has_empty_tables(tmp_path):
 
 def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
     folder = started(tmp_path / "run", [job()])
-    with pytest.raises(InputError, match=r"1 jobs have no record any more .*give --resume"):
+    with pytest.raises(InputError, match=r"1 jobs have no record .*give --resume"):
         folder.finish(SUMMARY, expected=[record_name(job()), record_name(job(fold=1))])
 
 
@@ -282,8 +288,14 @@ def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
         ({"n_training_windows": "9"}, "n_training_windows: "),
         ({"predictions": {}}, "has no field predictions.subject, predictions.trial"),
         ({"predictions": {**record(job())["predictions"], "label": [0]}}, "columns of different lengths"),
-        ({"predictions": {**record(job())["predictions"], "probability_low": [0.1, float("nan")]}}, "no number from 0"),
-        ({"predictions": {**record(job())["predictions"], "probability_low": ["0.1", 0.1]}}, "no number from 0 to 1"),
+        (
+            {"predictions": {**record(job())["predictions"], "probability_low": [0.1, float("nan")]}},
+            "not a number from 0",
+        ),
+        (
+            {"predictions": {**record(job())["predictions"], "probability_low": ["0.1", 0.1]}},
+            "not a number from 0 to 1",
+        ),
         ({"failed": ""}, "has no field test_subjects"),
     ],
 )

@@ -68,7 +68,7 @@ def test_another_configuration_or_other_data_are_refused_with_the_difference(tmp
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="not empty and holds no run"):
+    with pytest.raises(InputError, match="not empty and contains no run"):
         RunFolder(tmp_path / "run").start(SCIENCE, "identity", DATA, resume=True)
 
 
@@ -86,7 +86,7 @@ def test_finished_jobs_without_a_configuration_are_not_taken_for_a_new_run(tmp_p
     folder = _started(tmp_path)
     folder.write_job(_record(1, 0))
     (folder.path / "config.json").unlink()
-    with pytest.raises(InputError, match="not empty and holds no run"):
+    with pytest.raises(InputError, match="not empty and contains no run"):
         folder.start(SCIENCE, "identity", DATA, resume=True)
 
 
@@ -210,6 +210,7 @@ def test_numbers_are_plain_json(tmp_path):
     folder.write_json("extra.json", {"value": pd.Series([1]).iloc[0], "path": tmp_path})
     content = json.loads((folder.path / "extra.json").read_text())
     assert content.pop("checksum")
+    assert content.pop("has_checksum")
     assert content == {"value": 1, "path": str(tmp_path)}
 
 

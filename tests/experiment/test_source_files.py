@@ -14,7 +14,7 @@ from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_recordings
 
 OPENED: list[str] = []
-"""Files that this process has opened, while it is listened to."""
+"""Files opened by this process, while recording."""
 _listens: list[bool] = []
 
 
@@ -23,12 +23,12 @@ def _listen(event, arguments):
         OPENED.append(str(arguments[0]))
 
 
-sys.addaudithook(_listen)  # stays for good: there is no way to take it away
+sys.addaudithook(_listen)  # permanent: audit hooks cannot be removed
 
 
 @pytest.fixture
 def opened():
-    """Names of the files that are opened after this fixture is asked for."""
+    """Names of the files opened after this fixture is requested."""
     OPENED.clear()
     _listens.append(True)
     yield OPENED
@@ -131,7 +131,7 @@ def test_stored_features_are_read_again_when_asked_for(tmp_path, root, capsys):
     again = run(experiment(tmp_path), Recordings(root), tmp_path / "again", verify=True).predictions()
     assert array.read_bytes() == content
     assert again.equals(expected)
-    assert f"{array.name} is not what was written" in capsys.readouterr().err
+    assert f"{array.name} differs from its record" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

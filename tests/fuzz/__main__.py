@@ -74,7 +74,7 @@ def _take(form: Format, n_inputs: int, first: int, seed: int, home: Path) -> Non
         write_corpus(form, corpus)
         figures = fuzz(form, corpus, home / "scratch" / form.name, seed, range(first, first + n_inputs))
         shutil.rmtree(corpus)
-    print(table([figures]).splitlines()[2], file=sys.stderr, flush=True)
+    sys.stderr.write(f"{table([figures]).splitlines()[2]}\n")
     claim.write_text(json.dumps(dataclasses.asdict(figures)))
 
 
@@ -90,8 +90,9 @@ def keep_input(form: Format, seed: int, index: int, folder: Path) -> None:
     target = Target(form, corpus, folder / "damaged")
     name, content, _, _ = mutated(form, target.contents, seed, index)
     target.replace(name, content)
-    print(f"{folder / 'damaged' / name}: {len(content)} bytes in place of {len(target.contents[name])}")
-    print(form.read(folder / "damaged"))
+    before = len(target.contents[name])
+    sys.stdout.write(f"{folder / 'damaged' / name}: {len(content)} bytes in place of {before}\n")
+    sys.stdout.write(f"{form.read(folder / 'damaged')}\n")
 
 
 def main() -> int:
@@ -113,7 +114,7 @@ def main() -> int:
         if not options.format or any(text in name for text in options.format)
     ]
     if options.list or not forms:
-        print("\n".join(form.name for form in forms) or "no format has such a name")
+        sys.stdout.write("".join(f"{form.name}\n" for form in forms) or "no format has such a name\n")
         return 0 if forms else 2
     if options.only is not None:
         exact = [form for form in forms if form.name in (options.format or ())] or forms
@@ -131,11 +132,10 @@ def main() -> int:
         n_inputs = -(-options.inputs // len(forms))
         figures = run_formats(forms, n_inputs, options.first, options.seed, options.workers, Path(home))
     findings = [finding for one in figures for finding in one.findings]
-    print(table(figures))
-    print(summary(findings) or "no findings\n", end="")
-    print(
+    sys.stdout.write(f"{table(figures)}\n{summary(findings) or 'no findings'}\n")
+    sys.stdout.write(
         f"seed {options.seed}, inputs {options.first} to {options.first + n_inputs - 1} of each format, "
-        f"{options.workers} workers, {time.monotonic() - started:.0f} s"
+        f"{options.workers} workers, {time.monotonic() - started:.0f} s\n"
     )
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 
 from keras_emotion.audio import audio_facts, read_audio
 from keras_emotion.datasets.stimuli import StimulusFolder, clip_facts
 from keras_emotion.faces import sample_frames, video_facts
 from keras_emotion.faces.openface import read_openface
-from keras_emotion.media_files import check_picture_file
 from keras_emotion.synthetic import WRITERS, write_stimuli
 from keras_emotion.synthetic.acted_clips import write_wav
 from keras_emotion.synthetic.deap_videos import write_video

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import random
 import types
 from pathlib import Path
@@ -172,9 +170,9 @@ def read_network(folder: Path) -> list[Any]:
 
 
 def write_description(folder: Path) -> None:
+    from keras_emotion.datasets import DEAP
     from keras_emotion.experiment import Experiment
     from keras_emotion.experiment.description import describe_experiment
-    from keras_emotion.datasets import DEAP
     from keras_emotion.json_files import json_bytes
     from keras_emotion.synthetic import write_deap
     from keras_emotion.systems.logistic_regression import BandPowerRegression

@@ -44,10 +44,10 @@ MONTAGES = {
     "a.elc": "ReferenceLabel avg\nUnitPosition mm\nNumberPositions= 3\nPositions\nFz : 0 60 70\nCz : 0 0 100\n"
     "Pz : 0 -60 70\nLabels\nFz Cz Pz\n",
     "a.locs": "1 0 0.25 Fz\n2 0 0 Cz\n3 180 0.25 Pz\n",
-    "a.csd": "// MatLab Sphere coordinates [degrees] Cartesian coordinates\n// Label Theta Phi Radius X Y Z off sphere surface\n"
+    "a.csd": "// MatLab Sphere coordinates [degrees]\n// Label Theta Phi Radius X Y Z off sphere surface\n"
     "Fz 90 45 1 0 0.7 0.7 0\nCz 90 90 1 0 0 1 0\n",
-    "a.bvef": '<?xml version="1.0"?><Electrodes><Electrode><Name>Fz</Name><Theta>45</Theta><Phi>90</Phi><Radius>1</Radius>'
-    "<Number>1</Number></Electrode><Electrode><Name>Cz</Name><Theta>0</Theta><Phi>0</Phi><Radius>1</Radius>"
+    "a.bvef": '<?xml version="1.0"?><Electrodes><Electrode><Name>Fz</Name><Theta>45</Theta><Phi>90</Phi><Radius>1'
+    "</Radius><Number>1</Number></Electrode><Electrode><Name>Cz</Name><Theta>0</Theta><Phi>0</Phi><Radius>1</Radius>"
     "<Number>2</Number></Electrode></Electrodes>",
 }
 

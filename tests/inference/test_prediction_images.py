@@ -99,7 +99,7 @@ def test_a_missing_electrode_is_as_an_average_one(microvolts, tmp_path):
     (inputs,) = predictor.blocks(ContinuousRecording(file), block_seconds=100.0)
     np.testing.assert_allclose(inputs["eeg"][:, :, 7], np.broadcast_to(statistics.mean, (14, 40, 3)), rtol=1e-6)
     images = keras.ops.convert_to_numpy(model.feature_scaling["eeg"](inputs["eeg"]))
-    # O2 lies at the back on the right, and nothing but it and its neighbours counts there.
+    # O2 is at the back on the right, where only it and its neighbours matter.
     assert np.abs(images[..., -1, :]).max() < np.abs(images).max() / 2
 
 

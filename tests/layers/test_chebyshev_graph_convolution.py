@@ -156,10 +156,10 @@ def test_a_graph_without_an_edge():
 
 def test_only_a_learned_graph_is_shown():
     layer = ChebyshevGraphConvolution(3)
-    with pytest.raises(ValueError, match="no graph of its own"):
+    with pytest.raises(ValueError, match="no learned graph"):
         layer.graph()
     layer([np.ones((1, 4, 2)), np.ones((1, 4, 4))])
-    with pytest.raises(ValueError, match="no graph of its own"):
+    with pytest.raises(ValueError, match="no learned graph"):
         layer.graph()
 
 

@@ -1,4 +1,4 @@
-"""Weights that Keras 2 wrote, in models of ours: a golden file, and each way in which a file does not fit."""
+"""Weights saved by Keras 2, in our models: a golden file, and each kind of mismatch."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def network(**changes):
 
 @pytest.mark.parametrize("file", ["keras2_weights.h5", "keras2_model.h5"])
 def test_golden_file_by_topology(file):
-    """The network says what the one said that Keras 2 saved."""
+    """The network has the outputs of the one that Keras 2 saved."""
     producer = json.loads((GOLDEN / "keras2.json").read_text())
     model = network()
     result = load_legacy_weights(model, GOLDEN / file)
@@ -38,7 +38,7 @@ def test_golden_file_by_topology(file):
 
 
 def renamed(folder, names):
-    """The golden file with layers named otherwise."""
+    """The golden file with other layer names."""
     path = Path(shutil.copy(GOLDEN / "keras2_weights.h5", folder / "renamed.h5"))
     with h5py.File(path, "r+") as file:
         old = list(file.attrs["layer_names"])
@@ -64,7 +64,7 @@ def test_by_name(tmp_path):
 
 
 def test_by_name_with_gaps(tmp_path):
-    """All that has no partner is named; what has one is loaded where gaps are allowed, and nothing where not."""
+    """All unmatched weights are listed; matched ones are loaded if gaps are allowed, otherwise nothing is."""
     model = network()
     path = renamed(tmp_path, {1: "convolution_1"})
     before = [np.array(weight) for weight in model.weights]
@@ -87,7 +87,7 @@ def test_another_width_is_refused_with_the_names():
     message = str(refused.value)
     assert "\n" not in message
     # Both LSTM layers and the classifier's kernel, of both sides; its bias fits.
-    in_file, in_model = message.split("in the model without a partner: ")
+    in_file, in_model = message.split("unmatched in the model: ")
     assert len(re.findall(r"lstm(?:_1)?/lstm_cell(?:_1)?/\w+:0", in_file)) == 6
     assert len(re.findall(r"recurrent_[12]/lstm_cell/\w+ ", in_model)) == 6
     assert "classifier/kernel 6x2" in in_model
@@ -95,12 +95,12 @@ def test_another_width_is_refused_with_the_names():
 
 
 def test_layers_that_the_file_lacks_are_named():
-    with pytest.raises(InputError, match=r"in the model without a partner: .*self_attention"):
+    with pytest.raises(InputError, match=r"unmatched in the model: .*self_attention"):
         load_legacy_weights(network(self_attention=True), GOLDEN / "keras2_weights.h5")
 
 
 def test_names_in_pieces(tmp_path):
-    """More names than one attribute of HDF5 holds: Keras 2 numbers the pieces."""
+    """More names than one HDF5 attribute holds: Keras 2 numbers the pieces."""
     path = Path(shutil.copy(GOLDEN / "keras2_weights.h5", tmp_path / "pieces.h5"))
     with h5py.File(path, "r+") as file:
         names = list(file.attrs["layer_names"])

@@ -82,9 +82,9 @@ def constant(trial, channel):
     ("trials", "message"),
     [
         ([], "no trials"),
-        ([trial_of(5.0)], r"trial 1: 5 s of signal are shorter than one sample of 6 s; choose another --system"),
-        ([trial_of(), trial_of(rate=32.0, number=2)], "trial 2: channels or sampling rate are not those of the first"),
-        ([constant(trial_of(), 3)], "nothing is connected with a channel that never changes: Oz"),
+        ([trial_of(5.0)], r"trial 1: 5 s of signal; expected at least one sample of 6 s; choose another --system"),
+        ([trial_of(), trial_of(rate=32.0, number=2)], "trial 2: channels or sampling rate differ from the first"),
+        ([constant(trial_of(), 3)], "connectivity is undefined for constant channels: Oz"),
         ([trial_of(rate=32.0)], r"trial 1: band `beta` is 12-30 Hz; expected 0 < low_hz < high_hz < 16 Hz"),
     ],
 )
@@ -96,9 +96,9 @@ def test_what_cannot_be_used_is_named(trials, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"sample_seconds": 7.0}, "sample_seconds: 7 s are no whole number of windows of 2 s"),
-        ({"sample_seconds": 0.5}, "no whole number of windows"),
-        ({"measure": "coherence", "connectivity_from": "powers"}, "coherence is of signals"),
+        ({"sample_seconds": 7.0}, "sample_seconds: 7 s are not a whole number of windows of 2 s"),
+        ({"sample_seconds": 0.5}, "not a whole number of windows"),
+        ({"measure": "coherence", "connectivity_from": "powers"}, "coherence applies to signals"),
         ({"bands": {}}, "at least one band"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Eye movements as features of windows: those of the authors, statistics of events, and what is missing."""
+"""Eye movement features of windows: those of the authors, statistics of events, and missing data."""
 
 import dataclasses
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_windows_that_the_eye_tracker_lacks_are_dropped():
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([], "no trials to read eye movements of"),
+        ([], "no trials to read eye movements from"),
         (
             [trial(), trial(2)],
             r"memory, subject 1: no trial has eye features \(no eye movements\); leave this subject out with --sub",
@@ -104,11 +104,11 @@ def test_windows_that_the_eye_tracker_lacks_are_dropped():
         ),
         (
             [trial(eye=movements(window_seconds=1.0))],
-            r"1_20160518.mat: eye features of windows of 1 s; expected 4 s, .* set --system.features.window-seconds 1",
+            r"1_20160518.mat: eye features have windows of 1 s; expected 4 s, .* --system.features.window-seconds 1",
         ),
         (
             [trial(eye=movements()), trial(2, movements(feature_names=("x", "z")))],
-            "1_20160518.mat: other eye features than in the first trial of memory, subject 1",
+            "1_20160518.mat: eye features differ from those of the first trial of memory, subject 1",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_windows_are_those_of_the_eeg():
     part = EyeFeatures().with_windowing(Windowing(window_seconds=12.0, steps=3, hop_seconds=4.0))
     assert (part.window_seconds, part.steps, part.hop_seconds) == (4.0, 3, 4.0)
     assert part.windowing == Windowing(window_seconds=12.0, steps=3, hop_seconds=4.0)
-    with pytest.raises(ValueError, match="lag_seconds: EyeFeatures cannot be cut later"):
+    with pytest.raises(ValueError, match="lag_seconds: EyeFeatures cannot be delayed"):
         EyeFeatures().with_windowing(Windowing(window_seconds=4.0, lag_seconds=1.0))
     with pytest.raises(ValueError, match="hop_seconds: 6 s; expected a whole number of windows of 4 s"):
         EyeFeatures(hop_seconds=6.0)

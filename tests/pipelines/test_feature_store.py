@@ -91,7 +91,7 @@ def test_files_of_one_name_count_with_the_order_of_their_folders(tmp_path):
 
     here = two("here", "one", "two")
     assert content_hash(here) == content_hash(here[::-1]) == content_hash(two("there", "one", "two"))
-    # Exchanged, they are other trials.
+    # Exchanged, they are different trials.
     assert content_hash(here) != content_hash(two("exchanged", "two", "one"))
 
 
@@ -110,7 +110,7 @@ KEY = {"features": "eeg", "source": "0123"}
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory):
-    """A whole entry: name of its folder, and content of each of its files."""
+    """An intact entry: name of its folder, and content of each of its files."""
     folder = FeatureStore(tmp_path_factory.mktemp("store")).folder(KEY, _compute([]))
     return folder.name, {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -148,7 +148,7 @@ def test_no_damage_to_any_file_gives_other_numbers(entry, data):
         folder = _placed(store, entry, **{name: damaged})
         assert store.folder(KEY, _compute(calls)) == folder
         assert _is_whole(folder)
-        # What was of no matter (a blank in the record) stays as it is; all else is kept aside.
+        # Irrelevant changes (a blank in the record) stay; everything else is set aside.
         assert len(list(store.root.glob("damaged/*"))) == len(calls)
         assert calls or how == "flip" or name == "key.json"
 
@@ -156,13 +156,13 @@ def test_no_damage_to_any_file_gives_other_numbers(entry, data):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        (lambda files: {"windows.csv": files["windows.csv"][: len(files["windows.csv"]) // 2]}, "windows.csv is not"),
-        (lambda files: {"windows.csv": files["windows.csv"].replace(b"0.1", b"0.2")}, "windows.csv is not"),
-        (lambda files: {"eeg.npy": files["eeg.npy"][:-8]}, "eeg.npy has 168 bytes in place of 176"),
+        (lambda files: {"windows.csv": files["windows.csv"][: len(files["windows.csv"]) // 2]}, "windows.csv differs"),
+        (lambda files: {"windows.csv": files["windows.csv"].replace(b"0.1", b"0.2")}, "windows.csv differs"),
+        (lambda files: {"eeg.npy": files["eeg.npy"][:-8]}, "eeg.npy has 168 bytes; expected 176"),
         (lambda files: {"eeg.npy": None}, "eeg.npy is missing"),
         (lambda files: {"windows.csv": None}, "windows.csv is missing"),
         (lambda files: {"key.json": None}, "key.json is missing"),
-        (lambda files: {"key.json": b"{}"}, "key.json: it has not the fields"),
+        (lambda files: {"key.json": b"{}"}, "key.json: the fields"),
         (lambda files: {"key.json": b"[" * 10**5}, "key.json: nested too deeply"),
         (lambda files: {"key.json": files["key.json"].replace(b"0123", b"0124")}, "key.json: its content has changed"),
     ],
@@ -174,7 +174,7 @@ def test_a_damaged_entry_is_set_aside_with_a_line_and_computed_anew(entry, tmp_p
     (line,) = capsys.readouterr().err.splitlines()
     (aside,) = (tmp_path / "damaged").iterdir()
     assert line.startswith(f"note: {folder}: the stored features are damaged ({reason}")
-    assert line.endswith(f"moved to {aside}, to be computed anew")
+    assert line.endswith(f"moved to {aside}, to be computed again")
     assert store.folder(KEY, _compute(calls)) == folder
     assert calls
     assert _is_whole(folder)
@@ -198,7 +198,7 @@ def test_contents_are_read_again_where_time_or_size_is_another_or_on_demand(entr
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert store.holds(KEY)
     assert not store.holds(KEY, verify=True)
-    assert "eeg.npy is not what was written" in capsys.readouterr().err
+    assert "eeg.npy differs from its record" in capsys.readouterr().err
 
 
 def test_a_copy_of_a_store_is_read_once_and_believed_then(entry, tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_a_header_of_another_shape_is_seen_whatever_its_time(entry, tmp_path):
 
 
 def _of_earlier_version(entry):
-    """The entry as versions wrote it that kept no sizes and hashes."""
+    """The entry as written by versions without sizes and hashes."""
     record = json.loads(entry[1]["key.json"])
     earlier = json.dumps({name: record[name] for name in ("key", "table_types")}, indent=1).encode()
     return entry[0], {**entry[1], "key.json": earlier}
@@ -253,9 +253,9 @@ def test_an_entry_of_an_earlier_version_is_used_and_gets_its_record(entry, tmp_p
         ("windows.csv", lambda content: b"".join(content.splitlines(keepends=True)[:-1]), "has 2 windows and"),
         ("windows.csv", lambda content: content[:-3], "windows.csv: damaged"),
         ("windows.csv", lambda content: content.replace(b",2,", b",two,"), "expected an integer"),
-        ("eeg.npy", lambda content: content[:-1], "eeg.npy is no array"),
+        ("eeg.npy", lambda content: content[:-1], "eeg.npy is not an array"),
         ("eeg.npy", lambda content: content + b"more", "eeg.npy is longer than its array"),
-        ("key.json", lambda content: content.replace(b"0123", b"0124"), "it is that of another entry"),
+        ("key.json", lambda content: content.replace(b"0123", b"0124"), "belongs to another entry"),
         ("key.json", lambda content: content.replace(b"int64", b"int65"), ""),
     ],
 )
@@ -269,9 +269,9 @@ def test_an_entry_of_an_earlier_version_is_checked_as_far_as_that_goes(entry, tm
 def test_features_that_are_damaged_while_they_are_used_are_refused(entry, tmp_path):
     store = FeatureStore(tmp_path)
     folder = _placed(store, entry, **{"windows.csv": b"subject\n"})
-    with pytest.raises(InputError, match=r"damaged while they were used \(windows.csv is not .* --resume"):
+    with pytest.raises(InputError, match=r"damaged while in use \(windows.csv differs .* --resume"):
         StoredFeatures.open(folder)
-    with pytest.raises(InputError, match="no stored features; start the run again"):
+    with pytest.raises(InputError, match="no stored features; restart the run"):
         StoredFeatures.open(folder)
 
 
@@ -282,7 +282,7 @@ def test_what_another_process_has_computed_meanwhile_is_not_set_aside(entry, tmp
 
     def overtaken(source, target):
         if not calls:
-            # Between this process's look and its rename, another has set the entry aside and written a whole one.
+            # Between this process's check and its rename, another has set the entry aside and written an intact one.
             calls.append(1)
             rename(source, f"{target}-by-another")
             store.folder(KEY, _compute(calls))

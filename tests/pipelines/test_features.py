@@ -80,7 +80,7 @@ def test_raw_samples_make_each_sample_a_step():
 @pytest.mark.parametrize(
     ("features", "trials", "message"),
     [
-        (EEGGridFeatures(), [_trial(seconds=1.5)], "trial 1: 1.5 s of signal are shorter than one sample of 2 s"),
+        (EEGGridFeatures(), [_trial(seconds=1.5)], "trial 1: 1.5 s of signal; expected at least one sample of 2 s"),
         (EEGGridFeatures(), [_trial(baseline_seconds=0.0)], "no baseline before the stimulus"),
         (EEGGridFeatures(), [], "no trials"),
     ],

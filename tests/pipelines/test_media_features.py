@@ -129,5 +129,5 @@ def test_tracks_that_are_missing(tmp_path):
 def test_fields_that_do_not_fit():
     with pytest.raises(ValueError, match=r"frame_rate_hz: a block of 4 s has 1.2 frames at 0.3 Hz"):
         MediaFrames(frame_rate_hz=0.3)
-    with pytest.raises(ValueError, match=r"window_seconds: a block of 0.9 s holds no patch of 96 frames"):
+    with pytest.raises(ValueError, match=r"window_seconds: a block of 0.9 s contains no patch of 96 frames"):
         MediaLogMel(window_seconds=0.9)

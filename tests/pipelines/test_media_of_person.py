@@ -1,4 +1,4 @@
-"""Pictures and sound of the person in place of those of the stimulus, block by block."""
+"""Pictures and sound of the subject in place of those of the stimulus, block by block."""
 
 import dataclasses
 
@@ -47,7 +47,7 @@ def test_the_persons_clip_is_read_as_that_of_a_stimulus(media, name):
         np.testing.assert_array_equal(arrays[one], expected[one])
     assert table["start_seconds"].tolist() == [0, 2, 4]
     assert table[UNUSABLE].tolist() == [""] * 3
-    # Stored by person, and read from the person's files; keys of the stimulus stay what they were.
+    # Stored by subject, and read from the subject's files; keys of the stimulus stay the same.
     assert not part.shared_by_stimulus
     assert part.sources == (("video",) if name == "frames" else ("voice",))
     assert of_stimulus.shared_by_stimulus
@@ -66,7 +66,7 @@ def test_trials_without_the_clip_say_why_and_keep_their_windows(media, name):
     assert {one: array.shape for one, array in arrays.items()} == shapes
     assert table["trial"].tolist() == [1] * 3 + [2] * 3 + [3] * 3
     reasons = table[UNUSABLE].tolist()
-    missing = "no face video" if name == "frames" else "no sound of the person"
+    missing = "no face video" if name == "frames" else "no sound of the subject"
     assert reasons[:6] == [""] * 3 + [missing] * 3
     assert all("none.mp4" in reason for reason in reasons[6:])
     assert arrays[name].dtype == (np.uint8 if name == "frames" else np.float32)

@@ -78,7 +78,7 @@ def test_a_dataset_without_features_is_refused():
 def test_a_feature_that_is_no_number_is_refused():
     broken = np.zeros((2, 3, 2))
     broken[1, 2, 1] = np.nan
-    with pytest.raises(InputError, match="trial 1: eeg at 1 s is no finite number"):
+    with pytest.raises(InputError, match="trial 1: eeg at 1 s is not finite"):
         extract_features(OfficialFeatures(), [trial(1, features(read=lambda name: broken))])
 
 
@@ -105,7 +105,7 @@ def test_models_of_other_features_refuse_them(model):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, memory_reader):
-    """A run on the features of the authors, which a reader of their files gives."""
+    """A run on the features of the authors, from a reader of their files."""
     folder = tmp_path_factory.mktemp("official")
     signals = memory_reader(folder, n_subjects=1)
     asked = []

@@ -55,10 +55,10 @@ def test_other_window_lengths():
     ("trials", "message"),
     [
         ([], "no trials"),
-        ([trial_of(rate=16.0)], "16 samples a second; 8 are expected"),
-        ([trial_of(), trial_of(names=("F3", "GSR1", "F7"), eeg=("F3",), number=2)], "not those of the first trial"),
-        ([trial_of(seconds=0.5)], "0.5 s of signal are shorter than one window of 1 s"),
-        ([trial_of(baseline_seconds=0.0)], "no baseline of 1 s; use --system.bio.baseline none"),
+        ([trial_of(rate=16.0)], "sampling rate 16 Hz; expected 8 Hz"),
+        ([trial_of(), trial_of(names=("F3", "GSR1", "F7"), eeg=("F3",), number=2)], "differ from the first trial"),
+        ([trial_of(seconds=0.5)], "0.5 s of signal; expected at least one window of 1 s"),
+        ([trial_of(baseline_seconds=0.0)], "too short for a baseline of 1 s; use --system.bio.baseline none"),
         ([dataclasses.replace(trial_of(), recording=None)], "has no EEG"),
     ],
 )
@@ -68,5 +68,5 @@ def test_what_cannot_be_cut_is_said(trials, message):
 
 
 def test_data_without_peripheral_channels_are_named():
-    with pytest.raises(InputError, match="EEG alone"):
+    with pytest.raises(InputError, match="EEG only"):
         RawSignals(sampling_rate_hz=RATE, channels="peripheral").extract([trial_of(eeg=NAMES)])

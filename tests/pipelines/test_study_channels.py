@@ -1,4 +1,4 @@
-"""Channels of files that order, name or lack them differently: one list for a study, matched by name."""
+"""Channels of files with different order, names or missing channels: one list per study, matched by name."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ PARTS = {
 
 
 def trial_of(names, number=1, spelt=None, subject=1):
-    """A trial whose channels have the same signals whatever their order."""
+    """A trial whose channels have the same signals in any order."""
     signal = np.random.default_rng(number).standard_normal((len(NAMES), round(6 * RATE)))
     rows = [NAMES.index(name) for name in names]
     spelling = tuple(spelt or names)
@@ -51,7 +51,7 @@ def test_the_order_of_channels_in_a_file_changes_no_feature(part):
 def test_what_a_missing_channel_enters_is_nan_and_all_else_is_as_it_was(part):
     expected, _, wanted = extract_features(part, [trial_of(NAMES)])
     found, _, present = extract_features(part, [trial_of([name for name in NAMES if name != "T8"][::-1])])
-    # What depends on T8 alone is seen by changing nothing else.
+    # Data that depend only on T8 are detected by changing nothing else.
     changed = trial_of(NAMES)
     changed.recording.signal[NAMES.index("T8")] *= np.linspace(1, 3, changed.recording.signal.shape[1])
     for name, array in expected.items():
@@ -104,7 +104,7 @@ def test_spellings_of_an_electrode_are_one_channel():
 def test_features_that_are_no_numbers_are_refused_and_never_taken_for_a_missing_channel():
     trial = trial_of(NAMES)
     trial.recording.signal[2, 300] = np.nan
-    with pytest.raises(InputError, match="subject 1, session 1, trial 1: bio at 2 s is no finite number"):
+    with pytest.raises(InputError, match="subject 1, session 1, trial 1: bio at 2 s is not finite"):
         extract_features(PARTS["raw"], [trial])
 
 
@@ -117,7 +117,7 @@ def test_a_part_that_does_not_say_how_it_depends_on_channels_refuses_different_o
             tables = [trial.window_table(np.zeros(1), 6.0) for trial in trials]
             return {"sums": np.array([trial.recording.signal.sum(axis=1) for trial in trials])}, tables[0]
 
-    with pytest.raises(InputError, match="Sums: its arrays cannot be brought to other channels"):
+    with pytest.raises(InputError, match="Sums: its arrays cannot be aligned to other channels"):
         extract_features(Sums(), [trial_of(NAMES), trial_of(NAMES[::-1], 2)])
 
 
@@ -141,8 +141,8 @@ def test_what_is_missing_and_left_out_is_counted():
     assert not union.left_out
     assert union.notes() == [
         "channels differ between the files: matched by name, union of 3 channels",
-        "imputed from the training rows of each fold (0 where none of them has it): Cz of subject 2, in 20 windows",
-        "imputed from the training rows of each fold (0 where none of them has it): O2 of subject 3, in 3 windows",
+        "imputed with the training mean of each fold (0 if no training row has it): Cz of subject 2, in 20 windows",
+        "imputed with the training mean of each fold (0 if no training row has it): O2 of subject 3, in 3 windows",
     ]
     both = StudyChannels.of(sets, "intersection")
     # O2 is not in every file of subject 3.
@@ -164,7 +164,7 @@ def test_units_are_those_of_the_study():
 
 
 def test_files_without_a_channel_in_common_have_no_intersection():
-    with pytest.raises(InputError, match="no channel in common; --study-channels union"):
+    with pytest.raises(InputError, match="no channel in common; use --study-channels union"):
         StudyChannels.of({1: channels("O1"), 2: channels("O2")}, "intersection")
 
 
@@ -173,7 +173,7 @@ def test_means_of_the_training_rows_stand_for_what_is_missing():
     array = np.array([[[1.0, nan, nan], [3.0, nan, nan]], [[5.0, 7.0, nan], [7.0, 9.0, nan]], [[nan, 100.0, 4.0]] * 2])
     imputation = Imputation.fit(array, np.array([0, 1]), chunk=1)
     np.testing.assert_array_equal(imputation.means, [4.0, 8.0, 0.0])
-    # No training row has the third: what the test row has means nothing to what is trained without it.
+    # No training row has the third channel: a model trained without it cannot use the test row's value.
     np.testing.assert_array_equal(
         imputation(array), [[[1, 8, 0], [3, 8, 0]], [[5, 7, 0], [7, 9, 0]], [[4, 100, 0]] * 2]
     )

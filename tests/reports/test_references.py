@@ -98,7 +98,7 @@ def made(path, dataset="deap", target="valence", synthetic=False):
 
 def printed(report):
     console = rich.console.Console(file=io.StringIO(), width=400)
-    report.print(console)
+    report.print(console, full=True)
     return console.file.getvalue()
 
 
@@ -117,9 +117,7 @@ def test_a_report_shows_the_values_of_its_dataset_target_and_kinds_of_protocol(t
         assert "DeepConvNet" not in text
         assert (NO_COMPARISON in text) == synthetic
     (line,) = [line for line in printed(report).splitlines() if line.strip().startswith(PUBLISHED) and "50.3" in line]
-    # Elsewhere each line of a table of synthetic data says that they are synthetic.
-    assert line.rstrip().endswith(" real") == synthetic
-    assert ('<td class="mark">real data</td>' in report.path.read_text()) == synthetic
+    assert "real data" in line
     overview = report.pictures[0]
     lines = {
         round(float(segment[0, 0]), 2)

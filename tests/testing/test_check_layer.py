@@ -1,4 +1,4 @@
-"""A sound layer passes the contract of layers, and a layer with one fault is caught by the check of that fault.
+"""A correct layer passes the contract, and each single fault is found by its check.
 
 Our own layers and models are checked in `tests/contract`.
 """
@@ -53,7 +53,7 @@ def test_a_sound_layer_passes():
 
 @register
 class ForgetsScale(Mixing):
-    """A contract that is broken in one place, as its name says; likewise those below."""
+    """Contract violated in one place, as the name says; likewise those below."""
 
     def get_config(self):
         return {name: value for name, value in super().get_config().items() if name != "scale"}
@@ -125,7 +125,7 @@ class LosesDigits(Mixing):
 @register
 class OtherWhenCompiled(Mixing):
     def call(self, inputs):
-        # Nothing but an eager tensor of TensorFlow has it.
+        # Only TensorFlow's eager tensors have it.
         return super().call(inputs) * (1.0 if hasattr(inputs, "numpy") else 1.5)
 
 
@@ -222,7 +222,7 @@ def test_training_that_moves_nothing_is_caught():
         check_layer(DGCNN, arguments, training=training, skip=others)
 
     check("sparse_categorical_crossentropy")
-    with pytest.raises(AssertionError, match="check 'training_step': a training step moves no weight"):
+    with pytest.raises(AssertionError, match="check 'training_step': a training step changes no weight"):
         check(lambda labels, outputs: 0.0 * keras.ops.sum(outputs, axis=-1))
     with pytest.raises(AssertionError, match="check 'training_step': weights are not finite after a training step"):
         check(lambda labels, outputs: float("inf") * keras.ops.sum(outputs, axis=-1))
@@ -247,7 +247,7 @@ def test_gradients_of_a_model_with_its_own_loss_are_those_of_that_loss():
     check_layer(WithOwnLoss, **arguments, training=training, without_gradient=silent)
     with pytest.raises(AssertionError, match=r"gradients of zero: .*second/bias"):
         check_layer(WithOwnLoss, **arguments, training=training)
-    with pytest.raises(AssertionError, match="`compute_loss` of its own needs `training`"):
+    with pytest.raises(AssertionError, match="its own `compute_loss` needs `training`"):
         check_layer(WithOwnLoss, **arguments)
 
 

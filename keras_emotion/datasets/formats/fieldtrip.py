@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_emotion.array_files import open_hdf5
 from keras_emotion.datasets.formats.matlab73 import check_declared_size, is_matlab73
 from keras_emotion.datasets.formats.whole import Signals, joined, require
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
@@ -36,7 +37,7 @@ def _variable(path: Path, size: int, modified: int) -> str | None:
     if is_matlab73(path):
         import h5py
 
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return next(
                 (name for name, held in file.items() if isinstance(held, h5py.Group) and {*_FIELDS} <= {*held}), None
             )

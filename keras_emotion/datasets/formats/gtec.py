@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_emotion.array_files import open_hdf5
 from keras_emotion.datasets.formats.matlab73 import check_declared_size
 from keras_emotion.datasets.formats.whole import Mark, Signals
 from keras_emotion.schema import InputError
@@ -24,10 +25,8 @@ _KINDS = {"EEG": "eeg", "ECOG": "misc", "EOG": "eog", "ECG": "ecg", "EMG": "emg"
 
 def is_gtec(path: Path) -> bool:
     """Whether a file is HDF5 with the samples of g.Recorder in it."""
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return _SAMPLES in file and _TASK in file
     except OSError:
         return False
@@ -42,12 +41,10 @@ def read_gtec(path: Path) -> Signals:
     Raises:
         InputError: it holds no such recording, its description does not fit the samples, or it is too large.
     """
-    import h5py
-
     check_declared_size(path)
     if not is_gtec(path):
         raise InputError(f"{path}: no recording of g.Recorder; expected HDF5 with {_SAMPLES} and {_TASK}")
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         task = _xml(path, file, _TASK)
         channels = [
             {name: _text(entry, name) for name in ("ChannelName", "ChannelType", "LogicalChannelNumber")}

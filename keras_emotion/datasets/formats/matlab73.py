@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_emotion.array_files import open_hdf5
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -34,7 +35,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     import h5py
 
     arrays = {}
-    with refusing_unreadable(path, _DAMAGED), h5py.File(path, "r") as file:
+    with refusing_unreadable(path, _DAMAGED), open_hdf5(path) as file:
         for name in names:
             if name not in file:
                 continue
@@ -64,7 +65,7 @@ def check_declared_size(path: Path) -> None:
         if isinstance(held, h5py.Dataset):
             sizes.append(held.nbytes)
 
-    with refusing_unreadable(path, "{path}: damaged ({reason}); copy it again"), h5py.File(path, "r") as file:
+    with refusing_unreadable(path, "{path}: damaged ({reason}); copy it again"), open_hdf5(path) as file:
         file.visititems(count)
     check_memory(path, sum(sizes))
 
@@ -77,7 +78,7 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     import h5py
 
-    with refusing_unreadable(path, _DAMAGED), h5py.File(path, "r") as file:
+    with refusing_unreadable(path, _DAMAGED), open_hdf5(path) as file:
         return {
             name: tuple(map(int, variable.shape[::-1]))
             for name, variable in file.items()

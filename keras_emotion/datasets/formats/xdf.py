@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import logging
+import re
+import struct
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -39,6 +42,13 @@ _KINDS = {
     "stim": "stim",
 }
 """Types of streams and channels, in lower case, as `electrodes.KINDS`; all others are `misc`."""
+
+_MAGIC = b"XDF:"
+_BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
+_HEADER_TAG, _SAMPLES_TAG = 2, 3
+_MOST_HEADER_BYTES = 2**20
+_ITEM_BYTES = {"double64": 8, "int64": 8, "float32": 4, "int32": 4, "int16": 2, "int8": 1, "string": 1}
+"""Of the chunks of the format (https://github.com/sccn/xdf/wiki/Specifications): tags, and bytes of a number."""
 
 _TO_METRES = {"": 1.0, "meters": 1.0, "m": 1.0, "centimeters": 1e-2, "cm": 1e-2, "millimeters": 1e-3, "mm": 1e-3}
 
@@ -75,6 +85,7 @@ def read_xdf(path: Path) -> Signals:
     require(path, "pyxdf", "xdf")
     # Samples lie in the file as they are, and all of them are read.
     check_memory(path, path.stat().st_size)
+    _check_chunks(path)
     import pyxdf
 
     logger = logging.getLogger("pyxdf")
@@ -86,6 +97,69 @@ def read_xdf(path: Path) -> Signals:
     finally:
         logger.setLevel(level)
     return signals_of(path, streams)
+
+
+def _check_chunks(path: Path) -> None:
+    """Refuse a file with a chunk that declares more samples than can be in it: pyxdf allocates them first.
+
+    Where a chunk is damaged, the next one is looked for as pyxdf does.
+
+    Raises:
+        ValueError: there is such a chunk.
+    """
+    size, sample_bytes = path.stat().st_size, dict[int, int]()
+    is_packed = path.suffix.lower() == ".xdfz"
+    with gzip.open(path) if is_packed else path.open("rb") as file:
+        if is_packed:
+            size = 0
+            while piece := file.read(2**20):
+                size += len(piece)
+                check_memory(path, size, "unpacked content")
+        file.seek(len(_MAGIC))
+        while (length := _read_length(file)) is not None:
+            start = file.tell()
+            head = file.read(6)
+            tag, number = struct.unpack("<HI", head) if len(head) == 6 else (0, 0)
+            if tag == _HEADER_TAG:
+                sample_bytes[number] = _bytes_of_a_sample(file.read(min(length, _MOST_HEADER_BYTES)))
+            elif tag == _SAMPLES_TAG:
+                n_samples = _read_length(file) or 0
+                if n_samples * sample_bytes.get(number, 1) > size:
+                    raise ValueError(f"a chunk declares {n_samples} samples, and the file has {size} bytes")
+            if start + length > size or not length:
+                if not _seek_boundary(file, start):
+                    return
+            else:
+                file.seek(start + length)
+
+
+def _read_length(file: IO[bytes]) -> int | None:
+    """The number of variable length at this place; `None` at the end of the file, 0 where it is none."""
+    n_bytes = file.read(1)
+    if not n_bytes:
+        return None
+    return int.from_bytes(file.read(n_bytes[0]), "little") if n_bytes[0] in (1, 4, 8) else 0
+
+
+def _bytes_of_a_sample(header: bytes) -> int:
+    """The fewest bytes that a sample of a stream takes, by its header."""
+    count = re.search(rb"<channel_count>\s*(\d{1,18})\s*<", header)
+    kind = re.search(rb"<channel_format>\s*(\w+)\s*<", header)
+    item = _ITEM_BYTES.get(kind[1].decode() if kind else "", 1)
+    return 1 + (int(count[1]) if count else 1) * item
+
+
+def _seek_boundary(file: IO[bytes], place: int) -> bool:
+    """Go behind the next mark of a boundary; whether there is one."""
+    file.seek(place)
+    kept = b""
+    while piece := file.read(2**20):
+        found = (kept + piece).find(_BOUNDARY)
+        if found >= 0:
+            file.seek(file.tell() - len(kept + piece) + found + len(_BOUNDARY))
+            return True
+        kept = piece[-len(_BOUNDARY) :]
+    return False
 
 
 def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:

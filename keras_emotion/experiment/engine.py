@@ -469,7 +469,7 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
                     silence_logs=logging.ERROR,
                 )
             except RuntimeError as error:
-                # One of its workers ended before it was there.
+                # A worker ended before it had started.
                 raise InputError(_LOST) from error
             address = stack.enter_context(cluster).scheduler_address
         try:

@@ -1,7 +1,7 @@
 """The command line: `keras-emotion --help` lists the commands.
 
-Exit codes are those of `keras_emotion.cli.exits`. A command is imported when it is called, and what is slow to import
-by the command that needs it, so that `--help` is quick.
+Exit codes are those of `keras_emotion.cli.exits`. A command is imported when it is called, and imports slow modules
+itself, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ COMMANDS: Mapping[str, str] = {
     "features": "Features",
     "store": "Store",
 }
-"""By the name of a command, what carries it out in the module of that name: a dataclass of its options with a method
-`run`, or a function of its words. Both return the exit code, and their docstrings are the help."""
+"""Commands: the name of the dataclass (options, with a method `run`) or function (of the words) in the module of the
+command. Both return the exit code, and their docstrings are the help."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command `keras-emotion papers`: the papers with their tables and figures, and all of one paper at once."""
+"""The command `keras-emotion papers`: list or make the tables and figures of papers."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _RUNS = Path("runs")
 
 @dataclasses.dataclass(frozen=True)
 class Papers:
-    """List the papers' tables and figures, or make them.
+    """List the tables and figures of papers, or make them.
 
-    Each line has the command that makes it, the state of its newest run in `runs`, and the time: for preset demo
-    minutes where they were measured, else hours where --estimate computes them. With --run, the run, all tables and
-    all figures of a paper are made, one after another; what is finished is left as it is, what was interrupted is
-    continued, and after a failure the rest goes on. Exit code 0: done; 1: something failed, or trainings diverged.
+    Each line has the command, the state of its newest run in `runs`, and the time: measured minutes for preset demo,
+    else hours if --estimate is given. With --run, the run, all tables and all figures of a paper are made, one after
+    another; finished ones are skipped, interrupted ones are continued, and a failure does not stop the rest. Exit code
+    0: done; 1: something failed, or trainings diverged.
 
     Args:
         listed: names of papers or reproductions to list; by default all.
-        paper: name of a paper, or of one of its reproductions, of which everything is made.
+        paper: name of the paper or reproduction whose run, tables and figures are made.
         preset: values to start from, as for `keras-emotion run`.
         data_root: name of a dataset and its folder; may be given several times. Without one, synthetic data are used.
-        estimate: estimate the hours of what is not finished; features that are not stored are computed for it.
+        estimate: estimate the hours of unfinished runs; missing features are computed for it.
         workers: number of workers, 0 for one per GPU or core.
-        full: print whole commands, and the page of what is finished.
+        full: print complete commands, and the pages of finished ones.
         json: print one JSON object in place of a table.
 
     Examples:
@@ -57,7 +57,7 @@ class Papers:
     json: bool = False
 
     def run(self) -> int:
-        """List or make, and return the exit code."""
+        """List or make tables and figures, and return the exit code."""
         roots = _roots(self.data_root)
         if self.preset != "demo" and not roots and (self.paper or self.estimate):
             raise InputError(f"--preset {self.preset}: --data-root is missing; give NAME=FOLDER of a dataset")
@@ -65,10 +65,14 @@ class Papers:
             works = [work for name in self.listed or [None] for work in _works(name, self.preset, roots)]
             return self._list(works)
         if self.listed:
-            raise InputError(f"--run {self.paper}: {self.listed[0]} is named, too; --run makes all of one paper")
+            raise InputError(
+                f"--run {self.paper}: {self.listed[0]} is given as well; --run makes all of one paper; leave one out"
+            )
         works = [work for work in _works(self.paper, self.preset, roots) if not roots or work.root is not None]
         if not works:
-            raise InputError(f"--run {self.paper}: runs on no dataset of --data-root; see keras-emotion papers")
+            raise InputError(
+                f"--run {self.paper}: has no reproduction on a dataset of --data-root; see keras-emotion papers"
+            )
         return self._make(works)
 
     def _list(self, works: Sequence[_Work]) -> int:
@@ -93,7 +97,7 @@ class Papers:
         from keras_emotion.cli.interruptions import on_interruption
 
         results = []
-        with on_interruption("what is finished is kept; continue with: {command}"):
+        with on_interruption("finished folds and runs are kept; continue with: {command}"):
             for number, work in enumerate(works, start=1):
                 print(f"--- {number} of {len(works)}: {work.command}", flush=True)
                 started = time.monotonic()
@@ -109,7 +113,7 @@ class Papers:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """One table, one figure, or the run itself (without an option) of a reproduction."""
+    """Table, figure, or run (without an option) of a reproduction."""
 
     paper: str
     citation: str
@@ -151,7 +155,7 @@ def _roots(given: Sequence[str]) -> dict[str, Path]:
 
 
 def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator[_Work]:
-    """What there is to make, of a paper or a reproduction of this name, or of all."""
+    """Runs, tables and figures of a paper or reproduction, or of all papers."""
     from keras_emotion.cli.names import did_you_mean
     from keras_emotion.papers import papers
 
@@ -203,7 +207,7 @@ def _state(work: _Work) -> str:
     if found:
         return f"finished: {max(found, key=lambda one: one.stat().st_mtime)}"
     if not kind and any(RunFolder(folder).is_finished for folder in folders):
-        return "finished but for its page"
+        return "finished without its page"
     jobs = sum(len(_finished_jobs(folder)) for folder in folders)
     return f"interrupted or running, {jobs} job{'' if jobs == 1 else 's'} done" if folders else ""
 
@@ -221,7 +225,7 @@ def _finished_jobs(folder: Path) -> set[str]:
 
 
 def _demo_minutes() -> dict[tuple[str, str], str]:
-    """Minutes of each command at preset demo, by reproduction and option, where they were measured."""
+    """Measured minutes of commands with preset demo, by reproduction and option."""
     import csv
 
     import keras_emotion.papers
@@ -232,7 +236,7 @@ def _demo_minutes() -> dict[tuple[str, str], str]:
 
 
 def _estimated(work: _Work, workers: int) -> str:
-    """Hours of the jobs that are not finished, or what is done in place of jobs."""
+    """Estimated hours of the unfinished jobs, or why there is no estimate."""
     from keras_emotion import experiment
     from keras_emotion.cli.items import asked_item, item_runs
 
@@ -268,14 +272,14 @@ def _print_list(rows: Sequence[Mapping[str, str]], preset: str, *, full: bool) -
             cells = [row[name] for name in ("command", "caption", "state", "time")]
             if not full:
                 cells[0] = cells[0].removeprefix(f"{command} ")
-                # Without its page, or the number of its jobs.
+                # Without the page or the number of jobs.
                 cells[2] = re.split("[:,]", cells[2])[0]
             table.add_row(*map(Text, cells))
         console.print(table, width=width)
     note = "; minutes were measured with one worker on a busy machine of two CPU cores, after the commands above"
     texts = [f"preset {preset}{note if preset == 'demo' else ''}"]
     if not full:
-        texts.append("whole commands, pages and numbers of finished jobs: --full, or --json")
+        texts.append("complete commands, pages and numbers of finished jobs: --full, or --json")
     for text in texts:
         console.print(text, highlight=False, markup=False, width=width)
 
@@ -284,7 +288,7 @@ def _print_list(rows: Sequence[Mapping[str, str]], preset: str, *, full: bool) -
 
 
 def _made(work: _Work, workers: int) -> tuple[str, str]:
-    """Make one table or figure, or run the reproduction; gives the state and the path, or the reason of a failure."""
+    """Make one table or figure, or run the reproduction; return the state, and the path or the reason of a failure."""
     from keras_emotion.cli.items import item_page
     from keras_emotion.cli.reproduce import perform
 
@@ -298,7 +302,7 @@ def _made(work: _Work, workers: int) -> tuple[str, str]:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return "failed", str(error)
     except Exception as error:
-        # A bug in one of them: it is printed in full, and the rest goes on.
+        # A bug: print it completely, and continue with the rest.
         traceback.print_exc()
         return "failed", f"internal error: {error!r}"
     return ("made" if not code else "trainings diverged"), str(page)

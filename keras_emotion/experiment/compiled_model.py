@@ -169,7 +169,7 @@ def save_model(model, path: Path, origin: Origin) -> None:
     try:
         model.save(temporary)
         origin.add_to(temporary)
-        # The record of the job, which follows, is on the disk at once: after a power cut it must not be there alone.
+        # The record of the job is synced to disk next; after a power failure it must not be there without the model.
         sync_file(temporary)
         os.replace(temporary, path)
     finally:

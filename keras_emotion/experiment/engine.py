@@ -272,10 +272,10 @@ def _tried(function: Callable[..., Any], arguments: tuple) -> Any:
     try:
         return function(*arguments)
     except Exception as error:
-        # Here, where it is of the type that was raised: errors of a backend are often lost on their way.
+        # Converted in the worker: backends often lose the type of an exception on its way to the parent process.
         if isinstance(error, InputError) or not (failure := system_failure(error)):
             raise
-        raise InputError(f"{failure}; what is finished is kept: go on with --resume") from error
+        raise InputError(f"{failure}; finished jobs are kept: continue with --resume") from error
 
 
 class _Logged(NamedTuple):
@@ -408,7 +408,7 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
         except ConnectionError as error:
             raise InputError(f"--cluster-address {runtime.cluster_address}: no Ray cluster answers: {error}") from error
         except (RuntimeError, ValueError) as error:
-            # Of a cluster with another version of Ray or Python, among others.
+            # For example a cluster with another version of Ray or Python.
             place = f"--cluster-address {runtime.cluster_address}" if runtime.cluster_address else "--engine ray"
             raise InputError(f"{place}: Ray cannot be used: {' '.join(str(error).split())}") from error
     try:
@@ -467,7 +467,7 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
             address = stack.enter_context(cluster).scheduler_address
         try:
             with warnings.catch_warnings():
-                # `_check_versions` refuses what matters, in one line.
+                # `_check_versions` reports relevant differences in one line.
                 warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
                 client = distributed.Client(address, timeout=_CONNECTING_SECONDS, set_as_default=False)
         except OSError as error:
@@ -491,7 +491,7 @@ def _check_versions(client) -> None:
     here = _of_dask(answers["client"])
     others = [_of_dask(one) for one in (answers["scheduler"], *answers["workers"].values())]
     if different := list(dict.fromkeys(text for there in others for text in different_versions(there, here))):
-        raise InputError(f"the Dask cluster has {', '.join(different)}; install the same versions where it runs")
+        raise InputError(f"the Dask cluster has {', '.join(different)}; install the same versions there")
     try:
         theirs = set(client.run(importlib.metadata.version, "keras_emotion").values())
     except importlib.metadata.PackageNotFoundError as error:
@@ -503,9 +503,9 @@ def _check_versions(client) -> None:
 
 
 def _of_dask(answer: Mapping[str, Any]) -> dict[str, str]:
-    """The versions that a cluster and its client must share, of what `Client.get_versions` says of one of them."""
+    """Return the versions that cluster and client must share, from an entry of `Client.get_versions`."""
     found = {name: answer["packages"].get(name) for name in ("dask", "distributed", "cloudpickle")}
-    # Functions are sent as bytecode, which does not depend on the last number.
+    # Functions are sent as bytecode, which does not depend on the patch version.
     found["Python"] = ".".join(str(answer["packages"].get("python", "")).split(".")[:2])
     return {name: version for name, version in found.items() if version}
 

@@ -76,7 +76,7 @@ def job_fold(plan: Plan, job: Job) -> Fold:
     """Return the windows and labels of a job."""
     unit = plan.window_set(job.subject, job.target, job.session)
     system = plan.experiment.system.candidates()[job.candidate]
-    return make_fold(plan, job, unit, plan.folds(unit, job.protocol, job.repetition)[job.fold], system)
+    return make_fold(plan, job, unit, plan.fold(unit, job.protocol, job.repetition, job.fold), system)
 
 
 def make_fold(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from keras_emotion.pipelines.windowing import Windowing
 from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Rows of the training, the validation and the test set of a fold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,17 +323,23 @@ class Plan:
         labels = self.rule(target).apply(ratings, ratings)
         return labeling_ratings(table, ratings, labels, permutation // stride % size, between)
 
-    def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[Rows]:
         """Return the `(training, validation, test)` rows of each fold.
 
         Raises:
             NotEvaluable: the protocol cannot be applied to this unit.
         """
+        return list(self.each_fold(unit, protocol, repetition))
+
+    def fold(self, unit: WindowSet, protocol: str, repetition: int, number: int) -> Rows:
+        """Return one of `folds` without holding the others, whose size grows with the square of the subjects."""
+        return next(itertools.islice(self.each_fold(unit, protocol, repetition), number, None))
+
+    def each_fold(self, unit: WindowSet, protocol: str, repetition: int) -> Iterator[Rows]:
+        """Yield `folds` one by one; a protocol that cannot be applied may raise after some of them."""
         experiment = self.experiment
-        return list(
-            PROTOCOLS[protocol].folds(
-                unit.table, unit.labels(), experiment.seed, repetition, experiment.maximum_folds or None
-            )
+        return PROTOCOLS[protocol].folds(
+            unit.table, unit.labels(), experiment.seed, repetition, experiment.maximum_folds or None
         )
 
     def jobs(self) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
@@ -339,10 +349,11 @@ class Plan:
             unit = self.window_set(subject, target, session)
             try:
                 for repetition in range(self.n_repetitions(protocol)):
-                    for fold, (train, _, _) in enumerate(self.folds(unit, protocol, repetition)):
+                    sizes = [len(train) for train, _, _ in self.each_fold(unit, protocol, repetition)]
+                    for fold, n_windows in enumerate(sizes):
                         for candidate in self.experiment.system.candidates():
                             job = Job(protocol, target, subject, repetition, fold, candidate, session)
-                            jobs.append((job, len(train)))
+                            jobs.append((job, n_windows))
             except NotEvaluable as reason:
                 not_evaluable.append(
                     {"protocol": protocol, "target": target, "subject": subject, "reason": str(reason)}

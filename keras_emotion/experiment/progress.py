@@ -34,7 +34,7 @@ class JobDone:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Log lines as one message: they are printed to standard error, shortened unless `--verbose` is given."""
+    """Log lines as one message, printed to standard error and shortened unless `--verbose` is given."""
     if text := "\n".join(lines):
         LOGGER.info(text)
 
@@ -47,7 +47,7 @@ def print_progress(line: str) -> None:
 
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
-    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere.
+    """Report each finished job in a line with the remaining time, and on terminals also by a progress bar.
 
     Nothing is shown with `--quiet`; the log file of the run has a line for each job.
     """

@@ -56,7 +56,7 @@ _PREDICTION_KINDS: dict[str, Kind] = {
 """Types of the columns that are not text: a subject may be called `NA` or `01`."""
 
 _HASHES = "tables"
-"""Field of `FINISHED`: hashes of the tables of the run, by their names."""
+"""Field of `FINISHED`: hash of each table of the run, by file name."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = "damaged"
@@ -225,19 +225,19 @@ class RunFolder:
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
-        # Of an earlier version's file, anything may stand there.
+        # A file of an earlier version may contain anything here.
         started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")).partition("+")[0])[:40]
         names = [path.stem for path in self._json_files("starts")]
-        # Behind those that are there, also where the clock was set back since: by time and number.
+        # Sorts after the existing files, even if the clock was set back: by time, then by number.
         started = max([started, *(re.split(r"[+]|-\d{5}-", name)[0] for name in names)])
         self.write_json(f"starts/{started}-{len(names):05d}-{uuid.uuid4().hex}.json", environment)
 
     def other_versions(self, packages: Mapping[str, str]) -> list[str]:
-        """Packages of which the first start of the run had another version, as `different_versions` lists them."""
+        """Return `different_versions` of the packages of the run's first start and these."""
         try:
             there = self.environment.get("packages")
         except InputError:
-            # Not there yet, or damaged.
+            # Missing or damaged.
             return []
         return different_versions(there, packages) if isinstance(there, dict) else []
 
@@ -396,7 +396,7 @@ class RunFolder:
         try:
             moved.parent.mkdir(exist_ok=True)
             if path.name != FINISHED and path.parent.name != "starts":
-                # Else nothing would make it again.
+                # A finished run would not create it again.
                 self.reopen()
             os.rename(path, moved)
         except FileNotFoundError:
@@ -477,29 +477,29 @@ class RunFolder:
         Raises:
             InputError: it is missing or damaged.
         """
-        # The first versions did not count them.
+        # The first versions stored no count.
         n_rows = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
         return self._table("predictions.csv", _PREDICTION_KINDS, REQUIRED_COLUMNS, n_rows)
 
     def _table(self, name: str, kinds: Mapping[str, Kind], required: Collection[str], n_rows: int = 0) -> pd.DataFrame:
-        """A table of the run, with at least so many rows, whose content is that which was written."""
+        """Read a table of the run and check its number of rows and its hash."""
         file = self._file(name)
         content = read_csv_file(file)
-        # First: it says where in the table something is wrong.
+        # Parsed first, since its errors give the row and column.
         table = parse_table(content, file, kinds, required)
         if len(table) < n_rows:
-            raise self._other_table(name, f"has {len(table)} rows, and {n_rows} were written")
+            raise self._other_table(name, f"has {len(table)} rows; expected at least {n_rows}")
         hashes = self._read(FINISHED).get(_HASHES) if self._file(FINISHED).is_file() else None
         expected = hashes.get(name) if isinstance(hashes, dict) else None
-        # Earlier versions kept no hashes.
+        # Earlier versions stored no hashes.
         if expected is not None and _hash_of(content) != expected:
             raise self._other_table(name, "its content has changed since it was written")
         return table
 
     def _other_table(self, name: str, reason: str) -> InputError:
         return InputError(
-            f"{self._file(name)}: damaged ({reason}); to have it put together anew remove finished.json and start the "
-            "run with --resume"
+            f"{self._file(name)}: damaged ({reason}); to create it again, remove finished.json and start the run with "
+            "--resume"
         )
 
     def _file(self, name: str) -> Path:
@@ -522,10 +522,10 @@ class RunFolder:
         return self._json_files("jobs")
 
     def _json_files(self, folder: str) -> list[Path]:
-        """The JSON files of a folder, by name; of one that is not there none.
+        """Return the JSON files of a folder, sorted by name; none if the folder is missing.
 
         Raises:
-            InputError: the folder cannot be read. To take it for an empty one would repeat what is done.
+            InputError: the folder cannot be read. If it counted as empty, finished jobs would be repeated.
         """
         path = self._file(folder)
         try:

@@ -539,8 +539,8 @@ def run(
     if versions := folder.other_versions(made_with["packages"]):
         print_lines(
             [
-                f"note: {folder.path}: was started with {', '.join(versions)}; numbers of jobs on record are theirs: "
-                "for those of one version, give another --output"
+                f"note: {folder.path}: was started with {', '.join(versions)}, which computed the finished jobs; for "
+                "results of one version, give another --output"
             ]
         )
     start_log(folder.path, made_with, "started" if is_new else "resumed")

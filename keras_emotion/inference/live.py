@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,6 +26,11 @@ SILENCE_SECONDS = 5.0
 
 _LOOK_SECONDS, _OTHERS_SECONDS = 2.0, 0.5
 """After how long without samples a stream is looked for again, and how long others of its name have to answer."""
+
+MOST_WAITING_SECONDS = 360.0
+"""Most of a stream that waits for the prediction of what came before; older samples are lost then."""
+
+_PULL_SECONDS = 0.05
 
 IMPLAUSIBLE_SECONDS = 10.0
 """A stream whose first so many seconds cannot be EEG is refused: electrodes take a while to settle."""
@@ -387,6 +394,70 @@ class _Judge:
         return signal, problem
 
 
+class Receiver(threading.Thread):
+    """Takes what arrives from an inlet at once, and keeps it until it is asked for.
+
+    An inlet whose connection is lost gives none of what it had received before. So it may hold nothing back while a
+    window is computed.
+
+    Args:
+        inlet: `StreamInlet` of mne-lsl, open.
+        sampling_rate_hz: samples per second.
+
+    Attributes:
+        is_lost: whether the connection is lost; what was received before is still given.
+    """
+
+    def __init__(self, inlet: Any, sampling_rate_hz: float):
+        super().__init__(daemon=True)
+        self._inlet, self._most = inlet, round(MOST_WAITING_SECONDS * sampling_rate_hz)
+        self._arrived = threading.Condition()
+        self._waiting: collections.deque[tuple[np.ndarray, np.ndarray]] = collections.deque()
+        self._n_waiting, self._is_closed, self.is_lost = 0, False, False
+        self.start()
+
+    def run(self) -> None:
+        """Receives until the connection is lost or closed."""
+        while not self._is_closed:
+            try:
+                samples, times = self._inlet.pull_chunk(timeout=_PULL_SECONDS)
+            except RuntimeError:
+                # The library's own error of a lost connection is one.
+                with self._arrived:
+                    self.is_lost = True
+                    self._arrived.notify()
+                return
+            if not len(times):
+                continue
+            with self._arrived:
+                # Copies: the inlet gives views of a buffer that it uses again.
+                self._waiting.append((np.array(samples), np.array(times)))
+                self._n_waiting += len(times)
+                while self._n_waiting > self._most:
+                    # The time stamps tell whoever reads them.
+                    self._n_waiting -= len(self._waiting.popleft()[1])
+                self._arrived.notify()
+
+    def pull(self) -> tuple[np.ndarray, np.ndarray]:
+        """What has arrived: `(samples, channels)` and `(samples,)` time stamps; nothing after a while without any."""
+        with self._arrived:
+            if not self._waiting and not self.is_lost:
+                self._arrived.wait(_PULL_SECONDS)
+            found = list(self._waiting)
+            self._waiting.clear()
+            self._n_waiting = 0
+        if not found:
+            return np.empty((0, 0)), np.empty(0)
+        samples, times = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        return samples, times
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._is_closed = True
+        self.join()
+        self._inlet.close_stream()
+
+
 class LabStreamingLayer:
     """A stream of the Lab Streaming Layer, by its name.
 
@@ -418,7 +489,6 @@ class LabStreamingLayer:
             raise InputError("--lsl needs mne-lsl: pip install 'keras_emotion[lsl]'") from None
         self._lsl, self._stream_name, self.name = lsl, name, f"--lsl {name}"
         self._timeout_seconds, self._table = timeout_seconds, channel_table
-        self._inlet: Any = None
         self.connection = 0
         found = self._resolve(timeout_seconds, 1)
         if not found:
@@ -463,10 +533,10 @@ class LabStreamingLayer:
         described = describe_channels(names, units, self._table)
         self._rows, self.channel_names, self.units, self._factors, self.notes = described
         self.declared_units = tuple(units[row] or "none" for row in self._rows)
-        self._inlet, self._uid, self.source_id = inlet, info.uid, info.source_id
+        self._uid, self.source_id = info.uid, info.source_id
         self.sampling_rate_hz, self._n_channels = rate, len(names)
         self.connection += 1
-        self._is_lost, self._looked_at = False, self.clock()
+        self._receiver, self._looked_at = Receiver(inlet, rate), self.clock()
 
     def pull(self) -> tuple[np.ndarray, np.ndarray]:
         """See `Stream`.
@@ -474,13 +544,10 @@ class LabStreamingLayer:
         Raises:
             InputError: what came back is no signal with channel names, or more than one stream.
         """
-        try:
-            samples, times = self._inlet.pull_chunk(timeout=0.05)
-        except RuntimeError:
-            samples, times, self._is_lost = (), (), True
+        samples, times = self._receiver.pull()
         if len(times):
             self._looked_at = self.clock()
-        elif self._is_lost or self.clock() - self._looked_at > _LOOK_SECONDS:
+        elif self._receiver.is_lost or self.clock() - self._looked_at > _LOOK_SECONDS:
             self._look_for_return()
         samples = np.asarray(samples, np.float64).reshape(-1, self._n_channels)
         return samples.T[self._rows] * self._factors, np.asarray(times, np.float64)
@@ -489,12 +556,12 @@ class LabStreamingLayer:
         """Connects to the stream of this name where the one before is lost; a silent one that still answers stays."""
         found = self._resolve(_OTHERS_SECONDS, 2)
         self._looked_at = self.clock()
-        if not found or (not self._is_lost and self._uid in [one.uid for one in found]):
+        if not found or (not self._receiver.is_lost and self._uid in [one.uid for one in found]):
             return
         same = [one for one in found if one.source_id and one.source_id == self.source_id]
         connected = self._connected(self._only_one(same or found))
         if connected is not None:
-            self._inlet.close_stream()
+            self.close()
             self._read_description(*connected)
 
     def clock(self) -> float:
@@ -503,7 +570,7 @@ class LabStreamingLayer:
 
     def close(self) -> None:
         """Lets go of the stream."""
-        self._inlet.close_stream()
+        self._receiver.close()
 
 
 def describe_channels(

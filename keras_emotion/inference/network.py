@@ -81,10 +81,10 @@ class Network:
 
 
 def _predicted(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> Any:
-    """Outputs of a model.
+    """Return the outputs of a model.
 
-    A single window, as streams have them, is given to the compiled function itself: `predict` makes a data set first,
-    which takes ten times as long as the network.
+    A single window, as in streams, is passed to the compiled function directly: `predict` builds a `tf.data` dataset
+    first, which takes ten times as long as the network.
     """
     if all(len(array) == 1 for array in inputs.values()):
         return model.predict_on_batch(dict(inputs))

@@ -1,4 +1,4 @@
-"""The report of a leak audit: a table for the terminal, a page and a figure."""
+"""Report of a leak audit: table for the terminal, HTML page and figure."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _STYLES = {"leak": "bold red", "warning": "yellow", "note": "dim"}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AuditReport:
-    """What was written, and what can be printed.
+    """Report of a leak audit, written to files, that can be printed.
 
     Args:
         path: the page, `audit.html`.
         audit: the audit.
-        picture: null distributions; `None` where no labels were shuffled.
+        picture: null distributions; `None` without label permutations.
     """
 
     path: Path
@@ -58,8 +58,8 @@ class AuditReport:
         """Print the table, the findings and the sentences.
 
         Args:
-            console: where to; standard output by default.
-            full: whether all columns and notes are printed, and not only what each accuracy is read against.
+            console: the console; standard output by default.
+            full: print all columns and notes.
         """
         console = console or visible_console()
         title = marked("Leak audit", self._mark)
@@ -117,7 +117,7 @@ def build_audit_report(audit: Audit) -> AuditReport:
 
 
 def _what_was_done(audit: Audit) -> str:
-    """What was audited, in one paragraph."""
+    """Lead paragraph: the audited protocols and models, and the number of findings."""
     protocols = join(dict.fromkeys(audit.scores["protocol"]))
     targets = join(dict.fromkeys(audit.scores["target"]))
     models = join(dict.fromkeys(audit.scores["model"]))
@@ -130,7 +130,7 @@ def _what_was_done(audit: Audit) -> str:
 
 
 def print_findings(findings: Sequence[Finding], console: rich.console.Console) -> None:
-    """Print findings, one below the other, leaks first."""
+    """Print findings, one for each line, leaks first."""
     if not findings:
         console.print("no findings", highlight=False)
     for finding in findings:
@@ -168,7 +168,7 @@ def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
 def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for place, heading in enumerate(headings):
-        # Names of protocols are not cut in two; what does not fit goes on in the terminal's next line.
+        # Names of protocols are not broken; lines that are too long wrap in the terminal.
         shown.add_column(Text(heading), justify="left" if place < 3 else "right", overflow="fold", no_wrap=place < 2)
     for row in rows:
         shown.add_row(*map(Text, row))
@@ -176,7 +176,7 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _blocks(scores: pd.DataFrame) -> dict[str, list[tuple[str, list[str]]]]:
-    """Lines of the brief table by target: protocol and model, and what its accuracy is read against."""
+    """Lines of the brief table by target: protocol and model, accuracy and its baselines."""
     blocks: dict[str, list[tuple[str, list[str]]]] = {}
     for row in scores.itertuples():
         is_permuted = row.n_permutations > 0
@@ -192,12 +192,12 @@ def _blocks(scores: pd.DataFrame) -> dict[str, list[tuple[str, list[str]]]]:
 
 
 def _reading(scores: pd.DataFrame) -> str:
-    """How the brief table is to be read, in one paragraph."""
+    """How to read the brief table, in one paragraph."""
     text = "Accuracies by window, means over subjects. Permuted labels: accuracies of models trained on them."
     if scores["order"].notna().any():
         text += " Order alone: the nearest training windows in the order of presentation, without any signal."
     if scores["stimulus"].notna().any():
-        text += " Knows the stimulus: the commonest training label of the stimulus, without any signal."
+        text += " Knows the stimulus: its most frequent label in the training set, without any signal."
     return text
 
 
@@ -230,29 +230,29 @@ def _notes(audit: Audit) -> Iterator[str]:
     )
     yield f"accuracies by window, the folds of a repetition pooled, mean over subjects ({subjects})"
     yield (
-        "shuffled labels: ratings exchanged between stimuli that were shown equally often, all ratings of a stimulus "
-        "together, within a subject (where subjects are trained on together: alike for all of them), and models "
-        "trained on them; p = (1 + shuffles reaching the real score) / (1 + R); fewer than 20 labelings give no p"
+        "permuted labels: accuracy of models trained on ratings that are permuted between stimuli shown equally often, "
+        "with all ratings of a stimulus together, within a subject (if one model is trained on all subjects: the same "
+        "for all); p = (1 + permutations that reach the real score) / (1 + R); fewer than 20 labelings give no p"
     )
     if (audit.scores["model"] == "logistic regression").any():
         yield (
-            "logistic regression: with one C for real and shuffled labels alike; runs of it choose C on the validation "
-            "windows of each fold, and may score otherwise"
+            "logistic regression: with the same C for real and permuted labels; runs of it choose C on the validation "
+            "set of each fold, and may have other scores"
         )
     yield (
         "order alone: predicted from the nearest training windows in the order of presentation, without any signal; "
-        "shuffling cannot see what goes with time"
+        "label permutation does not detect effects of time"
     )
     yield (
-        "knows the stimulus: each test window gets the label that most training windows of its stimulus have, without "
-        "any signal"
+        "knows the stimulus: each test window predicted as the most frequent label of its stimulus in the training "
+        "set, without any signal"
     )
     for row in audit.canaries.itertuples():
-        what = "drawn at random after the split" if row.canary == "random test labels" else "shuffled once (R = 1)"
+        what = "drawn at random after the split" if row.canary == "random test labels" else "permuted once (R = 1)"
         folds = f"{row.n_folds} fold{'' if row.n_folds == 1 else 's'}"
         yield (
-            f"canary, {row.protocol}, {row.target}: of the test trials of {folds}, the system itself is right about "
-            f"{row.n_right} of {row.n_trials} where labels are {what}; chance is {row.chance:.0%} "
+            f"canary, {row.protocol}, {row.target}: of the test trials of {folds}, the model predicts "
+            f"{row.n_right} of {row.n_trials} correctly if labels are {what}; chance is {row.chance:.0%} "
             f"(p = {row.p_value:.2g}{'' if row.can_alarm else '; so few trials can raise no alarm'})"
         )
     for row in audit.gaps.itertuples():

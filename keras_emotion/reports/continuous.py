@@ -35,6 +35,30 @@ LEGEND = (
 )
 
 
+BRIEF_LEGEND = (
+    "Mean over subjects of the concordance over all test steps of a subject, with its 95 % interval. p: paired t-test "
+    "over subjects against two baseline models without any signal: order alone (mean rating at the same time since the "
+    "onset) and knows the stimulus (the same, of the training trials with that stimulus)."
+)
+"""How to read the brief table."""
+
+_BRIEF = ("concordance", "95 %", "within trials", "p order", "p stimulus")
+
+
+def summary_blocks(summary: pd.DataFrame) -> tuple[list[str], dict[str, list[tuple[str, list[str]]]]]:
+    """Headings and lines of the brief table by protocol, see `keras_emotion.reports.terminal.block_table`.
+
+    Args:
+        summary: of `continuous_summary`.
+    """
+    places = [COLUMNS.index(name) for name in _BRIEF]
+    blocks: dict[str, list[tuple[str, list[str]]]] = {}
+    for protocol, model, n_subjects, *cells in summary_rows(summary):
+        row = (protocol, model, n_subjects, *cells)
+        blocks.setdefault(f"{protocol}, {n_subjects} subjects", []).append((model, [row[place] for place in places]))
+    return list(_BRIEF), blocks
+
+
 def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
     """Rows of the table of scores as text, in the order of `COLUMNS`, from `continuous_summary`."""
 

@@ -214,19 +214,19 @@ def parts_for_width(table: MainTable, width: int) -> list[MainTable]:
 
 
 def _reading(scored_unit: str, table: MainTable) -> str:
-    """How the brief table is to be read, in one paragraph."""
+    """How to read the brief table, in one paragraph."""
     labels = {row.label for section in table.sections for row in section.rows}
     text = (
         f"Accuracy by {scored_unit}, mean over subjects. Chance: middle 95 % of the accuracies under label permutation "
-        "of the test set, with its p-value. Majority class: the commonest label of the training set."
+        "of the test set, with its p-value. Majority class: the most frequent label of the training set."
     )
     if "knows the stimulus" in labels:
-        text += " Knows the stimulus: the commonest training label of the stimulus, without any signal."
+        text += " Knows the stimulus: its most frequent label in the training set, without any signal."
     return text
 
 
 def count_of_differences(differences: Sequence[str], reference: str) -> list[str]:
-    """In how many points a run differs from what it is compared with, for the brief table."""
+    """Number of differences of a run from its reference, for the brief table."""
     if not differences:
         return []
     return [f"Differs from {reference} in {len(differences)} point{'' if len(differences) == 1 else 's'}."]

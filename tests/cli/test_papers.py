@@ -60,8 +60,8 @@ def test_hours_that_are_not_known_name_the_option(tmp_path, monkeypatch, capsys)
         (["--data-root", "deap"], "--data-root deap: expected NAME=FOLDER, such as deap=/data/DEAP"),
         (["--data-root", "dea=x"], "--data-root dea: unknown dataset"),
         (["--run", "mercl", "--preset", "paper"], "--preset paper: --data-root is missing"),
-        (["deap_dfcn", "--run", "mercl"], "--run mercl: deap_dfcn is named, too"),
-        (["--run", "mercl", "--data-root", "sam40=x"], "--run mercl: runs on no dataset of --data-root"),
+        (["deap_dfcn", "--run", "mercl"], "--run mercl: deap_dfcn is given as well"),
+        (["--run", "mercl", "--data-root", "sam40=x"], "--run mercl: has no reproduction on a dataset of --data-root"),
     ],
 )
 def test_what_cannot_be_listed_or_made_is_refused(words, message, capsys):

@@ -127,7 +127,7 @@ def test_an_old_spelling_is_accepted_with_one_note_and_not_listed(words, name, v
     given = parse(["p", *words], KNOWN)
     assert given[name] == value
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"{note}the old spelling goes in 0.3.0\n")
+    assert (out, err) == ("", f"{note}the old spelling will be removed in 0.3.0\n")
     for is_full in (False, True):
         assert words[0].partition("=")[0] not in help_text(KNOWN, "prog", everything, is_full=is_full).split()
     # In the first of two passes nothing is said yet.

@@ -110,7 +110,7 @@ def test_the_paper_preset_names_the_ways_out(script, deap):
         "deap_3facrnn.py", *arguments, "--training.epochs", "100000", "--system.width-multiplier", "0.02"
     )
     assert code == 0
-    assert "ways out" in out
+    assert "to reduce the time: " in out
 
 
 def _truncated(root):
@@ -129,7 +129,7 @@ def _two_broken(root):
         (shutil.rmtree, [], ["no such folder"]),
         (_truncated, [], ["s01.dat"]),
         (_two_broken, [], ["s01.dat", "s02.dat"]),
-        (lambda root: None, ["--subjects", "31"], ["no file of subject 31"]),
+        (lambda root: None, ["--subjects", "31"], ["no files of subject 31"]),
         (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of dataset"]),
         (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
         (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and contains no run"]),
@@ -182,7 +182,7 @@ def test_subjects_that_are_asked_for_are_not_dropped(script, deap):
     asked = ("--preset", "reduced", "--subjects", *range(1, 23))
     code, _, err = script("deap_3facrnn.py", "--data-root", deap, *asked, "--dry-run", "--teacher", "none")
     assert code == 2
-    assert "no file of subject 3, 4" in err
+    assert "no files of subject 3, 4" in err
 
 
 # Demos ----------------------------------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ def test_a_figure_is_run_as_a_table_and_drawn_beside_its_printed_numbers(four_su
     ]
     for words, message in (
         (["--figure", "7"], "--figure 7: no such figure; there are 6"),
-        (["--figure", "6", "--table", "1"], "--figure 6: --table 1 is asked for, too; leave out one"),
+        (["--figure", "6", "--table", "1"], "--figure 6: --table 1 is given as well; leave out one of them"),
         (["--table", "1"], "--table 1: no such table of methods; this reproduction has none"),
     ):
         with pytest.raises(InputError, match=message):

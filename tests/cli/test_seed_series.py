@@ -45,7 +45,7 @@ def test_a_copy_is_described_and_run(name, root, tmp_path, monkeypatch, capsys):
     told = " ".join(capsys.readouterr().out.split())
     # Everybody saw the same clips, and the class is that of the clip.
     assert "knows the stimulus 100.0" in told
-    assert "the label is a property of the stimulus, so that knowing the stimulus is knowing the label" in told
+    assert "the label is a property of the stimulus, so that the stimulus determines the label" in told
 
 
 def test_eyes_and_eeg_by_one_command(root, tmp_path, monkeypatch, capsys):

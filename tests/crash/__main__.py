@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import platform
@@ -33,6 +34,10 @@ def main() -> int:
     starts.preload()
     all_phases = (*phases.PHASES, phases.WHOLE)
     chosen = tuple(phase for phase in all_phases if not options.phases or phase.name in options.phases)
+    # Half as many of the one that takes longest.
+    weights = [0.5 if phase is phases.WHOLE else 1.0 for phase in chosen]
+    bounds = [round(options.kills * total / sum(weights)) for total in itertools.accumulate(weights, initial=0.0)]
+    shares = [stop - start for start, stop in itertools.pairwise(bounds)]
     began, outcomes, failures = time.monotonic(), [], 0
     # Not by `TemporaryDirectory`, which forks would remove at their end.
     place = tempfile.mkdtemp(prefix="crash-")
@@ -41,7 +46,7 @@ def main() -> int:
         if options.kills:
             say(f"{platform.platform()}, {os.cpu_count()} cores; seed {options.seed}")
             for number, prepared in enumerate(phases.prepare(chosen, Path(place) / "starts", case)):
-                share = options.kills // len(chosen) + (number < options.kills % len(chosen))
+                share = shares[number]
                 name = prepared.phase.name
                 say(f"{name}: {prepared.ended.seconds:.1f} s, {prepared.ended.events} file events")
                 rng = random.Random(f"{options.seed} {name}")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from keras_emotion.json_files import json_bytes, read_json
 from tests.crash.conditions import as_an_ordinary_user, fill, small_disk, with_clock, with_memory
 from tests.crash.phases import PHASES, SEARCH, TWO_WORKERS, Prepared, prepare
 from tests.crash.starts import Ended, Kill, processes_of, run, say
@@ -288,8 +289,8 @@ def memory(case: Case) -> Scenario:
             ended = run(prepared.phase.words, case.folder, before=with_memory(mebibytes))
             if ended.code == 0:
                 faults = case.compared(prepared, ended)
-            elif ended.code in (-signal.SIGABRT, -signal.SIGSEGV):
-                # Native code that is given no memory ends the process; nothing can be printed then.
+            elif ended.code in (-signal.SIGABRT, -signal.SIGSEGV) or "OpenBLAS error: Memory" in ended.err:
+                # Native code that is given no memory ends the process, with a line of its own or none.
                 faults = []
             else:
                 faults = refused(ended, "memory")
@@ -306,6 +307,31 @@ def memory_of_workers(case: Case) -> Scenario:
         yield f"{mebibytes} MiB: exit code {ended.code}", faults + case.finished(prepared, words)
 
 
+def other_version(case: Case) -> Scenario:
+    """An interrupted run of another version of the package is resumed, one with a field that this version lacks not."""
+
+    def change(pattern: str, **fields: object) -> None:
+        for path in (case.folder / "run").glob(pattern):
+            content, _ = read_json(path)
+            for place, value in fields.items():
+                content[place] = {**content[place], **value}
+            path.write_bytes(json_bytes(content))
+
+    for is_newer in (False, True):
+        prepared = case.start("search")
+        run(prepared.phase.words, case.folder, Kill(signal.SIGKILL, event=prepared.ended.events * 2 // 3))
+        version = "9.0.0" if is_newer else "0.1.0"
+        for pattern in ("starts/*.json", "environment.json"):
+            change(pattern, packages={"keras_emotion": version})
+        if is_newer:
+            change("config.json", science={"a_field_of_it": 1})
+        ended = run((*prepared.phase.words, *RESUME), case.folder)
+        named = f"keras_emotion {version} (here "
+        faults = refused(ended, "a_field_of_it: 1 -> null") if is_newer else case.compared(prepared, ended)
+        faults += [] if named in ended.err else [f"expected {named!r}: {ended.err[-1000:]}"]
+        yield f"version {version}: exit code {ended.code}", faults
+
+
 SCENARIOS: dict[str, Callable[[Case], Scenario]] = {
     "lost workers": lost_workers,
     "lost workers of Dask": lambda case: lost_workers(case, "dask"),
@@ -315,6 +341,7 @@ SCENARIOS: dict[str, Callable[[Case], Scenario]] = {
     "damaged files of a finished run": damaged_finished,
     "clock": clock,
     "permissions": permissions,
+    "other version": other_version,
     "memory": memory,
     "memory of workers": memory_of_workers,
 }

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import os
 import signal
 import subprocess
@@ -151,7 +152,7 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=files[0],
                 stderr=files[1],
-                preexec_fn=before,
+                preexec_fn=functools.partial(_as_from_a_terminal, before),
                 start_new_session=True,
             )
             pid = process.pid
@@ -221,11 +222,9 @@ def _fork(words, folder, files, variables, kill, before, count) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(files[0], 1)
         os.dup2(files[1], 2)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        _as_from_a_terminal(before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["keras-emotion", *words]
-        if before is not None:
-            before()
         counted = _count_events(folder, kill)
         os.write(writing, b"x")
         os.close(writing)
@@ -242,6 +241,14 @@ def _fork(words, folder, files, variables, kill, before, count) -> int:
         sys.stderr.flush()
         code = 71
     os._exit(code)
+
+
+def _as_from_a_terminal(before: Callable[[], None] | None) -> None:
+    """Have signals end this process, also where a script in the background started the harness and ignores some."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if before is not None:
+        before()
 
 
 def _code_of(words: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Scores of ratings that follow time, and what can be predicted of them without a signal."""
+"""Scores of continuous ratings, and baselines without a signal."""
 
 import numpy as np
 import pandas as pd

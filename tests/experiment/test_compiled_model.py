@@ -1,4 +1,4 @@
-"""What a process keeps for a system is kept under the content of its files, and not under their names."""
+"""Caches of a process for a system are keyed by the content of its files, not by their names."""
 
 import re
 from types import SimpleNamespace

@@ -120,7 +120,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
         folder.finish({})
     (note,) = folder.check_jobs().notes
     assert note.startswith(f"jobs/{file.name}: damaged (")
-    # To look at a run moves nothing.
+    # Reading a run moves no file.
     assert file.read_bytes() == BAD[how]
     jobs = folder.set_aside_damaged()
     assert jobs.finished == {record_name(job(fold=1))}
@@ -128,7 +128,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
     (moved,) = (folder.path / "damaged").iterdir()
     assert moved.read_bytes() == BAD[how]
     assert capsys.readouterr().err.count(f"{file}: damaged (") == 1
-    # What another process, which found the same, does then.
+    # As another process does that found the same.
     assert folder.set_aside_damaged() == jobs
 
 
@@ -165,7 +165,7 @@ def test_a_record_of_an_earlier_version_counts_and_is_mentioned(tmp_path):
     (folder.path / "jobs" / f"{earlier_name(old)}.json").write_text(json.dumps(old))
     assert folder.check_jobs().finished == {record_name(job(subject=1))}
     assert folder.check_jobs().notes == ["1 record without a checksum, of an earlier version"]
-    # Of a job that was done again, one counts.
+    # Of a repeated job, one record counts.
     folder.write_job(record(job(subject=1)))
     folder.finish(SUMMARY, expected=[record_name(job(subject=1))])
     assert len(folder.predictions()) == 2

@@ -1,4 +1,4 @@
-"""Windows of recordings with gaps, bad stretches and samples that are no signal: which have a probability, and when."""
+"""Windows of recordings with gaps, bad segments and missing signal: which have a probability, and when."""
 
 import json
 import types
@@ -29,7 +29,7 @@ RATE, SECONDS = 128, 80
 
 @pytest.fixture(scope="module")
 def microvolts():
-    """Offsets and drifts as amplifiers have them, and noise; all of it within 16 bits."""
+    """Offsets and drifts as from amplifiers, and noise; all within 16 bits."""
     rng = np.random.default_rng(5)
     offsets = np.arange(4)[:, np.newaxis] * 200.0 + np.linspace(0, 300, SECONDS * RATE)
     return offsets + rng.normal(0, 15, (4, SECONDS * RATE))
@@ -37,7 +37,7 @@ def microvolts():
 
 @pytest.fixture
 def held(tmp_path):
-    """Writes an array and opens it; what an array does not say is set by hand."""
+    """Write an array and open it; other metadata are set by hand."""
 
     def opened(signal, rate=RATE, names=CHANNELS, **said):
         np.save(tmp_path / "held.npy", signal)
@@ -79,7 +79,7 @@ def predictors(networks):
     return made
 
 
-# --- what is no signal
+# --- missing signal
 
 
 def test_what_is_no_signal():
@@ -87,14 +87,14 @@ def test_what_is_no_signal():
     signal[0, 40] = np.inf
     signal[1, 100:150] = signal[1, 100]  # half a second
     signal[1, 200:249] = signal[1, 200]  # a little less
-    signal[:, 300:310] = 0  # all together, 0.1 s; the last is no EEG, and says nothing
+    signal[:, 300:310] = 0  # all together, 0.1 s; the last is not EEG, and does not count
     signal[2, 500:900] = 7
     found = find_damage(signal, 100.0, np.array([True, True, False]))
     assert sorted(one[1:] for one in found) == [(0, 40, 41), (0, 300, 310), (1, 100, 150), (1, 300, 310)]
 
 
 def test_a_line_through_damage_is_what_it_was():
-    """Of a straight line nothing changes, in whatever pieces it is read; at an end the neighbour stands in."""
+    """A straight line is unchanged, in any pieces; at an end the neighbour is used."""
     line = np.array([[2.0], [-3.0]]) * np.arange(1000) + np.array([[5.0], [1.0]])
     damaged = line.copy()
     damaged[:, 100:110], damaged[0, 112], damaged[:, 400:900], damaged[:, 995:] = np.nan, np.inf, np.nan, np.nan
@@ -110,7 +110,7 @@ def test_a_line_through_damage_is_what_it_was():
 
 
 def test_a_look_at_the_whole(held, microvolts):
-    """Pieces of 10 s: a pause across their border is one, and channels without any signal are known as such."""
+    """Pieces of 10 s: a pause across their border is one, and channels without any signal are recognised."""
     signal = microvolts.copy()
     signal[:, round(9.8 * RATE) : round(10.3 * RATE)] = 0
     signal[1] = 3.0
@@ -154,7 +154,7 @@ def test_windows_and_their_problems():
 
 
 def test_windows_that_overlap_and_their_problems():
-    """Windows of 4 s every 1.5 s at 100 Hz, cut 0.5 s later, without filters."""
+    """Windows of 4 s every 1.5 s at 100 Hz, delayed by 0.5 s, without filters."""
     grid = WindowGrid(4.0, 1.5, 0.5, 0.0, 100.0, 0.0)
     recording = types.SimpleNamespace(gaps=(), n_samples=1100, sampling_rate_hz=100.0)
     recording.time_axis = types.SimpleNamespace(seconds_of=lambda sample: sample / 100)
@@ -177,7 +177,7 @@ def test_windows_that_overlap_and_their_problems():
 
 
 def test_away_from_damage_nothing_changes(held, microvolts, predictors):
-    """A lead-in away features are the same to rounding; from the margin on they differ by less than 0.01 nats."""
+    """A lead-in away features are equal up to rounding; from the margin on they differ by less than 0.01 nats."""
     predictor = predictors["none"]
     expected = predictor.predict(held(microvolts), 20.0)
     assert list(expected.table) == ["start_seconds", "stop_seconds", "probability_low", "probability_high"]
@@ -209,7 +209,7 @@ def test_away_from_damage_nothing_changes(held, microvolts, predictors):
 
 
 def test_after_a_gap_windows_begin_anew(held, microvolts, predictors):
-    """On each side everything is as of a recording of its own, but for the baseline; times are those of the file."""
+    """Each side is independent except for the baseline; times are those of the file."""
     gap = Gap(31 * RATE + 5, 100.0, "EDF+D")
     for baseline, first_start in (("none", 0), ("signal", 3), ("feature", 3)):
         found = predictors[baseline].predict(held(microvolts, gaps=(gap,)), 20.0)
@@ -229,7 +229,7 @@ def test_after_a_gap_windows_begin_anew(held, microvolts, predictors):
 
 def test_what_the_file_calls_bad(held, microvolts, predictors):
     signal = microvolts.copy()
-    signal[0] *= 1e4  # no scalp has that, and nobody looks at it
+    signal[0] *= 1e4  # implausible amplitude, but in an unused channel
     spans = (BadSpan(20 * RATE, 21 * RATE, "BAD_cough"), BadSpan(40 * RATE, 41 * RATE, "BAD_ACQ_SKIP", False))
     found = predictors["none"].predict(held(signal, bad_channels=("F3",), bad_spans=spans))
     assert "F3 counts as missing: marked as bad in the file" in found.notes
@@ -237,7 +237,7 @@ def test_what_the_file_calls_bad(held, microvolts, predictors):
     problems = found.table["problem"]
     assert problems[10] == "bad segment in the file: BAD_cough"
     assert problems[20] == "bad segment in the file: BAD_ACQ_SKIP"
-    # Where there is a signal the neighbours keep theirs; beside a pause they are too near.
+    # Neighbours keep their features if there is a signal; next to a pause they are too close.
     assert (problems[[9, 11]] == "").all()
     assert (problems[[19, 21]] == "within 1.7 s of samples without signal").all()
     with pytest.raises(InputError, match=r"has 1 of the model's 4 channels.*F3: marked as bad in the file; F4: mark"):
@@ -274,7 +274,7 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
             "none",
             "none of 40 windows can be used: samp",
         ),
-        (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts taken for microvolts"),
+        (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts read as microvolts"),
     ],
 )
 def test_refused(change, baseline, message, held, microvolts, predictors):
@@ -314,7 +314,7 @@ def test_weights_that_are_no_numbers(networks, tmp_path):
     try:
         weight.assign(np.where(np.arange(values.size).reshape(values.shape) == 0, np.nan, values))
         model.save(tmp_path / "model.keras")
-        with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are no finite"):
+        with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are not finite"):
             Predictor.from_file(tmp_path / "model.keras")
         with pytest.raises(InputError, match="weights are not finite"):
             Predictor(model)
@@ -326,7 +326,7 @@ def test_weights_that_are_no_numbers(networks, tmp_path):
 
 
 def test_faces_go_on_in_gaps():
-    """A video has its own clock: it goes on for as long as the recording lacks, also where the file does not count."""
+    """A video has its own clock: it continues during gaps of the recording, also if the file does not count them."""
     asked = []
 
     class Part:

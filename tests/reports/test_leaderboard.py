@@ -130,7 +130,7 @@ def test_trials_are_scored_whatever_the_windows_are(tmp_path):
     made = build_leaderboard([Entry("x", "trial_disjoint", folder, 1)], "X", {}, {})
     assert made.scores["accuracy"].item() == pytest.approx(np.mean(RIGHT["middle"]) / N_TRIALS)
     assert made.scores["window_seconds"].item() == 2
-    assert "Trials are scored, each by the mean probability over its windows" in made.markdown
+    assert "Scored by trial (mean probability over its windows)" in made.markdown
 
 
 def test_pairs_are_tested_over_subjects_and_corrected_for_all(page):
@@ -164,7 +164,7 @@ def test_the_page_lists_the_best_first_and_what_is_missing(page):
     assert "- a stimulus is a sound" in lines
     assert "| machine | one |" in lines
     assert any(line.startswith("- `good` is above `middle` by 28.1 points, p < 0.001") for line in lines)
-    assert "- no difference shown: `middle` and `like it`" in lines
+    assert "- no significant difference: `middle` and `like it`" in lines
     assert "synthetic" not in page.markdown
 
 

@@ -234,7 +234,10 @@ def test_chance_band_equals_the_exact_null(hand_report):
 
 
 def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, hand_report):
-    assert any("2 subjects, fewer than the 10" in note and "subjects 2, 10" in note for note in hand_report.table.notes)
+    assert any(
+        "2 subjects, too few for an interval over subjects (expected 10 or more)" in note and "subjects 2, 10" in note
+        for note in hand_report.table.notes
+    )
     folder = start(tmp_path / "run", ("trial_disjoint",))
     for subject in range(1, 11):
         labels = np.array([0, 1, 0, 1])
@@ -242,7 +245,7 @@ def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, ha
     table = main_table(read_numbers(finish(folder)), None, ())
     # Half of ten subjects at 1/2, half at 1: sd sqrt(10/9) / 4; the interval holds binomial(10, 1/2) from 2 to 8.
     assert cells(table, "arousal", "accuracy") == [("75.0 ± 26.4", "[60.0, 90.0]")]
-    assert not any("fewer than the 10" in note for note in table.notes)
+    assert not any("too few for an interval" in note for note in table.notes)
 
 
 def test_of_many_that_are_not_evaluable_one_reason_is_printed(tmp_path):
@@ -388,6 +391,14 @@ def test_every_picture_says_in_words_what_can_be_seen(hand_report):
     assert "theta 0.35, alpha 0.35, gamma 0.35" in attention
 
 
+def test_protocols_of_a_run_differ_in_colour_and_marker(sam40_report):
+    (picture,) = [one for one in sam40_report.pictures if one.name == "accuracy_by_subject"]
+    handles = {handle.get_label(): handle for handle in picture.figure.legends[0].legend_handles}
+    protocols = [handles[name] for name in ("as_published", "trial_disjoint", "subject_disjoint")]
+    assert len({handle.get_color() for handle in protocols}) == 3
+    assert len({handle.get_marker() for handle in protocols}) == 3
+
+
 def test_a_page_runs_one_script_that_is_known_by_its_hash(hand_report):
     page = hand_report.path.read_text()
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -450,9 +461,9 @@ def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):
     numbers = compute_numbers(dataclasses.replace(tables, predictions=predictions))
     assert numbers.keeping_stimuli_apart == ("predefined_split",)
     (note,) = stimulus_notes(numbers)
-    assert "only protocols that keep stimuli apart judge here: in this run predefined_split (" in note
+    assert "only stimulus-disjoint protocols test emotion recognition: in this run predefined_split (" in note
     (none,) = stimulus_notes(dataclasses.replace(numbers, keeping_stimuli_apart=()))
-    assert "judge here: none in this run (" in none
+    assert "test emotion recognition: none in this run (" in none
     # A protocol that tested nobody judges nothing.
     untested = predictions[predictions["protocol"].ne("predefined_split")]
     assert compute_numbers(dataclasses.replace(tables, predictions=untested)).keeping_stimuli_apart == ()
@@ -619,19 +630,19 @@ def test_sentence_says_what_the_gap_means(tmp_path):
     same = sentence(
         tmp_path / "same", ("as_published", "trial_disjoint"), {"as_published": (4, 2), "trial_disjoint": (2, 3)}
     )
-    assert "a difference that these subjects cannot tell from none" in same
+    assert "the difference is not significant for these subjects" in same
     assert "emotion recognised" not in same
     clean = sentence(tmp_path / "clean", ("trial_disjoint",), {"trial_disjoint": (4, 4)})
     assert clean.startswith("Under trial_disjoint, arousal with 100.0 % lies above the chance band (")
     flawed = sentence(tmp_path / "flawed", ("as_published",), {"as_published": (4, 4)})
-    assert flawed.startswith("No protocol of this run keeps training and test apart: epoch chosen on the test fold")
+    assert flawed.startswith("No protocol of this run separates training and test sets: epoch chosen on the test fold")
     # Another scope: the gap would be that between subjects, not the leak's.
     across = sentence(
         tmp_path / "across", ("as_published", "subject_disjoint"), {"as_published": (4, 4), "subject_disjoint": (2, 2)}
     )
     assert across.startswith("Under subject_disjoint, arousal with 50.0 % lies within the chance band (")
-    assert re.search(r" %\); with 80 % power these data show a difference of [\d.]+ points over subjects", same)
-    assert "these data show" not in clean
+    assert re.search(r" %\); these data detect a difference of [\d.]+ points over subjects", same)
+    assert "these data detect" not in clean
 
 
 def test_area_is_left_out_without_probabilities(tmp_path):
@@ -652,7 +663,7 @@ def test_report_into_another_folder_leaves_the_run_alone(tmp_path):
     assert all(path.is_file() and path.parent.parent == report.path.parent for path in report.figures)
     assert sorted(folder.path.rglob("*")) == before
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file: cannot be made: File exists"):
+    with pytest.raises(InputError, match="file: cannot be created: File exists"):
         build_report(folder, output=tmp_path / "file")
 
 
@@ -675,12 +686,12 @@ def test_damaged_predictions_are_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("predictions.csv", b"", r"predictions\.csv: damaged \(No columns"),
-        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: has no column trial, stimulus"),
+        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: missing column trial, stimulus"),
         ("predictions.csv", None, r"predictions\.csv: label, prediction, repetition, fold: expected an integer"),
         ("predictions.csv", b"protocol\n\xff\xfe", r"predictions\.csv: damaged \('utf-8' codec"),
         ("results.csv", b'protocol,"subject\n1', r"results\.csv: damaged \(Error tokenizing"),
-        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: has no column subject"),
-        ("config.json", b"[]", r"config\.json: damaged \(no JSON object\)"),
+        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: missing column subject"),
+        ("config.json", b"[]", r"config\.json: damaged \(not a JSON object\)"),
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',

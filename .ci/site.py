@@ -28,10 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 PAGES = {
     "README.md": "index.md",
-    "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "CODE_OF_CONDUCT.md": "code_of_conduct.md",
-    "SECURITY.md": "reporting.md",
     "benchmarks/README.md": "benchmarks.md",
     "reproductions/results/README.md": "results/index.md",
     **{

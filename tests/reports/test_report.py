@@ -686,12 +686,12 @@ def test_damaged_predictions_are_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("predictions.csv", b"", r"predictions\.csv: damaged \(No columns"),
-        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: has no column trial, stimulus"),
+        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: missing column trial, stimulus"),
         ("predictions.csv", None, r"predictions\.csv: label, prediction, repetition, fold: expected an integer"),
         ("predictions.csv", b"protocol\n\xff\xfe", r"predictions\.csv: damaged \('utf-8' codec"),
         ("results.csv", b'protocol,"subject\n1', r"results\.csv: damaged \(Error tokenizing"),
-        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: has no column subject"),
-        ("config.json", b"[]", r"config\.json: damaged \(no JSON object\)"),
+        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: missing column subject"),
+        ("config.json", b"[]", r"config\.json: damaged \(not a JSON object\)"),
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',

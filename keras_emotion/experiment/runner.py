@@ -274,7 +274,7 @@ def compute_part(
 
     Raises:
         InputError: files are missing or broken (the message lists all of them), or features cannot be computed or
-        stored.
+            stored.
     """
     data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify, (part,)), {})
     store = FeatureStore(runtime.feature_store.absolute())

@@ -314,7 +314,7 @@ def _built_in(model: keras.Model, lacks: frozenset[str]) -> Iterator[None]:
     Args:
         model: the model.
         lacks: features missing in the format: `"loops"` (and pooling of volumes), `"erfc"` (and tensors stored in a
-        layer).
+            layer).
     """
     import keras
 

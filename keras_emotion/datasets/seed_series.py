@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from typing_extensions import override
+
 from keras_emotion.datasets.read_ahead import read_ahead
 from keras_emotion.datasets.reader import (
     SYNTHETIC_MARKER,
@@ -271,8 +273,8 @@ class SEEDSeries(Reader):
                 error = error or one
         raise error
 
+    @override
     def genders(self) -> Mapping[int, Gender]:
-        """See `Reader.genders`."""
         known = dict(enumerate(self.facts["sex"], 1))
         return {subject: _SEXES[known[subject]] for subject in self.subjects if subject in known}
 
@@ -383,8 +385,8 @@ class SEEDSeries(Reader):
         """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         if self.label_table is not None:
             return []

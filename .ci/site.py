@@ -31,6 +31,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "CODE_OF_CONDUCT.md": "code_of_conduct.md",
+    "SECURITY.md": "reporting.md",
     "benchmarks/README.md": "benchmarks.md",
     "reproductions/results/README.md": "results/index.md",
     **{
@@ -41,7 +42,7 @@ PAGES = {
 }
 """Files of the repository that are pages of the site: their paths here and there."""
 
-DOWNLOADS = ("CITATION.cff", "LICENSE", "SECURITY.md")
+DOWNLOADS = ("CITATION.cff", "LICENSE")
 """Files of the repository that pages link to."""
 
 PACKAGES = (
@@ -129,7 +130,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Point links of files from elsewhere in the repository to their pages, and link pages that texts name."""
     here = page.file.src_uri
-    source = next((path for path, uri in PAGES.items() if uri == here), None)
+    source = next((path for path, uri in PAGES.items() if uri == here), f"docs/{here}")
 
     def moved(match: re.Match) -> str:
         before, target, anchor = match[1], match[2], match[3] or ""
@@ -143,7 +144,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     def outside_of_code(text: str) -> str:
         text = _PAGE_IN_TEXT.sub(linked, text)
-        return text if source is None else _LINK.sub(moved, text)
+        return _LINK.sub(moved, text) if (ROOT / source).is_file() else text
 
     parts, end = [], 0
     for fence in _FENCE.finditer(markdown):

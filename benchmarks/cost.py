@@ -34,7 +34,7 @@ FINISHED = {"subjects": 22, "targets": ("valence", "arousal"), "repetitions": 5,
 """A run of 2,200 jobs, as the table of 3FACRNN has."""
 
 ONE_CANDIDATE = ("--system.inverse-regularisation-grid", 1)
-COMMANDS = ("describe", "run", "run again", "audit", "report")
+COMMANDS = ("describe", "run", "run again", "audit")
 
 
 def command(*words: object) -> list[str]:
@@ -94,7 +94,7 @@ def draw(rows: list[dict[str, Any]], file: str) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(9, 6.5), sharex=True, layout="constrained")
     for (grown, quantity), place in axes_of.items():
         panel = axes.flat[place]
-        for name, marker in zip(COMMANDS, "osD^v", strict=True):
+        for name, marker in zip(COMMANDS, "osD^", strict=True):
             own = [row for row in rows if row["grown"] == grown and row["command"] == name]
             panel.plot([row["size"] for row in own], [row[quantity] for row in own], marker=marker, label=name)
         panel.set(xscale="log", xticks=SIZES, xticklabels=map(str, SIZES), ylim=(0, None))
@@ -209,8 +209,6 @@ def _words(name: str, data: Path, folder: Path) -> list[str]:
     run = folder / "run"
     if name == "describe":
         return command("describe", data)
-    if name == "report":
-        return command("report", run)
     if name == "audit":
         return command("audit", run, "--light-permutations", 19, "--workers", 1, "--output", folder / "audit")
     return command(

@@ -93,6 +93,7 @@ def main(
         "threads": threads,
         "minutes": minutes,
         "speed": speed,
+        "figures": figures,
     }
     machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
     try:

@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""Record the software and hardware environment of a run."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _READERS = ("h5py", "mediapipe", "av", "opencv-contrib-python", "librosa", "matp
 """What else a report of a fault has to name."""
 
 _VARIABLES = ("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE")
-"""What names of environment variables begin with that change how a backend computes."""
+"""Prefixes of the environment variables that change how a backend computes."""
 
 
 def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
-    """Versions, machine, commit and command, JSON-able."""
+    """Return versions, machine, commit and command as JSON-able values."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.executable).name, *sys.argv]),
@@ -88,10 +88,13 @@ def versions() -> dict[str, str]:
 
 
 def visible_gpus() -> list[str]:
-    """Ids of the NVIDIA GPUs that this process may use, as in `CUDA_VISIBLE_DEVICES`; the backend is not asked."""
+    """Return the ids of the NVIDIA GPUs visible to this process, as in `CUDA_VISIBLE_DEVICES`.
+
+    The backend is not imported.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        # As CUDA reads it: what comes after an id that is none does not count ("-1": no GPU).
+        # As CUDA reads it: ids after the first invalid one are ignored ("-1": no GPU).
         names = (name.strip() for name in chosen.split(","))
         return list(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
     numbers = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))

@@ -107,7 +107,7 @@ def test_the_backend_is_that_of_the_environment(before_keras, monkeypatch):
 )
 def test_what_keras_would_refuse_is_said_in_a_line(before_keras, name, value):
     before_keras(**{name: value})
-    with pytest.raises(InputError, match=rf"keras\.json: {name} is {value!r}; expected .*; mend or delete the file"):
+    with pytest.raises(InputError, match=rf"keras\.json: {name} is {value!r}; expected .*; correct or delete the file"):
         keras_settings.check_keras_can_start()
 
 

@@ -36,7 +36,7 @@ def test_a_module_of_an_earlier_version_leads_on(old):
     names = [name for name in vars(target) if not name.startswith("_") and f"{old}:{name}" not in moved.NAMES]
     names = [name for name in names if not isinstance(getattr(target, name), types.ModuleType)]
     for name in names[:3]:
-        with pytest.warns(DeprecationWarning, match=r"goes in version 0\.3\.0"):
+        with pytest.warns(DeprecationWarning, match=r"will be removed in version 0\.3\.0"):
             assert getattr(module, name) is getattr(target, name)
     with pytest.raises(AttributeError):
         _ = module.nothing_of_this_name

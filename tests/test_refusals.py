@@ -25,9 +25,9 @@ from keras_emotion.schema import InputError
         (OSError(5, "Input/output error", "/data/a.set"), "Input/output error"),
         (RuntimeError("/data/a.set: two\n lines"), "a.set: two lines"),
         (RuntimeError("too short.\nWARNING: mne.io.read_raw_cnt supports Neuroscan CNT files only."), "too short"),
-        (AttributeError("'NoneType' object has no attribute 'kind'"), "not of this format, or damaged: AttributeError"),
-        (TypeError("'int' object is not subscriptable"), "not of this format, or damaged: TypeError"),
-        (AssertionError(), "not of this format, or damaged: AssertionError"),
+        (AttributeError("'NoneType' object has no attribute 'kind'"), "unsupported format or damaged: AttributeError"),
+        (TypeError("'int' object is not subscriptable"), "unsupported format or damaged: TypeError"),
+        (AssertionError(), "unsupported format or damaged: AssertionError"),
         (TypeError("The number of trials is 5"), "TypeError: The number of trials is 5"),
     ],
     ids=lambda value: type(value).__name__,
@@ -64,7 +64,9 @@ def test_special_files_are_refused_also_through_links(kind, tmp_path, monkeypatc
             bound.bind("there")
     os.symlink("there", "link")
     for name in ("there", "link"):
-        with pytest.raises(InputError, match=rf"^{name}: is a {kind}.*; expected a regular file$"):
+        with pytest.raises(
+            InputError, match=rf"^{name}: is a {kind}.*; expected a regular file; copy its content to a file$"
+        ):
             refuse_special_file(name)
     refuse_special_file("gone")
     refuse_special_file(".")

@@ -60,9 +60,9 @@ def test_a_table_that_is_cut_off_anywhere_in_a_line_is_refused(tmp_path):
     [
         (b"01,1,", b"01,1.5,", r"fold: expected an integer in every row \(row 2, fold: '1.5'\)"),
         (b"NA,0,", b"NA,,", r"fold: expected an integer in every row \(row 1, fold: ''\)"),
-        (b"0.1", b"0,1", r"damaged \(line 2 has not the 4 cells of the first\)"),
-        (b"0.1", b"zero", r"value: expected a number or nothing in every row \(row 1, value: 'zero'\)"),
-        (b",value", b",valve", "has no column value"),
+        (b"0.1", b"0,1", r"damaged \(line 2 does not have the 4 cells of the first line\)"),
+        (b"0.1", b"zero", r"value: expected a number or an empty cell in every row \(row 1, value: 'zero'\)"),
+        (b",value", b",valve", "missing column value"),
         (b"01", b"\xff", "damaged .*codec can't decode"),
         (b"fold", b"subject", "damaged .*[Dd]uplicate"),
     ],

@@ -26,7 +26,7 @@ _COMMON_RATINGS = ("valence", "arousal", "dominance", "liking")
 
 @dataclasses.dataclass(frozen=True)
 class Describe:
-    """List the subjects and trials of a dataset on disk, and all its faults.
+    """List subjects, trials and faults of a dataset.
 
     All files are read completely. Exit code 0: the dataset is complete; 1: files are faulty or missing; 2: not this
     dataset.

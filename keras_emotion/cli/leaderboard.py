@@ -35,7 +35,7 @@ class _Cost:
 
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
-    """Compare all EEG models on a dataset, with limited time per call.
+    """Compare all EEG models on a dataset.
 
     One target, one repetition of at most five folds. Each model has one run for each protocol, the cheapest model
     first. After the given minutes no training is started; the next call continues. The page is written from the

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Report on a finished run, or compare several on their common subjects.
+    """Report on a finished run, or compare several.
 
-    For one run: table, page and figures. For several: one table, and tests of the difference for each pair of runs with
-    the same folds. The run folders are not changed.
+    For one run: table, page and figures. For several: one table on their common subjects, and tests of the difference
+    for each pair of runs with the same folds. The run folders are not changed.
 
     Args:
         runs: run folders.

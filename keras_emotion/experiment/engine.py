@@ -13,6 +13,7 @@ Workers ignore Ctrl-C, which the parent process handles, and end within seconds 
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import importlib
@@ -71,6 +72,11 @@ _IDLE_SECONDS = {True: 300, False: 10}
 
 _CONNECTING_SECONDS = 30
 """Timeout for an answer of a Dask cluster."""
+
+_LOST = (
+    "a worker was killed or its machine was lost (the system kills processes when memory runs out); what is finished "
+    "is kept: continue with --resume, with fewer --workers if memory was the cause"
+)
 
 _WATCH_SECONDS = 1.0
 """Interval at which a worker checks whether its parent process still exists."""
@@ -158,10 +164,7 @@ def in_workers(runtime: Runtime, tasks: Sequence[Task], *, trains: bool) -> Iter
                         result = result.value
                     yield result
         except lost_worker as error:
-            raise InputError(
-                "a worker was killed or its machine was lost (the system kills processes when memory runs out); what "
-                "is finished is kept: continue with --resume, with fewer --workers if memory was the cause"
-            ) from error
+            raise InputError(_LOST) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -454,16 +457,20 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
         if not address:
             dask = _imported("dask", extra="dask")
             stack.enter_context(dask.config.set({"distributed.worker.daemon": False}))
-            cluster = distributed.LocalCluster(
-                n_workers=n_workers,
-                # Number of parallel tasks, not of threads per task.
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port
-                memory_limit=None,
-                # On Ctrl-C it warns about each working worker.
-                silence_logs=logging.ERROR,
-            )
+            try:
+                cluster = distributed.LocalCluster(
+                    n_workers=n_workers,
+                    # Number of parallel tasks, not of threads per task.
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",  # any free port
+                    memory_limit=None,
+                    # On Ctrl-C it warns about each working worker.
+                    silence_logs=logging.ERROR,
+                )
+            except RuntimeError as error:
+                # A worker ended before it had started.
+                raise InputError(_LOST) from error
             address = stack.enter_context(cluster).scheduler_address
         try:
             with warnings.catch_warnings():
@@ -483,7 +490,13 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
         if any(tasks_at_a_time[worker] != 1 for worker in used):
             raise InputError("workers of the Dask cluster run several tasks at a time; start them with --nthreads 1")
         with joblib.parallel_config(Backend(client=client, workers=used), n_jobs=n_workers):
-            yield distributed.scheduler.KilledWorker, TerminatedWorkerError
+            # The last two where the scheduler is lost.
+            yield (
+                distributed.scheduler.KilledWorker,
+                TerminatedWorkerError,
+                concurrent.futures.CancelledError,
+                distributed.comm.CommClosedError,
+            )
 
 
 def _check_versions(client) -> None:

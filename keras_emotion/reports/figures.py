@@ -548,9 +548,14 @@ def _set_title(figure: Figure, title: str, mark: str) -> None:
 
 
 def _look(numbers: RunNumbers, protocol: str) -> tuple[str, str]:
-    """Colour and marker of a protocol: the same in every figure of every run."""
-    place = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols])).index(protocol)
-    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    """Colour and marker of a protocol: the same in all runs, unless another protocol of the run has them already."""
+    known = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols]))
+    places: dict[str, int] = {}
+    for name in numbers.protocols:
+        wished = known.index(name) % len(COLOURS)
+        free = ((wished + step) % len(COLOURS) for step in range(len(COLOURS)))
+        places[name] = next((place for place in free if place not in places.values()), wished)
+    return COLOURS[places[protocol]], MARKERS[places[protocol]]
 
 
 def _handle(numbers: RunNumbers, protocol: str) -> Line2D:

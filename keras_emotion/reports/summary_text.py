@@ -1,4 +1,4 @@
-"""What a run did, in one paragraph for who opens its report cold."""
+"""Lead paragraph of the report of a run: model, data and protocols."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def what_was_done(folder: RunFolder, numbers: RunNumbers, differences: Sequence[
         reference: what `differences` compares with.
     """
     system = folder.config["science"].get("system", {}).get("kind")
-    model = f"The model {system}" if system else "The model"
+    model = f"The model of {numbers.name}{f' ({system})' if system else ''}"
     targets = join(f"{name} ({len(numbers.class_names[name])} classes)" for name in numbers.evaluated)
     n_protocols = len(numbers.protocols)
     text = (

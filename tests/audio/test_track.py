@@ -228,8 +228,8 @@ def test_unusable_files_and_stretches(tmp_path, sound):
     for name, words in (
         ("none.wav", "no such file; expected a sound or video file"),
         ("empty.wav", "empty file; copy it again"),
-        ("text.wav", "no readable sound (Invalid data found when processing input)"),
-        ("silent.mp4", "no sound track, only video; expected a file with sound"),
+        ("text.wav", "unreadable audio (Invalid data found when processing input)"),
+        ("silent.mp4", "no audio track, only video; expected a file with audio"),
     ):
         for call in (
             lambda path: [read_audio(path, 16000)],
@@ -238,13 +238,13 @@ def test_unusable_files_and_stretches(tmp_path, sound):
         ):
             assert refused(call, tmp_path / name).startswith(f"{tmp_path / name}: {words}")
     for start, stop, words in (
-        (1.0, None, "no sound from 1 s on, it ends at 1.00 s"),
-        (7.5, 8.0, "no sound from 7.5 s on, it ends at 1.00 s"),
-        (0.5, 0.5, "sound from 0.5 to 0.5 s was asked for, an empty span"),
-        (0.5, 0.2, "sound from 0.5 to 0.2 s was asked for, an empty span"),
-        (0.5, float("nan"), "sound from 0.5 to nan s was asked for, an empty span"),
-        (-1.0, None, "sound from -1.0 s on was asked for; expected 0 s or more"),
-        (float("nan"), None, "sound from nan s on was asked for; expected 0 s or more"),
+        (1.0, None, "no audio from 1 s on, it ends at 1.00 s"),
+        (7.5, 8.0, "no audio from 7.5 s on, it ends at 1.00 s"),
+        (0.5, 0.5, "audio from 0.5 to 0.5 s is an empty segment"),
+        (0.5, 0.2, "audio from 0.5 to 0.2 s is an empty segment"),
+        (0.5, float("nan"), "audio from 0.5 to nan s is an empty segment"),
+        (-1.0, None, "start of audio is -1.0 s; expected 0 s or more; correct it"),
+        (float("nan"), None, "start of audio is nan s; expected 0 s or more; correct it"),
     ):
         assert refused(read_audio, path, 16000, start, stop).startswith(f"{path}: {words}")
 
@@ -254,13 +254,13 @@ def test_a_track_without_a_packet_is_refused(tmp_path, sound):
     content = path.read_bytes()
     head = content[: content.index(b"data") + 4]
     path.write_bytes(head[:4] + struct.pack("<I", len(head) - 4) + head[8:] + bytes(4))
-    assert refused(read_audio, path, 16000) == f"{path}: its sound track is empty; copy it again"
+    assert refused(read_audio, path, 16000) == f"{path}: empty audio track; expected audio; copy the file again"
 
 
 def test_time_stamps_that_jump_far_are_refused(tmp_path, sound, monkeypatch):
     path = sound(tmp_path / "a.mkv", "pcm_s16le", 16000, missing=[(1.0, 1.5)])
     monkeypatch.setattr(track, "LONGEST_GAP_SECONDS", 0.3)
-    assert "its time stamps jump by 0.5" in refused(read_audio, path, 16000)
+    assert "time stamps jump by 0.5" in refused(read_audio, path, 16000)
 
 
 def test_format_that_changes_is_refused(tmp_path, sound, monkeypatch):
@@ -275,13 +275,13 @@ def test_format_that_changes_is_refused(tmp_path, sound, monkeypatch):
     frames = track._decoded_frames
     monkeypatch.setattr(track, "_decoded_frames", both)
     message = refused(read_audio, path, 16000)
-    assert "its format changes from s16, 2 channels, 16000 Hz to s16, 1 channels, 8000 Hz after 0." in message
+    assert "audio format changes from s16, 2 channels, 16000 Hz to s16, 1 channels, 8000 Hz after 0." in message
 
 
 def test_arguments_out_of_range(tmp_path, sound):
     path = sound(tmp_path / "a.wav", "pcm_s16le", 16000, seconds=0.1)
     for rate in (0, -1, 16000.5, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="`sampling_rate_hz` must be a whole number above 0"):
+        with pytest.raises(ValueError, match="`sampling_rate_hz` must be an integer above 0"):
             read_audio(path, rate)
     with pytest.raises(ValueError, match="`block_seconds` must be a sample or more"):
         next(audio_blocks(path, 16000, 1e-6))

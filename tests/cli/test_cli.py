@@ -260,7 +260,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     problems = [line for line in lines if line.startswith("problem: ")]
     assert len(problems) == 2
-    assert problems[0].endswith("s02.dat: missing: the subject has ratings")
+    assert problems[0].endswith("s02.dat: missing file of a subject with ratings; copy it")
     assert f"{path}: byte" in problems[1]
     assert "truncated" in problems[1]
     assert lines[-1] == "2 problem(s)"
@@ -274,7 +274,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
     ("words", "message"),
     [
         (["describe", "nowhere", "--dataset", "deap"], "nowhere: no such folder"),
-        (["describe", "{root}", "--dataset", "sam40"], "holds no recordings of SAM40"),
+        (["describe", "{root}", "--dataset", "sam40"], "no recordings of SAM40"),
         (["describe", "{root}", "--dataset", "deap", "--file-format", "original"], "holds no data_original/sNN.bdf"),
         (
             ["describe", "{root}", "--dataset", "deap", "--file-format", "raw"],
@@ -361,7 +361,7 @@ for words in {helps}:
         check=False,
     )
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "error: nowhere: no such folder; expected the root folder of the data set\n"
+    assert run.stderr == "error: nowhere: no such folder; expected the root folder of the dataset; check the path\n"
 
 
 def test_versions_that_a_report_of_a_fault_needs(capsys):

@@ -129,7 +129,7 @@ def _two_broken(root):
         (shutil.rmtree, [], ["no such folder"]),
         (_truncated, [], ["s01.dat"]),
         (_two_broken, [], ["s01.dat", "s02.dat"]),
-        (lambda root: None, ["--subjects", "31"], ["no file of subject 31"]),
+        (lambda root: None, ["--subjects", "31"], ["no files of subject 31"]),
         (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of dataset"]),
         (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
         (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and contains no run"]),
@@ -182,7 +182,7 @@ def test_subjects_that_are_asked_for_are_not_dropped(script, deap):
     asked = ("--preset", "reduced", "--subjects", *range(1, 23))
     code, _, err = script("deap_3facrnn.py", "--data-root", deap, *asked, "--dry-run", "--teacher", "none")
     assert code == 2
-    assert "no file of subject 3, 4" in err
+    assert "no files of subject 3, 4" in err
 
 
 # Demos ----------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +110,44 @@ def lost_workers(case: Case, engine: str = "processes") -> Scenario:
         # A worker that had nothing to do may be lost without harm.
         faults = case.compared(prepared, ended) if ended.code == 0 else refused(ended, "worker was killed")
         yield f"{engine}, after {seconds} s: exit code {ended.code}", faults + case.finished(prepared, words)
+
+
+_CLUSTER = """
+import dask, distributed, sys
+if __name__ == "__main__":
+    dask.config.set({"distributed.worker.daemon": False})
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+def lost_scheduler(case: Case) -> Scenario:
+    """The scheduler of a Dask cluster that runs already is killed while a run uses it."""
+    prepared = case.start("search")
+    program = case.folder.parent / "cluster.py"
+    program.write_text(_CLUSTER)
+    with subprocess.Popen(
+        [sys.executable, program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as cluster:
+        address = cluster.stdout.readline().strip()
+
+        def kill_scheduler(pid: int, mark: str) -> None:
+            until = time.monotonic() + 300
+            while not list((case.folder / "run" / "jobs").glob("[!.]*.json")) and time.monotonic() < until:
+                time.sleep(0.05)
+            cluster.kill()
+
+        words = (*SEARCH, *TWO_WORKERS, "--engine", "dask", "--cluster-address", address)
+        ended = run(words, case.folder, meanwhile=kill_scheduler)
+        cluster.wait()
+    faults = refused(ended, "worker was killed") + case.finished(prepared)
+    yield f"scheduler killed after the first job: exit code {ended.code}", faults
 
 
 def full_disk(case: Case) -> Scenario:
@@ -335,6 +375,7 @@ def other_version(case: Case) -> Scenario:
 SCENARIOS: dict[str, Callable[[Case], Scenario]] = {
     "lost workers": lost_workers,
     "lost workers of Dask": lambda case: lost_workers(case, "dask"),
+    "lost scheduler of Dask": lost_scheduler,
     "lost workers of Ray": lambda case: lost_workers(case, "ray"),
     "full disk": full_disk,
     "damaged newest files": damaged_files,

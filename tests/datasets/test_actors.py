@@ -116,7 +116,7 @@ def test_songs(tmp_path):
     for channel, expected in (("speech", both[:3]), ("song", both[3:])):
         dataset = RAVDESS(tmp_path, vocal_channel=channel)
         assert [trial.stimulus for trial in dataset.trials()] == [trial.stimulus for trial in expected]
-        assert f"{channel} alone is read" in dataset.notes()
+        assert f"only {channel} is read" in dataset.notes()
         assert dataset.options == {"vocal_channel": channel}
     with pytest.raises(ValueError, match="`vocal_channel` is 'shout'"):
         RAVDESS(tmp_path, vocal_channel="shout")
@@ -163,7 +163,7 @@ def test_missing_files_are_described(ravdess, crema_d, copy, tmp_path):
     dataset = RAVDESS(root)
     dataset.check()
     messages = [problem["message"] for problem in dataset.describe()["problems"]]
-    assert messages[0].startswith("no file of actor 3, 4, 5, 6, 7, 8, 9, 10 and 14 more")
+    assert messages[0].startswith("no files of actor 3, 4, 5, 6, 7, 8, 9, 10 and 14 more")
     assert messages[1].startswith("actor 1: 99 utterances are missing: 01-01-01-01-02-01,")
     assert messages[3] == "actor 2: 1 utterances without picture: 01-01-01-01-01-02"
     shutil.copytree(crema_d, tmp_path / "other")
@@ -185,7 +185,7 @@ def test_an_utterance_that_is_there_twice(ravdess, copy):
     (problem,) = dataset.describe()["problems"]
     assert (problem["file"], problem["message"]) == (
         str(double),
-        "the same utterance is there twice; the first file is read",
+        "duplicate utterance; the first file is read",
     )
 
 
@@ -201,7 +201,7 @@ def test_damaged_files_of_crema_d_are_not_read(crema_d, copy):
     assert (trial.video, trial.voice.path.name) == (None, "1064_IEO_DIS_MD.wav")
     assert [trial.stimulus for trial in dataset.trials([1076])] == ["1076_TIE_SAD_XX"]
     assert dataset.notes()[1] == (
-        "damaged in the dataset itself, and not read: 1064_IEO_DIS_MD.flv, 1076_MTI_SAD_XX.wav, 1076_MTI_SAD_XX.flv"
+        "damaged in the dataset itself, skipped: 1064_IEO_DIS_MD.flv, 1076_MTI_SAD_XX.wav, 1076_MTI_SAD_XX.flv"
     )
     assert not any("1076_MTI" in path.name for path in dataset.source_files(1076))
 
@@ -221,16 +221,20 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:c6f9\nsize 72
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("AudioWAV/1001_IEO_ANG_MD.wav", POINTER, "a pointer of Git LFS in place of the file"),
-        ("VideoFlash/1001_IEO_ANG_MD.flv", POINTER, "a pointer of Git LFS in place of the file"),
+        ("AudioWAV/1001_IEO_ANG_MD.wav", POINTER, "Git LFS pointer; expected the file itself"),
+        ("VideoFlash/1001_IEO_ANG_MD.flv", POINTER, "Git LFS pointer; expected the file itself"),
         ("AudioWAV/1001_IEO_ANG_MD.wav", b"", "empty"),
-        ("VideoFlash/1001_IEO_ANG_MD.flv", b"FLV", "no readable video"),
+        ("VideoFlash/1001_IEO_ANG_MD.flv", b"FLV", "unreadable video"),
         (
             "processedResults/summaryTable.csv",
             b'"FileName","MultiModalVote"\n"a","Q"\n',
             "line 2: MultiModalVote is 'Q'",
         ),
-        ("processedResults/summaryTable.csv", b'"FileName"\n"a"\n', "expected a csv with the columns FileName, Multi"),
+        (
+            "processedResults/summaryTable.csv",
+            b'"FileName"\n"a"\n',
+            "expected a csv with the columns FileName, Multi",
+        ),
     ],
 )
 def test_broken_files(crema_d, copy, name, content, message):
@@ -247,7 +251,7 @@ def test_broken_files(crema_d, copy, name, content, message):
 
 @pytest.mark.parametrize("reader", [RAVDESS, CREMAD])
 def test_nothing_there(reader, ravdess, tmp_path):
-    with pytest.raises(InputError, match=f"holds no files named like {reader.example}; give the folder"):
+    with pytest.raises(InputError, match=f"no files named like {reader.example}; expected the folder"):
         reader(tmp_path)
     # Sound of the modality of pictures, and an emotion that is not sung.
     for name in (
@@ -257,7 +261,7 @@ def test_nothing_there(reader, ravdess, tmp_path):
         "1001_IEO_ANG_XX.wav",
     ):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match="holds no files named like"):
+    with pytest.raises(InputError, match="no files named like"):
         reader(tmp_path)
     with pytest.raises(ValueError, match="`file_format` is 'mp4'"):
         reader(ravdess, file_format="mp4")
@@ -268,4 +272,4 @@ def test_without_tables_nothing_is_known_of_listeners_and_gender(crema_d, tmp_pa
     dataset = CREMAD(tmp_path)
     assert dataset.genders() == {}
     assert not any("perceived_emotion" in trial.ratings for trial in dataset.trials())
-    assert "no summaryTable.csv: perceived emotions are not read" in dataset.notes()
+    assert "summaryTable.csv missing: perceived emotions are not read" in dataset.notes()

@@ -107,7 +107,7 @@ def test_both_layouts_and_their_mixture(places, tmp_path):
 def test_one_actor(root):
     assert [trial.stimulus for trial in AFEWVA(root).trials(["Ann Lee"])] == ["001", "017"]
     assert [trial.stimulus for trial in AFEWVA(root).trials(["Cy Orr", "Bob Ray"])] == ["051", "002"]
-    with pytest.raises(InputError, match="no file of subject Ann; there are Ann Lee, Bob Ray, Cy Orr"):
+    with pytest.raises(InputError, match="no files of subject Ann; available: Ann Lee, Bob Ray, Cy Orr"):
         AFEWVA(root).check(["Ann"])
 
 
@@ -213,7 +213,7 @@ def test_registry():
 
 def test_formats(root):
     assert AFEWVA(root, file_format="frames").subjects == AFEWVA(root).subjects
-    with pytest.raises(ValueError, match="`file_format` is 'cropped'; expected one of"):
+    with pytest.raises(ValueError, match="`file_format` is 'cropped'; expected a folder of"):
         AFEWVA(root, file_format="cropped")
 
 
@@ -228,7 +228,7 @@ def test_clips_that_a_real_copy_lacks(root):
     assert problem == {
         "file": str(root),
         "subject": None,
-        "message": "missing clips 003, 004, 005, 006, 007 and 591 more; expected 001 to 600: was every zip unpacked?",
+        "message": "missing clips 003, 004, 005, 006, 007 and 591 more; expected 001 to 600; unpack every zip",
     }
 
 
@@ -275,7 +275,9 @@ def test_jpeg_frames(root):
 def test_nothing_there(tmp_path):
     (tmp_path / "01").mkdir()
     (tmp_path / "000").mkdir()
-    with pytest.raises(InputError, match=r"holds no clips of AFEW-VA; expected 01/001/001\.json or 001/001\.json"):
+    with pytest.raises(
+        InputError, match=r"no clips of AFEW-VA; expected files such as 01/001/001\.json or 001/001\.json"
+    ):
         AFEWVA(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         AFEWVA(tmp_path / "nowhere")
@@ -283,14 +285,14 @@ def test_nothing_there(tmp_path):
 
 def test_same_clip_twice(root):
     shutil.copytree(root / "01/001", root / "001")
-    with pytest.raises(InputError, match=r"clip 001 is there twice: .*/root/001 and .*/root/01/001; keep one of them"):
+    with pytest.raises(InputError, match=r"duplicate clip 001: .*/root/001 and .*/root/01/001; keep one of them"):
         AFEWVA(root)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "missing: expected actor, scores and landmarks of the clip; copy the clip again"),
+        (None, "missing file; expected actor, scores and landmarks of the clip; copy the clip again"),
         (b"", "damaged or truncated json (Expecting value"),
         (b'{"actor": "Bob Ray", "frames": {"000', "damaged or truncated json (Unterminated string"),
         (b"\xff\xff", "damaged or truncated json ("),
@@ -343,9 +345,9 @@ def rename(old, new):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.pop("frames"), "`frames` is missing; expected an object with one entry a frame"),
-        (lambda content: content.update(frames={}), "`frames` is {}; expected an object with one entry a frame"),
-        (lambda content: content.update(frames=[1]), "`frames` is [1]; expected an object with one entry a frame"),
+        (lambda content: content.pop("frames"), "`frames` is missing; expected an object with one entry per frame"),
+        (lambda content: content.update(frames={}), "`frames` is {}; expected an object with one entry per frame"),
+        (lambda content: content.update(frames=[1]), "`frames` is [1]; expected an object with one entry per frame"),
         (rename("00001", "first"), "`frames` names 'first'; expected five digits, as '00000'"),
         (without("valence"), "`valence` of frame 00001 is missing; expected a number from -10 to 10; copy"),
         (in_frames("00001", valence=11), "`valence` of frame 00001 is 11; expected a number from -10 to 10"),
@@ -356,7 +358,7 @@ def rename(old, new):
         (in_frames("00001", valence=True), "`valence` of frame 00001 is True; expected a number"),
         (
             in_frames("00000", "00001", "00002", valence=99),
-            "`valence` of frame 00000 is 99; expected a number from -10 to 10 (also wrong: 00001, 00002); copy the",
+            "`valence` of frame 00000 is 99; expected a number from -10 to 10 (also invalid: 00001, 00002); copy the",
         ),
         (without("landmarks"), "`landmarks` of frame 00001 is missing; expected 68 pairs of finite numbers"),
         (in_frames("00001", landmarks=[[1, 2]] * 67), "`landmarks` of frame 00001 is of shape (67, 2); expected 68"),

@@ -96,16 +96,14 @@ def test_videos_are_the_stimuli_and_not_the_films(nemar, capsys):
 
 
 def test_columns_that_are_not_there(nemar):
-    with pytest.raises(
-        InputError, match=r"video: no column of the events of any recording; there are onset, .*video_index"
-    ):
+    with pytest.raises(InputError, match=r"video: no such column in any event table; found onset, .*video_index"):
         write_first_trials(nemar, Choice(stimulus_column="video"))
 
 
 def test_one_recording_may_have_a_factor_of_its_own(nemar):
     write_first_trials(nemar, Choice(stimulus_column="video_index", rating_columns=("Arousal",)))
     (nemar / "channels.csv").write_text("name,kind,factor\nA[12],misc,\n")
-    with pytest.raises(InputError, match=r"sub-004.*microvolts taken for volts\?.*column file for some recordings"):
+    with pytest.raises(InputError, match=r"sub-004.*microvolts read as volts\?.*column file for some recordings"):
         Recordings(nemar).check()
     (nemar / "channels.csv").write_text("name,kind,factor,file\nA[12],misc,,\n*,,1e-6,sub-004/*\n")
     reader = Recordings(nemar)
@@ -157,8 +155,8 @@ def test_tables_are_found_whatever_the_case_of_the_task(dens):
         (start, 1.0, text) for start, text, _ in MARKS
     ]
     notes = " ".join(marks.notes)
-    assert "whose task is spelt in another case" in notes
-    assert "most times in seconds are after the end of the recording; read as samples" in notes
+    assert "whose task differs in case" in notes
+    assert "most onsets in seconds are after the end of the recording; read as samples" in notes
     assert "Did not find any events.tsv" not in notes
 
 
@@ -205,7 +203,7 @@ def test_a_table_spelt_alike_goes_before_one_of_another_case(dens):
 
 def test_a_table_of_events_that_cannot_be_read(dens):
     (dens / "sub-mit003" / "eeg" / "sub-mit003_task-emotion_events.tsv").write_text("onset\tduration\nsoon\t1\n")
-    with pytest.raises(InputError, match=r"task-emotion_events.tsv: no table of events"):
+    with pytest.raises(InputError, match=r"task-emotion_events.tsv: unreadable event table"):
         read_marks(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
 
 
@@ -238,7 +236,7 @@ def test_runs_without_tables(tmp_path):
     ]
     assert found["file"].str.extract(r"(run-\d+)")[0].tolist()[1:] == ["run-01", "run-02"]
     found.assign(valence=[1, 2, 3]).to_csv(tmp_path / "trials.csv", index=False)
-    with pytest.raises(InputError, match=r"channel TRIG1: no electrode .* kind \(none leaves it out\)"):
+    with pytest.raises(InputError, match=r"channel TRIG1: not in the 10-5 system .* kind \(none: leave out\)"):
         Recordings(tmp_path).check()
     (tmp_path / "channels.csv").write_text("name,kind\nTRIG*,none\n")
     reader = Recordings(tmp_path, sampling_rate_hz=100.0)

@@ -273,15 +273,15 @@ def test_videos_that_cannot_be_right_are_described_and_do_not_block(copy):
     dataset.check()
     first, second = dataset.describe()["problems"]
     assert first["file"] == str(folder / "s01_trial01.avi")
-    assert "no readable video" in first["message"]
+    assert "unreadable video" in first["message"]
     assert second["file"] == str(folder / "s01_trial03.avi")
-    assert second["message"].startswith("lasts 30.0 s by its header; expected 60 s")
+    assert second["message"].startswith("duration of 30.0 s by its header; expected 60 s")
 
 
 def test_videos_of_no_trial_are_described(copy):
     add_videos(copy, 1, [1, 2, 3, 4])
     (problem,) = DEAP(copy).describe()["problems"]
-    assert problem["message"] == "videos of trials that were not shown: [4]"
+    assert problem["message"] == "face videos without a trial: [4]"
 
 
 # --- without the csv
@@ -303,7 +303,7 @@ def test_without_csv(copy):
 
 def test_original_recordings_need_the_csv(root, tmp_path):
     (tmp_path / "data_original").symlink_to(root / "data_original")
-    with pytest.raises(InputError, match=r"participant_ratings.csv: missing: .*copy metadata_csv"):
+    with pytest.raises(InputError, match=r"participant_ratings.csv: missing file; .*copy metadata_csv"):
         DEAP(tmp_path).check([1])
 
 
@@ -337,7 +337,7 @@ def test_description_of_a_broken_copy(copy):
     (copy / "data_preprocessed_python" / "s23.dat").unlink()
     description = DEAP(copy).describe()
     assert [(problem["subject"], problem["message"]) for problem in description["problems"]] == [
-        (23, "missing: the subject has ratings"),
+        (23, "missing file of a subject with ratings; copy it"),
         (1, "trial 2: NaN or infinite values in F7"),
     ]
     assert description["problems"][1]["file"].endswith("s01.dat")
@@ -352,9 +352,11 @@ def test_no_folder(tmp_path):
 
 
 def test_no_deap(tmp_path):
-    with pytest.raises(InputError, match=r"holds no data_preprocessed_python/sNN.dat, .*data_original/sNN.bdf; give"):
+    with pytest.raises(
+        InputError, match=r"none of data_preprocessed_python/sNN.dat, .*data_original/sNN.bdf found; expected"
+    ):
         DEAP(tmp_path)
-    with pytest.raises(InputError, match=r"holds no data_preprocessed_matlab/sNN.mat; give"):
+    with pytest.raises(InputError, match=r"none of data_preprocessed_matlab/sNN.mat found; expected"):
         DEAP(tmp_path, file_format="matlab")
 
 
@@ -367,11 +369,11 @@ def test_bad_arguments(root):
 
 def test_unknown_subject(root):
     dataset = DEAP(root)
-    message = r"no file of subject 7, 8; there are 1, 23, 24, 29"
+    message = r"no files of subject 7, 8; available: 1, 23, 24, 29"
     for call in (dataset.check, lambda subjects: next(dataset.trials(subjects))):
         with pytest.raises(InputError, match=message):
             call([1, 7, 8])
-    with pytest.raises(InputError, match="no file of subject 99"):
+    with pytest.raises(InputError, match="no files of subject 99"):
         dataset.source_files(99)
 
 
@@ -379,8 +381,8 @@ BROKEN_DATA = {
     "half-copied": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "truncated"),
     "empty": (lambda path: path.write_bytes(b""), "truncated: the file ends before the pickle does"),
     "text": (lambda path: path.write_text("<html>not found</html>"), "byte 0: "),
-    "list": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "no variable `data`; found list"),
-    "no labels": (lambda path: edit_data(path.parents[1], lambda v: {"data": v["data"]}), "no variable `labels`"),
+    "list": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "missing variable `data`; found list"),
+    "no labels": (lambda path: edit_data(path.parents[1], lambda v: {"data": v["data"]}), "missing variable `labels`"),
     "no peripherals": (
         lambda path: edit_data(path.parents[1], lambda v: v | {"data": v["data"][:, :32]}),
         r"`data` is float64 \(3, 32, 8064\); expected numbers of shape \(trials, 40, 8064\)",
@@ -476,17 +478,17 @@ BROKEN_RATINGS = {
         keep(lambda table: (table["Participant_id"] != 1) | (table["Experiment_id"] != 2)),
         "Participant_id 1: Experiment_id 2 missing; Trial . missing; expected 1 to 3",
     ),
-    "twice the same video": (assign(0, "Experiment_id", 2), "1: Experiment_id 1 missing; Experiment_id 2 too much;"),
-    "twice the same place": (lambda table: table.assign(Trial=1), "1: Trial 2, 3 missing; Trial 1, 1 too much;"),
-    "other ids": (assign(1, "Experiment_id", 9), "1: Experiment_id 2 missing; Experiment_id 9 too much;"),
+    "twice the same video": (assign(0, "Experiment_id", 2), "1: Experiment_id 1 missing; Experiment_id 2 unexpected;"),
+    "twice the same position": (lambda table: table.assign(Trial=1), "1: Trial 2, 3 missing; Trial 1, 1 unexpected;"),
+    "other ids": (assign(1, "Experiment_id", 9), "1: Experiment_id 2 missing; Experiment_id 9 unexpected;"),
     "no column": (
         lambda table: table.drop(columns=["Arousal", "Trial"]),
-        "no column Trial, Arousal; it has Participant",
+        "missing column Trial, Arousal; found Participant",
     ),
     "text": (assign(1, "Arousal", "high"), "line 3, Arousal is 'high'; expected a number from 1 to 9"),
     "empty": (assign(2, "Liking", None), "line 4, Liking is 'nan'; expected a number from 1 to 9"),
     "out of range": (assign(0, "Valence", 11), r"line 2, Valence is '11.0'"),
-    "half a trial": (assign(0, "Trial", 1.5), r"line 2, Trial is '1.5'; expected a whole number"),
+    "half a trial": (assign(0, "Trial", 1.5), r"line 2, Trial is '1.5'; expected an integer"),
 }
 
 
@@ -551,7 +553,7 @@ def matlab(root, tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged or truncated MATLAB file"),
         (lambda path: path.write_bytes(b"no MATLAB file"), "damaged or truncated MATLAB file"),
         (lambda path: path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\0" * 400), "7.3"),
-        (lambda path: scipy.io.savemat(path, {"labels": np.ones((3, 4))}), "no variable `data`; found labels"),
+        (lambda path: scipy.io.savemat(path, {"labels": np.ones((3, 4))}), "missing variable `data`; found labels"),
         (lambda path: scipy.io.savemat(path, {"data": np.ones((3, 4)), "labels": np.ones(4)}), "`data` is float64"),
     ],
     ids=["truncated", "text", "7.3", "no data", "shape"],
@@ -593,11 +595,11 @@ LABELS, DIMENSIONS = 256, 256 + N_SIGNALS * (16 + 80)
     ("break_it", "message"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-1000]), r"truncated: \d+ of \d+ bytes; copy it again"),
-        (lambda path: path.write_bytes(path.read_bytes()[:200]), "no header of a BioSemi recording"),
-        (lambda path: path.write_bytes(b"0" * 10_000), "no header of a BioSemi recording"),
-        (lambda path: patch(path, 236, b"many    "), "the header is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "invalid header"),
+        (lambda path: path.write_bytes(b"0" * 10_000), "invalid header"),
+        (lambda path: patch(path, 236, b"many    "), "damaged header"),
         (lambda path: patch(path, 244, b"2       "), r"256.0 Hz; expected 512 Hz"),
-        (lambda path: patch(path, LABELS + 16, b"A2".ljust(16)), "no channel named AF3; it has Fp1, A2, F3"),
+        (lambda path: patch(path, LABELS + 16, b"A2".ljust(16)), "missing channel AF3; found Fp1, A2, F3"),
         (lambda path: patch(path, DIMENSIONS, b"nV".ljust(8)), "unit of Fp1 is 'nV'; expected uV"),
         (lambda path: patch(path, LABELS + 16 * 47, b"A".ljust(16) + b"B".ljust(16)), "no status channel"),
         (lambda path: zero_signals(path, [47]), "status channel has 0 video starts"),

@@ -90,13 +90,13 @@ def test_times_that_cannot_be(tmp_path):
     rounded = write_edf(tmp_path / "r.edf", times([round(second + 0.0004 * (second % 2), 3) for second in range(20)]))
     assert edf_gaps(EdfHeader.read(rounded), 2048) == ([], [])
     back = write_edf(tmp_path / "b.edf", times([*range(10), *range(5, 15)]))
-    with pytest.raises(InputError, match=r"b\.edf: record 11 begins at 5 s, before the one before it ends"):
+    with pytest.raises(InputError, match=r"b\.edf: record 11 begins at 5 s, before the previous one ends"):
         edf_gaps(EdfHeader.read(back), RATE)
     unsaid = write_edf(tmp_path / "u.edf", [*times(range(10)), *[b""] * 10])
-    with pytest.raises(InputError, match=r"u\.edf: says that it has gaps, but not where"):
+    with pytest.raises(InputError, match=r"u\.edf: declared discontinuous, but not all"):
         edf_gaps(EdfHeader.read(unsaid), RATE)
     (tmp_path / "no.edf").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"no\.edf: no header of an EDF or BDF"):
+    with pytest.raises(InputError, match=r"no\.edf: invalid EDF or BDF header"):
         EdfHeader.read(tmp_path / "no.edf")
 
 

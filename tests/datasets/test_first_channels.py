@@ -119,7 +119,7 @@ def test_an_existing_table_is_not_overwritten(tmp_path, capsys):
     (tmp_path / CHANNEL_FILE).write_text("name\n")
     with pytest.raises(SystemExit, match=r"^2$"):
         run(tmp_path)
-    assert "channels.csv: is there already" in capsys.readouterr().err
+    assert "channels.csv: file exists" in capsys.readouterr().err
     assert (tmp_path / CHANNEL_FILE).read_text() == "name\n"
 
 
@@ -127,8 +127,8 @@ def test_an_existing_table_is_not_overwritten(tmp_path, capsys):
     ("words", "told"),
     [
         (["nowhere"], "nowhere: no such folder"),
-        (["."], "holds no recordings"),
-        ([".", "--montage", "nothing"], "--montage nothing: no such file, and none of MNE's montages"),
+        (["."], "no recordings found"),
+        ([".", "--montage", "nothing"], "--montage nothing: no such file or MNE montage"),
         ([".", "--montage", "bad.elc"], "--montage bad.elc: cannot be read"),
     ],
 )
@@ -199,8 +199,7 @@ def test_coordinates_in_the_table_replace_those_of_the_file(tmp_path):
     few = table_of(tmp_path, "\n".join(["name,x,y,z", *lines[:7]]))
     _, faults, _ = channels_of(names, ["eeg"] * len(names), in_file, few)
     assert faults[0] == (
-        "channels.csv gives coordinates of 7 of its EEG channels; expected at least 8, from which the centre of the "
-        "head is found"
+        "channels.csv gives coordinates for 7 of its EEG channels; expected at least 8 to estimate the head centre"
     )
 
 

@@ -182,8 +182,8 @@ def test_trials_across_gaps_are_refused(tmp_path):
     write_trials(tmp_path, "a.edf", *rows, columns=columns)
     found = messages(tmp_path)
     assert found[0] == (
-        "line 2: the trial lasts from 4 to 20 s, but a.edf was interrupted at 10 s (EDF+D, records that do not follow "
-        "each other; 100 s are missing); end or begin the trial there, or take the line out"
+        "line 2: the trial lasts from 4 to 20 s, but a.edf was interrupted at 10 s (EDF+D, discontinuous records; 100 "
+        "s missing); expected an uninterrupted trial; end or start it there, or remove the row"
     )
     assert found[1].startswith("line 3: the trial lasts from 50 to 112 s")
     assert found[2].startswith("line 4: the trial with its baseline lasts from 109 to 114 s")
@@ -236,10 +236,9 @@ def test_bad_channels_are_left_out_and_named(marked):
     assert trials[0].eeg_channel_names == ("Fz", "Pz")
     np.testing.assert_allclose(trials[0].recording.signal[1], EEG[2].values[RATE : 10 * RATE], rtol=0, atol=1e-6)
     described = Recordings(marked).describe()
-    assert "a_raw.fif: the file calls channel Cz bad: left out" in described["notes"]
+    assert "a_raw.fif: channels marked as bad in the file, left out: Cz" in described["notes"]
     assert (
-        "a_raw.fif: the file calls a part of the trial bad, windows there are not used: line 2: 1 s (BAD_move)"
-        in described["notes"]
+        "a_raw.fif: segments annotated as bad, whose windows are not used: line 2: 1 s (BAD_move)" in described["notes"]
     )
     assert described["problems"] == []
 
@@ -249,7 +248,9 @@ def test_a_recording_of_bad_channels_alone_is_refused(tmp_path):
     raw.info["bads"] = raw.ch_names
     write_fif(tmp_path / "a_raw.fif", raw)
     write_trials(tmp_path, "a_raw.fif", "2,10")
-    assert messages(tmp_path) == ["line 2: a_raw.fif calls all of its EEG channels bad; take the trial out"]
+    assert messages(tmp_path) == [
+        "line 2: all EEG channels of a_raw.fif are marked as bad; expected a good one; remove the trial"
+    ]
 
 
 @pytest.mark.parametrize("rate", [None, 128])

@@ -326,7 +326,7 @@ def test_nothing_is_read_before_it_is_asked_for(copy):
     bdf(session(copy, 4)).write_bytes(b"broken")
     trials = MAHNOBHCI(copy).trials()
     assert next(trials).video.parent.name == "2"
-    with pytest.raises(InputError, match=r"Part_1_S_Trial2_emotion\.bdf: no header of a BioSemi recording"):
+    with pytest.raises(InputError, match=r"Part_1_S_Trial2_emotion\.bdf: invalid header"):
         next(trials)
 
 
@@ -407,7 +407,9 @@ def test_tracks_name_the_files(copy):
 
 def test_names_never_lead_out_of_the_session(copy):
     edit_xml(session(copy, 4), set_track("Physiological", "../2/Part_1_S_Trial1_emotion.bdf"))
-    with pytest.raises(InputError, match=r"Sessions/4/Part_1_S_Trial1_emotion\.bdf: missing: session.xml names it"):
+    with pytest.raises(
+        InputError, match=r"Sessions/4/Part_1_S_Trial1_emotion\.bdf: missing file; named in session.xml"
+    ):
         MAHNOBHCI(copy).check()
 
 
@@ -420,8 +422,8 @@ def test_incomplete_sessions_are_listed_and_left_out(copy):
     assert [(trial.trial, trial.video is None) for trial in reader.trials([1])] == [(1, False), (3, True)]
     problems = [(Path(entry["file"]).parent.name, entry["message"]) for entry in reader.describe()["problems"]]
     assert problems == [
-        ("4", "missing: an incomplete session, left out"),
-        ("6", "missing: the trial has no face video"),
+        ("4", "missing file; incomplete session, left out"),
+        ("6", "missing file; the trial has no face video"),
     ]
 
 
@@ -431,7 +433,7 @@ def test_a_missing_rating_is_listed_and_left_out(copy):
     reader.check()
     assert "arousal" not in next(reader.trials()).ratings
     (problem,) = reader.describe()["problems"]
-    assert problem["message"] == "feltArsl is missing: the trial has no rating of arousal"
+    assert problem["message"] == "feltArsl is missing; the trial has no rating of arousal"
 
 
 def test_counts_and_lengths_of_a_real_copy(copy):
@@ -439,7 +441,7 @@ def test_counts_and_lengths_of_a_real_copy(copy):
     (copy / "synthetic.json").unlink()
     messages = [problem["message"] for problem in MAHNOBHCI(copy).describe()["problems"]]
     assert messages[0] == "subject 1: 3 rated sessions; expected 20"
-    assert len([text for text in messages if text.startswith("the marks are 8.0 s apart; expected ")]) == 6
+    assert len([text for text in messages if text.startswith("the triggers are 8.0 s apart; expected ")]) == 6
     MAHNOBHCI(copy).check()
 
 
@@ -448,17 +450,15 @@ def test_a_video_of_another_length_is_listed(copy):
     edit_xml(session(copy, 2), set_fields(cutLenSec="24"))
     messages = [str(problem["message"]) for problem in MAHNOBHCI(copy).describe()["problems"]]
     assert messages == [
-        "lasts 55.0 s by its header (110 frames, 2 a second); expected 24.0 s, the length of the section in "
-        "session.xml, or 8.0 s, the clip: a cut, or another video; its frame rate is that of session.xml: it is used "
-        "from its start",
+        "duration of 55.0 s by its header (110 frames, 2 fps); expected 24.0 s, the duration of the section in "
+        "session.xml, or 8.0 s, that of the clip; possible cause: a truncated file, or another video; its frame rate "
+        "agrees with session.xml, so it is used from its start",
         messages[1],
     ]
-    assert "no readable video" in messages[1]
+    assert "unreadable video" in messages[1]
     # Twice as slow as it should be.
     edit_xml(session(copy, 2), set_fields(vidRate="4"))
-    assert (
-        "a wrong frame rate in it (session.xml says 4 a second)" in MAHNOBHCI(copy).describe()["problems"][0]["message"]
-    )
+    assert "a wrong frame rate in it (session.xml has 4 fps)" in MAHNOBHCI(copy).describe()["problems"][0]["message"]
 
 
 def test_a_video_goes_on_after_the_clip(root):
@@ -512,14 +512,14 @@ def test_people_without_recordings_and_one_who_is_missing(copy):
 
 
 BROKEN_XML = {
-    "no xml": (lambda path: path.write_bytes(b"session"), "no readable XML"),
-    "empty": (lambda path: path.write_bytes(b""), "no readable XML"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:200]), "no readable XML"),
+    "no xml": (lambda path: path.write_bytes(b"session"), "invalid XML"),
+    "empty": (lambda path: path.write_bytes(b""), "invalid XML"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:200]), "invalid XML"),
     "encoding": (
         lambda path: path.write_bytes(b"<?xml version='1.0' encoding='klingon'?><session/>"),
-        "no readable XML",
+        "invalid XML",
     ),
-    "bytes": (lambda path: path.write_bytes(b"<session sessionId='\xff\xfe'/>"), "no readable XML"),
+    "bytes": (lambda path: path.write_bytes(b"<session sessionId='\xff\xfe'/>"), "invalid XML"),
     "large": (lambda path: path.write_bytes(b" " * 2**20 + path.read_bytes()), "bytes; expected a session of at most"),
     "bomb": (
         lambda path: path.write_bytes(
@@ -537,17 +537,20 @@ BROKEN_XML = {
         lambda path: path.write_bytes("<!DOCTYPE s [<!ENTITY a 'b'>]><session sessionId='&a;'/>".encode("utf-16")),
         "has a document type",
     ),
-    "other root": (lambda path: path.write_bytes(b"<html/>"), "the root is <html>; expected <session>"),
-    "no subject": (lambda path: path.write_bytes(b"<session sessionId='2'/>"), "0 elements <subject>; expected one"),
+    "other root": (lambda path: path.write_bytes(b"<html/>"), "root element is <html>; expected <session>"),
+    "no subject": (
+        lambda path: path.write_bytes(b"<session sessionId='2'/>"),
+        "0 elements <subject>; expected one",
+    ),
     "two subjects": (
         lambda path: edit_xml(path.parent, lambda root: ElementTree.SubElement(root, "subject", id="2")),
         "2 elements <subject>",
     ),
     "subject": (
         lambda path: edit_xml(path.parent, lambda root: root.find("subject").set("id", "one")),
-        "id of <subject> is 'one'; expected a whole number",
+        "id of <subject> is 'one'; expected an integer",
     ),
-    "id": (lambda path: edit_xml(path.parent, set_fields(sessionId=None)), "sessionId is ''; expected a whole number"),
+    "id": (lambda path: edit_xml(path.parent, set_fields(sessionId=None)), "sessionId is ''; expected an integer"),
     "rating": (
         lambda path: edit_xml(path.parent, set_fields(feltVlnc="high")),
         "feltVlnc is 'high'; expected a number from 1 to 9",
@@ -556,14 +559,14 @@ BROKEN_XML = {
     "rating of zero": (lambda path: edit_xml(path.parent, set_fields(feltCtrl="0")), "feltCtrl is '0'; expected"),
     "keyword": (
         lambda path: edit_xml(path.parent, set_fields(feltEmo="4.5")),
-        "feltEmo is '4.5'; expected a whole number from 0 to 12",
+        "feltEmo is '4.5'; expected an integer from 0 to 12",
     ),
     "clip": (lambda path: edit_xml(path.parent, set_fields(mediaFile="")), "mediaFile is ''; expected the file name"),
     "track": (
         lambda path: edit_xml(path.parent, set_track("Physiological", "Part_1_IMAGES_Session2.bdf")),
         "the physiological track is 'Part_1_IMAGES_Session2.bdf'; expected Part_<P>_S_Trial<k>_emotion.bdf",
     ),
-    "removed": (lambda path: path.unlink(), "missing: expected in every folder of a session"),
+    "removed": (lambda path: path.unlink(), "missing file; expected in every session folder"),
 }
 
 
@@ -609,8 +612,8 @@ def test_double_sessions(copy):
         MAHNOBHCI(copy).check()
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
-    assert f"2 copy/session.xml: sessionId 2 is in {session(copy, 2)} too; expected it once" in lines[0]
-    assert f"134/session.xml: trial 2 of subject 2 is in {session(copy, 132)} too" in lines[1]
+    assert f"2 copy/session.xml: duplicate sessionId 2, also in {session(copy, 2)}; expected one" in lines[0]
+    assert f"134/session.xml: duplicate trial 2 of subject 2, also in {session(copy, 132)};" in lines[1]
 
 
 def test_two_recordings_or_videos(copy):
@@ -669,16 +672,16 @@ def test_no_copy(tmp_path, copy):
         MAHNOBHCI(tmp_path / "nowhere")
     (tmp_path / "empty" / "Sessions").mkdir(parents=True)
     for folder in (tmp_path / "empty", tmp_path / "empty" / "Sessions"):
-        with pytest.raises(InputError, match=r"holds no Sessions/<id>/session.xml; give the folder"):
+        with pytest.raises(InputError, match=r"no Sessions/<id>/session.xml found; expected the folder"):
             MAHNOBHCI(folder)
     for number in (2, 4, 6, 132, 134, 136):
         shutil.rmtree(session(copy, number))
     reader = MAHNOBHCI(copy)
     assert reader.subjects == ()
     assert len(reader.describe()["skipped"]) == 6
-    with pytest.raises(InputError, match="no session is a trial"):
+    with pytest.raises(InputError, match="no trials"):
         reader.check()
-    with pytest.raises(InputError, match="no file of subject 7"):
+    with pytest.raises(InputError, match="no files of subject 7"):
         MAHNOBHCI(copy).source_files(7)
 
 
@@ -696,7 +699,7 @@ def test_all_bad_files_are_listed_together(copy):
         *("136/session.xml", "134/Part_2_S_Trial2_emotion.bdf"),
     ]
     assert "truncated" in lines[2]
-    assert "missing: session.xml names it: copy it" in lines[4]
+    assert "missing file; named in session.xml; copy it" in lines[4]
 
 
 @pytest.mark.parametrize(
@@ -731,17 +734,20 @@ STATUS = "status channel has {} rising edges"
 FLAT = {"Cz": np.full(12 * 256, 100.0)}
 
 BROKEN_RECORDINGS = {
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-1]), r"truncated: \d+ of \d+ bytes; copy it again"),
-    "header": (lambda path: path.write_bytes(path.read_bytes()[:100]), "no header of a BioSemi recording"),
-    "numbers": (lambda path: patch(path, 252, b"many"), "the header is damaged"),
+    "truncated": (
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        r"truncated: \d+ of \d+ bytes; copy it again",
+    ),
+    "header": (lambda path: path.write_bytes(path.read_bytes()[:100]), "invalid header"),
+    "numbers": (lambda path: patch(path, 252, b"many"), "damaged header"),
     "rate": (lambda path: patch(path, 244, b"4       "), "64 Hz; expected 128 Hz or more"),
     "no channel": (
         lambda path: write_bdf(path, {}, labels=[name for name in LABELS if name not in ("T7", "EXG2")]),
-        "no channel named T7, EXG2; it has Fp1, AF3, F3",
+        "missing channel T7, EXG2; found Fp1, AF3, F3",
     ),
-    "channel twice": (lambda path: patch(path, 256 + 16, b"Fp2".ljust(16)), "no channel named AF3"),
-    "double": (lambda path: patch(path, 256 + 35 * 16, b"Fp2".ljust(16)), "more than one channel named Fp2; it has"),
-    "no status": (lambda path: patch(path, 256 + 46 * 16, b"Marks".ljust(16)), "no channel named Status"),
+    "channel twice": (lambda path: patch(path, 256 + 16, b"Fp2".ljust(16)), "missing channel AF3"),
+    "double": (lambda path: patch(path, 256 + 35 * 16, b"Fp2".ljust(16)), "duplicate channel Fp2; found"),
+    "no status": (lambda path: patch(path, 256 + 46 * 16, b"Marks".ljust(16)), "missing channel Status"),
     "unit": (lambda path: write_bdf(path, {}, units={"EXG1": "nV"}), "unit of EXG1 is 'nV'; expected uV"),
     "no mark": (
         lambda path: write_bdf(path, {}, marks=()),
@@ -750,20 +756,20 @@ BROKEN_RECORDINGS = {
     "one mark": (lambda path: write_bdf(path, {}, marks=(1024,)), STATUS.format(1) + r" \(at 4.00 s\); expected 2"),
     "three marks": (
         lambda path: write_bdf(path, {}, marks=(1024, 1536, 2048)),
-        STATUS.format(3) + r" \(at 4.00, 6.00, 8.00 s\); expected 2.*or move the folder of the session elsewhere",
+        STATUS.format(3) + r" \(at 4.00, 6.00, 8.00 s\); expected 2.*or move the session's folder elsewhere",
     ),
     "many marks": (
         lambda path: write_bdf(path, {}, marks=range(100, 3000, 100)),
         r"29 rising edges \(at 0.39, 0.78, 1.17, 1.56, 1.95, ... s\)",
     ),
-    "short": (lambda path: write_bdf(path, {}, marks=(1024, 1100)), "the clip lasts 0.30 s; expected 1 s or more"),
+    "short": (lambda path: write_bdf(path, {}, marks=(1024, 1100)), "clip of 0.30 s; expected 1 s or more"),
     "early": (
         lambda path: write_bdf(path, {}, marks=(512, 2000)),
         "the clip starts after 2.00 s; expected at least 3 s of baseline before it",
     ),
     "flat": (
         lambda path: write_bdf(path, FLAT),
-        "constant signal in EEG channel Cz; copy it again, or move the folder",
+        "constant signal in EEG channel Cz; copy it again, or move the session's folder",
     ),
 }
 

@@ -56,7 +56,7 @@ def test_other_byte_order(tmp_path):
         ("length of names", 0, "names of fields of 0 bytes"),
         ("length of names", -1, "names of fields of -1 bytes"),
         ("length of names", 1 << 30, "names of fields of 1073741824 bytes"),
-        ("type of a matrix", 9, "where type 14 belongs"),
+        ("type of a matrix", 9, "expected type 14"),
         ("size of a matrix", 1 << 30, "beyond the end"),
         ("shape", -1, "an array of shape"),
         ("shape", 1 << 20, "1048576 numbers|numbers for an array of"),

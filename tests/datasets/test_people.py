@@ -49,11 +49,11 @@ def test_runs_of_one_person_are_of_one_person(files, subjects):
 def test_what_was_concluded_is_said():
     people = people_of(["s01_1.edf", "s01_2.edf", "s02_1.edf"])
     assert people.notes == (
-        "2 people, by the file names: s01, s02",
-        "s01: 2 files taken as the same person: s01_1.edf, s01_2.edf",
+        "2 subjects, by the file names: s01, s02",
+        "s01: 2 files read as the same subject: s01_1.edf, s01_2.edf",
     )
     doubtful = people_of(["rec_1.edf", "rec_2.edf"])
-    assert doubtful.notes[-1] == "rec_1, rec_2 differ only in a number: taken as different people"
+    assert doubtful.notes[-1] == "rec_1, rec_2 differ only in a number: read as different subjects"
 
 
 def test_subjects_and_sessions_of_a_bids_tree():
@@ -74,10 +74,10 @@ def test_a_pattern_of_the_users():
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(?P<subject>", "is no regular expression"),
-        (r"(\w+)", r"has no group \(\?P<subject>\.\.\.\)"),
-        (r"(?P<subject>anna)", r"finds no subject in bob\.edf"),
-        (r"(?P<subject>x*)", r"finds no subject in anna\.edf"),
+        ("(?P<subject>", "invalid regular expression"),
+        (r"(\w+)", r"missing group \(\?P<subject>\.\.\.\)"),
+        (r"(?P<subject>anna)", r"no match in bob\.edf"),
+        (r"(?P<subject>x*)", r"no match in anna\.edf"),
     ],
 )
 def test_patterns_that_cannot_be_used(pattern, message):

@@ -141,5 +141,5 @@ def test_the_streams_of_an_xdf_are_those_of_pyxdf(folder):
 
 
 def test_a_mind_monitor_file_of_one_line_a_second_is_refused(folder):
-    with pytest.raises(InputError, match=r"has 0\.9827 lines a second; expected 256 or 220"):
+    with pytest.raises(InputError, match=r"0\.9827 lines per second; expected 256 or 220"):
         opened(folder / "testmusemonitor.csv")

@@ -201,8 +201,8 @@ def test_words_are_classes_and_numbers_are_ratings(tmp_path):
         {"valence": 2.0},
     ]
     assert problems_of(tmp_path) == [
-        "line 3, 4: no valence; left out where valence is the target",
-        "line 5: no state; left out where state is the target",
+        "line 3, 4: missing valence; left out if valence is the target",
+        "line 5: missing state; left out if state is the target",
     ]
     dataset.check()  # an empty rating keeps nobody from using the others
 
@@ -388,8 +388,9 @@ def test_channel_table(tmp_path):
     write_array(tmp_path, noise(6), ["A1", "X", "EXG1", "EXG2", "Fz", "Skin"])
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     assert problems_of(tmp_path) == [
-        "channel X, EXG1, EXG2, Skin: no electrode of the 10-5 system, and without coordinates; give electrode, "
-        "coordinates, or kind (none leaves it out), in channels.csv, which keras-emotion init-channels writes"
+        "channel X, EXG1, EXG2, Skin: not in the 10-5 system and without coordinates; expected an electrode; give "
+        "electrode, coordinates or kind (none: leave out) in channels.csv; keras-emotion init-channels writes that "
+        "file"
     ]
     (tmp_path / "channels.csv").write_text(
         "name,kind,electrode,factor\nEXG2,ecg,,\nEXG*,none,,10\nX,,t3,\nSkin,gsr,,\n*,,,0.5\n"
@@ -419,20 +420,20 @@ def test_broken_channel_table(tmp_path):
         "line 5: factor is 'many'",
     ]
     path.write_text("channel,kind\nFz,eeg\n")
-    with pytest.raises(InputError, match="has the columns channel, kind; expected name, and any of kind, electrode"):
+    with pytest.raises(InputError, match="found columns channel, kind; expected name, and any of kind, electrode"):
         Recordings(tmp_path)
     path.write_text("name,kind\nFz,none\nCz,none\n")
-    assert problems_of(tmp_path) == ["no EEG channel; it has Fz, Cz"]
+    assert problems_of(tmp_path) == ["no EEG channel; found Fz, Cz"]
     path.write_text("name,electrode\nFz,Cz\n")
-    assert problems_of(tmp_path) == ["channels Fz and Cz are both Cz; leave one out"]
+    assert problems_of(tmp_path) == ["channels Fz and Cz are both Cz; expected one; leave one out"]
 
 
 def test_incomplete_biosemi_cap_is_not_guessed(tmp_path):
     write_array(tmp_path, noise(4), ["A1", "A2", "A3", "B7"])
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     (message,) = problems_of(tmp_path)
-    assert message.startswith("channel A3, B7: no electrode of the 10-5 system")
-    assert "only where all of a cap are there" in message
+    assert message.startswith("channel A3, B7: not in the 10-5 system")
+    assert "only if all of a cap are present" in message
 
 
 # --- units
@@ -441,10 +442,10 @@ def test_incomplete_biosemi_cap_is_not_guessed(tmp_path):
 @pytest.mark.parametrize(
     ("unit", "scale", "words", "factor"),
     [
-        ("uV", 1e-6, "volts taken for microvolts?", "1e+06"),
-        ("V", 1, "microvolts taken for volts?", "1e-06"),
-        ("mV", 1, "microvolts taken for millivolts?", "0.001"),
-        ("uV", 1e-3, "millivolts taken for microvolts?", "1000"),
+        ("uV", 1e-6, "volts read as microvolts?", "1e+06"),
+        ("V", 1, "microvolts read as volts?", "1e-06"),
+        ("mV", 1, "microvolts read as millivolts?", "0.001"),
+        ("uV", 1e-3, "millivolts read as microvolts?", "1000"),
     ],
 )
 def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, words, factor):
@@ -455,7 +456,7 @@ def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, wor
     assert message.startswith("trial 1, 2: EEG has a standard deviation of ")
     assert f"{words} if so, set factor {factor} in channels.csv" in message
     assert float(message.partition("deviation of ")[2].split()[0]) == pytest.approx(size, rel=0.05)
-    with pytest.raises(InputError, match=r"expected 0\.5 to 400: "):
+    with pytest.raises(InputError, match=r"expected 0\.5 to 400; "):
         list(Recordings(tmp_path).trials())
     (tmp_path / "channels.csv").write_text(f"name,factor\n*,{factor}\n")
     Recordings(tmp_path).check()
@@ -469,7 +470,7 @@ def test_fif_in_microvolts_is_said(tmp_path):
     write_trials(tmp_path, "1,1,x_raw.fif,0,8,1")
     (message,) = problems_of(tmp_path)
     assert "deviation of 2.01e+07 to 2.01e+07 uV" in message
-    assert "microvolts taken for volts? if so, set factor 1e-06" in message
+    assert "microvolts read as volts? if so, set factor 1e-06" in message
 
 
 # --- what is refused
@@ -505,19 +506,19 @@ def test_everything_wrong_is_listed_at_once(copy, capsys):
     (unreadable,) = (line for line in lines if line.startswith(f"{copy / 'text.edf'}: cannot be read as .edf ("))
     assert sorted(set(lines) - {unreadable}) == sorted(
         [
-            f"{table}: line 12: valence is 'high'; expected a number, or nothing",
+            f"{table}: line 12: valence is 'high'; expected a number or an empty cell",
             f"{table}: line 13: subject is empty",
             f"{table}: line 13: video_offset_seconds without a video",
             f"{table}: line 6: stop_seconds 22 is not after start_seconds 24",
-            f"{table}: line 3 and 4: both are trial 2 of subject s01",
+            f"{table}: line 3 and 4: duplicate trial 2 of subject s01",
             f"{table}: line 2 and 3: trials overlap in s01.edf: 4 to 10 s and 9 to 16 s",
             f"{table}: line 5: stop_seconds is 2000, but s01.edf ends after {duration:g} s",
             f"{table}: line 8: file nowhere.edf: no such file",
             f"{table}: line 10: start_seconds is 'eleven'; expected a number, 0 or more",
             f"{table}: line 10: video gone.avi: no such file",
             f"{table}: line 11: baseline_seconds is 20, but the recording has 13 s before the trial",
-            f"{table}: line 12: trial is '6.5'; expected a whole number from 1 on",
-            f"{table}: line 9: video short.avi lasts 3.0 s; offset and trial need 7.0 s",
+            f"{table}: line 12: trial is '6.5'; expected an integer of 1 or more",
+            f"{table}: line 9: video short.avi lasts 3.0 s; expected 7.0 s, offset and trial",
         ]
     )
     assert cli.main(["describe", str(copy), "--dataset", "recordings"]) == 1
@@ -545,16 +546,28 @@ NEEDED = "subject,trial,file,start_seconds,stop_seconds"
 @pytest.mark.parametrize(
     ("columns", "rows", "message"),
     [
-        ("subject,trial,file,valence", ["1,1,gone.npy,5"], "no column start_seconds, stop_seconds; it has subject, "),
-        ("subject;trial;file", ["1;1;rec.npy"], "no column subject, trial, file, start_seconds, stop_seconds; it has "),
-        (f"{NEEDED},dataset", ["1,1,rec.npy,0,2,x"], "column dataset: expected a name of its own for each rating"),
-        (f"{NEEDED},a,a", ["1,1,rec.npy,0,2,1,2"], "column a.1: expected a name"),
-        (NEEDED, [], "holds no trials"),
-        (NEEDED, ["1,1,/x/rec.npy,0,2"], "line 2: file is '/x/rec.npy'; expected a path from the folder"),
+        (
+            "subject,trial,file,valence",
+            ["1,1,gone.npy,5"],
+            "missing column start_seconds, stop_seconds; it has subject, ",
+        ),
+        (
+            "subject;trial;file",
+            ["1;1;rec.npy"],
+            "missing column subject, trial, file, start_seconds, stop_seconds; it has ",
+        ),
+        (
+            f"{NEEDED},dataset",
+            ["1,1,rec.npy,0,2,x"],
+            "column dataset: expected a different name for each rating; rename it",
+        ),
+        (f"{NEEDED},a,a", ["1,1,rec.npy,0,2,1,2"], "column a.1: expected a different name"),
+        (NEEDED, [], "no trials"),
+        (NEEDED, ["1,1,/x/rec.npy,0,2"], "line 2: file is '/x/rec.npy'; expected a path relative to the folder"),
         (NEEDED, ["1,1,rec.npy,nan,2"], "line 2: start_seconds is 'nan'; expected a number"),
         (NEEDED, ["1,1,rec.npy,0,inf"], "line 2: stop_seconds is 'inf'; expected a number"),
         (NEEDED, ["1,1,rec.npy,-1,2"], "line 2: start_seconds is '-1'; expected a number, 0 or more"),
-        (NEEDED, ["1,0,rec.npy,0,2"], "line 2: trial is '0'; expected a whole number from 1 on"),
+        (NEEDED, ["1,0,rec.npy,0,2"], "line 2: trial is '0'; expected an integer of 1 or more"),
         (f"{NEEDED},x", ["1,1,rec.npy,0,2,inf", "1,2,rec.npy,2,4,1"], "line 2: x is 'inf'; expected a number"),
     ],
 )
@@ -579,7 +592,9 @@ def test_files_of_no_recording(tmp_path, suffix, content):
 
 
 def test_unreadable_table_and_bad_arguments(tmp_path):
-    with pytest.raises(InputError, match=r"trials.csv: missing: .* `keras-emotion init-trials .*` writes a first one"):
+    with pytest.raises(
+        InputError, match=r"trials.csv: missing file; .* `keras-emotion init-trials .*` writes an initial one"
+    ):
         Recordings(tmp_path)
     (tmp_path / "trials.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"trials\.csv: cannot be read as csv"):
@@ -600,11 +615,11 @@ def test_unreadable_table_and_bad_arguments(tmp_path):
         ({"sampling_rate_hz": -1}, "rec.json: sampling_rate_hz: Input should be greater than 0"),
         (
             {"channel_names": ["Fz"]},
-            r"rec.npy: holds float64 \(2, 1280\); expected numbers of channels by samples, with 1",
+            r"rec.npy: found float64 \(2, 1280\); expected numbers of channels by samples, with 1",
         ),
         ({"axes": ["samples", "channels"]}, "expected numbers of samples by channels, with 2 channels"),
         ({"axes": ["channels", "channels"]}, "axes are channels and channels"),
-        ({"unit": ["uV"]}, "its sidecar has 1 units for 2 channels"),
+        ({"unit": ["uV"]}, "its sidecar has 1 units; expected 2, one per channel"),
         ({"unit": "parsec"}, "unit of EEG is parsec; expected one of V, mV, uV"),
         ({"Hz": 128}, "rec.json: Hz: Extra inputs are not permitted"),
     ],
@@ -621,14 +636,14 @@ def test_broken_arrays(tmp_path):
     (tmp_path / "rec.npy").write_text("text")
     scipy.io.savemat(tmp_path / "rec.mat", {"y": np.zeros((2, 5))})
     messages = problems_of(tmp_path)
-    assert [message.partition(";")[0] for message in messages] == ["an array without a sidecar"] * 2
+    assert [message.partition(";")[0] for message in messages] == ["sidecar missing"] * 2
     sidecar = {"sampling_rate_hz": 128, "channel_names": ["Fz", "Cz"], "unit": "uV", "axes": ["channels", "samples"]}
     (tmp_path / "recordings.json").write_text(json.dumps(sidecar))
     first, second = problems_of(tmp_path)
-    assert first.startswith("no array of numbers (")
-    assert second == 'its sidecar names no "variable"; expected that of the array'
+    assert first.startswith("unreadable (")
+    assert second == 'its sidecar has no "variable"; expected the name of its variable'
     (tmp_path / "recordings.json").write_text(json.dumps(sidecar | {"variable": "x"}))
-    assert problems_of(tmp_path)[1] == "no variable `x`, which its sidecar names"
+    assert problems_of(tmp_path)[1] == "missing variable `x`, which its sidecar names"
     (tmp_path / "recordings.json").write_text("{")
     assert "recordings.json: cannot be read as JSON" in problems_of(tmp_path)[0]
 
@@ -673,17 +688,17 @@ def test_videos_and_their_offsets(tmp_path):
     )
     messages = problems_of(tmp_path)
     assert messages[:2] == [
-        "line 2: video own.avi lasts 2.0 s; offset and trial need 3.0 s",
-        "line 3: video session.avi lasts 9.0 s; offset and trial need 9.6 s",
+        "line 2: video own.avi lasts 2.0 s; expected 3.0 s, offset and trial",
+        "line 3: video session.avi lasts 9.0 s; expected 9.6 s, offset and trial",
     ]
-    assert messages[2].startswith("no readable video (")
+    assert messages[2].startswith("unreadable video (")
     # Said before a run, in which its faces would not be used; an offset says that it is right.
     write_trials(
         tmp_path, "1,1,rec.npy,0,2,session.avi,", "1,2,rec.npy,2,4,session.avi,0", "1,3,rec.npy,4,6,,", columns=columns
     )
     assert problems_of(tmp_path) == [
-        "line 2: video session.avi lasts 9.0 s, the trial 2.0 s; say when the trial starts in it "
-        "(video_offset_seconds; 0 where with its first frame), or its faces are not used"
+        "line 2: video session.avi lasts 9.0 s; expected 2.0 s, the duration of the trial; give the time of the "
+        "trial's start in the video (video_offset_seconds; 0 for the first frame), or its faces are not used"
     ]
 
 
@@ -695,7 +710,7 @@ def test_bids_tree_needs_mne_bids(tmp_path, monkeypatch):
     (tmp_path / "sub-1_eeg.edf").write_text("")
     write_trials(tmp_path, "1,1,sub-1_eeg.edf,0,2,1")
     monkeypatch.setitem(sys.modules, "mne_bids", None)
-    assert problems_of(tmp_path) == ["lies in a BIDS tree; install mne-bids to read it"]
+    assert problems_of(tmp_path) == ["cannot read a BIDS tree without mne-bids; install mne-bids"]
 
 
 def test_bids_tree(root, tmp_path, capsys):
@@ -731,7 +746,7 @@ def test_bids_tree(root, tmp_path, capsys):
     ("line", "message"),
     [
         ("1,1,rec.npy,1,9,5,57", "line 2: more cells than the 6 columns; is it a decimal comma? write a point"),
-        ('1,1,rec.npy,1,9,"5,57"', "line 2: valence is '5,57'; expected a number, or nothing"),
+        ('1,1,rec.npy,1,9,"5,57"', "line 2: valence is '5,57'; expected a number or an empty cell"),
         (f"1,1,{300 * 'x'}.npy,1,9,5", "no such file"),
     ],
 )
@@ -797,7 +812,7 @@ def test_a_trial_twice_in_a_session_is_refused(tmp_path):
     write_array(tmp_path, noise(), ["Fz", "Cz"])
     rows = ["1,a,1,rec.npy,0,2,5", "1,b,1,rec.npy,2,4,5", "1,b,1,rec.npy,4,6,5"]
     write_trials(tmp_path, *rows, columns="subject,session,trial,file,start_seconds,stop_seconds,valence")
-    assert problems_of(tmp_path) == ["line 3 and 4: both are trial 1 of subject 1, session b"]
+    assert problems_of(tmp_path) == ["line 3 and 4: duplicate trial 1 of subject 1, session b"]
 
 
 def test_faults_name_the_session_where_there_are_several(tmp_path, capsys):
@@ -874,7 +889,7 @@ def test_sam40_as_recordings_is_sam40(tmp_path):
     relaxed = [trial for trial in own.trials([1]) if trial.stimulus.startswith(RELAXATION)]
     assert [list(trial.ratings) for trial in relaxed] == [["task"]] * 3
     (problem,) = own.describe()["problems"]
-    assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7: no stress; left out")
+    assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7: missing stress; left out")
 
 
 def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys):

@@ -119,7 +119,7 @@ def test_payload_is_refused_and_not_executed(tmp_path, protocol):
     marker = tmp_path / "executed"
     path = tmp_path / "s01.dat"
     path.write_bytes(pickle.dumps(Payload(marker), protocol=protocol))
-    with pytest.raises(InputError, match=rf"{path}: byte \d+: asks for posix.system, which is not allowed"):
+    with pytest.raises(InputError, match=rf"{path}: byte \d+: refers to posix.system, which is not allowed"):
         restricted_pickle.read(path)
     assert not marker.exists()
     # The payload does work: nothing but the reader kept it from running.
@@ -167,7 +167,7 @@ def test_the_array_that_the_hostile_ones_are_made_of_is_good():
         (b"S'abc\n.", "argument of STRING"),
         (b"S'a\\qc'\n.", "argument of STRING: an escape"),
         (b"S'a\\777c'\n.", "argument of STRING: an escape"),
-        (b"cnumpy\\q\nndarray\n.", "asks for numpy"),
+        (b"cnumpy\\q\nndarray\n.", "refers to numpy"),
         (b"cnumpy\xff\nndarray\n.", "argument of GLOBAL"),
         (b"U\x05abc", "truncated: 5 bytes expected, 3 left"),
         (b"X\x01\0\0\0\xff.", "text"),
@@ -179,14 +179,14 @@ def test_the_array_that_the_hostile_ones_are_made_of_is_good():
         (b"\x82\x01.", "EXT1 is not allowed"),
         (b"\x97.", "NEXT_BUFFER is not allowed"),
         (b"(\x90.", "is not allowed"),
-        (b"cbuiltins\neval\n.", "asks for builtins.eval"),
-        (b"c__builtin__\ngetattr\n.", "asks for __builtin__.getattr"),
-        (b"\x8c\x08builtins\x8c\x04exec\x93.", "asks for builtins.exec"),
-        (b"cnumpy\nload\n.", "asks for numpy.load"),
+        (b"cbuiltins\neval\n.", "refers to builtins.eval"),
+        (b"c__builtin__\ngetattr\n.", "refers to __builtin__.getattr"),
+        (b"\x8c\x08builtins\x8c\x04exec\x93.", "refers to builtins.exec"),
+        (b"cnumpy\nload\n.", "refers to numpy.load"),
         (b"cnumpy\nndarray\n.", "a constructor where a value is expected"),
         (b"](cnumpy\nndarray\ne.", "a constructor where a value is expected"),
         (b"cnumpy\nndarray\n\x85.", "a constructor where a value is expected"),
-        (b"U\x01a)R.", "a call of something that is no constructor"),
+        (b"U\x01a)R.", "a call of something other than a constructor"),
         (b"c_codecs\nencode\n(U\x01aU\x05utf-8tR.", "arguments of the constructor `encode`"),
         (b"c_codecs\nencode\nX\x02\0\0\0\xc4\x80X\x06\0\0\0latin1\x86R.", "text"),
         (b"c__builtin__\nbytes\n(K\x05tR.", "arguments of the constructor `bytes`"),
@@ -228,7 +228,7 @@ def test_missing_and_large_files(tmp_path):
     with pytest.raises(InputError, match=r"s01\.dat: cannot be read"):
         restricted_pickle.read(tmp_path / "s01.dat")
     (tmp_path / "s02.dat").write_bytes(b"N" * 100)
-    with pytest.raises(InputError, match=r"s02\.dat: 100 bytes; files above 99 bytes are not read"):
+    with pytest.raises(InputError, match=r"s02\.dat: file of 100 bytes; expected at most 99; copy it again"):
         restricted_pickle.read(tmp_path / "s02.dat", max_bytes=99)
 
 
@@ -251,7 +251,7 @@ def test_one_string_cannot_be_encoded_again_and_again():
     text = b"X" + struct.pack("<I", 10**6) + b"a" * 10**6 + b"q\x010"
     again = b"c_codecs\nencode\nq\x020" + b"](" + b"h\x02h\x01U\x06latin1\x86R" * 1000 + b"e."
     peak, message = peak_bytes(text + again)
-    assert "encodes more text than the file holds" in message or "constructor" in message
+    assert "encodes more text than the file contains" in message or "constructor" in message
     assert peak < 20e6
 
 

@@ -91,7 +91,7 @@ def test_files_are_in_the_order_of_numbers(copy):
         for path in (copy / EEG / f"2_{session}.npz", copy / EYES / f"2_{session}"):
             path.rename(path.with_name(path.name.replace("2_", "10_", 1)))
     (copy / EEG / "1_1.npz").rename(copy / EEG / "2_1.npz")
-    with pytest.raises(InputError, match=r"1_2.npz, 1_3.npz, 2_1.npz are not of one person by their names"):
+    with pytest.raises(InputError, match=r"1_2.npz, 1_3.npz, 2_1.npz are not of one subject by their names"):
         SEEDMultimodal(copy)
     (copy / EEG / "2_1.npz").rename(copy / EEG / "1_1.npz")
     assert SEEDMultimodal(copy).source_files(2)[0].name == "10_1.npz"
@@ -126,7 +126,7 @@ BLOCKING = {
         ),
         "NaN or infinite values in `test_data`",
     ),
-    "truncated": (lambda root: truncated(root / EEG / FIRST), "damaged, or no .npz file"),
+    "truncated": (lambda root: truncated(root / EEG / FIRST), "damaged .npz file"),
 }
 
 
@@ -176,5 +176,5 @@ def test_another_number_of_files(copy):
     shutil.rmtree(copy / EYES)
     SEEDMultimodal(copy).check()
     (copy / EEG / "2_3.npz").unlink()
-    with pytest.raises(InputError, match=f"{EEG}: 5 files; expected 3 of each person; copy all of them"):
+    with pytest.raises(InputError, match=f"{EEG}: 5 files; expected 3 per subject; copy all of them"):
         SEEDMultimodal(copy)

@@ -165,18 +165,18 @@ def test_faults_that_block(one, fault):
 
 
 FLAWS = {
-    "missing clips": (of(SIGNALS, {"3": None}), ("1.mat", "no trial 3; expected 1 to 20"), 19),
-    "no intensity": (of(INTENSITIES, {"3": None}), ("1.mat", "no intensity of clip 3"), 20),
-    "no eye features": (of(EYES, {"3": None}), ("1.mat", "no variable of trial 3; copy the file again"), 20),
+    "missing clips": (of(SIGNALS, {"3": None}), ("1.mat", "missing trial 3; expected 1 to 20"), 19),
+    "no intensity": (of(INTENSITIES, {"3": None}), ("1.mat", "missing intensity of clip 3"), 20),
+    "no eye features": (of(EYES, {"3": None}), ("1.mat", "missing variable of trial 3; copy the file again"), 20),
     "eye features of 31": (of(EYES, {"3": np.ones((2, 31))}), ("1.mat", "eye features of trial 3 have the shape"), 20),
-    "no file of eye features": (
+    "no files of eye features": (
         lambda root: (root / EYES / "1.mat").unlink(),
-        ("1.mat", "missing: no eye features of this subject"),
+        ("1.mat", "missing file; the eye features of this subject"),
         20,
     ),
-    "no file of intensities": (
+    "no files of intensities": (
         lambda root: (root / INTENSITIES / "1.mat").unlink(),
-        ("1.mat", "missing: no intensities of this subject"),
+        ("1.mat", "missing file; the intensities of this subject are not read"),
         20,
     ),
     "another length": (
@@ -215,7 +215,7 @@ TRIGGER_FAULTS = {
     "no times": (lambda path: rewrite(path, "1,x\n"), "missing or damaged"),
     "a stop lost": (
         lambda path: rewrite(path, path.read_text().partition("\n")[2]),
-        r"events 2, 1, 2, 1, 2, 1, \.\.\. \(39\); expected 20 times 1 and 2 in turn",
+        r"events 2, 1, 2, 1, 2, 1, \.\.\. \(39\); expected 20 times 1 and 2 alternately",
     ),
     "another day": (
         lambda path: rewrite(path, path.read_text().replace("2022-10-15", "2022-10-16")),

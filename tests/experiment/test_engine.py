@@ -199,6 +199,15 @@ def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
             _done(Runtime(workers=1, engine="dask"), (_kills_the_worker_of_dask, ()))
 
 
+def test_a_dask_cluster_whose_worker_is_lost_at_its_start_says_so(monkeypatch):
+    def fails(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(importlib.import_module("distributed"), "LocalCluster", fails)
+    with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+        _done(Runtime(workers=1, engine="dask"), (os.getpid, ()))
+
+
 def _of_another_module():
     """A function that pickle finds in a module that workers do not have."""
     module = types.ModuleType("only_here")

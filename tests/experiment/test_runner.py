@@ -164,7 +164,7 @@ def test_an_unknown_target_is_named(tmp_path, memory_reader):
     [
         (("pool", "b"), "subject 'pool': this name is reserved for all subjects together"),
         (("a\udcff",), r"subject 'a.udcff': has a character that is not valid Unicode"),
-        ((1, "1"), "subject 1 and subject '1' are the same in a table of results"),
+        ((1, "1"), "subject 1 and subject '1' are equal in a table of results"),
     ],
 )
 def test_names_that_cannot_be_used_are_refused_before_anything_is_read(tmp_path, memory_reader, subjects, message):

@@ -342,8 +342,8 @@ def test_all_faults_of_clips_are_listed(tmp_path, clips):
     with pytest.raises(InputError) as error:
         prepare(experiment(tmp_path), reader)
     assert [line.split(": ")[1].split(";")[0] for line in str(error.value).splitlines()] == [
-        "no clip of stimulus 2",
-        "no clip of stimulus 4",
+        "missing clip of stimulus 2",
+        "missing clip of stimulus 4",
     ]
     assert not (tmp_path / "features").exists() or not entries(tmp_path)
     for path in gone:
@@ -353,7 +353,7 @@ def test_all_faults_of_clips_are_listed(tmp_path, clips):
     # Both tracks of both: the fault of the first does not hide others.
     lines = str(error.value).splitlines()
     assert [line.split(": ")[0].rpartition("/")[2] for line in lines] == ["1.mp4", "1.mp4", "3.mp4", "3.mp4"]
-    assert sum("its sound breaks off" in line for line in lines) == 2
+    assert sum("audio decoding failed" in line for line in lines) == 2
 
 
 def test_all_trials_of_all_subjects_that_are_too_short_are_listed(tmp_path, clips):

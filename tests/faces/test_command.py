@@ -120,7 +120,10 @@ def test_values_out_of_range(tmp_path, face_video, capsys, option, value):
 
 def test_detector_without_its_file(tmp_path, face_video, capsys):
     out = tmp_path / "out"
-    assert "give its .onnx file" in refused([face_video, "--output", out, "--detector", "yunet"], capsys).err
+    assert (
+        "model missing; expected its .onnx file; give its path"
+        in refused([face_video, "--output", out, "--detector", "yunet"], capsys).err
+    )
     message = refused([face_video, "--output", out, "--detector", "face_landmarker"], capsys).err
     assert "KERAS_EMOTION_FACE_LANDMARKER: no such file" in message
     message = refused([face_video, "--output", out, "--model", tmp_path / "gone.onnx"], capsys).err

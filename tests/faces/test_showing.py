@@ -106,8 +106,8 @@ def test_a_turned_face_is_cut_out_as_an_upright_one(tmp_path, animated_frames):
 @pytest.mark.parametrize(
     ("matrix", "pixel_aspect", "message"),
     [
-        ((0.5**0.5, 0.5**0.5, -(0.5**0.5), 0.5**0.5), None, r"a\.mp4: to be turned by 45 degrees"),
-        ((1, 0, 0, 1), Fraction(9), r"a\.mp4: its pixels are 9 times as wide as high"),
+        ((0.5**0.5, 0.5**0.5, -(0.5**0.5), 0.5**0.5), None, r"a\.mp4: rotation of 45 degrees"),
+        ((1, 0, 0, 1), Fraction(9), r"a\.mp4: pixel aspect ratio of 9 in its header"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(tmp_path, matrix, pixel_aspect, message):

@@ -227,7 +227,7 @@ def test_a_stream_of_another_size(microvolts, monkeypatch):
     def in_volts(signal, times):
         signal *= 1e-6
 
-    with pytest.raises(InputError, match=r"played: EEG has .*volts taken for microvolts.? if so, set factor 1e.06"):
+    with pytest.raises(InputError, match=r"played: EEG has .*volts read as microvolts.? if so, set factor 1e.06"):
         played(predictor, microvolts, in_volts)
 
 

@@ -208,7 +208,7 @@ def test_what_the_file_says_of_itself(microvolts, tmp_path):
 def test_eeg_of_a_size_that_no_scalp_has(factor, advice, microvolts, tmp_path):
     """Refused as by `Recordings`; accepted if the user gives the unit factor."""
     path = written(factor * (microvolts - microvolts.mean(axis=1, keepdims=True)), CHANNELS, tmp_path / "x_raw.fif")
-    with pytest.raises(InputError, match=r"x_raw\.fif: EEG has a standard deviation of .* within a second") as refused:
+    with pytest.raises(InputError, match=r"x_raw\.fif: EEG has a standard deviation of .* per second") as refused:
         Predictor(network()).predict(ContinuousRecording(path))
     assert advice in str(refused.value)
     (tmp_path / "channels.csv").write_text(f"name,factor\n*,{1 / factor:g}\n")
@@ -265,7 +265,7 @@ def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
         ("short", ("--block-seconds", "0"), "--block-seconds 0.0: expected a number above 0"),
         ("short", ("--baseline-seconds", "0.5"), "--baseline-seconds 0.5"),
         ("short", ("--seconds", "nan"), "--seconds nan: expected a number above 0"),
-        ("whole", ("--video", __file__), "no readable video"),
+        ("whole", ("--video", __file__), "unreadable video"),
     ],
 )
 def test_command_refuses(content, options, message, saved, microvolts, tmp_path, capsys):
@@ -328,7 +328,7 @@ def test_an_array_with_a_sidecar(microvolts, file, tmp_path):
     assert ContinuousRecording(tmp_path / "some.NPY").n_samples == microvolts.shape[1]
     (tmp_path / "some.NPY").rename(tmp_path / "some.npy")
     (tmp_path / "some.json").unlink()
-    with pytest.raises(InputError, match="an array without a sidecar"):
+    with pytest.raises(InputError, match="sidecar missing"):
         ContinuousRecording(tmp_path / "some.npy")
 
 

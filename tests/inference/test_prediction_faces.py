@@ -223,7 +223,7 @@ def test_networks_of_both(name, folder, microvolts):
             "whole.avi",
             "reads faces only, and not some_raw.fif",
         ),
-        (deepvanet, "some_raw.fif", "some_raw.fif", "no readable video"),
+        (deepvanet, "some_raw.fif", "some_raw.fif", "unreadable video"),
         (deepvanet, "some_raw.fif", "empty.avi", "empty.avi: no face in the video"),
         (
             lambda: deepvanet(

@@ -105,5 +105,5 @@ def test_a_missing_electrode_is_as_an_average_one(microvolts, tmp_path):
 
 def test_a_model_of_electrodes_without_a_place_is_refused():
     model = ImagesOnAverage(block(EEGImages(), ("F3", "F4", "T7", "C4", "P3", "P4", "O1", "GSR")))
-    with pytest.raises(InputError, match="channel_names: electrodes without a place on the head: GSR; expected"):
+    with pytest.raises(InputError, match="channel_names: electrodes without a position on the head: GSR; expected"):
         Predictor(model)

@@ -231,7 +231,7 @@ ERRORS = {
     "no sound for sound alone": (
         "eeg and sound",
         {"media": "silent.mp4"},
-        r"no sound track; expected a clip with sound",
+        r"no audio track; expected a clip with audio",
     ),
     "no recording": ("all", {"recording": None}, r"reads EEG; give an EEG recording"),
     "a recording too many": (

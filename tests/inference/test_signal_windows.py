@@ -274,7 +274,7 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
             "none",
             "none of 40 windows can be used: samp",
         ),
-        (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts taken for microvolts"),
+        (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts read as microvolts"),
     ],
 )
 def test_refused(change, baseline, message, held, microvolts, predictors):

@@ -85,5 +85,5 @@ def test_statistics_that_cannot_be_used(statistics, message):
 
 
 def test_electrodes_without_a_place():
-    with pytest.raises(InputError, match="electrodes without a place on the head: GSR1, Temp"):
+    with pytest.raises(InputError, match="electrodes without a position on the head: GSR1, Temp"):
         TopographicImages(("Fz", "GSR1", "Cz", "C3", "Temp"))

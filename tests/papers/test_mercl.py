@@ -117,7 +117,7 @@ def test_genders_are_those_of_the_questionnaire(deap, tmp_path, text):
     # `sexagenarian` has the word in it and is none.
     assert mercl._as_many_women_as_men(reader, 1) == (
         (2, 3),
-        "the first 1 women and 1 men (the paper does not say which)",
+        "the first 1 women and 1 men (the paper does not name them)",
     )
     found, how = mercl._as_many_women_as_men(reader, 3)
     assert (found, how.startswith("the first 4, of the data without gender")) == ((2, 3, 5, 8), True)

@@ -93,7 +93,7 @@ def test_what_a_saved_model_must_know():
     assert part.with_windowing(part.windowing) == part
     assert (part.windowing.steps, part.windowing.step_seconds) == (40, 0.125)
     part.check_channels(EEG, np.full((3, 3), np.nan))
-    with pytest.raises(ValueError, match="electrodes without a place on the head: GSR1"):
+    with pytest.raises(ValueError, match="electrodes without a position on the head: GSR1"):
         part.check_channels(NAMES, np.full((4, 3), np.nan))
 
 
@@ -196,17 +196,17 @@ def test_faults_of_statistics():
                 trial_of(number=number, eeg=NAMES, seconds=seconds)
                 for number, seconds in ((1, 11.0), (2, 4.0), (3, 5.0))
             ],
-            r"^s01.dat, subject 1, trial 1, 3: electrodes without a place on the head: GSR1; .*\n"
+            r"^s01.dat, subject 1, trial 1, 3: electrodes without a position on the head: GSR1; .*\n"
             r"s01.dat, subject 1, trial 2: lasts 4 s; [^\n]*$",
         ),
         (
             {},
             [trial_of(eeg=("F3", "GSR1", "F4", "Cz"))],
-            "^s01.dat, subject 1, trial 1: electrodes without a place on the head: GSR1; expected names of the 10-5",
+            "^s01.dat, subject 1, trial 1: electrodes without a position on the head: GSR1; expected names of the 10-5",
         ),
         ({}, [trial_of(eeg=("F3", "F4"))], "electrodes for images: F3, F4; expected three or more"),
         ({}, [trial_of(rate=50.0)], "band `beta` is 13-30 Hz"),
-        ({"frame_rate_hz": 1000.0}, [trial_of()], "holds no sample at 128 Hz"),
+        ({"frame_rate_hz": 1000.0}, [trial_of()], "has no sample at 128 Hz"),
         (
             {"window_seconds": 0.25},
             [trial_of(seconds=0.5, baseline_seconds=0.0)],

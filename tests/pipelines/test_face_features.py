@@ -107,7 +107,7 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
     assert "ends before the trial" in reasons[2][3]
     assert str(short) in reasons[2][3]
     assert all("lasts 20.0 s by its header (4 frames per second), the trial 8.0 s" in reason for reason in reasons[3])
-    assert all("torn.avi: no readable video" in reason for reason in reasons[4])
+    assert all("torn.avi: unreadable video" in reason for reason in reasons[4])
     assert reasons[5] == ["no face video"] * 4
     # The true rate, given explicitly, makes the slow one usable.
     _, repaired = FaceFeatures(assumed_frame_rate_hz=10.0).extract([trials[2]])

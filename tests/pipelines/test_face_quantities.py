@@ -145,7 +145,7 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
     reasons = table.groupby("trial")["unusable"].agg(lambda reasons: set(reasons))
     assert reasons[1] == reasons[6] == {""}
     (reason,) = reasons[2]
-    assert reason.startswith(f"{folder / 'b.csv'}: no column pose_Rx;")
+    assert reason.startswith(f"{folder / 'b.csv'}: missing column pose_Rx;")
     (reason,) = reasons[3]
     assert reason.startswith(f"{folder / 'c.csv'}: no such file;")
     (reason,) = reasons[4]

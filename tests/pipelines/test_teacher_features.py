@@ -57,7 +57,7 @@ def test_a_single_array_is_no_teacher(tmp_path):
 def test_no_such_file_or_another_kind_of_file(tmp_path, content):
     if content is not None:
         (tmp_path / "teacher.npz").write_bytes(content)
-    with pytest.raises(InputError, match=r"teacher\.npz: (no such file|not a readable)"):
+    with pytest.raises(InputError, match=r"teacher\.npz: (no such file|unreadable)"):
         TeacherFeatures(tmp_path / "teacher.npz")
 
 

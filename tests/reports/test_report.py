@@ -391,6 +391,14 @@ def test_every_picture_says_in_words_what_can_be_seen(hand_report):
     assert "theta 0.35, alpha 0.35, gamma 0.35" in attention
 
 
+def test_protocols_of_a_run_differ_in_colour_and_marker(sam40_report):
+    (picture,) = [one for one in sam40_report.pictures if one.name == "accuracy_by_subject"]
+    handles = {handle.get_label(): handle for handle in picture.figure.legends[0].legend_handles}
+    protocols = [handles[name] for name in ("as_published", "trial_disjoint", "subject_disjoint")]
+    assert len({handle.get_color() for handle in protocols}) == 3
+    assert len({handle.get_marker() for handle in protocols}) == 3
+
+
 def test_a_page_runs_one_script_that_is_known_by_its_hash(hand_report):
     page = hand_report.path.read_text()
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -453,9 +461,9 @@ def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):
     numbers = compute_numbers(dataclasses.replace(tables, predictions=predictions))
     assert numbers.keeping_stimuli_apart == ("predefined_split",)
     (note,) = stimulus_notes(numbers)
-    assert "only protocols that keep stimuli apart judge here: in this run predefined_split (" in note
+    assert "only stimulus-disjoint protocols test emotion recognition: in this run predefined_split (" in note
     (none,) = stimulus_notes(dataclasses.replace(numbers, keeping_stimuli_apart=()))
-    assert "judge here: none in this run (" in none
+    assert "test emotion recognition: none in this run (" in none
     # A protocol that tested nobody judges nothing.
     untested = predictions[predictions["protocol"].ne("predefined_split")]
     assert compute_numbers(dataclasses.replace(tables, predictions=untested)).keeping_stimuli_apart == ()
@@ -678,12 +686,12 @@ def test_damaged_predictions_are_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("predictions.csv", b"", r"predictions\.csv: damaged \(No columns"),
-        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: has no column trial, stimulus"),
+        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: missing column trial, stimulus"),
         ("predictions.csv", None, r"predictions\.csv: label, prediction, repetition, fold: expected an integer"),
         ("predictions.csv", b"protocol\n\xff\xfe", r"predictions\.csv: damaged \('utf-8' codec"),
         ("results.csv", b'protocol,"subject\n1', r"results\.csv: damaged \(Error tokenizing"),
-        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: has no column subject"),
-        ("config.json", b"[]", r"config\.json: damaged \(no JSON object\)"),
+        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: missing column subject"),
+        ("config.json", b"[]", r"config\.json: damaged \(not a JSON object\)"),
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',

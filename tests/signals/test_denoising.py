@@ -117,7 +117,7 @@ def test_dtypes_and_numbers_that_are_not_finite():
     [
         ({"wavelet": "morl"}, "`wavelet` is 'morl'; expected a discrete wavelet"),
         ({"level": 0}, "`level` is 0; expected 1 or more"),
-        ({"signal": np.zeros(223)}, "`signal` has 223 samples; 5 levels of db4 need 224 or more"),
+        ({"signal": np.zeros(223)}, "`signal` has 223 samples; expected 224 or more for 5 levels of db4"),
         ({"signal": np.float64(1)}, "`signal` is a scalar"),
     ],
 )

@@ -326,7 +326,7 @@ def test_bad_arguments():
     for baseline in ("signal", "feature"):
         with pytest.raises(ValueError, match="`baseline_seconds` is 0"):
             differential_entropy_features(signal, RATE_HZ, bands, 0.5, baseline=baseline)
-    with pytest.raises(ValueError, match="needs a band named theta"):
+    with pytest.raises(ValueError, match="expected a band named theta for `theta_baseline_windows`"):
         differential_entropy_features(signal, RATE_HZ, bands, 0.5, "4d-crnn-released", baseline_seconds=3)
     with pytest.raises(ValueError, match=r"shape \(1152,\); expected `\(..., channels, samples\)`"):
         differential_entropy_features(signal[0], RATE_HZ, bands, 0.5)
@@ -334,9 +334,9 @@ def test_bad_arguments():
         differential_entropy_features(signal, RATE_HZ, {"alpha": (8, 70)}, 0.5)
     with pytest.raises(ValueError, match="less than the 1152 samples"):
         differential_entropy_features(signal, RATE_HZ, bands, 0.5, baseline_seconds=9)
-    with pytest.raises(ValueError, match="fewer than one window"):
+    with pytest.raises(ValueError, match="expected at least one window"):
         differential_entropy_features(signal, RATE_HZ, bands, 7, baseline_seconds=3)
-    with pytest.raises(ValueError, match="needs more than 27"):
+    with pytest.raises(ValueError, match="expected more than 27"):
         differential_entropy_features(signal[:, :20], RATE_HZ, bands, 0.125)
     with pytest.raises(ValueError, match="`log_base` is 10"):
         differential_entropy(signal, log_base=10)

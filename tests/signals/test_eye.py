@@ -56,7 +56,7 @@ def test_no_power_is_no_infinity_and_missing_samples_stay_missing():
 
 @pytest.mark.parametrize("band", [(0.4, 0.2), (0.2, 0.2), (1.0, 40.0)])
 def test_bands_that_cannot_be(band):
-    with pytest.raises(ValueError, match=r"`bands`: slow is .* Hz; expected its lower edge first, and at most 30 Hz"):
+    with pytest.raises(ValueError, match=r"`bands`: slow is .* Hz; expected the lower edge first, and at most 30 Hz"):
         pupil_entropies(sine(0.1), RATE, 4.0, bands={"slow": band})
 
 
@@ -119,9 +119,9 @@ def test_events_that_did_not_happen():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pupil": np.ones((3, 4))}, r"`pupil` has the shape \(3, 4\); expected \(2, 4\)"),
-        ({"saccades": np.ones(2)}, r"`saccades` has the shape \(2,\); expected \(2, 2\)"),
-        ({"duration_seconds": 0.0}, "`duration_seconds` is 0.0; expected above 0"),
+        ({"pupil": np.ones((3, 4))}, r"`pupil` has shape \(3, 4\); expected \(2, 4\)"),
+        ({"saccades": np.ones(2)}, r"`saccades` has shape \(2,\); expected \(2, 2\)"),
+        ({"duration_seconds": 0.0}, "`duration_seconds` is 0.0; expected a number above 0"),
     ],
 )
 def test_events_that_do_not_fit(change, message):

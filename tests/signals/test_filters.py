@@ -133,7 +133,7 @@ def test_no_trials_give_no_trials():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="27 samples; zero-phase filtering of order 4 needs more than 27"):
+    with pytest.raises(ValueError, match="27 samples; expected more than 27 for zero-phase filtering of order 4"):
         band_pass(np.zeros((2, 27)), RATE_HZ, 8, 13)
     assert band_pass(np.zeros((2, 28)), RATE_HZ, 8, 13).shape == (2, 28)
     assert band_pass(np.zeros((2, 5)), RATE_HZ, 8, 13, zero_phase=False).shape == (2, 5)

@@ -60,9 +60,12 @@ def test_the_last_frame_may_end_with_the_signal_and_shapes_are_kept():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"starts_seconds": np.arange(65) / 8}, "frames reach from 0 to 8.125 s; expected them within the signal of 8"),
-        ({"starts_seconds": np.array([-0.1])}, "frames reach from -0.1"),
-        ({"frame_seconds": 1 / 200}, "`frame_seconds` of 0.005 s holds no sample at 128 Hz"),
+        (
+            {"starts_seconds": np.arange(65) / 8},
+            "frames extend from 0 to 8.125 s; expected them within the signal of 8",
+        ),
+        ({"starts_seconds": np.array([-0.1])}, "frames extend from -0.1"),
+        ({"frame_seconds": 1 / 200}, "`frame_seconds` of 0.005 s has no sample at 128 Hz"),
         ({"sampling_rate_hz": 50.0}, "band `beta` is 13-30 Hz"),
         ({"signal": np.zeros(1024)}, r"`signal` has shape \(1024,\)"),
     ],

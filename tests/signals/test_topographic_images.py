@@ -91,9 +91,9 @@ def test_directions_that_are_given_decide_and_names_stand_in():
     [
         (
             ("Fz", "GSR1", "Cz", "X2", "C3"),
-            "^electrodes without a place on the head: GSR1, X2; expected names of",
+            "^electrodes without a position on the head: GSR1, X2; expected names of",
         ),
-        (("Fz", "T3", "Cz", "T7"), "^electrodes at the same place on the head: T3 and T7; expected one each"),
+        (("Fz", "T3", "Cz", "T7"), "^electrodes at the same position on the head: T3 and T7; expected one each"),
         (("Fz", "Cz"), "^electrodes for images: Fz, Cz; expected three or more that are not on a line"),
         ((), "^electrodes for images: none; expected three"),
     ],

@@ -194,9 +194,9 @@ def test_bad_arguments():
         to_grid(np.zeros((4, 3)), ["Cz", "Pz"])
     with pytest.raises(ValueError, match=r"`grid` has shape \(2, 8, 9\)"):
         from_grid(np.zeros((2, 8, 9)), ["Cz"])
-    with pytest.raises(ValueError, match="they leave the 8x9 grid"):
+    with pytest.raises(ValueError, match="expected them within the 8x9 grid"):
         to_grid(np.zeros(1), [[8, 0]], "8x9")
-    with pytest.raises(ValueError, match="they leave the 9x9 grid"):
+    with pytest.raises(ValueError, match="expected them within the 9x9 grid"):
         to_grid(np.zeros(1), [[-1, 0]])
     with pytest.raises(ValueError, match="the same cell"):
         to_grid(np.zeros(2), [[1, 0], [1, 0]])

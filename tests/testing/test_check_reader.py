@@ -517,7 +517,7 @@ class RaisesOtherErrors(Recordings):
         try:
             yield from super().trials(subjects)
         except InputError as error:
-            if "no file of subject" in str(error):
+            if "no files of subject" in str(error):
                 raise
             raise RuntimeError(str(error)) from error
 
@@ -527,7 +527,7 @@ class SkipsDamagedFiles(Recordings):
         try:
             yield from what
         except InputError as error:
-            if "no file of subject" in str(error):
+            if "no files of subject" in str(error):
                 raise
 
     def trials(self, subjects=None):
